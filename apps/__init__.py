@@ -1,0 +1,1 @@
+"""What runs on top of the library: the reading room and the demonstration."""

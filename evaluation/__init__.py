@@ -1,0 +1,1 @@
+"""Assess retrieval: measures with intervals, null controls, and the fairness suite."""

@@ -1,0 +1,80 @@
+"""The command line: ``medembed VERB LIBRARY``.
+
+A verb is a function in a module of its own; verbs that live in ``evaluation`` and ``apps`` join
+by the entry points ``medembed.commands``.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+
+import click
+import typer
+
+from medembed.cli.frame import EXIT_USER, fail, run_guarded
+
+__all__ = ["build", "main"]
+
+_VERBS = ("ingest", "train", "embed", "index", "search", "show")
+_ORDER = ("demo", "ingest", "train", "embed", "index", "search", "evaluate", "show", "app")
+
+
+def build() -> typer.Typer:
+    """Gather the verbs, own and joined, in the order of the way of a scan."""
+    app = typer.Typer(
+        name="medembed",
+        help="Find the most similar past cases of your own hospital by scan, by words, or by both.",
+        epilog="Start with: medembed demo",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    functions = {
+        name: getattr(import_module(f"medembed.cli.{name}"), name)
+        for name in _VERBS
+        if find_spec(f"medembed.cli.{name}")
+    }
+    for point in entry_points(group="medembed.commands"):
+        functions[point.name] = point.load()
+    ranked = sorted(functions, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER))
+    for name in ranked:
+        app.command(name)(functions[name])
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(False, "--version", help="Say the version and leave."),
+    ) -> None:
+        if version:
+            from importlib.metadata import version as version_of
+
+            sys.stdout.write(f"medembed {version_of('medembed')}\n")
+            raise typer.Exit
+
+    return app
+
+
+def main() -> None:
+    """Run the command line; one line on stderr and exit 2 where the call itself is off."""
+    try:
+        code = build()(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stdout.write(error.format_message() + "\n")
+        raise SystemExit(EXIT_USER) from None
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "medembed"
+        hint = f"see {name} --help"
+        fail(f"{' '.join(error.format_message().split())} ({hint})", EXIT_USER)
+    except click.exceptions.Abort:
+        fail("stopped; the same command continues where it was", 130)
+    except click.ClickException as error:
+        fail(" ".join(error.format_message().split()), EXIT_USER)
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    run_guarded(main)

@@ -1,0 +1,120 @@
+"""Everything MedEmbed raises on purpose.
+
+::
+
+    MedEmbedError
+    ├── InputError               the user can mend it: the command line exits with 2
+    │   ├── ScanError            a file that cannot be read as a scan
+    │   ├── NoteError            a report that cannot be read
+    │   ├── SourceError          a table or folder that cannot be read at all
+    │   ├── LibraryError         a case library that is missing, foreign or of another version
+    │   ├── ConditionError       a ``--where`` condition that cannot be understood
+    │   ├── ConfigError          a configuration file or ``key=value`` that does not fit
+    │   ├── ModelError           a model folder or name that cannot be loaded
+    │   ├── FingerprintError     vectors, index or query of another model
+    │   └── QueryError           a search that cannot be asked
+    └── InternalError            a fault of ours: the command line exits with 1
+
+A message is one line: where, what was found, what to do. It never holds a value out of a
+patient's header or report.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConditionError",
+    "ConfigError",
+    "FingerprintError",
+    "InputError",
+    "InternalError",
+    "LibraryError",
+    "MedEmbedError",
+    "ModelError",
+    "NoteError",
+    "QueryError",
+    "ScanError",
+    "SourceError",
+]
+
+
+class MedEmbedError(Exception):
+    """Base of every error that MedEmbed raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What was found, in one clause. Never a patient's value.
+    where : str, optional
+        File, column, tag or option that it was found in.
+    hint : str, optional
+        What the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        if self.hint:
+            line = f"{line}; {self.hint}"
+        return " ".join(line.split())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.what, self.where, self.hint))
+
+
+def _rebuild(
+    kind: type[MedEmbedError], what: str, where: str | None, hint: str | None
+) -> MedEmbedError:
+    return kind(what, where=where, hint=hint)
+
+
+class InputError(MedEmbedError):
+    """The user's input does not fit, and the user can mend it."""
+
+    exit_code = 2
+
+
+class ScanError(InputError):
+    """A file cannot be read as a scan."""
+
+
+class NoteError(InputError):
+    """A report cannot be read."""
+
+
+class SourceError(InputError):
+    """A table or a folder of cases cannot be read at all."""
+
+
+class LibraryError(InputError):
+    """A case library is missing, foreign, or of another version."""
+
+
+class ConditionError(InputError):
+    """A condition on cases cannot be understood."""
+
+
+class ConfigError(InputError):
+    """A configuration does not fit its schema."""
+
+
+class ModelError(InputError):
+    """A model cannot be found or loaded."""
+
+
+class FingerprintError(InputError):
+    """Vectors, an index or a query come from another model than the one in use."""
+
+
+class QueryError(InputError):
+    """A search cannot be asked as it stands."""
+
+
+class InternalError(MedEmbedError):
+    """A fault of MedEmbed's own."""

@@ -1,0 +1,97 @@
+"""The noun :class:`Note`: a report with its sections and what it asserts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from medembed.errors import NoteError
+
+__all__ = ["Assertion", "Note", "Section", "Side", "Status"]
+
+Status = Literal["present", "absent", "uncertain"]
+Side = Literal["left", "right", "bilateral", ""]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Parameters
+    ----------
+    name : str
+        ``"findings"``, ``"impression"``, ``"indication"``, ``"technique"``, ``"comparison"``,
+        ``"history"`` or ``"body"`` for text outside any heading.
+    start, end : int
+        Half-open span of characters in the note's text, heading left out.
+    """
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """One finding that a report speaks of.
+
+    Parameters
+    ----------
+    label : str
+        Finding in the words of ``medembed.notes.FINDINGS``, for example ``"effusion"``.
+    status : {"present", "absent", "uncertain"}
+    side : {"left", "right", "bilateral", ""}
+        The patient's side; empty where the report names none.
+    start, end : int
+        Span of the words that name the finding.
+    historical : bool
+        Whether it is said of an earlier study only ("resolved", "previously seen").
+    """
+
+    label: str
+    status: Status
+    side: Side
+    start: int
+    end: int
+    historical: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """A report.
+
+    Parameters
+    ----------
+    text : str
+        As written; not empty.
+    sections : tuple of Section
+        In order, not overlapping, inside the text.
+    assertions : tuple of Assertion
+        In order of their start, inside the text.
+
+    Raises
+    ------
+    NoteError
+        Where the text is blank or a span lies outside it.
+    """
+
+    text: str
+    sections: tuple[Section, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise NoteError("an empty report")
+        for span in (*self.sections, *self.assertions):
+            if not 0 <= span.start <= span.end <= len(self.text):
+                raise NoteError("a span that lies outside the report")
+        previous = 0
+        for section in self.sections:
+            if section.start < previous:
+                raise NoteError("sections that overlap")
+            previous = section.end
+
+    def section(self, name: str) -> str:
+        """Text of the section ``name``, parts joined by a newline; empty where it has none."""
+        parts = [self.text[s.start : s.end].strip() for s in self.sections if s.name == name]
+        return "\n".join(part for part in parts if part)

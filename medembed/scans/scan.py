@@ -1,0 +1,110 @@
+"""The noun :class:`Scan`: one image or one volume, ready to be looked at or encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.errors import ScanError
+
+__all__ = ["Scan", "Units", "Window"]
+
+Units = Literal["HU", "stored"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A VOI window (DICOM PS3.3 C.11.2.1.2).
+
+    Parameters
+    ----------
+    center, width : float
+        In the units of the scan; ``width`` > 0.
+    name : str
+        ``WindowCenterWidthExplanation`` or the name of a preset.
+    """
+
+    center: float
+    width: float
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.center) and np.isfinite(self.width) and self.width > 0):
+            raise ScanError("a window needs a finite center and a width above 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One image ``(h, w)`` or one volume ``(d, h, w)``.
+
+    Brighter is always denser or more active: MONOCHROME1 is inverted, the modality LUT is applied
+    once, slices lie in the order of their position, colour is reduced to luminance, padding
+    pixels hold the smallest real value.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape ``(h, w)`` or ``(d, h, w)``
+        Finite, at least one pixel; made read-only.
+    spacing_mm : tuple of float or None
+        Distance of neighbouring pixel centres in mm, one for each axis of ``pixels``, > 0.
+    units : {"HU", "stored"}
+        Hounsfield units, or the values as stored.
+    modality : str
+        DICOM ``Modality``; ``"unknown"`` where none is given.
+    view : str
+        ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
+    windows : tuple of Window
+        The file's own VOI windows, first is default.
+    study_uid, series_uid : str
+        As in the header; empty where there is none. Identifiers: never log them.
+    instance_uids : tuple of str
+        SOPInstanceUID of each file, in the order of the slices.
+
+    Raises
+    ------
+    ScanError
+        Where one of the above does not hold.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    spacing_mm: tuple[float, ...] | None = None
+    units: Units = "stored"
+    modality: str = "unknown"
+    view: str = "unknown"
+    windows: tuple[Window, ...] = ()
+    study_uid: str = field(default="", repr=False)
+    series_uid: str = field(default="", repr=False)
+    instance_uids: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
+        if pixels.ndim not in (2, 3) or pixels.size == 0:
+            raise ScanError(
+                f"a scan has 2 or 3 axes and at least one pixel, not shape {pixels.shape}"
+            )
+        if not np.isfinite(pixels).all():
+            raise ScanError("pixel values that are not finite")
+        if self.spacing_mm is not None:
+            spacing = tuple(float(s) for s in self.spacing_mm)
+            if len(spacing) != pixels.ndim:
+                raise ScanError(f"{len(spacing)} spacings for {pixels.ndim} axes")
+            if not all(np.isfinite(s) and s > 0 for s in spacing):
+                raise ScanError("pixel spacing that is not above 0")
+            object.__setattr__(self, "spacing_mm", spacing)
+        if self.units not in ("HU", "stored"):
+            raise ScanError(f"units {self.units!r} are neither 'HU' nor 'stored'")
+        if pixels.flags.writeable:
+            if pixels is self.pixels or pixels.base is not None:
+                pixels = pixels.copy()
+            pixels.setflags(write=False)
+        object.__setattr__(self, "pixels", pixels)
+        object.__setattr__(self, "modality", self.modality or "unknown")
+        object.__setattr__(self, "view", self.view or "unknown")
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the scan has slices."""
+        return self.pixels.ndim == 3
