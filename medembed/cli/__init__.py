@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import click
 import typer
 
-from medembed.cli.frame import EXIT_USER, fail, run_guarded
+from medembed.cli.frame import EXIT_USER, fail, note, run_guarded
 
 __all__ = ["build", "main"]
 
@@ -40,7 +40,10 @@ def build() -> typer.Typer:
         if find_spec(f"medembed.cli.{name}")
     }
     for point in entry_points(group="medembed.commands"):
-        functions[point.name] = point.load()
+        try:
+            functions[point.name] = point.load()
+        except (ImportError, AttributeError):
+            note(f"medembed: the verb {point.name!r} of {point.value!r} cannot be loaded; left out")
     ranked = sorted(functions, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER))
     for name in ranked:
         app.command(name)(functions[name])

@@ -1,0 +1,62 @@
+# Two commands are all a fresh clone needs: `make demo` and `make test`.
+# ARGS is handed on: `make demo ARGS=--no-app`, `make test ARGS="-k window"`.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := medembed evaluation apps tests
+
+.PHONY: help demo test check lint types layers docs test-slow test-browser format clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
+
+demo: .venv/.run ## set up, then the whole way on the embedded cohort, then the reading room
+	@$(BIN)/medembed demo $(ARGS)
+
+test: .venv/.dev ## set up, then the default tests
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types layers docs test test-slow test-browser ## what CI runs
+
+lint: .venv/.dev ## style
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: .venv/.dev ## static types
+	$(BIN)/mypy
+
+layers: .venv/.dev ## who may import whom
+	$(BIN)/lint-imports
+
+docs: .venv/.dev ## links, the command-line reference, and promises in the docs
+	$(BIN)/pytest -q tests/contracts/test_docs.py
+
+test-slow: .venv/.dev ## tests that take longer
+	$(BIN)/pytest -q -m "slow and not browser and not gpu and not pacs"
+
+test-browser: .venv/.dev ## the reading room in headless chromium
+	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
+	else echo "test-browser: no chromium on this machine; nothing was run"; fi
+
+format: .venv/.dev ## mend the style
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean: ## remove the environment and caches
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "MedEmbed needs Python 3.11 or newer; call: make PYTHON=python3.11 ..."; exit 2; }
+	@echo "Setting up .venv (a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	@$(PIP) -e ".[app,audit,starter]"
+	@touch $@
+
+.venv/.dev: .venv/.run
+	@$(PIP) -e ".[app,audit,starter,dev]"
+	@touch $@

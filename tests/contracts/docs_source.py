@@ -1,0 +1,64 @@
+"""Writes docs/reference/command-line.md from the verbs' own help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import typer
+
+from medembed.cli import build
+
+PAGE = Path(__file__).parents[2] / "docs/reference/command-line.md"
+
+
+def command_line_reference() -> str:
+    """Markdown of every verb's help, plain and 92 columns wide."""
+    root = typer.main.get_command(build())
+    assert isinstance(root, click.Group)
+    parts = [
+        "# Command line",
+        "",
+        "Made from the verbs' own `--help` by `tests/contracts/docs_source.py`;",
+        "a test keeps it fresh.",
+        "",
+        "Exit codes: 0 done · 2 the user's to mend, in one line · 1 a fault of ours ·",
+        "130 stopped by Ctrl-C (the same command continues). With `--json`, stdout holds one",
+        "JSON object and nothing else; progress and notes go to stderr.",
+    ]
+    for name, command in root.commands.items():
+        parts += ["", f"## medembed {name}", ""]
+        parts += [
+            _paragraphs(command.help or ""),
+            "",
+            "| argument or option | what it is |",
+            "|---|---|",
+        ]
+        context = click.Context(command, info_name=name)
+        for parameter in command.get_params(context):
+            record = _record(parameter, context)
+            if record:
+                parts.append(f"| `{record[0]}` | {record[1]} |")
+    return "\n".join(parts) + "\n"
+
+
+def _paragraphs(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.replace("\b\n", "").strip().splitlines())
+
+
+def _record(parameter: click.Parameter, context: click.Context) -> tuple[str, str] | None:
+    if isinstance(parameter, click.Option):
+        record = parameter.get_help_record(context)
+        if record is None:
+            return None
+        return _cell(record[0]), _cell(record[1])
+    metavar = parameter.make_metavar(context)
+    return _cell(metavar), _cell(getattr(parameter, "help", "") or "")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(command_line_reference(), encoding="utf-8")

@@ -1,0 +1,94 @@
+"""What every verb promises: help with an example, JSON, three exit codes, a light start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from medembed.cli import build
+
+ROOT = typer.main.get_command(build())
+assert isinstance(ROOT, click.Group)
+VERBS = dict(ROOT.commands)
+OF_DESIGN = {"demo", "ingest", "train", "embed", "index", "search", "evaluate", "show", "app"}
+LATER = {"audit", "erase", "verify", "serve"}
+
+
+def medembed(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "medembed.cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=env,
+    )
+
+
+def test_the_verbs_that_exist_are_those_of_the_design_and_none_is_a_stub() -> None:
+    assert set(VERBS) >= OF_DESIGN
+    assert not set(VERBS) & LATER or all(VERBS[name].callback for name in set(VERBS) & LATER)
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_help_says_what_it_does_and_shows_an_example(name: str) -> None:
+    text = VERBS[name].help or ""
+    assert f"medembed {name}" in text, "an example"
+    for parameter in VERBS[name].params:
+        assert getattr(parameter, "help", ""), f"{parameter.name} has no help"
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_every_verb_speaks_json(name: str) -> None:
+    options = {flag for parameter in VERBS[name].params for flag in parameter.opts}
+    assert "--json" in options
+
+
+@pytest.mark.parametrize("name", sorted(OF_DESIGN - {"demo", "ingest", "show"}))
+def test_a_missing_library_is_one_line_and_exit_2(name: str, tmp_path: Path) -> None:
+    words = [name, str(tmp_path / "nowhere"), "--json"]
+    if name == "search":
+        words += ["--text", "effusion"]
+    if name == "train":
+        words += ["--config", "demo"]
+    done = medembed(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("medembed: ")
+
+
+def test_a_wrong_option_is_one_line_and_exit_2() -> None:
+    done = medembed("search", "somewhere", "--colour", "red")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_fault_of_ours_is_exit_1_without_its_message(tmp_path: Path) -> None:
+    code = (
+        "from medembed.cli.frame import run_guarded\n"
+        "def act(): raise RuntimeError('Doe^Jane 1950-01-01')\n"
+        "run_guarded(act)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Doe" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "RuntimeError" in done.stderr
+
+
+def test_help_and_import_load_no_torch() -> None:
+    code = (
+        "import sys, json, medembed, medembed.cli\n"
+        "medembed.cli.build()\n"
+        "heavy = {'torch', 'monai', 'transformers', 'streamlit', 'pandas', 'faiss', 'scipy'}\n"
+        "print(json.dumps(sorted(heavy & set(sys.modules))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,76 @@
+"""The docs say what is there: links resolve, the command-line reference is that of this tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from contracts.docs_source import command_line_reference
+
+ROOT = Path(__file__).parents[2]
+TRACKED = subprocess.run(
+    ["git", "ls-files", "-co", "--exclude-standard"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+).stdout.split("\n")
+PAGES = [ROOT / name for name in TRACKED if name.endswith(".md") and (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"!?\[[^\]]*\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:|#", target):
+            continue
+        assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+
+
+def test_the_command_line_reference_is_that_of_this_tree() -> None:
+    page = ROOT / "docs/reference/command-line.md"
+    assert page.read_text(encoding="utf-8") == command_line_reference(), (
+        "regenerate: .venv/bin/python tests/contracts/docs_source.py"
+    )
+
+
+def test_every_decision_is_numbered_once_and_says_why() -> None:
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    numbers = [path.name[:4] for path in decisions]
+    assert len(set(numbers)) == len(numbers)
+    for path in decisions:
+        assert "why" in path.read_text(encoding="utf-8").lower(), path.name
+
+
+def test_nothing_names_a_path_of_one_machine_or_a_package_host() -> None:
+    own = Path(__file__).name
+    found = []
+    for name in TRACKED:
+        path = ROOT / name
+        if path.name == own or path.suffix not in {
+            ".py",
+            ".md",
+            ".toml",
+            ".yaml",
+            ".txt",
+            ".css",
+            "",
+        }:
+            continue
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="ignore")
+        if re.search(
+            r"(?<![\w.])/(?:work|home|root)/[a-z]|index-url|find-links|trusted-host", text
+        ):
+            found.append(name)
+    assert not found
+
+
+def test_a_config_opens_with_a_sentence_on_its_use() -> None:
+    configs = sorted((ROOT / "configs").glob("*.yaml"))
+    assert configs
+    for path in configs:
+        assert re.match(r"# \S.*", path.read_text(encoding="utf-8")), path.name
