@@ -1,0 +1,70 @@
+"""What callers of the index hand in, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.embeddings import unit_rows
+from medembed.errors import InputError, QueryError
+
+__all__ = ["allowed_rows", "checked_names", "checked_vectors", "whole_count"]
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+def checked_vectors(
+    vectors: npt.ArrayLike, case_ids: Sequence[str]
+) -> tuple[tuple[str, ...], Floats]:
+    """Ids and unit rows that fit each other; InputError where they do not."""
+    ids = tuple(checked_names(case_ids, InputError))
+    try:
+        array = np.asarray(vectors)
+    except ValueError:
+        raise InputError("vectors have shape (n, d), all rows of one length") from None
+    if array.shape == (0,):
+        array = np.empty((0, 0), dtype=np.float32)
+    unit = unit_rows(array)
+    if len(ids) != len(unit):
+        raise InputError(f"{len(ids)} case ids for {len(unit)} vectors")
+    if len(set(ids)) != len(ids):
+        raise InputError("a case id that stands twice")
+    return ids, unit
+
+
+def checked_names(case_ids: Collection[str], refuse: type[InputError]) -> list[str]:
+    """Case ids as a list of texts; ``refuse`` is raised where they are not."""
+    if isinstance(case_ids, str):
+        raise refuse("case ids come as a list, not as one text")
+    names = [str(name) if isinstance(name, str) else "" for name in case_ids]
+    if not all(names):
+        raise refuse("a case id that is not a text or is empty")
+    return names
+
+
+def allowed_rows(allowed: Mask | Collection[str], row_of: Mapping[str, int]) -> Mask:
+    """Bool mask over the rows for a filter given as a mask or as case ids."""
+    if not isinstance(allowed, str):
+        array = np.asarray(allowed if hasattr(allowed, "__array__") else list(allowed))
+        if array.dtype == bool:
+            if array.shape != (len(row_of),):
+                raise QueryError(
+                    f"a mask of shape {array.shape} for an index of {len(row_of)} cases"
+                )
+            return array
+    mask = np.zeros(len(row_of), dtype=bool)
+    rows = [row_of[n] for n in checked_names(allowed, QueryError) if n in row_of]
+    mask[rows] = True
+    return mask
+
+
+def whole_count(k: int) -> int:
+    """The number of hits asked for; QueryError unless it is a whole number above 0."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise QueryError("the number of hits asked for is not a whole number")
+    if k < 1:
+        raise QueryError("at least 1 hit has to be asked for")
+    return int(k)

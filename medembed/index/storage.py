@@ -1,0 +1,153 @@
+"""Files of an index: written so that a crash leaves the old or the new, read only when sealed.
+
+A folder holds ``index.json`` and the files it names. The files are written first, under names of
+their own, and synced; replacing ``index.json`` is what makes them count. On reading, every digest
+is checked before any content is looked at, and the bytes that were checked are the bytes used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medembed.errors import InputError
+
+__all__ = ["read_sealed", "write_sealed"]
+
+_HEAD = "index.json"
+_MAX_HEAD_BYTES = 1 << 20
+_PREFIX = "part-"
+_ABANDONED_SECONDS = 3600.0
+
+
+def _seal(body: bytes, key: bytes | None) -> str:
+    if key is None:
+        return "sha256:" + hashlib.sha256(body).hexdigest()
+    own = hmac.new(key, b"medembed index files", hashlib.sha256).digest()
+    return "hmac-sha256:" + hmac.new(own, body, hashlib.sha256).hexdigest()
+
+
+def _canonical(head: Mapping[str, Any]) -> bytes:
+    return json.dumps(head, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_sealed(
+    folder: Path, head: Mapping[str, Any], files: Mapping[str, bytes], key: bytes | None = None
+) -> None:
+    """Replace what ``folder`` holds, all or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    head : mapping
+        Plain data, kept in ``index.json``.
+    files : mapping of str to bytes
+    key : bytes, optional
+        Seals the head with HMAC-SHA256, so that only a holder of the key can have written it;
+        without, a plain SHA-256 shows damage but no intent.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    named = _named(folder)
+    token = secrets.token_hex(6)
+    parts: dict[str, dict[str, Any]] = {}
+    for name, data in files.items():
+        own = f"{_PREFIX}{token}-{name}"
+        _write(folder / own, data)
+        digest = hashlib.sha256(data).hexdigest()
+        parts[name] = {"file": own, "bytes": len(data), "sha256": digest}
+    body = {"head": dict(head), "parts": parts}
+    sealed = {**body, "seal": _seal(_canonical(body), key)}
+    fresh = folder / f"{_PREFIX}{token}-{_HEAD}"
+    _write(fresh, json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False).encode())
+    _sync_folder(folder)
+    fresh.replace(folder / _HEAD)
+    _sync_folder(folder)
+    for own in named | _abandoned(folder, {part["file"] for part in parts.values()}):
+        (folder / own).unlink(missing_ok=True)
+
+
+def _abandoned(folder: Path, ours: set[str]) -> set[str]:
+    """Files that a writer left when it was killed: nobody's, and too old to be in the making."""
+    limit = time.time() - _ABANDONED_SECONDS
+    return {
+        path.name
+        for path in folder.glob(f"{_PREFIX}*")
+        if path.name not in ours and path.stat().st_mtime < limit
+    }
+
+
+def _named(folder: Path) -> set[str]:
+    """Files that the present head names; none where it cannot be read."""
+    try:
+        sealed = json.loads((folder / _HEAD).read_bytes())
+        return {
+            part["file"]
+            for part in sealed["parts"].values()
+            if Path(part["file"]).name == part["file"] and part["file"].startswith(_PREFIX)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def read_sealed(folder: Path, key: bytes | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Read what :func:`write_sealed` wrote.
+
+    Raises
+    ------
+    InputError
+        Where something is missing, was changed, or is sealed by another key.
+    """
+    try:
+        with (folder / _HEAD).open("rb") as file:
+            raw = file.read(_MAX_HEAD_BYTES + 1)
+        if len(raw) > _MAX_HEAD_BYTES:
+            raise InputError("an index whose head is too long", where=folder.name)
+        sealed = json.loads(raw)
+        body = {"head": dict(sealed["head"]), "parts": dict(sealed["parts"])}
+        seal = str(sealed["seal"])
+    except FileNotFoundError:
+        raise InputError("no index in this folder", where=folder.name) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError("an index whose head cannot be read", where=folder.name) from None
+    if not hmac.compare_digest(seal.encode(), _seal(_canonical(body), key).encode()):
+        raise InputError("an index that was changed or sealed by another key", where=folder.name)
+    files = {}
+    for name, part in body["parts"].items():
+        files[name] = _read_part(folder, part)
+    return body["head"], files
+
+
+def _read_part(folder: Path, part: Mapping[str, Any]) -> bytes:
+    path = folder / Path(part["file"]).name
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size == part["bytes"] else b""
+    except FileNotFoundError:
+        raise InputError("an index with a file missing", where=folder.name) from None
+    if size != part["bytes"] or hashlib.sha256(data).hexdigest() != part["sha256"]:
+        raise InputError("an index with a file that was changed", where=folder.name)
+    return data
