@@ -1,0 +1,1 @@
+"""The reading room: look up similar past cases from a browser (Streamlit)."""

@@ -1,0 +1,224 @@
+"""The sidebar: what is asked, and under which conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from apps.case_lookup.desk import Dropped, Question
+from apps.case_lookup.markup import Markup, tag
+from apps.case_lookup.wording import finding_words, thousands
+from medembed.cases import Finding
+from medembed.library.conditions import Condition
+
+if TYPE_CHECKING:
+    from apps.case_lookup.desk import Desk
+
+__all__ = ["ask", "clear_all", "close_case", "examples", "look_like", "open_case", "relax", "use"]
+
+AGES = (0, 100)
+NOT_FOR_DIAGNOSIS = "For research and teaching. Not a medical device, not for diagnosis."
+_MANY = 6  # more values than this are a list to choose from instead of buttons in a row
+
+
+def open_case(case_id: str) -> None:
+    """Go to a case's page; what was found is kept."""
+    st.query_params["case"] = case_id
+
+
+def close_case() -> None:
+    """Go back to what was found."""
+    st.query_params.pop("case", None)
+
+
+def use(words: str) -> None:
+    """Ask with these words."""
+    st.session_state["words"] = words
+    close_case()
+
+
+def look_like(case_id: str) -> None:
+    """Ask for cases like this one, in place of a dropped file and words."""
+    st.session_state["like"] = case_id
+    st.session_state["words"] = ""
+    _forget_file()
+    close_case()
+
+
+def clear_all() -> None:
+    """Back to the first page, filters kept."""
+    st.session_state["words"] = ""
+    st.session_state["like"] = ""
+    _forget_file()
+    close_case()
+
+
+def relax(condition: Condition) -> None:
+    """Drop one condition: bring its widget back to "any"."""
+    state = st.session_state
+    if condition.field == "age":
+        state["f_age"] = AGES
+    elif condition.field == "date":
+        state["f_date_from" if condition.op == ">=" else "f_date_to"] = None
+    elif condition.field == "finding":
+        kept = [name for name in state.get("f_finding", []) if name not in condition.values]
+        state["f_finding"] = kept
+    else:
+        state[f"f_{condition.field}"] = []
+
+
+def _forget_file() -> None:
+    st.session_state["drop_round"] = st.session_state.get("drop_round", 0) + 1
+    st.session_state["dropped"] = None
+
+
+def _forget_like() -> None:
+    st.session_state["like"] = ""
+
+
+def ask(desk: Desk) -> tuple[Question, Dropped | None]:
+    """Draw the sidebar and give what it asks.
+
+    Returns
+    -------
+    question : Question
+    dropped : Dropped or None
+        The dropped file, also where it was refused.
+    """
+    state = st.session_state
+    state.setdefault("drop_round", 0)
+    state.setdefault("like", "")
+    with st.sidebar:
+        st.html(_head(desk))
+        with st.container(key="ask", gap="small"):
+            dropped = _file(desk)
+            words = st.text_input(
+                "Words",
+                key="words",
+                placeholder="right effusion, basal atelectasis",
+                on_change=close_case,
+            ).strip()
+            if state["like"]:
+                st.html(tag("p", f"Like case {state['like']}", class_="rr-like"))
+            scan = dropped.scan if dropped else None
+            if scan is not None and state["like"]:
+                _forget_like()
+            share = 50
+            if words and (scan is not None or state["like"]):
+                share = st.slider(
+                    "Words against image", 0, 100, 50, 10, key="share", format="%d %% image"
+                )
+            left, right = st.columns([3, 1.4], gap="small")
+            left.button("Search", type="primary", width="stretch", on_click=close_case)
+            right.button("Clear", width="stretch", on_click=clear_all)
+        with st.container(key="filters", gap="small"):
+            where, k = _filters(desk)
+        st.html(tag("p", NOT_FOR_DIAGNOSIS, class_="rr-foot"))
+    question = Question(
+        words=words,
+        scan=scan,
+        case_id=state["like"],
+        image_weight=share / 100,
+        where=where,
+        k=k,
+    )
+    return question, dropped
+
+
+def _head(desk: Desk) -> Markup:
+    return tag(
+        "div",
+        tag("strong", "MedEmbed"),
+        tag("span", f"{desk.path.resolve().name} · {thousands(len(desk.library))} cases"),
+        class_="rr-head",
+    )
+
+
+def _file(desk: Desk) -> Dropped | None:
+    """The drop zone; a new file is decoded once."""
+    state = st.session_state
+    uploads = st.file_uploader(
+        "Image: drop it here",
+        key=f"drop-{state['drop_round']}",
+        accept_multiple_files=True,
+        help="A DICOM, PNG, JPEG or NIfTI file, or all files of one series.",
+        on_change=close_case,
+    )
+    if not uploads:
+        state["dropped"] = None
+        return None
+    key = tuple(upload.file_id for upload in uploads)
+    known: Dropped | None = state.get("dropped")
+    if known is None or known.key != key:
+        with st.spinner("Reading the image"):
+            known = desk.read_dropped(uploads)
+        state["dropped"] = known
+    if known.refusal:
+        st.error(f"This file cannot be used: {known.refusal}.")
+    return known
+
+
+def _filters(desk: Desk) -> tuple[tuple[Condition, ...], int]:
+    """The conditions that hold, and how many cases to show."""
+    where: list[Condition] = []
+    for field, label in (("modality", "Modality"), ("view", "View"), ("sex", "Sex")):
+        where += _among(field, _choice(label, field, desk.vocabulary(field)))
+    findings = desk.vocabulary("finding")
+    if findings:
+        chosen = st.multiselect(
+            "Findings (all of them)",
+            list(findings),
+            key="f_finding",
+            format_func=lambda name: finding_words(Finding.parse(name)),
+            placeholder="any",
+        )
+        where += [Condition("finding", "=", (name,)) for name in chosen]
+    low, high = st.slider("Age in years", *AGES, AGES, key="f_age")
+    where += [Condition("age", ">=", (float(low),))] if low > AGES[0] else []
+    where += [Condition("age", "<=", (float(high),))] if high < AGES[1] else []
+    with st.expander("Date, site, number of cases"):
+        where += _dates(desk)
+        where += _among("site", _choice("Site", "site", desk.vocabulary("site")))
+        k = st.slider("Cases to show", 5, 50, 10, 5, key="k")
+    return tuple(where), int(k)
+
+
+def _choice(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
+    """Let the user pick any number of values; nothing is shown where there is nothing to pick."""
+    if len(counts) < 2:
+        return []
+    key = f"f_{field}"
+    if len(counts) > _MANY:
+        return list(st.multiselect(label, list(counts), key=key, placeholder="any"))
+    return list(st.pills(label, list(counts), key=key, selection_mode="multi") or [])
+
+
+def _among(field: str, chosen: list[str]) -> list[Condition]:
+    return [Condition(field, "in", tuple(chosen))] if chosen else []
+
+
+def _dates(desk: Desk) -> list[Condition]:
+    span = desk.dates()
+    if span is None:
+        return []
+    left, right = st.columns(2, gap="small")
+    limits = {"min_value": span[0], "max_value": span[1], "format": "YYYY-MM-DD"}
+    start = left.date_input("From", value=None, key="f_date_from", **limits)
+    end = right.date_input("To", value=None, key="f_date_to", **limits)
+    where = [Condition("date", ">=", (start.isoformat(),))] if start else []
+    return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
+
+
+def examples(desk: Desk, number: int = 3) -> list[str]:
+    """Queries that this library can answer: its most frequent findings, each label once."""
+    labels: dict[str, list[Finding]] = {}
+    for name in desk.vocabulary("finding"):
+        finding = Finding.parse(name)
+        labels.setdefault(finding.label, []).append(finding)
+    sided = ("left", "right")
+    return [
+        finding_words(next((f for f in found if f.side in sided), found[0]))
+        for found in list(labels.values())[:number]
+    ]

@@ -1,0 +1,257 @@
+"""What the page works at: one library, its model, and the reader of scans, shared by all visitors.
+
+The model is loaded by a thread of its own, so that the page stands before torch is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from PIL import Image
+
+from apps.case_lookup.pictures import Look, n_slices, presets, render
+from medembed.cases import Case, ScanRef
+from medembed.errors import MedEmbedError, ScanError
+from medembed.library import CaseLibrary
+from medembed.library.conditions import Condition
+from medembed.scans import Limits, Scan, ScanReader
+
+if TYPE_CHECKING:
+    from medembed.lookup import CaseLookup, Result
+
+__all__ = ["Desk", "Dropped", "Question"]
+
+_CACHE_BYTES = 512 * 2**20
+_THUMBNAIL_PX = 320
+
+
+class _Upload(Protocol):
+    name: str
+    file_id: str
+
+    def getbuffer(self) -> memoryview: ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the library.
+
+    Parameters
+    ----------
+    words : str
+        Empty where none.
+    scan : Scan or None
+    case_id : str
+        A case of the library to start from; empty where none.
+    image_weight : float
+        0 to 1, share of the image where words and an image (or case) are given.
+    where : tuple of Condition
+        All hold.
+    k : int
+    """
+
+    words: str = ""
+    scan: Scan | None = None
+    case_id: str = ""
+    image_weight: float = 0.5
+    where: tuple[Condition, ...] = ()
+    k: int = 10
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to look for."""
+        return not (self.words or self.scan is not None or self.case_id)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether words stand beside an image or a case."""
+        return bool(self.words) and (self.scan is not None or bool(self.case_id))
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A file that was dropped on the page: decoded, or refused with one line."""
+
+    key: tuple[str, ...]
+    scan: Scan | None = None
+    refusal: str = ""
+
+
+class Desk:
+    """One open library with its lookup, a reader of scans, and small caches in memory.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the library.
+
+    Raises
+    ------
+    LibraryError
+        Where there is none, or it is foreign.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.library = CaseLibrary.open(path)
+        self._lookup: Future[CaseLookup] = Future()
+        self._reader: ScanReader | None = None
+        self._reading = threading.Lock()
+        self._scans: OrderedDict[tuple[str, int], Scan] = OrderedDict()
+        threading.Thread(target=self._load, name="model", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            from medembed.lookup import CaseLookup
+
+            self._lookup.set_result(CaseLookup(self.library))
+        except BaseException as error:  # noqa: BLE001  raised again where the lookup is asked for
+            self._lookup.set_exception(error)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model has been loaded, or has failed to."""
+        return self._lookup.done()
+
+    def search(self, question: Question) -> Result:
+        """Look the question up; waits for the model where it is still loading.
+
+        Raises
+        ------
+        MedEmbedError
+            Where the model cannot be loaded or the question cannot be asked.
+        """
+        weights = None
+        if question.is_mixed:
+            share = question.image_weight
+            other = "image" if question.scan is not None else "case"
+            weights = {"text": 1 - share, other: share}
+        return self._lookup.result().search(
+            text=question.words or None,
+            image=question.scan,
+            case=question.case_id or None,
+            weights=weights,
+            where=question.where,
+            k=question.k,
+        )
+
+    def vocabulary(self, attribute: str) -> dict[str, int]:
+        """Values of an attribute with their counts, most frequent first, unknown left out."""
+        counts = self.library.vocabulary(attribute)
+        known = {value: n for value, n in counts.items() if value and value != "unknown"}
+        return dict(sorted(known.items(), key=lambda item: (-item[1], item[0])))
+
+    def dates(self) -> tuple[date, date] | None:
+        """First and last study date, or None where no case has one."""
+        known = sorted(self.vocabulary("date"))
+        if not known:
+            return None
+        return date.fromisoformat(known[0][:10]), date.fromisoformat(known[-1][:10])
+
+    def relaxations(self, where: Sequence[Condition]) -> list[tuple[Condition, int]]:
+        """Each condition with the number of cases that match once it alone is dropped."""
+        return [
+            (dropped, len(self.library.find([c for c in where if c is not dropped])))
+            for dropped in where
+        ]
+
+    def other_studies(self, case: Case) -> list[Case]:
+        """Further studies of the case's patient, oldest first."""
+        of_patient = Condition("patient", "=", (case.patient_id,))
+        others = [c for c in self.library.cases([of_patient]) if c.case_id != case.case_id]
+        return sorted(others, key=lambda c: (c.study_date or date.min, c.case_id))
+
+    def read(self, files: Sequence[Path], frame: int | None = None) -> Scan:
+        """Decode in the worker process, one at a time."""
+        with self._reading:
+            if self._reader is None:
+                self._reader = ScanReader(Limits()).__enter__()
+            return self._reader.read(list(files), frame=frame)
+
+    def scan(self, case: Case, position: int = 0) -> Scan:
+        """Give one scan of a case, kept in memory while there is room.
+
+        Raises
+        ------
+        ScanError
+            Where the file has gone or can no longer be read.
+        """
+        key = (case.case_id, position)
+        if key in self._scans:
+            self._scans.move_to_end(key)
+            return self._scans[key]
+        reference = case.scans[position]
+        files = [Path(file) for file in self.library.scan_files(case)[position]]
+        if not all(file.exists() for file in files):
+            raise ScanError("the image file is no longer where it was when the case was added")
+        scan = self.read(files, reference.frame)
+        self._scans[key] = scan
+        while (
+            sum(s.pixels.nbytes for s in self._scans.values()) > _CACHE_BYTES
+            and len(self._scans) > 1
+        ):
+            self._scans.popitem(last=False)
+        return scan
+
+    def thumbnail(self, case: Case, position: int = 0) -> Image.Image:
+        """Give a small picture of one scan, kept in the library's ``thumbnails`` (derived)."""
+        folder = self.library.path / "thumbnails"
+        file = folder / f"{_name(case.scans[position])}.png"
+        if file.exists():
+            with Image.open(file) as image:
+                return image.copy()
+        scan = self.scan(case, position)
+        window = next(iter(presets(scan).values()))
+        image = render(scan, Look(window, n_slices(scan) // 2), _THUMBNAIL_PX)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+        with os.fdopen(handle, "wb") as stream:
+            image.save(stream, "PNG")
+        Path(temporary).replace(file)
+        return image
+
+    def read_dropped(self, uploads: Sequence[_Upload]) -> Dropped:
+        """Decode what was dropped: one file, or the files of one series.
+
+        The bytes lie in files of mode 0600 without their names, only while they are decoded.
+        """
+        key = tuple(upload.file_id for upload in uploads)
+        with tempfile.TemporaryDirectory(prefix="medembed-") as folder:
+            files = []
+            for number, upload in enumerate(uploads):
+                file = Path(folder) / f"{number:05d}{_ending(upload.name)}"
+                file.touch(mode=0o600)
+                file.write_bytes(upload.getbuffer())
+                files.append(file)
+            try:
+                return Dropped(key, scan=self.read(files))
+            except ScanError as error:
+                return Dropped(key, refusal=_line(error))
+
+
+def _name(reference: ScanRef) -> str:
+    frame = "" if reference.frame is None else f"-{reference.frame}"
+    return f"{reference.sha256}{frame}"
+
+
+def _ending(name: str) -> str:
+    """The part of a file's name that says its kind; nothing else of the name is kept."""
+    lower = name.lower()
+    for ending in (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".dcm"):
+        if lower.endswith(ending):
+            return ending
+    return ""
+
+
+def _line(error: MedEmbedError) -> str:
+    """What was wrong, without the name of the file."""
+    return f"{error.what}; {error.hint}" if error.hint else error.what

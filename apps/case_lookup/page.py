@@ -1,0 +1,90 @@
+"""The script that Streamlit runs for each visit: ``medembed app LIBRARY`` starts it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from pathlib import Path
+
+import streamlit as st
+
+from apps.case_lookup.asking import ask
+from apps.case_lookup.case_page import show_case
+from apps.case_lookup.desk import Desk, Dropped, Question
+from apps.case_lookup.results import Found, Row, show_error, show_found, show_welcome
+from medembed.errors import LibraryError, MedEmbedError
+
+_LOG = logging.getLogger("medembed.apps")
+_CSS = Path(__file__).with_name("room.css")
+
+
+@st.cache_resource(show_spinner=False)
+def open_desk(path: str) -> Desk:
+    """Open the library once for all visitors; its model loads in the background."""
+    return Desk(Path(path))
+
+
+def _answer(desk: Desk, question: Question, dropped: Dropped | None) -> Found:
+    """What the question finds; the last answer is given again while the question stays."""
+    state = st.session_state
+    asked = (
+        question.words,
+        dropped.key if dropped else (),
+        question.case_id,
+        question.image_weight if question.is_mixed else None,
+        question.where,
+        question.k,
+    )
+    if state.get("asked") == asked:
+        return state["found"]
+    waiting = "Searching" if desk.is_ready else "Loading the model, once after the start"
+    with st.spinner(waiting):
+        started = time.perf_counter()
+        result = desk.search(question)
+        rows = tuple(
+            Row(hit.rank, desk.library.case(hit.case_id), float(hit.score), str(hit.why or ""))
+            for hit in result.hits
+        )
+        seconds = time.perf_counter() - started
+    found = Found(question, rows, bool(result.novel), int(result.plan.matching), seconds)
+    state["asked"], state["found"] = asked, found
+    return found
+
+
+def _room(desk: Desk) -> None:
+    question, dropped = ask(desk)
+    case_id = st.query_params.get("case", "")
+    if case_id:
+        show_case(desk, case_id, question)
+    elif question.is_empty:
+        show_welcome(desk)
+    else:
+        try:
+            found = _answer(desk, question, dropped)
+        except MedEmbedError as error:
+            show_error(error)
+        else:
+            show_found(desk, found, dropped)
+
+
+def main() -> None:
+    """Draw the page; a fault is one line that holds no patient's value."""
+    st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
+    st.html(_CSS)
+    try:
+        path = os.environ.get("MEDEMBED_LIBRARY", "")
+        if not path:
+            raise LibraryError("no library was named", hint="start with: medembed app LIBRARY")
+        _room(open_desk(path))
+    except MedEmbedError as error:
+        st.error(str(error))
+    except Exception as error:  # noqa: BLE001  a traceback could hold a patient's value
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+        _LOG.error("reading room: %s", where)
+        st.error(f"A fault of ours ({where}); the rest of the page goes on after a reload.")
+
+
+main()
