@@ -1,0 +1,131 @@
+"""From text to token ids, without transformers: what the search path reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.errors import ModelError
+
+__all__ = ["LetterTokens", "Tokens", "WordPieceTokens", "read_tokens"]
+
+TokenArrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+class Tokens(Protocol):
+    """Turns texts into ids and a mask of ones and zeros, both int64 ``(n, t)``."""
+
+    max_length: int
+
+    def __call__(self, texts: Sequence[str], length: int | None = None) -> TokenArrays:
+        """Encode; padded to ``length``, else to the longest of the batch."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """What a model folder keeps of it, by file name."""
+        ...
+
+
+def _stack(rows: list[list[int]], pad: int, length: int | None) -> TokenArrays:
+    width = length or max((len(row) for row in rows), default=1)
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask
+
+
+class WordPieceTokens:
+    """A tokenizer of the ``tokenizers`` library, read from its JSON.
+
+    Parameters
+    ----------
+    text : str
+        ``tokenizer.json``.
+    max_length : int
+        Longer texts are cut; the closing special token stays.
+    pad : str
+        The token that fills up; its id must exist.
+    """
+
+    def __init__(self, text: str, max_length: int, pad: str = "[PAD]") -> None:
+        from tokenizers import Tokenizer
+
+        self.max_length = max_length
+        self.pad = pad
+        self._text = text
+        self._tokenizer = Tokenizer.from_str(text)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        pad_id = self._tokenizer.token_to_id(pad)
+        if pad_id is None:
+            raise ModelError(f"the tokenizer has no token {pad!r}")
+        self._pad_id = int(pad_id)
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return int(self._tokenizer.get_vocab_size())
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the token that fills up."""
+        return self._pad_id
+
+    def __call__(self, texts: Sequence[str], length: int | None = None) -> TokenArrays:
+        """Encode ``texts``; see :class:`Tokens`."""
+        encoded = self._tokenizer.encode_batch([" ".join(t.split()) for t in texts])
+        return _stack([e.ids for e in encoded], self._pad_id, length)
+
+    def files(self) -> dict[str, bytes]:
+        """``tokenizer.json`` and ``tokens.json``."""
+        about = {"kind": "tokenizers", "max_length": self.max_length, "pad": self.pad}
+        return {"tokenizer.json": self._text.encode(), "tokens.json": json.dumps(about).encode()}
+
+
+class LetterTokens:
+    """The toy's: a word's id is its number of letters modulo ``width``.
+
+    Examples
+    --------
+    >>> ids, mask = LetterTokens(width=4)(["left effusion", "a"])
+    >>> ids.tolist(), mask.tolist()
+    ([[0, 0], [1, 0]], [[1, 1], [1, 0]])
+    """
+
+    def __init__(self, width: int = 4, max_length: int = 64) -> None:
+        self.width = width
+        self.max_length = max_length
+
+    def __call__(self, texts: Sequence[str], length: int | None = None) -> TokenArrays:
+        """Encode ``texts``; see :class:`Tokens`."""
+        rows = [
+            [len(word) % self.width for word in re.findall(r"[a-z]+", text.lower())]
+            for text in texts
+        ]
+        return _stack([row[: self.max_length] or [0] for row in rows], 0, length)
+
+    def files(self) -> dict[str, bytes]:
+        """``tokens.json``."""
+        about = {"kind": "letters", "width": self.width, "max_length": self.max_length}
+        return {"tokens.json": json.dumps(about).encode()}
+
+
+def read_tokens(files: Mapping[str, bytes]) -> Tokens:
+    """Read back what :meth:`Tokens.files` gave."""
+    try:
+        about: dict[str, Any] = json.loads(files["tokens.json"])
+        if about["kind"] == "letters":
+            return LetterTokens(int(about["width"]), int(about["max_length"]))
+        if about["kind"] == "tokenizers":
+            text = files["tokenizer.json"].decode()
+            return WordPieceTokens(text, int(about["max_length"]), str(about["pad"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError("the model's tokenizer cannot be read") from error
+    raise ModelError("the model's tokenizer is of an unknown kind")

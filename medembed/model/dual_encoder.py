@@ -1,0 +1,302 @@
+"""The noun :class:`DualEncoder`: scans and notes into one space."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from medembed.encoders.tokens import Tokens, read_tokens
+from medembed.errors import ModelError, QueryError
+from medembed.model.folder import digests_of, fingerprint_of, read_folder, write_folder
+from medembed.model.graph import Graph
+from medembed.preprocess import Preprocess
+from medembed.scans import Scan
+
+if TYPE_CHECKING:
+    from medembed.model.towers import Towers
+
+__all__ = ["DualEncoder", "unit_rows"]
+
+Vectors = npt.NDArray[np.float32]
+
+
+def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
+    """Scale rows to norm 1.
+
+    A row of zeros has no direction; it becomes the one whose values are all equal.
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    flat = np.full_like(rows, 1 / math.sqrt(rows.shape[1]))
+    return np.where(norms > 1e-12, rows / np.maximum(norms, 1e-12), flat).astype(np.float32)
+
+
+class DualEncoder:
+    """An image side and a text side that meet in one space, with their preprocessing.
+
+    Made by :meth:`load`, by training, or by :func:`medembed.model.toy_model`. It does not change:
+    training gives a new one.
+
+    Parameters
+    ----------
+    architecture : dict
+        As :func:`medembed.model.towers.build_towers` gives it.
+    preprocess : Preprocess
+    tokens : Tokens
+    towers : Towers or None
+        None loads them only when they are needed.
+    """
+
+    def __init__(
+        self,
+        architecture: dict[str, Any],
+        preprocess: Preprocess,
+        tokens: Tokens,
+        towers: Towers,
+        *,
+        training: dict[str, Any] | None = None,
+    ) -> None:
+        self._architecture = architecture
+        self._preprocess = preprocess
+        self._tokens = tokens
+        self._training = training or {}
+        self._towers: Towers | None = towers.eval()
+        self._weights: dict[str, torch.Tensor] = {}
+        self._image_graph: Graph | None = None
+        self._text_graph: Graph | None = None
+        self._folder: Path | None = None
+        self._files: dict[str, bytes] | None = None
+        self._fingerprint = ""
+        self._logit_scale = float(towers.logit_scale.detach())
+        self._device = next(towers.parameters()).device
+
+    # what it is ------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the shared space."""
+        return int(self._architecture["projection"]["dim"])
+
+    @property
+    def dimensions(self) -> int:
+        """2 where it reads images, 3 where it reads volumes."""
+        return self._preprocess.dimensions
+
+    @property
+    def logit_scale(self) -> float:
+        """Logarithm of the inverse temperature, as trained."""
+        return self._logit_scale
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """From a scan to the pixels that the image side reads."""
+        return self._preprocess
+
+    @property
+    def tokens(self) -> Tokens:
+        """From text to the ids that the text side reads."""
+        return self._tokens
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a note that are read; what follows is cut off."""
+        return self._tokens.max_length
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 over weights, preprocessing, tokenizer, graphs and the code's version."""
+        if not self._fingerprint:
+            self._fingerprint = fingerprint_of(self._about(), digests_of(self._parts()))
+        return self._fingerprint
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """How it was trained; empty where that is not known."""
+        return self._training
+
+    @property
+    def has_graphs(self) -> tuple[bool, bool]:
+        """Whether the image side and the text side run without MONAI and transformers."""
+        return self._image_graph is not None, self._text_graph is not None
+
+    # folder ----------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, folder_or_name: str | Path, *, device: str = "cpu") -> DualEncoder:
+        """Read a model folder; its digests and fingerprint are checked.
+
+        Only torch is imported: towers run from their graphs. Where a folder has none, or
+        :meth:`towers` is called, MONAI and transformers are imported then.
+
+        Raises
+        ------
+        ModelError
+            Where there is no model, or it was changed since it was saved.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = Path(folder_or_name)
+        about, files = read_folder(folder)
+        try:
+            weights = load_file(folder / "weights.safetensors", device=device)
+            graphs = json.loads(files["graph.json"]) if "graph.json" in files else {}
+            model = cls.__new__(cls)
+            model._architecture = about["architecture"]
+            model._preprocess = Preprocess.from_config(about["preprocess"])
+            model._logit_scale = float(weights["logit_scale"])
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise ModelError("the model cannot be read", where=str(folder)) from error
+        model._tokens = read_tokens(files)
+        model._training = {}
+        if (folder / "training.json").is_file():
+            model._training = json.loads((folder / "training.json").read_bytes())
+        model._towers = None
+        model._weights = weights
+        model._image_graph = Graph(graphs["image"], weights) if "image" in graphs else None
+        model._text_graph = Graph(graphs["text"], weights) if "text" in graphs else None
+        model._folder = folder
+        model._files = None
+        model._fingerprint = about["fingerprint"]
+        model._device = torch.device(device)
+        return model
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder, whole or not at all; a model in its place is replaced."""
+        folder = Path(folder).absolute()
+        parts = self._parts()
+        about = {
+            **self._about(),
+            "digests": digests_of(parts),
+            "fingerprint": self.fingerprint,
+            "dim": self.dim,
+        }
+        extra = {"training.json": json.dumps(self._training, indent=1).encode()}
+        write_folder(folder, about, {**parts, **(extra if self._training else {})})
+        return folder
+
+    def _about(self) -> dict[str, Any]:
+        return {"architecture": self._architecture, "preprocess": self._preprocess.config}
+
+    def _parts(self) -> dict[str, bytes]:
+        """The files of the folder: read again, or made once from the towers."""
+        if self._folder is not None:
+            names = read_folder(self._folder)[0]["digests"]
+            return {name: (self._folder / name).read_bytes() for name in names}
+        if self._files is None:
+            from medembed.model.pack import pack
+
+            self._files = pack(self.towers(), self._tokens, self._preprocess)
+        return self._files
+
+    def towers(self) -> Towers:
+        """The modules themselves, for training on; imports what they are made of."""
+        if self._towers is None:
+            from medembed.model.pack import unpack
+
+            self._towers = unpack(self._architecture, self._weights).to(self._device).eval()
+        return self._towers
+
+    # encoding --------------------------------------------------------------------------------
+
+    def encode_scans(self, scans: Iterable[Scan], batch_size: int = 32) -> Vectors:
+        """One vector for each scan.
+
+        A volume that a 2D model reads as several slices gives the mean of their unit vectors.
+
+        Returns
+        -------
+        float32 array, shape ``(n, dim)``
+            Rows of norm 1, finite.
+        """
+        return self.encode_pixels([self._preprocess.pixels(scan) for scan in scans], batch_size)
+
+    def encode_pixels(
+        self, items: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32
+    ) -> Vectors:
+        """One vector for each item of :meth:`Preprocess.pixels`, its images averaged.
+
+        Parameters
+        ----------
+        items : sequence of uint8 array, each ``(m, 1, h, w)`` or ``(m, 1, d, h, w)``
+
+        Returns
+        -------
+        float32 array, shape ``(len(items), dim)``
+        """
+        if not items:
+            return np.empty((0, self.dim), dtype=np.float32)
+        owner = np.repeat(np.arange(len(items)), [len(item) for item in items])
+        rows = np.concatenate(list(items))
+        vectors = np.concatenate(
+            [
+                self._run_images(self._preprocess.normalise(rows[at : at + batch_size]))
+                for at in range(0, len(rows), batch_size)
+            ]
+        )
+        sums = np.zeros((len(items), self.dim), dtype=np.float64)
+        np.add.at(sums, owner, unit_rows(vectors))
+        return unit_rows(sums)
+
+    def encode_notes(self, texts: Iterable[str], batch_size: int = 64) -> Vectors:
+        """One vector for each text; what follows after :attr:`max_length` tokens is not read.
+
+        Returns
+        -------
+        float32 array, shape ``(n, dim)``
+            Rows of norm 1, finite.
+
+        Raises
+        ------
+        QueryError
+            Where a text is blank.
+        """
+        texts = list(texts)
+        if not all(text.strip() for text in texts):
+            raise QueryError("an empty text has no meaning to search for")
+        out = np.empty((len(texts), self.dim), dtype=np.float32)
+        order = np.argsort([len(text) for text in texts], kind="stable")  # little padding
+        for at in range(0, len(texts), batch_size):
+            chosen = order[at : at + batch_size]
+            out[chosen] = unit_rows(self._run_notes([texts[i] for i in chosen]))
+        return out
+
+    def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        batch = torch.from_numpy(pixels)
+        graph = self._image_graph
+        run = graph or self.towers().image
+        return self._run(run, graph, (batch,))
+
+    def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        graph = self._text_graph
+        length = graph.length if graph else None
+        ids, mask = self._tokens(texts, length if isinstance(length, int) else None)
+        if ids.shape[1] < 2:  # graphs are open from two tokens on
+            ids, mask = self._tokens(texts, 2)
+        run = graph or self.towers().text
+        return self._run(run, graph, (torch.from_numpy(ids), torch.from_numpy(mask)))
+
+    @torch.no_grad()
+    def _run(
+        self,
+        run: Callable[..., torch.Tensor],
+        graph: Graph | None,
+        inputs: tuple[torch.Tensor, ...],
+    ) -> npt.NDArray[np.float32]:
+        n = len(inputs[0])
+        step = graph.batch if graph and isinstance(graph.batch, int) else n
+        rows = [
+            run(*(tensor[at : at + step].to(self._device) for tensor in inputs)).float().cpu()
+            for at in range(0, n, step)
+        ]
+        out: npt.NDArray[np.float32] = torch.cat(rows).numpy()
+        if not np.isfinite(out).all():
+            raise ModelError("the model gives values that are not finite")
+        return out

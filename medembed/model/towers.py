@@ -1,0 +1,194 @@
+"""The trainable pair: two towers, two projections and the scale of their similarity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from medembed.encoders.settings import ImageSettings, Options, Settings, TextSettings
+from medembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from medembed.encoders.tokens import Tokens
+
+__all__ = [
+    "ImageSide",
+    "ProjectionSettings",
+    "TextSide",
+    "Towers",
+    "build_towers",
+    "checked_options",
+    "restore_towers",
+]
+
+
+class ProjectionSettings(Settings):
+    """From an encoder's features to the shared space.
+
+    Parameters
+    ----------
+    dim : int
+        Of the shared space.
+    kind : {"linear", "mlp", "none"}
+        ``"none"`` takes the features as they are; both sides must then have ``dim`` of them.
+    dropout : float
+        On the features, in training.
+    """
+
+    dim: int = 128
+    kind: Literal["linear", "mlp", "none"] = "linear"
+    dropout: float = 0.0
+
+
+class ImageSide(nn.Module):
+    """Encoder, pooling and projection: ``(n, 1, *size)`` to ``(n, dim)``, not normalised."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        settings: ImageSettings,
+        dimensions: int,
+        projection: ProjectionSettings,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.cells = settings.grid if settings.pooling == "grid" else 1
+        self.dimensions = dimensions
+        width = cast(int, encoder.width)
+        self.reduce: nn.Module = nn.Identity()
+        if settings.reduce and settings.pooling == "grid":
+            conv = nn.Conv2d if dimensions == 2 else nn.Conv3d
+            self.reduce = conv(width, settings.reduce, 1)
+            width = settings.reduce
+        self.width = width * self.cells**dimensions
+        self.projection = _projection(self.width, projection)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What a frozen encoder gives: ``(n, width)`` before the projection."""
+        feature_map = self.reduce(self.encoder(images))
+        if self.dimensions == 2:
+            pooled = nn.functional.adaptive_avg_pool2d(feature_map, (self.cells, self.cells))
+        else:
+            pooled = nn.functional.adaptive_avg_pool3d(feature_map, (self.cells,) * 3)
+        return pooled.flatten(1)  # (n, width * cells ** dimensions)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images to the shared space."""
+        return cast(torch.Tensor, self.projection(self.features(images)))
+
+
+class TextSide(nn.Module):
+    """Encoder and projection: ids and mask ``(n, t)`` to ``(n, dim)``, not normalised."""
+
+    def __init__(self, encoder: nn.Module, projection: ProjectionSettings) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.width = cast(int, encoder.width)
+        self.projection = _projection(self.width, projection)
+
+    def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What a frozen encoder gives: ``(n, width)`` before the projection."""
+        return cast(torch.Tensor, self.encoder(ids, mask))
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map tokens to the shared space."""
+        return cast(torch.Tensor, self.projection(self.features(ids, mask)))
+
+
+class Towers(nn.Module):
+    """Both sides and ``logit_scale``, the logarithm of the inverse temperature."""
+
+    def __init__(self, image: ImageSide, text: TextSide, logit_scale: float = math.log(1 / 0.07)):
+        super().__init__()
+        self.image = image
+        self.text = text
+        self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
+
+
+def _projection(width: int, settings: ProjectionSettings) -> nn.Module:
+    if settings.kind == "none":
+        if width != settings.dim:
+            raise ConfigError(
+                f"without a projection the encoder's {width} features must be dim = {settings.dim}"
+            )
+        return nn.Identity()
+    drop = [nn.Dropout(settings.dropout)] if settings.dropout else []
+    if settings.kind == "linear":
+        return nn.Sequential(*drop, nn.Linear(width, settings.dim, bias=False))
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        *drop,
+        nn.Linear(width, 2 * settings.dim),
+        nn.GELU(),
+        nn.Linear(2 * settings.dim, settings.dim, bias=False),
+    )
+
+
+def checked_options(kind: type[Options], options: dict[str, Any], where: str) -> Options:
+    """Check an encoder's own options; an error names the key."""
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(kind.model_fields) or "none"
+        raise ConfigError(
+            first["msg"].lower(), where=f"{where}.options.{key}", hint=f"options are: {known}"
+        ) from error
+
+
+def build_towers(
+    image: ImageSettings,
+    text: TextSettings,
+    projection: ProjectionSettings,
+    *,
+    dimensions: int,
+    size: tuple[int, ...],
+    notes: Sequence[str] = (),
+) -> tuple[Towers, Tokens, dict[str, Any]]:
+    """Make a fresh pair.
+
+    Returns
+    -------
+    towers : Towers
+    tokens : Tokens
+    architecture : dict
+        JSON values from which :func:`restore_towers` makes the same modules again.
+    """
+    image_entry, text_entry = IMAGE_ENCODERS[image.encoder], TEXT_ENCODERS[text.encoder]
+    image_options = checked_options(image_entry.options, image.options, "image")
+    text_options = checked_options(text_entry.options, text.options, "text")
+    text_module, tokens = text_entry.build(text_options, text.max_length, notes)
+    image_module = image_entry.build(image_options, dimensions, size)
+    towers = Towers(
+        ImageSide(image_module, image, dimensions, projection), TextSide(text_module, projection)
+    )
+    architecture = {
+        "dimensions": dimensions,
+        "size": list(size),
+        "image": image.model_dump(mode="json"),
+        "text": {"encoder": text.encoder, "architecture": text_module.architecture},
+        "projection": projection.model_dump(mode="json"),
+    }
+    return towers, tokens, architecture
+
+
+def restore_towers(architecture: dict[str, Any]) -> Towers:
+    """Make the modules of a saved pair; their weights are loaded next."""
+    image = ImageSettings(**architecture["image"])
+    projection = ProjectionSettings(**architecture["projection"])
+    dimensions = int(architecture["dimensions"])
+    entry = IMAGE_ENCODERS[image.encoder]
+    options = checked_options(entry.options, image.options, "image")
+    image_module = entry.restore(options, dimensions, tuple(architecture["size"]))
+    text = architecture["text"]
+    text_module = TEXT_ENCODERS[text["encoder"]].restore(text["architecture"])
+    return Towers(
+        ImageSide(image_module, image, dimensions, projection), TextSide(text_module, projection)
+    )
