@@ -1,1 +1,7 @@
-"""Placeholder."""
+"""The store of record: cases, notes, findings and vectors in one folder."""
+
+from medembed.library.conditions import FIELDS, Condition, parse_condition
+from medembed.library.library import AddReport, CaseLibrary
+from medembed.library.vectors import VectorSpace
+
+__all__ = ["FIELDS", "AddReport", "CaseLibrary", "Condition", "VectorSpace", "parse_condition"]

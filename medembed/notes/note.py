@@ -82,7 +82,8 @@ class Note:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise NoteError("an empty report")
-        for span in (*self.sections, *self.assertions):
+        spans: tuple[Section | Assertion, ...] = (*self.sections, *self.assertions)
+        for span in spans:
             if not 0 <= span.start <= span.end <= len(self.text):
                 raise NoteError("a span that lies outside the report")
         previous = 0

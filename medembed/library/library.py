@@ -1,0 +1,359 @@
+"""The noun :class:`CaseLibrary`: a folder of cases, with ``library.sqlite`` as its only truth."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.cases import Case
+from medembed.errors import ConditionError, LibraryError
+from medembed.library.adding import add_case
+from medembed.library.conditions import Where, compile_conditions, parse_where
+from medembed.library.database import DATABASE_NAME, Database
+from medembed.library.rows import fetch_cases
+from medembed.library.vectors import VectorSpace, VectorStore
+from medembed.privacy import Pseudonymiser
+from medembed.sources.refusal import Refusal
+
+__all__ = ["AddReport", "CaseLibrary", "Progress"]
+
+Progress = Callable[[int, int | None], None]
+"""Called with how many are done and, where known, how many there are."""
+
+_DERIVED = ("models", "index", "thumbnails", "ingest-refusals.csv", "cohort")
+_BATCH = 256
+_COUNTED = ("split", "sex", "modality", "view", "race", "site", "scanner")
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What became of the cases given to :meth:`CaseLibrary.add`.
+
+    Parameters
+    ----------
+    added, unchanged, replaced : int
+    refusals : tuple of Refusal
+        ``where`` is the case id.
+    """
+
+    added: int
+    unchanged: int
+    replaced: int
+    refusals: tuple[Refusal, ...]
+
+
+class CaseLibrary:
+    """Cases of one hospital or study, in one folder.
+
+    ``library.sqlite`` is the only record of truth; ``models`` holds what was trained, and
+    ``index`` and ``thumbnails`` are derived and may be deleted at any time. One object may be used
+    from several threads; several processes may open the same library.
+
+    Use :meth:`create` or :meth:`open`.
+    """
+
+    def __init__(self, path: Path, database: Database) -> None:
+        self.path = path
+        self._database = database
+        row = self._db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
+        if row is None:
+            raise LibraryError("its key is missing", where=DATABASE_NAME)
+        self.pseudonymiser = Pseudonymiser(bytes(row[0]))
+
+    @classmethod
+    def create(cls, path: Path | str) -> CaseLibrary:
+        """Make a new, empty library.
+
+        Raises
+        ------
+        LibraryError
+            Where there is one already, or the folder holds other things.
+        """
+        folder = Path(path).absolute()
+        if folder.exists() and not folder.is_dir():
+            raise LibraryError("a file, not a folder", where=folder.name)
+        if (folder / DATABASE_NAME).exists():
+            raise LibraryError("there is a case library already", where=folder.name)
+        if folder.is_dir() and any(
+            entry.name not in _DERIVED and not entry.name.startswith(f".{DATABASE_NAME}.")
+            for entry in folder.iterdir()
+        ):
+            raise LibraryError(
+                "the folder holds other things and no library",
+                where=folder.name,
+                hint="name an empty or a new folder",
+            )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(folder.resolve(), Database.create(folder.resolve() / DATABASE_NAME))
+
+    @classmethod
+    def open(cls, path: Path | str, create: bool = False) -> CaseLibrary:
+        """Open a library.
+
+        Parameters
+        ----------
+        path : path-like
+            Its folder.
+        create : bool
+            Whether to make it where there is none.
+
+        Raises
+        ------
+        LibraryError
+            Where there is none, or it is foreign or of another version.
+        """
+        folder = Path(path).absolute()
+        if create and not (folder / DATABASE_NAME).exists():
+            return cls.create(folder)
+        folder = folder.resolve()
+        return cls(folder, Database(folder / DATABASE_NAME))
+
+    def close(self) -> None:
+        """Close its connections; the object is of no use after that."""
+        self._database.close()
+
+    def __enter__(self) -> CaseLibrary:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"CaseLibrary({self.path.name!r}, {len(self)} cases)"
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._database.read()
+
+    @property
+    def key(self) -> bytes:
+        """The library's secret key, 32 bytes."""
+        return self.pseudonymiser.key
+
+    @property
+    def database(self) -> Database:
+        """Connections to ``library.sqlite``, for the modules of this package."""
+        return self._database
+
+    # adding
+
+    def add(
+        self,
+        cases: Iterable[Case],
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+        batch: int = _BATCH,
+    ) -> AddReport:
+        """Add cases, a batch a transaction; after ``progress`` was called they survive a crash.
+
+        A case that is there already with the same content is unchanged (paths of files that are
+        gone are brought up to date). One with another content is refused, or replaces the old
+        one and drops its vectors. One that is there under another patient is always refused.
+
+        Parameters
+        ----------
+        cases : iterable of Case
+        replace : bool
+            Whether a changed case takes the place of the old one.
+        progress : callable, optional
+            Called with (cases done, None) after each batch is on disk.
+        batch : int
+            Cases a transaction.
+        """
+        counts = {"added": 0, "unchanged": 0, "replaced": 0}
+        refusals: list[Refusal] = []
+        stream, done = iter(cases), 0
+        while chunk := list(islice(stream, batch)):
+            with self._database.write() as db:
+                outcomes = [
+                    add_case(db, case, replace, self.pseudonymiser, self.path) for case in chunk
+                ]
+            for outcome in outcomes:
+                if isinstance(outcome, Refusal):
+                    refusals.append(outcome)
+                else:
+                    counts[outcome] += 1
+            done += len(chunk)
+            if progress:
+                progress(done, None)
+        return AddReport(**counts, refusals=tuple(refusals))
+
+    # reading
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM cases").fetchone()[0])
+
+    def __contains__(self, case_id: object) -> bool:
+        found = self._db.execute("SELECT 1 FROM cases WHERE case_id = ?", (case_id,)).fetchone()
+        return found is not None
+
+    def case(self, case_id: str) -> Case:
+        """Give one case.
+
+        Raises
+        ------
+        LibraryError
+            Where there is none of that id.
+        """
+        for case in self.select([case_id]):
+            return case
+        raise LibraryError("no such case in this library", hint="medembed show LIBRARY")
+
+    def select(self, case_ids: Sequence[str]) -> Iterator[Case]:
+        """Give the cases of ``case_ids`` in that order; ids that are not there are left out."""
+        rows: list[int] = []
+        for case_id in case_ids:
+            found = self._db.execute("SELECT id FROM cases WHERE case_id = ?", (case_id,))
+            rows.extend(row[0] for row in found)
+        return fetch_cases(self._db, rows)
+
+    def cases(self, where: Where = None) -> Iterator[Case]:
+        """Stream the cases for which ``where`` holds, in the order they were added."""
+        return fetch_cases(self._db, [row for row, _ in self._matching(where)])
+
+    def find(self, where: Where = None) -> list[str]:
+        """Ids of the cases for which ``where`` holds, in the order they were added."""
+        return [case_id for _, case_id in self._matching(where)]
+
+    def mask(self, where: Where = None) -> npt.NDArray[np.bool_]:
+        """Whether ``where`` holds, for each case in the order of ``find()``."""
+        everything = [row for row, _ in self._matching(None)]
+        wanted = [row for row, _ in self._matching(where)]
+        return np.isin(np.asarray(everything, np.int64), np.asarray(wanted, np.int64))
+
+    def _matching(self, where: Where) -> list[tuple[int, str]]:
+        conditions = parse_where(where)
+        attributes = self.attribute_names() if conditions else ()
+        sql, params = compile_conditions(conditions, attributes)
+        return self._db.execute(
+            f"SELECT c.id, c.case_id FROM cases c WHERE {sql} ORDER BY c.id",  # noqa: S608  bound
+            params,
+        ).fetchall()
+
+    def patients(self) -> dict[str, str]:
+        """Patient of each case, by case id, in the order they were added."""
+        return dict(self._db.execute("SELECT case_id, patient_id FROM cases ORDER BY id"))
+
+    def split(self, name: str) -> list[str]:
+        """Ids of the cases of the split ``name``: train, val or test."""
+        if name not in ("train", "val", "test"):
+            raise LibraryError("a split is train, val or test")
+        return self.find(f"split={name}")
+
+    def attribute_names(self) -> list[str]:
+        """Names of the kept attributes, sorted."""
+        return [name for (name,) in self._db.execute("SELECT DISTINCT name FROM attributes")]
+
+    def vocabulary(self, field: str) -> dict[str, int]:
+        """Count the cases by their value of a field, most frequent first.
+
+        Parameters
+        ----------
+        field : str
+            ``split, sex, modality, view, race, site, scanner``, ``finding`` (labels),
+            or a kept attribute (cases that lack it are not counted).
+        """
+        if field in _COUNTED:
+            rows = self._db.execute(
+                f"SELECT {field}, count(*) AS n FROM cases "  # noqa: S608  one of the names above
+                f"GROUP BY {field} ORDER BY n DESC, {field}"
+            )
+        elif field == "finding":
+            rows = self._db.execute(
+                "SELECT label, count(DISTINCT case_row) AS n FROM findings "
+                "GROUP BY label ORDER BY n DESC, label"
+            )
+        elif field in self.attribute_names():
+            rows = self._db.execute(
+                "SELECT value, count(*) AS n FROM attributes WHERE name = ? "
+                "GROUP BY value ORDER BY n DESC, value",
+                (field,),
+            )
+        else:
+            raise ConditionError(
+                "no such field to count", hint=f"there are: {', '.join((*_COUNTED, 'finding'))}"
+            )
+        return dict(rows)
+
+    def scan_files(self, case: Case) -> list[tuple[Path, ...]]:
+        """Give the files of each scan of ``case`` as absolute paths."""
+        return [tuple(self.path / file for file in scan.files) for scan in case.scans]
+
+    # vectors
+
+    def put_vectors(
+        self, fingerprint: str, kind: str, case_ids: Sequence[str], vectors: npt.ArrayLike
+    ) -> None:
+        """Write vectors ``(n, d)`` of the cases, on disk when this returns.
+
+        Raises
+        ------
+        FingerprintError
+            Where the model of this fingerprint made vectors of another length before.
+        LibraryError
+            Where a case is not in the library; then none is written.
+        """
+        with self._database.write() as db:
+            VectorStore(db).put(fingerprint, kind, case_ids, vectors)
+
+    def vectors(self, fingerprint: str, kind: str) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """Give the ids and vectors ``(n, d)`` of one model and kind, in the library's order."""
+        return VectorStore(self._db).get(fingerprint, kind)
+
+    def missing_vectors(self, fingerprint: str, kind: str) -> list[str]:
+        """Cases without such a vector; for ``"note"`` only cases that have a note."""
+        return VectorStore(self._db).missing(fingerprint, kind)
+
+    def vector_spaces(self) -> list[VectorSpace]:
+        """What vectors there are, by model and kind."""
+        return VectorStore(self._db).spaces()
+
+    def drop_vectors(self, fingerprint: str) -> None:
+        """Drop all vectors of one model."""
+        with self._database.write() as db:
+            VectorStore(db).drop(fingerprint)
+
+    # what else it remembers
+
+    @property
+    def library_id(self) -> str:
+        """A random name that no other library has."""
+        return self.get_meta("library_id") or ""
+
+    @property
+    def active_model(self) -> str | None:
+        """Name of the model that searches use, under ``path/"models"``."""
+        return self.get_meta("active_model")
+
+    @active_model.setter
+    def active_model(self, name: str | None) -> None:
+        self.set_meta("active_model", name)
+
+    def get_meta(self, name: str) -> str | None:
+        """Give a remembered text, None where there is none; the key is not given out here."""
+        row = self._db.execute(
+            "SELECT value FROM meta WHERE name = ? AND name <> 'key'", (name,)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, name: str, value: str | None) -> None:
+        """Remember a text, or forget it with None."""
+        if name in ("key", "library_id"):
+            raise LibraryError("a library's key and id stay as they are")
+        with self._database.write() as db:
+            db.execute("DELETE FROM meta WHERE name = ?", (name,))
+            if value is not None:
+                db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))

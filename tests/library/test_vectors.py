@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from example_cases import make_case
+
+from medembed.errors import FingerprintError, InternalError, LibraryError
+from medembed.library import CaseLibrary
+from medembed.notes import Note
+
+
+@pytest.fixture
+def library(tmp_path: Path):
+    with CaseLibrary.create(tmp_path / "lib") as opened:
+        opened.add(make_case(i, note=Note("Clear lungs.") if i % 2 else None) for i in range(10))
+        yield opened
+
+
+def test_vectors_come_back_bit_for_bit_in_the_order_of_the_library(library: CaseLibrary) -> None:
+    vectors = np.random.default_rng(0).normal(size=(10, 7)).astype(np.float32)
+    order = np.random.default_rng(1).permutation(10)
+    library.put_vectors("f", "image", [f"case-{i}" for i in order], vectors[order])
+    ids, stored = CaseLibrary.open(library.path).vectors("f", "image")
+    assert ids == library.find()
+    assert stored.dtype == np.float32
+    np.testing.assert_array_equal(stored, vectors)
+    stored[0] = 0  # one's own copy
+
+
+def test_models_and_kinds_are_kept_apart(library: CaseLibrary) -> None:
+    library.put_vectors("f", "image", ["case-1"], [[1, 2]])
+    library.put_vectors("f", "note", ["case-1"], [[3, 4]])
+    library.put_vectors("g", "image", ["case-2"], [[5, 6, 7]])
+    assert library.vectors("f", "image")[1].tolist() == [[1, 2]]
+    assert library.vectors("f", "note")[1].tolist() == [[3, 4]]
+    assert library.vectors("g", "image")[0] == ["case-2"]
+    assert library.vectors("h", "image")[0] == []
+    assert [
+        (s.fingerprint, s.kind, s.dimensions, s.n_vectors) for s in library.vector_spaces()
+    ] == [
+        ("f", "image", 2, 1),
+        ("f", "note", 2, 1),
+        ("g", "image", 3, 1),
+    ]
+    library.drop_vectors("f")
+    assert [s.fingerprint for s in library.vector_spaces()] == ["g"]
+    assert library.vectors("g", "image")[1].tolist() == [[5, 6, 7]]
+
+
+def test_missing_ones_are_those_without_a_vector_and_notes_need_a_note(
+    library: CaseLibrary,
+) -> None:
+    assert library.missing_vectors("f", "image") == library.find()
+    library.put_vectors("f", "image", ["case-3", "case-4"], np.ones((2, 2)))
+    assert library.missing_vectors("f", "image") == [
+        f"case-{i}" for i in range(10) if i not in (3, 4)
+    ]
+    assert library.missing_vectors("f", "note") == [f"case-{i}" for i in (1, 3, 5, 7, 9)]
+
+
+def test_a_revision_tells_of_every_change(library: CaseLibrary) -> None:
+    def revision() -> int:
+        return library.vector_spaces()[0].revision
+
+    library.put_vectors("f", "image", ["case-3"], [[1, 2]])
+    first = revision()
+    library.put_vectors("f", "image", ["case-3"], [[2, 1]])
+    second = revision()
+    with library.database.write() as db:
+        db.execute("DELETE FROM cases WHERE case_id = 'case-4'")  # has no vector
+    third = revision()
+    with library.database.write() as db:
+        db.execute("DELETE FROM cases WHERE case_id = 'case-3'")
+    assert first < second == third < revision()
+    assert library.vectors("f", "image")[0] == []
+
+
+def test_what_does_not_fit_is_refused_and_nothing_of_it_written(library: CaseLibrary) -> None:
+    library.put_vectors("f", "image", ["case-1"], [[1, 2]])
+    with pytest.raises(FingerprintError, match="3 dimensions for a model that made 2"):
+        library.put_vectors("f", "image", ["case-2"], [[1, 2, 3]])
+    with pytest.raises(LibraryError, match="not in the library"):
+        library.put_vectors("f", "image", ["case-2", "none"], [[1, 2], [3, 4]])
+    with pytest.raises(InternalError, match="finite"):
+        library.put_vectors("f", "image", ["case-2"], [[np.nan, 2]])
+    with pytest.raises(InternalError, match="do not go with"):
+        library.put_vectors("f", "image", ["case-2"], [[1, 2], [3, 4]])
+    assert library.vectors("f", "image")[0] == ["case-1"]
+
+
+def test_a_row_is_never_used_twice(library: CaseLibrary) -> None:
+    library.put_vectors("f", "image", ["case-9"], [[1, 2]])
+    with library.database.write() as db:
+        db.execute("DELETE FROM cases WHERE case_id = 'case-9'")
+    library.add([make_case(11)])
+    assert library.missing_vectors("f", "image") == library.find()
