@@ -1,0 +1,190 @@
+"""The three ways to ask: words for an image, an image for words, an image for images.
+
+Who is in a query's pool
+------------------------
+*Text to image and image to text.* The case's own partner is relevant, and so is every partner
+whose note reads the same: a report that several patients share cannot tell them apart. Other cases
+of the own patient, and other cases that hold the same scan file, are left out unless their note
+reads the same: to find the same person's other study is neither an error nor a success, and
+counting it as either would reward or punish the recognition of a patient. It is also what the
+search does, where the query's own patient never answers for itself.
+
+*Image to image.* The query itself, all else of its own patient, and copies (same scan file, same
+vector to the last bit) are left out whatever they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.gathering import GatheredCases, same_finding
+from evaluation.nulls import NullControl, null_control
+from evaluation.pairs import ButNot, Pairs, SameLabel
+from evaluation.ranking import Standing, stand
+from evaluation.retrieval import RetrievalScores, score_rows_of, summarise
+from medembed.errors import InputError
+
+__all__ = ["Direction", "image_to_image", "image_to_text", "text_to_image"]
+
+PAIR_MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "nDCG@10")
+NEIGHBOUR_MEASURES = ("P@1", "P@5", "P@10", "nDCG@10", "MRR")
+_DEPTH = 10
+_NULL_CELLS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Scores of one way to ask, and its null controls.
+
+    Parameters
+    ----------
+    scores : RetrievalScores
+    nulls : dict of str to NullControl
+        By what was shuffled: ``images_shuffled``, ``notes_shuffled``, ``findings_shuffled``.
+    """
+
+    scores: RetrievalScores
+    nulls: dict[str, NullControl]
+
+    def nulls_json(self) -> dict[str, Any]:
+        """Plain values, by what was shuffled."""
+        return {name: null.to_json() for name, null in self.nulls.items()}
+
+
+def text_to_image(
+    cases: GatheredCases, *, repetitions: int = 2000, shuffles: int = 100, seed: int = 0
+) -> Direction:
+    """Ask with each note for its own scan."""
+    return _pairs(cases, repetitions, shuffles, seed, by_note=True)
+
+
+def image_to_text(
+    cases: GatheredCases, *, repetitions: int = 2000, shuffles: int = 100, seed: int = 0
+) -> Direction:
+    """Ask with each scan for its own note."""
+    return _pairs(cases, repetitions, shuffles, seed, by_note=False)
+
+
+def _pairs(
+    cases: GatheredCases, repetitions: int, shuffles: int, seed: int, *, by_note: bool
+) -> Direction:
+    notes = cases.notes
+    if notes is None:
+        raise InputError("cases that were gathered without notes")
+    n = len(cases)
+    same = np.arange(n, dtype=np.int64)
+
+    def standing(
+        rows: NDArray[np.int64], image_of: NDArray[np.int64], note_of: NDArray[np.int64]
+    ) -> tuple[Standing, dict[str, int]]:
+        images, texts, scans = cases.images[image_of], notes[note_of], cases.scans[image_of]
+        asked, gallery = (texts, images) if by_note else (images, texts)
+        right = SameLabel(cases.note_text[rows], cases.note_text)
+        left_out: dict[str, Pairs] = {
+            "own patient, other case": ButNot(SameLabel(cases.owners[rows], cases.owners), right),
+            "same scan file": ButNot(SameLabel(scans[rows], scans), right),
+        }
+        score_rows, _ = score_rows_of(asked[rows], gallery)
+        return stand(score_rows, right, left_out, depth=_DEPTH)
+
+    found, n_excluded = standing(same, same, same)
+    scores = summarise(
+        found,
+        cases.owners,
+        pool=n,
+        excluded=n_excluded,
+        measures=PAIR_MEASURES,
+        repetitions=repetitions,
+        seed=seed,
+    )
+    few = _some(n, seed)
+    nulls = {
+        "images_shuffled": null_control(
+            lambda p: standing(few, p, same)[0], n, PAIR_MEASURES, repetitions=shuffles, seed=seed
+        ),
+        "notes_shuffled": null_control(
+            lambda p: standing(few, same, p)[0],
+            n,
+            PAIR_MEASURES,
+            repetitions=shuffles,
+            seed=seed + 1,
+        ),
+    }
+    return Direction(scores, nulls)
+
+
+def image_to_image(
+    cases: GatheredCases,
+    *,
+    side: bool = True,
+    repetitions: int = 2000,
+    shuffles: int = 100,
+    seed: int = 0,
+) -> Direction:
+    """Ask with each scan for other patients' scans with the same finding.
+
+    Parameters
+    ----------
+    cases : GatheredCases
+    side : bool
+        Whether the finding has to be on the same side.
+    repetitions, shuffles, seed : int
+
+    Raises
+    ------
+    InputError
+        Where no case shares a finding with one of another patient.
+    """
+    n = len(cases)
+    same = np.arange(n, dtype=np.int64)
+    alike = np.unique(cases.images, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+    def standing(
+        rows: NDArray[np.int64], image_of: NDArray[np.int64], finding_of: NDArray[np.int64]
+    ) -> tuple[Standing, dict[str, int]]:
+        images, scans, vectors = cases.images[image_of], cases.scans[image_of], alike[image_of]
+        findings = [cases.findings[i] for i in finding_of]
+        right = same_finding([findings[i] for i in rows], findings, side=side)
+        left_out: dict[str, Pairs] = {
+            "the query itself": SameLabel(rows, same),
+            "own patient, other case": SameLabel(cases.owners[rows], cases.owners),
+            "same scan file": SameLabel(scans[rows], scans),
+            "same vector": SameLabel(vectors[rows], vectors),
+        }
+        score_rows, _ = score_rows_of(images[rows], images)
+        return stand(score_rows, right, left_out, depth=_DEPTH)
+
+    found, n_excluded = standing(same, same, same)
+    scores = summarise(
+        found,
+        cases.owners,
+        pool=n,
+        excluded=n_excluded,
+        measures=NEIGHBOUR_MEASURES,
+        repetitions=repetitions,
+        seed=seed,
+    )
+    few = _some(n, seed)
+
+    def null(shuffle: Callable[[NDArray[np.int64]], Standing], which: int) -> NullControl:
+        return null_control(shuffle, n, NEIGHBOUR_MEASURES, repetitions=shuffles, seed=seed + which)
+
+    return Direction(
+        scores,
+        {
+            "images_shuffled": null(lambda p: standing(few, p, same)[0], 0),
+            "findings_shuffled": null(lambda p: standing(few, same, p)[0], 1),
+        },
+    )
+
+
+def _some(n: int, seed: int) -> NDArray[np.int64]:
+    """Queries for the null controls: all of them, or a draw where the pool is large."""
+    wanted = min(n, max(200, _NULL_CELLS // n))
+    drawn = np.random.default_rng([seed, n]).permutation(n)[:wanted]
+    return np.sort(drawn).astype(np.int64)
