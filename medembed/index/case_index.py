@@ -127,6 +127,11 @@ class CaseIndex:
         return "exact" if self._state.graph is None else "hnsw"
 
     @property
+    def requested(self) -> IndexKind:
+        """The kind that was asked for, ``"auto"`` included."""
+        return self._asked
+
+    @property
     def fingerprint(self) -> str:
         """The model that the vectors come from; empty for bare arrays."""
         return self._fingerprint

@@ -1,0 +1,197 @@
+"""What a hit and a query have in common, as far as their findings and words say.
+
+This is what both *state*, not what the model looked at: a hit may lie near for reasons that no
+finding and no word names, and a shared finding need not be why it lies near.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from medembed.cases import Case, Finding
+from medembed.notes import Note
+
+__all__ = ["QueryContent", "Why", "explain"]
+
+_FUNCTION_WORDS = """
+    a about above after all also an and any are as at be been before below both but by can case
+    cases chest compared could did do does due during each exam examination film find for from had
+    has have he her him his how i if image in into is it its like may more most new no not now of
+    on one or other our out over patient patients possible prior radiograph report same scan seen
+    she should show showing shows since so some study such than that the their them then there
+    these they this those to two under up very view was were what when which while who will with
+    without would x-ray xray you your
+"""
+_STOPWORDS = frozenset(_FUNCTION_WORDS.split())
+_MOST_WORDS = 6
+_MOST_FINDINGS = 12
+
+
+@dataclass(frozen=True)
+class QueryContent:
+    """What a query states.
+
+    Parameters
+    ----------
+    present, absent : tuple of Finding
+        Findings that it asserts or denies. A side on an absent one limits the denial to that side.
+    words : tuple of str
+        Its content words, lower case, in order, without doubles.
+    """
+
+    present: tuple[Finding, ...] = ()
+    absent: tuple[Finding, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def of_text(cls, note: Note) -> QueryContent:
+        """Take it from a text that was read as a note."""
+        present, absent = _asserted(note)
+        return cls(present, absent, content_words(note.text))
+
+    @classmethod
+    def of_case(cls, case: Case) -> QueryContent:
+        """Take it from a case: its findings, and those that its note denies. No words."""
+        absent = _asserted(case.note)[1] if case.note else ()
+        return cls(case.findings, _without(absent, case.findings), ())
+
+    def __add__(self, other: QueryContent) -> QueryContent:
+        present = tuple(dict.fromkeys((*self.present, *other.present)))
+        absent = tuple(dict.fromkeys((*self.absent, *other.absent)))
+        words = tuple(dict.fromkeys((*self.words, *other.words)))
+        return QueryContent(present, _without(absent, present), words)
+
+
+@dataclass(frozen=True)
+class Why:
+    """What a hit and the query have in common, and where they differ.
+
+    Parameters
+    ----------
+    shared : tuple of str
+        Findings of the query that the hit has, as the hit has them.
+    differing : tuple of str
+        Where the two contradict each other, in a few words each.
+    words : tuple of str
+        Words of the query that stand in the hit's note other than as a denied finding.
+    parts : mapping of {"text", "image", "case"} to float
+        Cosine of each part of the query with the hit's image.
+    """
+
+    shared: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
+
+    def __str__(self) -> str:
+        said = []
+        if self.shared:
+            said.append(f"both: {', '.join(self.shared)}")
+        if self.differing:
+            said.append(f"differs: {', '.join(self.differing)}")
+        if self.words:
+            said.append(f"in its note: {', '.join(self.words)}")
+        if len(self.parts) > 1:
+            said.append(", ".join(f"{name} {score:.2f}" for name, score in self.parts.items()))
+        if not said:
+            said.append(f"near by {next(iter(self.parts), 'score')} only")
+        return "; ".join(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain data, with the line for a person under ``"line"``."""
+        return {
+            "shared_findings": list(self.shared),
+            "differing_findings": list(self.differing),
+            "words": list(self.words),
+            "parts": {name: round(score, 6) for name, score in self.parts.items()},
+            "line": str(self),
+        }
+
+
+def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Why:
+    """Compare what ``query`` states with what ``case`` states.
+
+    Parameters
+    ----------
+    query : QueryContent
+        An image states nothing: then there are only the cosines.
+    case : Case
+    parts : mapping of str to float
+        Cosine of each part of the query with the case.
+
+    Examples
+    --------
+    >>> from medembed.cases import ScanRef
+    >>> scan = ScanRef(("a.png",), "0" * 64)
+    >>> case = Case("C-1", "P-1", (scan,), findings=(Finding("effusion", "left"),))
+    >>> str(explain(QueryContent(present=(Finding("effusion"),)), case, {"text": 0.4}))
+    'both: effusion:left'
+    >>> str(explain(QueryContent(present=(Finding("effusion", "right"),)), case, {"text": 0.4}))
+    'differs: effusion:left, not right'
+    """
+    denied = _without(_asserted(case.note)[1], case.findings) if case.note else ()
+    shared: list[str] = []
+    differing: list[str] = []
+    for wanted in query.present:
+        have = [f for f in case.findings if f.label == wanted.label]
+        answering = [f for f in have if f.matches(wanted)]
+        if answering:
+            shared.extend(map(str, answering))
+        elif any(f.side for f in have):
+            differing.extend(f"{f}, not {wanted.side}" for f in have if f.side)
+        elif have:
+            shared.extend(f"{f} (side not given)" for f in have)
+        elif any(d.label == wanted.label and d.side in ("", wanted.side) for d in denied):
+            differing.append(f"its note denies {wanted.label}")
+    for unwanted in query.absent:
+        differing.extend(f"{f} there" for f in case.findings if f.matches(unwanted))
+    return Why(
+        tuple(dict.fromkeys(shared))[:_MOST_FINDINGS],
+        tuple(dict.fromkeys(differing))[:_MOST_FINDINGS],
+        _words_in(query.words, case.note),
+        parts,
+    )
+
+
+def content_words(text: str) -> tuple[str, ...]:
+    """Words of three letters or more that are not function words, in order, once each."""
+    words = re.findall(r"[^\W\d_][\w'-]{2,}", text.casefold())
+    return tuple(dict.fromkeys(w for w in words if w not in _STOPWORDS))
+
+
+def _words_in(words: Sequence[str], note: Note | None) -> tuple[str, ...]:
+    if note is None or not words:
+        return ()
+    text = note.text
+    for span in note.assertions:
+        if span.status == "absent":
+            text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
+    there = set(content_words(text))
+    return tuple(word for word in words if word in there)[:_MOST_WORDS]
+
+
+def _asserted(note: Note) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Findings that a note asserts and denies of the present study."""
+    said: dict[str, list[Finding]] = {"present": [], "absent": [], "uncertain": []}
+    for assertion in note.assertions:
+        if not assertion.historical:
+            said[assertion.status].append(Finding(assertion.label, assertion.side))
+    present = tuple(dict.fromkeys(said["present"]))
+    return present, _without(tuple(dict.fromkeys(said["absent"])), present)
+
+
+def _without(findings: Iterable[Finding], others: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Leave out the denials that an assertion of the same finding contradicts."""
+    kept = []
+    others = tuple(others)
+    for finding in findings:
+        if not any(other.matches(finding) for other in others):
+            kept.append(finding)
+    return tuple(kept)

@@ -1,0 +1,154 @@
+"""When is a query unlike anything in the library? A simple rule, set by the library itself.
+
+Each case of a sample asks for its nearest case of another patient. A query whose best score lies
+below the 1% quantile of those is called novel: about 1 in 100 of the library's own cases would be
+called so as well. It is a rule about scores, not a statement about the patient, and it knows only
+queries like the library's own: whole notes, and images as they were ingested. A query of three
+words scores lower than a note, and is called novel more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.embeddings import Embeddings, unit_rows
+from medembed.errors import InputError
+
+__all__ = ["Novelty", "QueryKind", "best_of_others", "calibrate"]
+
+QueryKind = Literal["image", "text", "both"]
+
+QUANTILE = 0.01
+MOST_QUERIES = 2000
+FEWEST_QUERIES = 100
+_BLOCK_FLOATS = 1 << 23
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Below which best score a query is called novel, by the kind of query.
+
+    Parameters
+    ----------
+    thresholds : mapping of {"image", "text", "both"} to float
+        A kind is missing where fewer than 100 cases could be asked. ``"both"`` is the sum of image
+        and note with equal weights.
+    n_queries : mapping of the same to int
+        Cases that were asked.
+    """
+
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    n_queries: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("thresholds", "n_queries"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def is_novel(self, kind: QueryKind, best: float) -> bool | None:
+        """Whether a best score is unusually low; None where the library cannot tell."""
+        threshold = self.thresholds.get(kind)
+        return None if threshold is None else best < threshold
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the thresholds as plain data."""
+        return {"thresholds": dict(self.thresholds), "n_queries": dict(self.n_queries)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Novelty:
+        """Read what :meth:`to_json` gave; InputError where it is something else."""
+        try:
+            return cls(
+                {str(k): float(v) for k, v in data["thresholds"].items()},
+                {str(k): int(v) for k, v in data["n_queries"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError("a calibration that cannot be read") from None
+
+
+def best_of_others(
+    queries: Floats,
+    query_patients: npt.NDArray[np.intp],
+    gallery: Floats,
+    gallery_patients: npt.NDArray[np.intp],
+) -> npt.NDArray[np.float32]:
+    """Highest cosine of each query with a case of another patient; -inf where there is none.
+
+    Parameters
+    ----------
+    queries : float32 array, shape ``(q, d)``, unit rows
+    query_patients : int array, shape ``(q,)``
+    gallery : float32 array, shape ``(n, d)``, unit rows
+    gallery_patients : int array, shape ``(n,)``
+    """
+    order = np.argsort(gallery_patients, kind="stable")
+    rows, owners = gallery[order], gallery_patients[order]
+    best = np.full(len(queries), -np.inf, dtype=np.float32)
+    step = max(1, _BLOCK_FLOATS // max(len(rows), 1))
+    for start in range(0, len(queries) if len(rows) else 0, step):
+        block = slice(start, start + step)
+        scores = queries[block] @ rows.T
+        first = np.searchsorted(owners, query_patients[block], "left")
+        last = np.searchsorted(owners, query_patients[block], "right")
+        for line, a, b in zip(scores, first, last, strict=True):
+            line[a:b] = -np.inf
+        best[block] = scores.max(axis=1)
+    return best
+
+
+def calibrate(
+    images: Embeddings, notes: Embeddings | None, patients: Mapping[str, str], seed: int = 0
+) -> Novelty:
+    """Draw the thresholds from a library's own cases.
+
+    Parameters
+    ----------
+    images : Embeddings
+        What is searched.
+    notes : Embeddings or None
+        Of the same model.
+    patients : mapping of str to str
+        Patient of each case id.
+    seed : int
+        For the sample of at most 2000 cases of each kind.
+    """
+    codes = {name: code for code, name in enumerate(sorted(set(patients.values())))}
+
+    def owners(case_ids: tuple[str, ...]) -> npt.NDArray[np.intp]:
+        return np.array([codes[patients[name]] for name in case_ids], dtype=np.intp)
+
+    asked: dict[str, tuple[tuple[str, ...], Floats]] = {"image": (images.case_ids, images.vectors)}
+    if notes is not None:
+        images.require(notes.fingerprint)
+        asked["text"] = (notes.case_ids, notes.vectors)
+        row_of = {name: row for row, name in enumerate(images.case_ids)}
+        both = [(row_of[name], row) for row, name in enumerate(notes.case_ids) if name in row_of]
+        if both:
+            mixed = images.vectors[[a for a, _ in both]] + notes.vectors[[b for _, b in both]]
+            length = np.linalg.norm(mixed, axis=1)
+            kept = np.flatnonzero(length > 1e-3)
+            asked["both"] = (
+                tuple(notes.case_ids[both[row][1]] for row in kept),
+                unit_rows(mixed[kept]),
+            )
+    thresholds, counts = {}, {}
+    gallery_owners = owners(images.case_ids)
+    for kind, (case_ids, vectors) in asked.items():
+        # By name, so that the order of adding does not choose the sample.
+        names = np.array(sorted(range(len(case_ids)), key=case_ids.__getitem__), dtype=np.intp)
+        if names.size > MOST_QUERIES:
+            names = np.random.default_rng(seed).choice(names, MOST_QUERIES, replace=False)
+        chosen = tuple(case_ids[row] for row in names)
+        best = best_of_others(vectors[names], owners(chosen), images.vectors, gallery_owners)
+        best = best[np.isfinite(best)]
+        counts[kind] = int(best.size)
+        if best.size >= FEWEST_QUERIES:
+            thresholds[kind] = float(np.quantile(best, QUANTILE, method="lower"))
+    return Novelty(thresholds, counts)

@@ -1,0 +1,340 @@
+"""The noun :class:`CaseLookup`: past cases like a scan, some words, a case, or several of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.embeddings import unit_rows
+from medembed.errors import QueryError
+from medembed.explain import QueryContent, explain
+from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_stamp, open_index
+from medembed.index.exact import cosine
+from medembed.lookup.model_choice import ModelChoice, choose_model
+from medembed.lookup.own_patient import cases_of_patients, patients_of_files, patients_of_study
+from medembed.lookup.question import ImageQuery, Question, Where
+from medembed.lookup.result import LookupHit, Result
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
+    from medembed.model import DualEncoder
+    from medembed.scans import Limits, Scan, ScanHeader, ScanReader
+
+__all__ = ["CaseLookup"]
+
+Floats = npt.NDArray[np.float32]
+
+_OPPOSED = 1e-3
+
+
+class CaseLookup:
+    """Looks up past cases in a library.
+
+    The gallery is the image vectors of the library's cases. Model, index and the worker that
+    reads image files are loaded when first needed and kept; :meth:`close`, or leaving a ``with``,
+    lets go of them. May be used from several threads.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    model : DualEncoder, name or folder, optional
+        None is the library's active model.
+    limits : Limits, optional
+        Of the worker that reads image files.
+
+    Raises
+    ------
+    ModelError
+        Where the library has no model, or there is none of that name.
+    """
+
+    def __init__(
+        self,
+        library: CaseLibrary,
+        model: DualEncoder | str | Path | None = None,
+        *,
+        limits: Limits | None = None,
+    ) -> None:
+        self.library = library
+        self._choice: ModelChoice = choose_model(library, model)
+        self._model: DualEncoder | None = self._choice.loaded
+        self._index: LibraryIndex | None = None
+        self._limits = limits
+        self._reader: ScanReader | None = None
+        self._lock = threading.RLock()
+        self._reading = threading.Lock()
+
+    def close(self) -> None:
+        """End the worker that reads image files; a later search starts another."""
+        with self._reading:
+            if self._reader is not None:
+                self._reader.__exit__(None, None, None)
+                self._reader = None
+
+    def __enter__(self) -> CaseLookup:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the model."""
+        return self._choice.fingerprint
+
+    @property
+    def model(self) -> DualEncoder:
+        """The model; the first use imports torch."""
+        with self._lock:
+            if self._model is None:
+                self._model = self._choice.load()
+            return self._model
+
+    @property
+    def index(self) -> LibraryIndex:
+        """The index, opened anew where the library's vectors have changed.
+
+        Raises
+        ------
+        FingerprintError
+            Where the library has no vectors of the model.
+        """
+        with self._lock:
+            held = self._index
+            if held is None or held.stamp != library_stamp(self.library, self.fingerprint):
+                self._index = held = open_index(self.library, self.fingerprint)
+            return held
+
+    def search(
+        self,
+        text: str | None = None,
+        image: ImageQuery | None = None,
+        case: str | None = None,
+        *,
+        weights: Mapping[str, float] | None = None,
+        where: Where = None,
+        k: int = 10,
+    ) -> Result:
+        """Find the cases most like what is given; at least one of the first three.
+
+        Parameters
+        ----------
+        text : str, optional
+            Words, a sentence or a whole report.
+        image : path, sequence of paths, or Scan, optional
+            One image, or the files of one series.
+        case : str, optional
+            Id of a case of the library; its image asks.
+        weights : mapping, optional
+            For each part that is given, for example ``{"text": 0.6, "image": 0.4}``; from 0 on,
+            not all 0. Equal where left out.
+        where : condition or several, optional
+            All have to hold: ``["sex=F", "age>=60"]``.
+        k : int
+            At most so many hits.
+
+        Returns
+        -------
+        Result
+            No case of the query's own patient is among the hits.
+
+        Raises
+        ------
+        QueryError, ConditionError
+            Where it cannot be asked as it stands.
+        ScanError
+            Where the image cannot be read.
+        FingerprintError
+            Where the library has no vectors of the model.
+        """
+        question = Question.of(text, image, case, weights, where, k)
+        if question.case is not None and question.case not in self.library:
+            raise QueryError("no such case in this library", hint="medembed show LIBRARY")
+        matching = self.library.find(question.where) if question.where else None
+        before = self._index
+        index = self.index
+        notes = [index.said] if index is not before and index.said else []
+
+        with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
+            # The worker reads the image while torch and the model are loaded.
+            reading = pool.submit(self._read, question.files) if question.files else None
+            parts, own = self._parts(question, index, reading)
+        if question.text is not None:
+            notes += self._cut_off(question.text)
+        query = _mixed(parts, question.weights)
+        excluded = cases_of_patients(self.library, own)
+        excluded &= set(index.cases.case_ids)
+        if own:
+            notes.append(
+                f"the query's own patient was left out ({len(excluded)} "
+                f"{'case' if len(excluded) == 1 else 'cases'})"
+            )
+        hits = index.cases.search(query, question.k, _allowed(index, matching, excluded))
+        novel, line = self._novelty(question, index, query, excluded, hits, matching is None)
+        found = self._hits(hits, parts, self._content(question), index)
+        plan = Plan(
+            hits.plan.method,
+            hits.plan.searched,
+            hits.plan.matching,
+            (*notes, *hits.plan.notes),
+        )
+        return Result(found, plan, novel, line, self.fingerprint, question.to_json())
+
+    def _read(self, files: tuple[Path, ...]) -> tuple[Scan, ScanHeader]:
+        from medembed.scans import Limits, ScanReader
+
+        with self._reading:
+            if self._reader is None:
+                reader = ScanReader(self._limits or Limits())
+                self._reader = reader.__enter__()
+            names = [str(path) for path in files]
+            scan = self._reader.read(names if len(names) > 1 else names[0])
+            return scan, self._reader.header(_first_file(files[0]))
+
+    def _parts(
+        self,
+        question: Question,
+        index: LibraryIndex,
+        reading: Future[tuple[Scan, ScanHeader]] | None,
+    ) -> tuple[dict[str, Floats], set[str]]:
+        """Vector of each part of the question, and the patients it belongs to."""
+        vectors: dict[str, Floats] = {}
+        own: set[str] = set()
+        if question.text is not None:
+            vectors["text"] = self.model.encode_notes([question.text])[0]
+        if "image" in question.parts:
+            model = self.model
+            scan = question.scan
+            if reading is not None:
+                scan, header = reading.result()
+                own |= patients_of_files(self.library, question.files, header)
+            if scan is None:
+                raise QueryError("no image to look for")
+            own |= patients_of_study(self.library, scan.study_uid)
+            vectors["image"] = model.encode_scans([scan])[0]
+        if question.case is not None:
+            if question.case not in index.cases:
+                raise QueryError(
+                    "this case has no vector of the model yet", hint="medembed embed LIBRARY"
+                )
+            vectors["case"] = index.cases.vector(question.case)
+            own.add(self.library.case(question.case).patient_id)
+        return {name: vectors[name] for name in question.parts}, own
+
+    def _cut_off(self, text: str) -> list[str]:
+        limit = self.model.max_length
+        ids, _ = self.model.tokens([text])
+        if ids.shape[1] < limit:
+            return []
+        return [f"the model reads {limit} tokens; what follows of the text did not count"]
+
+    def _novelty(
+        self,
+        question: Question,
+        index: LibraryIndex,
+        query: Floats,
+        excluded: set[str],
+        hits: Hits,
+        whole: bool,
+    ) -> tuple[bool, str]:
+        """Judge by the whole library, whatever the conditions."""
+        kind = _kind(question)
+        if kind is None:
+            return False, "whether it is novel cannot be said for this mixture"
+        threshold = index.novelty.thresholds.get(kind)
+        if threshold is None:
+            return False, "whether it is novel cannot be said: too few cases of other patients"
+        if not whole:
+            hits = index.cases.search(query, 1, _allowed(index, None, excluded))
+        if not hits.scores.size:
+            return False, "whether it is novel cannot be said: nobody else to compare with"
+        best = float(hits.scores[0, 0])
+        if best < threshold:
+            return True, (
+                f"nothing quite like it here: the best score {best:.2f} is below {threshold:.2f}, "
+                "as for 1 in 100 of the library's own cases"
+            )
+        return False, (
+            f"not novel: the best score {best:.2f} is not below {threshold:.2f}, "
+            "the lowest 1 in 100 of the library's own cases"
+        )
+
+    def _content(self, question: Question) -> QueryContent:
+        content = QueryContent()
+        if question.text is not None:
+            from medembed.notes import read_note
+
+            content += QueryContent.of_text(read_note(question.text))
+        if question.case is not None:
+            content += QueryContent.of_case(self.library.case(question.case))
+        return content
+
+    def _hits(
+        self, hits: Hits, parts: Mapping[str, Floats], content: QueryContent, index: LibraryIndex
+    ) -> tuple[LookupHit, ...]:
+        near = hits.of(0)
+        cases = {case.case_id: case for case in self.library.select([name for name, _ in near])}
+        found: list[LookupHit] = []
+        for case_id, score in near:
+            case = cases.get(case_id)
+            if case is None:  # erased between the two reads
+                continue
+            row = index.cases.vector(case_id)[np.newaxis]
+            each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
+            found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
+        return tuple(found)
+
+
+def _first_file(path: Path) -> str:
+    if path.is_dir():
+        return str(next(p for p in sorted(path.rglob("*")) if p.is_file()))
+    return str(path)
+
+
+def _mixed(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
+    """One unit query ``(1, d)``; its cosines rank as the weighted sum of the parts' cosines."""
+    if len({part.shape for part in parts.values()}) != 1:
+        raise QueryError("the parts of the query have vectors of different lengths")
+    total = np.zeros(next(iter(parts.values())).shape, dtype=np.float64)
+    for name, part in parts.items():
+        total += weights[name] * part.astype(np.float64)
+    if np.linalg.norm(total) < _OPPOSED:
+        raise QueryError("the parts of the query cancel each other out", hint="change the weights")
+    return unit_rows(total[np.newaxis])
+
+
+def _allowed(
+    index: LibraryIndex, matching: list[str] | None, excluded: set[str]
+) -> npt.NDArray[np.bool_] | None:
+    if matching is None and not excluded:
+        return None
+    wanted = None if matching is None else set(matching)
+    return np.array(
+        [
+            (wanted is None or name in wanted) and name not in excluded
+            for name in index.cases.case_ids
+        ],
+        dtype=bool,
+    )
+
+
+def _kind(question: Question) -> QueryKind | None:
+    parts = {name for name, weight in question.weights.items() if weight}
+    if parts == {"text"}:
+        return "text"
+    if len(parts) == 1:
+        return "image"
+    equal = len(set(question.weights.values())) == 1
+    return "both" if len(parts) == 2 and "text" in parts and equal else None
