@@ -134,6 +134,7 @@ class Database:
 def _write_schema(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
+        connection.execute("PRAGMA page_size = 16384")  # several vectors of a KiB or two a page
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         schema = (files("medembed.library") / "schema.sql").read_text("utf-8")

@@ -112,19 +112,25 @@ class VectorStore:
         if known is None:
             return [], np.empty((0, 0), dtype=np.float32)
         space, dimensions = known
-        ids, blobs = [], []
+        bounds = (space * _SPACE, (space + 1) * _SPACE - 1)
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM vectors WHERE id BETWEEN ? AND ?", bounds
+        ).fetchone()
+        ids: list[str] = []
+        size = dimensions * _FLOAT.itemsize
+        raw = bytearray(count * size)  # filled in place: joining blobs would hold all of it twice
         for case_id, blob in self._db.execute(
             "SELECT c.case_id, v.vector FROM vectors v JOIN cases c ON c.id = v.id - ? "
             "WHERE v.id BETWEEN ? AND ? ORDER BY v.id",
-            (space * _SPACE, space * _SPACE, (space + 1) * _SPACE - 1),
+            (space * _SPACE, *bounds),
         ):
+            if len(blob) != size:
+                raise LibraryError("a stored vector has the wrong length", where="library.sqlite")
+            start = len(ids) * size
+            raw[start : start + size] = blob
             ids.append(case_id)
-            blobs.append(blob)
-        raw = b"".join(blobs)
-        if len(raw) != len(ids) * dimensions * _FLOAT.itemsize:
-            raise LibraryError("a stored vector has the wrong length", where="library.sqlite")
-        array = np.frombuffer(bytearray(raw), dtype=_FLOAT).reshape(len(ids), dimensions)
-        return ids, array.astype(np.float32, copy=False)
+        array = np.frombuffer(memoryview(raw)[: len(ids) * size], dtype=_FLOAT)
+        return ids, array.reshape(len(ids), dimensions).astype(np.float32, copy=False)
 
     def missing(self, fingerprint: str, kind: str) -> list[str]:
         """Cases that have no vector there yet; for ``"note"`` only cases that have a note."""
