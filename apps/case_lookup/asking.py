@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -67,6 +68,14 @@ def relax(condition: Condition) -> None:
         state["f_finding"] = kept
     else:
         state[f"f_{condition.field}"] = []
+
+
+def clear_filters() -> None:
+    """Bring every filter back to "any"."""
+    for key in ("modality", "view", "sex", "finding", "site"):
+        st.session_state[f"f_{key}"] = []
+    st.session_state["f_age"] = AGES
+    st.session_state["f_date_from"] = st.session_state["f_date_to"] = None
 
 
 def _forget_file() -> None:
@@ -165,11 +174,11 @@ def _filters(desk: Desk) -> tuple[tuple[Condition, ...], int]:
     where: list[Condition] = []
     for field, label in (("modality", "Modality"), ("view", "View"), ("sex", "Sex")):
         where += _among(field, _choice(label, field, desk.vocabulary(field)))
-    findings = desk.vocabulary("finding")
+    findings = desk.findings()
     if findings:
         chosen = st.multiselect(
             "Findings (all of them)",
-            list(findings),
+            findings,
             key="f_finding",
             format_func=lambda name: finding_words(Finding.parse(name)),
             placeholder="any",
@@ -179,9 +188,11 @@ def _filters(desk: Desk) -> tuple[tuple[Condition, ...], int]:
     where += [Condition("age", ">=", (float(low),))] if low > AGES[0] else []
     where += [Condition("age", "<=", (float(high),))] if high < AGES[1] else []
     with st.expander("Date, site, number of cases"):
-        where += _dates(desk)
+        where += _dates()
         where += _among("site", _choice("Site", "site", desk.vocabulary("site")))
         k = st.slider("Cases to show", 5, 50, 10, 5, key="k")
+    if where:
+        st.button("Clear filters", on_click=clear_filters)
     return tuple(where), int(k)
 
 
@@ -199,26 +210,20 @@ def _among(field: str, chosen: list[str]) -> list[Condition]:
     return [Condition(field, "in", tuple(chosen))] if chosen else []
 
 
-def _dates(desk: Desk) -> list[Condition]:
-    span = desk.dates()
-    if span is None:
-        return []
+def _dates() -> list[Condition]:
     left, right = st.columns(2, gap="small")
-    limits = {"min_value": span[0], "max_value": span[1], "format": "YYYY-MM-DD"}
-    start = left.date_input("From", value=None, key="f_date_from", **limits)
-    end = right.date_input("To", value=None, key="f_date_to", **limits)
+    limits = {"min_value": date(1900, 1, 1), "max_value": date(2199, 12, 31)}
+    start = left.date_input("From", None, key="f_date_from", format="YYYY-MM-DD", **limits)
+    end = right.date_input("To", None, key="f_date_to", format="YYYY-MM-DD", **limits)
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 
 
 def examples(desk: Desk, number: int = 3) -> list[str]:
-    """Queries that this library can answer: its most frequent findings, each label once."""
-    labels: dict[str, list[Finding]] = {}
-    for name in desk.vocabulary("finding"):
-        finding = Finding.parse(name)
-        labels.setdefault(finding.label, []).append(finding)
-    sided = ("left", "right")
-    return [
-        finding_words(next((f for f in found if f.side in sided), found[0]))
-        for found in list(labels.values())[:number]
-    ]
+    """Queries that this library can answer: its most frequent findings, sides in turn."""
+    words = []
+    for label in list(desk.vocabulary("finding"))[:number]:
+        side = "right" if len(words) % 2 == 0 else "left"
+        sided = f"{label}:{side}"
+        words.append(finding_words(Finding.parse(sided if sided in desk.findings() else label)))
+    return words

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from apps.case_lookup.asking import close_case, look_like, open_case
-from apps.case_lookup.markup import Markup, join, tag
+from apps.case_lookup.markup import Markup, join, notice, tag
 from apps.case_lookup.pictures import (
     Look,
     data_uri,
@@ -44,7 +44,7 @@ def show_case(desk: Desk, case_id: str, question: Question) -> None:
     try:
         case = desk.library.case(case_id)
     except MedEmbedError:
-        st.info("This library has no such case.")
+        st.html(notice("This library has no such case", "It may have been erased."))
         st.button(back, on_click=close_case)
         return
     with st.container(key="case-bar", horizontal=True, vertical_alignment="center", gap="small"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from PIL import Image
 
 from apps.case_lookup.pictures import Look, n_slices, presets, render
-from medembed.cases import Case, ScanRef
+from medembed.cases import SIDED_FINDINGS, Case, ScanRef
 from medembed.errors import MedEmbedError, ScanError
 from medembed.library import CaseLibrary
 from medembed.library.conditions import Condition
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Desk", "Dropped", "Question"]
 
 _CACHE_BYTES = 512 * 2**20
-_THUMBNAIL_PX = 320
+_RECOUNT_SECONDS = 30.0
+_THUMBNAIL_PX = 360
 
 
 class _Upload(Protocol):
@@ -106,6 +108,7 @@ class Desk:
         self._lookup: Future[CaseLookup] = Future()
         self._reader: ScanReader | None = None
         self._reading = threading.Lock()
+        self._counts: dict[str, tuple[float, dict[str, int]]] = {}
         self._scans: OrderedDict[tuple[str, int], Scan] = OrderedDict()
         threading.Thread(target=self._load, name="model", daemon=True).start()
 
@@ -144,18 +147,25 @@ class Desk:
             k=question.k,
         )
 
-    def vocabulary(self, attribute: str) -> dict[str, int]:
-        """Values of an attribute with their counts, most frequent first, unknown left out."""
-        counts = self.library.vocabulary(attribute)
-        known = {value: n for value, n in counts.items() if value and value != "unknown"}
-        return dict(sorted(known.items(), key=lambda item: (-item[1], item[0])))
+    def vocabulary(self, field: str) -> dict[str, int]:
+        """Values of a field with their counts, most frequent first, unknown left out.
 
-    def dates(self) -> tuple[date, date] | None:
-        """First and last study date, or None where no case has one."""
-        known = sorted(self.vocabulary("date"))
-        if not known:
-            return None
-        return date.fromisoformat(known[0][:10]), date.fromisoformat(known[-1][:10])
+        Counted anew every half minute at most, for cases may come in while the room is open.
+        """
+        counted, counts = self._counts.get(field, (-_RECOUNT_SECONDS, {}))
+        if time.monotonic() - counted >= _RECOUNT_SECONDS:
+            everything = self.library.vocabulary(field)
+            counts = {v: n for v, n in everything.items() if v and v != "unknown"}
+            self._counts[field] = (time.monotonic(), counts)
+        return counts
+
+    def findings(self) -> list[str]:
+        """Findings to filter by, most frequent first; sided ones also as ``"label:side"``."""
+        names: list[str] = []
+        for label in self.vocabulary("finding"):
+            sides = ("right", "left") if label in SIDED_FINDINGS else ()
+            names += [label, *(f"{label}:{side}" for side in sides)]
+        return names
 
     def relaxations(self, where: Sequence[Condition]) -> list[tuple[Condition, int]]:
         """Each condition with the number of cases that match once it alone is dropped."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["Markup", "join", "tag"]
+__all__ = ["Markup", "join", "notice", "tag"]
 
 _VOID = frozenset({"img", "br", "hr"})
 
@@ -58,3 +58,8 @@ def tag(element: str, *children: str | None, **attributes: str | None) -> Markup
     if element in _VOID:
         return Markup(opening)
     return Markup(f"{opening}{join(*children)}</{element}>")
+
+
+def notice(line: str, more: str) -> Markup:
+    """Make a calm remark in place of what could not be shown."""
+    return tag("div", tag("h3", line), tag("p", more, class_="rr-quiet"), class_="rr-notice")

@@ -87,4 +87,5 @@ def main() -> None:
         st.error(f"A fault of ours ({where}); the rest of the page goes on after a reload.")
 
 
-main()
+if __name__ == "__main__":  # Streamlit runs it so; a worker of the reader, imported again, does not
+    main()

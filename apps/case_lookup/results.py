@@ -9,7 +9,7 @@ import streamlit as st
 
 from apps.case_lookup.asking import examples, open_case, relax, use
 from apps.case_lookup.desk import Dropped, Question
-from apps.case_lookup.markup import Markup, join, tag
+from apps.case_lookup.markup import Markup, join, notice, tag
 from apps.case_lookup.pictures import Look, data_uri, n_slices, presets, render
 from apps.case_lookup.wording import chips, condition_words, excerpt, kind, thousands, when, who
 from medembed.cases import Case
@@ -78,7 +78,7 @@ def show_welcome(desk: Desk) -> None:
                 for position, words in enumerate(offered):
                     st.button(words, key=f"example-{position}", on_click=use, args=(words,))
         if not count:
-            st.info("This library holds no case yet; medembed ingest adds some.")
+            st.html(notice("This library holds no case yet", "medembed ingest adds some."))
 
 
 def show_found(desk: Desk, found: Found, dropped: Dropped | None) -> None:
@@ -174,12 +174,16 @@ def _row(desk: Desk, row: Row) -> Markup:
             "div",
             tag(
                 "div",
-                tag("span", str(row.rank), class_="rr-rank"),
-                tag("strong", who(case)),
-                tag("span", kind(case)),
-                tag("span", when(case)),
+                tag(
+                    "div",
+                    tag("span", str(row.rank), class_="rr-rank"),
+                    tag("strong", who(case)),
+                    tag("span", kind(case)),
+                    tag("span", when(case)),
+                    class_="rr-line",
+                ),
                 _score(row.score),
-                class_="rr-line",
+                class_="rr-top",
             ),
             tag("div", chips(case.findings), class_="rr-chips"),
             tag("p", excerpt(case.note) or "no report", class_="rr-text"),
@@ -213,16 +217,9 @@ def _show_nothing(desk: Desk, found: Found) -> None:
     """No case matches: say which filter to relax, and what that would give."""
     where = found.question.where
     if not where:
-        st.info("The library has nothing to compare with; medembed embed makes it ready.")
+        st.html(notice("Nothing to compare with", "medembed embed LIBRARY makes it ready."))
         return
-    st.html(
-        tag(
-            "div",
-            tag("h3", "No case matches all filters"),
-            tag("p", " and ".join(condition_words(c) for c in where), class_="rr-quiet"),
-            class_="rr-nothing",
-        )
-    )
+    st.html(notice("No case matches all filters", " and ".join(condition_words(c) for c in where)))
     helpful = [(condition, n) for condition, n in desk.relaxations(where) if n]
     for position, (condition, n) in enumerate(helpful):
         st.button(

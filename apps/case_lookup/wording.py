@@ -33,8 +33,10 @@ def thousands(number: int) -> str:
 
 def who(case: Case) -> str:
     """Age and sex: ``"64 y F"``; what is unknown is said."""
+    if case.age_years is None and case.sex == "unknown":
+        return "age and sex unknown"
     age = "age unknown" if case.age_years is None else f"{int(case.age_years)} y"
-    return f"{age} {_SEX.get(case.sex, '· sex unknown')}"
+    return f"{age} {_SEX.get(case.sex, 'sex unknown')}"
 
 
 def kind(case: Case) -> str:
@@ -73,7 +75,7 @@ def chips(findings: Iterable[Finding]) -> Markup:
     return join(*items)
 
 
-def excerpt(note: Note | None, length: int = 260) -> str:
+def excerpt(note: Note | None, length: int = 220) -> str:
     """The impression, or else how the note begins, cut between words."""
     if note is None:
         return ""
@@ -81,7 +83,7 @@ def excerpt(note: Note | None, length: int = 260) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     if len(text) <= length:
         return text
-    return text[: length + 1].rsplit(" ", 1)[0].rstrip(",;: ") + " …"
+    return text[: length + 1].rsplit(" ", 1)[0].rstrip(",;: ") + "\u00a0…"
 
 
 def said(assertion: Assertion) -> str:
