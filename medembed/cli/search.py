@@ -1,0 +1,168 @@
+"""The verb ``search``."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medembed.cli.frame import AsJson, LibraryPath, emit, verb
+from medembed.errors import QueryError
+
+if TYPE_CHECKING:
+    from medembed.cases import Case
+    from medembed.lookup import Result
+
+__all__ = ["search"]
+
+_WIDTH = 100
+
+
+@verb
+def search(
+    library: LibraryPath,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Words, a sentence or a whole report.")
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="DICOM, PNG, JPEG or NIfTI; repeat it for the files of one series.",
+        ),
+    ] = None,
+    case: Annotated[
+        str | None, typer.Option("--case", metavar="ID", help="A case of the library asks.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="COND",
+            help="sex=F, age>=60, finding=effusion:right, view in PA,AP; repeated ones all hold.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="At most so many hits.")] = 10,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="PART=W,…",
+            help="How much each part of the query counts: text=0.6,image=0.4. Equal without it.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Name or folder of a model; the active one without it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find past cases like an image, some words, a case, or several of these.
+
+    No case of the query's own patient is among the hits.
+
+    Example: medembed search demo-library --text "right pleural effusion" --where "age>=60"
+    """
+    from medembed.library import CaseLibrary
+    from medembed.lookup import CaseLookup
+
+    with CaseLibrary.open(library) as opened, CaseLookup(opened, model) as lookup:
+        result = lookup.search(
+            text=text,
+            image=image or None,
+            case=case,
+            weights=_weights(weights),
+            where=where,
+            k=k,
+        )
+    emit(result.to_json(), as_json, lambda: _show(result))
+
+
+def _weights(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, value = part.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or name.strip() in found:
+            raise QueryError(
+                "weights are written part=number, each part once",
+                where="--weights",
+                hint="for example text=0.6,image=0.4",
+            )
+        found[name.strip()] = number
+    return found
+
+
+def _show(result: Result) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=_WIDTH if not sys.stdout.isatty() else None, highlight=False)
+    console.width = min(console.width, _WIDTH)
+    if result.hits:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+        table.add_column("#", justify="right", no_wrap=True)
+        table.add_column("score", justify="right", no_wrap=True)
+        table.add_column("case", overflow="fold", max_width=14)
+        table.add_column("age sex", no_wrap=True)
+        table.add_column("view", overflow="fold", max_width=7)
+        table.add_column("findings", overflow="fold", max_width=18)
+        table.add_column("impression", overflow="fold", ratio=3)
+        table.add_column("why", overflow="fold", ratio=2)
+        for hit in result.hits:
+            case = hit.case
+            cells = (
+                str(hit.rank),
+                f"{hit.score:.3f}",
+                case.case_id,
+                f"{_age(case)} {case.sex if case.sex != 'unknown' else '?'}",
+                case.view if case.view != "unknown" else "–",
+                ", ".join(map(str, case.findings)) or "–",
+                impression(case),
+                str(hit.why),
+            )
+            table.add_row(*(Text(_plain(cell)) for cell in cells))
+        console.print(table)
+    else:
+        console.print("No case may answer.")
+    plan = result.plan
+    how = "all compared" if plan.method == "exact" else "by an approximate walk"
+    console.print(
+        Text(f"{plan.matching} {'case' if plan.matching == 1 else 'cases'} may answer, {how}.")
+    )
+    console.print(Text(_sentence(result.novelty), style="bold" if result.novel else ""))
+    for line in plan.notes:
+        console.print(Text(_sentence(line), style="dim"))
+
+
+def _age(case: Case) -> str:
+    return "?" if case.age_years is None else f"{case.age_years:.0f}"
+
+
+def impression(case: Case, most: int = 120) -> str:
+    """First line of a case's impression, of its findings, or of its note; a dash without one."""
+    if case.note is None:
+        return "–"
+    text = case.note.section("impression") or case.note.section("findings") or case.note.text
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "–")
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def _plain(text: str) -> str:
+    """Text without control characters: a report must not steer a terminal."""
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in text)
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}."
