@@ -81,7 +81,33 @@ class InputError(MedEmbedError):
 
 
 class ScanError(InputError):
-    """A file cannot be read as a scan."""
+    """A file cannot be read as a scan.
+
+    Parameters
+    ----------
+    what, where, hint : str
+        As in :class:`MedEmbedError`.
+    reason : str, optional
+        Short code for tables and programs, such as ``"truncated"``: docs/reference/scans.md.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        reason: str = "invalid",
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_scan_error, (self.what, self.where, self.hint, self.reason))
+
+
+def _rebuild_scan_error(what: str, where: str | None, hint: str | None, reason: str) -> ScanError:
+    return ScanError(what, where=where, hint=hint, reason=reason)
 
 
 class NoteError(InputError):

@@ -1,5 +1,26 @@
 """Files into :class:`Scan`: DICOM, PNG, JPEG and NIfTI."""
 
-from medembed.scans.scan import Scan, Units, Window
+from medembed.scans.header import ScanHeader
+from medembed.scans.limits import Limits
+from medembed.scans.reader import ScanReader
+from medembed.scans.reading import read_header, read_scan
+from medembed.scans.scan import Scan, Units, VoiLut, Window
+from medembed.scans.series import Series, group_series
+from medembed.scans.window import PRESETS, apply_window, default_window
 
-__all__ = ["Scan", "Units", "Window"]
+__all__ = [
+    "PRESETS",
+    "Limits",
+    "Scan",
+    "ScanHeader",
+    "ScanReader",
+    "Series",
+    "Units",
+    "VoiLut",
+    "Window",
+    "apply_window",
+    "default_window",
+    "group_series",
+    "read_header",
+    "read_scan",
+]

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from medembed.errors import ScanError
 
-__all__ = ["Scan", "Units", "Window"]
+__all__ = ["Scan", "Units", "VoiLut", "Window"]
 
 Units = Literal["HU", "stored"]
+VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,45 @@ class Window:
         In the units of the scan; ``width`` > 0.
     name : str
         ``WindowCenterWidthExplanation`` or the name of a preset.
+    function : {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
+        ``VOILUTFunction``.
     """
 
     center: float
     width: float
     name: str = ""
+    function: VoiFunction = "LINEAR"
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.center) and np.isfinite(self.width) and self.width > 0):
             raise ScanError("a window needs a finite center and a width above 0")
+        if self.function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+            raise ScanError("a VOI LUT function that DICOM does not name")
+
+
+@dataclass(frozen=True)
+class VoiLut:
+    """A VOI lookup table (DICOM PS3.3 C.11.2.1.1).
+
+    Parameters
+    ----------
+    first : float
+        The value that the first entry stands for; smaller values take it too.
+    values : tuple of float
+        0 (dark) to 1 (bright), one for each value from ``first`` on.
+    name : str
+        ``LUTExplanation``.
+    """
+
+    first: float
+    values: tuple[float, ...] = field(repr=False)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.first) or not self.values:
+            raise ScanError("a VOI lookup table needs a finite start and at least one entry")
+        if not all(0 <= value <= 1 for value in self.values):
+            raise ScanError("a VOI lookup table holds values between 0 and 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +89,8 @@ class Scan:
         ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
     windows : tuple of Window
         The file's own VOI windows, first is default.
+    voi_luts : tuple of VoiLut
+        The file's own VOI lookup tables.
     study_uid, series_uid : str
         As in the header; empty where there is none. Identifiers: never log them.
     instance_uids : tuple of str
@@ -75,6 +108,7 @@ class Scan:
     modality: str = "unknown"
     view: str = "unknown"
     windows: tuple[Window, ...] = ()
+    voi_luts: tuple[VoiLut, ...] = ()
     study_uid: str = field(default="", repr=False)
     series_uid: str = field(default="", repr=False)
     instance_uids: tuple[str, ...] = field(default=(), repr=False)

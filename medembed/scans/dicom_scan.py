@@ -1,0 +1,214 @@
+"""One DICOM file into :class:`Scan`: single frame, multi-frame, enhanced multi-frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from medembed.errors import ScanError
+from medembed.scans.dicom_file import DicomFile, numbers, text
+from medembed.scans.dicom_header import view_of
+from medembed.scans.dicom_pixels import Layout, frames
+from medembed.scans.dicom_values import (
+    ModalityLut,
+    modality_lut,
+    padding_range,
+    reflect_voi_lut,
+    reflect_window,
+    voi_luts,
+    windows,
+)
+from medembed.scans.geometry import along_normal, slice_distance
+from medembed.scans.scan import Scan, VoiLut, Window
+
+__all__ = ["scan_of"]
+
+
+def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
+    """Decode a parsed DICOM file.
+
+    Parameters
+    ----------
+    file : DicomFile
+        Parsed with its pixels.
+    frame : int, optional
+        Only this frame, counted from 0 in the order of the file.
+
+    Returns
+    -------
+    Scan
+        ``(rows, columns)`` of one frame; else ``(frames, rows, columns)``, ordered by position
+        where the frames have one, in the order of the file where not.
+
+    Raises
+    ------
+    ScanError
+        See docs/reference/scans.md.
+    """
+    ds = file.dataset
+    layout = Layout(file)
+    if frame is not None and not 0 <= frame < layout.n_frames:
+        raise ScanError(f"there are {layout.n_frames} frames", reason="no-such-frame")
+    groups = _FunctionalGroups(ds, layout.n_frames)
+    indices = range(layout.n_frames) if frame is None else [frame]
+    order, spacing = _order_and_spacing(ds, groups, list(indices))
+    modality = text(ds, "Modality").upper() or "unknown"
+    luts = [
+        modality_lut(ds, groups.item(i, "PixelValueTransformationSequence"), layout, modality)
+        if layout.is_monochrome
+        else ModalityLut()
+        for i in order
+    ]
+    pixels, padded = _pixels(file, layout, order, luts)
+    voi = groups.item(order[0], "FrameVOILUTSequence") or ds
+    file_windows: tuple[Window, ...] = ()
+    file_luts: tuple[VoiLut, ...] = ()
+    if layout.is_monochrome:
+        file_windows = windows(voi)
+        file_luts = voi_luts(voi, signed=luts[0].ends(layout)[0] < 0)
+    if layout.photometric == "MONOCHROME1":
+        total = _turn_over(pixels, luts, layout)
+        file_windows = tuple(reflect_window(window, total) for window in file_windows)
+        file_luts = tuple(reflect_voi_lut(lut, total) for lut in file_luts)
+    if padded is not None and padded.any() and not padded.all():
+        pixels[padded] = pixels[~padded].min()
+    return Scan(
+        pixels=pixels[0] if len(order) == 1 else pixels,
+        spacing_mm=spacing,
+        units=luts[0].units,
+        modality=modality,
+        view=view_of(ds),
+        windows=file_windows,
+        voi_luts=file_luts,
+        study_uid=text(ds, "StudyInstanceUID"),
+        series_uid=text(ds, "SeriesInstanceUID"),
+        instance_uids=(text(ds, "SOPInstanceUID"),),
+    )
+
+
+def _pixels(
+    file: DicomFile, layout: Layout, order: list[int], luts: list[ModalityLut]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
+    """Values after the modality LUT, and where there is padding; ``(n, rows, columns)``."""
+    shape = (len(order), layout.rows, layout.columns)
+    padding = padding_range(file.dataset, layout)
+    pixels = np.empty(shape, np.float32)
+    padded = None if padding is None else np.empty(shape, np.bool_)
+    n_decoded = 0
+    for stored in frames(file, layout, order):
+        pixels[n_decoded] = luts[n_decoded](stored)
+        if padding is not None and padded is not None:
+            padded[n_decoded] = padding.mask(stored)
+        n_decoded += 1
+    if n_decoded != len(order):
+        raise ScanError("fewer frames than NumberOfFrames says", reason="truncated")
+    return pixels, padded
+
+
+def _turn_over(pixels: npt.NDArray[np.float32], luts: list[ModalityLut], layout: Layout) -> float:
+    """Invert MONOCHROME1 in place, ``x`` to ``total - x``; return ``total``.
+
+    The range turned over is that of BitsStored and not that of this image, so that equal stored
+    values of two images stay equal.
+    """
+    if layout.is_float:
+        total = float(pixels.min()) + float(pixels.max())
+    else:
+        ends = [lut.ends(layout) for lut in luts]
+        total = min(low for low, _ in ends) + max(high for _, high in ends)
+    np.subtract(np.float32(total), pixels, out=pixels)
+    return total
+
+
+class _FunctionalGroups:
+    """Shared and per-frame functional groups (DICOM PS3.3 C.7.6.16), where a file has them."""
+
+    def __init__(self, ds: Dataset, n_frames: int) -> None:
+        self.shared = next(iter(ds.get("SharedFunctionalGroupsSequence") or ()), None)
+        self.per_frame = list(ds.get("PerFrameFunctionalGroupsSequence") or ())
+        if self.per_frame and len(self.per_frame) != n_frames:
+            raise ScanError(
+                "PerFrameFunctionalGroupsSequence has not one item for each frame",
+                reason="corrupt",
+            )
+
+    def item(self, index: int, keyword: str) -> Dataset | None:
+        """The item of a functional group that holds for a frame, or None."""
+        holders = [self.per_frame[index]] if self.per_frame else []
+        holders += [self.shared] if self.shared is not None else []
+        for holder in holders:
+            for item in holder.get(keyword) or ():
+                found: Dataset = item
+                return found
+        return None
+
+
+def _order_and_spacing(
+    ds: Dataset, groups: _FunctionalGroups, indices: list[int]
+) -> tuple[list[int], tuple[float, ...] | None]:
+    """Frames in the order of their position, and the distances of the axes of the result."""
+    planes = [
+        _pixel_spacing(groups.item(i, "PixelMeasuresSequence")) or _pixel_spacing(ds)
+        for i in indices
+    ]
+    plane = planes[0]
+    if len(indices) == 1:
+        return indices, plane
+    places = _places(groups, indices)
+    if places is None:
+        distance = _frame_distance(ds, len(indices))
+    else:
+        if any(other != plane for other in planes):
+            raise ScanError("frames of different PixelSpacing", reason="mixed-geometry")
+        ranks = np.argsort(places, kind="stable")
+        distance = slice_distance(places[ranks])
+        indices = [indices[rank] for rank in ranks]
+    if plane is None or distance is None:
+        return indices, None
+    return indices, (distance, *plane)
+
+
+def _places(groups: _FunctionalGroups, indices: list[int]) -> npt.NDArray[np.float64] | None:
+    """Each frame's place along the common normal in mm, or None where there is none."""
+    positions, orientations = [], set()
+    for i in indices:
+        position = groups.item(i, "PlanePositionSequence")
+        orientation = groups.item(i, "PlaneOrientationSequence")
+        if position is None or orientation is None:
+            return None
+        positions.append(numbers(position, "ImagePositionPatient"))
+        orientations.add(numbers(orientation, "ImageOrientationPatient"))
+    if any(len(p) != 3 for p in positions) or any(len(o) != 6 for o in orientations):
+        return None
+    first = next(iter(orientations))
+    if any(not np.allclose(first, other, atol=1e-3) for other in orientations):
+        raise ScanError(
+            "frames of different orientation",
+            hint="choose a single frame",
+            reason="mixed-geometry",
+        )
+    return along_normal(positions, first)
+
+
+def _frame_distance(ds: Dataset, n_frames: int) -> float | None:
+    """Distance of frames that have no position of their own (dose grids); None in a cine."""
+    offsets = np.array(numbers(ds, "GridFrameOffsetVector"))
+    if len(offsets) != n_frames:
+        return None
+    return slice_distance(np.sort(offsets))
+
+
+def _pixel_spacing(ds: Dataset | None) -> tuple[float, float] | None:
+    """Distance of rows and of columns in mm (DICOM PS3.3 10.7.1.1, 10.7.1.3).
+
+    ``ImagerPixelSpacing`` is measured at the detector: the patient is a little smaller. Scanned
+    films hold spacings of 0, which say nothing: the spacing is unknown then.
+    """
+    if ds is None:
+        return None
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        values = numbers(ds, keyword)
+        if len(values) == 2 and min(values) > 0:
+            return values[0], values[1]
+    return None

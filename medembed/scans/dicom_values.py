@@ -1,0 +1,239 @@
+"""Stored values into meaningful ones: modality LUT, VOI, polarity (DICOM PS3.3 C.11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from medembed.errors import ScanError
+from medembed.scans.dicom_file import number, numbers, text, texts
+from medembed.scans.dicom_pixels import Layout
+from medembed.scans.scan import Units, VoiFunction, VoiLut, Window
+
+__all__ = ["ModalityLut", "PaddingRange", "modality_lut", "padding_range", "voi_luts", "windows"]
+
+# A variance of larger values overflows float32.
+_LARGEST = 1e18
+
+
+@dataclass(frozen=True)
+class ModalityLut:
+    """The modality LUT of one frame: a table, or slope and intercept.
+
+    Parameters
+    ----------
+    slope, intercept : float
+    table : float32 array or None
+        Output for each input from ``first`` on; smaller and larger inputs take the ends.
+    first : int
+    units : {"HU", "stored"}
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    table: npt.NDArray[np.float32] | None = None
+    first: int = 0
+    units: Units = "stored"
+
+    def __call__(self, stored: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """Apply to stored values of any shape.
+
+        Raises
+        ------
+        ScanError
+            ``values-out-of-range`` where a result is not finite or beyond 1e18.
+        """
+        if self.table is not None:
+            index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)
+            return self.table[index]
+        if self.slope == 1 and self.intercept == 0:
+            values = stored.astype(np.float32)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                wide = stored.astype(np.float64)
+                wide *= self.slope
+                wide += self.intercept
+                values = wide.astype(np.float32)
+        low, high = float(values.min()), float(values.max())
+        if not (low >= -_LARGEST and high <= _LARGEST):  # NaN fails too
+            raise ScanError(
+                "values that are not finite or beyond 1e18", reason="values-out-of-range"
+            )
+        return values
+
+    def ends(self, layout: Layout) -> tuple[float, float]:
+        """Smallest and largest output that the stored range can give."""
+        if self.table is not None:
+            return float(self.table.min()), float(self.table.max())
+        low, high = (end * self.slope + self.intercept for end in layout.stored_range)
+        return min(low, high), max(low, high)
+
+
+def modality_lut(ds: Dataset, group: Dataset | None, layout: Layout, modality: str) -> ModalityLut:
+    """Find the modality LUT of a frame.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The file.
+    group : Dataset or None
+        The frame's item of ``PixelValueTransformationSequence``, which comes first.
+    layout : Layout
+    modality : str
+
+    Raises
+    ------
+    ScanError
+        ``bad-rescale``.
+
+    References
+    ----------
+    DICOM PS3.3 C.11.1, C.7.6.16.2.9.
+    """
+    sequence = ds.get("ModalityLUTSequence")
+    if group is None and sequence:
+        first, values, _ = _lut(sequence[0], signed=layout.is_signed, reason="bad-rescale")
+        kind = text(sequence[0], "ModalityLUTType").upper()
+        return ModalityLut(table=values, first=first, units="HU" if kind == "HU" else "stored")
+    source = ds if group is None else group
+    try:
+        slope, intercept = number(source, "RescaleSlope"), number(source, "RescaleIntercept")
+    except ScanError:
+        slope, intercept = float("nan"), 0.0
+    if slope is None and intercept is None:
+        return ModalityLut()
+    slope = 1.0 if slope is None else slope
+    intercept = 0.0 if intercept is None else intercept
+    ends = [end * slope + intercept for end in layout.stored_range]
+    # float pixel data says nothing of its range: there the values themselves are looked at
+    if slope == 0 or not all(abs(end) <= _LARGEST for end in ends):
+        raise ScanError(
+            "RescaleSlope and RescaleIntercept lead to values that cannot be", reason="bad-rescale"
+        )
+    kind = text(source, "RescaleType").upper()
+    is_hu = kind == "HU" or (kind == "" and modality == "CT")
+    return ModalityLut(slope, intercept, units="HU" if is_hu else "stored")
+
+
+@dataclass(frozen=True)
+class PaddingRange:
+    """Stored values that stand for "no pixel here" (DICOM PS3.3 C.7.5.1.1.2), ends included."""
+
+    low: float
+    high: float
+
+    def mask(self, stored: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+        """Where a frame is padded. Values below the padding value are real ones."""
+        inside: npt.NDArray[np.bool_] = np.greater_equal(stored, self.low)
+        inside &= np.less_equal(stored, self.high)
+        return inside
+
+
+def padding_range(ds: Dataset, layout: Layout) -> PaddingRange | None:
+    """The padding of a monochrome file, or None."""
+    if not layout.is_monochrome:
+        return None
+    name = "PixelPadding"
+    if layout.is_float:
+        name = "FloatPixelPadding" if "FloatPixelData" in ds else "DoubleFloatPixelPadding"
+    value = number(ds, f"{name}Value")
+    if value is None:
+        return None
+    limit = number(ds, f"{name}RangeLimit")
+    ends = [value] if limit is None else [value, limit]
+    if not layout.is_float:
+        # an unsigned value where the pixels are signed (VR guessed wrongly) means the same bits
+        span = 2**layout.bits_allocated
+        if layout.is_signed:
+            ends = [end - span if end >= span / 2 else end for end in ends]
+        else:
+            ends = [end + span if end < 0 else end for end in ends]
+    return PaddingRange(min(ends), max(ends))
+
+
+def windows(ds: Dataset) -> tuple[Window, ...]:
+    """The VOI windows of a file or of a frame's item of ``FrameVOILUTSequence``.
+
+    Raises
+    ------
+    ScanError
+        ``bad-window``: a width of 0 or less, or centers and widths that do not pair.
+    """
+    try:
+        centers, widths = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")
+    except ScanError:
+        raise ScanError("a window that is not a finite number", reason="bad-window") from None
+    if len(centers) != len(widths):
+        raise ScanError("WindowCenter and WindowWidth do not pair", reason="bad-window")
+    if any(width <= 0 for width in widths):
+        raise ScanError("a WindowWidth that is not above 0", reason="bad-window")
+    function = text(ds, "VOILUTFunction").upper() or "LINEAR"
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise ScanError("a VOILUTFunction that DICOM does not name", reason="bad-window")
+    names = texts(ds, "WindowCenterWidthExplanation")
+    names = names if len(names) == len(centers) else ("",) * len(centers)
+    return tuple(
+        Window(center, width, name, cast(VoiFunction, function))
+        for center, width, name in zip(centers, widths, names, strict=True)
+    )
+
+
+def voi_luts(ds: Dataset, *, signed: bool) -> tuple[VoiLut, ...]:
+    """The VOI lookup tables of a file or a frame.
+
+    Raises
+    ------
+    ScanError
+        ``bad-window``.
+    """
+    found = []
+    for item in ds.get("VOILUTSequence") or ():
+        first, values, bits = _lut(item, signed=signed, reason="bad-window")
+        scaled = np.clip(values / np.float32(2**bits - 1), 0, 1)
+        found.append(VoiLut(float(first), tuple(scaled.tolist()), text(item, "LUTExplanation")))
+    return tuple(found)
+
+
+def reflect_window(window: Window, total: float) -> Window:
+    """The window that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
+    # LINEAR is centred half a unit below its center (PS3.3 C.11.2.1.2.1), so it moves by one
+    shift = 1.0 if window.function == "LINEAR" else 0.0
+    return Window(total - window.center + shift, window.width, window.name, window.function)
+
+
+def reflect_voi_lut(lut: VoiLut, total: float) -> VoiLut:
+    """The table that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
+    first = total - lut.first - (len(lut.values) - 1)
+    return VoiLut(first, tuple(1 - value for value in reversed(lut.values)), lut.name)
+
+
+def _lut(item: Dataset, *, signed: bool, reason: str) -> tuple[int, npt.NDArray[np.float32], int]:
+    """First input, output values, and bits of each of an item with LUTDescriptor and LUTData."""
+    descriptor = [int(value) for value in numbers(item, "LUTDescriptor")]
+    data = item.get("LUTData")
+    if len(descriptor) != 3 or data is None:
+        raise ScanError("a lookup table without descriptor or data", reason=reason)
+    length, first, bits = descriptor
+    length = length % 2**16 or 2**16  # 0 stands for 65536; read as SS it may be negative
+    if signed and first >= 2**15:
+        first -= 2**16
+    elif not signed and first < 0:
+        first += 2**16
+    if not 8 <= bits <= 16:
+        raise ScanError("a lookup table of fewer than 8 or more than 16 bits", reason=reason)
+    if isinstance(data, bytes):
+        order = "<" if item.original_encoding[1] is not False else ">"
+        width = 1 if len(data) < 2 * length else 2
+        values = np.frombuffer(data[: length * width], f"{order}u{width}")
+    else:
+        entries = [data] if isinstance(data, int) else list(data)
+        values = np.array(entries, dtype=np.int64) % 2**16
+        if len(values) < length <= 2 * len(values):  # two 8-bit entries in each word
+            values = values.astype("<u2").view(np.uint8)
+    if len(values) < length:
+        raise ScanError("a lookup table shorter than its descriptor says", reason=reason)
+    return first, values[:length].astype(np.float32), bits

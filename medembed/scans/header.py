@@ -1,0 +1,91 @@
+"""The noun :class:`ScanHeader`: what a file says of itself before its pixels are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+__all__ = ["ScanFormat", "ScanHeader"]
+
+ScanFormat = Literal["dicom", "image", "nifti"]
+
+
+@dataclass(frozen=True)
+class ScanHeader:
+    """What the header of one file says.
+
+    What identifies a patient is left out of ``repr``, so that a header may be logged.
+
+    Parameters
+    ----------
+    format : {"dicom", "image", "nifti"}
+    modality : str
+        DICOM ``Modality``; ``"unknown"`` where none is given, and for every plain image.
+    view : str
+        ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
+    n_frames, rows, columns : int
+        0 where the file has no pixels.
+    has_pixels : bool
+        Whether pixels are claimed, not whether they decode.
+    photometric : str
+        ``PhotometricInterpretation``.
+    study_uid, series_uid, instance_uid : str
+        Empty where there is none.
+    patient_id, issuer, accession : str
+        ``PatientID``, ``IssuerOfPatientID``, ``AccessionNumber``.
+    study_date : date or None
+    sex : {"F", "M", "O", "unknown"}
+    age_years : float or None
+        ``PatientAge``, else birth date against study date; None outside 0 to 130.
+    manufacturer_model, institution, body_part : str
+    instance_number : int or None
+    position : tuple of 3 float or None
+        ``ImagePositionPatient`` in mm (LPS).
+    orientation : tuple of 6 float or None
+        ``ImageOrientationPatient``: direction of a row, then of a column.
+    frame_uid : str
+        ``FrameOfReferenceUID``.
+    names : tuple of str
+        Tokens of the patient's names and IDs, for masking paths and text. Never log them.
+    image_type : tuple of str
+    pixel_spacing_mm : tuple of 2 float or None
+        Between rows, between columns.
+    acquisition_number : int or None
+    transfer_syntax : str
+        UID of the encoding; empty for what is not DICOM.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.1.1, C.7.2.1, C.7.3.1, C.7.6.2, C.7.6.3.
+    """
+
+    format: ScanFormat
+    modality: str = "unknown"
+    view: str = "unknown"
+    n_frames: int = 0
+    rows: int = 0
+    columns: int = 0
+    has_pixels: bool = False
+    photometric: str = ""
+    study_uid: str = field(default="", repr=False)
+    series_uid: str = field(default="", repr=False)
+    instance_uid: str = field(default="", repr=False)
+    patient_id: str = field(default="", repr=False)
+    issuer: str = field(default="", repr=False)
+    accession: str = field(default="", repr=False)
+    study_date: date | None = field(default=None, repr=False)
+    sex: str = field(default="unknown", repr=False)
+    age_years: float | None = field(default=None, repr=False)
+    manufacturer_model: str = ""
+    institution: str = field(default="", repr=False)
+    body_part: str = ""
+    instance_number: int | None = None
+    position: tuple[float, float, float] | None = None
+    orientation: tuple[float, float, float, float, float, float] | None = None
+    frame_uid: str = field(default="", repr=False)
+    names: tuple[str, ...] = field(default=(), repr=False)
+    image_type: tuple[str, ...] = ()
+    pixel_spacing_mm: tuple[float, float] | None = None
+    acquisition_number: int | None = None
+    transfer_syntax: str = ""

@@ -1,0 +1,32 @@
+"""The noun :class:`Limits`: what reading one scan may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medembed.errors import ScanError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What reading one scan may cost.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Address space on top of what an idle worker has (``RLIMIT_AS``); a volume takes about
+        seven bytes for each of its 16-bit pixels. Enforced on Linux.
+    seconds : float
+        Wall-clock time.
+    """
+
+    memory_bytes: int = 2 * 2**30
+    seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.memory_bytes < 2**20:
+            raise ScanError("a memory limit below 1 MiB")
+        if not 0 < self.seconds <= 86_400:
+            raise ScanError("a time limit that is not between 0 and a day")

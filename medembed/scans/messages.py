@@ -1,0 +1,70 @@
+"""What a worker answers: JSON and bare pixels, so that a worker gone bad can send no code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.scans.header import ScanHeader
+from medembed.scans.scan import Scan, VoiLut, Window
+
+__all__ = ["Json", "header_from_json", "header_to_json", "scan_from_json", "scan_to_json"]
+
+Json = dict[str, Any]
+
+
+def header_to_json(header: ScanHeader) -> Json:
+    """Turn a header into what JSON can hold."""
+    values = asdict(header)
+    if header.study_date is not None:
+        values["study_date"] = header.study_date.isoformat()
+    return values
+
+
+def header_from_json(answer: Json) -> ScanHeader:
+    """Build the header that :func:`header_to_json` was given."""
+    values: Json = {
+        field.name: tuple(value) if isinstance(value, list) else value
+        for field in fields(ScanHeader)
+        if (value := answer.get(field.name)) is not None
+    }
+    if "study_date" in values:
+        values["study_date"] = date.fromisoformat(values["study_date"])
+    return ScanHeader(**values)
+
+
+def scan_to_json(scan: Scan) -> Json:
+    """Turn all of a scan but its pixels into what JSON can hold."""
+    return {
+        "shape": scan.pixels.shape,
+        "spacing_mm": scan.spacing_mm,
+        "units": scan.units,
+        "modality": scan.modality,
+        "view": scan.view,
+        "windows": [(w.center, w.width, w.name, w.function) for w in scan.windows],
+        "voi_luts": [(lut.first, lut.values, lut.name) for lut in scan.voi_luts],
+        "study_uid": scan.study_uid,
+        "series_uid": scan.series_uid,
+        "instance_uids": scan.instance_uids,
+    }
+
+
+def scan_from_json(answer: Json, pixels: npt.NDArray[np.float32]) -> Scan:
+    """Build the scan that :func:`scan_to_json` was given."""
+    spacing = answer["spacing_mm"]
+    return Scan(
+        pixels=pixels,
+        spacing_mm=None if spacing is None else tuple(spacing),
+        units=answer["units"],
+        modality=answer["modality"],
+        view=answer["view"],
+        windows=tuple(Window(*window) for window in answer["windows"]),
+        voi_luts=tuple(VoiLut(lut[0], tuple(lut[1]), lut[2]) for lut in answer["voi_luts"]),
+        study_uid=answer["study_uid"],
+        series_uid=answer["series_uid"],
+        instance_uids=tuple(answer["instance_uids"]),
+    )

@@ -1,0 +1,92 @@
+"""PNG and JPEG into :class:`Scan`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from medembed.errors import ScanError
+from medembed.scans.files import BoundedFile, check_size
+from medembed.scans.header import ScanHeader
+from medembed.scans.scan import Scan
+
+__all__ = ["image_header", "image_scan"]
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601-7, 2.5.1
+_SIDEWAYS = (5, 6, 7, 8)  # values of EXIF Orientation that swap rows and columns
+_ORIENTATION = 0x0112
+
+
+def image_header(file: BoundedFile) -> ScanHeader:
+    """Read the size of a PNG or JPEG; its modality is unknown."""
+    image = _open(file)
+    columns, rows = image.size
+    if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+        rows, columns = columns, rows
+    return ScanHeader(
+        format="image",
+        n_frames=1,
+        rows=rows,
+        columns=columns,
+        has_pixels=True,
+        photometric="MONOCHROME2" if image.mode in ("1", "L", "I", "I;16", "I;16B") else "RGB",
+    )
+
+
+def image_scan(file: BoundedFile) -> Scan:
+    """Decode a PNG or JPEG.
+
+    Grey of up to 16 bits keeps its values. Colour becomes luminance (ITU-R BT.601), transparent
+    pixels are black, an EXIF orientation is honoured as every viewer does. PNG colour of 16 bits a
+    sample is read with 8, as Pillow does.
+
+    Raises
+    ------
+    ScanError
+        ``truncated``, ``corrupt`` or ``too-large``.
+    """
+    image = _open(file)
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as fault:
+        cut = "truncated" in str(fault) or "Truncated" in str(fault)
+        raise ScanError(
+            "the image data end too early" if cut else "the image data cannot be decoded",
+            reason="truncated" if cut else "corrupt",
+        ) from None
+    image = ImageOps.exif_transpose(image)
+    return Scan(_grey(image))
+
+
+def _open(file: BoundedFile) -> Image.Image:
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own guard against bombs; check_size below is ours
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=("PNG", "JPEG"))
+    except Image.DecompressionBombError:
+        raise ScanError("more pixels are claimed than are read", reason="too-large") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        raise ScanError("the image's header cannot be read", reason="corrupt") from None
+    check_size(*image.size)
+    return image
+
+
+def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
+    """Pixels of shape ``(rows, columns)``."""
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    if image.mode in ("I", "I;16", "I;16B", "F") or (image.mode == "L" and not has_alpha):
+        return np.asarray(image, np.float32)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"), np.float32)
+    if has_alpha:
+        samples = np.asarray(image.convert("RGBA"), np.float32)  # (rows, columns, 4)
+        colour, alpha = samples[..., :3], samples[..., 3] / 255
+        return cast("npt.NDArray[np.float32]", (colour @ _LUMINANCE) * alpha)
+    samples = np.asarray(image.convert("RGB"), np.float32)  # (rows, columns, 3)
+    return cast("npt.NDArray[np.float32]", samples @ _LUMINANCE)

@@ -1,0 +1,203 @@
+"""Files into :class:`Scan` and :class:`ScanHeader`, in this process."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from medembed.errors import ScanError
+from medembed.scans.files import BoundedFile, check_size, open_file, sniff
+from medembed.scans.geometry import along_normal, slice_distance
+from medembed.scans.header import ScanHeader
+from medembed.scans.scan import Scan
+from medembed.scans.series import Series, group_series
+
+__all__ = ["Files", "read_header", "read_scan"]
+
+Files = str | Path | Sequence[str | Path]
+T = TypeVar("T")
+
+
+def read_header(file: str | Path) -> ScanHeader:
+    """Read what a file says of itself, without its pixels.
+
+    Runs in this process without limits; for files of unknown origin use
+    :meth:`medembed.scans.ScanReader.header`.
+
+    Parameters
+    ----------
+    file : str or Path
+
+    Raises
+    ------
+    ScanError
+        With the path in ``where`` and a code in ``reason``.
+    """
+    return _read(file, _header)
+
+
+def read_scan(files: Files, *, frame: int | None = None) -> Scan:
+    """Read one image or one volume.
+
+    Runs in this process without limits; for files of unknown origin use
+    :meth:`medembed.scans.ScanReader.read`.
+
+    Parameters
+    ----------
+    files : str, Path or sequence of them
+        One file; the DICOM files of one volume in any order; or a folder that holds nothing else
+        than those.
+    frame : int, optional
+        Only this frame of one multi-frame file, counted from 0.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    ScanError
+        With the path in ``where`` and a code in ``reason`` (docs/reference/scans.md).
+    """
+    paths = _listed(files)
+    if len(paths) == 1:
+        return _read(paths[0], lambda file: _scan(file, frame))
+    where = str(Path(paths[0]).parent)
+    if frame is not None:
+        raise ScanError("a frame of several files", where=where, reason="no-such-frame")
+    series = _one_series([(path, read_header(path)) for path in paths], where)
+    if len(series.files) == 1:
+        return read_scan(series.files[0])
+    return _stack(series, where)
+
+
+def _listed(files: Files) -> list[str | Path]:
+    if not isinstance(files, str | Path):
+        if not files:
+            raise ScanError("no file was given", reason="not-found")
+        return list(files)
+    if not Path(files).is_dir():
+        return [files]
+    inside: list[str | Path] = sorted(p for p in Path(files).iterdir() if not p.is_dir())
+    if not inside:
+        raise ScanError("this folder holds no files", where=str(files), reason="empty")
+    return inside
+
+
+def _one_series(items: list[tuple[str | Path, ScanHeader]], where: str) -> Series:
+    found = group_series(items)
+    if len(found) > 1:
+        raise ScanError(
+            f"these {len(items)} files make {len(found)} series and not one volume",
+            where=where,
+            hint="give the files of one series",
+            reason="several-series",
+        )
+    if found[0].error is not None:
+        error = found[0].error
+        raise ScanError(error.what, where=where, hint=error.hint, reason=error.reason)
+    return found[0]
+
+
+def _stack(series: Series, where: str) -> Scan:
+    """Read the slices of a volume in their order."""
+    first = series.headers[0]
+    check_size(len(series.files), first.rows, first.columns)
+    pixels = np.empty((len(series.files), first.rows, first.columns), np.float32)
+    lead: Scan | None = None
+    for i, file in enumerate(series.files):
+        one = read_scan(file)
+        lead = lead or one
+        if one.pixels.shape != pixels.shape[1:] or one.units != lead.units:
+            raise ScanError("slices that do not fit together", where=where, reason="mixed-geometry")
+        pixels[i] = one.pixels
+    if lead is None:
+        raise ScanError("no file was given", where=where, reason="not-found")
+    spacing = None
+    if lead.spacing_mm is not None and first.orientation is not None:
+        places = along_normal([h.position or () for h in series.headers], first.orientation)
+        spacing = (slice_distance(places), *lead.spacing_mm)
+    return Scan(
+        pixels=pixels,
+        spacing_mm=spacing,
+        units=lead.units,
+        modality=lead.modality,
+        view=lead.view,
+        windows=lead.windows,
+        voi_luts=lead.voi_luts,
+        study_uid=lead.study_uid,
+        series_uid=lead.series_uid,
+        instance_uids=tuple(h.instance_uid for h in series.headers),
+    )
+
+
+def _read(path: str | Path, how: Callable[[BoundedFile], T]) -> T:
+    """Open a file and read it; whatever goes wrong inside becomes a ScanError with its path."""
+    with _one_line_errors(str(path)), open_file(path) as file:
+        return how(file)
+
+
+@contextmanager
+def _one_line_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ScanError as error:
+        if error.where:
+            raise
+        raise ScanError(error.what, where=where, hint=error.hint, reason=error.reason) from None
+    except MemoryError:
+        raise ScanError(
+            "reading this takes more memory than allowed", where=where, reason="too-large"
+        ) from None
+    except RecursionError:
+        raise ScanError(
+            "sequences nested too deeply", where=where, reason="nested-too-deep"
+        ) from None
+    except (EOFError, zlib.error):
+        raise ScanError("the file ends too early", where=where, reason="truncated") from None
+    except Exception as fault:  # noqa: BLE001 - a parser fed with hostile bytes raises anything
+        # its message may quote the header: only its kind is safe to show
+        raise ScanError(
+            f"the file cannot be decoded ({type(fault).__name__})", where=where, reason="corrupt"
+        ) from None
+
+
+def _header(file: BoundedFile) -> ScanHeader:
+    kind = sniff(file)
+    if kind == "image":
+        from medembed.scans.plain_image import image_header
+
+        return image_header(file)
+    if kind == "nifti":
+        from medembed.scans.nifti import nifti_header
+
+        return nifti_header(file)
+    from medembed.scans.dicom_file import parse, quiet
+    from medembed.scans.dicom_header import header_of
+
+    with quiet():
+        return header_of(parse(file, pixels=False))
+
+
+def _scan(file: BoundedFile, frame: int | None) -> Scan:
+    kind = sniff(file)
+    if kind == "image":
+        from medembed.scans.plain_image import image_scan
+
+        if frame not in (None, 0):
+            raise ScanError("there is 1 frame", reason="no-such-frame")
+        return image_scan(file)
+    if kind == "nifti":
+        from medembed.scans.nifti import nifti_scan
+
+        return nifti_scan(file, frame)
+    from medembed.scans.dicom_file import parse, quiet
+    from medembed.scans.dicom_scan import scan_of
+
+    with quiet():
+        return scan_of(parse(file, pixels=True), frame)
