@@ -28,15 +28,12 @@ def evaluate(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is drawn.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure retrieval, with intervals over patients and null controls.
+    """Measure the search on its own cases, with intervals over patients and null controls.
 
-    Both directions between scans and their own notes, and from scan to other patients' scans with
-    the same finding, on cases that the model was not trained on.
+    Cases ask that the model was not trained on: with a report, with a scan, for the same finding.
 
-    \b
-    Example:
-      medembed evaluate my-library --split test --pool 300
-    """  # noqa: D301  click keeps the line breaks after this mark
+    Example: medembed evaluate demo-library --split test --pool 300
+    """
     from evaluation.library_scores import evaluate_library, find_fingerprint
     from medembed.library import CaseLibrary
 
@@ -51,9 +48,11 @@ def evaluate(
         from rich.console import Console
         from rich.text import Text
 
-        from evaluation.wording import excluded_line, meaning, score_table, title
+        from evaluation.wording import LEGEND, excluded_line, meaning, score_table, title
 
-        console = Console(highlight=False, soft_wrap=True)
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 120
         console.print(
             f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
             f"model {result.fingerprint[:12]}, seed {result.seed}"
@@ -61,8 +60,8 @@ def evaluate(
         for way, direction in result.directions.items():
             console.print(Text(f"\n{title(way)}", style="bold"))
             console.print(Text(excluded_line(direction)))
-            console.print(score_table(direction))
-        console.print()
+            console.print(score_table(direction, wide=console.width >= 96))
+        console.print(Text(f"\n{LEGEND}\n"))
         for sentence in meaning(result):
             console.print(Text(sentence))
 

@@ -147,6 +147,10 @@ def evaluate_library(
             directions[name] = step()
         except InputError as error:
             missing[name] = str(error)
+    if not directions:
+        raise LibraryError(
+            f"nothing can be assessed in the split {split!r}: {next(iter(missing.values()))}"
+        )
     if progress:
         progress(len(steps), len(steps))
     return LibraryScores(

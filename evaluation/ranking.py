@@ -30,8 +30,8 @@ from medembed.errors import InputError
 
 __all__ = ["Standing", "discounts", "measure", "parse_measure", "stand"]
 
-_CELLS = 8_000_000
-"""Scores held at once: 32 MB of float32 and a few masks beside it."""
+_CELLS = 4_000_000
+"""Scores held at once: 16 MB of float32, and some 60 MB of masks and places beside it."""
 
 
 @dataclass(frozen=True)

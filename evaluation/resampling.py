@@ -22,6 +22,7 @@ __all__ = ["Interval", "PatientResampler"]
 Interval = tuple[float, float]
 
 _CELLS = 4_000_000
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,12 @@ class PatientResampler:
         from scipy.special import stdtrit  # not at import: the command line starts without scipy
 
         alpha = 1 - self.level
-        if bounds is not None and np.ptp(draws) == 0 and draws[0] in bounds:
-            low, high = bounds
-            reach = (high - low) * (1 - (alpha / 2) ** (1 / n))
-            return (low, low + reach) if draws[0] == low else (high - reach, high)
+        low, high = bounds or (np.nan, np.nan)
+        reach = (high - low) * (1 - (alpha / 2) ** (1 / n))
+        if np.abs(draws - low).max() < _ROUNDING:
+            return low, low + reach
+        if np.abs(draws - high).max() < _ROUNDING:
+            return high - reach, high
         reach = np.sqrt(n / (n - 1)) * float(stdtrit(n - 1, 1 - alpha / 2))
         tail = NormalDist().cdf(-reach)
         low, high = np.quantile(draws, [tail, 1 - tail])

@@ -294,7 +294,7 @@ def summarise(
         chance[name] = float(per_query[f"chance:{name}"].mean())
         ci[name] = resampler.interval(value, bounds=(0.0, 1.0))
         pair = ci[name]
-        flat = pair is not None and np.ptp(value) == 0  # resampling knows of no spread
+        flat = pair is not None and np.ptp(value) < 1e-12  # resampling knows of no spread
         if chance[name] > 0:
             ratio[name] = values[name] / chance[name]
             ratio_ci[name] = resampler.interval(value / base)

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
     from evaluation.directions import Direction
 
-__all__ = ["excluded_line", "meaning", "score_table", "title"]
+__all__ = ["LEGEND", "excluded_line", "meaning", "score_table", "title"]
+
+LEGEND = (
+    "In brackets: beside a score its 95% interval over patients, beside a shuffled control the "
+    "range of 95% of its repetitions. Adjusted: 0 at chance, 1 for a perfect ranking."
+)
 
 _TITLES = {
     "text_to_image": "Text to image: ask with a report for its own scan",
@@ -31,39 +36,41 @@ def title(way: str) -> str:
     return _TITLES[way]
 
 
-def score_table(direction: Direction) -> Table:
-    """A row for each measure: value and interval, chance, null controls, ratio to chance."""
+def score_table(direction: Direction, *, wide: bool = True) -> Table:
+    """Give a row for each measure: value and interval, chance, null controls.
+
+    Parameters
+    ----------
+    direction : Direction
+    wide : bool
+        Whether there is room for the ratio to chance and the chance-adjusted value.
+    """
     from rich.table import Table
 
     scores = direction.scores
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("measure")
-    table.add_column("score [95%]", justify="right")
-    table.add_column("chance", justify="right")
-    for name, null in direction.nulls.items():
-        table.add_column(f"{_SHUFFLED[name]} (95% of {null.repetitions})", justify="right")
-    table.add_column("x chance [95%]", justify="right")
-    table.add_column("chance-adjusted", justify="right")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    heads = ["score [95%]", "chance", *(_SHUFFLED[name] for name in direction.nulls)]
+    table.add_column("measure", no_wrap=True)
+    for head in [*heads, *(["x chance", "adjusted"] if wide else [])]:
+        table.add_column(head, justify="right", no_wrap=True)
     for name, value in scores.values.items():
         digits = 1 if name == "median_rank" else 3
-        table.add_row(
+        cells = [
             name.replace("_", " "),
             f"{value:.{digits}f}{_ends(scores.ci[name], digits)}",
             f"{scores.chance[name]:.{digits}f}",
-            *(
-                f"{null.mean[name]:.{digits}f}{_ends(null.range95[name], digits)}"
-                for null in direction.nulls.values()
-            ),
-            f"{scores.ratio[name]:.1f}{_ends(scores.ratio_ci[name], 1)}"
-            if name in scores.ratio
-            else "",
-            f"{scores.adjusted[name]:.3f}" if name in scores.adjusted else "",
-        )
+        ]
+        for null in direction.nulls.values():
+            cells.append(f"{null.mean[name]:.{digits}f}{_ends(null.range95[name], digits)}")
+        if wide:
+            cells.append(f"{scores.ratio[name]:.1f}" if name in scores.ratio else "")
+            cells.append(f"{scores.adjusted[name]:.3f}" if name in scores.adjusted else "")
+        table.add_row(*cells)
     return table
 
 
 def _ends(pair: tuple[float, float] | None, digits: int) -> str:
-    return f" [{pair[0]:.{digits}f}, {pair[1]:.{digits}f}]" if pair else " [no interval]"
+    return f" [{pair[0]:.{digits}f} {pair[1]:.{digits}f}]" if pair else ""
 
 
 def excluded_line(direction: Direction) -> str:
@@ -101,8 +108,9 @@ def meaning(result: LibraryScores) -> list[str]:
             "image_to_image_by_finding": "of a scan's first 5 neighbours, the same finding is on",
         }[way]
         said.append(
-            f"{what[0].upper()}{what[1:]} {value:.0f}%{ends}; by chance it would be {chance:.1f}%, "
-            + ("and shuffling never comes near." if clear else "and shuffling comes as near.")
+            f"{what[0].upper()}{what[1:]} {value:.0f}%{ends}; by chance it would be {chance:.1f}%; "
+            + ("clearly above" if clear else "not clearly above")
+            + " what shuffled cases give."
         )
     if result.n_patients < 50:
         said.append(
