@@ -12,7 +12,7 @@ from apps.case_lookup.desk import Dropped, Question
 from apps.case_lookup.markup import Markup, tag
 from apps.case_lookup.wording import finding_words, thousands
 from medembed.cases import Finding
-from medembed.library.conditions import Condition
+from medembed.library import Condition
 
 if TYPE_CHECKING:
     from apps.case_lookup.desk import Desk
@@ -131,6 +131,7 @@ def ask(desk: Desk) -> tuple[Question, Dropped | None]:
         case_id=state["like"],
         image_weight=share / 100,
         where=where,
+        own_patients=dropped.patients if dropped else (),
         k=k,
     )
     return question, dropped
@@ -221,7 +222,7 @@ def _dates() -> list[Condition]:
 
 def examples(desk: Desk, number: int = 3) -> list[str]:
     """Queries that this library can answer: its most frequent findings, sides in turn."""
-    words = []
+    words: list[str] = []
     for label in list(desk.vocabulary("finding"))[:number]:
         side = "right" if len(words) % 2 == 0 else "left"
         sided = f"{label}:{side}"

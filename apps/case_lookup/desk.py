@@ -11,7 +11,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,9 +21,8 @@ from PIL import Image
 from apps.case_lookup.pictures import Look, n_slices, presets, render
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
 from medembed.errors import MedEmbedError, ScanError
-from medembed.library import CaseLibrary
-from medembed.library.conditions import Condition
-from medembed.scans import Limits, Scan, ScanReader
+from medembed.library import CaseLibrary, Condition
+from medembed.scans import Scan, ScanReader
 
 if TYPE_CHECKING:
     from medembed.lookup import CaseLookup, Result
@@ -58,6 +56,8 @@ class Question:
         0 to 1, share of the image where words and an image (or case) are given.
     where : tuple of Condition
         All hold.
+    own_patients : tuple of str
+        Pseudonyms of whom the dropped image shows: they do not answer for themselves.
     k : int
     """
 
@@ -66,6 +66,7 @@ class Question:
     case_id: str = ""
     image_weight: float = 0.5
     where: tuple[Condition, ...] = ()
+    own_patients: tuple[str, ...] = ()
     k: int = 10
 
     @property
@@ -81,11 +82,23 @@ class Question:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A file that was dropped on the page: decoded, or refused with one line."""
+    """What was dropped on the page: decoded, or refused with one line.
+
+    Parameters
+    ----------
+    key : tuple of str
+        Streamlit's ids of the uploads.
+    scan : Scan or None
+    refusal : str
+        Why it cannot be used; empty where it can.
+    patients : tuple of str
+        Patients of the library whom it belongs to, mostly none or one.
+    """
 
     key: tuple[str, ...]
     scan: Scan | None = None
     refusal: str = ""
+    patients: tuple[str, ...] = ()
 
 
 class Desk:
@@ -105,25 +118,46 @@ class Desk:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.library = CaseLibrary.open(path)
-        self._lookup: Future[CaseLookup] = Future()
-        self._reader: ScanReader | None = None
-        self._reading = threading.Lock()
+        self.trouble = ""
+        self._lookup: CaseLookup | None = None
+        self._looking = threading.Lock()
+        self._warm = threading.Event()
+        self._reader = ScanReader(workers=2)
         self._counts: dict[str, tuple[float, dict[str, int]]] = {}
         self._scans: OrderedDict[tuple[str, int], Scan] = OrderedDict()
-        threading.Thread(target=self._load, name="model", daemon=True).start()
+        threading.Thread(target=self._warm_up, name="model", daemon=True).start()
 
-    def _load(self) -> None:
+    def _warm_up(self) -> None:
+        """Import torch, load model and index, and encode once, while the visitor reads."""
         try:
-            from medembed.lookup import CaseLookup
+            lookup = self._opened()
+            _ = lookup.index
+            lookup.model.encode_notes(["chest"])
+        except MedEmbedError as error:
+            self.trouble = str(error)  # a search tries again and raises it
+        finally:
+            self._warm.set()
 
-            self._lookup.set_result(CaseLookup(self.library))
-        except BaseException as error:  # noqa: BLE001  raised again where the lookup is asked for
-            self._lookup.set_exception(error)
+    def _opened(self) -> CaseLookup:
+        with self._looking:
+            if self._lookup is None:
+                from medembed.lookup import CaseLookup
+
+                self._lookup = CaseLookup(self.library)
+            return self._lookup
 
     @property
     def is_ready(self) -> bool:
         """Whether the model has been loaded, or has failed to."""
-        return self._lookup.done()
+        return self._warm.is_set()
+
+    def close(self) -> None:
+        """End the workers and the library's connections."""
+        self._warm.wait()
+        self._reader.close()
+        if self._lookup is not None:
+            self._lookup.close()
+        self.library.close()
 
     def search(self, question: Question) -> Result:
         """Look the question up; waits for the model where it is still loading.
@@ -138,14 +172,20 @@ class Desk:
             share = question.image_weight
             other = "image" if question.scan is not None else "case"
             weights = {"text": 1 - share, other: share}
-        return self._lookup.result().search(
+        where = question.where
+        if question.own_patients:
+            where = (*where, Condition("patient", "not in", question.own_patients))
+        self._warm.wait()
+        result = self._opened().search(
             text=question.words or None,
             image=question.scan,
             case=question.case_id or None,
             weights=weights,
-            where=question.where,
+            where=where,
             k=question.k,
         )
+        self.trouble = ""
+        return result
 
     def vocabulary(self, field: str) -> dict[str, int]:
         """Values of a field with their counts, most frequent first, unknown left out.
@@ -180,12 +220,8 @@ class Desk:
         others = [c for c in self.library.cases([of_patient]) if c.case_id != case.case_id]
         return sorted(others, key=lambda c: (c.study_date or date.min, c.case_id))
 
-    def read(self, files: Sequence[Path], frame: int | None = None) -> Scan:
-        """Decode in the worker process, one at a time."""
-        with self._reading:
-            if self._reader is None:
-                self._reader = ScanReader(Limits()).__enter__()
-            return self._reader.read(list(files), frame=frame)
+    def _read(self, files: Sequence[Path], frame: int | None = None) -> Scan:
+        return self._reader.read(files[0] if len(files) == 1 else files, frame)
 
     def scan(self, case: Case, position: int = 0) -> Scan:
         """Give one scan of a case, kept in memory while there is room.
@@ -203,7 +239,7 @@ class Desk:
         files = [Path(file) for file in self.library.scan_files(case)[position]]
         if not all(file.exists() for file in files):
             raise ScanError("the image file is no longer where it was when the case was added")
-        scan = self.read(files, reference.frame)
+        scan = self._read(files, reference.frame)
         self._scans[key] = scan
         while (
             sum(s.pixels.nbytes for s in self._scans.values()) > _CACHE_BYTES
@@ -217,8 +253,8 @@ class Desk:
         folder = self.library.path / "thumbnails"
         file = folder / f"{_name(case.scans[position])}.png"
         if file.exists():
-            with Image.open(file) as image:
-                return image.copy()
+            with Image.open(file) as kept:
+                return kept.copy()
         scan = self.scan(case, position)
         window = next(iter(presets(scan).values()))
         image = render(scan, Look(window, n_slices(scan) // 2), _THUMBNAIL_PX)
@@ -243,9 +279,16 @@ class Desk:
                 file.write_bytes(upload.getbuffer())
                 files.append(file)
             try:
-                return Dropped(key, scan=self.read(files))
+                scan = self._read(files)
+                return Dropped(key, scan, patients=self._patients(files))
             except ScanError as error:
                 return Dropped(key, refusal=_line(error))
+
+    def _patients(self, files: list[Path]) -> tuple[str, ...]:
+        from medembed.lookup.own_patient import patients_of_files
+
+        header = self._reader.header(files[0])
+        return tuple(sorted(patients_of_files(self.library, files, header)))
 
 
 def _name(reference: ScanRef) -> str:

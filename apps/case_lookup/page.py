@@ -13,14 +13,14 @@ import streamlit as st
 from apps.case_lookup.asking import ask
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.desk import Desk, Dropped, Question
-from apps.case_lookup.results import Found, Row, show_error, show_found, show_welcome
+from apps.case_lookup.results import Found, show_error, show_found, show_welcome
 from medembed.errors import LibraryError, MedEmbedError
 
 _LOG = logging.getLogger("medembed.apps")
 _CSS = Path(__file__).with_name("room.css")
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=Desk.close)
 def open_desk(path: str) -> Desk:
     """Open the library once for all visitors; its model loads in the background."""
     return Desk(Path(path))
@@ -43,12 +43,8 @@ def _answer(desk: Desk, question: Question, dropped: Dropped | None) -> Found:
     with st.spinner(waiting):
         started = time.perf_counter()
         result = desk.search(question)
-        rows = tuple(
-            Row(hit.rank, desk.library.case(hit.case_id), float(hit.score), str(hit.why or ""))
-            for hit in result.hits
-        )
         seconds = time.perf_counter() - started
-    found = Found(question, rows, bool(result.novel), int(result.plan.matching), seconds)
+    found = Found(question, result, seconds)
     state["asked"], state["found"] = asked, found
     return found
 

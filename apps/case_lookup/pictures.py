@@ -90,7 +90,8 @@ def presets(scan: Scan) -> dict[str, Window | VoiLut]:
     only, since stored values have no common scale.
     """
     offered: dict[str, Window | VoiLut] = {}
-    for position, own in enumerate((*scan.windows, *scan.voi_luts)[:3]):
+    own_ones: list[Window | VoiLut] = [*scan.windows, *scan.voi_luts]
+    for position, own in enumerate(own_ones[:3]):
         offered[OWN if position == 0 else f"{OWN} {position + 1}"] = own
     if scan.units == "HU":
         order = _HU if offered else ("mediastinum", "lung", "bone")

@@ -11,25 +11,25 @@ from apps.case_lookup.asking import examples, open_case, relax, use
 from apps.case_lookup.desk import Dropped, Question
 from apps.case_lookup.markup import Markup, join, notice, tag
 from apps.case_lookup.pictures import Look, data_uri, n_slices, presets, render
-from apps.case_lookup.wording import chips, condition_words, excerpt, kind, thousands, when, who
+from apps.case_lookup.wording import (
+    chips,
+    condition_words,
+    excerpt,
+    kind,
+    thousands,
+    when,
+    who,
+    why_words,
+)
 from medembed.cases import Case
 from medembed.errors import MedEmbedError, ScanError
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
     from apps.case_lookup.desk import Desk
+    from medembed.lookup import LookupHit, Result
 
-__all__ = ["Found", "Row", "show_error", "show_found", "show_welcome"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One ranked case as it stands on the page."""
-
-    rank: int
-    case: Case
-    score: float
-    why: str
+__all__ = ["Found", "show_error", "show_found", "show_welcome"]
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,13 @@ class Found:
     Parameters
     ----------
     question : Question
-    rows : tuple of Row
-        Best first.
-    novel : bool
-        Whether the library holds nothing like the query.
-    matching : int
-        How many cases the conditions leave.
+    result : Result
     seconds : float
         From asking to the answer.
     """
 
     question: Question
-    rows: tuple[Row, ...]
-    novel: bool
-    matching: int
+    result: Result
     seconds: float
 
 
@@ -77,6 +70,8 @@ def show_welcome(desk: Desk) -> None:
             with st.container(horizontal=True, gap="small"):
                 for position, words in enumerate(offered):
                     st.button(words, key=f"example-{position}", on_click=use, args=(words,))
+        if count and desk.trouble:
+            st.html(notice("Not ready to search", desk.trouble))
         if not count:
             st.html(notice("This library holds no case yet", "medembed ingest adds some."))
 
@@ -96,36 +91,40 @@ def show_found(desk: Desk, found: Found, dropped: Dropped | None) -> None:
 
 
 def _show_ranked(desk: Desk, found: Found) -> None:
-    if not found.rows:
+    result = found.result
+    if not result.hits:
         _show_nothing(desk, found)
         return
     st.html(_summary(found))
-    if found.novel:
+    if result.novel:
+        line = result.novelty.partition(": ")[2] or result.novelty
         st.html(
             tag(
                 "div",
                 tag("strong", "Nothing like it here."),
-                " The nearest case scores "
-                f"{found.rows[0].score:.2f}, no more than unlike cases do. "
-                "What follows is the nearest, not the similar.",
+                f" {line[:1].upper()}{line[1:]}. What follows is the nearest, not the similar.",
                 class_="rr-novel",
                 role="status",
             )
         )
     with st.container(key="hits"):
-        for row in found.rows:
-            _show_row(desk, row)
+        for hit in result.hits:
+            _show_hit(desk, hit)
 
 
 def _summary(found: Found) -> Markup:
-    shown = len(found.rows)
+    shown, plan = len(found.result.hits), found.result.plan
     named = " and ".join(condition_words(c) for c in found.question.where)
-    words = f"The {shown} nearest of {thousands(found.matching)} cases"
+    words = f"The {shown} nearest of {thousands(plan.matching)} cases"
     if shown < found.question.k:
         words = "Only 1 case" if shown == 1 else f"Only {shown} cases"
+    if named:
+        words = f"{words} with {named}"
+    if found.question.own_patients and not any("own patient" in note for note in plan.notes):
+        words = f"{words}, the query's own patient left out"
     return tag(
         "div",
-        tag("span", f"{words} with {named}" if named else words),
+        tag("span", "; ".join((words, *plan.notes))),
         tag("span", f"{found.seconds:.2f} s"),
         class_="rr-summary",
     )
@@ -154,43 +153,37 @@ def _show_question(desk: Desk, question: Question, dropped: Dropped | None) -> N
     st.html(join(*parts))
 
 
-def _show_row(desk: Desk, row: Row) -> None:
-    with st.container(key=f"hit-{row.rank}"):
-        st.html(_row(desk, row))
+def _show_hit(desk: Desk, hit: LookupHit) -> None:
+    with st.container(key=f"hit-{hit.rank}"):
+        st.html(_card(desk, hit))
         st.button(
-            f"Open case {row.rank}",
-            key=f"open-{row.rank}",
+            f"Open case {hit.rank}",
+            key=f"open-{hit.rank}",
             on_click=open_case,
-            args=(row.case.case_id,),
+            args=(hit.case_id,),
         )
 
 
-def _row(desk: Desk, row: Row) -> Markup:
-    case = row.case
+def _card(desk: Desk, hit: LookupHit) -> Markup:
+    case, why = hit.case, why_words(hit.why)
+    line = tag(
+        "div",
+        tag("span", str(hit.rank), class_="rr-rank"),
+        tag("strong", who(case)),
+        tag("span", kind(case)),
+        tag("span", when(case)),
+        class_="rr-line",
+    )
+    body = tag(
+        "div",
+        tag("div", line, _score(hit.score), class_="rr-top"),
+        tag("div", chips(case.findings), class_="rr-chips"),
+        tag("p", excerpt(case.note) or "no report", class_="rr-text"),
+        tag("p", why, class_="rr-why") if why else None,
+        class_="rr-body",
+    )
     return tag(
-        "article",
-        tag("div", _thumbnail(desk, case), class_="rr-thumb"),
-        tag(
-            "div",
-            tag(
-                "div",
-                tag(
-                    "div",
-                    tag("span", str(row.rank), class_="rr-rank"),
-                    tag("strong", who(case)),
-                    tag("span", kind(case)),
-                    tag("span", when(case)),
-                    class_="rr-line",
-                ),
-                _score(row.score),
-                class_="rr-top",
-            ),
-            tag("div", chips(case.findings), class_="rr-chips"),
-            tag("p", excerpt(case.note) or "no report", class_="rr-text"),
-            tag("p", row.why, class_="rr-why") if row.why else None,
-            class_="rr-body",
-        ),
-        class_="rr-hit",
+        "article", tag("div", _thumbnail(desk, case), class_="rr-thumb"), body, class_="rr-hit"
     )
 
 

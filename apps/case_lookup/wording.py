@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from apps.case_lookup.markup import Markup, join, tag
 from medembed.cases import Case, Finding
-from medembed.library.conditions import Condition
+from medembed.explain import Why
+from medembed.library import Condition
 from medembed.notes import Assertion, Note
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "thousands",
     "when",
     "who",
+    "why_words",
 ]
 
 _SEX = {"F": "F", "M": "M", "O": "other"}
@@ -90,6 +92,21 @@ def said(assertion: Assertion) -> str:
     """What the note says of a finding, in a word or three: ``"present, right"``."""
     words = "earlier" if assertion.historical else assertion.status
     return f"{words}, {assertion.side}" if assertion.side else words
+
+
+def why_words(why: Why) -> str:
+    """What the case and the query both state; empty where they state nothing in common."""
+    parts = [
+        ("same: ", why.shared),
+        ("differs: ", why.differing),
+        ("in its note: ", why.words),
+    ]
+    line = "; ".join(f"{name}{', '.join(items)}" for name, items in parts if items)
+    line = re.sub(r"([a-z][a-z ]*):(left|right|bilateral)\b", r"\2 \1", line)
+    if len(why.parts) > 1:
+        cosines = ", ".join(f"{name} {score:.2f}" for name, score in why.parts.items())
+        line = f"{line}; {cosines}" if line else cosines
+    return line
 
 
 def _marked(note: Note, start: int, end: int) -> Markup:

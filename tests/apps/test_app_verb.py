@@ -1,0 +1,115 @@
+"""How the reading room starts: the verb, Streamlit's settings, the headers, the markup."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit import config
+
+from apps.case_lookup.markup import Markup, join, tag
+from apps.case_lookup.server import SecurityHeaders, settings
+from apps.commands import app, open_reading_room
+from medembed.errors import InputError
+
+
+def call(**options: Any) -> int:
+    given = {"port": 8501, "host": "127.0.0.1", "no_browser": True} | options
+    with pytest.raises(SystemExit) as left:
+        app(**given)
+    return int(left.value.code or 0)
+
+
+def test_a_folder_that_is_no_library_is_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(library=tmp_path) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert str(tmp_path) not in said
+
+
+def test_a_taken_port_is_one_line_and_exit_2(
+    small_library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert call(library=small_library, port=port) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"port {port}" in said
+    assert "--port" in said
+
+
+def test_another_address_is_warned_of(
+    small_library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("apps.case_lookup.server.start", lambda *a: started.append(a))
+    open_reading_room(small_library, browser=False)
+    assert capsys.readouterr().err == ""
+    open_reading_room(small_library, host="0.0.0.0", browser=False)
+    assert "no login" in capsys.readouterr().err
+    assert [call[1] for call in started] == ["127.0.0.1", "0.0.0.0"]
+
+
+def test_every_setting_is_one_that_streamlit_knows() -> None:
+    known = config.get_config_options()
+    assert [name for name in settings("127.0.0.1", 8501) if name not in known] == []
+
+
+def test_settings_keep_everything_on_this_machine() -> None:
+    chosen = settings("127.0.0.1", 8501)
+    assert chosen["server.address"] == "127.0.0.1"
+    assert chosen["browser.gatherUsageStats"] is False
+    assert chosen["server.enableXsrfProtection"] is True
+    assert chosen["server.fileWatcherType"] == "none"
+    assert "127.0.0.1" in chosen["server.allowedHosts"]
+    assert chosen["client.showErrorDetails"] == "none"
+
+
+def test_every_answer_forbids_other_addresses() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"x-frame-options", b"ALLOWALL"), (b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def take(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    asyncio.run(SecurityHeaders(page)({"type": "http"}, nothing, take))
+    headers = dict(sent[0]["headers"])
+    policy = headers[b"content-security-policy"].decode()
+    assert "default-src 'self'" in policy
+    assert "connect-src 'self'" in policy
+    assert not re.search(r"https?:|\*|unsafe-eval'(?<!wasm-unsafe-eval')", policy)
+    assert headers[b"x-frame-options"] == b"DENY"
+    assert len(sent[0]["headers"]) == 6
+
+
+def test_markup_cannot_be_broken_out_of() -> None:
+    hostile = "</p><script>alert('1')</script>\"&"
+    made = tag("p", hostile, title=hostile, class_="x")
+    assert "<script>" not in made
+    assert made.count("</p>") == 1
+    assert made.startswith('<p title="&lt;/p&gt;')
+    assert join(Markup("<br>"), None, "<") == "<br>&lt;"
+
+
+def test_an_absent_streamlit_is_said_with_what_to_install(
+    small_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "streamlit.starlette", None)
+    with pytest.raises(InputError, match="Streamlit") as raised:
+        open_reading_room(small_library, port=0, browser=False)
+    assert "[app]" in str(raised.value)
