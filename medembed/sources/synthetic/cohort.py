@@ -110,11 +110,10 @@ def write_cohort(
     for leftover in (folder / "dicom").glob("**/.*.part"):
         leftover.unlink()
     _tables(folder, config, studies)
-    done = n_files = 0
+    n_files = 0
     if progress is not None:
         progress(0, len(studies))
-    for count in _render_all(folder, config, studies, workers):
-        done += 1
+    for done, count in enumerate(_render_all(folder, config, studies, workers), 1):
         n_files += count
         if progress is not None:
             progress(done, len(studies))
@@ -233,7 +232,7 @@ def _details(entry: Entry) -> dict[str, object]:
     """A finding's truth for the table."""
     lesion: Lesion = entry.lesion
     out: dict[str, object] = {"label": lesion.label, "reported": entry.status}
-    if lesion.label != "other" and lesion.label != "support device":
+    if lesion.label not in {"other", "support device"}:
         out["degree"] = lesion.degree
     for name in ("side", "place", "kind"):
         if getattr(lesion, name):

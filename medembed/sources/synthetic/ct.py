@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from medembed.sources.synthetic.anatomy import Chest, Curves, Lung
+from medembed.sources.synthetic.body import Chest, Curves, Lung
 from medembed.sources.synthetic.shapes import Floats, Shape, Stack
 
 __all__ = ["Grid", "chest_volume", "ct_grid"]
@@ -74,7 +74,7 @@ class Grid:
                 ok = ((at >= 0) & (at < self.shape)).all(1)
                 flat = np.ravel_multi_index(tuple(at[ok].T), self.shape)
                 total += np.bincount(flat, weight[ok], total.size)
-        return (total / step.prod()).reshape(self.shape).astype(np.float32)
+        return np.asarray((total / step.prod()).reshape(self.shape), dtype=np.float32)
 
 
 def ct_grid(chest: Chest, size: int) -> Grid:
@@ -150,10 +150,7 @@ def _paint_lung(volume: Floats, grid: Grid, lung: Lung) -> None:
     pleura = _FLUID if lung.pleural_density > 0.5 else _AIR
     view = volume[box]
     view[room] = pleura
-    if lung.aerated is lung.wall:
-        inner = room
-    else:
-        inner = room & grid.inside(lung.aerated, box)
+    inner = room if lung.aerated is lung.wall else room & grid.inside(lung.aerated, box)
     filled = np.full(view.shape, lung.density, np.float32)
     z, y, x = grid.z[box[0]], grid.y[box[1]], grid.x[box[2]]
     for cloud in lung.clouds:

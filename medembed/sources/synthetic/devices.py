@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medembed.sources.synthetic.anatomy import LEFT, RIGHT, Chest, Curves
+from medembed.sources.synthetic.body import LEFT, RIGHT, Chest, Curves
 from medembed.sources.synthetic.shapes import Floats
 from medembed.sources.synthetic.vessels import carina_z, trachea_x
 

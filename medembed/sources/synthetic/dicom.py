@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -36,7 +36,7 @@ def _code(value: str, scheme: str, meaning: str) -> Sequence:
     return Sequence([item])
 
 
-def _common(study: Study, scanner: Scanner, sop_class: str, series: str, instance: str) -> Dataset:
+def _common(study: Study, scanner: Scanner, sop_class: UID, series: str, instance: str) -> Dataset:
     """Patient, study, series, equipment and SOP common modules."""
     day = study.when.strftime("%Y%m%d")
     time = f"{8 + study.patient % 10:02d}{(7 * study.patient + 11 * study.number) % 60:02d}00"
@@ -128,6 +128,7 @@ def radiograph_file(study: Study, scanner: Scanner, view: View, image: Floats, s
         ds.PresentationLUTShape = "INVERSE" if scanner.inverted else "IDENTITY"
         ds.ImageLaterality = "U"
         ds.AnatomicRegionSequence = _code("51185008", "SCT", "Chest")
+        ds.PositionerType = ""
         ds.DetectorType = "SCINTILLATOR"
         ds.AcquisitionContextSequence = Sequence([])
         ds.ViewCodeSequence = {
@@ -198,9 +199,9 @@ def _encode(ds: Dataset) -> bytes:
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    meta.MediaStorageSOPInstanceUID = UID(str(ds.SOPInstanceUID))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationClassUID = UID(_IMPLEMENTATION)
     meta.ImplementationVersionName = "MEDEMBED_SYN_1"
     ds.file_meta = meta
     buffer = BytesIO()
@@ -213,4 +214,4 @@ def write_whole(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         file.write(content)
-    os.replace(part, path)
+    part.replace(path)

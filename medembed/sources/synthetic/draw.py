@@ -11,13 +11,13 @@ __all__ = ["degree_of", "draw_lesion", "draw_support"]
 _LOBES = {
     "right": {
         "upper lobe": ((-0.1, 0.5), (-0.5, 0.5), (0.20, 0.36)),
-        "middle lobe": ((0.0, 0.45), (-0.7, -0.3), (0.54, 0.66)),
-        "lower lobe": ((0.0, 0.55), (0.2, 0.65), (0.56, 0.70)),
+        "middle lobe": ((0.05, 0.5), (-0.7, -0.3), (0.46, 0.56)),
+        "lower lobe": ((0.0, 0.55), (0.2, 0.65), (0.52, 0.62)),
     },
     "left": {
         "upper lobe": ((-0.1, 0.5), (-0.5, 0.4), (0.20, 0.38)),
-        "lingula": ((0.35, 0.6), (-0.7, -0.3), (0.54, 0.66)),
-        "lower lobe": ((0.15, 0.6), (0.2, 0.65), (0.58, 0.72)),
+        "lingula": ((0.35, 0.6), (-0.7, -0.3), (0.46, 0.56)),
+        "lower lobe": ((0.2, 0.6), (0.2, 0.65), (0.52, 0.63)),
     },
 }
 """Range of (across, back, down) in fractions of the lung, by side and lobe."""
@@ -32,7 +32,7 @@ _SIZES = {
     "cardiomegaly": ((0.54, 0.56), (0.57, 0.62), (0.63, 0.70)),
 }
 _GRADES = {
-    "nodule": (0.22, 0.43, 0.35),
+    "nodule": (0.18, 0.42, 0.40),
     "fracture": (0.30, 0.40, 0.30),
 }
 _BOTH = {"effusion": 0.18, "consolidation": 0.12, "atelectasis": 0.10, "fracture": 0.06}
@@ -85,7 +85,7 @@ def _fracture(
 ) -> Lesion:
     """Ribs, or now and then the clavicle."""
     if rng.random() < 0.15 and side != "bilateral":
-        size = float(round(rng.uniform(12, 18)))
+        size = float(round(rng.uniform(14, 20)))
         return Lesion("fracture", side, "clavicle", degree, size, "", (0.5, 0, 0), (0,), seed)
     count = (1, 2, int(rng.integers(3, 5)))[grade]
     first = int(rng.integers(4, 9 - count + 1))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from medembed.sources.synthetic.anatomy import (
+from medembed.sources.synthetic.anatomy import organs
+from medembed.sources.synthetic.body import (
     LEFT,
     RIGHT,
     Build,
@@ -15,10 +17,9 @@ from medembed.sources.synthetic.anatomy import (
     Curves,
     Lung,
     Pose,
-    organs,
 )
 from medembed.sources.synthetic.devices import place_device
-from medembed.sources.synthetic.shapes import Ellipsoid, Stack
+from medembed.sources.synthetic.shapes import Ellipsoid, Floats, Stack
 from medembed.sources.synthetic.skeleton import Break, bones, rib_path
 from medembed.sources.synthetic.vessels import airways, lung_vessels
 
@@ -132,9 +133,12 @@ def _organs_with(build: Build, pose: Pose, lesions: tuple[Lesion, ...]) -> Chest
                 raised[side] += (9.0, 20.0, 33.0)[lesion.grade]
                 if len(lesion.sides) == 1:
                     shift += side * (0.0, 7.0, 17.0)[lesion.grade]
-        elif lesion.label in ("pneumothorax", "effusion") and lesion.grade == 2:
-            if len(lesion.sides) == 1:
-                shift -= lesion.sides[0] * 12.0
+        elif (
+            lesion.label in ("pneumothorax", "effusion")
+            and lesion.grade == 2
+            and len(lesion.sides) == 1
+        ):
+            shift -= lesion.sides[0] * 12.0
     chest = organs(
         build,
         replace(pose, breath=breath),
@@ -156,7 +160,7 @@ def _effusion(chest: Chest, lung: Lung, lesion: Lesion) -> None:
     top, bottom = depth, 0.55 * depth
     if chest.pose.supine:
         top, bottom = 0.8 * depth, 0.30 * depth
-    share = np.sqrt(np.clip((rise - bottom) / (top - bottom), 0, 1))
+    share = np.clip((rise - bottom) / (top - bottom), 0, 1) ** 0.27
     share = np.where(rise < bottom, 0, share).astype(np.float32)
     rx, ry = wall.rx * share, wall.ry * (0.35 + 0.65 * share)
     cx = wall.cx - side * (wall.rx - rx)
@@ -166,7 +170,14 @@ def _effusion(chest: Chest, lung: Lung, lesion: Lesion) -> None:
         layer = np.minimum(0.30 * depth * fall, 1.1 * ry).astype(np.float32)
         ry = ry - layer / 2
         cy = cy - layer / 2
-    lung.aerated = Stack(wall.z, cx, cy, rx, ry, wall.power)
+    lung.aerated = Stack(
+        wall.z,
+        cx.astype(np.float32),
+        cy.astype(np.float32),
+        rx.astype(np.float32),
+        ry.astype(np.float32),
+        wall.power,
+    )
     lung.pleural_density = 1.0
 
 
@@ -201,12 +212,13 @@ def _pneumothorax(lung: Lung, lesion: Lesion) -> None:
     lung.density = min(0.75, lung.density / (across * deep * (upward + downward) / 2) ** 0.8)
 
 
-def _spot(lung: Lung, lesion: Lesion) -> np.ndarray:
+def _spot(lung: Lung, lesion: Lesion) -> Floats:
     """Centre (3,) of a finding in mm; the second of a bilateral pair is displaced a little."""
     u, v, down = lesion.spot
     if lesion.side == "bilateral" and lung.side == LEFT:
         down = float(np.clip(down + 0.05, 0.1, 0.9))
-    return lung.aerated.place(np.array([[lung.side * u, v, down]], dtype=np.float32))[0]
+    point = np.array([[lung.side * u, v, down]], dtype=np.float32)
+    return np.asarray(lung.aerated.place(point)[0], dtype=np.float32)
 
 
 def _consolidation(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
@@ -216,11 +228,15 @@ def _consolidation(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Gene
     n = 70
     centres = _spot(lung, lesion) + rng.normal(0, 0.44 * radius, (n, 3)) * [1.0, 1.0, 0.9]
     sigma = radius * rng.uniform(0.16, 0.38, (n, 1)) * np.ones((1, 3))
-    strength = (0.16, 0.22, 0.28)[lesion.grade] * rng.uniform(0.4, 1.6, n)
+    strength = (0.26, 0.32, 0.38)[lesion.grade] * rng.uniform(0.4, 1.6, n)
     lung.clouds.append(_clouds(centres, sigma, strength))
 
 
-def _clouds(centres: np.ndarray, sigmas: np.ndarray, amplitudes: np.ndarray) -> Clouds:
+def _clouds(
+    centres: npt.NDArray[np.floating],
+    sigmas: npt.NDArray[np.floating],
+    amplitudes: npt.NDArray[np.floating],
+) -> Clouds:
     return Clouds(
         centres.astype(np.float32), sigmas.astype(np.float32), amplitudes.astype(np.float32)
     )
@@ -327,7 +343,7 @@ def _emphysema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generato
         lung.curves.append(_ring(centre, radius * 1.25, 3.2))
 
 
-def _ring(centre: np.ndarray, radius: float, per_mm: float) -> Curves:
+def _ring(centre: npt.NDArray[np.floating], radius: float, per_mm: float) -> Curves:
     """A circle in the frontal plane."""
     turn = np.arange(0, 2 * np.pi, 0.7 / radius)
     circle = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1) * radius + centre
@@ -362,6 +378,9 @@ def _fracture(chest: Chest, lesion: Lesion, rng: np.random.Generator) -> list[Br
         for rib in lesion.ribs:
             if rib == 0:
                 breaks.append(Break(side, 0, 0.5, lesion.size))
+                middle = side * (16 + 0.5 * (chest.build.half_width + 14))
+                blood = Ellipsoid((middle, -50, chest.apex_z - 26), (26, 14, 17))
+                chest.wall_tissue.append((blood, 0.6))
                 continue
             where = float(np.clip(lesion.spot[0] + rng.normal(0, 0.012), 0.3, 0.7))
             old = lesion.kind == "healed"
@@ -370,9 +389,9 @@ def _fracture(chest: Chest, lesion: Lesion, rng: np.random.Generator) -> list[Br
             if not old:
                 path = rib_path(chest, side, rib, 100)
                 x, y, z = path[int(where * 100)]
-                thick = 7 + 3.5 * lesion.grade
-                blood = Ellipsoid((float(x) - side * 3, float(y), float(z) - 3), (thick, 20, 17))
-                chest.wall_tissue.append((blood, 0.75))
+                thick = 10 + 3.0 * lesion.grade
+                blood = Ellipsoid((float(x) - side * 4, float(y), float(z) - 3), (thick, 24, 21))
+                chest.wall_tissue.append((blood, 0.95))
     return breaks
 
 

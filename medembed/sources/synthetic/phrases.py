@@ -4,6 +4,8 @@
 own words, ``{size}`` a length or ratio, ``{extra}`` what only this finding needs.
 """
 
+# ruff: noqa: E501 -- tables of phrases read best with a label on each line
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from medembed.notes import SIDED_FINDINGS
-from medembed.sources.synthetic.anatomy import Build, Pose, draw_build
+from medembed.sources.synthetic.body import Build, Pose, draw_build
 from medembed.sources.synthetic.config import PREVALENCE, CohortConfig
 from medembed.sources.synthetic.draw import degree_of, draw_lesion, draw_support
 from medembed.sources.synthetic.findings import Lesion
@@ -206,9 +206,8 @@ def _pose(rng: np.random.Generator, views: tuple[str, ...], *, supine: bool) -> 
     shallow = rng.random() < (0.35 if frontal_ap else 0.12)
     breath = rng.uniform(0.74, 0.84) if shallow else rng.uniform(0.91, 1.02)
     turned = rng.random() < 0.12
-    rotation = (
-        float(rng.choice([-1, 1]) * rng.uniform(0.09, 0.14)) if turned else 0.02 * rng.normal()
-    )
+    far = float(rng.choice([-1, 1]) * rng.uniform(0.09, 0.14))
+    rotation = far if turned else 0.02 * rng.normal()
     return Pose(
         breath=float(breath),
         rotation=float(rotation),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from medembed.sources.synthetic.anatomy import Chest, Curves, Lung
-from medembed.sources.synthetic.shapes import Floats, Shape, View, covered
+from medembed.sources.synthetic.body import Chest, Curves, Lung
+from medembed.sources.synthetic.shapes import Floats, Shape, Stack, View, covered
 
 __all__ = ["Scanner", "make_view", "radiograph", "water_path"]
 
@@ -138,17 +138,18 @@ def _pleural_line(
 ) -> Floats:
     """The visceral pleura between two airs, about 1 mm thick."""
     stack = lung.aerated
-    outer = type(stack)(
+    grow = np.where(stack.rx > 0.5, np.float32(1.2), np.float32(0))
+    outer = Stack(
         stack.z,
         stack.cx,
         stack.cy,
-        stack.rx + np.float32(1.1),
-        stack.ry + np.float32(1.1),
+        stack.rx + grow,
+        stack.ry + grow,
         stack.power,
     ).chord(view, rows, columns)
     cut = (np.clip(outer[0], *wall), np.clip(outer[1], *wall))
     shell = (cut[1] - cut[0]) - covered(cut, solids) - air
-    return np.maximum(shell, 0)
+    return np.asarray(np.maximum(shell, 0), dtype=np.float32)
 
 
 def _haze(view: View, lung: Lung, rows: slice, columns: slice) -> Floats | None:
@@ -256,7 +257,7 @@ def _display(density: Floats, path: Floats, scanner: Scanner) -> Floats:
     wide = level.shape[0] // 12
     veil = ndimage.uniform_filter(ndimage.uniform_filter(level, wide), wide)
     level = level + scanner.edge * (level - veil)
-    curve = 1 / (1 + np.exp(-scanner.latitude * (level - 0.52)))
-    floor = 1 / (1 + np.exp(scanner.latitude * 0.62))
-    top = 1 / (1 + np.exp(-scanner.latitude * 0.62))
-    return np.clip((curve - floor) / (top - floor), 0, 1).astype(np.float32)
+    curve = 1 / (1 + np.exp(-scanner.latitude * (level - 0.47)))
+    floor = 1 / (1 + np.exp(scanner.latitude * 0.60))
+    top = 1 / (1 + np.exp(-scanner.latitude * 0.60))
+    return np.asarray(np.clip((curve - floor) / (top - floor), 0, 1), dtype=np.float32)

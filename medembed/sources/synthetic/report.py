@@ -35,12 +35,12 @@ class _Reader:
 
 
 _READERS = (
-    _Reader(american=True, headings="upper", numbered=True, terse=0.2, indication=0.8, one_line=True),
-    _Reader(american=False, headings="title", numbered=False, terse=0.4, indication=0.5, one_line=True),
-    _Reader(american=False, headings="upper", numbered=False, terse=0.7, indication=0.2, one_line=False),
-    _Reader(american=True, headings="colon", numbered=True, terse=0.5, indication=0.6, one_line=False),
-    _Reader(american=False, headings="upper", numbered=True, terse=0.1, indication=0.9, one_line=True),
-)  # fmt: skip
+    _Reader(True, "upper", numbered=True, terse=0.2, indication=0.8, one_line=True),
+    _Reader(False, "title", numbered=False, terse=0.4, indication=0.5, one_line=True),
+    _Reader(False, "upper", numbered=False, terse=0.7, indication=0.2, one_line=False),
+    _Reader(True, "colon", numbered=True, terse=0.5, indication=0.6, one_line=False),
+    _Reader(False, "upper", numbered=True, terse=0.1, indication=0.9, one_line=True),
+)
 
 _INDICATIONS = (
     "Shortness of breath.", "Cough and fever.", "Chest pain.", "Follow-up.", "Fall.",
@@ -166,8 +166,8 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
     out: list[tuple[str, ...]] = []
     if not seen & {"effusion", "pneumothorax"}:
         out.append(
-            ("No pleural effusion or pneumothorax.", "There is no pneumothorax or pleural effusion.",
-             "Pleural spaces are clear.", "No pneumothorax. No pleural effusion.")
+            ("No pleural effusion or pneumothorax.",
+             "There is no pneumothorax or pleural effusion.", "Pleural spaces are clear.", "No pneumothorax. No pleural effusion.")
         )  # fmt: skip
     elif "effusion" not in seen:
         out.append(

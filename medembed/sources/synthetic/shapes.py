@@ -62,20 +62,21 @@ class View:
         """Axis along the rays."""
         return 1 - self.across
 
-    def magnification(self, depth: Floats | float) -> Floats | float:
+    def magnification(self, depth: npt.ArrayLike) -> Floats:
         """Source-detector distance over source-object distance, for a depth in mm."""
-        return self.source_mm / (self.source_mm - np.abs(np.asarray(depth) - self.detector))
+        distance = np.abs(np.asarray(depth, dtype=np.float32) - np.float32(self.detector))
+        return np.asarray(self.source_mm / (self.source_mm - distance), dtype=np.float32)
 
     def plane(self, depth: float) -> tuple[Floats, Floats]:
         """Coordinates (columns,) across and (rows,) up, in mm, of the pixels' rays at a depth."""
         steps = (np.arange(self.size, dtype=np.float32) - (self.size - 1) / 2) * self.spacing_mm
-        steps = steps / np.float32(self.magnification(depth))
+        steps = steps / self.magnification(depth)
         return steps.astype(np.float32), (self.centre_z - steps).astype(np.float32)
 
     def project(self, points: Floats) -> tuple[Floats, Floats, Floats]:
         """Bring points (n, 3) to rows (n,), columns (n,) and magnification (n,)."""
         turned = rotated(points, self.rotation)
-        scale = np.asarray(self.magnification(turned[:, self.along]), dtype=np.float32)
+        scale = self.magnification(turned[:, self.along])
         middle = np.float32((self.size - 1) / 2)
         columns = middle + turned[:, self.across] * scale / self.spacing_mm
         rows = middle - (turned[:, 2] - self.centre_z) * scale / self.spacing_mm

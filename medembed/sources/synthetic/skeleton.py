@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from medembed.sources.synthetic.anatomy import Chest, Curves, spine_y
+from medembed.sources.synthetic.anatomy import spine_y
+from medembed.sources.synthetic.body import Chest, Curves
 from medembed.sources.synthetic.shapes import Floats
 
 __all__ = ["Break", "bones", "rib_path"]
 
+Reals = npt.NDArray[np.floating]
 CORTEX, MARROW = 2.0, 0.5
 N_RIBS = 11
 
@@ -75,7 +78,7 @@ def _frame(path: Floats) -> tuple[Floats, Floats, Floats]:
     return tangent, up, np.cross(tangent, up)
 
 
-def _tube(path: Floats, tall: Floats, wide: Floats, cortex: float, around: int) -> Curves:
+def _tube(path: Floats, tall: Reals, wide: Reals, cortex: float, around: int) -> Curves:
     """Shell and marrow of a bone along a path; half axes ``tall`` and ``wide`` (n,) in mm."""
     _, up, out = _frame(path)
     n = len(path)
@@ -105,7 +108,7 @@ def _broken(path: Floats, breaks: list[Break]) -> tuple[Floats, Floats]:
     for fracture in breaks:
         at = int(fracture.where * n)
         beyond = index >= at
-        fade = np.exp(-np.clip(index - at, 0, None) / (0.30 * n))
+        fade = np.exp(-np.clip(index - at, 0, None) / ((0.7 if fracture.rib == 0 else 0.3) * n))
         path[beyond, 2] -= (fracture.step_mm * fade)[beyond].astype(np.float32)
         path[beyond] -= (
             0.25
@@ -114,9 +117,9 @@ def _broken(path: Floats, breaks: list[Break]) -> tuple[Floats, Floats]:
             * fade[beyond, None].astype(np.float32)
         )
         if fracture.callus:
-            swell += (0.9 * np.exp(-(((index - at) / (0.022 * n)) ** 2))).astype(np.float32)
+            swell += (1.3 * np.exp(-(((index - at) / (0.03 * n)) ** 2))).astype(np.float32)
         else:
-            gap = np.abs(index - at) < 0.012 * n
+            gap = np.abs(index - at) < (0.008 + 0.0011 * fracture.step_mm) * n
             swell[gap] = 0.15
     return path.astype(np.float32), swell
 
@@ -155,19 +158,19 @@ def _girdle(chest: Chest, side: int, breaks: list[Break], detail: float) -> list
     n = int(220 * detail)
     share = np.linspace(0, 1, n)
     reach = build.half_width + 14
-    lift = 6 if chest.pose.arms_forward else 20
+    lift = 14 if chest.pose.arms_forward else 26
     front = -0.72 * build.half_depth
     path = np.stack(
         [
             side * (16 + share * reach),
             front + 55 * share + 12 * np.sin(2 * np.pi * share),
-            apex - 26 + lift * share + 7 * np.sin(np.pi * share),
+            apex - 30 + lift * share + 7 * np.sin(np.pi * share),
         ],
         1,
     ).astype(np.float32)
     path, swell = _broken(path, [b for b in breaks if b.rib == 0])
     ends = 1 + 0.45 * (2 * np.abs(share - 0.5)) ** 3
-    parts = [_tube(path, 5.6 * ends * swell, 5.2 * ends * swell, 1.3, int(20 * detail))]
+    parts = [_tube(path, 6.3 * ends * swell, 5.8 * ends * swell, 1.9, int(20 * detail))]
     # the shoulder blade: a triangle between glenoid, upper angle and lower angle
     inner = (0.93 if chest.pose.arms_forward else 0.66) * build.half_width
     outer = build.half_width + 26
@@ -182,12 +185,10 @@ def _girdle(chest: Chest, side: int, breaks: list[Break], detail: float) -> list
     k = int(60 * detail)
     a, b = np.meshgrid((np.arange(k) + 0.5) / k, (np.arange(k) + 0.5) / k)
     flip = a + b > 1
-    a, b = np.where(flip, 1 - a, a).ravel(), np.where(flip, 1 - b, b).ravel()
-    blade = (
-        corners[0] + a[:, None] * (corners[1] - corners[0]) + b[:, None] * (corners[2] - corners[0])
-    )
+    a, b = np.where(flip, 1 - a, a).reshape(-1, 1), np.where(flip, 1 - b, b).reshape(-1, 1)
+    blade = corners[0] + a * (corners[1] - corners[0]) + b * (corners[2] - corners[0])
     area = 0.5 * np.linalg.norm(np.cross(corners[1] - corners[0], corners[2] - corners[0]))
-    edge = np.minimum(np.minimum(a, b), 1 - a - b)
+    edge = np.minimum(np.minimum(a, b), 1 - a - b).ravel()
     thick = 1.6 + 4.5 * np.exp(-edge / 0.05)
     volumes = thick * area / len(a) * 1.0
     parts.append(Curves(blade.astype(np.float32), volumes.astype(np.float32), 0.8))
@@ -196,7 +197,7 @@ def _girdle(chest: Chest, side: int, breaks: list[Break], detail: float) -> list
     height = 1 - 2 * (np.arange(m) + 0.5) / m
     ring = np.sqrt(1 - height**2)
     ball = np.stack([ring * np.cos(turn), ring * np.sin(turn), height], 1) * 23
-    ball = ball + [side * (outer + 22), 14, apex - 14]
+    ball = ball + np.array([side * (outer + 22), 14, apex - 14])
     volume = np.full(m, 4 * np.pi * 23**2 / m * 2.2, np.float32)
     parts.append(Curves(ball.astype(np.float32), volume, 1.0))
     return parts
@@ -239,10 +240,12 @@ def _spine(chest: Chest, detail: float) -> list[Curves]:
         parts.append((template * half + [x, y, z], weights * grow**2))
         for side in (-1, 1):
             ring = np.stack([np.cos(turn) * 3.4, turn * 0, np.sin(turn) * 5.2], 1)
-            ring = ring + [x + side * 11 * grow, y + 20, z + 3]
+            ring = ring + np.array([x + side * 11 * grow, y + 20, z + 3])
             parts.append((ring, np.full(k, 420.0 / k)))
         blade = np.stack([np.cos(turn) * 2.6, 0 * turn, np.sin(turn) * 7], 1)
-        process = np.concatenate([blade + [x, y + back, z - 5 - back / 6] for back in (30, 36, 42)])
+        process = np.concatenate(
+            [blade + np.array([x, y + back, z - 5 - back / 6]) for back in (30, 36, 42)]
+        )
         parts.append((process, np.full(len(process), 620.0 / len(process))))
     n = int(1500 * detail)
     spot = np.random.default_rng(11).random((n, 2))

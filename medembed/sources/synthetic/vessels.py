@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
-from medembed.sources.synthetic.anatomy import Chest, Curves, Lung
+from medembed.sources.synthetic.body import Chest, Curves, Lung
 from medembed.sources.synthetic.shapes import Floats
 
 __all__ = ["N_TREES", "airways", "lung_vessels", "trachea_x"]
@@ -84,7 +85,7 @@ def lung_vessels(chest: Chest, lung: Lung) -> list[Curves]:
     for solid in chest.solids:
         volume = np.where(solid.contains(points[:, 0], points[:, 1], points[:, 2]), 0, volume)
     groups = []
-    for low, high in zip(_EDGES[:-1], _EDGES[1:], strict=True):
+    for low, high in pairwise(_EDGES):
         member = (tree.radius >= low) & (tree.radius < high)
         if member.any():
             groups.append(
