@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.embeddings import unit_rows
-from medembed.errors import QueryError
+from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
 from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_stamp, open_index
 from medembed.index.exact import cosine
@@ -21,6 +21,7 @@ from medembed.lookup.model_choice import ModelChoice, choose_model
 from medembed.lookup.own_patient import cases_of_patients, patients_of_files, patients_of_study
 from medembed.lookup.question import ImageQuery, Question, Where
 from medembed.lookup.result import LookupHit, Result
+from medembed.notes import read_note
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -75,7 +76,7 @@ class CaseLookup:
         """End the worker that reads image files; a later search starts another."""
         with self._reading:
             if self._reader is not None:
-                self._reader.__exit__(None, None, None)
+                self._reader.close()
                 self._reader = None
 
     def __enter__(self) -> CaseLookup:
@@ -193,15 +194,14 @@ class CaseLookup:
         return Result(found, plan, novel, line, self.fingerprint, question.to_json())
 
     def _read(self, files: tuple[Path, ...]) -> tuple[Scan, ScanHeader]:
-        from medembed.scans import Limits, ScanReader
+        from medembed.scans import ScanReader
 
         with self._reading:
             if self._reader is None:
-                reader = ScanReader(self._limits or Limits())
-                self._reader = reader.__enter__()
-            names = [str(path) for path in files]
-            scan = self._reader.read(names if len(names) > 1 else names[0])
-            return scan, self._reader.header(_first_file(files[0]))
+                self._reader = ScanReader(self._limits)
+            reader = self._reader
+        scan = reader.read(files if len(files) > 1 else files[0])
+        return scan, _first_header(reader, files[0])
 
     def _parts(
         self,
@@ -213,7 +213,12 @@ class CaseLookup:
         vectors: dict[str, Floats] = {}
         own: set[str] = set()
         if question.text is not None:
-            vectors["text"] = self.model.encode_notes([question.text])[0]
+            model = self.model
+            from medembed.model.notes import note_text
+
+            # A pasted report is read as those of the library were.
+            read = note_text(read_note(question.text))
+            vectors["text"] = model.encode_notes([read])[0]
         if "image" in question.parts:
             model = self.model
             scan = question.scan
@@ -234,8 +239,10 @@ class CaseLookup:
         return {name: vectors[name] for name in question.parts}, own
 
     def _cut_off(self, text: str) -> list[str]:
+        from medembed.model.notes import note_text
+
         limit = self.model.max_length
-        ids, _ = self.model.tokens([text])
+        ids, _ = self.model.tokens([note_text(read_note(text))])
         if ids.shape[1] < limit:
             return []
         return [f"the model reads {limit} tokens; what follows of the text did not count"]
@@ -274,8 +281,6 @@ class CaseLookup:
     def _content(self, question: Question) -> QueryContent:
         content = QueryContent()
         if question.text is not None:
-            from medembed.notes import read_note
-
             content += QueryContent.of_text(read_note(question.text))
         if question.case is not None:
             content += QueryContent.of_case(self.library.case(question.case))
@@ -297,10 +302,17 @@ class CaseLookup:
         return tuple(found)
 
 
-def _first_file(path: Path) -> str:
-    if path.is_dir():
-        return str(next(p for p in sorted(path.rglob("*")) if p.is_file()))
-    return str(path)
+def _first_header(reader: ScanReader, path: Path) -> ScanHeader:
+    """Header of a file, or of the first readable file in a folder."""
+    if not path.is_dir():
+        return reader.header(path)
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            try:
+                return reader.header(file)
+            except ScanError:
+                continue
+    raise ScanError("no readable file in this folder", where=path.name)
 
 
 def _mixed(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
