@@ -298,8 +298,14 @@ _COURSE = {
     "lasting": (("unchanged", 0.85), ("increased", 0.15)),
     "device": (("resolved", 0.45), ("unchanged", 0.55)),
 }
-_KIND_OF_COURSE = {"nodule": "growing", "mass": "growing", "cardiomegaly": "lasting",
-                   "emphysema": "lasting", "fibrosis": "lasting", "fracture": "lasting"}  # fmt: skip
+_KIND_OF_COURSE = {
+    "nodule": "growing",
+    "mass": "growing",
+    "cardiomegaly": "lasting",
+    "emphysema": "lasting",
+    "fibrosis": "lasting",
+    "fracture": "lasting",
+}
 
 
 def _evolve(

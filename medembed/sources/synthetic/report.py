@@ -167,7 +167,8 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
     if not seen & {"effusion", "pneumothorax"}:
         out.append(
             ("No pleural effusion or pneumothorax.",
-             "There is no pneumothorax or pleural effusion.", "Pleural spaces are clear.", "No pneumothorax. No pleural effusion.")
+             "There is no pneumothorax or pleural effusion.",
+             "Pleural spaces are clear.", "No pneumothorax. No pleural effusion.")
         )  # fmt: skip
     elif "effusion" not in seen:
         out.append(
