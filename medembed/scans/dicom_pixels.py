@@ -19,8 +19,9 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from medembed.errors import ScanError
-from medembed.scans.dicom_file import DicomFile, integer
+from medembed.scans.dicom_file import DicomFile, integer, numbers
 from medembed.scans.files import check_size
+from medembed.scans.lookup_tables import entries, table_length
 
 __all__ = ["DECODERS", "Layout", "frames"]
 
@@ -223,6 +224,32 @@ def _luminance(
     array: npt.NDArray[np.generic], ds: Dataset, layout: Layout
 ) -> npt.NDArray[np.generic]:
     if layout.photometric == "PALETTE COLOR":
-        array = apply_color_lut(array, ds)
-    # (rows, columns, 3 or 4 samples) -> (rows, columns); a palette may bring alpha as the fourth
-    return array[..., :3].astype(np.float32) @ _LUMINANCE
+        table, first = _palette(ds)
+        return table[np.clip(array.astype(np.int64) - first, 0, len(table) - 1)]
+    # (rows, columns, 3) -> (rows, columns)
+    return array.astype(np.float32) @ _LUMINANCE
+
+
+def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
+    """Luminance of each entry of the palette, and the stored value of the first entry."""
+    colours = ("Red", "Green", "Blue")
+    descriptor = numbers(ds, "RedPaletteColorLookupTableDescriptor")
+    if len(descriptor) != 3:
+        raise ScanError("a palette without descriptor", reason="missing-attribute")
+    length, first = table_length(descriptor), int(descriptor[1])
+    if "SegmentedRedPaletteColorLookupTableData" in ds:
+        indices = np.arange(first, first + length, dtype=np.uint16)
+        rgb = apply_color_lut(indices[None], ds)[0, :, :3]  # (length, 3)
+        return rgb.astype(np.float32) @ _LUMINANCE, first
+    # pydicom's apply_color_lut reads the tables of a big endian file the wrong way round
+    little = ds.original_encoding[1] is not False
+    tables = [
+        entries(
+            ds.get(f"{colour}PaletteColorLookupTableData"),
+            length,
+            little_endian=little,
+            reason="missing-attribute",
+        )
+        for colour in colours
+    ]
+    return np.stack(tables, axis=-1) @ _LUMINANCE, first

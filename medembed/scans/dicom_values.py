@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from medembed.errors import ScanError
 from medembed.scans.dicom_file import number, numbers, text, texts
 from medembed.scans.dicom_pixels import Layout
+from medembed.scans.lookup_tables import entries, table_length
 from medembed.scans.scan import Units, VoiFunction, VoiLut, Window
 
 __all__ = ["ModalityLut", "PaddingRange", "modality_lut", "padding_range", "voi_luts", "windows"]
@@ -217,23 +218,13 @@ def _lut(item: Dataset, *, signed: bool, reason: str) -> tuple[int, npt.NDArray[
     data = item.get("LUTData")
     if len(descriptor) != 3 or data is None:
         raise ScanError("a lookup table without descriptor or data", reason=reason)
-    length, first, bits = descriptor
-    length = length % 2**16 or 2**16  # 0 stands for 65536; read as SS it may be negative
+    _, first, bits = descriptor
     if signed and first >= 2**15:
         first -= 2**16
     elif not signed and first < 0:
         first += 2**16
     if not 8 <= bits <= 16:
         raise ScanError("a lookup table of fewer than 8 or more than 16 bits", reason=reason)
-    if isinstance(data, bytes):
-        order = "<" if item.original_encoding[1] is not False else ">"
-        width = 1 if len(data) < 2 * length else 2
-        values = np.frombuffer(data[: length * width], f"{order}u{width}")
-    else:
-        entries = [data] if isinstance(data, int) else list(data)
-        values = np.array(entries, dtype=np.int64) % 2**16
-        if len(values) < length <= 2 * len(values):  # two 8-bit entries in each word
-            values = values.astype("<u2").view(np.uint8)
-    if len(values) < length:
-        raise ScanError("a lookup table shorter than its descriptor says", reason=reason)
-    return first, values[:length].astype(np.float32), bits
+    little = item.original_encoding[1] is not False
+    values = entries(data, table_length(descriptor), little_endian=little, reason=reason)
+    return first, values, bits
