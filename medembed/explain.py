@@ -96,12 +96,14 @@ class Why:
             said.append(f"both: {', '.join(self.shared)}")
         if self.differing:
             said.append(f"differs: {', '.join(self.differing)}")
-        if self.words:
-            said.append(f"in its note: {', '.join(self.words)}")
+        named = {word for finding in self.shared for word in re.findall(r"\w+", finding)}
+        words = [word for word in self.words if word not in named]
+        if words:
+            said.append(f"in its note: {', '.join(words)}")
         if len(self.parts) > 1:
             said.append(", ".join(f"{name} {score:.2f}" for name, score in self.parts.items()))
         if not said:
-            said.append(f"near by {next(iter(self.parts), 'score')} only")
+            said.append("near by score only")
         return "; ".join(said)
 
     def to_json(self) -> dict[str, Any]:

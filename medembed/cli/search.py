@@ -114,9 +114,7 @@ def _show(result: Result) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
-        table.add_column("case", overflow="fold", max_width=14)
-        table.add_column("age sex", no_wrap=True)
-        table.add_column("view", overflow="fold", max_width=7)
+        table.add_column("case, age sex, view", overflow="fold", max_width=22)
         table.add_column("findings", overflow="fold", max_width=18)
         table.add_column("impression", overflow="fold", ratio=3)
         table.add_column("why", overflow="fold", ratio=2)
@@ -125,10 +123,8 @@ def _show(result: Result) -> None:
             cells = (
                 str(hit.rank),
                 f"{hit.score:.3f}",
-                case.case_id,
-                f"{_age(case)} {case.sex if case.sex != 'unknown' else '?'}",
-                case.view if case.view != "unknown" else "–",
-                ", ".join(map(str, case.findings)) or "–",
+                f"{case.case_id}\n{_who(case)}",
+                "\n".join(map(str, case.findings)) or "–",
                 impression(case),
                 str(hit.why),
             )
@@ -146,8 +142,11 @@ def _show(result: Result) -> None:
         console.print(Text(_sentence(line), style="dim"))
 
 
-def _age(case: Case) -> str:
-    return "?" if case.age_years is None else f"{case.age_years:.0f}"
+def _who(case: Case) -> str:
+    age = "?" if case.age_years is None else f"{case.age_years:.0f}"
+    sex = "?" if case.sex == "unknown" else case.sex
+    view = case.view if case.view != "unknown" else case.modality
+    return f"{age} {sex}, {view}"
 
 
 def impression(case: Case, most: int = 120) -> str:
@@ -161,7 +160,9 @@ def impression(case: Case, most: int = 120) -> str:
 
 def _plain(text: str) -> str:
     """Text without control characters: a report must not steer a terminal."""
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in text)
+    return "".join(
+        " " if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\n" else c for c in text
+    )
 
 
 def _sentence(clause: str) -> str:

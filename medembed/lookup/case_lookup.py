@@ -268,15 +268,10 @@ class CaseLookup:
         if not hits.scores.size:
             return False, "whether it is novel cannot be said: nobody else to compare with"
         best = float(hits.scores[0, 0])
+        compared = f"best score {best:.2f}, 1 in 100 of the library's own cases is below"
         if best < threshold:
-            return True, (
-                f"nothing quite like it here: the best score {best:.2f} is below {threshold:.2f}, "
-                "as for 1 in 100 of the library's own cases"
-            )
-        return False, (
-            f"not novel: the best score {best:.2f} is not below {threshold:.2f}, "
-            "the lowest 1 in 100 of the library's own cases"
-        )
+            return True, f"novel, nothing quite like it here: {compared} {threshold:.2f}"
+        return False, f"not novel: {compared} {threshold:.2f}"
 
     def _content(self, question: Question) -> QueryContent:
         content = QueryContent()

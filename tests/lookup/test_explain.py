@@ -73,14 +73,22 @@ def test_function_words_are_no_content() -> None:
 def test_an_image_states_nothing_and_only_the_score_is_given() -> None:
     case = make_case(1, findings=(Finding("effusion"),))
     why = explain(QueryContent(), case, {"image": 0.5})
-    assert str(why) == "near by image only"
+    assert str(why) == "near by score only"
     assert why.to_json() == {
         "shared_findings": [],
         "differing_findings": [],
         "words": [],
         "parts": {"image": 0.5},
-        "line": "near by image only",
+        "line": "near by score only",
     }
+
+
+def test_the_line_does_not_say_a_finding_twice() -> None:
+    case = make_case(1, findings=(Finding("effusion", "right"),), note=Note("Pleural effusion."))
+    query = QueryContent((Finding("effusion"),), (), ("pleural", "effusion"))
+    why = explain(query, case, {"text": 0.5})
+    assert why.words == ("pleural", "effusion")
+    assert str(why) == "both: effusion:right; in its note: pleural"
 
 
 def test_of_a_mixture_each_parts_cosine_is_given() -> None:
