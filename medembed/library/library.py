@@ -27,6 +27,7 @@ __all__ = ["AddReport", "CaseLibrary", "Progress"]
 Progress = Callable[[int, int | None], None]
 """Called with how many are done and, where known, how many there are."""
 
+# what may stand in a folder before it becomes a library
 _DERIVED = ("models", "index", "thumbnails", "ingest-refusals.csv", "cohort")
 _BATCH = 256
 _COUNTED = ("split", "sex", "modality", "view", "race", "site", "scanner")
@@ -192,6 +193,10 @@ class CaseLibrary:
         return AddReport(**counts, refusals=tuple(refusals))
 
     # reading
+
+    def n_notes(self) -> int:
+        """Count the cases that have a note."""
+        return int(self._db.execute("SELECT count(*) FROM notes").fetchone()[0])
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM cases").fetchone()[0])

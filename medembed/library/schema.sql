@@ -114,11 +114,14 @@ CREATE TABLE files (
   path BLOB PRIMARY KEY,
   size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL,
-  sha256 TEXT,                           -- of a file that decodes
-  code TEXT,                             -- of a file that was refused
-  reason TEXT,
+  sha256 TEXT NOT NULL,                  -- of a file that decodes, else empty
+  modality TEXT NOT NULL,
+  view TEXT NOT NULL,
+  code TEXT NOT NULL,                    -- of a file that was refused, else empty
+  reason TEXT NOT NULL,
+  shown TEXT NOT NULL,                   -- its path without the parts that name a patient
   reader TEXT NOT NULL,                  -- version that looked; another one looks again at refusals
-  CHECK ((sha256 IS NULL) <> (code IS NULL))
+  CHECK ((sha256 = '') <> (code = ''))
 ) WITHOUT ROWID;
 
 CREATE TABLE ingests (

@@ -1,6 +1,8 @@
 """Reports: text into :class:`Note`, with sections and assertions."""
 
 from medembed.notes.note import Assertion, Note, Section, Side, Status
+from medembed.notes.reading import asserted_findings, read_note
+from medembed.notes.sides import mirror_sides
 from medembed.notes.vocabulary import FINDINGS, SIDED_FINDINGS, canonical_label
 
 __all__ = [
@@ -11,5 +13,8 @@ __all__ = [
     "Section",
     "Side",
     "Status",
+    "asserted_findings",
     "canonical_label",
+    "mirror_sides",
+    "read_note",
 ]

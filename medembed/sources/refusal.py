@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Refusal"]
+from medembed.errors import InputError
+
+__all__ = ["CellError", "Refusal"]
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,18 @@ class Refusal:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", " ".join(self.reason.split()))
+
+
+class CellError(InputError):
+    """A cell of a table does not fit; it becomes the refusal of its row.
+
+    Parameters
+    ----------
+    reason : str
+    code : str
+        As in :class:`Refusal`.
+    """
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(reason)
+        self.code = code

@@ -1,0 +1,112 @@
+"""The verb ``ingest``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medembed.cli.frame import AsJson, LibraryPath, emit, progress_bar, verb
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary, IngestReport
+
+__all__ = ["ingest"]
+
+_SHOWN = 20
+
+
+@verb
+def ingest(
+    library: LibraryPath,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Tables, folders of DICOM files, or files."),
+    ],
+    format: Annotated[
+        str, typer.Option("--format", help="auto, or a source that `medembed show sources` lists.")
+    ] = "auto",
+    notes: Annotated[
+        Path | None,
+        typer.Option(
+            "--notes", metavar="TABLE", help="Reports for DICOM, by accession or study_uid."
+        ),
+    ] = None,
+    keep_columns: Annotated[
+        str,
+        typer.Option("--keep-columns", metavar="A,B", help="Further columns to keep, for --where."),
+    ] = "",
+    shift_dates: Annotated[
+        bool,
+        typer.Option(
+            "--shift-dates", help="Move all dates of a patient by an own, keyed number of days."
+        ),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the new content of a case that has changed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add cases to a library; it is made where there is none.
+
+    What cannot be taken is refused file by file, with a reason, and the rest goes on. The same
+    again adds nothing; after a stop the same command continues.
+
+    Example: medembed ingest my-library scans/ --notes reports.csv
+    """
+    from medembed.library import CaseLibrary, IngestReport
+    from medembed.library.ingest import ingest as take
+    from medembed.library.ingest import write_refusals
+    from medembed.sources import open_source
+
+    keep = tuple(name.strip() for name in keep_columns.split(",") if name.strip())
+    opened = [open_source(path, format, notes=notes, keep_columns=keep) for path in sources]
+    report = IngestReport()
+    with CaseLibrary.open(library, create=True) as target:
+        for path, source in zip(sources, opened, strict=True):
+            with progress_bar(f"reading {path.name or path}") as progress:
+                report += take(
+                    target, source, replace=replace, shift_dates=shift_dates, progress=progress
+                )
+        written = write_refusals(target, report.refusals)
+        payload = _payload(target, report)
+
+    def human() -> None:
+        _tell(payload, written)
+
+    emit(payload, as_json, human)
+
+
+def _payload(library: CaseLibrary, report: IngestReport) -> dict[str, Any]:
+    return {
+        "added": report.added,
+        "unchanged": report.unchanged,
+        "replaced": report.replaced,
+        "refused": len(report.refusals),
+        "refused_by_code": report.refused_by_code,
+        "refusals": [
+            {"where": r.where, "code": r.code, "reason": r.reason} for r in report.refusals
+        ],
+        "remarks": list(report.remarks),
+        "cases": len(library),
+        "splits": library.vocabulary("split"),
+    }
+
+
+def _tell(payload: dict[str, Any], written: Path | None) -> None:
+    counts = ", ".join(
+        f"{payload[name]} {name}"
+        for name in ("added", "unchanged", "replaced", "refused")
+        if payload[name] or name != "replaced"
+    )
+    lines = [f"{counts}; {payload['cases']} cases in the library"]
+    lines += [f"  {count} refused: {code}" for code, count in payload["refused_by_code"].items()]
+    refusals = payload["refusals"]
+    lines += [f"    {r['where']}: {r['reason']}" for r in refusals[:_SHOWN]]
+    if written:
+        more = len(refusals) - _SHOWN
+        lines.append(f"    {f'{more} more; ' if more > 0 else ''}all of them in {written.name}")
+    lines += [f"  note: {remark}" for remark in payload["remarks"]]
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,144 @@
+"""The verb ``show``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medembed.cli.frame import AsJson, emit, verb
+from medembed.errors import LibraryError
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
+
+__all__ = ["show"]
+
+_LISTS = ("sources", "encoders", "models")
+_COUNTED = ("split", "modality", "view", "sex", "race", "site", "scanner", "finding")
+_MOST = 12
+
+
+@verb
+def show(
+    what: Annotated[
+        str, typer.Argument(metavar="LIBRARY|sources|encoders|models", help="What to look at.")
+    ],
+    library: Annotated[
+        Path | None,
+        typer.Argument(metavar="[LIBRARY]", help="With models: the library they are in."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in a library, or which sources, encoders and models there are.
+
+    A library whose folder is called like one of the lists is shown as ./sources.
+
+    Example: medembed show demo-library
+    """
+    if what == "sources":
+        from medembed.sources import SOURCES
+
+        _list("sources", {name: SOURCES.summary(name) for name in SOURCES}, as_json)
+    elif what == "encoders":
+        _list("encoders", _encoders(), as_json)
+    elif what == "models" and library is None:
+        raise LibraryError("models live in a library", hint="medembed show models LIBRARY")
+    else:
+        from medembed.library import CaseLibrary
+
+        with CaseLibrary.open(what if library is None else library) as opened:
+            payload = _summary(opened)
+        if what == "models" and library is not None:
+            payload = {"models": payload["models"], "active_model": payload["active_model"]}
+        emit(payload, as_json, lambda: _tell(payload))
+
+
+def _list(noun: str, entries: dict[str, str], as_json: bool) -> None:
+    def human() -> None:
+        width = max(map(len, entries), default=0)
+        for name, summary in entries.items():
+            sys.stdout.write(f"{name:<{width}}  {summary}".rstrip() + "\n")
+
+    emit({noun: entries}, as_json, human)
+
+
+def _encoders() -> dict[str, str]:
+    """Names and summaries of the encoders, without importing one of them."""
+    from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+
+    return {
+        f"{noun} {name}": registry.summary(name)
+        for noun, registry in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
+        for name in registry
+    }
+
+
+def _summary(library: CaseLibrary) -> dict[str, Any]:
+    return {
+        "library": library.path.name,
+        "cases": len(library),
+        "patients": len(set(library.patients().values())),
+        "notes": library.n_notes(),
+        "dates": library.get_meta("dates") or "none yet",
+        "counts": {name: library.vocabulary(name) for name in _COUNTED},
+        "attributes": library.attribute_names(),
+        "models": _models(library.path / "models"),
+        "active_model": library.active_model,
+        "vectors": [
+            {
+                "model": space.fingerprint,
+                "kind": space.kind,
+                "dimensions": space.dimensions,
+                "vectors": space.n_vectors,
+            }
+            for space in library.vector_spaces()
+        ],
+        "indexes": sorted(p.name for p in (library.path / "index").glob("*") if p.is_dir()),
+    }
+
+
+def _models(folder: Path) -> list[dict[str, Any]]:
+    """What each model folder says of itself in its JSON."""
+    found = []
+    for path in sorted(folder.glob("*")):
+        file = path / "model.json"
+        if not file.is_file():
+            continue
+        try:
+            says = json.loads(file.read_text("utf-8"))
+        except ValueError:
+            says = {}
+        found.append({"name": path.name, "fingerprint": says.get("fingerprint")})
+    return found
+
+
+def _tell(payload: dict[str, Any]) -> None:
+    lines = []
+    if "cases" in payload:
+        lines.append(
+            f"{payload['library']}: {payload['cases']} cases of {payload['patients']} patients, "
+            f"{payload['notes']} with a note; dates: {payload['dates']}"
+        )
+        for name, counts in payload["counts"].items():
+            shown = [f"{value} {count}" for value, count in list(counts.items())[:_MOST]]
+            more = [f"and {len(counts) - _MOST} more"] if len(counts) > _MOST else []
+            lines.append(f"  {name + ':':<10} {', '.join([*shown, *more]) or 'none'}")
+        if payload["attributes"]:
+            lines.append(f"  kept:      {', '.join(payload['attributes'])}")
+    for model in payload["models"]:
+        active = " (active)" if model["name"] == payload["active_model"] else ""
+        lines.append(f"  model:     {model['name']}{active} {model['fingerprint'] or ''}".rstrip())
+    if not payload["models"]:
+        lines.append("  model:     none yet (medembed train)")
+    for space in payload.get("vectors", ()):
+        lines.append(
+            f"  vectors:   {space['vectors']} of {space['kind']}s, "
+            f"{space['dimensions']} dimensions, model {space['model'][:12]}"
+        )
+    if payload.get("indexes"):
+        lines.append(f"  index:     {', '.join(name[:12] for name in payload['indexes'])}")
+    sys.stdout.write("\n".join(lines) + "\n")

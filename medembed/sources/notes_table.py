@@ -1,0 +1,198 @@
+"""A table of reports, to be joined to studies by accession number or study UID."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medembed.cases import Finding
+from medembed.errors import InputError, SourceError
+from medembed.notes import Note
+from medembed.sources.columns import findings_of, kept_of, note_of, split_of, text_of
+from medembed.sources.refusal import CellError, Refusal
+from medembed.sources.rows import Row, Table
+
+__all__ = ["NotesTable", "StudyNote", "studies_by_accession"]
+
+_KEYS = ("accession", "study_uid")
+_KNOWN = (*_KEYS, "note", "findings", "race", "site", "scanner", "split", "group_id")
+
+
+@dataclass(frozen=True)
+class StudyNote:
+    """What a row says of a study.
+
+    Parameters
+    ----------
+    note : Note or None
+    findings : tuple of Finding
+    race, site, scanner : str
+        ``"unknown"`` where the row does not say.
+    split, group_id : str
+        Empty where the row does not say; ``group_id`` as in the table.
+    attributes : mapping of str to str
+    """
+
+    note: Note | None
+    findings: tuple[Finding, ...]
+    race: str
+    site: str
+    scanner: str
+    split: str
+    group_id: str
+    attributes: Mapping[str, str]
+
+
+class NotesTable:
+    """Reports by study.
+
+    Parameters
+    ----------
+    path : path-like
+        csv, tsv or parquet with ``accession`` or ``study_uid`` (or both) and ``note``; further
+        columns ``findings, race, site, scanner, split, group_id``.
+    keep_columns : sequence of str
+
+    Raises
+    ------
+    SourceError
+        Where it cannot be read or lacks a column.
+    """
+
+    def __init__(self, path: str | Path, keep_columns: Sequence[str] = ()) -> None:
+        self.path = Path(path).absolute()
+        self._table = Table(self.path, ("note",), _KNOWN, keep_columns)
+        self._keys = [key for key in _KEYS if key in self._table.columns]
+        if not self._keys:
+            raise SourceError("columns missing: accession or study_uid", where=self.path.name)
+        self._rows: dict[str, dict[str, Row]] = {key: {} for key in _KEYS}
+        self._faults: list[Refusal] = []
+        self._joined: set[int] = set()
+        self._numbers: set[int] = set()
+        self._load()
+
+    def _load(self) -> None:
+        taken: dict[tuple[str, str], Row] = {}
+        doubled: set[tuple[str, str]] = set()
+        for row in self._table.rows():
+            if row.fault:
+                self._refuse(row, row.fault, "bad-row")
+                continue
+            stated = [(key, row.cells[key].strip()) for key in self._keys]
+            keys = [pair for pair in stated if pair[1]]
+            if not keys:
+                self._refuse(row, "neither accession nor study_uid", "missing-value")
+                continue
+            clash = [pair for pair in keys if pair in taken]
+            if clash and all(taken[pair].cells == row.cells for pair in clash):
+                continue  # the same row again
+            if clash:
+                doubled.update(clash)
+                self._refuse(row, "its study has another row already", "duplicate-note")
+                continue
+            self._numbers.add(row.number)
+            taken.update(dict.fromkeys(keys, row))
+        for pair, row in taken.items():
+            if pair in doubled and row.number in self._numbers:
+                self._numbers.discard(row.number)
+                self._refuse(row, "its study has another row as well", "duplicate-note")
+        for (column, value), row in taken.items():
+            if row.number in self._numbers:
+                self._rows[column][value] = row
+
+    def _refuse(self, row: Row, reason: str, code: str) -> None:
+        self._faults.append(Refusal(f"{self.path.name} row {row.number}", reason, code))
+
+    def settle_accessions(self, studies: Mapping[str, set[str]]) -> None:
+        """Take note of which accession numbers stand for several studies, and join none by them.
+
+        Parameters
+        ----------
+        studies : mapping of str to set of str
+            Study UIDs by accession number.
+        """
+        ambiguous = [number for number, uids in studies.items() if len(uids) > 1]
+        for number in ambiguous:
+            row = self._rows["accession"].pop(number, None)
+            if row is not None and not row.cells.get("study_uid", "").strip():
+                self._numbers.discard(row.number)
+                self._refuse(
+                    row, "several studies carry its accession number", "ambiguous-accession"
+                )
+
+    def faults(self) -> Iterator[Refusal]:
+        """Give the rows that cannot be joined."""
+        yield from self._faults
+
+    def join(self, study_uid: str, accessions: set[str]) -> StudyNote | None:
+        """Find what the table says of a study; None where it says nothing.
+
+        Raises
+        ------
+        CellError
+            Where its row has a value that does not fit, or several rows answer to it.
+        """
+        rows = {}
+        by_uid = self._rows["study_uid"].get(study_uid)
+        for row in (by_uid, *(self._rows["accession"].get(a) for a in sorted(accessions))):
+            if row is not None:
+                rows[row.number] = row
+        if not rows:
+            return None
+        self._joined.update(rows)
+        if len(rows) > 1:
+            raise CellError("several rows of the notes table answer to it", "ambiguous-note")
+        (row,) = rows.values()
+        stated = row.cells.get("study_uid", "").strip()
+        if stated and stated != study_uid:
+            raise CellError(
+                "the notes table gives its accession number to another study", "wrong-study"
+            )
+        return self._note(row)
+
+    def _note(self, row: Row) -> StudyNote:
+        cells = row.cells
+        where = f"row {row.number} of the notes table: "
+        try:
+            note = note_of(cells)
+            return StudyNote(
+                note,
+                findings_of(cells, note),
+                text_of(cells, "race"),
+                text_of(cells, "site"),
+                text_of(cells, "scanner"),
+                split_of(cells),
+                cells.get("group_id", "").strip(),
+                kept_of(cells, self._table.keep),
+            )
+        except CellError as error:
+            raise CellError(where + error.what, error.code) from None
+        except InputError as error:
+            raise CellError(where + error.what, "bad-row") from None
+
+    def say(self, say: Callable[[str], None], n_without: int) -> None:
+        """Say how the join came out.
+
+        Parameters
+        ----------
+        say : callable
+        n_without : int
+            Studies that no row answers to.
+        """
+        self._table.say(say)
+        left = len(self._numbers - self._joined)
+        if left:
+            say(f"{self.path.name}: {left} notes match no study")
+        if n_without:
+            say(f"{n_without} studies have no note in {self.path.name}")
+
+
+def studies_by_accession(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Gather study UIDs by accession number, blank numbers left out."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for accession, uid in pairs:
+        if accession:
+            found[accession].add(uid)
+    return found

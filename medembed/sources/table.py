@@ -1,0 +1,251 @@
+"""Cases out of a csv or parquet table that names image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from medembed.cases import Case, ScanRef, normalise_sex
+from medembed.errors import InputError, ScanError, SourceError
+from medembed.scans import ScanHeader, group_series
+from medembed.sources.checking import check_files, file_headers, hash_files, short
+from medembed.sources.columns import (
+    age_of,
+    date_of,
+    findings_of,
+    kept_of,
+    moved,
+    note_of,
+    split_of,
+    text_of,
+    view_of,
+)
+from medembed.sources.refusal import CellError, Refusal
+from medembed.sources.rows import Row, Table
+from medembed.sources.source import FileRecord, Reading
+
+__all__ = ["COLUMNS", "REQUIRED", "TableSource"]
+
+REQUIRED = ("case_id", "patient_id", "image_path")
+COLUMNS = (
+    *REQUIRED,
+    "study_id",
+    "study_date",
+    "modality",
+    "view",
+    "sex",
+    "age",
+    "race",
+    "site",
+    "scanner",
+    "findings",
+    "note",
+    "split",
+    "group_id",
+)
+
+_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A row whose files are still to be looked at."""
+
+    row: Row
+    where: str
+    images: tuple[tuple[Path, ...], ...]
+
+
+class TableSource:
+    """A table with one case a row (docs/reference/table-source.md).
+
+    ``patient_id``, ``study_id`` and ``group_id`` become pseudonyms; ``case_id`` stays as it is
+    and must not identify anybody.
+
+    Parameters
+    ----------
+    path : path-like
+        csv, tsv or parquet.
+    keep_columns : sequence of str
+        Further columns to keep as attributes.
+
+    Raises
+    ------
+    SourceError
+        Where the table cannot be read or lacks a column.
+    """
+
+    format = "table"
+
+    def __init__(self, path: str | Path, keep_columns: Sequence[str] = ()) -> None:
+        self.path = Path(path).absolute()
+        self._table = Table(self.path, REQUIRED, COLUMNS, keep_columns)
+
+    def read(self, reading: Reading) -> Iterator[Case | Refusal]:
+        """Give a case or a refusal for each row, in order."""
+        self._table.say(reading.say)
+        drafts = self._drafts()
+        done = rows = 0
+        patients: dict[str, str] = {}
+        shared: set[str] = set()
+        while chunk := list(islice(drafts, _CHUNK)):
+            rows += len(chunk)
+            files = [
+                file
+                for draft in chunk
+                if isinstance(draft, _Draft)
+                for image in draft.images
+                for file in image
+            ]
+            known = check_files(list(dict.fromkeys(files)), reading, self._show)
+            for draft in chunk:
+                outcome = draft if isinstance(draft, Refusal) else self._take(draft, known, reading)
+                if isinstance(outcome, Case):
+                    for scan in outcome.scans:
+                        owner = patients.setdefault(scan.sha256, outcome.patient_id)
+                        if owner != outcome.patient_id:
+                            shared.add(scan.sha256)
+                yield outcome
+            done += len(chunk)
+            reading.progress(done, None)
+        if rows == 0:
+            raise SourceError("a table without rows", where=self.path.name)
+        if shared:
+            reading.say(f"{self.path.name}: {len(shared)} images stand under several patients")
+
+    def _show(self, path: Path) -> str:
+        return path.name
+
+    def _drafts(self) -> Iterator[_Draft | Refusal]:
+        seen: set[str] = set()
+        for row in self._table.rows():
+            where = f"{self.path.name} row {row.number}"
+            if row.fault:
+                yield Refusal(where, row.fault, "bad-row")
+                continue
+            empty = [name for name in REQUIRED if not row.cells[name].strip()]
+            if empty:
+                yield Refusal(where, f"no {' and no '.join(empty)}", "missing-value")
+                continue
+            case_id = row.cells["case_id"].strip()
+            if case_id in seen:
+                yield Refusal(where, "its case_id stood in an earlier row", "duplicate-case")
+                continue
+            seen.add(case_id)
+            try:
+                yield _Draft(row, where, self._images(row.cells["image_path"]))
+            except CellError as error:
+                yield Refusal(where, error.what, error.code)
+
+    def _images(self, cell: str) -> tuple[tuple[Path, ...], ...]:
+        images = []
+        for part in filter(None, (part.strip() for part in cell.split(";"))):
+            if "\x00" in part:
+                raise CellError("an image path with a zero byte", "bad-path")
+            path = Path(part)
+            if not path.is_absolute() and _climbs(path):
+                raise CellError(
+                    "an image path that leaves the table's folder; give it in full", "path-outside"
+                )
+            path = self.path.parent / path
+            if path.is_dir():
+                inside = tuple(sorted(file for file in path.iterdir() if not file.is_dir()))
+                if not inside:
+                    raise CellError("an image folder without files", "empty")
+                images.append(inside)
+            else:
+                images.append((path,))
+        if not images:
+            raise CellError("no image_path", "missing-value")
+        return tuple(images)
+
+    def _take(
+        self, draft: _Draft, known: dict[Path, FileRecord], reading: Reading
+    ) -> Case | Refusal:
+        files = [file for image in draft.images for file in image]
+        for number, file in enumerate(files, 1):
+            if known[file].code:
+                which = f"image {number} of {len(files)}: " if len(files) > 1 else ""
+                return Refusal(draft.where, which + known[file].reason, known[file].code)
+        try:
+            return self._case(draft, self._scans(draft, known, reading), reading)
+        except CellError as error:
+            return Refusal(draft.where, error.what, error.code)
+        except ScanError as error:
+            return Refusal(draft.where, short(error), error.reason)
+        except InputError as error:
+            return Refusal(draft.where, error.what, "bad-row")
+
+    def _scans(
+        self, draft: _Draft, known: dict[Path, FileRecord], reading: Reading
+    ) -> tuple[ScanRef, ...]:
+        files = list(dict.fromkeys(file for image in draft.images for file in image))
+        groups: list[tuple[Path, ...]] = [(file,) for file in files]
+        if len(files) > 1:
+            headers: list[tuple[str | Path, ScanHeader]] = []
+            for path, outcome in file_headers(files, reading):
+                if isinstance(outcome, ScanError):
+                    raise outcome
+                headers.append((path, outcome))
+            series = group_series(headers)
+            for one in series:
+                if one.error is not None:
+                    raise one.error
+            groups = [one.files for one in series]
+        modality, view = text_of(draft.row.cells, "modality"), view_of(draft.row.cells)
+        refs = []
+        for group in groups:
+            records = [known[file] for file in group]
+            refs.append(
+                ScanRef(
+                    tuple(str(file) for file in group),
+                    hash_files(records),
+                    _first(modality.upper() if modality != "unknown" else "", records[0].modality),
+                    _first(view, records[0].view) if len(groups) == 1 else records[0].view,
+                )
+            )
+        return tuple(refs)
+
+    def _case(self, draft: _Draft, scans: tuple[ScanRef, ...], reading: Reading) -> Case:
+        cells, names = draft.row.cells, reading.names
+        patient = cells["patient_id"].strip()
+        note = note_of(cells)
+        shift = names.shift_days(patient) if reading.shift_dates else 0
+        group, study = cells.get("group_id", "").strip(), cells.get("study_id", "").strip()
+        attributes = kept_of(cells, self._table.keep)
+        if study:
+            attributes["study_id"] = names.study(study)
+        return Case(
+            case_id=cells["case_id"].strip(),
+            patient_id=names.patient(patient),
+            scans=scans,
+            note=note,
+            findings=findings_of(cells, note),
+            study_date=moved(date_of(cells), shift),
+            date_shift_days=shift,
+            modality=scans[0].modality,
+            view=_first(view_of(cells), scans[0].view),
+            sex=normalise_sex(cells.get("sex", "")),
+            age_years=age_of(cells),
+            race=text_of(cells, "race"),
+            site=text_of(cells, "site"),
+            scanner=text_of(cells, "scanner"),
+            split=split_of(cells),
+            group_id=names.group(group) if group else "",
+            attributes=attributes,
+        )
+
+
+def _climbs(path: Path) -> bool:
+    depth = 0
+    for part in path.parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def _first(*values: str) -> str:
+    return next((value for value in values if value not in ("", "unknown")), "unknown")
