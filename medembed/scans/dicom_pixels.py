@@ -189,8 +189,14 @@ def _decoded(
         )
         return
     decoder = get_decoder(syntax)
-    plugin = DECODERS.get(syntax, "")
-    for array, _ in decoder.iter_array(ds, indices=indices, decoding_plugin=plugin):
+    decoded = decoder.iter_array(
+        ds,
+        indices=indices,
+        decoding_plugin=DECODERS.get(syntax, ""),
+        # pydicom's own correction overlooks HighBit; _meaningful_bits does not
+        correct_unused_bits=syntax not in _BIT_EXACT,
+    )
+    for array, _ in decoded:
         yield array
 
 
