@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -99,7 +101,11 @@ def open_index(
                 stale = index
     except (InputError, OSError):
         stale = None
-    images = Embeddings.from_library(library, fingerprint, "image")
+    try:
+        images = Embeddings.from_library(library, fingerprint, "image")
+    except FingerprintError:
+        shutil.rmtree(folder, ignore_errors=True)  # what left the library leaves the files too
+        raise
     try:
         notes = Embeddings.from_library(library, fingerprint, "note")
     except FingerprintError:
@@ -115,7 +121,11 @@ def open_index(
         said = f"the index was {state}: {len(index)} cases"
         if state == "rebuilt" and kind is None:
             said += ", since its files were damaged or of another library"
-    novelty = calibrate(images, notes, library.patients())
+
+    def n_words(case_ids: Sequence[str]) -> list[int]:
+        return [len(c.note.text.split()) for c in library.select(case_ids) if c.note]
+
+    novelty = calibrate(images, notes, library.patients(), n_words)
     try:
         index.save(folder, key=library.key, extra={"stamp": stamp, "novelty": novelty.to_json()})
     except OSError:

@@ -3,13 +3,13 @@
 Each case of a sample asks for its nearest case of another patient. A query whose best score lies
 below the 1% quantile of those is called novel: about 1 in 100 of the library's own cases would be
 called so as well. It is a rule about scores, not a statement about the patient, and it knows only
-queries like the library's own: whole notes, and images as they were ingested. A query of three
-words scores lower than a note, and is called novel more often.
+queries like the library's own: whole notes, and images as they were ingested. A few words score
+lower than a note; texts shorter than nearly all of the library's notes are not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -43,10 +43,14 @@ class Novelty:
         and note with equal weights.
     n_queries : mapping of the same to int
         Cases that were asked.
+    fewest_words : int
+        19 in 20 of the notes that were asked have at least so many words; a shorter text is not
+        like them, and its score cannot be compared with theirs.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
     n_queries: Mapping[str, int] = field(default_factory=dict)
+    fewest_words: int = 0
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "n_queries"):
@@ -59,7 +63,11 @@ class Novelty:
 
     def to_json(self) -> dict[str, Any]:
         """Give the thresholds as plain data."""
-        return {"thresholds": dict(self.thresholds), "n_queries": dict(self.n_queries)}
+        return {
+            "thresholds": dict(self.thresholds),
+            "n_queries": dict(self.n_queries),
+            "fewest_words": self.fewest_words,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Novelty:
@@ -68,6 +76,7 @@ class Novelty:
             return cls(
                 {str(k): float(v) for k, v in data["thresholds"].items()},
                 {str(k): int(v) for k, v in data["n_queries"].items()},
+                int(data["fewest_words"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError("a calibration that cannot be read") from None
@@ -104,7 +113,11 @@ def best_of_others(
 
 
 def calibrate(
-    images: Embeddings, notes: Embeddings | None, patients: Mapping[str, str], seed: int = 0
+    images: Embeddings,
+    notes: Embeddings | None,
+    patients: Mapping[str, str],
+    n_words: Callable[[Sequence[str]], Sequence[int]] | None = None,
+    seed: int = 0,
 ) -> Novelty:
     """Draw the thresholds from a library's own cases.
 
@@ -116,13 +129,15 @@ def calibrate(
         Of the same model.
     patients : mapping of str to str
         Patient of each case id.
+    n_words : callable, optional
+        Number of words of the notes of some case ids.
     seed : int
         For the sample of at most 2000 cases of each kind.
     """
     codes = {name: code for code, name in enumerate(sorted(set(patients.values())))}
 
     def owners(case_ids: tuple[str, ...]) -> npt.NDArray[np.intp]:
-        return np.array([codes[patients[name]] for name in case_ids], dtype=np.intp)
+        return np.array([codes.get(patients.get(name, ""), -1) for name in case_ids], dtype=np.intp)
 
     asked: dict[str, tuple[tuple[str, ...], Floats]] = {"image": (images.case_ids, images.vectors)}
     if notes is not None:
@@ -138,7 +153,7 @@ def calibrate(
                 tuple(notes.case_ids[both[row][1]] for row in kept),
                 unit_rows(mixed[kept]),
             )
-    thresholds, counts = {}, {}
+    thresholds, counts, fewest_words = {}, {}, 0
     gallery_owners = owners(images.case_ids)
     for kind, (case_ids, vectors) in asked.items():
         # By name, so that the order of adding does not choose the sample.
@@ -146,9 +161,12 @@ def calibrate(
         if names.size > MOST_QUERIES:
             names = np.random.default_rng(seed).choice(names, MOST_QUERIES, replace=False)
         chosen = tuple(case_ids[row] for row in names)
+        if kind == "text" and n_words is not None and chosen:
+            lengths = np.asarray(n_words(chosen))
+            fewest_words = int(np.quantile(lengths, 0.05, method="lower")) if lengths.size else 0
         best = best_of_others(vectors[names], owners(chosen), images.vectors, gallery_owners)
         best = best[np.isfinite(best)]
         counts[kind] = int(best.size)
         if best.size >= FEWEST_QUERIES:
             thresholds[kind] = float(np.quantile(best, QUANTILE, method="lower"))
-    return Novelty(thresholds, counts)
+    return Novelty(thresholds, counts, fewest_words)

@@ -263,6 +263,9 @@ class CaseLookup:
         threshold = index.novelty.thresholds.get(kind)
         if threshold is None:
             return False, "whether it is novel cannot be said: too few cases of other patients"
+        fewest = index.novelty.fewest_words
+        if kind != "image" and len((question.text or "").split()) < fewest:
+            return False, f"whether it is novel cannot be said of a text below {fewest} words"
         if not whole:
             hits = index.cases.search(query, 1, _allowed(index, None, excluded))
         if not hits.scores.size:

@@ -14,7 +14,7 @@ from medembed.errors import FingerprintError, InputError
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     hnp.arrays(
         st.sampled_from([np.float64, np.float32]),

@@ -63,7 +63,7 @@ def searches(draw):
     return queries, rows, ids, draw(st.integers(1, 30)), allowed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(searches())
 def test_exact_search_is_the_definition_ties_and_filters_included(case) -> None:
     queries, rows, ids, k, allowed = case

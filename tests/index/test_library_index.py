@@ -114,6 +114,14 @@ def test_a_library_without_such_vectors_says_what_to_run(library: CaseLibrary) -
         open_index(library, "e" * 64)
 
 
+def test_when_the_last_vector_leaves_the_library_it_leaves_the_files(library: CaseLibrary) -> None:
+    open_index(library, FINGERPRINT)
+    library.drop_vectors(FINGERPRINT)
+    with pytest.raises(FingerprintError):
+        open_index(library, FINGERPRINT)
+    assert not index_folder(library, FINGERPRINT).exists()
+
+
 def test_a_fingerprint_cannot_lead_out_of_the_index_folder(library: CaseLibrary) -> None:
     for odd in ("../../escape", "a/b", ".", "..", "x" * 300, "ä"):
         folder = index_folder(library, odd)

@@ -75,6 +75,15 @@ def test_the_order_of_adding_does_not_choose_the_sample() -> None:
     assert one.thresholds["image"] == pytest.approx(other.thresholds["image"], abs=1e-6)
 
 
+def test_nineteen_in_twenty_notes_have_the_fewest_words_or_more() -> None:
+    images = random_embeddings(200, 4, 1)
+    lengths = {name: 5 + i for i, name in enumerate(images.case_ids)}
+    patients = {name: name for name in images.case_ids}
+    novelty = calibrate(images, images, patients, lambda names: [lengths[n] for n in names])
+    assert sum(length >= novelty.fewest_words for length in lengths.values()) >= 190
+    assert novelty.fewest_words == 14
+
+
 def test_notes_of_another_model_are_refused() -> None:
     images = random_embeddings(3, 4, 1)
     other = Embeddings(images.case_ids, images.vectors, "other")
@@ -83,9 +92,8 @@ def test_notes_of_another_model_are_refused() -> None:
 
 
 def test_a_calibration_survives_json_and_a_broken_one_is_refused() -> None:
-    novelty = Novelty({"image": 0.5}, {"image": 120})
-    back = Novelty.from_json(novelty.to_json())
-    assert back.thresholds == novelty.thresholds
+    novelty = Novelty({"image": 0.5}, {"image": 120}, 7)
+    assert Novelty.from_json(novelty.to_json()).to_json() == novelty.to_json()
     for broken in ({}, {"thresholds": 3, "n_queries": {}}, {"thresholds": {"a": "x"}}):
         with pytest.raises(InputError):
             Novelty.from_json(broken)

@@ -261,6 +261,17 @@ def test_novel_is_said_by_the_librarys_own_measure_whatever_the_conditions(tmp_p
         assert "cannot be said" in uneven.novelty
 
 
+def test_a_few_words_are_not_held_against_whole_notes(tmp_path: Path) -> None:
+    with CaseLibrary.create(tmp_path / "l") as library:
+        fill(library, 300)
+        lookup = CaseLookup(library, Oracle())
+        assert lookup.index.novelty.fewest_words >= 4
+        short = lookup.search(text="mass")
+        assert short.novel is False
+        assert "cannot be said of a text below" in short.novelty
+        assert "best score" in lookup.search(text="a mass in the left upper lobe").novelty
+
+
 def test_a_small_library_does_not_call_anything_novel(library) -> None:
     result = CaseLookup(library, Oracle()).search(text="mass")
     assert result.novel is False
