@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +61,12 @@ class ImageSettings(Settings):
     grid: int = Field(default=4, ge=1, le=32)
     reduce: int = Field(default=0, ge=0)
     frozen: bool = False
+
+    @model_validator(mode="after")
+    def _reduce_learns(self) -> Self:
+        if self.reduce and self.frozen:
+            raise ValueError("reduce is learnt and does not go with a frozen encoder")
+        return self
 
 
 class TextSettings(Settings):

@@ -69,5 +69,5 @@ def restore_text(architecture: dict[str, Any]) -> nn.Module:
 def without_pooler(net: nn.Module) -> nn.Module:
     """Take off BERT's pooler, which nothing here reads."""
     if getattr(net, "pooler", None) is not None:
-        net.pooler = None
+        net.register_module("pooler", None)
     return net

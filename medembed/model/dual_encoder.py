@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,13 @@ def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
     return np.where(norms > 1e-12, rows / np.maximum(norms, 1e-12), flat).astype(np.float32)
 
 
+def _mean_unit(rows: Vectors, owner: npt.NDArray[np.int64]) -> Vectors:
+    """Mean of the rows of each owner, scaled to norm 1."""
+    sums = np.zeros((int(owner.max()) + 1, rows.shape[1]), dtype=np.float64)
+    np.add.at(sums, owner, rows)
+    return unit_rows(sums)
+
+
 class DualEncoder:
     """An image side and a text side that meet in one space, with their preprocessing.
 
@@ -60,13 +67,11 @@ class DualEncoder:
         preprocess: Preprocess,
         tokens: Tokens,
         towers: Towers,
-        *,
-        training: dict[str, Any] | None = None,
     ) -> None:
         self._architecture = architecture
         self._preprocess = preprocess
         self._tokens = tokens
-        self._training = training or {}
+        self._training: dict[str, Any] = {}
         self._towers: Towers | None = towers.eval()
         self._weights: dict[str, torch.Tensor] = {}
         self._image_graph: Graph | None = None
@@ -168,8 +173,15 @@ class DualEncoder:
         model._device = torch.device(device)
         return model
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the model folder, whole or not at all; a model in its place is replaced."""
+    def save(self, folder: str | Path, files: Mapping[str, bytes] | None = None) -> Path:
+        """Write the model folder, whole or not at all; a model in its place is replaced.
+
+        Parameters
+        ----------
+        folder : path
+        files : mapping of file name to bytes, optional
+            Written beside the model's own, and no part of the fingerprint.
+        """
         folder = Path(folder).absolute()
         parts = self._parts()
         about = {
@@ -178,8 +190,7 @@ class DualEncoder:
             "fingerprint": self.fingerprint,
             "dim": self.dim,
         }
-        extra = {"training.json": json.dumps(self._training, indent=1).encode()}
-        write_folder(folder, about, {**parts, **(extra if self._training else {})})
+        write_folder(folder, about, {**(files or {}), **parts})
         return folder
 
     def _about(self) -> dict[str, Any]:
@@ -219,21 +230,29 @@ class DualEncoder:
         return self.encode_pixels([self._preprocess.pixels(scan) for scan in scans], batch_size)
 
     def encode_pixels(
-        self, items: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32
+        self,
+        items: Sequence[npt.NDArray[np.uint8]],
+        batch_size: int = 32,
+        scans: Sequence[str] | None = None,
     ) -> Vectors:
-        """One vector for each item of :meth:`Preprocess.pixels`, its images averaged.
+        """Vectors of what :meth:`Preprocess.pixels` gave.
 
         Parameters
         ----------
         items : sequence of uint8 array, each ``(m, 1, h, w)`` or ``(m, 1, d, h, w)``
+            The ``m`` images of one scan give the mean of their unit vectors.
+        batch_size : int
+        scans : sequence of str, optional
+            The case that each item belongs to: scans of one case are averaged in turn, each with
+            the same weight however many slices it has. None makes each item a case of its own.
 
         Returns
         -------
-        float32 array, shape ``(len(items), dim)``
+        float32 array, shape ``(n, dim)``
+            One row for each case, in the order in which they first appear.
         """
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
-        owner = np.repeat(np.arange(len(items)), [len(item) for item in items])
         rows = np.concatenate(list(items))
         vectors = np.concatenate(
             [
@@ -241,9 +260,12 @@ class DualEncoder:
                 for at in range(0, len(rows), batch_size)
             ]
         )
-        sums = np.zeros((len(items), self.dim), dtype=np.float64)
-        np.add.at(sums, owner, unit_rows(vectors))
-        return unit_rows(sums)
+        owner = np.repeat(np.arange(len(items)), [len(item) for item in items])
+        of_items = _mean_unit(unit_rows(vectors), owner)
+        if scans is None:
+            return of_items
+        place = {name: at for at, name in enumerate(dict.fromkeys(scans))}
+        return _mean_unit(of_items, np.array([place[name] for name in scans]))
 
     def encode_notes(self, texts: Iterable[str], batch_size: int = 64) -> Vectors:
         """One vector for each text; what follows after :attr:`max_length` tokens is not read.

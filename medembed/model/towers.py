@@ -151,6 +151,7 @@ def build_towers(
     dimensions: int,
     size: tuple[int, ...],
     notes: Sequence[str] = (),
+    temperature: float = 0.07,
 ) -> tuple[Towers, Tokens, dict[str, Any]]:
     """Make a fresh pair.
 
@@ -167,7 +168,9 @@ def build_towers(
     text_module, tokens = text_entry.build(text_options, text.max_length, notes)
     image_module = image_entry.build(image_options, dimensions, size)
     towers = Towers(
-        ImageSide(image_module, image, dimensions, projection), TextSide(text_module, projection)
+        ImageSide(image_module, image, dimensions, projection),
+        TextSide(text_module, projection),
+        math.log(1 / temperature),
     )
     architecture = {
         "dimensions": dimensions,

@@ -1,0 +1,151 @@
+"""From a YAML file and ``key=value`` words to a :class:`TrainingConfig`."""
+
+from __future__ import annotations
+
+import difflib
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from medembed.errors import ConfigError
+from medembed.training.settings import TrainingConfig
+
+__all__ = ["config_names", "find_config", "load_config"]
+
+
+def _folders() -> Iterator[Path]:
+    yield Path("configs")
+    yield Path(__file__).parents[2] / "configs"
+    yield Path(sysconfig.get_path("data")) / "share" / "medembed" / "configs"
+
+
+def config_names() -> list[str]:
+    """Names that :func:`load_config` knows without a path, sorted."""
+    return sorted({file.stem for folder in _folders() for file in folder.glob("*.yaml")})
+
+
+def find_config(path_or_name: str | Path) -> Path:
+    """Find a configuration file: a path, or a name in ``./configs`` or among MedEmbed's own.
+
+    Raises
+    ------
+    ConfigError
+        Where there is none; the nearest name is given.
+    """
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    if path.parent == Path() and path.suffix in ("", ".yaml"):
+        for folder in _folders():
+            if (folder / f"{path.stem}.yaml").is_file():
+                return folder / f"{path.stem}.yaml"
+    names = config_names()
+    near = difflib.get_close_matches(path.stem, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(
+        "there is no such configuration",
+        where=str(path_or_name),
+        hint=f"{hint}there are: {', '.join(names)}",
+    )
+
+
+def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read a configuration and check all of it.
+
+    Parameters
+    ----------
+    path_or_name : str or path
+        See :func:`find_config`.
+    overrides : sequence of str
+        ``"optim.lr=1e-3"``: values are read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        Names the key that does not fit, and the nearest that would.
+
+    Examples
+    --------
+    >>> load_config("demo", ["epochs=3", "optim.lr=1e-4"]).optim.lr
+    0.0001
+    """
+    path = find_config(path_or_name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = f" near line {line + 1}" if line is not None else ""
+        raise ConfigError(f"no readable YAML{at}", where=path.name) from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError("a configuration is a mapping of keys to values", where=path.name)
+    for override in overrides:
+        _apply(values, override)
+    values.setdefault("name", path.stem)
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explained(error, path.name) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError("an override is written key=value", where=override)
+    try:
+        value = _number(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ConfigError("the value is not YAML", where=key) from error
+    place = values
+    for part in parts[:-1]:
+        below = place.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{part!r} holds a value, no keys", where=key)
+        place = below
+    place[parts[-1]] = value
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 takes 1e-3, without a point, for text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explained(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _keys_at(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return ConfigError(f"unknown key {key!r}", where=where, hint=hint)
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{key}: {message[:1].lower()}{message[1:]}", where=where)
+
+
+def _keys_at(location: Sequence[str]) -> list[str]:
+    """Keys that the configuration knows below ``location``."""
+    kind: Any = TrainingConfig
+    for part in location:
+        kind = _fields(kind).get(part)
+    return sorted(_fields(kind))
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: info.annotation for name, info in kind.model_fields.items()}
+    if is_dataclass(kind):
+        return dict.fromkeys(kind.__dataclass_fields__)
+    return {}

@@ -1,0 +1,55 @@
+"""Batches in which no case is held against another of its own patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["patient_aware_batches"]
+
+
+def patient_aware_batches(
+    patients: Sequence[str], groups: Sequence[str], batch_size: int, *, seed: tuple[int, ...]
+) -> list[list[int]]:
+    """Deal the cases of one epoch into batches.
+
+    No two cases of one patient, nor of one group, share a batch, so that a case's likeness to
+    another study of its own patient is never held to be wrong. Cases that find no place (a
+    patient of more studies than there are batches) and a last batch of less than half the size
+    are left out of this epoch; the order is another in each.
+
+    Parameters
+    ----------
+    patients, groups : sequence of str
+        One entry for each case; an empty group is the patient's own.
+    batch_size : int
+    seed : tuple of int
+        The same seed deals the same.
+
+    Returns
+    -------
+    list of list of int
+        Indices of cases. No batch where all cases are of one patient.
+    """
+    n = len(patients)
+    if n == 0:
+        return []
+    order = np.random.default_rng(seed).permutation(n)
+    n_batches = max(1, -(-n // batch_size))
+    batches: list[list[int]] = [[] for _ in range(n_batches)]
+    taken: list[set[tuple[str, str]]] = [set() for _ in range(n_batches)]
+    start = 0
+    for index in (int(i) for i in order):
+        keys = {("patient", patients[index])}
+        if groups[index]:
+            keys.add(("group", groups[index]))
+        while start < n_batches and len(batches[start]) >= batch_size:
+            start += 1
+        for at in range(start, n_batches):
+            if len(batches[at]) < batch_size and not keys & taken[at]:
+                batches[at].append(index)
+                taken[at] |= keys
+                break
+    smallest = min(batch_size // 2, n // 2)
+    return [batch for batch in batches if len(batch) >= max(2, smallest)]

@@ -1,0 +1,142 @@
+"""The cases that a training learns from, their pixels and their readings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.cases import Case
+from medembed.errors import LibraryError
+from medembed.library import CaseLibrary
+from medembed.model.pixels import PixelCache
+from medembed.notes import Note, read_note
+from medembed.preprocess import Preprocess
+from medembed.training.texts import Label, ReportTexts
+
+__all__ = ["Cohort", "gather"]
+
+Progress = Callable[[int, int | None], None]
+SMALLEST = 8
+"""Fewer training cases than this are refused."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Cases of one split that have both a readable scan and a note.
+
+    Parameters
+    ----------
+    case_ids, patients, groups : tuple of str
+    rows : tuple of int64 array
+        Rows of each case's images in ``pixels``.
+    reports : tuple of ReportTexts
+    pixels : PixelCache
+    """
+
+    case_ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    groups: tuple[str, ...]
+    rows: tuple[npt.NDArray[np.int64], ...]
+    reports: tuple[ReportTexts, ...]
+    pixels: PixelCache
+
+    def __len__(self) -> int:
+        return len(self.case_ids)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the cases, their notes or their rows: a checkpoint belongs to one."""
+        about = [
+            [case_id, report.full.text, rows.tolist()]
+            for case_id, report, rows in zip(self.case_ids, self.reports, self.rows, strict=True)
+        ]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+    def labels(self, at_least: int) -> list[Label]:
+        """Findings and sides that so many reports assert, in alphabetical order."""
+        counts = Counter(label for report in self.reports for label in report.present)
+        return sorted(label for label, n in counts.items() if n >= at_least)
+
+    def stated(self, labels: Sequence[Label]) -> npt.NDArray[np.float32]:
+        """What each report asserts: 1, 0, or NaN where it is left open; ``(n, labels)``."""
+        out = np.zeros((len(self), len(labels)), dtype=np.float32)
+        for row, report in zip(out, self.reports, strict=True):
+            for at, label in enumerate(labels):
+                if label in report.present:
+                    row[at] = 1
+                elif label in report.uncertain:
+                    row[at] = np.nan
+        return out
+
+
+def gather(
+    library: CaseLibrary,
+    preprocess: Preprocess,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Cohort, Cohort, dict[str, int]]:
+    """Decode what is not in the cache yet and lay out the training and validation cases.
+
+    Returns
+    -------
+    train, val : Cohort
+    refused : dict of str to int
+        Scans that could not be read, by reason.
+
+    Raises
+    ------
+    LibraryError
+        Where there are too few cases with a scan and a note.
+    """
+    cache = PixelCache(library.path / "cache", preprocess)
+    splits = {
+        name: [case for case in library.select(library.split(name)) if case.note]
+        for name in ("train", "val")
+    }
+    if len(splits["train"]) < SMALLEST:
+        n_noted = len(splits["train"])
+        raise LibraryError(
+            f"{n_noted} training cases have a note; at least {SMALLEST} are needed to align "
+            "images with notes",
+            where=library.path.name,
+            hint="ingest reports together with the scans: medembed ingest --help",
+        )
+    everything = [case for cases in splits.values() for case in cases]
+    refused = cache.fill(library, everything, workers=workers, progress=progress)
+    train, val = (_lay_out(splits[name], cache) for name in ("train", "val"))
+    if len(train) < SMALLEST:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
+        raise LibraryError(
+            f"only {len(train)} training cases have a scan that can be read ({reasons or 'none'})",
+            where=library.path.name,
+        )
+    return train, val, refused
+
+
+def _lay_out(cases: Iterable[Case], cache: PixelCache) -> Cohort:
+    kept: list[tuple[Case, npt.NDArray[np.int64], ReportTexts]] = []
+    for case in cases:
+        spans = [cache.span(ref) for ref in case.scans if ref in cache]
+        if spans and case.note:
+            rows = np.concatenate([np.arange(first, first + count) for first, count in spans])
+            kept.append((case, rows, ReportTexts(_read(case.note))))
+    return Cohort(
+        case_ids=tuple(case.case_id for case, _, _ in kept),
+        patients=tuple(case.patient_id for case, _, _ in kept),
+        groups=tuple(case.group_id for case, _, _ in kept),
+        rows=tuple(rows for _, rows, _ in kept),
+        reports=tuple(report for _, _, report in kept),
+        pixels=cache,
+    )
+
+
+def _read(note: Note) -> Note:
+    """Find sections and assertions where the source gave bare text."""
+    return note if note.sections or note.assertions else read_note(note.text)

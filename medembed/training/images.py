@@ -1,0 +1,86 @@
+"""Random changes to a batch of images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from medembed.training.settings import ImageAugmentation
+
+__all__ = ["augment"]
+
+
+def augment(
+    images: torch.Tensor,
+    mirror: npt.NDArray[np.bool_],
+    settings: ImageAugmentation,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """Turn, scale, shift and mirror images; change the intensity of images and volumes.
+
+    Parameters
+    ----------
+    images : Tensor ``(n, 1, h, w)`` or ``(n, 1, d, h, w)``
+        In [0, 1].
+    mirror : bool array ``(n,)``
+        Which images are flipped along their last axis.
+    settings : ImageAugmentation
+    rng : Generator
+        All that is random comes from it.
+
+    Returns
+    -------
+    Tensor
+        As the images, in [0, 1].
+    """
+    n = len(images)
+    if images.ndim == 4:
+        images = _move(images, mirror, settings, rng)
+    else:
+        flipped = torch.from_numpy(mirror).to(images.device).view(n, 1, 1, 1, 1)
+        images = torch.where(flipped, images.flip(-1), images)
+    axes = (n,) + (1,) * (images.ndim - 1)
+
+    def draw(limit: float) -> torch.Tensor:
+        values = rng.uniform(-limit, limit, size=n).astype(np.float32)
+        return torch.from_numpy(values).to(images.device).view(axes)
+
+    if settings.contrast or settings.brightness:
+        middle = images.mean(dim=tuple(range(1, images.ndim)), keepdim=True)
+        contrast, brightness = draw(settings.contrast), draw(settings.brightness)
+        images = (images - middle) * (1 + contrast) + middle + brightness
+    if settings.noise:
+        noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
+        images = images + noise.to(images.device) * draw(settings.noise).abs()
+    return images.clamp(0, 1)
+
+
+def _move(
+    images: torch.Tensor,
+    mirror: npt.NDArray[np.bool_],
+    settings: ImageAugmentation,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    n = len(images)
+    angle = rng.uniform(-1, 1, n) * math.radians(settings.rotate_degrees)
+    zoom = 1 + rng.uniform(-1, 1, n) * settings.scale
+    shift = rng.uniform(-2, 2, (n, 2)) * settings.shift  # grid_sample's image is 2 wide
+    flip = np.where(mirror, -1.0, 1.0)
+    theta = np.zeros((n, 2, 3), dtype=np.float32)
+    theta[:, 0, 0] = np.cos(angle) * zoom * flip
+    theta[:, 0, 1] = -np.sin(angle) * zoom
+    theta[:, 1, 0] = np.sin(angle) * zoom * flip
+    theta[:, 1, 1] = np.cos(angle) * zoom
+    theta[:, :, 2] = shift
+    moved = settings.rotate_degrees or settings.scale or settings.shift
+    if not moved:
+        flipped = torch.from_numpy(mirror).to(images.device).view(n, 1, 1, 1)
+        return torch.where(flipped, images.flip(-1), images)
+    grid = functional.affine_grid(
+        torch.from_numpy(theta).to(images.device), list(images.shape), align_corners=False
+    )
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

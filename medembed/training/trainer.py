@@ -1,0 +1,372 @@
+"""The loop: steps, validations, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from medembed.encoders.tokens import Tokens
+from medembed.errors import InternalError
+from medembed.model.towers import Towers
+from medembed.notes import mirror_sides
+from medembed.training.batches import patient_aware_batches
+from medembed.training.checkpoint import read_checkpoint, write_checkpoint
+from medembed.training.cohort import Cohort
+from medembed.training.loss import clip_loss, findings_loss
+from medembed.training.settings import TrainingConfig
+from medembed.training.sides import ImageFeeder, Mode, TextFeeder, mode_of
+from medembed.training.speed import fastest_mode
+from medembed.training.texts import other_side, same_meaning
+from medembed.training.validation import retrieval_summary
+
+__all__ = ["Outcome", "Trainer"]
+
+Progress = Callable[[int, int | None], None]
+OnEpoch = Callable[[Mapping[str, float]], None]
+State = dict[str, torch.Tensor]
+
+_VALIDATED = 1000
+"""Cases of the validation split that are looked at, so that its cost has a limit."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Parameters
+    ----------
+    history : list of dict
+        One entry an epoch.
+    best : dict
+        The entry whose weights are kept.
+    mode : Mode
+    seconds : float
+        Spent, earlier parts of an interrupted training counted in.
+    """
+
+    history: list[dict[str, float]]
+    best: dict[str, float]
+    mode: Mode
+    seconds: float
+
+
+class Trainer:
+    """A training under way.
+
+    All that is random in a step comes from the seed, the epoch and the number of the step, so
+    that a training that was stopped goes on to the same weights.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    train, val : Cohort
+    towers : Towers
+        Changed in place; after :meth:`run` they hold the kept weights.
+    tokens : Tokens
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        train: Cohort,
+        val: Cohort,
+        towers: Towers,
+        tokens: Tokens,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.train = train
+        self.val = val
+        self.towers = towers.to(device)
+        self.device = device
+        loss = config.loss
+        labels = train.labels(loss.min_cases) if loss.findings_weight else []
+        self.labels = {label: at for at, label in enumerate(labels)}
+        self.stated = torch.from_numpy(train.stated(labels)).to(device)
+        swapped = [self.labels.get(other_side(label), at) for label, at in self.labels.items()]
+        self._swapped = torch.tensor(swapped, dtype=torch.long, device=device)
+        self.findings = nn.Linear(config.projection.dim, len(labels)).to(device) if labels else None
+        self.images = ImageFeeder(train, towers, config, device)
+        self.texts = TextFeeder(train, towers, tokens, config, device, mirror_sides)
+        self._val_images = ImageFeeder(val, towers, config, device)
+        self._val_texts = TextFeeder(val, towers, tokens, config, device, mirror_sides)
+        for side, frozen in (
+            (towers.image, config.image.frozen),
+            (towers.text, config.text.frozen),
+        ):
+            side.encoder.requires_grad_(not frozen)
+        self.optimizer = self._optimizer()
+        self._average: State | None = None
+        if config.optim.average:
+            self._average = {k: v.detach().clone() for k, v in self.towers.state_dict().items()}
+        self._history: list[dict[str, float]] = []
+        self._best: dict[str, float] = {}
+        self._best_state: State = {}
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        optim = self.config.optim
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        named = list(self.towers.named_parameters())
+        if self.findings is not None:
+            named += list(self.findings.named_parameters())
+        for name, parameter in named:
+            if parameter.requires_grad:
+                in_text = name.startswith("text.encoder.")
+                groups.setdefault((in_text, parameter.ndim > 1), []).append(parameter)
+        return torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "peak": (optim.text_lr or optim.lr) if in_text else optim.lr,
+                    "weight_decay": optim.weight_decay if decays else 0.0,
+                }
+                for (in_text, decays), parameters in sorted(groups.items())
+            ],
+            lr=optim.lr,
+            betas=(0.9, 0.98),
+        )
+
+    # the loop --------------------------------------------------------------------------------
+
+    def run(
+        self,
+        checkpoint: Path,
+        key: str,
+        progress: Progress | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Outcome:
+        """Train to the end, from ``checkpoint`` on where it holds a part of this training."""
+        kept = read_checkpoint(checkpoint, key)
+        epoch, step, total_loss, seconds = 0, 0, 0.0, 0.0
+        if kept is not None:
+            epoch, step, total_loss, seconds = self._restore(kept)
+        else:
+            mode = self._choose_mode()
+            self._use(mode)
+        config = self.config
+        started = written = time.monotonic()
+        while epoch < config.epochs and not self._has_settled():
+            batches = self._batches(epoch)
+            while step < len(batches):
+                total_loss += self._step(epoch, step, len(batches), batches[step])
+                step += 1
+                if progress:
+                    progress(epoch * len(batches) + step, config.epochs * len(batches))
+                if time.monotonic() - written > config.checkpoint_seconds:
+                    written = time.monotonic()
+                    spent = seconds + written - started
+                    write_checkpoint(checkpoint, self._state(key, epoch, step, total_loss, spent))
+            self._end_epoch(epoch, total_loss / max(1, len(batches)))
+            if on_epoch:
+                on_epoch(self._history[-1])
+            epoch, step, total_loss = epoch + 1, 0, 0.0
+            written = time.monotonic()
+            spent = seconds + written - started
+            write_checkpoint(checkpoint, self._state(key, epoch, step, total_loss, spent))
+        self.towers.load_state_dict(self._best_state)
+        self.towers.eval()
+        spent = seconds + time.monotonic() - started
+        return Outcome(self._history, self._best, self.images.mode, spent)
+
+    def _has_settled(self) -> bool:
+        later = [e for e in self._history if "score" in e and e["epoch"] > self._best["epoch"]]
+        return 0 < self.config.patience <= len(later)
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        config = self.config
+        return patient_aware_batches(
+            self.train.patients,
+            self.train.groups,
+            config.batch_size,
+            seed=(config.seed, 0, epoch),
+        )
+
+    def _step(self, epoch: int, step: int, n_steps: int, batch: list[int]) -> float:
+        config = self.config
+        rng = np.random.default_rng((config.seed, 1, epoch, step))
+        torch.manual_seed(int(rng.integers(2**62)))  # dropout
+        self._training()
+        rate = self._rate((epoch + step / n_steps) / config.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        loss = self._loss(batch, rng)
+        if not torch.isfinite(loss):
+            raise InternalError("the training loss is not finite", hint="lower optim.lr")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+        nn.utils.clip_grad_norm_(parameters, config.optim.clip)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.towers.logit_scale.clamp_(0, math.log(config.loss.max_scale))
+            self._follow(epoch * n_steps + step)
+        return float(loss.detach())
+
+    def _loss(self, batch: list[int], rng: np.random.Generator) -> torch.Tensor:
+        config = self.config
+        odds = config.image_augmentation.mirror if config.preprocess.dimensions == 2 else 0.0
+        mirror = rng.random(len(batch)) < odds
+        readings = self.texts.draw(batch, mirror, rng)
+        images = functional.normalize(self.images.draw(batch, mirror, rng), dim=-1)
+        texts = functional.normalize(self.texts.forward([r.text for r in readings]), dim=-1)
+        present = [self.train.reports[case].present for case in batch]
+        present = [
+            frozenset(map(other_side, labels)) if turned else labels
+            for labels, turned in zip(present, mirror.tolist(), strict=True)
+        ]
+        same = torch.from_numpy(same_meaning(readings, present)).to(self.device)
+        loss = clip_loss(
+            images,
+            texts,
+            self.towers.logit_scale.exp(),
+            same,
+            positive=config.loss.same_finding == "positive",
+        )
+        if self.findings is None:
+            return loss
+        of_images = self.stated[batch]
+        turned = torch.from_numpy(mirror).to(self.device)
+        of_images = torch.where(turned[:, None], of_images[:, self._swapped], of_images)
+        of_texts = torch.zeros_like(of_images)
+        for row, reading in enumerate(readings):
+            for label in reading.labels:
+                if label in self.labels:
+                    of_texts[row, self.labels[label]] = 1
+        # unit vectors are short: the same scale that sharpens their similarity helps here
+        width = math.sqrt(images.shape[1])
+        auxiliary = findings_loss(self.findings(images * width), of_images)
+        auxiliary = auxiliary + findings_loss(self.findings(texts * width), of_texts)
+        return loss + config.loss.findings_weight * auxiliary
+
+    def _rate(self, done: float) -> float:
+        warmup = self.config.optim.warmup
+        if done < warmup:
+            return max(done / warmup, 0.01)
+        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+
+    def _training(self) -> None:
+        self.towers.train()
+        if self.config.image.frozen:
+            self.towers.image.encoder.eval()
+        if self.config.text.frozen:
+            self.towers.text.encoder.eval()
+
+    def _follow(self, steps: int) -> None:
+        """Move the running mean of the weights; it forgets its start sooner than its decay says."""
+        if self._average is None:
+            return
+        decay = min(self.config.optim.average, (1 + steps) / (10 + steps))
+        for name, value in self.towers.state_dict().items():
+            if value.is_floating_point():
+                self._average[name].lerp_(value, 1 - decay)
+            else:
+                self._average[name].copy_(value)
+
+    def _end_epoch(self, epoch: int, loss: float) -> None:
+        entry: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
+        last = epoch + 1 == self.config.epochs
+        measured = last or (epoch + 1) % self.config.validate_every == 0
+        current = self.towers.state_dict()
+        candidate = self._average or current
+        if measured and len(self.val) > 1:
+            if self._average is not None:
+                current = {k: v.detach().clone() for k, v in current.items()}
+                self.towers.load_state_dict(candidate)
+            entry.update(self.validate())
+            if self._average is not None:
+                self.towers.load_state_dict(current)
+        entry["temperature"] = float(1 / self.towers.logit_scale.detach().exp())
+        self._history.append(entry)
+        if len(self.val) > 1:
+            better = measured and entry["score"] > self._best.get("score", -1.0)
+        else:
+            better = True  # nothing to choose by: the last
+        if better or not self._best_state:
+            self._best = entry
+            self._best_state = {k: v.detach().clone().cpu() for k, v in candidate.items()}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Measure the validation cases: loss, R@10 and MRR both ways; ``score`` is the mean MRR."""
+        self.towers.eval()
+        cases = range(min(len(self.val), _VALIDATED))
+        texts = [self.val.reports[case].full.text for case in cases]
+        rows, notes = [], []
+        for case in cases:
+            units = functional.normalize(self._val_images.whole(case), dim=-1)
+            rows.append(functional.normalize(units.mean(dim=0), dim=-1))
+        for at in range(0, len(texts), 64):
+            chosen = texts[at : at + 64]
+            notes.append(functional.normalize(self._val_texts.forward(chosen), dim=-1))
+        images, words = torch.stack(rows), torch.cat(notes)
+        out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), texts)
+        readings = [self.val.reports[case].full for case in cases]
+        losses = []
+        for at in range(0, len(texts) - 1, self.config.batch_size):
+            part = slice(at, at + self.config.batch_size)
+            same = same_meaning(readings[part], [r.labels for r in readings[part]])
+            scale = self.towers.logit_scale.exp()
+            allowed = torch.from_numpy(same).to(self.device)
+            losses.append(float(clip_loss(images[part], words[part], scale, allowed)))
+        out["val_loss"] = float(np.mean(losses))
+        out["score"] = (out["image_to_text_MRR"] + out["text_to_image_MRR"]) / 2
+        return out
+
+    # how it computes -------------------------------------------------------------------------
+
+    def _choose_mode(self) -> Mode:
+        config = self.config
+        if config.image.frozen:
+            return Mode()
+        rows = np.concatenate(self.train.rows)[: config.batch_size]
+        return fastest_mode(config, self.towers.image, self.images.pixels(rows))
+
+    def _use(self, mode: Mode) -> None:
+        self.images.mode = self._val_images.mode = mode
+        if mode.channels_last:
+            self.towers.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    # where it stands -------------------------------------------------------------------------
+
+    def _state(
+        self, key: str, epoch: int, step: int, total_loss: float, seconds: float
+    ) -> dict[str, Any]:
+        return {
+            "key": key,
+            "epoch": epoch,
+            "step": step,
+            "total_loss": total_loss,
+            "seconds": seconds,
+            "mode": asdict(self.images.mode),
+            "towers": self.towers.state_dict(),
+            "findings": self.findings.state_dict() if self.findings is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "average": self._average or {},
+            "history": self._history,
+            "best": self._best,
+            "best_state": self._best_state,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> tuple[int, int, float, float]:
+        self._use(mode_of(state["mode"]))
+        self.towers.load_state_dict(state["towers"])
+        if self.findings is not None:
+            self.findings.load_state_dict(state["findings"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None:
+            self._average = {k: v.to(self.device) for k, v in state["average"].items()}
+        self._history = copy.deepcopy(state["history"])
+        self._best = dict(state["best"])
+        self._best_state = state["best_state"]
+        return state["epoch"], state["step"], state["total_loss"], state["seconds"]

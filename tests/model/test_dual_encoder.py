@@ -1,0 +1,253 @@
+"""The model gives the vectors it promises, and its folder is known to be whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medembed.encoders import IMAGE_ENCODERS
+from medembed.encoders.settings import ImageEncoder, ImageSettings, Options, TextSettings
+from medembed.errors import ModelError, QueryError
+from medembed.model import DualEncoder
+from medembed.model.dual_encoder import unit_rows
+from medembed.model.towers import ProjectionSettings, build_towers
+from medembed.preprocess import Preprocess
+from medembed.scans import Scan
+
+
+def scans(n: int = 5, size: int = 40) -> list[Scan]:
+    rng = np.random.default_rng(0)
+    return [Scan(rng.normal(size=(size, size)).astype(np.float32)) for _ in range(n)]
+
+
+TEXTS = ["right pleural effusion", "left", "No pneumothorax. " * 9, "heart size is normal"]
+
+
+def test_the_toy_gives_quadrant_means_and_word_lengths(toy_folder: Path) -> None:
+    model = DualEncoder.load(toy_folder)
+    image = np.zeros((32, 32), np.float32)
+    image[:16, :16], image[16:, 16:] = 4, 3
+    assert np.allclose(model.encode_scans([Scan(image)]), [[0.8, 0, 0, 0.6]], atol=2e-3)
+    assert np.allclose(
+        model.encode_notes(["left lung", "a nodule at"]) * [[2], [5**0.5]],
+        [[2, 0, 0, 0], [0, 1, 2, 0]],
+    )
+
+
+@pytest.mark.parametrize("which", ["toy", "small"])
+def test_vectors_are_unit_float32_and_finite(which: str, request: pytest.FixtureRequest) -> None:
+    model: DualEncoder = request.getfixturevalue(which)
+    for vectors, n in ((model.encode_scans(scans()), 5), (model.encode_notes(TEXTS), 4)):
+        assert vectors.dtype == np.float32
+        assert vectors.shape == (n, model.dim)
+        assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_batches_and_single_items_give_the_same(small: DualEncoder) -> None:
+    assert np.allclose(
+        small.encode_scans(scans(), batch_size=2),
+        np.concatenate([small.encode_scans([scan]) for scan in scans()]),
+        atol=1e-5,
+    )
+    assert np.allclose(
+        small.encode_notes(TEXTS, batch_size=3),
+        np.concatenate([small.encode_notes([text]) for text in TEXTS]),
+        atol=1e-5,
+    )
+
+
+def test_nothing_to_encode_gives_no_rows(small: DualEncoder) -> None:
+    assert small.encode_scans([]).shape == (0, 8)
+    assert small.encode_notes([]).shape == (0, 8)
+
+
+def test_a_blank_text_is_refused(small: DualEncoder) -> None:
+    with pytest.raises(QueryError):
+        small.encode_notes(["effusion", "  \n"])
+
+
+def test_a_row_of_zeros_still_becomes_a_unit_row() -> None:
+    assert np.allclose(unit_rows(np.zeros((1, 4))), 0.5)
+
+
+def test_a_volume_gives_the_mean_of_its_slices_unit_vectors(small: DualEncoder) -> None:
+    volume = np.stack([scan.pixels for scan in scans(8, 32)])
+    whole = small.encode_scans([Scan(volume)])
+    pixels = small.preprocess.pixels(Scan(volume))
+    by_hand = small.encode_pixels([pixels[i : i + 1] for i in range(8)]).mean(axis=0)
+    assert np.allclose(whole[0], by_hand / np.linalg.norm(by_hand), atol=1e-5)
+
+
+def test_scans_of_one_case_count_alike_however_many_slices(toy: DualEncoder) -> None:
+    bright_left = np.zeros((1, 1, 32, 32), np.uint8)
+    bright_left[..., :16, :16] = 255
+    bright_right = np.zeros((7, 1, 32, 32), np.uint8)
+    bright_right[..., 16:, 16:] = 255
+    vectors = toy.encode_pixels([bright_left, bright_right], scans=["a", "a"])
+    assert np.allclose(vectors, [[2**-0.5, 0, 0, 2**-0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize("which", ["toy", "small"])
+def test_graph_and_towers_agree(which: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(f"{which}_folder")
+    fresh: DualEncoder = request.getfixturevalue(which)
+    loaded = DualEncoder.load(folder)
+    assert loaded.has_graphs == (True, True)
+    assert np.abs(loaded.encode_scans(scans()) - fresh.encode_scans(scans())).max() <= 1e-5
+    assert np.abs(loaded.encode_notes(TEXTS) - fresh.encode_notes(TEXTS)).max() <= 1e-5
+    again = loaded.towers().image(torch.zeros(1, 1, 32, 32))
+    assert torch.allclose(again, fresh.towers().image(torch.zeros(1, 1, 32, 32)), atol=1e-6)
+
+
+def test_loading_and_encoding_import_neither_monai_nor_transformers(small_folder: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from medembed.model import DualEncoder\n"
+        "from medembed.scans import Scan\n"
+        f"model = DualEncoder.load({str(small_folder)!r})\n"
+        "model.encode_notes(['right effusion'])\n"
+        "model.encode_scans([Scan(np.eye(9, dtype=np.float32))])\n"
+        "print({'monai', 'transformers', 'pandas', 'scipy', 'faiss', 'torch._dynamo'}"
+        " & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+class _NoOptions(Options):
+    """None."""
+
+
+class _Stubborn(torch.nn.Module):
+    """What torch.export cannot follow: it asks a value of the data."""
+
+    width = 1
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * (2.0 if float(images.sum()) > 0 else 1.0)
+
+
+def test_a_tower_that_cannot_be_exported_is_loaded_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = ImageEncoder(_NoOptions, lambda *_: _Stubborn(), lambda *_: _Stubborn())
+    monkeypatch.setitem(IMAGE_ENCODERS._entries, "stubborn", (entry, ""))
+    towers, tokens, architecture = build_towers(
+        ImageSettings(encoder="stubborn", grid=2),
+        TextSettings(encoder="toy"),
+        ProjectionSettings(dim=4, kind="none"),
+        dimensions=2,
+        size=(32, 32),
+    )
+    fresh = DualEncoder(architecture, Preprocess(size=32, mean=0), tokens, towers)
+    loaded = DualEncoder.load(fresh.save(tmp_path / "model"))
+    assert loaded.has_graphs == (False, True)
+    assert np.array_equal(loaded.encode_scans(scans()), fresh.encode_scans(scans()))
+
+
+def test_a_3d_pair_encodes_volumes(tmp_path: Path) -> None:
+    towers, tokens, architecture = build_towers(
+        ImageSettings(encoder="resnet10", grid=2, options={"widths": [4, 4, 4, 4]}),
+        TextSettings(encoder="toy"),
+        ProjectionSettings(dim=4),
+        dimensions=3,
+        size=(16, 16, 16),
+    )
+    model = DualEncoder(architecture, Preprocess(dimensions=3, size=16), tokens, towers)
+    loaded = DualEncoder.load(model.save(tmp_path / "model"))
+    volumes = [Scan(np.stack([s.pixels for s in scans(6)])) for _ in range(2)]
+    vectors = loaded.encode_scans(volumes)
+    assert loaded.dimensions == 3
+    assert vectors.shape == (2, 4)
+    assert np.abs(vectors - model.encode_scans(volumes)).max() <= 1e-5
+
+
+def test_saving_a_loaded_model_keeps_its_fingerprint(toy_folder: Path, tmp_path: Path) -> None:
+    first = DualEncoder.load(toy_folder)
+    second = DualEncoder.load(first.save(tmp_path / "copy"))
+    assert second.fingerprint == first.fingerprint
+
+
+def copy_of(folder: Path, to: Path) -> Path:
+    to.mkdir()
+    for file in folder.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+def test_one_changed_weight_is_noticed(small_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(small_folder, tmp_path / "model")
+    weights = load_file(folder / "weights.safetensors")
+    weights["logit_scale"] = weights["logit_scale"] + 1e-3
+    save_file(weights, folder / "weights.safetensors")
+    with pytest.raises(ModelError, match=r"weights\.safetensors"):
+        DualEncoder.load(folder)
+
+
+@pytest.mark.parametrize("name", ["graph.json", "tokenizer.json", "tokens.json"])
+def test_one_changed_byte_is_noticed(small_folder: Path, tmp_path: Path, name: str) -> None:
+    folder = copy_of(small_folder, tmp_path / "model")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(ModelError, match=name):
+        DualEncoder.load(folder)
+
+
+@pytest.mark.parametrize("name", ["graph.json", "tokenizer.json"])
+def test_a_missing_file_is_noticed(small_folder: Path, tmp_path: Path, name: str) -> None:
+    folder = copy_of(small_folder, tmp_path / "model")
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        DualEncoder.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"), [("preprocess", "mean", 0.4), ("architecture", "dimensions", 3)]
+)
+def test_changed_settings_are_noticed(
+    small_folder: Path, tmp_path: Path, part: str, key: str, value: object
+) -> None:
+    folder = copy_of(small_folder, tmp_path / "model")
+    about = json.loads((folder / "model.json").read_text())
+    about[part][key] = value
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(ModelError, match=r"model\.json"):
+        DualEncoder.load(folder)
+
+
+def test_other_code_gives_another_fingerprint(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medembed.model.folder.MODEL_VERSION", 99)
+    with pytest.raises(ModelError):
+        DualEncoder.load(small_folder)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"format": 1}'])
+def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "model.json").write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        DualEncoder.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_other_things_is_not_overwritten(toy: DualEncoder, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ModelError):
+        toy.save(tmp_path)
+    assert (tmp_path / "thesis.txt").is_file()
+
+
+def test_no_file_of_a_folder_is_a_pickle(small_folder: Path) -> None:
+    for file in small_folder.iterdir():
+        assert file.suffix in (".json", ".safetensors")
+        assert not file.read_bytes().startswith((b"\x80", b"PK"))
