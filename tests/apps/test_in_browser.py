@@ -1,0 +1,155 @@
+"""The reading room as a radiologist has it: served by the verb, in headless chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+START = "import sys; from medembed.cli import main; main()"
+
+# text colour against the nearest painted background, WCAG 2.2 relative luminance
+CONTRAST = """() => {
+  const rgba = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const lum = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgba(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0.5) return c;
+    }
+    return [13, 16, 18];
+  };
+  const low = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !e.checkVisibility({checkOpacity: true})) continue;
+    if (['STYLE', 'SCRIPT', 'NOSCRIPT'].includes(e.tagName)) continue;
+    const ink = rgba(getComputedStyle(e).color);
+    // a slider's value stands above its thumb, whose child it is
+    const thumb = e.closest('[data-testid="stSliderThumbValue"]');
+    const under = thumb ? thumb.parentElement.parentElement : e;
+    const box = e.getBoundingClientRect();
+    if (box.width < 2 || box.height < 2) continue;
+    const [a, b] = [lum(ink), lum(ground(under))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) low.push(`${texts.currentNode.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return low;
+}"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def served(small_library: Path) -> Iterator[tuple[str, list[str]]]:
+    """Address of a running reading room, and what it says while it runs."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, "app", str(small_library), f"--port={port}", "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    said = [process.stdout.readline()]
+    assert f":{port}" in said[0], said[0]
+    try:
+        yield f"http://localhost:{port}", said
+    finally:
+        process.terminate()
+        said += process.communicate(timeout=30)[0].splitlines()
+        assert process.returncode in (0, -15, 143), said
+        assert said[1:] == [], "the server is quiet"
+
+
+def test_a_radiologist_finds_compares_and_reads(
+    served: tuple[str, list[str]], radiograph: bytes, tmp_path: Path
+) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import expect, sync_playwright
+
+    address, _ = served
+    asked: list[str] = []
+    complaints: list[str] = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda opened: asked.append(opened.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda line: complaints.append(line.text) if line.type == "error" else None,
+        )
+        page.goto(address)
+        expect(page.get_by_text("Find the most similar past cases")).to_be_visible(timeout=60_000)
+        expect(page.get_by_test_id("stMainMenu")).to_have_count(0)
+        expect(page.get_by_text("Deploy")).to_have_count(0)
+        assert page.evaluate(CONTRAST) == []
+
+        page.get_by_label("Words", exact=True).fill("right pleural effusion")
+        page.keyboard.press("Enter")
+        expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
+        page.screenshot(path=tmp_path / "words.png")
+        assert page.evaluate(CONTRAST) == []
+
+        page.set_input_files(
+            "input[type=file]",
+            {"name": "Planted_Name.dcm", "mimeType": "application/dicom", "buffer": radiograph},
+        )
+        expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Words against image")).to_be_visible()
+        assert "Planted" not in page.locator("body").inner_text()
+
+        page.get_by_role("button", name="Open case 1", exact=True).click()
+        picture = page.locator(".rr-stage img")
+        expect(picture).to_have_count(1)
+        assert re.fullmatch(r"\?case=C-\d{4}", page.url.removeprefix(address).lstrip("/"))
+        as_sent = picture.get_attribute("src")
+        page.get_by_text("Full range").click()
+        expect(picture).not_to_have_attribute("src", as_sent or "")
+        page.get_by_text("Query beside it").click()
+        expect(picture).to_have_count(2)
+        shapes = "i => [i.naturalWidth / i.naturalHeight, getComputedStyle(i).objectFit]"
+        assert picture.first.evaluate(shapes) == [40 / 48, "contain"]
+        page.screenshot(path=tmp_path / "case.png")
+        assert page.evaluate(CONTRAST) == []
+
+        page.go_back()
+        expect(page.locator(".rr-hit")).to_have_count(10)
+        browser.close()
+
+    web = [url for url in asked if not url.startswith(("data:", "blob:"))]
+    assert {urlsplit(url).hostname for url in web} == {"localhost"}
+    assert not [url for url in web if re.search(r"/media/[0-9a-f]{20,}", url)]
+    assert not [url for url in asked if "Planted" in url or "effusion" in url]
+    assert complaints == []
+    assert (tmp_path / "words.png").stat().st_size > 10_000
