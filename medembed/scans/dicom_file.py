@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.valuerep import PersonName
 
 from medembed.errors import ScanError
 from medembed.scans.files import BoundedBytes, BoundedFile
@@ -122,9 +123,11 @@ def _inflate(file: BoundedFile) -> bytes:
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Values of an element as text, stripped; empty where there are none."""
     value = dataset.get(keyword)
-    if value is None:
+    if value is None or isinstance(value, bytes):
         return ()
-    values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    # a PersonName is iterable, letter by letter, and yet no str
+    one = isinstance(value, str | PersonName) or not hasattr(value, "__iter__")
+    values = [value] if one else list(value)
     return tuple(t for t in (str(v).strip(" \0") for v in values) if t)
 
 

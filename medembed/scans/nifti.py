@@ -111,9 +111,10 @@ def _open(file: BoundedFile) -> Any:
 
     file.seek(0)
     stream: io.BufferedIOBase = file
-    if file.read(2) == b"\x1f\x8b":
+    zipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    if zipped:
         stream = cast(io.BufferedIOBase, gzip.GzipFile(fileobj=file))
-    stream.seek(0)
     start = stream.read(8)
     stream.seek(0)
     kind = nib.Nifti2Image if b"n" in start[4:6] else nib.Nifti1Image

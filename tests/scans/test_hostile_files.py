@@ -37,8 +37,9 @@ def deflate_bomb(path: Path) -> None:
     content = path.read_bytes()
     start = content.index(DeflatedExplicitVRLittleEndian.encode()) + 22
     squeeze = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    body = b"".join(squeeze.compress(bytes(2**24)) for _ in range(128)) + squeeze.flush()
-    path.write_bytes(content[:start] + body)
+    # after a full flush blocks stand for themselves, so that one may be repeated: 2 GiB
+    block = squeeze.compress(bytes(2**24)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(content[:start] + block * 128 + squeeze.flush())
 
 
 def lying_length(path: Path) -> None:
@@ -101,7 +102,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "text": (lambda path: path.write_text("FINDINGS: none.\n" * 40), "not-a-scan"),
     "program": (lambda path: path.write_bytes(b"\x7fELF" + os.urandom(4000)), "not-a-scan"),
     "zeros": (lambda path: path.write_bytes(bytes(4096)), "not-a-scan"),
-    "only a preamble": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "no-pixels"),
+    "only a preamble": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "truncated"),
     "empty folder": (lambda path: path.mkdir(), "empty"),
     "pipe": (os.mkfifo, "not-a-file"),
     "loop of links": (loop, "not-a-file"),
