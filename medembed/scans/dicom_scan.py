@@ -73,6 +73,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
         file_luts = tuple(reflect_voi_lut(lut, total) for lut in file_luts)
     if padded is not None and padded.any() and not padded.all():
         pixels[padded] = pixels[~padded].min()
+    pixels.setflags(write=False)  # or Scan would copy it
     return Scan(
         pixels=pixels[0] if len(order) == 1 else pixels,
         spacing_mm=spacing,

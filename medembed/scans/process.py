@@ -147,6 +147,7 @@ class WorkerProcess:
         check_size(*shape)
         pixels = np.empty(shape, np.float32)
         self._fill(process, pixels.reshape(-1).view(np.uint8).data, deadline)
+        pixels.setflags(write=False)  # or Scan would copy it
         return answer, pixels
 
     def _message(self, process: subprocess.Popen[bytes], deadline: float) -> Json:

@@ -122,6 +122,7 @@ def _stack(series: Series, where: str) -> Scan:
     if lead.spacing_mm is not None and first.orientation is not None:
         places = along_normal([h.position or () for h in series.headers], first.orientation)
         spacing = (slice_distance(places), *lead.spacing_mm)
+    pixels.setflags(write=False)  # or Scan would copy it
     return Scan(
         pixels=pixels,
         spacing_mm=spacing,
