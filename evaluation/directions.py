@@ -26,7 +26,7 @@ from evaluation.gathering import GatheredCases, same_finding
 from evaluation.nulls import NullControl, null_control
 from evaluation.pairs import ButNot, Pairs, SameLabel
 from evaluation.ranking import Standing, stand
-from evaluation.retrieval import RetrievalScores, score_rows_of, summarise
+from evaluation.retrieval import RetrievalScores, Scorer, summarise
 from medembed.errors import InputError
 
 __all__ = ["Direction", "image_to_image", "image_to_text", "text_to_image"]
@@ -34,7 +34,7 @@ __all__ = ["Direction", "image_to_image", "image_to_text", "text_to_image"]
 PAIR_MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "nDCG@10")
 NEIGHBOUR_MEASURES = ("P@1", "P@5", "P@10", "nDCG@10", "MRR")
 _DEPTH = 10
-_NULL_CELLS = 1_000_000
+_NULL_CELLS = 300_000
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,19 @@ def _pairs(
         raise InputError("cases that were gathered without notes")
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
+    scorer = Scorer(notes, cases.images) if by_note else Scorer(cases.images, notes)
 
     def standing(
         rows: NDArray[np.int64], image_of: NDArray[np.int64], note_of: NDArray[np.int64]
     ) -> tuple[Standing, dict[str, int]]:
-        images, texts, scans = cases.images[image_of], notes[note_of], cases.scans[image_of]
-        asked, gallery = (texts, images) if by_note else (images, texts)
+        scans = cases.scans[image_of]
+        asked, gallery = (note_of, image_of) if by_note else (image_of, note_of)
         right = SameLabel(cases.note_text[rows], cases.note_text)
         left_out: dict[str, Pairs] = {
             "own patient, other case": ButNot(SameLabel(cases.owners[rows], cases.owners), right),
             "same scan file": ButNot(SameLabel(scans[rows], scans), right),
         }
-        score_rows, _ = score_rows_of(asked[rows], gallery)
-        return stand(score_rows, right, left_out, depth=_DEPTH)
+        return stand(scorer.reordered(asked[rows], gallery), right, left_out, depth=_DEPTH)
 
     found, n_excluded = standing(same, same, same)
     scores = summarise(
@@ -142,12 +142,13 @@ def image_to_image(
     """
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
+    scorer = Scorer(cases.images, cases.images)
     alike = np.unique(cases.images, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
 
     def standing(
         rows: NDArray[np.int64], image_of: NDArray[np.int64], finding_of: NDArray[np.int64]
     ) -> tuple[Standing, dict[str, int]]:
-        images, scans, vectors = cases.images[image_of], cases.scans[image_of], alike[image_of]
+        scans, vectors = cases.scans[image_of], alike[image_of]
         findings = [cases.findings[i] for i in finding_of]
         right = same_finding([findings[i] for i in rows], findings, side=side)
         left_out: dict[str, Pairs] = {
@@ -156,8 +157,7 @@ def image_to_image(
             "same scan file": SameLabel(scans[rows], scans),
             "same vector": SameLabel(vectors[rows], vectors),
         }
-        score_rows, _ = score_rows_of(images[rows], images)
-        return stand(score_rows, right, left_out, depth=_DEPTH)
+        return stand(scorer.reordered(image_of[rows], image_of), right, left_out, depth=_DEPTH)
 
     found, n_excluded = standing(same, same, same)
     scores = summarise(

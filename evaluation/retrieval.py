@@ -14,7 +14,7 @@ from evaluation.ranking import Standing, measure, parse_measure, stand
 from evaluation.resampling import Interval, PatientResampler
 from medembed.errors import InputError
 
-__all__ = ["MEASURES", "RetrievalScores", "retrieval_scores", "score_rows_of", "summarise"]
+__all__ = ["MEASURES", "RetrievalScores", "Scorer", "retrieval_scores", "summarise"]
 
 MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "P@5", "nDCG@10")
 """What is measured where nothing else is asked."""
@@ -161,7 +161,7 @@ def retrieval_scores(
     >>> scores["R@1"], scores["MRR"], scores.pool  # the last query ties two items for rank 2
     (0.6666666666666666, 0.8055555555555555, 3)
     """
-    score_rows, shape = score_rows_of(queries, gallery, scores)
+    score_rows, shape = _score_rows_of(queries, gallery, scores)
     relation = as_pairs(relevant, shape, "relevant")
     left_out = {
         name: as_pairs(pairs, shape, f"excluded ({name})")
@@ -192,39 +192,69 @@ def _depth(measures: Sequence[str]) -> int:
     return max((k for kind, k in parsed if kind in ("P", "nDCG")), default=0)
 
 
-def score_rows_of(
+class Scorer:
+    """Cosines of queries and items, equal items to the last bit equal.
+
+    Parameters
+    ----------
+    queries, gallery : float arrays of shape (n_queries, d) and (n_items, d)
+        Unit vectors.
+
+    Raises
+    ------
+    InputError
+        Where a value is not finite, a row not of unit length, or the dimensions differ.
+    """
+
+    def __init__(self, queries: ArrayLike, gallery: ArrayLike) -> None:
+        self._asked, kept = _unit(queries, "queries"), _unit(gallery, "gallery")
+        if self._asked.shape[1] != kept.shape[1]:
+            raise InputError(
+                f"queries of {self._asked.shape[1]} dimensions and a gallery of {kept.shape[1]}",
+                hint="both have to come from one model",
+            )
+        self.shape = len(self._asked), len(kept)
+        # A product of matrices does not promise that equal columns give equal values.
+        distinct, inverse = np.unique(kept, axis=0, return_inverse=True)
+        self._item: NDArray[np.int64] | None = None
+        if len(distinct) < len(kept):
+            kept, self._item = distinct, inverse.ravel().astype(np.int64)
+        self._kept = kept
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """Scores of queries ``start`` to ``stop`` against all items, a new array."""
+        scores = self._asked[start:stop] @ self._kept.T
+        return scores if self._item is None else scores[:, self._item]
+
+    def reordered(
+        self, queries: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> Callable[[int, int], NDArray[np.floating]]:
+        """Give ``rows`` as if queries and items stood in another order."""
+        index = items if self._item is None else self._item[items]
+        return lambda start, stop: (self._asked[queries[start:stop]] @ self._kept.T)[:, index]
+
+
+def _score_rows_of(
     queries: ArrayLike | None, gallery: ArrayLike | None, scores: ArrayLike | None = None
 ) -> tuple[Callable[[int, int], NDArray[np.floating]], tuple[int, int]]:
     """Give a function of the scores of a block of queries, and (n_queries, n_items)."""
-    if scores is not None:
-        if queries is not None or gallery is not None:
-            raise InputError("both vectors and scores", hint="give one of the two")
-        table = np.asarray(scores)
-        if table.ndim != 2 or not np.issubdtype(table.dtype, np.number) or 0 in table.shape:
-            raise InputError(f"scores of shape {table.shape}, not (n_queries, n_items)")
-        if np.iscomplexobj(table):
-            raise InputError("scores that are complex numbers")
+    if scores is None:
+        if queries is None or gallery is None:
+            raise InputError("neither vectors nor scores", hint="give queries and gallery")
+        scorer = Scorer(queries, gallery)
+        return scorer.rows, scorer.shape
+    if queries is not None or gallery is not None:
+        raise InputError("both vectors and scores", hint="give one of the two")
+    table = np.asarray(scores)
+    if table.ndim != 2 or table.dtype.kind not in "iuf" or 0 in table.shape:
+        raise InputError(f"scores of shape {table.shape} and type {table.dtype}, not (n, n_items)")
 
-        def rows(start: int, stop: int) -> NDArray[np.floating]:
-            block = table[start:stop]
-            kind = block.dtype if np.issubdtype(block.dtype, np.floating) else np.float64
-            return np.array(block, dtype=kind, copy=True)
+    def rows(start: int, stop: int) -> NDArray[np.floating]:
+        block = table[start:stop]
+        kind = block.dtype if block.dtype.kind == "f" else np.float64
+        return np.array(block, dtype=kind, copy=True)
 
-        return rows, (table.shape[0], table.shape[1])
-    if queries is None or gallery is None:
-        raise InputError("neither vectors nor scores", hint="give queries and gallery")
-    asked, kept = _unit(queries, "queries"), _unit(gallery, "gallery")
-    if asked.shape[1] != kept.shape[1]:
-        raise InputError(
-            f"queries of {asked.shape[1]} dimensions and a gallery of {kept.shape[1]}",
-            hint="both have to come from one model",
-        )
-    # Equal items must tie to the last bit, which a product of matrices does not promise.
-    distinct, inverse = np.unique(kept, axis=0, return_inverse=True)
-    if len(distinct) == len(kept):
-        return lambda start, stop: asked[start:stop] @ kept.T, (len(asked), len(kept))
-    index = inverse.ravel()
-    return lambda start, stop: (asked[start:stop] @ distinct.T)[:, index], (len(asked), len(kept))
+    return rows, (table.shape[0], table.shape[1])
 
 
 def _unit(vectors: ArrayLike, name: str) -> NDArray[np.floating]:
