@@ -11,19 +11,19 @@ _LONGEST = 800  # no clause of a person is longer; keeps the reading linear what
 
 # The end of a sentence, but not after an abbreviation, an initial, or within a number.
 _END = re.compile(
-    r"""(?<!\bDr)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!\bNo)[.!](?=\s|$)
+    r"""(?=[.!?;\n,\s])(?:(?<!\bDr)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!\bNo)[.!](?=\s|$)
       | (?<=\w)\?(?=\s+[A-Z]|\s*$|\s*\n)
       | ;
       | \n[ \t]*\n
       | \n(?=[ \t]*(?:[-*•–]|\d{1,2}[.)]|[A-Z]))
-      | [,]?\s\b(?:but|however|although|though|whereas|except|nevertheless|otherwise|yet|
+      | [,]?\s\b(?i:but|however|although|though|whereas|except|nevertheless|otherwise|yet|
                    apart\ from|aside\ from|other\ than)\b
-      | ,?\sand\ (?=(?:the|there)\b(?!\s+\w+\s+(?:lobe|lung|base)))
+      | ,?\s(?i:and)\ (?=(?:the|there)\b(?!\s+\w+\s+(?:lobe|lung|base)))
       | ,\s(?=(?:the|there|it)\s+(?:\w+\s+){0,4}
                (?:is|are|has|have|was|were|shows?|appears?|remains?)\b)
-      | \swhile\s
+      | \swhile\s)
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
 _BULLET = re.compile(r"\s*(?:[-*•–]\s*|\d{1,2}[.)]\s+)?")
 

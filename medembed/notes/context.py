@@ -92,7 +92,7 @@ _BACKWARD: tuple[tuple[_Kind, str], ...] = (
         r"questionable|equivocal|uncertain|considered|possibility)",
         r"(?:should|could|may) be considered", r"(?:may|might|could) (?:be|also be) present",
         r"(?:not|is not|are not) (?:\w+ )?excluded", r"(?:to be|must be) excluded", r"suspected",
-        r"in the differential",
+        r"in the differential", r"versus", r"vs\.?",
     )),
     ("gone", _any(
         r"(?:has|have|had|is|are|now)(?: \w+)? (?:completely |fully |nearly |largely |now |since |interval )*"
@@ -104,25 +104,23 @@ _BACKWARD: tuple[tuple[_Kind, str], ...] = (
         rf"(?:{_BE} |(?:does|do|did) )?(?:not|never) (?:be )?{_DEFINITE}{_SEEN}",
         rf"{_BE} (?:absent|lacking|unlikely|negative|excluded|ruled out|missing)", r"absent",
         r"(?:cannot|could not|can not) be (?:seen|identified|confirmed|demonstrated)",
-        r"unlikely", r": (?:none|no|absent|negative|nil)\b", r"not (?:\w+ )?confirmed",
+        r"unlikely", r"none", r"nil", r"(?<=:) (?:no|negative)", r"not (?:\w+ )?confirmed",
     )),
 )  # fmt: skip
 
 _STILL = re.compile(
     r"\b(?:unchanged|stable|persist\w*|again|still|remain\w*|(?:in|de)creas\w+|smaller|larger|"
     r"improv\w+|worse\w*|now|similar|progress\w*)\b",
-    re.IGNORECASE,
 )
 _PREVIOUS = re.compile(
     r"\bpreviously[ \t\n]+(?:seen|noted|described|identified|reported|demonstrated|visuali[sz]ed)\b"
     r"|\b(?:seen|noted|described)[ \t\n]+previously\b",
-    re.IGNORECASE,
 )
 
 
 def _compiled(groups: tuple[tuple[_Kind, str], ...]) -> re.Pattern[str]:
     parts = "|".join(f"(?P<k{i}>{pattern})" for i, (_, pattern) in enumerate(groups))
-    return re.compile(rf"(?<![\w-])(?:{parts})(?![\w-])", re.IGNORECASE)
+    return re.compile(rf"(?<![\w-])(?:{parts})(?![\w-])")
 
 
 _BEFORE, _AFTER = _compiled(_FORWARD), _compiled(_BACKWARD)
@@ -133,9 +131,8 @@ _TURN = re.compile(
     r"(?:small|tiny|trace|large|moderate\S*|mild|marked|massive|severe|extensive|minimal|"
     r"stable|unchanged|persist\w+|increas\w+|decreas\w+|new|old|known|patchy|dense|"
     r"left|right|bilateral|bibas\w+|there|heart|cardiac|\d+(?:\.\d+)?\s*[cm]m)\b",
-    re.IGNORECASE,
 )
-_OR = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
+_OR = re.compile(r"\b(?:or|nor)\b")
 
 
 @dataclass(frozen=True)
@@ -158,6 +155,7 @@ def read_context(text: str, start: int, end: int, mentions: Sequence[Mention]) -
     Parameters
     ----------
     text : str
+        In lower case.
     start, end : int
         Of the clause.
     mentions : sequence of Mention
@@ -251,6 +249,8 @@ def _apply_backward(
 
 def _marked_in_doubt(text: str, mention: Mention, start: int, end: int) -> bool:
     """Whether a question mark stands at the finding: ``? effusion``, ``effusion?``."""
+    if text[start:end].endswith("?"):
+        return True
     before = text[max(start, mention.start - 40) : mention.start]
     after = text[mention.end : min(end, mention.end + 3)]
     return bool(re.search(r"\?\s*(?:\w+\s+){0,3}$", before)) or after.lstrip().startswith("?")

@@ -25,7 +25,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     # The normal chest in words of its own; "-" makes the finding absent.
     ("-cardiomegaly", r"(?:heart|cardiac|cardiomediastinal)(?: size| silhouette| shadow| contours?)?"
         r"(?: and mediasti\w+(?: contours?)?)?"
-        r"(?: (?:is|are|appears?|remains?|of|size|contours?|silhouette))*"
+        r"(?: (?:is|are|appears?|remains?|of|size|contours?|silhouette)){0,4}"
         r" (?:(?:with)?in )?(?:the )?(?:upper limits? of )?(?:normal|unremarkable|not enlarged)\b"),
     ("-cardiomegaly", r"normal (?:sized? )?(?:heart|cardiac (?:size|silhouette|shadow))"
         r"(?: size)?"),
@@ -36,7 +36,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("-fracture", r"(?:bones|bony thorax|osseous structures|ribs) (?:is|are|appears?) (?:intact|unremarkable)"),
     # The findings.
     ("effusion pneumothorax", r"(?:hydro|haemo|hemo)[ -]?pneumothorax"),
-    ("effusion", r"(?:pleural |parapneumonic )*effusions?"),
+    ("effusion", r"(?:pleural |parapneumonic ){0,2}effusions?"),
     ("effusion", r"(?:pleural|subpulmonic|layering) (?:fluid|collections?)"),
     ("effusion", r"(?:fluid|blood) (?:in|within) the (?:(?:left|right) )?pleural (?:space|cavity)"),
     ("effusion", r"(?:hydro|haemo|hemo)thorax|empyema"),
@@ -44,7 +44,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
         r"costo(?:phrenic|diaphragmatic) (?:angles?|sulci|sulcus|recess(?:es)?)"),
     ("effusion", r"costo(?:phrenic|diaphragmatic) (?:angles?|sulci|sulcus|recess(?:es)?)"
         r" (?:is|are|appears?) (?:mildly |slightly )?blunted"),
-    ("pneumothorax", r"pneumothora(?:x|ces|xes)|PTX|air in the (?:(?:left|right) )?pleural (?:space|cavity)"),
+    ("pneumothorax", r"pneumothora(?:x|ces|xes)|ptx|air in the (?:(?:left|right) )?pleural (?:space|cavity)"),
     ("consolidation", r"air[ -]?space (?:opaci\w+|disease|consolidations?|shadowing|changes?|infiltrat\w+)"),
     ("consolidation", r"consolidat(?:ions?|ive|ed|ing)(?: (?:opaci\w+|changes?|process))?"),
     ("consolidation", r"infiltrat(?:es?|ions?)\b"),
@@ -59,26 +59,24 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("cardiomegaly", r"enlargement of the (?:heart|cardiac (?:silhouette|shadow)|cardiomediastinal silhouette)"),
     ("cardiomegaly", r"(?:heart|cardiac|cardiomediastinal)(?: size| silhouette| shadow)?"
         r"(?: (?:is|are|appears?|remains?|looks))?(?: (?:mildly|slightly|moderately|markedly|severely|"
-        r"again|now|grossly|borderline|stably|still))* enlarged"),
-    ("oedema", r"(?:(?:pulmonary|lung|interstitial|alveolar|cardiogenic) (?:and alveolar )?)*o?edema(?:tous)?"),
+        r"again|now|grossly|borderline|stably|still)){0,3} enlarged"),
+    ("oedema", r"(?:(?:pulmonary|lung|interstitial|alveolar|cardiogenic) (?:and alveolar )?){0,3}o?edema(?:tous)?"),
     ("oedema", r"(?:pulmonary )?vascular congestion|pulmonary congestion|fluid overload"),
     ("emphysema", r"emphysema(?:tous)?(?: changes?| lungs?)?|bulla(?:e|\b)|bullous (?:disease|changes?)"),
     ("fibrosis", r"fibrosis|fibrotic(?: \w+)?|honeycombing|interstitial lung disease"),
-    ("support device", r"(?:cardiac )?pacemakers?|pacing (?:leads?|device)|defibrillator|ICD"),
-    ("support device", r"(?:central )?(?:venous )?(?:dialysis )?catheters?|PICC(?: line)?"),
-    ("support device", r"central (?:venous )?(?:access )?lines?|(?:jugular|subclavian|picc|CV) lines?"),
+    ("support device", r"(?:cardiac )?pacemakers?|pacing (?:leads?|device)|defibrillator|icd"),
+    ("support device", r"(?:central )?(?:venous )?(?:dialysis )?catheters?|picc(?: line)?"),
+    ("support device", r"central (?:venous )?(?:access )?lines?|(?:jugular|subclavian|picc|cv) lines?"),
     ("support device", r"port-?a-?cath|(?:chest|implanted|infusion)(?: wall)? port|mediport"),
-    ("support device", r"(?:endotracheal|tracheostomy|ET|chest|thoracostomy|pleural|intercostal|"
-        r"nasogastric|orogastric|enteric|feeding|NG|OG) (?:chest )?(?:tubes?|drains?|cannula)|ETT|intubated"),
-    ("support device", r"Swan-?Ganz|intra-?aortic balloon pump|IABP|support devices?|"
+    ("support device", r"(?:endotracheal|tracheostomy|et|chest|thoracostomy|pleural|intercostal|"
+        r"nasogastric|orogastric|enteric|feeding|ng|og) (?:chest )?(?:tubes?|drains?|cannula)|ett|intubated"),
+    ("support device", r"swan-?ganz|intra-?aortic balloon pump|iabp|support devices?|"
         r"(?:prosthetic|mechanical) (?:\w+ )?valves?"),
 )  # fmt: skip
 
 _BLANK = r"[ \\t\\r\\n\\xa0]+"
 _NAMED = (f"(?P<p{i}>{pattern})" for i, (_, pattern) in enumerate(_PATTERNS))
-_LEXICON = re.compile(
-    r"\b(?:" + re.sub(r"(?<!\[) ", _BLANK, "|".join(_NAMED)) + r")\b", re.IGNORECASE
-)
+_LEXICON = re.compile(r"\b(?:" + re.sub(r"(?<!\[) ", _BLANK, "|".join(_NAMED)) + r")\b")
 _LABELS = [re.findall(r"-?(?:support device|[a-z]+)", label) for label, _ in _PATTERNS]
 
 
@@ -102,7 +100,7 @@ class Mention:
 
 
 def find_mentions(text: str, start: int, end: int) -> Iterator[Mention]:
-    """Give the mentions between two places of a report, in order."""
+    """Give the mentions between two places of a report in lower case, in order."""
     for match in _LEXICON.finditer(text, start, end):
         index = int((match.lastgroup or "p0")[1:])
         for label in _LABELS[index]:

@@ -9,13 +9,11 @@ from medembed.notes.lexicon import Mention
 __all__ = ["in_one_list"]
 
 _GAP = re.compile(
-    r"\s*(?P<link>,?\s*(?:and/or|and|or|nor|&|plus|with)\b|[,/&+])(?P<words>(?:\s+[\w-]+){0,4})\s*",
-    re.IGNORECASE,
+    r"\s*(?P<link>,?\s*(?:and/or|and|or|nor|&|plus|with|versus|vs\.?)\b|[,/&+])(?P<words>(?:\s+[\w-]+){0,4})\s*",
 )
 _NO_LIST = re.compile(
     r"\b(?:no|not|without|is|are|was|were|has|have|in|at|on|of|which|there|possibl[ey]|probabl[ey]|"
     r"likely|cannot|resolved)\b",
-    re.IGNORECASE,
 )
 
 
@@ -25,6 +23,7 @@ def in_one_list(text: str, one: Mention, other: Mention, comma: bool = True) -> 
     Parameters
     ----------
     text : str
+        In lower case.
     one, other : Mention
         In the order of the text.
     comma : bool

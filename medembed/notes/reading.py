@@ -40,22 +40,31 @@ def read_note(text: str) -> Note:
     [('effusion', 'present', 'left'), ('pneumothorax', 'absent', '')]
     """
     sections = find_sections(text)
+    folded = _fold(text)
     assertions = [
         assertion
         for section in sections
         if section.name in _READ
         for start, end in find_clauses(text, section.start, section.end)
-        for assertion in _read_clause(text, start, end)
+        for assertion in _read_clause(text, folded, start, end)
     ]
     return Note(text, sections, tuple(assertions))
 
 
-def _read_clause(text: str, start: int, end: int) -> Iterator[Assertion]:
-    mentions = list(find_mentions(text, start, end))
+def _fold(text: str) -> str:
+    """Give the text in lower case, every character at its place."""
+    folded = text.lower()
+    if len(folded) == len(text):
+        return folded
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+
+
+def _read_clause(text: str, folded: str, start: int, end: int) -> Iterator[Assertion]:
+    mentions = list(find_mentions(folded, start, end))
     if not mentions:
         return
-    readings = read_context(text, start, end, mentions)
-    sides = find_sides(text, start, end, mentions)
+    readings = read_context(folded, start, end, mentions)
+    sides = find_sides(text, folded, start, end, mentions)
     for mention, reading, side in zip(mentions, readings, sides, strict=True):
         yield Assertion(
             mention.label, reading.status, side, mention.start, mention.end, reading.historical

@@ -16,31 +16,33 @@ __all__ = ["find_sides", "mirror_sides"]
 _ELSEWHERE = re.compile(
     r"(?:shift\w*|deviat\w+|displace\w*|rotat\w+|convex\w*|tilt\w*)(?:\s+of\s+the\s+\w+)?\s+"
     r"(?:to|towards?)\s+the\s+(?:left|right)"
-    r"|(?:left|right)[- ]convex|than\s+(?:on\s+|in\s+)?(?:the\s+)?(?:left|right)"
+    r"|(?:left|right)[- ]convex"
     r"|(?:left|right)\s+(?:atri\w+|ventric\w+|heart|subclavian|internal|mastectomy|arm)",
-    re.IGNORECASE,
 )
 _SIDE = re.compile(
-    r"""\b(?:(?P<left>left(?:-?sided)?|lingular?|LLL|LUL)
-          | (?P<right>right(?:-?sided)?|(?<!\w)middle\s+lobe|RLL|RUL|RML)
+    r"""\b(?:(?P<left>left(?:-?sided)?|lingular?|lll|lul)
+          | (?P<right>right(?:-?sided)?|(?<!\w)middle\s+lobe|rll|rul|rml)
           | (?P<both>bilateral(?:ly)?|both|bibas(?:al|ilar)|biapical|biperihilar|bihilar))\b
-      | (?-i:(?<![\w.])(?P<l>L)|(?<![\w.])(?P<r>R))(?=[ ](?!\d)|-?sided)
+      | (?<![\w.])(?:(?P<l>l)|(?P<r>r))(?=[ ](?!\d)|-?sided)
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.VERBOSE,
 )
 _PLACED = re.compile(
     r"\b(?:in|on|of|at|within|over|overlying|involving|to|from|along|near|throughout|"
     r"affecting|across|by)\s+(?:the\s+|both\s+)?$",
-    re.IGNORECASE,
 )
-_TURN = re.compile(r",|\band\b|\bwith\b|:", re.IGNORECASE)
+_TURN = re.compile(r",|\band\b|\bwith\b|:")
+_DENIES = re.compile(r"\b(?:no|not|nor|without)\b")
+_ACCOMPANIES = re.compile(r"\bwith\s+(?:(?!no\b|new\b)[\w-]+\s+){0,3}$")
 _SWAP = re.compile(
     r"(?<![^\W_])(?P<word>left|right)(?=$|[\W_]|sided|wards?)|\b(?P<lobe>[RL](?=[UL]L\b))",
     re.IGNORECASE,
 )
 
 
-def find_sides(text: str, start: int, end: int, mentions: Sequence[Mention]) -> list[Side]:
+def find_sides(
+    text: str, folded: str, start: int, end: int, mentions: Sequence[Mention]
+) -> list[Side]:
     """Give each mention of a clause the side that the clause names for it.
 
     A side before a finding goes to the next finding ("left basal consolidation"), one in a phrase
@@ -48,21 +50,32 @@ def find_sides(text: str, start: int, end: int, mentions: Sequence[Mention]) -> 
     one item of a list has goes to those of the list that have none. Left and right together are
     bilateral. Only findings that lie on a side get one.
 
+    Parameters
+    ----------
+    text, folded : str
+        As written, where a single ``L`` or ``R`` tells a side, and in lower case.
+    start, end : int
+        Of the clause.
+    mentions : sequence of Mention
+        Of the clause, in order.
+
     Returns
     -------
     list of {"", "left", "right", "bilateral"}
     """
     found: list[set[str]] = [set() for _ in mentions]
     ahead: list[bool] = [False] * len(mentions)
-    hidden = [match.span() for match in _ELSEWHERE.finditer(text, start, end)]
-    for match in _SIDE.finditer(text, start, end):
+    hidden = [match.span() for match in _ELSEWHERE.finditer(folded, start, end)]
+    for match in _SIDE.finditer(folded, start, end):
         if any(low <= match.start() < high for low, high in hidden):
             continue
-        owner = _owner(text, start, match, mentions)
+        if match.end() - match.start() == 1 and text[match.start()].islower():
+            continue
+        owner = _owner(folded, start, match, mentions)
         if owner is not None:
             found[owner].add(_side(match))
             ahead[owner] |= match.start() < mentions[owner].start
-    _spread(text, mentions, found, ahead)
+    _spread(folded, mentions, found, ahead)
     return [
         _merged(sides) if mention.label in SIDED_FINDINGS else ""
         for mention, sides in zip(mentions, found, strict=True)
@@ -109,8 +122,10 @@ def _spread(
     own = [bool(sides) for sides in found]
     for i in range(1, len(mentions)):  # "right effusion and consolidation"
         joined = in_one_list(text, mentions[i - 1], mentions[i], _list_goes_on(text, mentions, i))
-        same = mentions[i].label == mentions[i - 1].label and not own[i]
-        if not own[i] and found[i - 1] and ((joined and (ahead[i - 1] or own[i - 1])) or same):
+        gap = text[mentions[i - 1].end : mentions[i].start]
+        same = mentions[i].label == mentions[i - 1].label and not _DENIES.search(gap)
+        joined = joined or bool(_ACCOMPANIES.search(gap))
+        if not own[i] and found[i - 1] and (joined or same):
             found[i] |= found[i - 1]
             ahead[i] = ahead[i - 1]
     for i in range(len(mentions) - 1, 0, -1):  # "effusion and consolidation on the right"
