@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from medembed.cases import Case
     from medembed.lookup import Result
 
-__all__ = ["search"]
+__all__ = ["impression", "search", "show_hits"]
 
 _WIDTH = 100
 
@@ -79,7 +79,7 @@ def search(
             where=where,
             k=k,
         )
-    emit(result.to_json(), as_json, lambda: _show(result))
+    emit(result.to_json(), as_json, lambda: show_hits(result))
 
 
 def _weights(text: str | None) -> dict[str, float] | None:
@@ -102,7 +102,8 @@ def _weights(text: str | None) -> dict[str, float] | None:
     return found
 
 
-def _show(result: Result) -> None:
+def show_hits(result: Result) -> None:
+    """Print the hits as a table that fits 100 columns, and how they were found."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -114,7 +115,7 @@ def _show(result: Result) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
-        table.add_column("case, age sex, view", overflow="fold", max_width=22)
+        table.add_column("case, age sex, view", overflow="fold", min_width=22, max_width=22)
         table.add_column("findings", overflow="fold", max_width=18)
         table.add_column("impression", overflow="fold", ratio=3)
         table.add_column("why", overflow="fold", ratio=2)

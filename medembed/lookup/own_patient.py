@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cases_of_patients", "content_sha256", "patients_of_files", "patients_of_study"]
 
+_STUDY = "study_id"
+
 
 def content_sha256(files: Sequence[Path]) -> str:
     """Hex digest over the files' contents in their order, as :class:`medembed.ScanRef` has it."""
@@ -59,8 +61,11 @@ def patients_of_study(library: CaseLibrary, study_uid: str) -> set[str]:
     """Patient of the study with this ``StudyInstanceUID``; none where it is not in the library."""
     if not study_uid.strip():
         return set()
-    names = [library.pseudonymiser.study(study_uid)]
-    return {case.patient_id for case in library.select(names)}
+    name = library.pseudonymiser.study(study_uid)
+    found = {case.patient_id for case in library.select([name])}
+    if _STUDY in library.attribute_names():  # a table's cases have names of their own
+        found |= {case.patient_id for case in library.cases(Condition(_STUDY, "=", (name,)))}
+    return found
 
 
 def cases_of_patients(library: CaseLibrary, patients: Iterable[str]) -> set[str]:

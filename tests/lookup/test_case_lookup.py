@@ -281,7 +281,14 @@ def test_a_small_library_does_not_call_anything_novel(library) -> None:
 def test_a_scan_of_a_study_in_the_library_does_not_find_its_patient(tmp_path: Path) -> None:
     with CaseLibrary.create(tmp_path / "l") as library:
         name = library.pseudonymiser.study("1.2.3")
-        library.add([make_case(0, case_id=name, patient_id="P-0"), make_case(1), make_case(2)])
+        of_table = {"study_id": library.pseudonymiser.study("7.8.9")}
+        library.add(
+            [
+                make_case(0, case_id=name, patient_id="P-0"),
+                make_case(1),
+                make_case(2, attributes=of_table),
+            ]
+        )
         library.put_vectors(
             FINGERPRINT,
             "image",
@@ -291,3 +298,5 @@ def test_a_scan_of_a_study_in_the_library_does_not_find_its_patient(tmp_path: Pa
         lookup = CaseLookup(library, Oracle())
         assert set(ids(lookup.search(image=flat_scan(0)))) == {name, "case-1", "case-2"}
         assert ids(lookup.search(image=flat_scan(0, study_uid="1.2.3"))) == ["case-2"]
+        assert ids(lookup.search(image=flat_scan(0, study_uid="7.8.9"))) == [name, "case-1"]
+        assert len(lookup.search(image=flat_scan(0, study_uid="5.5")).hits) == 3
