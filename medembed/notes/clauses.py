@@ -18,7 +18,7 @@ _END = re.compile(
       | \n(?=[ \t]*(?:[-*•–]|\d{1,2}[.)]|[A-Z]))
       | [,]?\s\b(?i:but|however|although|though|whereas|except|nevertheless|otherwise|yet|
                    apart\ from|aside\ from|other\ than)\b
-      | ,?\s(?i:and)\ (?=(?:the|there)\b(?!\s+\w+\s+(?:lobe|lung|base)))
+      | ,?\s(?i:and)\ (?=(?:the|there)\b(?!\s+(?:left|right)\b))
       | ,\s(?=(?:the|there|it)\s+(?:\w+\s+){0,4}
                (?:is|are|has|have|was|were|shows?|appears?|remains?)\b)
       | \swhile\s)

@@ -34,6 +34,12 @@ _PLACED = re.compile(
 _TURN = re.compile(r",|\band\b|\bwith\b|:")
 _DENIES = re.compile(r"\b(?:no|not|nor|without)\b")
 _ACCOMPANIES = re.compile(r"\bwith\s+(?:(?!no\b|new\b)[\w-]+\s+){0,3}$")
+# "… in the right lobe and opacities in both bases": the second place is that of something else
+_TELLS_ELSE = re.compile(
+    r"(?:,|\band\b|\bwith\b)\s+"
+    r"(?!(?:also|small\w*|larg\w+|less\w*|more|greater|extending)\s+\w+\s+(?:the\s+)?$)"
+    r"(?:[\w-]+\s+){1,6}(?:in|on|of|at|within|over|involving)\s+(?:the\s+)?$"
+)
 _SWAP = re.compile(
     r"(?<![^\W_])(?P<word>left|right)(?=$|[\W_]|sided|wards?)|\b(?P<lobe>[RL](?=[UL]L\b))",
     re.IGNORECASE,
@@ -65,6 +71,7 @@ def find_sides(
     """
     found: list[set[str]] = [set() for _ in mentions]
     ahead: list[bool] = [False] * len(mentions)
+    last: tuple[int, int] | None = None  # whose the last side was, and where it ended
     hidden = [match.span() for match in _ELSEWHERE.finditer(folded, start, end)]
     for match in _SIDE.finditer(folded, start, end):
         if any(low <= match.start() < high for low, high in hidden):
@@ -72,7 +79,10 @@ def find_sides(
         if match.end() - match.start() == 1 and text[match.start()].islower():
             continue
         owner = _owner(folded, start, match, mentions)
-        if owner is not None:
+        if owner is not None and not (
+            last and last[0] == owner and _TELLS_ELSE.search(folded, last[1], match.start())
+        ):
+            last = (owner, match.end())
             found[owner].add(_side(match))
             ahead[owner] |= match.start() < mentions[owner].start
     _spread(folded, mentions, found, ahead)
