@@ -79,7 +79,7 @@ def write_cohort(
     ----------
     folder : str or Path
         Made if missing. Holds ``dicom/``, ``reports.csv`` (accession, study_uid, note, findings,
-        race, site, scanner), ``truth.csv`` and ``cohort.json`` afterwards.
+        race, site, scanner, split), ``truth.csv`` and ``cohort.json`` afterwards.
     config : CohortConfig
     progress : callable or None
         Called with (studies done, studies in all).
@@ -198,7 +198,8 @@ def _render(folder: Path, config: CohortConfig, study: Study) -> int:
 def render_views(config: CohortConfig, study: Study) -> Iterator[bytes]:
     """Render the radiographs of a study as DICOM files, in the order of its views."""
     scanner = SCANNERS[study.scanner]
-    chest = build_chest(study.build, study.pose, study.lesions, max(1.0, config.size / 320))
+    detail = max(0.5, config.size / 256) if config.size < 256 else max(1.0, config.size / 320)
+    chest = build_chest(study.build, study.pose, study.lesions, detail)
     for order, name in enumerate(study.views):
         rng = np.random.default_rng([config.seed, study.patient, study.number, 9, order])
         field = 2 * study.build.half_width + rng.uniform(80, 112) + (45 if name == "AP" else 0)
@@ -260,6 +261,7 @@ def _tables(folder: Path, config: CohortConfig, studies: list[Study]) -> None:
             "race": study.race,
             "site": study.site,
             "scanner": study.scanner,
+            "split": _split_of(config.seed, study.patient),
         }
         reports.append({**shared, "note": write_report(study, config.seed)})
         truth.append(
@@ -275,11 +277,17 @@ def _tables(folder: Path, config: CohortConfig, studies: list[Study]) -> None:
                 "details": json.dumps([_details(e) for e in study.entries], sort_keys=True),
             }
         )
-    columns = ["accession", "study_uid", "note", "findings", "race", "site", "scanner"]
+    columns = ["accession", "study_uid", "note", "findings", "race", "site", "scanner", "split"]
     _write_csv(folder / "reports.csv", columns, reports)
     columns = ["study_uid", "accession", "patient", "study_date", "sex", "age", "race", "site",
-               "scanner", "views", "files", "findings", "reported", "details"]  # fmt: skip
+               "scanner", "split", "views", "files", "findings", "reported", "details"]  # fmt: skip
     _write_csv(folder / "truth.csv", columns, truth)
+
+
+def _split_of(seed: int, patient: int) -> str:
+    """Share out patients by a hash: 70% train, 10% val, 20% test."""
+    draw = int.from_bytes(hashlib.sha256(f"{seed}:{patient}".encode()).digest()[:4], "big") / 2**32
+    return "train" if draw < 0.7 else "val" if draw < 0.8 else "test"
 
 
 def _write_csv(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:

@@ -86,6 +86,8 @@ def _tube(path: Floats, tall: Reals, wide: Reals, cortex: float, around: int) ->
     step = np.concatenate([length, length[-1:]]).astype(np.float32)
     turn = (np.arange(around) + 0.5) * (2 * np.pi / around)
     turn = turn[None, :] + (np.arange(n) % 2)[:, None] * (np.pi / around)
+    turn = turn.astype(np.float32)
+    tall, wide = tall.astype(np.float32), wide.astype(np.float32)
     rise, side = np.sin(turn) * tall[:, None], np.cos(turn) * wide[:, None]
     shell = path[:, None] + rise[..., None] * up[:, None] + side[..., None] * out[:, None]
     arc = np.hypot(np.cos(turn) * tall[:, None], np.sin(turn) * wide[:, None])
