@@ -51,8 +51,11 @@ class ModalityLut:
         if self.table is not None:
             index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)
             return self.table[index]
-        if self.slope == 1 and self.intercept == 0:
+        if self.slope == 1 and self.intercept.is_integer() and stored.dtype.itemsize <= 2:
+            # exact in float32, and what nearly all of CT asks for
             values = stored.astype(np.float32)
+            if self.intercept:
+                values += np.float32(self.intercept)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 wide = stored.astype(np.float64)

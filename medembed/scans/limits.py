@@ -19,7 +19,7 @@ class Limits:
         Address space on top of what an idle worker has (``RLIMIT_AS``); a volume takes about
         seven bytes for each of its 16-bit pixels. Enforced on Linux.
     seconds : float
-        Wall-clock time.
+        Wall-clock time for one file; a volume gets as much for each hundred files.
     """
 
     memory_bytes: int = 2 * 2**30

@@ -56,8 +56,14 @@ class WorkerProcess:
         self._lock = threading.Lock()
         self._finalizer: weakref.finalize[..., WorkerProcess] | None = None
 
-    def ask(self, request: Json) -> tuple[Json, npt.NDArray[np.float32] | None]:
+    def ask(self, request: Json, *, seconds: float) -> tuple[Json, npt.NDArray[np.float32] | None]:
         """Send one request and wait for its answer.
+
+        Parameters
+        ----------
+        request : dict
+        seconds : float
+            How long to wait.
 
         Returns
         -------
@@ -72,11 +78,11 @@ class WorkerProcess:
         with self._lock:
             process = self._running()
             try:
-                answer, pixels = self._exchange(process, request)
+                answer, pixels = self._exchange(process, request, seconds)
             except _LateError:
                 self.stop()
                 raise ScanError(
-                    f"reading this takes longer than {self.limits.seconds:g} s",
+                    f"reading this takes longer than {seconds:g} s",
                     reason="timeout",
                 ) from None
             except _GoneError:
@@ -102,7 +108,7 @@ class WorkerProcess:
         self.stop()
         paths = [str(_SOURCES), os.environ.get("PYTHONPATH", "")]
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "medembed.scans.worker", *_arguments(self.limits)],
+            [sys.executable, "-P", "-m", "medembed.scans.worker", str(self.limits.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders quote headers there
@@ -132,10 +138,10 @@ class WorkerProcess:
         return process
 
     def _exchange(
-        self, process: subprocess.Popen[bytes], request: Json
+        self, process: subprocess.Popen[bytes], request: Json, seconds: float
     ) -> tuple[Json, npt.NDArray[np.float32] | None]:
-        body = json.dumps(request).encode()
-        deadline = time.monotonic() + self.limits.seconds
+        body = json.dumps({**request, "seconds": math.ceil(seconds)}).encode()
+        deadline = time.monotonic() + seconds
         try:
             _write(process, len(body).to_bytes(8, "little") + body)
         except OSError:
@@ -176,10 +182,6 @@ class WorkerProcess:
                     process.wait(timeout=5)
                 raise _GoneError
             view = view[chunk:]
-
-
-def _arguments(limits: Limits) -> list[str]:
-    return [str(limits.memory_bytes), str(math.ceil(limits.seconds))]
 
 
 def _output(process: subprocess.Popen[bytes]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 from collections import deque
@@ -149,9 +150,10 @@ class ScanReader:
         given = [str(files)] if isinstance(files, str | Path) else [str(file) for file in files]
         absolute = [os.path.abspath(name) for name in given]  # noqa: PTH100 - resolves no links
         request = {"task": task, "files": absolute, "single": single, "frame": frame}
+        seconds = self.limits.seconds * math.ceil(_count(absolute) / 100)
         worker = self._idle.get()
         try:
-            answer, pixels = worker.ask(request)
+            answer, pixels = worker.ask(request, seconds=seconds)
         except ScanError as error:
             where = given[0] if single or not given else str(Path(given[0]).parent)
             raise ScanError(error.what, where=where, hint=error.hint, reason=error.reason) from None
@@ -167,6 +169,17 @@ class ScanReader:
         if task == "read" and pixels is not None:
             return scan_from_json(answer, pixels)
         return header_from_json(answer)
+
+
+def _count(files: list[str]) -> int:
+    """How many files are to be read, at least 1; those of a folder are counted."""
+    if len(files) != 1:
+        return max(1, len(files))
+    try:
+        with os.scandir(files[0]) as entries:
+            return max(1, sum(1 for _ in entries))
+    except (OSError, ValueError):  # not a folder: the worker says what it is
+        return 1
 
 
 def _split(item: Item) -> tuple[Files, int | None]:

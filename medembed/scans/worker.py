@@ -1,4 +1,4 @@
-"""The process that decodes: ``python -m medembed.scans.worker MEMORY_BYTES SECONDS``.
+"""The process that decodes: ``python -m medembed.scans.worker MEMORY_BYTES``.
 
 Requests come on stdin, answers go to what was stdout: 8 bytes of length (little endian), JSON, and
 after a scan its pixels as float32.
@@ -33,7 +33,7 @@ _GRACE_SECONDS = 5
 
 def main() -> None:
     """Answer requests until the parent closes its end."""
-    memory_bytes, seconds = (int(argument) for argument in sys.argv[1:3])
+    memory_bytes = int(sys.argv[1])
     source, target = _own_pipes()
     for name in _WARM:
         import_module(name)
@@ -45,7 +45,7 @@ def main() -> None:
             return
         request = json.loads(source.read(int.from_bytes(head, "little")))
         # the parent counts the time; this ends a worker whose parent was killed
-        signal.alarm(seconds + _GRACE_SECONDS)
+        signal.alarm(request["seconds"] + _GRACE_SECONDS)
         answer, scan = _answer(request)
         _send(target, answer)
         if scan is not None:
