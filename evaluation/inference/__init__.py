@@ -1,0 +1,42 @@
+"""Statistics for patients as the sampling unit: tests, intervals, verdicts, disclosure."""
+
+from __future__ import annotations
+
+from evaluation.inference.clusters import ClusterMean, cluster_mean
+from evaluation.inference.disclosure import Suppression, attack, suppress
+from evaluation.inference.multiplicity import MaxT, holm, holm_by_family, permutation_max_t
+from evaluation.inference.proportions import Proportion, gap_interval, korn_graubard, mover
+from evaluation.inference.score import GroupTests, ScoreTest, group_tests, score_test
+from evaluation.inference.studentised import (
+    StudentisedInterval,
+    bootstrap_t_gap,
+    bootstrap_t_mean,
+)
+from evaluation.inference.verdicts import Decision, Minimum, decide, gate
+
+__all__ = [
+    "ClusterMean",
+    "Decision",
+    "GroupTests",
+    "MaxT",
+    "Minimum",
+    "Proportion",
+    "ScoreTest",
+    "StudentisedInterval",
+    "Suppression",
+    "attack",
+    "bootstrap_t_gap",
+    "bootstrap_t_mean",
+    "cluster_mean",
+    "decide",
+    "gap_interval",
+    "gate",
+    "group_tests",
+    "holm",
+    "holm_by_family",
+    "korn_graubard",
+    "mover",
+    "permutation_max_t",
+    "score_test",
+    "suppress",
+]
