@@ -11,10 +11,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 
-import click
 import typer
 
-from medembed.cli.frame import EXIT_USER, fail, note, run_guarded
+from medembed.cli.frame import EXIT_STOPPED, EXIT_USER, fail, note
 
 __all__ = ["build", "main"]
 
@@ -65,19 +64,14 @@ def main() -> None:
     """Run the command line; one line on stderr and exit 2 where the call itself is off."""
     try:
         code = build()(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        sys.stdout.write(error.format_message() + "\n")
-        raise SystemExit(EXIT_USER) from None
-    except click.UsageError as error:
-        name = error.ctx.command_path if error.ctx else "medembed"
-        hint = f"see {name} --help"
-        fail(f"{' '.join(error.format_message().split())} ({hint})", EXIT_USER)
-    except click.exceptions.Abort:
-        fail("stopped; the same command continues where it was", 130)
-    except click.ClickException as error:
-        fail(" ".join(error.format_message().split()), EXIT_USER)
+    except typer.Abort:
+        fail("stopped; the same command continues where it was", EXIT_STOPPED)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        line = " ".join(error.format_message().split())
+        if len(sys.argv) == 1:
+            sys.stdout.write(error.format_message() + "\n")
+            raise SystemExit(EXIT_USER) from None
+        fail(f"{line} (see {context.command_path if context else 'medembed'} --help)", EXIT_USER)
     raise SystemExit(code if isinstance(code, int) else 0)
 
-
-if __name__ == "__main__":
-    run_guarded(main)

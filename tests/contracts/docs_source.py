@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import click
 import typer
 
 from medembed.cli import build
@@ -15,7 +15,6 @@ PAGE = Path(__file__).parents[2] / "docs/reference/command-line.md"
 def command_line_reference() -> str:
     """Markdown of every verb's help, plain and 92 columns wide."""
     root = typer.main.get_command(build())
-    assert isinstance(root, click.Group)
     parts = [
         "# Command line",
         "",
@@ -26,7 +25,7 @@ def command_line_reference() -> str:
         "130 stopped by Ctrl-C (the same command continues). With `--json`, stdout holds one",
         "JSON object and nothing else; progress and notes go to stderr.",
     ]
-    for name, command in root.commands.items():
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
         parts += ["", f"## medembed {name}", ""]
         parts += [
             _paragraphs(command.help or ""),
@@ -34,7 +33,7 @@ def command_line_reference() -> str:
             "| argument or option | what it is |",
             "|---|---|",
         ]
-        context = click.Context(command, info_name=name)
+        context = typer.Context(command, info_name=name)
         for parameter in command.get_params(context):
             record = _record(parameter, context)
             if record:
@@ -46,14 +45,14 @@ def _paragraphs(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.replace("\b\n", "").strip().splitlines())
 
 
-def _record(parameter: click.Parameter, context: click.Context) -> tuple[str, str] | None:
-    if isinstance(parameter, click.Option):
+def _record(parameter: Any, context: typer.Context) -> tuple[str, str] | None:
+    if parameter.param_type_name == "option":
         record = parameter.get_help_record(context)
         if record is None:
             return None
         return _cell(record[0]), _cell(record[1])
-    metavar = parameter.make_metavar(context)
-    return _cell(metavar), _cell(getattr(parameter, "help", "") or "")
+    name = parameter.metavar or parameter.name.upper()
+    return _cell(name), _cell(getattr(parameter, "help", "") or "")
 
 
 def _cell(text: str) -> str:
