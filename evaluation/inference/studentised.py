@@ -35,7 +35,7 @@ class StudentisedInterval:
     Parameters
     ----------
     estimate, error : float
-        The error is the linearised one over patients.
+        The error is the linearised one over patients; NaN with fewer than two in a group.
     low, high : float or None
         None where not assessable: fewer than two patients in a group, no variation between
         patients, or draws without variation so often that an end would be infinite.
@@ -169,7 +169,9 @@ def _interval(
         raise InputError("a level outside 0 to 1")
     n = len(groups[0])
     estimate, error = (float(x[0]) for x in _estimates(np.ones((1, n)), groups, shared))
-    if np.isnan(error) or error <= _FLAT:  # NaN with fewer than two patients in a group
+    if not np.isfinite(error):  # fewer than two patients in a group
+        return StudentisedInterval(estimate, float("nan"), None, None, repetitions)
+    if error <= _FLAT:
         return StudentisedInterval(estimate, error, None, None, repetitions)
     t = []
     for weights in _draws(strata, n, repetitions, seed):
@@ -212,5 +214,6 @@ def _estimates(
         (n_a, _), (n_b, _) = sizes
         k = weights.sum(axis=1)
         cross = ss - centred[1] * sn - centred[0] * ns + centred[0] * centred[1] * nn
-        variance -= 2 * k / (k - 1) * cross / (n_a * n_b)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance -= 2 * k / (k - 1) * cross / (n_a * n_b)
     return value, np.sqrt(np.maximum(variance, 0.0))

@@ -1,0 +1,106 @@
+"""Small cells stay unknown to a reader who tries every table that fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluation.inference import attack, suppress
+from medembed.errors import InputError
+
+
+def two_way(table: np.ndarray) -> tuple[dict, list]:
+    """Counts and sums of a table with margins."""
+    rows, columns = table.shape
+    counts = {(i, j): int(table[i, j]) for i in range(rows) for j in range(columns)}
+    counts |= {(i, "all"): int(table[i].sum()) for i in range(rows)}
+    counts |= {("all", j): int(table[:, j].sum()) for j in range(columns)}
+    counts["all", "all"] = int(table.sum())
+    sums = [((i, "all"), tuple((i, j) for j in range(columns))) for i in range(rows)]
+    sums += [(("all", j), tuple((i, j) for i in range(rows))) for j in range(columns)]
+    sums += [(("all", "all"), tuple((i, "all") for i in range(rows)))]
+    sums += [(("all", "all"), tuple(("all", j) for j in range(columns)))]
+    return counts, sums
+
+
+def random_table(rng: np.random.Generator) -> np.ndarray:
+    shape = tuple(rng.integers(2, 5, size=2))
+    return rng.choice([0, 1, 3, 7, 10, 11, 25, 80, 400], size=shape)
+
+
+def check(rng: np.random.Generator) -> None:
+    table = random_table(rng)
+    counts, sums = two_way(table)
+    kept = suppress(counts, sums)
+    assert not any(1 <= count <= 10 for count in kept.shown.values())
+    assert set(kept.shown) | kept.small | kept.partners == set(counts)
+    for low, high in attack(counts, sums, kept.small | kept.partners, kept.small).values():
+        assert high - low >= 1
+
+
+def test_no_small_cell_of_random_tables_can_be_derived() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        check(rng)
+
+
+@pytest.mark.slow
+def test_no_small_cell_of_many_random_tables_can_be_derived() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(3000):
+        check(rng)
+
+
+def test_trying_every_table_finds_several_values_for_each_small_cell() -> None:
+    rng = np.random.default_rng(3)
+    every = np.indices((8,) * 6).reshape(6, -1)  # all 2 x 3 tables with cells of 0 to 7
+    for _ in range(25):
+        table = rng.choice([0, 1, 2], size=(2, 3), p=[0.2, 0.5, 0.3])
+        counts, sums = two_way(table)
+        kept = suppress(counts, sums, threshold=1)
+        cells = dict(zip(((i, j) for i in range(2) for j in range(3)), every, strict=True))
+        for total, parts in sums:
+            cells[total] = np.sum([cells[part] for part in parts], axis=0)
+        fits = np.ones(every.shape[1], dtype=bool)
+        for cell, count in kept.shown.items():
+            fits &= cells[cell] == count
+        assert fits.any()
+        for cell in kept.small:
+            assert len(np.unique(cells[cell][fits])) >= 2, table
+
+
+def test_a_cell_that_two_outputs_give_away_together_is_hidden() -> None:
+    # Neither page alone gives the 4 away: sex says 96 of 100, the other page splits the same.
+    counts = {"all": 100, "F": 60, "M": 36, "O": 4, "F or M": 96}
+    sums = [("all", ("F", "M", "O")), ("all", ("F or M", "O")), ("F or M", ("F", "M"))]
+    kept = suppress(counts, sums)
+    low, high = attack(counts, sums, kept.small | kept.partners, {"O"})["O"]
+    assert high - low >= 1
+    assert "F or M" not in kept.shown
+
+
+def test_a_naive_single_suppression_is_recovered_by_the_attack() -> None:
+    counts, sums = two_way(np.array([[4, 50], [60, 70]]))
+    assert attack(counts, sums, {(0, 0)}, {(0, 0)})[0, 0] == (4, 4)
+
+
+def test_zero_may_be_shown_and_is_the_last_to_be_hidden() -> None:
+    kept = suppress({"all": 100, "F": 95, "M": 5, "O": 0}, [("all", ("F", "M", "O"))])
+    assert kept.shown == {"all": 100, "O": 0}
+    assert kept.partners == {"F"}
+
+
+def test_the_total_goes_where_a_sum_has_nothing_else() -> None:
+    kept = suppress({"all": 5, "F": 5}, [("all", ("F",))])
+    assert kept.shown == {}
+    assert suppress({"a": 5, "b": 50}).shown == {"b": 50}
+
+
+def test_tables_that_do_not_add_up_are_refused() -> None:
+    for counts, sums in (
+        ({"all": 10, "F": 5}, [("all", ("F",))]),
+        ({"all": 10}, [("all", ("F",))]),
+        ({"all": -1}, []),
+    ):
+        with pytest.raises(InputError):
+            suppress(counts, sums)
