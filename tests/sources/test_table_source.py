@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_files import write_csv, write_dicom, write_png, write_slices
+
+from medembed.cases import Case, Finding
+from medembed.errors import SourceError
+from medembed.library.conditions import FIELDS
+from medembed.privacy import Pseudonymiser
+from medembed.scans import ScanReader
+from medembed.sources import Reading, Refusal, TableSource, open_source
+from medembed.sources.columns import RESERVED
+from medembed.sources.table import COLUMNS
+
+NAMES = Pseudonymiser(bytes(32))
+
+
+def rows_of(*changes: dict[str, str]) -> list[dict[str, str]]:
+    base = {"case_id": "c{}", "patient_id": "MRN{}", "image_path": "images/{}.png"}
+    return [
+        {name: value.format(i) for name, value in base.items()} | change
+        for i, change in enumerate(changes)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i in range(4):
+        write_png(tmp_path / "images" / f"{i}.png", i)
+    return tmp_path
+
+
+def take(
+    source: Any, reader: ScanReader, said: list[str] | None = None, **options: Any
+) -> list[Case | Refusal]:
+    say = said.append if said is not None else lambda line: None
+    return list(source.read(Reading(reader, NAMES, say=say, **options)))
+
+
+def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
+    row = {
+        "study_id": "S1", "study_date": "2020-02-29", "modality": "cr", "view": "L",
+        "sex": "female", "age": "071Y", "race": "w", "site": "north", "scanner": "X 1",
+        "split": "validation",
+        "findings": "Pleural Effusion:Right;Edema;No Finding", "note": "Left effusion.",
+        "group_id": "g7", "follow_up": "3",
+    }  # fmt: skip
+    table = write_csv(folder / "cases.csv", rows_of(row))
+    (case,) = take(TableSource(table, ["follow_up"]), reader)
+    assert isinstance(case, Case)
+    assert case.case_id == "c0"
+    assert case.patient_id == NAMES.patient("MRN0")
+    assert case.group_id == NAMES.group("g7")
+    assert case.study_date == date(2020, 2, 29)
+    assert (case.modality, case.view, case.sex, case.age_years) == ("CR", "LATERAL", "F", 71.0)
+    assert (case.race, case.site, case.scanner, case.split) == ("w", "north", "X 1", "val")
+    assert case.findings == (Finding("effusion", "right"), Finding("oedema"))
+    assert case.note is not None
+    assert case.note.text == "Left effusion."
+    assert case.attributes == {"follow_up": "3", "study_id": NAMES.study("S1")}
+    assert case.scans[0].files == (str(folder / "images" / "0.png"),)
+    assert "MRN0" not in repr(case)
+
+
+def test_without_a_findings_cell_the_note_tells_them(folder: Path, reader: ScanReader) -> None:
+    note = "Left effusion, no pneumothorax. Possible mass."
+    rows = rows_of({"note": note, "findings": ""}, {"findings": ""})
+    table = write_csv(folder / "cases.csv", rows)
+    told, untold = take(TableSource(table), reader)
+    assert isinstance(told, Case)
+    assert isinstance(untold, Case)
+    assert told.findings == (Finding("effusion", "left"),)
+    assert (untold.findings, untold.note, untold.age_years) == ((), None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"age": "old"}, "bad-age"),
+        ({"age": "131"}, "bad-age"),
+        ({"age": "-1"}, "bad-age"),
+        ({"study_date": "31.01.2020"}, "bad-date"),
+        ({"study_date": "2020-02-30"}, "bad-date"),
+        ({"findings": "effusion:up"}, "bad-finding"),
+        ({"split": "holdout"}, "bad-split"),
+        ({"case_id": " "}, "missing-value"),
+        ({"patient_id": ""}, "missing-value"),
+        ({"image_path": ";"}, "missing-value"),
+        ({"case_id": "c0"}, "duplicate-case"),
+        ({"image_path": "images/none.png"}, "not-found"),
+        ({"image_path": "../outside.png"}, "path-outside"),
+        ({"image_path": "images/text.png"}, "not-a-scan"),
+        ({"image_path": "images/cut.png"}, "truncated corrupt"),
+        ({"image_path": "images/0.png;images/cut.png"}, "truncated corrupt"),
+        ({"image_path": "empty"}, "empty"),
+        ({"case_id": "a\x07b"}, "bad-row"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_and_the_others_go_on(
+    folder: Path, reader: ScanReader, change: dict[str, str], code: str
+) -> None:
+    (folder / "images" / "text.png").write_text("no image")
+    whole = write_png(folder / "images" / "cut.png", 9, 64).read_bytes()
+    (folder / "images" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty").mkdir()
+    table = write_csv(folder / "cases.csv", rows_of({}, change, {}))
+    outcomes = take(TableSource(table), reader)
+    assert [type(outcome) for outcome in outcomes] == [Case, Refusal, Case]
+    refusal = outcomes[1]
+    assert isinstance(refusal, Refusal)
+    assert refusal.where == "cases.csv row 3"
+    assert refusal.code in code.split()
+    values = [value.strip(" ;") for value in change.values() if len(value) > 3]
+    assert not any(value in refusal.reason for value in values)
+
+
+def test_images_may_be_several_a_series_or_a_folder(folder: Path, reader: ScanReader) -> None:
+    write_slices(folder / "ct", 5)
+    write_dicom(folder / "pa.dcm", 6)
+    write_dicom(folder / "lateral.dcm", 6, ViewPosition="LL", SOPInstanceUID="1.2.3.4")
+    slices = ";".join(f"ct/slice{i}.dcm" for i in (2, 0, 3, 1))
+    table = write_csv(folder / "cases.csv", rows_of(
+        {"image_path": "ct"}, {"image_path": slices}, {"image_path": "pa.dcm; lateral.dcm"},
+        {"image_path": str(folder / "images" / "1.png")},
+    ))  # fmt: skip
+    as_folder, as_list, two, absolute = take(TableSource(table), reader)
+    assert isinstance(as_folder, Case)
+    assert isinstance(as_list, Case)
+    assert isinstance(two, Case)
+    assert isinstance(absolute, Case)
+    assert as_folder.scans == as_list.scans
+    assert [Path(file).name for file in as_list.scans[0].files] == [
+        f"slice{i}.dcm" for i in range(4)
+    ]
+    assert as_folder.modality == "CT"
+    assert [(scan.modality, scan.view) for scan in two.scans] == [("CR", "PA"), ("CR", "LATERAL")]
+    assert len(absolute.scans) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_encodings_are_told_apart_and_latin_1_is_said(
+    folder: Path, reader: ScanReader, encoding: str
+) -> None:
+    table = write_csv(folder / "cases.csv", rows_of({"site": "Köln"}), encoding)
+    said: list[str] = []
+    (case,) = take(TableSource(table), reader, said)
+    assert isinstance(case, Case)
+    assert case.site == "Köln"
+    assert any("Latin-1" in line for line in said) == (encoding == "latin-1")
+
+
+def test_a_semicolon_table_and_a_parquet_file_say_the_same(
+    folder: Path, reader: ScanReader
+) -> None:
+    import pandas as pd
+
+    rows = rows_of({"age": "60", "note": "No effusion."}, {"age": "", "note": ""})
+    write_csv(folder / "cases.csv", rows)
+    frame = pd.DataFrame(rows)
+    frame["age"] = pd.to_numeric(frame["age"])
+    frame["study_date"] = pd.to_datetime(["2020-01-31", None])
+    frame.to_parquet(folder / "cases.parquet")
+    frame.to_csv(folder / "german.csv", sep=";", index=False)
+    from_parquet = take(TableSource(folder / "cases.parquet"), reader)
+    assert from_parquet == take(TableSource(folder / "german.csv"), reader)
+    first, second = from_parquet
+    assert isinstance(first, Case)
+    assert isinstance(second, Case)
+    assert (first.age_years, first.study_date) == (60.0, date(2020, 1, 31))
+    assert (second.age_years, second.study_date, second.note) == (None, None, None)
+
+
+def test_columns_left_out_are_said_once(folder: Path, reader: ScanReader) -> None:
+    table = write_csv(folder / "cases.csv", rows_of({"race_or_site": "Valencia", "licence": "x"}))
+    said: list[str] = []
+    (case,) = take(TableSource(table, ["race_or_site"]), reader, said)
+    assert isinstance(case, Case)
+    assert case.attributes == {"race_or_site": "Valencia"}
+    assert said == ["cases.csv: columns left out: licence (--keep-columns keeps some)"]
+
+
+def broken_tables(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
+    row = rows_of({})[0]
+    (folder / "zero.csv").write_bytes(b"")
+    yield "zero.csv", "an empty file", []
+    (folder / "head.csv").write_text(",".join(row) + "\n")
+    yield "head.csv", "without rows", []
+    write_csv(folder / "lack.csv", [{"case_id": "1"}])
+    yield "lack.csv", "columns missing: patient_id, image_path", []
+    write_csv(folder / "keep.csv", [row])
+    yield "keep.csv", "no columns to keep: nix", ["nix"]
+    write_csv(folder / "reserved.csv", [row | {"date": "1"}])
+    yield "reserved.csv", "conditions use these names", ["date"]
+    (folder / "twice.csv").write_text("case_id,case_id,patient_id,image_path\n1,1,1,1\n")
+    yield "twice.csv", "columns named twice: case_id", []
+    (folder / "no.parquet").write_text("no parquet")
+    yield "no.parquet", "not a readable parquet file", []
+    yield "gone.csv", "no such file", []
+
+
+def test_a_table_that_cannot_be_read_is_refused_in_one_line(
+    folder: Path, reader: ScanReader
+) -> None:
+    for name, words, keep in broken_tables(folder):
+        with pytest.raises(SourceError, match=words) as caught:
+            take(TableSource(folder / name, keep), reader)
+        assert str(caught.value).startswith(name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_ragged_row_is_refused_and_the_next_read(folder: Path, reader: ScanReader) -> None:
+    (folder / "cases.csv").write_text(
+        "case_id,patient_id,image_path\na,1,images/0.png,x\n\nb,1,images/1.png\n"
+    )
+    refusal, case = take(TableSource(folder / "cases.csv"), reader)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "4 cells under 3 columns"
+    assert isinstance(case, Case)
+    assert case.case_id == "b"
+
+
+def test_dates_move_by_the_patients_own_shift_only_when_asked(
+    folder: Path, reader: ScanReader
+) -> None:
+    table = write_csv(folder / "cases.csv", rows_of({"study_date": "20200131"}, {}))
+    plain, _ = take(TableSource(table), reader)
+    moved, undated = take(TableSource(table), reader, shift_dates=True)
+    assert isinstance(plain, Case)
+    assert isinstance(moved, Case)
+    assert isinstance(undated, Case)
+    assert plain.study_date == date(2020, 1, 31)
+    assert moved.date_shift_days == NAMES.shift_days("MRN0")
+    assert moved.study_date is not None
+    assert (moved.study_date - plain.study_date).days == moved.date_shift_days
+    assert undated.study_date is None
+
+
+def test_one_image_under_two_patients_is_said(folder: Path, reader: ScanReader) -> None:
+    table = write_csv(folder / "cases.csv", rows_of({}, {"image_path": "images/0.png"}))
+    said: list[str] = []
+    take(TableSource(table), reader, said)
+    assert said == ["cases.csv: 1 images stand under several patients"]
+
+
+def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -> None:
+    assert open_source(folder).format == "dicom"
+    write_csv(folder / "cases.csv", rows_of({}))
+    assert open_source(folder).format == "table"
+    assert open_source(folder / "cases.csv").format == "table"
+    assert open_source(folder, "dicom").format == "dicom"
+    with pytest.raises(SourceError, match="no such file"):
+        open_source(folder / "none")
+    with pytest.raises(SourceError, match="notes in a column"):
+        open_source(folder, "table", notes=folder / "cases.csv")
+
+
+def test_no_kept_column_can_hide_a_field_of_conditions() -> None:
+    assert set(FIELDS) - set(COLUMNS) == set(RESERVED)
