@@ -19,6 +19,7 @@ from medembed.training.texts import Reading
 __all__ = ["ImageFeeder", "Mode", "TextFeeder", "mode_of"]
 
 _CHUNK = 64
+_ALIKE = 16
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class TextFeeder:
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
         """Text side: ``(n, dim)``."""
         if not self.config.text.frozen:
-            return self.towers.text(*self._encoded(texts)).float()
+            return self._by_length(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
         for at in range(0, len(missing), _CHUNK):
             chosen = missing[at : at + _CHUNK]
@@ -165,6 +166,14 @@ class TextFeeder:
                 features = self.towers.text.features(*self._encoded(chosen)).half()
             self._kept.update(zip(chosen, features, strict=True))
         return self.towers.text.projection(torch.stack([self._kept[t] for t in texts]).float())
+
+    def _by_length(self, texts: Sequence[str]) -> torch.Tensor:
+        """Run short texts beside short ones: half of a mixed batch would be padding."""
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+        parts = [order[at : at + _ALIKE] for at in range(0, len(order), _ALIKE)]
+        vectors = [self.towers.text(*self._encoded([texts[i] for i in part])) for part in parts]
+        back = torch.tensor(order, device=self.device).argsort()
+        return torch.cat(vectors).float()[back]
 
     def _encoded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask = self.tokens(texts)
