@@ -130,6 +130,9 @@ class Database:
                     connection.close()
             self._connections.clear()
 
+    def __del__(self) -> None:
+        self.close()
+
 
 def _write_schema(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
