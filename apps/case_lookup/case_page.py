@@ -76,14 +76,16 @@ def _viewer(desk: Desk, case: Case, query: Scan | None) -> None:
     """The image with its window and slice; moving a slider redraws this part only."""
     position = 0
     if len(case.scans) > 1:
-        position = st.segmented_control(
-            "Images of this study",
-            range(len(case.scans)),
-            default=0,
-            required=True,
-            key=f"image-{case.case_id}",
-            format_func=lambda i: _image_words(case, i),
-        )
+        with st.container(key="images"):
+            position = st.segmented_control(
+                "Images of this study",
+                range(len(case.scans)),
+                default=0,
+                required=True,
+                key=f"image-{case.case_id}",
+                format_func=lambda i: _image_words(case, i),
+                label_visibility="collapsed",
+            )
     try:
         scan = desk.scan(case, position)
     except ScanError as error:
@@ -150,7 +152,7 @@ def _controls(scan: Scan, name: str, has_query: bool) -> tuple[Look, bool]:
         if has_query:
             compare = st.toggle("Query beside it", key="compare")
     columns = st.columns(3 if scan.is_volume else 2, gap="medium")
-    unit = " HU" if scan.units == "HU" else ""
+    unit = ", HU" if scan.units == "HU" else ""
     center = columns[0].slider(
         f"Center{unit}",
         low,

@@ -135,13 +135,12 @@ def render(scan: Scan, look: Look, longest: int = 1400) -> Image.Image:
     """
     pixels = plane(scan, look.slice_index)
     size = _size(scan, pixels.shape, longest)
+    if size != (pixels.shape[1], pixels.shape[0]):
+        # the values are scaled, not the grey levels: a narrow window would lose what lies beyond it
+        scaled = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        pixels = np.asarray(scaled, dtype=np.float32)
     grey = apply_window(pixels, look.window)
-    if look.invert:
-        grey = 255 - grey
-    image = Image.fromarray(grey)
-    if size == (image.width, image.height):
-        return image
-    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return Image.fromarray(255 - grey if look.invert else grey)
 
 
 def data_uri(image: Image.Image, lossless: bool = True) -> str:

@@ -84,7 +84,7 @@ def take(address: str, dropped: Path, words: str, out: Path) -> None:
 
 def calm(page: Any) -> None:
     """Wait until the page has been drawn and nothing is pointed at."""
-    page.mouse.move(0, 899)
+    page.mouse.move(1430, 890)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_function("!document.querySelector('[data-testid=stSpinner]')")
     page.wait_for_timeout(1500)
