@@ -57,8 +57,8 @@ def ingest(
     Example: medembed ingest my-library scans/ --notes reports.csv
     """
     from medembed.library import CaseLibrary, IngestReport
-    from medembed.library.ingest import ingest as take
-    from medembed.library.ingest import write_refusals
+    from medembed.library.ingesting import ingest as take
+    from medembed.library.ingesting import write_refusals
     from medembed.sources import open_source
 
     keep = tuple(name.strip() for name in keep_columns.split(",") if name.strip())

@@ -1,9 +1,16 @@
 """The store of record: cases, notes, findings and vectors in one folder."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from medembed.library.conditions import FIELDS, Condition, parse_condition
-from medembed.library.ingest import IngestReport, ingest
 from medembed.library.library import AddReport, CaseLibrary
 from medembed.library.vectors import VectorSpace
+
+if TYPE_CHECKING:
+    from medembed.library.ingesting import IngestReport, ingest
 
 __all__ = [
     "FIELDS",
@@ -15,3 +22,10 @@ __all__ = [
     "ingest",
     "parse_condition",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the way in only for who adds cases: a search starts without the sources."""
+    if name in ("IngestReport", "ingest"):
+        return getattr(import_module("medembed.library.ingesting"), name)
+    raise AttributeError(f"module 'medembed.library' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from example_files import write_csv, write_dicom, write_png
 
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary, ingest
-from medembed.library.ingest import REFUSALS_NAME, write_refusals
+from medembed.library.ingesting import REFUSALS_NAME, write_refusals
 from medembed.scans import ScanReader
 from medembed.sources import DicomFolderSource, Refusal, TableSource
 
