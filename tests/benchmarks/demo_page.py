@@ -1,0 +1,83 @@
+"""The demonstration's figures as a page of Markdown.
+
+medembed demo LIBRARY --json > demo.json        (in an empty folder, on a quiet machine)
+python tests/benchmarks/demo_page.py demo.json > docs/results/demo.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from evaluation.zero_shot import zero_shot_markdown
+
+TITLES = {
+    "text_to_image": "Text to image: a report finds its own scan",
+    "image_to_text": "Image to text: a scan finds its own report",
+    "image_to_image": "Image to image: another patient with a same finding on the same side",
+    "image_to_image_by_finding": "Image to image: another patient with a same finding",
+}
+
+
+def scores(way: str, part: dict[str, Any], nulls: dict[str, Any]) -> list[str]:
+    """Table of one direction: value and interval, chance, each null control with its range."""
+    names = list(nulls)
+    lines = [
+        f"\n## {TITLES[way]}\n",
+        f"{part['n_queries']} queries of {part['n_patients']} patients, pool {part['pool']}.\n",
+        "| measure | score [95%] | chance | "
+        + " | ".join(n.replace("_", " ") for n in names)
+        + " |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for measure, (low, high) in part["ci"].items():
+        digits = 1 if measure == "median_rank" else 3
+        shuffled = []
+        for name in names:
+            bottom, top = nulls[name]["range95"][measure]
+            shuffled.append(
+                f"{nulls[name][measure]:.{digits}f} [{bottom:.{digits}f}, {top:.{digits}f}]"
+            )
+        lines.append(
+            f"| {measure} | {part[measure]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] | "
+            f"{part['chance'][measure]:.{digits}f} | " + " | ".join(shuffled) + " |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Print the page."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("report", type=Path, help="What medembed demo --json printed.")
+    arguments.add_argument("--load", help="Load of the machine while it ran.", default="not noted")
+    given = arguments.parse_args()
+    report = json.loads(given.report.read_text(encoding="utf-8"))
+    figures = report["evaluation"]
+    spent = ", ".join(f"{name} {value:.0f} s" for name, value in report["seconds"].items())
+    print("# The demonstration\n")
+    print("Commands: `medembed demo LIBRARY --json > demo.json`,")
+    print("`python tests/benchmarks/demo_page.py demo.json > docs/results/demo.md`.")
+    print(f"{os.cpu_count()} cores; other load on the machine: {given.load}.\n")
+    print("The patients are simulated: the figures show that the way works, nothing of how well it")
+    print(f"would work on people. {figures['n_cases']} held-out studies of {figures['n_patients']}")
+    print("patients that the model never saw. Intervals: patients drawn with replacement. Null")
+    print("controls: the same vectors shuffled; in brackets the range of 95% of the repetitions.\n")
+    print(f"Time: {spent}.")
+    for way in TITLES:
+        print("\n".join(scores(way, figures[way], figures["nulls"][way])))
+    print("\n## Plain words\n")
+    print(
+        'Queries such as "right pleural effusion" over all held-out studies. *Side*: cases with the'
+    )
+    print(
+        "finding on that side above cases with it on the other. *Presence*: cases with it on that"
+    )
+    print("side above cases without the finding. Area under the ROC curve, 0.5 is chance.\n")
+    print(zero_shot_markdown(report["plain_words"]["rows"]))
+
+
+if __name__ == "__main__":
+    main()
