@@ -72,4 +72,7 @@ def open_reading_room(
         if browser:
             show_in_browser(address)
 
-    start(library, host, port, opened)
+    try:
+        start(library, host, port, opened)
+    except KeyboardInterrupt:  # the way to end it
+        note("The reading room is closed.")
