@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from medembed.cli.frame import LibraryPath, note, verb
+from medembed.cli.frame import AsJson, LibraryPath, emit, note, verb
 
 __all__ = ["app", "open_reading_room"]
 
@@ -28,18 +29,27 @@ def app(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open a browser, only serve.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Open the reading room: look up similar past cases in the browser.
 
-    Nothing leaves this machine, and no patient's name or file name is kept. Ctrl-C ends it.
+    Nothing leaves this machine, and no patient's name or file name is kept. Ctrl-C ends it. With
+    --json the address is printed once it answers, and no browser is opened.
 
     Example: medembed app my-library --port 8600
     """
-    open_reading_room(library, port=port, host=host, browser=not no_browser)
+    open_reading_room(
+        library, port=port, host=host, browser=not (no_browser or as_json), as_json=as_json
+    )
 
 
 def open_reading_room(
-    library: Path, *, port: int = 8501, host: str = "127.0.0.1", browser: bool = True
+    library: Path,
+    *,
+    port: int = 8501,
+    host: str = "127.0.0.1",
+    browser: bool = True,
+    as_json: bool = False,
 ) -> None:
     """Serve the reading room over ``library`` until it is stopped.
 
@@ -52,6 +62,8 @@ def open_reading_room(
         Address to listen on.
     browser : bool
         Whether to open the page in the user's browser.
+    as_json : bool
+        Whether to print the address as one JSON object on stdout instead of a line on stderr.
 
     Raises
     ------
@@ -68,7 +80,9 @@ def open_reading_room(
         note("The page has no login: everyone who reaches this address sees the library's cases.")
 
     def opened(address: str) -> None:
-        note(f"Reading room: {address} (Ctrl-C ends it)")
+        found = {"library": str(library), "url": address}
+        emit(found, as_json, lambda: note(f"Reading room: {address} (Ctrl-C ends it)"))
+        sys.stdout.flush()
         if browser:
             show_in_browser(address)
 

@@ -178,7 +178,7 @@ class _Way:
         means = zero_shot_means(self.plain)
         console.print(
             Text(
-                "Plain words such as \"right pleural effusion\" (area under the ROC curve, 0.5 is "
+                'Plain words such as "right pleural effusion" (area under the ROC curve, 0.5 is '
                 f"chance): that side above the other {means['auc_side']:.2f}, the finding above "
                 f"its absence {means['auc_presence']:.2f}, on average over the findings that have "
                 "a side."
