@@ -47,6 +47,9 @@ class ImageSettings(Settings):
         places, which left and right need.
     grid : int
         Cells along each axis where pooling is ``"grid"``.
+    peaks : bool
+        Whether the largest value of each cell stands beside its mean: what is small, a nodule or a
+        fracture, is lost in a mean.
     reduce : int
         Channels that the feature map is narrowed to (1×1 convolution) before it is pooled to a
         grid; 0 keeps the encoder's own.
@@ -59,6 +62,7 @@ class ImageSettings(Settings):
     options: dict[str, Any] = Field(default_factory=dict)
     pooling: Literal["average", "grid"] = "grid"
     grid: int = Field(default=4, ge=1, le=32)
+    peaks: bool = False
     reduce: int = Field(default=0, ge=0)
     frozen: bool = False
 

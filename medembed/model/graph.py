@@ -20,29 +20,29 @@ __all__ = ["ALLOWED", "Graph"]
 _NAMES = """
 __and__.Tensor __or__.Tensor _adaptive_avg_pool2d.default _adaptive_avg_pool3d.default
 _unsafe_view.default abs.default adaptive_avg_pool2d.default adaptive_avg_pool3d.default
-add.Scalar add.Tensor add_.Tensor alias.default amax.default arange.default arange.start
-arange.start_step avg_pool2d.default avg_pool3d.default batch_norm.default bitwise_and.Tensor
-bitwise_not.default bitwise_or.Tensor bmm.default cat.default chunk.default clamp.default
-clamp_min.default clone.default constant_pad_nd.default contiguous.default conv2d.default
-conv2d.padding conv3d.default conv3d.padding cumsum.default detach_.default div.Scalar
-div.Tensor dropout.default dropout_.default einsum.default elu.default embedding.default
-eq.Scalar eq.Tensor erf.default exp.default expand.default flatten.using_ints full.default
-full_like.default gather.default ge.Scalar ge.Tensor gelu.default gt.Scalar gt.Tensor
-hardswish.default hardswish_.default hardtanh.default hardtanh_.default index.Tensor
-index_select.default instance_norm.default layer_norm.default le.Scalar le.Tensor
-leaky_relu.default leaky_relu_.default linear.default log.default logical_and.default
-logical_not.default logical_or.default lt.Scalar lt.Tensor masked_fill.Scalar masked_fill.Tensor
-matmul.default max_pool2d.default max_pool3d.default maximum.default mean.default mean.dim
-minimum.default mul.Scalar mul.Tensor mul_.Tensor ne.Scalar ne.Tensor neg.default
-new_ones.default new_zeros.default ones.default ones_like.default pad.default permute.default
-pow.Tensor_Scalar relu.default relu6.default relu6_.default relu_.default repeat.default
-reshape.default rsqrt.default rsub.Scalar scaled_dot_product_attention.default select.int
-sigmoid.default silu.default silu_.default slice.Tensor softmax.int split.Tensor
-split_with_sizes.default sqrt.default squeeze.dim stack.default sub.Scalar sub.Tensor
-sub_.Tensor sum.default sum.dim_IntList swapaxes.default sym_size.int t.default tanh.default
-tile.default to.device to.dtype to.dtype_layout transpose.int type_as.default unbind.int
-unflatten.int unsqueeze.default view.default where.ScalarOther where.ScalarSelf where.self
-zeros.default zeros_like.default
+adaptive_max_pool2d.default adaptive_max_pool3d.default add.Scalar add.Tensor add_.Tensor
+alias.default amax.default arange.default arange.start arange.start_step avg_pool2d.default
+avg_pool3d.default batch_norm.default bitwise_and.Tensor bitwise_not.default bitwise_or.Tensor
+bmm.default cat.default chunk.default clamp.default clamp_min.default clone.default
+constant_pad_nd.default contiguous.default conv2d.default conv2d.padding conv3d.default
+conv3d.padding cumsum.default detach_.default div.Scalar div.Tensor dropout.default
+dropout_.default einsum.default elu.default embedding.default eq.Scalar eq.Tensor erf.default
+exp.default expand.default flatten.using_ints full.default full_like.default gather.default
+ge.Scalar ge.Tensor gelu.default gt.Scalar gt.Tensor hardswish.default hardswish_.default
+hardtanh.default hardtanh_.default index.Tensor index_select.default instance_norm.default
+layer_norm.default le.Scalar le.Tensor leaky_relu.default leaky_relu_.default linear.default
+log.default logical_and.default logical_not.default logical_or.default lt.Scalar lt.Tensor
+masked_fill.Scalar masked_fill.Tensor matmul.default max_pool2d.default max_pool3d.default
+maximum.default mean.default mean.dim minimum.default mul.Scalar mul.Tensor mul_.Tensor
+ne.Scalar ne.Tensor neg.default new_ones.default new_zeros.default ones.default
+ones_like.default pad.default permute.default pow.Tensor_Scalar relu.default relu6.default
+relu6_.default relu_.default repeat.default reshape.default rsqrt.default rsub.Scalar
+scaled_dot_product_attention.default select.int sigmoid.default silu.default silu_.default
+slice.Tensor softmax.int split.Tensor split_with_sizes.default sqrt.default squeeze.dim
+stack.default sub.Scalar sub.Tensor sub_.Tensor sum.default sum.dim_IntList swapaxes.default
+sym_size.int t.default tanh.default tile.default to.device to.dtype to.dtype_layout
+transpose.int type_as.default unbind.int unflatten.int unsqueeze.default view.default
+where.ScalarOther where.ScalarSelf where.self zeros.default zeros_like.default
 """
 
 ALLOWED = frozenset(f"aten.{name}" for name in _NAMES.split())

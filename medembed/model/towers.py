@@ -66,17 +66,23 @@ class ImageSide(nn.Module):
             conv = nn.Conv2d if dimensions == 2 else nn.Conv3d
             self.reduce = conv(width, settings.reduce, 1)
             width = settings.reduce
-        self.width = width * self.cells**dimensions
+        self.peaks = settings.peaks
+        self.width = width * self.cells**dimensions * (2 if settings.peaks else 1)
         self.projection = _projection(self.width, projection)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What a frozen encoder gives: ``(n, width)`` before the projection."""
         feature_map = self.reduce(self.encoder(images))
+        f = nn.functional
         if self.dimensions == 2:
-            pooled = nn.functional.adaptive_avg_pool2d(feature_map, (self.cells, self.cells))
+            cells = (self.cells, self.cells)
+            parts = [f.adaptive_avg_pool2d(feature_map, cells)]
+            parts += [f.adaptive_max_pool2d(feature_map, cells)] if self.peaks else []
         else:
-            pooled = nn.functional.adaptive_avg_pool3d(feature_map, (self.cells,) * 3)
-        return pooled.flatten(1)  # (n, width * cells ** dimensions)
+            box = (self.cells,) * 3
+            parts = [f.adaptive_avg_pool3d(feature_map, box)]
+            parts += [f.adaptive_max_pool3d(feature_map, box)] if self.peaks else []
+        return torch.cat(parts, dim=1).flatten(1)  # (n, parts * width * cells ** dimensions)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to the shared space."""

@@ -34,14 +34,19 @@ class LossSettings(Settings):
     findings_weight : float
         Weight of the auxiliary loss: from a vector of either side, one shared linear layer says
         which findings and sides the report asserts (binary cross-entropy). 0 leaves it out.
+    phrases_weight : float
+        Weight of the phrase loss: every image of the batch against every finding in plain words
+        ("right pleural effusion"), whatever the batch's own reports say (binary cross-entropy of
+        what its report asserts). It is what makes short queries work. 0 leaves it out.
     min_cases : int
-        Findings asserted in fewer training reports take no part in the auxiliary loss.
+        Findings asserted in fewer training reports take no part in these two.
     """
 
     temperature: float = Field(default=0.07, gt=0)
     max_scale: float = Field(default=100.0, gt=1)
     same_finding: Literal["mask", "positive"] = "mask"
     findings_weight: float = Field(default=0.0, ge=0)
+    phrases_weight: float = Field(default=0.0, ge=0)
     min_cases: int = Field(default=10, ge=1)
 
 

@@ -82,7 +82,8 @@ class ReportTexts:
         return found
 
     @cached_property
-    def _phrases(self) -> list[Reading]:
+    def phrases(self) -> list[Reading]:
+        """Each asserted finding in the report's own words and in plain ones, with its side."""
         found: dict[str, Reading] = {}
         for assertion in self._stated:
             words = " ".join(self._note.text[assertion.start : assertion.end].lower().split())
@@ -94,8 +95,8 @@ class ReportTexts:
     def draw(self, settings: TextAugmentation, rng: np.random.Generator) -> Reading:
         """Draw one reading."""
         kind = rng.random()
-        if kind < settings.phrases and self._phrases:
-            return self._phrases[rng.integers(len(self._phrases))]
+        if kind < settings.phrases and self.phrases:
+            return self.phrases[rng.integers(len(self.phrases))]
         if kind < settings.phrases + settings.sentences and len(self._sentences) > 1:
             count = int(rng.integers(1, len(self._sentences)))
             at = sorted(rng.choice(len(self._sentences), size=count, replace=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from medembed.training.batches import patient_aware_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import Cohort
 from medembed.training.loss import clip_loss, findings_loss
+from medembed.training.phrases import PhraseBook, PhraseHead
 from medembed.training.settings import TrainingConfig
 from medembed.training.sides import ImageFeeder, Mode, TextFeeder, mode_of
 from medembed.training.speed import fastest_mode
-from medembed.training.texts import other_side, same_meaning
+from medembed.training.texts import Reading, other_side, same_meaning
 from medembed.training.validation import retrieval_summary
 
 __all__ = ["Outcome", "Trainer"]
@@ -91,12 +92,19 @@ class Trainer:
         self.towers = towers.to(device)
         self.device = device
         loss = config.loss
-        labels = train.labels(loss.min_cases) if loss.findings_weight else []
+        asked = loss.findings_weight or loss.phrases_weight
+        labels = train.labels(loss.min_cases) if asked else []
         self.labels = {label: at for at, label in enumerate(labels)}
         self.stated = torch.from_numpy(train.stated(labels)).to(device)
         swapped = [self.labels.get(other_side(label), at) for label, at in self.labels.items()]
         self._swapped = torch.tensor(swapped, dtype=torch.long, device=device)
-        self.findings = nn.Linear(config.projection.dim, len(labels)).to(device) if labels else None
+        self.findings: nn.Linear | None = None
+        if labels and loss.findings_weight:
+            self.findings = nn.Linear(config.projection.dim, len(labels)).to(device)
+        self.phrases: PhraseHead | None = None
+        if labels and loss.phrases_weight:
+            self.phrases = PhraseHead(len(labels)).to(device)
+            self.book = PhraseBook(train.reports, labels)
         self.images = ImageFeeder(train, towers, config, device)
         self.texts = TextFeeder(train, towers, tokens, config, device, mirror_sides)
         self._val_images = ImageFeeder(val, towers, config, device)
@@ -120,6 +128,8 @@ class Trainer:
         named = list(self.towers.named_parameters())
         if self.findings is not None:
             named += list(self.findings.named_parameters())
+        if self.phrases is not None:
+            named += list(self.phrases.named_parameters())
         for name, parameter in named:
             if parameter.requires_grad:
                 in_text = name.startswith("text.encoder.")
@@ -233,11 +243,24 @@ class Trainer:
             same,
             positive=config.loss.same_finding == "positive",
         )
+        if self.labels:
+            of_images = self.stated[batch]
+            turned = torch.from_numpy(mirror).to(self.device)
+            of_images = torch.where(turned[:, None], of_images[:, self._swapped], of_images)
+            loss = loss + self._by_findings(images, texts, readings, of_images)
+            loss = loss + self._by_phrases(images, of_images, rng)
+        return loss
+
+    def _by_findings(
+        self,
+        images: torch.Tensor,
+        texts: torch.Tensor,
+        readings: Sequence[Reading],
+        of_images: torch.Tensor,
+    ) -> torch.Tensor | float:
+        """Auxiliary loss of one linear layer that both sides share."""
         if self.findings is None:
-            return loss
-        of_images = self.stated[batch]
-        turned = torch.from_numpy(mirror).to(self.device)
-        of_images = torch.where(turned[:, None], of_images[:, self._swapped], of_images)
+            return 0.0
         of_texts = torch.zeros_like(of_images)
         for row, reading in enumerate(readings):
             for label in reading.labels:
@@ -245,9 +268,19 @@ class Trainer:
                     of_texts[row, self.labels[label]] = 1
         # unit vectors are short: the same scale that sharpens their similarity helps here
         width = math.sqrt(images.shape[1])
-        auxiliary = findings_loss(self.findings(images * width), of_images)
-        auxiliary = auxiliary + findings_loss(self.findings(texts * width), of_texts)
-        return loss + config.loss.findings_weight * auxiliary
+        loss = findings_loss(self.findings(images * width), of_images)
+        loss = loss + findings_loss(self.findings(texts * width), of_texts)
+        return self.config.loss.findings_weight * loss
+
+    def _by_phrases(
+        self, images: torch.Tensor, of_images: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor | float:
+        """Loss of every image against every finding in plain words."""
+        if self.phrases is None:
+            return 0.0
+        words = functional.normalize(self.texts.forward(self.book.draw(rng)), dim=-1)
+        loss = findings_loss(self.phrases(images, words), of_images)
+        return self.config.loss.phrases_weight * loss
 
     def _rate(self, done: float) -> float:
         warmup = self.config.optim.warmup
@@ -351,6 +384,7 @@ class Trainer:
             "mode": asdict(self.images.mode),
             "towers": self.towers.state_dict(),
             "findings": self.findings.state_dict() if self.findings is not None else {},
+            "phrases": self.phrases.state_dict() if self.phrases is not None else {},
             "optimizer": self.optimizer.state_dict(),
             "average": self._average or {},
             "history": self._history,
@@ -363,6 +397,8 @@ class Trainer:
         self.towers.load_state_dict(state["towers"])
         if self.findings is not None:
             self.findings.load_state_dict(state["findings"])
+        if self.phrases is not None:
+            self.phrases.load_state_dict(state["phrases"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average = {k: v.to(self.device) for k, v in state["average"].items()}

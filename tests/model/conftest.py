@@ -31,7 +31,13 @@ def small() -> DualEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         towers, tokens, architecture = build_towers(
-            ImageSettings(encoder="resnet10", grid=2, reduce=4, options={"widths": [4, 4, 8, 8]}),
+            ImageSettings(
+                encoder="resnet10",
+                grid=2,
+                peaks=True,
+                reduce=4,
+                options={"widths": [4, 4, 8, 8]},
+            ),
             TextSettings(
                 encoder="bert",
                 max_length=24,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_pairs import write_library
 
+from medembed.config import load_config
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library, find_model
@@ -130,8 +131,8 @@ def test_the_best_by_validation_is_kept(library: CaseLibrary, trained: str) -> N
 
 
 def test_training_learns_which_side_a_finding_is_on(tmp_path: Path) -> None:
-    library = write_library(tmp_path, n=96)
-    config = small_config(name="longer", epochs=14, validate_every=14)
+    library = write_library(tmp_path, n=72)
+    config = small_config(name="longer", epochs=8, validate_every=8)
     report = train(library, config)
     assert report.history[-1]["loss"] < 0.8 * report.history[0]["loss"]
     model = DualEncoder.load(report.folder)
@@ -148,7 +149,8 @@ def test_training_learns_which_side_a_finding_is_on(tmp_path: Path) -> None:
 def test_frozen_encoders_stay_as_they_were(library: CaseLibrary) -> None:
     config = small_config(
         name="frozen",
-        epochs=2,
+        epochs=1,
+        validate_every=1,
         image={**small_config().image.model_dump(), "frozen": True},
         text={**small_config().text.model_dump(), "frozen": True},
         optim={"lr": 1e-3},
@@ -171,7 +173,7 @@ def test_frozen_encoders_stay_as_they_were(library: CaseLibrary) -> None:
 
 def test_several_images_of_a_case_become_the_mean_of_their_unit_vectors(tmp_path: Path) -> None:
     library = write_library(tmp_path, n=24, images_per_case=2)
-    report = train(library, small_config(name="pairs", epochs=1))
+    report = train(library, load_config("toy", ["epochs=1", "workers=1"]))
     model = DualEncoder.load(report.folder)
     done = embed_library(library, model)
     assert (done.images, done.notes) == (24, 24)
