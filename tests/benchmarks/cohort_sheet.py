@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 
 from medembed.sources.synthetic.body import Pose, draw_build
 from medembed.sources.synthetic.ct import chest_volume, ct_grid
-from medembed.sources.synthetic.findings import Lesion, build_chest
+from medembed.sources.synthetic.findings import build_chest
+from medembed.sources.synthetic.lesion import Lesion
 from medembed.sources.synthetic.projection import make_view, radiograph
 from medembed.sources.synthetic.scanners import SCANNERS
 from medembed.sources.synthetic.vessels import N_TREES

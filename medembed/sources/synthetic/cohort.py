@@ -18,7 +18,8 @@ from medembed.errors import SourceError
 from medembed.sources.synthetic.config import CohortConfig
 from medembed.sources.synthetic.ct import chest_volume, ct_grid
 from medembed.sources.synthetic.dicom import ct_slice, radiograph_file, write_whole
-from medembed.sources.synthetic.findings import Lesion, build_chest
+from medembed.sources.synthetic.findings import build_chest
+from medembed.sources.synthetic.lesion import Lesion
 from medembed.sources.synthetic.markers import stamp
 from medembed.sources.synthetic.plan import Entry, Study, findings_of, plan_cohort
 from medembed.sources.synthetic.projection import make_view, radiograph
@@ -29,7 +30,7 @@ __all__ = ["Cohort", "Progress", "render_views", "write_cohort"]
 
 Progress = Callable[[int, int | None], None]
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same configuration would give other bytes."""
 
 

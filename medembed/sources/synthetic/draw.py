@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medembed.sources.synthetic.findings import Lesion
+from medembed.sources.synthetic.lesion import Lesion
 
 __all__ = ["degree_of", "draw_lesion", "draw_support"]
 
@@ -28,12 +28,12 @@ _SIZES = {
     "pneumothorax": ((15, 24), (30, 46), (60, 90)),
     "nodule": ((8, 13), (14, 21), (22, 30)),
     "mass": ((32, 44), (45, 62), (64, 80)),
-    "fracture": ((6, 7), (8, 10), (11, 14)),
+    "fracture": ((7, 8), (9, 11), (12, 15)),
     "cardiomegaly": ((0.54, 0.56), (0.57, 0.62), (0.63, 0.70)),
 }
 _GRADES = {
-    "nodule": (0.18, 0.42, 0.40),
-    "fracture": (0.30, 0.40, 0.30),
+    "nodule": (0.14, 0.40, 0.46),
+    "fracture": (0.25, 0.40, 0.35),
 }
 _BOTH = {"effusion": 0.18, "consolidation": 0.12, "atelectasis": 0.10, "fracture": 0.06}
 
@@ -94,7 +94,7 @@ def _fracture(
     place = f"{names[0]} rib" if count == 1 else f"{names[0]} to {names[-1]} ribs"
     if count == 2:
         place = f"{names[0]} and {names[1]} ribs"
-    kind = "healed" if rng.random() < 0.15 else ""
+    kind = "healed" if rng.random() < 0.10 else ""
     where = float(rng.uniform(0.36, 0.58))
     return Lesion("fracture", side, place, degree, size, kind, (where, 0.0, 0.0), ribs, seed)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from medembed.sources.synthetic.anatomy import organs
 from medembed.sources.synthetic.body import (
@@ -13,64 +12,17 @@ from medembed.sources.synthetic.body import (
     RIGHT,
     Build,
     Chest,
-    Clouds,
-    Curves,
     Lung,
     Pose,
 )
 from medembed.sources.synthetic.devices import place_device
-from medembed.sources.synthetic.shapes import Ellipsoid, Floats, Stack
+from medembed.sources.synthetic.lesion import Lesion
+from medembed.sources.synthetic.opacities import IN_LUNG
+from medembed.sources.synthetic.shapes import Ellipsoid, Stack
 from medembed.sources.synthetic.skeleton import Break, bones, rib_path
 from medembed.sources.synthetic.vessels import airways, lung_vessels
 
-__all__ = ["Lesion", "build_chest"]
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """One finding as it is: the truth that image and report both follow.
-
-    Parameters
-    ----------
-    label : str
-        One of ``medembed.notes.FINDINGS``, or ``"other"`` for what is no finding of them.
-    side : {"left", "right", "bilateral", ""}
-        The patient's side.
-    place : str
-        Lobe, rib or position in words, side left out; may be empty.
-    degree : {"mild", "moderate", "severe"}
-    size : float
-        Diameter, depth, rim or step in mm, as the label has it; the cardiothoracic ratio for
-        cardiomegaly; 0 where none fits.
-    kind : str
-        Kind of device, pattern of atelectasis, and so on.
-    spot : tuple of float
-        Place in fractions of the lung: across (away from the midline), back, down from the apex.
-    ribs : tuple of int
-        Broken ribs; 0 is the clavicle.
-    seed : int
-        Of the finding's own irregularities, kept from study to study.
-    """
-
-    label: str
-    side: str = ""
-    place: str = ""
-    degree: str = "moderate"
-    size: float = 0.0
-    kind: str = ""
-    spot: tuple[float, float, float] = (0.0, 0.0, 0.5)
-    ribs: tuple[int, ...] = ()
-    seed: int = 0
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """-1 for right, 1 for left, both for bilateral."""
-        return {"right": (RIGHT,), "left": (LEFT,), "bilateral": (RIGHT, LEFT)}.get(self.side, ())
-
-    @property
-    def grade(self) -> int:
-        """0 mild, 1 moderate, 2 severe."""
-        return ("mild", "moderate", "severe").index(self.degree)
+__all__ = ["build_chest"]
 
 
 def build_chest(build: Build, pose: Pose, lesions: tuple[Lesion, ...], detail: float) -> Chest:
@@ -93,9 +45,9 @@ def build_chest(build: Build, pose: Pose, lesions: tuple[Lesion, ...], detail: f
     breaks: list[Break] = []
     for lesion in lesions:
         rng = np.random.default_rng([lesion.seed, 1])
-        if lesion.label in _IN_LUNG:
+        if lesion.label in IN_LUNG:
             for side in lesion.sides or (RIGHT, LEFT):
-                _IN_LUNG[lesion.label](chest, chest.lungs[side], lesion, rng)
+                IN_LUNG[lesion.label](chest, chest.lungs[side], lesion, rng)
         elif lesion.label == "fracture":
             breaks.extend(_fracture(chest, lesion, rng))
         elif lesion.label in ("support device", "other"):
@@ -212,165 +164,6 @@ def _pneumothorax(lung: Lung, lesion: Lesion) -> None:
     lung.density = min(0.75, lung.density / (across * deep * (upward + downward) / 2) ** 0.8)
 
 
-def _spot(lung: Lung, lesion: Lesion) -> Floats:
-    """Centre (3,) of a finding in mm; the second of a bilateral pair is displaced a little."""
-    u, v, down = lesion.spot
-    if lesion.side == "bilateral" and lung.side == LEFT:
-        down = float(np.clip(down + 0.05, 0.1, 0.9))
-    point = np.array([[lung.side * u, v, down]], dtype=np.float32)
-    return np.asarray(lung.aerated.place(point)[0], dtype=np.float32)
-
-
-def _consolidation(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """A patch of airless lung with ragged edges."""
-    del chest
-    radius = lesion.size / 2
-    n = 70
-    centres = _spot(lung, lesion) + rng.normal(0, 0.44 * radius, (n, 3)) * [1.0, 1.0, 0.9]
-    sigma = radius * rng.uniform(0.16, 0.38, (n, 1)) * np.ones((1, 3))
-    strength = (0.26, 0.32, 0.38)[lesion.grade] * rng.uniform(0.4, 1.6, n)
-    lung.clouds.append(_clouds(centres, sigma, strength))
-
-
-def _clouds(
-    centres: npt.NDArray[np.floating],
-    sigmas: npt.NDArray[np.floating],
-    amplitudes: npt.NDArray[np.floating],
-) -> Clouds:
-    return Clouds(
-        centres.astype(np.float32), sigmas.astype(np.float32), amplitudes.astype(np.float32)
-    )
-
-
-def _nodule(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """A round shadow, a little lobed."""
-    del chest
-    x, y, z = _spot(lung, lesion)
-    radius = lesion.size / 2
-    lung.solids.append(Ellipsoid((x, y, z), (radius, radius * 1.1, radius * 0.95)))
-    for _ in range(2):
-        dx, dy, dz = rng.normal(0, 0.22 * radius, 3)
-        r = radius * rng.uniform(0.7, 0.9)
-        lung.solids.append(Ellipsoid((x + dx, y + dy, z + dz), (r, r, r)))
-
-
-def _mass(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """A large lobed shadow with spicules."""
-    del chest
-    centre = _spot(lung, lesion)
-    radius = lesion.size / 2
-    for _ in range(6):
-        x, y, z = centre + rng.normal(0, 0.26 * radius, 3)
-        a, b, c = radius * rng.uniform(0.55, 0.85, 3)
-        lung.solids.append(Ellipsoid((x, y, z), (a, b, c), float(rng.uniform(-0.7, 0.7))))
-    way = rng.normal(size=(26, 3))
-    way /= np.linalg.norm(way, axis=1, keepdims=True)
-    t = np.linspace(0.8, 1.45, 22)[None, :, None]
-    points = (centre + way[:, None] * t * radius).reshape(-1, 3)
-    volume = np.full(len(points), 4.5 * 0.65 * radius / 22, np.float32)
-    lung.curves.append(Curves(points.astype(np.float32), volume, 0.9))
-
-
-def _atelectasis(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """Bands when mild; a collapsed wedge at the base or the apex when more."""
-    side = lung.side
-    dome = chest.base_z + 0.27 * chest.build.lung_height
-    if lesion.grade == 0:
-        for _ in range(3):
-            x, y, _ = lung.aerated.place(
-                np.array([[side * rng.uniform(0.0, 0.4), rng.uniform(-0.2, 0.5), 0.7]], np.float32)
-            )[0]
-            lung.solids.append(
-                Ellipsoid(
-                    (float(x), float(y), dome + rng.uniform(12, 38)),
-                    (rng.uniform(26, 38), rng.uniform(26, 38), rng.uniform(2.4, 3.6)),
-                    float(rng.uniform(-0.3, 0.3)),
-                )
-            )
-        return
-    big = 1.0 if lesion.grade == 1 else 1.42
-    if lesion.kind == "upper":
-        lung.solids.append(
-            Ellipsoid((side * 34, 0, chest.apex_z - 26), (37 * big, 62, 36 * big), side * -0.35)
-        )
-    else:
-        lung.solids.append(
-            Ellipsoid((side * 26, 34, dome + 4), (36 * big, 46, 50 * big), side * -0.42)
-        )
-        lung.solids.append(Ellipsoid((side * 60, 30, dome), (40 * big, 34, 15 * big), side * -0.2))
-
-
-def _oedema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """Haze about the hilum, and septal lines at the base."""
-    n = 130
-    normal = np.stack(
-        [
-            lung.side * np.clip(rng.normal(-0.35, 0.38, n), -0.95, 0.75),
-            rng.normal(0, 0.4, n),
-            np.clip(rng.normal(0.50, 0.15, n), 0.1, 0.9),
-        ],
-        1,
-    ).astype(np.float32)
-    strength = (0.075, 0.135, 0.21)[lesion.grade] * rng.uniform(0.3, 1.7, n)
-    sigma = rng.uniform(6, 15, (n, 1)) * np.ones((1, 3))
-    lung.clouds.append(_clouds(lung.aerated.place(normal), sigma, strength))
-    lines = 10 + 7 * lesion.grade
-    start = np.stack(
-        [
-            np.full(lines, lung.side * 0.97),
-            rng.uniform(-0.2, 0.2, lines),
-            np.linspace(0.60, 0.80, lines) + rng.normal(0, 0.01, lines),
-        ],
-        1,
-    ).astype(np.float32)
-    t = np.linspace(0, 17, 20)
-    points = lung.aerated.place(start)[:, None] + t[None, :, None] * np.array([-lung.side, 0, 0.12])
-    volume = np.full(lines * 20, 7.0, np.float32)
-    lung.curves.append(Curves(points.reshape(-1, 3).astype(np.float32), volume, 0.8))
-    del chest
-
-
-def _emphysema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """Bullae in the upper half; volume and density are set with the organs."""
-    del chest
-    for _ in range(1 + 2 * lesion.grade):
-        where = [lung.side * rng.uniform(-0.2, 0.6), rng.uniform(-0.4, 0.4), rng.uniform(0.08, 0.4)]
-        centre = lung.aerated.place(np.array([where], dtype=np.float32))[0]
-        radius = rng.uniform(9, 14 + 5 * lesion.grade)
-        lung.clouds.append(
-            _clouds(centre[None], np.full((1, 3), radius), np.array([-0.9 * lung.density]))
-        )
-        lung.curves.append(_ring(centre, radius * 1.25, 3.2))
-
-
-def _ring(centre: npt.NDArray[np.floating], radius: float, per_mm: float) -> Curves:
-    """A circle in the frontal plane."""
-    turn = np.arange(0, 2 * np.pi, 0.7 / radius)
-    circle = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1) * radius + centre
-    volume = np.full(len(turn), per_mm * 0.7, np.float32)
-    return Curves(circle.astype(np.float32), volume, 0.7)
-
-
-def _fibrosis(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """A net of short lines and small rings, at the bases and the edge of the lung."""
-    del chest
-    n = (420, 760, 1200)[lesion.grade]
-    angle, out = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.5, 0.97, n)
-    down = np.clip(0.90 - np.abs(rng.normal(0, 0.17 + 0.06 * lesion.grade, n)), 0.08, 0.95)
-    normal = np.stack([out * np.cos(angle), out * np.sin(angle), down], 1).astype(np.float32)
-    centre = lung.aerated.place(normal)
-    way = rng.normal(size=(n, 3))
-    way /= np.linalg.norm(way, axis=1, keepdims=True)
-    t = np.linspace(-1, 1, 12)[None, :, None] * rng.uniform(3, 7.5, (n, 1, 1))
-    points = (centre[:, None] + way[:, None] * t).reshape(-1, 3)
-    volume = np.full(len(points), 3.4, np.float32)
-    lung.curves.append(Curves(points.astype(np.float32), volume, 0.7))
-    for spot in centre[: 16 + 26 * lesion.grade]:
-        lung.curves.append(_ring(spot, float(rng.uniform(2.2, 4.5)), 3.0))
-    strength = (0.05, 0.08, 0.11)[lesion.grade] * rng.uniform(-0.2, 1.4, 60)
-    lung.clouds.append(_clouds(centre[-60:], np.full((60, 3), 9.0), strength))
-
-
 def _fracture(chest: Chest, lesion: Lesion, rng: np.random.Generator) -> list[Break]:
     """Displaced ribs with blood at the wall, callus when old; or a clavicle."""
     breaks = []
@@ -389,18 +182,7 @@ def _fracture(chest: Chest, lesion: Lesion, rng: np.random.Generator) -> list[Br
             if not old:
                 path = rib_path(chest, side, rib, 100)
                 x, y, z = path[int(where * 100)]
-                thick = 10 + 3.0 * lesion.grade
-                blood = Ellipsoid((float(x) - side * 4, float(y), float(z) - 3), (thick, 24, 21))
+                thick = 12 + 3.0 * lesion.grade
+                blood = Ellipsoid((float(x) - side * 4, float(y), float(z) - 3), (thick, 26, 22))
                 chest.wall_tissue.append((blood, 0.95))
     return breaks
-
-
-_IN_LUNG = {
-    "consolidation": _consolidation,
-    "nodule": _nodule,
-    "mass": _mass,
-    "atelectasis": _atelectasis,
-    "oedema": _oedema,
-    "emphysema": _emphysema,
-    "fibrosis": _fibrosis,
-}

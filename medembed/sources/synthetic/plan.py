@@ -13,7 +13,7 @@ from medembed.notes import SIDED_FINDINGS
 from medembed.sources.synthetic.body import Build, Pose, draw_build
 from medembed.sources.synthetic.config import PREVALENCE, CohortConfig
 from medembed.sources.synthetic.draw import degree_of, draw_lesion, draw_support
-from medembed.sources.synthetic.findings import Lesion
+from medembed.sources.synthetic.lesion import Lesion
 from medembed.sources.synthetic.scanners import SITES
 from medembed.sources.synthetic.vessels import N_TREES
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medembed.sources.synthetic.findings import Lesion
+from medembed.sources.synthetic.lesion import Lesion
 from medembed.sources.synthetic.phrases import (
     BOTH,
     CHANGE,

@@ -18,7 +18,7 @@ from medembed.sources.synthetic.shapes import Floats
 __all__ = ["Break", "bones", "rib_path"]
 
 Reals = npt.NDArray[np.floating]
-CORTEX, MARROW = 2.0, 0.5
+CORTEX, MARROW = 1.7, 0.4
 N_RIBS = 11
 
 

@@ -9,7 +9,8 @@ from medembed.notes import SIDED_FINDINGS
 from medembed.sources.synthetic.body import Build, Chest, Pose, draw_build
 from medembed.sources.synthetic.ct import chest_volume, ct_grid
 from medembed.sources.synthetic.draw import draw_lesion
-from medembed.sources.synthetic.findings import Lesion, build_chest
+from medembed.sources.synthetic.findings import build_chest
+from medembed.sources.synthetic.lesion import Lesion
 from medembed.sources.synthetic.projection import WATER_PER_MM, make_view, radiograph, water_path
 from medembed.sources.synthetic.scanners import SCANNERS
 from medembed.sources.synthetic.vessels import N_TREES
