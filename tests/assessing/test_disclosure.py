@@ -40,21 +40,21 @@ def check(rng: np.random.Generator) -> None:
 
 def test_no_small_cell_of_random_tables_can_be_derived() -> None:
     rng = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(25):
         check(rng)
 
 
 @pytest.mark.slow
 def test_no_small_cell_of_many_random_tables_can_be_derived() -> None:
     rng = np.random.default_rng(1)
-    for _ in range(3000):
+    for _ in range(400):
         check(rng)
 
 
 def test_trying_every_table_finds_several_values_for_each_small_cell() -> None:
     rng = np.random.default_rng(3)
-    every = np.indices((8,) * 6).reshape(6, -1)  # all 2 x 3 tables with cells of 0 to 7
-    for _ in range(25):
+    every = np.indices((7,) * 6).reshape(6, -1)  # all 2 x 3 tables with cells of 0 to 6
+    for _ in range(12):
         table = rng.choice([0, 1, 2], size=(2, 3), p=[0.2, 0.5, 0.3])
         counts, sums = two_way(table)
         kept = suppress(counts, sums, threshold=1)
