@@ -105,15 +105,14 @@ class Trainer:
         if labels and loss.phrases_weight:
             self.phrases = PhraseHead(len(labels)).to(device)
             self.book = PhraseBook(train.reports, labels)
+        heads = {"findings": self.findings, "phrases": self.phrases}
+        self.heads = nn.ModuleDict({k: head for k, head in heads.items() if head is not None})
         self.images = ImageFeeder(train, towers, config, device)
         self.texts = TextFeeder(train, towers, tokens, config, device, mirror_sides)
         self._val_images = ImageFeeder(val, towers, config, device)
         self._val_texts = TextFeeder(val, towers, tokens, config, device, mirror_sides)
-        for side, frozen in (
-            (towers.image, config.image.frozen),
-            (towers.text, config.text.frozen),
-        ):
-            side.encoder.requires_grad_(not frozen)
+        towers.image.encoder.requires_grad_(not config.image.frozen)
+        towers.text.encoder.requires_grad_(not config.text.frozen)
         self.optimizer = self._optimizer()
         self._average: State | None = None
         if config.optim.average:
@@ -125,12 +124,7 @@ class Trainer:
     def _optimizer(self) -> torch.optim.AdamW:
         optim = self.config.optim
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        named = list(self.towers.named_parameters())
-        if self.findings is not None:
-            named += list(self.findings.named_parameters())
-        if self.phrases is not None:
-            named += list(self.phrases.named_parameters())
-        for name, parameter in named:
+        for name, parameter in (*self.towers.named_parameters(), *self.heads.named_parameters()):
             if parameter.requires_grad:
                 in_text = name.startswith("text.encoder.")
                 groups.setdefault((in_text, parameter.ndim > 1), []).append(parameter)
@@ -383,8 +377,7 @@ class Trainer:
             "seconds": seconds,
             "mode": asdict(self.images.mode),
             "towers": self.towers.state_dict(),
-            "findings": self.findings.state_dict() if self.findings is not None else {},
-            "phrases": self.phrases.state_dict() if self.phrases is not None else {},
+            "heads": self.heads.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self._average or {},
             "history": self._history,
@@ -395,10 +388,7 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> tuple[int, int, float, float]:
         self._use(mode_of(state["mode"]))
         self.towers.load_state_dict(state["towers"])
-        if self.findings is not None:
-            self.findings.load_state_dict(state["findings"])
-        if self.phrases is not None:
-            self.phrases.load_state_dict(state["phrases"])
+        self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average = {k: v.to(self.device) for k, v in state["average"].items()}

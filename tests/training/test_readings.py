@@ -9,6 +9,7 @@ import torch
 from medembed.model.notes import note_text, sentences
 from medembed.notes import mirror_sides, read_note
 from medembed.training.images import augment
+from medembed.training.phrases import PhraseBook
 from medembed.training.settings import ImageAugmentation, TextAugmentation
 from medembed.training.texts import Reading, ReportTexts, other_side, same_meaning
 
@@ -73,6 +74,17 @@ def test_mirroring_swaps_words_and_labels_and_twice_is_nothing() -> None:
     assert ("effusion", "left") in turned.labels
     assert turned.mirrored(mirror_sides) == reading
     assert other_side(("oedema", "")) == ("oedema", "")
+
+
+def test_the_phrase_book_names_each_finding_on_its_side_in_the_reports_words() -> None:
+    labels = [("effusion", ""), ("effusion", "left"), ("effusion", "right"), ("mass", "left")]
+    book = PhraseBook([ReportTexts(read_note(REPORT))], labels)
+    drawn = {tuple(book.draw(np.random.default_rng(seed))) for seed in range(40)}
+    any_side, left, right, mass = (set(column) for column in zip(*drawn, strict=True))
+    assert any_side == {"effusion"}
+    assert left == {"left effusion"}
+    assert right >= {"right effusion", "right pleural effusion"}
+    assert mass == {"left mass"}
 
 
 def test_a_phrase_is_true_of_every_image_whose_report_states_it() -> None:

@@ -35,7 +35,7 @@ def small_config(**changes: object) -> TrainingConfig:
             "options": {"width": 16, "depth": 1, "heads": 2, "vocabulary": 200, "min_notes": 2},
         },
         "projection": {"dim": 16},
-        "loss": {"findings_weight": 0.5, "min_cases": 2},
+        "loss": {"findings_weight": 0.5, "phrases_weight": 0.5, "min_cases": 2},
         "image_augmentation": {"mirror": 0.5},
         "text_augmentation": {"sentences": 0.4, "phrases": 0.3},
         "optim": {"lr": 3e-3, "average": 0.5},
