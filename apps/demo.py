@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 POOL = 300
-SEED = 20_26
+SEED = 1
 MODEL = "demo"
 
 
@@ -31,7 +31,7 @@ def demo(
     library: Annotated[
         Path, typer.Argument(metavar="[LIBRARY]", help="Folder that the demonstration builds.")
     ] = Path("demo-library"),
-    cases: Annotated[int, typer.Option(min=100, help="Studies in the embedded cohort.")] = 1700,
+    cases: Annotated[int, typer.Option(min=100, help="Studies in the embedded cohort.")] = 1500,
     no_app: Annotated[bool, typer.Option("--no-app", help="Stop before the reading room.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +85,7 @@ class _Way:
         from medembed.sources import open_source
         from medembed.sources.synthetic import CohortConfig, write_cohort
 
-        config = CohortConfig(n_studies=self.n_cases, seed=SEED)
+        config = CohortConfig(n_studies=self.n_cases, seed=SEED, views={"PA": 0.7, "AP": 0.3})
         with self._step("cohort", "Simulating chest studies  ") as progress:
             cohort = write_cohort(
                 self.folder / "cohort", config, progress=progress, workers=os.cpu_count() or 1

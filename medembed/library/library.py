@@ -28,7 +28,7 @@ Progress = Callable[[int, int | None], None]
 """Called with how many are done and, where known, how many there are."""
 
 # what may stand in a folder before it becomes a library
-_DERIVED = ("models", "index", "thumbnails", "ingest-refusals.csv", "cohort")
+_DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "cohort")
 _BATCH = 256
 _COUNTED = ("split", "sex", "modality", "view", "race", "site", "scanner")
 

@@ -30,7 +30,7 @@ __all__ = ["Cohort", "Progress", "render_views", "write_cohort"]
 
 Progress = Callable[[int, int | None], None]
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same configuration would give other bytes."""
 
 

@@ -291,7 +291,19 @@ def covered(
         clipped = list(intervals)
     if len(clipped) == 1:
         return clipped[0][1] - clipped[0][0]
-    starts = np.sort(np.stack([a for a, _ in clipped], -1), axis=-1)
-    ends = np.sort(np.stack([b for _, b in clipped], -1), axis=-1)
-    gaps = np.maximum(starts[..., 1:] - ends[..., :-1], 0).sum(-1)
-    return np.asarray(ends[..., -1] - starts[..., 0] - gaps, dtype=np.float32)
+    starts = _in_order([a for a, _ in clipped])
+    ends = _in_order([b for _, b in clipped])
+    length = ends[-1] - starts[0]
+    for start, end in zip(starts[1:], ends[:-1], strict=True):
+        length -= np.maximum(start - end, 0)
+    return np.asarray(length, dtype=np.float32)
+
+
+def _in_order(planes: list[Floats]) -> list[Floats]:
+    """Sort planes against each other, place by place: by insertion, since they are few."""
+    planes = list(planes)
+    for last in range(1, len(planes)):
+        for i in range(last, 0, -1):
+            low, high = planes[i - 1], planes[i]
+            planes[i - 1], planes[i] = np.minimum(low, high), np.maximum(low, high)
+    return planes

@@ -138,10 +138,10 @@ def bones(chest: Chest, breaks: list[Break], detail: float = 1.0) -> list[Curves
         Density of the points; 1 suits pixels of 1.5 mm.
     """
     parts: list[Curves] = []
-    around = int(18 * detail)
+    around = int(14 * detail)
     for side in (-1, 1):
         for rib in range(1, N_RIBS + 1):
-            n = int(np.interp(rib, [1, 4, 8, 11], [130, 300, 320, 180]) * detail)
+            n = int(np.interp(rib, [1, 4, 8, 11], [105, 240, 255, 145]) * detail)
             path = rib_path(chest, side, rib, n)
             path, swell = _broken(path, [b for b in breaks if b.side == side and b.rib == rib])
             tall = np.interp(np.arange(n), [0, 0.5 * n, n], [5.0, 6.2, 6.6]) * swell
