@@ -74,4 +74,3 @@ def main() -> None:
             raise SystemExit(EXIT_USER) from None
         fail(f"{line} (see {context.command_path if context else 'medembed'} --help)", EXIT_USER)
     raise SystemExit(code if isinstance(code, int) else 0)
-

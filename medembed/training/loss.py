@@ -57,7 +57,9 @@ def clip_loss(
     return (by_image + by_text) / 2
 
 
-def findings_loss(logits: torch.Tensor, stated: torch.Tensor) -> torch.Tensor:
+def findings_loss(
+    logits: torch.Tensor, stated: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Binary cross-entropy over findings, those left open not counted.
 
     Parameters
@@ -65,8 +67,12 @@ def findings_loss(logits: torch.Tensor, stated: torch.Tensor) -> torch.Tensor:
     logits : Tensor ``(n, labels)``
     stated : Tensor ``(n, labels)``
         1 asserted, 0 not, NaN open ("possible").
+    weights : Tensor ``(n, labels)``, optional
+        How much each counts; 1 without it.
     """
     known = ~stated.isnan()
     target = torch.where(known, stated, torch.zeros_like(stated))
     losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if weights is not None:
+        losses = losses * weights
     return (losses * known).sum() / known.sum().clamp_min(1)

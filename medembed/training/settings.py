@@ -38,6 +38,10 @@ class LossSettings(Settings):
         Weight of the phrase loss: every image of the batch against every finding in plain words
         ("right pleural effusion"), whatever the batch's own reports say (binary cross-entropy of
         what its report asserts). It is what makes short queries work. 0 leaves it out.
+    side_weight : float
+        In the phrase loss, how much more the two sides of a finding count on an image that shows
+        it on one side only. Such images are few among all that do not show it, yet they are those
+        that "right" must rank below.
     min_cases : int
         Findings asserted in fewer training reports take no part in these two.
     """
@@ -47,6 +51,7 @@ class LossSettings(Settings):
     same_finding: Literal["mask", "positive"] = "mask"
     findings_weight: float = Field(default=0.0, ge=0)
     phrases_weight: float = Field(default=0.0, ge=0)
+    side_weight: float = Field(default=0.0, ge=0)
     min_cases: int = Field(default=10, ge=1)
 
 

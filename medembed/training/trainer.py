@@ -273,7 +273,9 @@ class Trainer:
         if self.phrases is None:
             return 0.0
         words = functional.normalize(self.texts.forward(self.book.draw(rng)), dim=-1)
-        loss = findings_loss(self.phrases(images, words), of_images)
+        one_sided = (of_images + of_images[:, self._swapped]) == 1  # NaN, both or neither: not
+        weights = 1 + self.config.loss.side_weight * one_sided
+        loss = findings_loss(self.phrases(images, words), of_images, weights)
         return self.config.loss.phrases_weight * loss
 
     def _rate(self, done: float) -> float:
