@@ -50,7 +50,7 @@ clean: ## remove the environment and caches
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "MedEmbed needs Python 3.11 or newer; call: make PYTHON=python3.11 ..."; exit 2; }
-	@echo "Setting up .venv (a few minutes, once)"
+	@echo "Setting up .venv (a few minutes, once)" >&2
 	@$(PYTHON) -m venv .venv
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
