@@ -1,11 +1,31 @@
 """Where cases come from: tables, folders of DICOM files, and what others add."""
 
-from medembed.sources.dicom_folder import DicomFolderSource
-from medembed.sources.notes_table import NotesTable
-from medembed.sources.opening import SOURCES, open_source
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from medembed.sources.refusal import Refusal
-from medembed.sources.source import FileJournal, FileRecord, FileState, Reading, Source
-from medembed.sources.table import TableSource
+
+if TYPE_CHECKING:
+    from medembed.sources.dicom_folder import DicomFolderSource
+    from medembed.sources.notes_table import NotesTable
+    from medembed.sources.opening import SOURCES, open_source
+    from medembed.sources.source import FileJournal, FileRecord, FileState, Reading, Source
+    from medembed.sources.table import TableSource
+
+_HOME = {
+    "DicomFolderSource": "dicom_folder",
+    "FileJournal": "source",
+    "FileRecord": "source",
+    "FileState": "source",
+    "NotesTable": "notes_table",
+    "Reading": "source",
+    "SOURCES": "opening",
+    "Source": "source",
+    "TableSource": "table",
+    "open_source": "opening",
+}
 
 __all__ = [
     "SOURCES",
@@ -20,3 +40,10 @@ __all__ = [
     "TableSource",
     "open_source",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a source when it is asked for: a search needs none."""
+    if name in _HOME:
+        return getattr(import_module(f"medembed.sources.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'medembed.sources' has no attribute {name!r}")
