@@ -62,6 +62,12 @@ def test_a_missing_library_is_one_line_and_exit_2(name: str, tmp_path: Path) -> 
     assert done.stderr.startswith("medembed: ")
 
 
+def test_the_version_is_said_without_a_verb() -> None:
+    done = medembed("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("medembed ")
+
+
 def test_a_wrong_option_is_one_line_and_exit_2() -> None:
     done = medembed("search", "somewhere", "--colour", "red")
     assert done.returncode == 2
