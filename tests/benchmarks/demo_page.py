@@ -20,8 +20,8 @@ batch, weights of the losses) were compared by their figures on this test split,
 kept; nodules, masses and fractures in the cohort had been made plainer before, after a probe found
 them too faint. So the figures are optimistic, those of plain words most of all: the mean side AUC
 of the trials lay between 0.64 and 0.77. A cohort of another seed, not looked at before, is still to
-be measured. The seed itself is the first with 300 test cases, not chosen by its figures. One training,
-one seed: the spread between trainings is not known.
+be measured. The seed itself is the first with 300 test cases, not chosen by its figures. One
+training, one seed: the spread between trainings is not known.
 """
 
 TITLES = {
