@@ -1,0 +1,1 @@
+"""Ways to mitigate differences between groups, each to be assessed before it is used."""
