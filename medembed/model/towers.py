@@ -69,6 +69,9 @@ class ImageSide(nn.Module):
         self.peaks = settings.peaks
         self.width = width * self.cells**dimensions * (2 if settings.peaks else 1)
         self.projection = _projection(self.width, projection)
+        if settings.standardise:
+            scale = nn.BatchNorm1d(self.width, affine=False)
+            self.projection = nn.Sequential(scale, self.projection)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What a frozen encoder gives: ``(n, width)`` before the projection."""

@@ -27,7 +27,7 @@ __all__ = ["TrainReport", "prepare", "train"]
 
 Progress = Callable[[int, int | None], None]
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same configuration would train to other weights than before."""
 
 

