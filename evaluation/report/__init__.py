@@ -1,0 +1,11 @@
+"""The report of an audit: a page for a governance board, and the same as JSON, CSV and model card.
+
+It is rendered from the report's JSON alone; no figure is computed here.
+"""
+
+from __future__ import annotations
+
+from evaluation.report.files import model_card, outcomes_csv, write_report
+from evaluation.report.page import render
+
+__all__ = ["model_card", "outcomes_csv", "render", "write_report"]

@@ -1,0 +1,396 @@
+"""From the rows of the report's JSON to what a page shows of them: names, order, drawings.
+
+No statistic is computed here. Rows stay mappings with the audit's own columns; what is added to
+them begins with ``shown_``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evaluation.report.figures import Kind, finite, gap_kind, level_kind
+from evaluation.report.forest import Axis, Interval, gap_axis, row_svg
+
+__all__ = [
+    "VERDICTS",
+    "OutcomeReading",
+    "Section",
+    "Verdict",
+    "interval",
+    "names",
+    "outcome_readings",
+    "section",
+]
+
+Row = dict[str, Any]
+MOST_GROUPS = 60
+MOST_INTERSECTIONS = 24
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a verdict is shown: never by colour alone.
+
+    Parameters
+    ----------
+    name : str
+    sign : str
+        One character.
+    words : str
+    meaning : str
+        One sentence for a reader without statistics.
+    """
+
+    name: str
+    sign: str
+    words: str
+    meaning: str
+
+
+VERDICTS: dict[str, Verdict] = {
+    verdict.name: verdict
+    for verdict in (
+        Verdict(
+            "exceeds",
+            "▲",
+            "Gap found",
+            "A gap is established, and it was not shown to be smaller than the margin.",
+        ),
+        Verdict(
+            "inconclusive",
+            "?",
+            "Cannot tell",
+            "Too few patients to establish a gap or to rule out one as large as the margin. "
+            "It is no all-clear.",
+        ),
+        Verdict(
+            "within",
+            "✓",
+            "Within margin",
+            "Any gap was shown to be smaller than the margin that was declared beforehand.",
+        ),
+        Verdict(
+            "not_assessable",
+            "–",
+            "Not assessable",
+            "There is no figure that could be tested, so none is given.",
+        ),
+    )
+}
+
+_MORE_SIGNS = {"improved": "✓", "worse": "▲"}
+
+
+def verdict_of(found: Any) -> Verdict:
+    """Find a verdict, the known four or another section's own.
+
+    Examples
+    --------
+    >>> verdict_of("no_change_shown").words, verdict_of(None).words
+    ('No change shown', 'Not assessable')
+    """
+    if found is None:
+        return VERDICTS["not_assessable"]
+    text = str(found)
+    if text in VERDICTS:
+        return VERDICTS[text]
+    words = text.replace("_", " ")
+    name = text if text in _MORE_SIGNS else "other"
+    return Verdict(name, _MORE_SIGNS.get(text, "•"), words[:1].upper() + words[1:], "")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report, done or not.
+
+    Parameters
+    ----------
+    rows : list of dict
+    notes : list of str
+    why : str or None
+        Why it was not done; None where it was.
+    """
+
+    rows: list[Row]
+    notes: list[str]
+    why: str | None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is anything to show."""
+        return self.why is None
+
+
+def section(report: Mapping[str, Any], name: str, table: str = "rows") -> Section:
+    """Take a section out of the report.
+
+    Parameters
+    ----------
+    report : mapping
+    name : str
+    table : str
+        Key of its rows.
+
+    Returns
+    -------
+    Section
+        ``why`` is the section's own reason, or that of ``report["why"][name]``, or says that none
+        was given.
+
+    Examples
+    --------
+    >>> section({"leakage": {"why": "no vectors"}}, "leakage").why
+    'no vectors'
+    """
+    reasons = report.get("why")
+    reason = reasons.get(name) if isinstance(reasons, Mapping) else None
+    part = report.get(name)
+    if not isinstance(part, Mapping):
+        return Section([], [], str(reason or "No reason was recorded."))
+    rows = [dict(row) for row in part.get(table) or [] if isinstance(row, Mapping)]
+    notes = [str(note) for note in part.get("notes") or []]
+    if not rows:
+        reason = part.get("why") or reason or "There was nothing to compare."
+        return Section([], notes, str(reason))
+    return Section(rows, notes, None)
+
+
+def interval(row: Mapping[str, Any], point: str, low: str, high: str) -> Interval:
+    """Take a point and its interval out of a row."""
+    return Interval(finite(row.get(point)), finite(row.get(low)), finite(row.get(high)))
+
+
+@dataclass(frozen=True)
+class Names:
+    """What attributes, groups and outcomes are called on the page.
+
+    Parameters
+    ----------
+    attributes, outcomes : mapping
+        ``attributes`` and ``describe_outcomes`` of the report.
+    """
+
+    attributes: Mapping[str, Any]
+    outcomes: Mapping[str, Any]
+
+    def attribute(self, name: Any) -> str:
+        """Name an attribute, or an intersection of several."""
+        parts = str(name).split("*")
+        return " and ".join(self._title(part) for part in parts)
+
+    def _title(self, name: str) -> str:
+        known = self.attributes.get(name)
+        title = known.get("title") if isinstance(known, Mapping) else None
+        return str(title or name.replace("_", " ").capitalize())
+
+    def group(self, attribute: Any, group: Any) -> str:
+        """Name a group; of an intersection, the parts with a comma between them."""
+        if group is None or str(attribute) == "all":
+            return "All patients"
+        names, values = str(attribute).split("*"), str(group).split("*")
+        if len(names) != len(values):
+            names, values = [str(attribute)], [str(group)]
+        return ", ".join(
+            self._value(name, value) for name, value in zip(names, values, strict=True)
+        )
+
+    def _value(self, attribute: str, value: str) -> str:
+        if value in {"unknown", ""}:
+            return f"{self._title(attribute)} unknown"
+        known = self.attributes.get(attribute)
+        titles = known.get("groups") if isinstance(known, Mapping) else None
+        if isinstance(titles, Mapping) and value in titles:
+            return str(titles[value])
+        if attribute == "sex":  # DICOM PatientSex (0010,0040)
+            return {"F": "Female", "M": "Male", "O": "Other sex"}.get(value, value)
+        if len(value) <= 12 and not value.isalpha():  # "80+", "2": no word that stands alone
+            return f"{self._title(attribute)} {value}"
+        return value
+
+    def outcome(self, name: Any) -> str:
+        """Name an outcome."""
+        return str(self.describe(name).get("title") or name)
+
+    def describe(self, name: Any) -> Mapping[str, Any]:
+        """Everything that the report says of an outcome."""
+        known = self.outcomes.get(str(name))
+        return known if isinstance(known, Mapping) else {}
+
+
+def names(report: Mapping[str, Any]) -> Names:
+    """Collect the names that a report declares."""
+    attributes, outcomes = report.get("attributes"), report.get("describe_outcomes")
+    return Names(
+        attributes if isinstance(attributes, Mapping) else {},
+        outcomes if isinstance(outcomes, Mapping) else {},
+    )
+
+
+@dataclass(frozen=True)
+class OutcomeReading:
+    """One outcome with its groups, ready for a table.
+
+    Parameters
+    ----------
+    name, title, harm : str
+    higher_is_better : bool
+    level, gap : str
+        How its values and gaps are written.
+    axis : Axis
+    blocks : list of (str, list of dict)
+        Groups against the rest, attribute by attribute.
+    intersections, others : list of dict
+        ``others`` are contrasts with another reference than the rest.
+    left_out : int
+        Rows that stand in the CSV only.
+    adjusted : bool
+        Whether naive gaps stand beside adjusted ones.
+    """
+
+    name: str
+    title: str
+    harm: str
+    higher_is_better: bool
+    level: Kind
+    gap: Kind
+    axis: Axis
+    blocks: list[tuple[str, list[Row]]]
+    intersections: list[Row] = field(default_factory=list)
+    others: list[Row] = field(default_factory=list)
+    left_out: int = 0
+    adjusted: bool = False
+
+
+def against_rest(row: Mapping[str, Any]) -> bool:
+    """Whether a row compares a group with all the others together."""
+    return row.get("comparison") in {None, "rest"}
+
+
+def enrich(row: Row, naming: Names) -> Row:
+    """Add what the page shows of a row: names, the verdict, and whom a gap is against."""
+    described = naming.describe(row.get("outcome"))
+    unit = str(described.get("unit") or "score")
+    higher = described.get("higher_is_better", True) is not False
+    gap = finite(row.get("gap"))
+    return {
+        **row,
+        "shown_group": naming.group(row.get("attribute"), row.get("group")) + _against(row, naming),
+        "shown_attribute": naming.attribute(row.get("attribute")),
+        "shown_outcome": naming.outcome(row.get("outcome")),
+        "shown_harm": str(described.get("harm") or ""),
+        "shown_verdict": verdict_of(row.get("verdict")),
+        "shown_unit": unit,
+        "shown_level": level_kind(unit),
+        "shown_gap": gap_kind(unit),
+        "shown_worse": None if not gap else (gap < 0) == higher,
+        "shown_higher_is_better": higher,
+        "shown_suppressed": row.get("precision") == "suppressed",
+    }
+
+
+def _against(row: Mapping[str, Any], naming: Names) -> str:
+    if against_rest(row):
+        return ""
+    other = str(row.get("comparison")).removeprefix("pair:")
+    if other == "largest":
+        return ", against the largest group"
+    return f", against {naming.group(row.get('attribute'), other)}"
+
+
+def outcome_readings(
+    report: Mapping[str, Any], margin: float | None
+) -> tuple[list[OutcomeReading], list[Row]]:
+    """Read the table of outcomes.
+
+    Parameters
+    ----------
+    report : mapping
+        As :func:`evaluation.report.withheld.checked` gives it.
+    margin : float or None
+
+    Returns
+    -------
+    outcomes : list of OutcomeReading
+        In the order in which the table names them.
+    rows : list of dict
+        All rows, with what the page shows of them.
+    """
+    naming = names(report)
+    rows = [enrich(row, naming) for row in section(report, "outcomes", "table").rows]
+    by_outcome: dict[str, list[Row]] = {}
+    for row in rows:
+        by_outcome.setdefault(str(row.get("outcome")), []).append(row)
+    return [_one_outcome(name, own, naming, margin) for name, own in by_outcome.items()], rows
+
+
+def _one_outcome(
+    name: str, rows: Sequence[Row], naming: Names, margin: float | None
+) -> OutcomeReading:
+    described, first = naming.describe(name), rows[0]
+    rest = [row for row in rows if against_rest(row)]
+    groups = [row for row in rest if "*" not in str(row.get("attribute"))]
+    crossed = _loudest(row for row in rest if "*" in str(row.get("attribute")))
+    others = _loudest(row for row in rows if not against_rest(row))
+    shown_groups = groups if len(groups) <= MOST_GROUPS else _loudest(groups)[:MOST_GROUPS]
+    shown = [*shown_groups, *crossed[:MOST_INTERSECTIONS], *others[:MOST_INTERSECTIONS]]
+    kind: Kind = "points" if first["shown_unit"] == "proportion" else "signed"
+    adjusted = any(finite(row.get("gap_naive")) is not None for row in shown)
+    axis = gap_axis(
+        [
+            spread
+            for row in shown
+            for spread in (
+                interval(row, "gap", "gap_ci_low", "gap_ci_high"),
+                interval(row, "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high"),
+            )
+        ],
+        margin,
+        kind,
+    )
+    for row in shown:
+        row["shown_svg"] = _drawing(row, axis, margin, adjusted)
+    blocks: dict[str, list[Row]] = {}
+    for row in shown_groups:
+        blocks.setdefault(row["shown_attribute"], []).append(row)
+    return OutcomeReading(
+        name=name,
+        title=naming.outcome(name),
+        harm=str(described.get("harm") or ""),
+        higher_is_better=first["shown_higher_is_better"],
+        level=first["shown_level"],
+        gap=first["shown_gap"],
+        axis=axis,
+        blocks=list(blocks.items()),
+        intersections=crossed[:MOST_INTERSECTIONS],
+        others=others[:MOST_INTERSECTIONS],
+        left_out=len(rows) - len(shown),
+        adjusted=adjusted,
+    )
+
+
+def _drawing(row: Row, axis: Axis, margin: float | None, adjusted: bool) -> str:
+    second = (
+        interval(row, "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high") if adjusted else None
+    )
+    return row_svg(
+        axis,
+        interval(row, "gap", "gap_ci_low", "gap_ci_high"),
+        second,
+        band=None if margin is None else (-margin, margin),
+        tone=row["shown_verdict"].name,
+    )
+
+
+def _loudest(rows: Iterable[Row]) -> list[Row]:
+    """Order rows so that what a cap cuts off is what matters least."""
+    rank = {"exceeds": 0, "inconclusive": 1, "within": 2}
+    return sorted(
+        rows,
+        key=lambda row: (
+            not row.get("primary"),
+            rank.get(str(row.get("verdict")), 3),
+            -abs(finite(row.get("gap")) or 0.0),
+        ),
+    )
