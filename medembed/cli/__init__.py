@@ -6,7 +6,11 @@ by the entry points ``medembed.commands``.
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -18,7 +22,7 @@ from medembed.cli.frame import EXIT_STOPPED, EXIT_USER, fail, note
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["build", "main"]
+__all__ = ["build", "main", "run"]
 
 _VERBS = ("ingest", "train", "embed", "index", "search", "show")
 _ORDER = ("demo", "ingest", "train", "embed", "index", "search", "evaluate", "show", "app")
@@ -99,3 +103,25 @@ def main() -> None:
             raise SystemExit(EXIT_USER) from None
         fail(f"{line} (see {context.command_path if context else 'medembed'} --help)", EXIT_USER)
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def run() -> None:
+    """Run :func:`main` as the installed command: a process of its own.
+
+    A search is over in two seconds. Collecting garbage while torch is imported, and taking torch
+    apart object by object at the end, would take a quarter of that, so neither is done: what was
+    registered for the end of the process runs, streams are flushed, and the process ends.
+    """
+    if sys.argv[1:2] != ["search"]:
+        main()
+    gc.disable()
+    code: int | str | None = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):  # the reader has gone
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

@@ -130,10 +130,9 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     except (KeyError, AttributeError, TypeError) as error:
         raise ModelError("model.json lacks what it must hold", where=where) from error
     if not whole:
-        name = changed[0][0] if changed else "model.json"
-        raise ModelError(
-            f"{name} is not the one that was saved",
-            where=where,
-            hint="the model was changed or damaged; save or train it anew",
-        )
+        if changed:
+            what = f"{changed[0][0]} is not the one that was saved: it was changed or damaged"
+        else:
+            what = "model.json was changed, or written by another version of MedEmbed"
+        raise ModelError(what, where=where, hint="train the model anew")
     return about, files

@@ -24,7 +24,7 @@ from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 
 TEXT = "right pleural effusion"
-MEDEMBED = [sys.executable, "-c", "from medembed.cli import main; main()"]
+MEDEMBED = [sys.executable, "-c", "from medembed.cli import run; run()"]
 
 HEAD = """\
 # How long a search takes

@@ -165,7 +165,7 @@ def test_the_model_is_the_one_that_the_vectors_are_of(lookup) -> None:
 
 
 def medembed(*words: object) -> subprocess.CompletedProcess[str]:
-    code = "from medembed.cli import main; main()"
+    code = "from medembed.cli import run; run()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
         capture_output=True,
