@@ -260,7 +260,7 @@ def _numbers(
     if found.interval is not None and found.inner is not None:
         row["ci_low"], row["ci_high"] = found.interval
         row["inner"] = found.inner
-    rest = _change(runs, number, ~member, drawn)
+    rest = _change(runs, number, ~member, drawn | {"inner": False})
     if minimum.precision(rest.n_patients) == "suppressed":
         return row
     row["gap_before"] = found.before - rest.before

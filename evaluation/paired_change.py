@@ -48,7 +48,8 @@ class Change:
         Of the hypothesis of no change; NaN where not assessable: fewer than two patients, or no
         patient that changed.
     interval, inner : (low, high) or None
-        Of the change, at the levels ``1 - alpha`` and ``1 - 2 alpha``; None where not assessable.
+        Of the change, at the levels ``1 - alpha`` and ``1 - 2 alpha``; None where not assessable,
+        and the second where it was not wanted.
     n_queries, n_patients : int
         Of the later run; all of them measured in both where queries are paired.
     """
@@ -74,6 +75,7 @@ def paired_change(
     alpha: float = 0.05,
     repetitions: int = 2000,
     seed: int = 0,
+    inner: bool = True,
 ) -> Change:
     """Compare two runs query by query, with patients as units.
 
@@ -86,6 +88,8 @@ def paired_change(
     alpha : float
     repetitions, seed : int
         Of the bootstrap-t, which gives the intervals of outcomes other than 0 and 1.
+    inner : bool
+        Whether the interval at the level ``1 - 2 alpha`` is wanted.
 
     Returns
     -------
@@ -118,19 +122,21 @@ def paired_change(
     p = _p(change, sums.sums / len(difference))
     binary = bool(np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all())
     bounded = bool(min(one.min(), two.min()) >= 0 and max(one.max(), two.max()) <= 1)
-    ends = []
-    for level in (1 - alpha, 1 - 2 * alpha):
-        found = None
-        if not binary:
-            drawn = bootstrap_t_mean(
-                difference, owner, repetitions=repetitions, level=level, seed=seed
-            )
-            found = _both(drawn.low, drawn.high)
-        if found is None and bounded and len(sums.sums) >= 2:
-            found = gain_loss_interval(difference, owner, level=level)
-        ends.append(_around(found, change))
+    levels = (1 - alpha, 1 - 2 * alpha) if inner else (1 - alpha,)
+    ends: list[tuple[float, float] | None] = [None]
+    if not binary:
+        ends = [
+            _both(drawn.low, drawn.high)
+            for level in levels
+            for drawn in [
+                bootstrap_t_mean(difference, owner, repetitions=repetitions, level=level, seed=seed)
+            ]
+        ]
+    if None in ends and bounded and len(sums.sums) >= 2:
+        ends = [gain_loss_interval(difference, owner, level=level) for level in levels]
+    held, within = _holding(ends, change, bounded, inner)
     return Change(
-        float(one.mean()), float(two.mean()), change, p, ends[0], ends[1],
+        float(one.mean()), float(two.mean()), change, p, held, within,
         len(difference), len(sums.sums),
     )  # fmt: skip
 
@@ -184,6 +190,7 @@ def repeated_change(
     alpha: float = 0.05,
     repetitions: int = 2000,
     seed: int = 0,
+    inner: bool = True,
 ) -> Change:
     """Compare two runs over other queries, of which patients may be the same.
 
@@ -195,7 +202,7 @@ def repeated_change(
         Whether of the second run.
     patients : array of shape (n_queries,)
         A patient in both runs makes the means correlated: that is counted.
-    alpha, repetitions, seed
+    alpha, repetitions, seed, inner
 
     Returns
     -------
@@ -224,19 +231,20 @@ def repeated_change(
     else:
         p = score_test(values, owner, mask, ~mask).p
     known = values[~np.isnan(values)]
-    ends = []
-    for level in (1 - alpha, 1 - 2 * alpha):
+    ends: list[tuple[float, float] | None] = []
+    for level in (1 - alpha, 1 - 2 * alpha) if inner else (1 - alpha,):
         if np.isin(known, (0, 1)).all():
             _, *pair = gap_interval(values, owner, mask, ~mask, level=level)
-            found = _both(*pair) if min(len(a.sizes), len(b.sizes)) >= 2 else None
+            ends.append(_both(*pair) if min(len(a.sizes), len(b.sizes)) >= 2 else None)
         else:
             drawn = bootstrap_t_gap(
                 values, owner, mask, ~mask, repetitions=repetitions, level=level, seed=seed
             )
-            found = _both(drawn.low, drawn.high)
-        ends.append(_around(found, change))
+            ends.append(_both(drawn.low, drawn.high))
+    bounded = bool(known.min() >= 0 and known.max() <= 1)
+    held, within = _holding(ends, change, bounded, inner)
     return Change(
-        float(first), float(second), change, p, ends[0], ends[1],
+        float(first), float(second), change, p, held, within,
         int(n_after), len(np.union1d(a.patients, b.patients)),
     )  # fmt: skip
 
@@ -269,6 +277,14 @@ def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def _around(ends: tuple[float, float] | None, estimate: float) -> tuple[float, float] | None:
-    """Let an interval hold its estimate: skewed draws may leave it just outside."""
-    return None if ends is None else (min(ends[0], estimate), max(ends[1], estimate))
+def _holding(
+    ends: list[tuple[float, float] | None], change: float, bounded: bool, inner: bool
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """Both intervals or none; each holds the change and leaves no range that outcomes have."""
+    found = []
+    for pair in ends:
+        if pair is None:
+            return None, None
+        low, high = min(pair[0], change), max(pair[1], change)
+        found.append((max(low, -1.0), min(high, 1.0)) if bounded else (low, high))
+    return found[0], found[-1] if inner else None

@@ -16,7 +16,7 @@ from medembed.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Overlap", "Pairing", "Runs", "line_up"]
+__all__ = ["Overlap", "Pairing", "Runs", "line_up", "patients_of"]
 
 Pairing = Literal["queries", "patients", "all"]
 Text = NDArray[np.str_]
@@ -254,6 +254,11 @@ def line_up(
         groups = {a: np.concatenate([one.groups[a], two.groups[a]]) for a in attributes}
     numbers = np.searchsorted(everyone, owner).astype(np.int64)
     return Runs(first, second, later, numbers, groups, overlap, alone)
+
+
+def patients_of(table: pd.DataFrame | Mapping[str, Any], patient: str, where: str) -> set[str]:
+    """All patients of a table, as they are paired: for a check, not for an output."""
+    return set(_read(table, [], [], patient, None, where, []).patients.tolist())
 
 
 def _alone(one: _Run, two: _Run) -> dict[tuple[str, str], tuple[int, int, int]]:

@@ -1,0 +1,249 @@
+"""Did a mitigation help those it was meant for, and whom did it cost?
+
+The same held-out patients before and after, every group's change with its interval, and a
+recommendation that has to be earned: each target that was declared beforehand improved, and no
+group lost more than the margin. A target picked because its figure was the worst *on these
+patients* seems to improve by chance alone (its figure returns to the mean): pick it on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evaluation.comparison import Comparison, compare_outcomes
+from evaluation.inference.verdicts import Minimum
+from evaluation.paired_tables import patients_of
+from medembed.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MitigationEffect", "assess_mitigation", "mitigation_section"]
+
+
+@dataclass(frozen=True)
+class MitigationEffect:
+    """What a mitigation did to each group.
+
+    Parameters
+    ----------
+    name : str
+    comparison : Comparison
+        Its primary family is the targets.
+    recommended : bool
+    reasons : tuple of str
+        For the recommendation or against it, and what has to be known beside it.
+    """
+
+    name: str
+    comparison: Comparison
+    recommended: bool
+    reasons: tuple[str, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each group and outcome, as the report takes them."""
+        settings = self.comparison.settings
+        return [
+            {
+                "name": self.name,
+                "attribute": row["attribute"],
+                "group": row["group"],
+                "measure": row["outcome"],
+                "target": row["primary"],
+                "n_patients": row["n_patients"],
+                "before": row["before"],
+                "after": row["after"],
+                "change": row["change"],
+                "ci_low": row["ci_low"],
+                "ci_high": row["ci_high"],
+                "worst": row["worst"],
+                "p_adjusted": row["p_adjusted"],
+                "verdict": row["verdict"],
+                "recommended": self.recommended,
+                "reason": _words(row, settings["margin"]),
+            }
+            for row in self.comparison.rows
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "name": self.name,
+            "recommended": self.recommended,
+            "reasons": list(self.reasons),
+            "rows": self.rows(),
+            "comparison": self.comparison.to_json(),
+        }
+
+
+def assess_mitigation(
+    name: str,
+    before: pd.DataFrame | Mapping[str, Any],
+    after: pd.DataFrame | Mapping[str, Any],
+    outcomes: Sequence[str],
+    attributes: Sequence[str],
+    *,
+    targets: Sequence[tuple[str, str, str]],
+    fitted_on: Collection[str],
+    patient: str = "patient_id",
+    query: str | None = None,
+    higher_is_better: bool | Mapping[str, bool] = True,
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    tried: int = 1,
+    minimum: Minimum | None = None,
+    repetitions: int = 2000,
+    seed: int = 0,
+) -> MitigationEffect:
+    """Compare held-out patients before and after, and say whether it can be recommended.
+
+    Parameters
+    ----------
+    name : str
+        Of the mitigation.
+    before, after, outcomes, attributes, patient, query, higher_is_better, repetitions, seed
+        As in :func:`~evaluation.comparison.compare_outcomes`, paired by queries.
+    targets : sequence of (attribute, group, outcome)
+        Whom it is meant to help, declared before these patients were looked at; each has to
+        improve.
+    fitted_on : collection of str
+        Patients that anything was fitted or chosen on (training, thresholds, erasure, settings);
+        empty where nothing was.
+    margin : float
+        Largest loss of a group that was declared to be of no consequence.
+    alpha : float
+    tried : int
+        Mitigations, or settings of one, that are assessed on these patients: each is held to
+        ``alpha / tried``, in its intervals too.
+    minimum : Minimum, optional
+
+    Returns
+    -------
+    MitigationEffect
+        Not recommended where a target's interval includes none or its adjusted p is above the
+        level, where a group's loss is estimated to be above the margin, or where such a loss is not
+        excluded (by the one-sided bound) in a group of usual precision. Smaller groups cannot
+        exclude it; they, and those that could not be assessed, are named among the reasons.
+
+    Raises
+    ------
+    InputError
+        Where a patient it was fitted on is among these, there is no target, or the tables do not
+        fit each other.
+
+    References
+    ----------
+    Barnett, van der Pols and Dobson, *Regression to the mean: what it is and how to deal with it*,
+    Int. J. Epidemiology 34:215, 2005; Piaggio et al., JAMA 308:2594, 2012 (non-inferiority).
+
+    Examples
+    --------
+    >>> old = {"patient_id": [str(i) for i in range(400)], "sex": ["F", "M"] * 200,
+    ...        "hit": [0.0, 1.0] * 200}
+    >>> new = old | {"hit": [1.0] * 400}
+    >>> found = assess_mitigation("example", old, new, ["hit"], ["sex"],
+    ...                           targets=[("sex", "F", "hit")], fitted_on=())
+    >>> found.recommended
+    True
+    """
+    if not targets:
+        raise InputError("a mitigation without a target", hint="name whom it is meant to help")
+    if tried < 1:
+        raise InputError("fewer than 1 mitigation tried")
+    known = {str(one).strip() for one in fitted_on}
+    if known and known & (
+        patients_of(before, patient, "before") | patients_of(after, patient, "after")
+    ):
+        raise InputError(
+            "patients that the mitigation was fitted on are among those it is assessed on",
+            hint="assess it on held-out patients",
+        )
+    compared = compare_outcomes(
+        before, after, outcomes, attributes, patient=patient, query=query, pairing="queries",
+        higher_is_better=higher_is_better, primary=targets, margin=margin, alpha=alpha / tried,
+        minimum=minimum, repetitions=repetitions, seed=seed,
+    )  # fmt: skip
+    against = [
+        f"{_named(row)}: {_words(row, margin)}"
+        for row in compared.rows
+        if (row["primary"] and row["verdict"] != "improved") or _costs(row, margin)
+    ]
+    return MitigationEffect(
+        name,
+        compared,
+        recommended=not against,
+        reasons=(
+            *(against or ["each target improved and no group lost more than the margin"]),
+            *_beside(compared, margin),
+        ),
+    )
+
+
+def mitigation_section(effects: Iterable[MitigationEffect]) -> dict[str, Any]:
+    """Bring assessed mitigations into the form that the report takes: rows, summary and notes."""
+    rows, summary, notes = [], [], []
+    for effect in effects:
+        rows += effect.rows()
+        summary.append(
+            {"name": effect.name, "recommended": effect.recommended, "reasons": [*effect.reasons]}
+        )
+        notes += [note for note in effect.comparison.notes if note not in notes]
+    return {"rows": rows, "summary": summary, "notes": notes}
+
+
+def _loss(row: Mapping[str, Any], field: str) -> float | None:
+    """Loss in the outcome's units, above 0 where things got worse; None where there is none."""
+    if row[field] is None:
+        return None
+    return float(-row[field] if row["higher_is_better"] else row[field])
+
+
+def _costs(row: Mapping[str, Any], margin: float) -> bool:
+    """Whether what the group lost, or may have lost, forbids a recommendation."""
+    loss, most = _loss(row, "change"), _loss(row, "worst")
+    if row["verdict"] == "not_assessable":
+        return loss is not None and loss > margin
+    return (loss or 0.0) > margin or (row["precision"] == "usual" and (most or 0.0) > margin)
+
+
+def _words(row: Mapping[str, Any], margin: float) -> str:
+    if row["verdict"] == "not_assessable":
+        return f"not assessable: {row['reason']}"
+    loss, most = _loss(row, "change"), _loss(row, "worst")
+    if loss is not None and loss > margin:
+        return f"a loss of more than {margin:g}"
+    if most is not None and most > margin:
+        return f"{_CHANGES[row['verdict']]}; a loss of more than {margin:g} is not excluded"
+    return f"{_CHANGES[row['verdict']]}; a loss of more than {margin:g} is excluded"
+
+
+_CHANGES = {
+    "improved": "improved",
+    "worse": "worse",
+    "no_change_shown": "no improvement could be shown",
+}
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    if row["attribute"] == "all":
+        return f"all patients, {row['outcome']}"
+    return f"{row['attribute']} {row['group']}, {row['outcome']}"
+
+
+def _beside(compared: Comparison, margin: float) -> list[str]:
+    """What a reader has to know, whether it is recommended or not."""
+    said = []
+    rows = [row for row in compared.rows if not _costs(row, margin)]
+    for title, chosen in (
+        ("Worse, by no more than the margin", [r for r in rows if r["verdict"] == "worse"]),
+        (
+            "Too few patients to exclude a loss of more than the margin",
+            [r for r in rows if r["precision"] == "low" and (_loss(r, "worst") or 0.0) > margin],
+        ),
+        ("Not assessable", [r for r in rows if r["verdict"] == "not_assessable"]),
+    ):
+        if chosen:
+            said.append(f"{title}: {'; '.join(_named(row) for row in chosen)}.")
+    return said
