@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -12,46 +11,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from medembed.config.files import find_config, read_yaml
 from medembed.errors import ConfigError
 from medembed.training.settings import TrainingConfig
 
-__all__ = ["config_names", "find_config", "load_config"]
-
-
-def _folders() -> Iterator[Path]:
-    yield Path("configs")
-    yield Path(__file__).parents[2] / "configs"
-    yield Path(sysconfig.get_path("data")) / "share" / "medembed" / "configs"
-
-
-def config_names() -> list[str]:
-    """Names that :func:`load_config` knows without a path, sorted."""
-    return sorted({file.stem for folder in _folders() for file in folder.glob("*.yaml")})
-
-
-def find_config(path_or_name: str | Path) -> Path:
-    """Find a configuration file: a path, or a name in ``./configs`` or among MedEmbed's own.
-
-    Raises
-    ------
-    ConfigError
-        Where there is none; the nearest name is given.
-    """
-    path = Path(path_or_name)
-    if path.is_file():
-        return path
-    if path.parent == Path() and path.suffix in ("", ".yaml"):
-        for folder in _folders():
-            if (folder / f"{path.stem}.yaml").is_file():
-                return folder / f"{path.stem}.yaml"
-    names = config_names()
-    near = difflib.get_close_matches(path.stem, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ConfigError(
-        "there is no such configuration",
-        where=str(path_or_name),
-        hint=f"{hint}there are: {', '.join(names)}",
-    )
+__all__ = ["load_config"]
 
 
 def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
@@ -75,16 +39,7 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Trai
     0.0001
     """
     path = find_config(path_or_name)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        at = f" near line {line + 1}" if line is not None else ""
-        raise ConfigError(f"no readable YAML{at}", where=path.name) from error
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigError("a configuration is a mapping of keys to values", where=path.name)
+    values = read_yaml(path)
     for override in overrides:
         _apply(values, override)
     values.setdefault("name", path.stem)
