@@ -14,18 +14,21 @@ CMS Cell Size Suppression Policy (no cell of 1 to 10); Fischetti and Salazar, Ma
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from evaluation.inference.attacking import (
+    Bounds,
+    Relation,
+    attack,
+    exposed_cells,
+    split,
+    touched,
+)
 from medembed.errors import InputError
 
-__all__ = ["Suppression", "attack", "suppress"]
-
-Relation = tuple[Hashable, tuple[Hashable, ...]]
-"""A cell that is the sum of others: (total, parts)."""
+__all__ = ["Relation", "Suppression", "attack", "suppress"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ def suppress(
     *,
     threshold: int = 10,
     protection: float = 1.0,
+    small: Collection[Hashable] | None = None,
+    unseen: Collection[Hashable] = (),
+    hidden: Collection[Hashable] = (),
+    marked: bool = False,
 ) -> Suppression:
     """Suppress small cells and as many others as it takes to keep them unknown.
 
@@ -67,6 +74,16 @@ def suppress(
         Cells of 1 to ``threshold`` are small; 0 may be shown.
     protection : float
         Width of the range that an attacker must be left with for each small cell, at least.
+    small : collection of cells, optional
+        The small cells, where they are not told by their count: queries of few patients.
+    unseen : collection of cells
+        Never shown by any output, but derivable: those without a measurement.
+    hidden : collection of cells
+        Not shown for another reason already.
+    marked : bool
+        Whether the reader can tell small cells from their partners, as where a partner's other
+        figures are shown: then small ones are known to be 1 to ``threshold`` and the partners to
+        be more.
 
     Returns
     -------
@@ -81,6 +98,7 @@ def suppress(
     -----
     Partners are chosen greedily, the smallest cell that is not 0 first; the result is safe but not
     the least possible. Where no partner is left in a sum its total goes, up to the grand total.
+    The system falls apart into those of hidden cells that share a sum; each is solved alone.
 
     Examples
     --------
@@ -91,31 +109,50 @@ def suppress(
     ({'all': 100, 'F': 60}, ['O'], ['M'])
     """
     _check(counts, relations, threshold, protection)
-    small = {cell for cell, count in counts.items() if 1 <= count <= threshold}
-    hidden = set(small)
+    own = small is None
+    few = (
+        {cell for cell, count in counts.items() if 1 <= count <= threshold}
+        if small is None
+        else set(small)
+    )
+    gone = few | set(hidden) | set(unseen)
+    if not few:
+        return Suppression(
+            {cell: count for cell, count in counts.items() if cell not in gone},
+            frozenset(),
+            frozenset(gone - set(unseen)),
+        )
     groups = [(total, *parts) for total, parts in relations]
+    sums: dict[Hashable, list[tuple[Hashable, ...]]] = defaultdict(list)
+    for group in groups:
+        for cell in dict.fromkeys(group):
+            sums[cell].append(group)
+    bounds = Bounds(counts, few, set(unseen), threshold, marked, own)
+    wanted = set(few)
     while True:
-        _pair_up(counts, groups, hidden)
+        _pair_up(counts, groups, gone)
+        systems = split(counts, relations, gone)
         exposed = [
             cell
-            for cell, (low, high) in attack(counts, relations, hidden, small).items()
-            if high - low < protection
+            for system in systems
+            for cell in exposed_cells(system, wanted & set(system.names), bounds, protection)
         ]
         if not exposed:
             break
-        before = len(hidden)
+        wanted = touched(systems, exposed) & few  # what was safe stays so: hiding only widens
+        before = len(gone)
         for cell in sorted(exposed, key=lambda c: (counts[c], repr(c))):
-            _hide_a_partner(counts, groups, hidden, cell)
-        if len(hidden) == before:  # no sum of its own is left to hide in: widen its whole system
-            reach = _connected(groups, exposed)
-            rest = sorted(reach - hidden, key=lambda c: (counts[c] == 0, counts[c], repr(c)))
+            _hide_a_partner(counts, sums[cell], gone)
+        if len(gone) == before:  # no sum of its own is left to hide in: widen its whole system
+            reach = _connected(sums, exposed)
+            rest = sorted(reach - gone, key=lambda c: (counts[c] == 0, counts[c], repr(c)))
             if not rest:
                 raise InputError("sums of counts so small that nothing of them can be shown")
-            hidden.add(rest[0])
+            gone.add(rest[0])
     return Suppression(
-        shown={cell: count for cell, count in counts.items() if cell not in hidden},
-        small=frozenset(small),
-        partners=frozenset(hidden - small),
+        shown={cell: count for cell, count in counts.items() if cell not in gone},
+        small=frozenset(few),
+        partners=frozenset(gone - few - set(unseen)),
     )
 
 
@@ -144,7 +181,7 @@ def _pair_up(
     while changed:
         changed = False
         for group in groups:
-            if sum(cell in hidden for cell in set(group)) == 1:
+            if sum(cell in hidden for cell in dict.fromkeys(group)) == 1:
                 partner = _smallest(counts, group, hidden)
                 if partner is not None:
                     hidden.add(partner)
@@ -152,15 +189,10 @@ def _pair_up(
 
 
 def _hide_a_partner(
-    counts: Mapping[Hashable, int],
-    groups: list[tuple[Hashable, ...]],
-    hidden: set[Hashable],
-    cell: Hashable,
+    counts: Mapping[Hashable, int], groups: list[tuple[Hashable, ...]], hidden: set[Hashable]
 ) -> None:
     options = [
-        partner
-        for group in groups
-        if cell in group and (partner := _smallest(counts, group, hidden)) is not None
+        partner for group in groups if (partner := _smallest(counts, group, hidden)) is not None
     ]
     if options:
         hidden.add(min(options, key=lambda c: (counts[c] == 0, counts[c], repr(c))))
@@ -176,70 +208,13 @@ def _smallest(
     return group[0] if group[0] not in hidden else None
 
 
-def _connected(groups: list[tuple[Hashable, ...]], start: Sequence[Hashable]) -> set[Hashable]:
-    reach, grown = set(start), True
-    while grown:
-        grown = False
-        for group in groups:
-            if reach & set(group) and not reach >= set(group):
-                reach |= set(group)
-                grown = True
+def _connected(
+    sums: Mapping[Hashable, list[tuple[Hashable, ...]]], start: Iterable[Hashable]
+) -> set[Hashable]:
+    reach, edge = set(start), list(start)
+    while edge:
+        for group in sums[edge.pop()]:
+            new = set(group) - reach
+            reach |= new
+            edge.extend(new)
     return reach
-
-
-def attack(
-    counts: Mapping[Hashable, int],
-    relations: Sequence[Relation],
-    hidden: set[Hashable] | frozenset[Hashable],
-    wanted: set[Hashable] | frozenset[Hashable],
-) -> dict[Hashable, tuple[float, float]]:
-    """Find the range that a reader can pin each wanted cell down to.
-
-    Parameters
-    ----------
-    counts, relations
-        As in :func:`suppress`.
-    hidden : set of cells
-        Not shown; all others are.
-    wanted : set of cells
-        Hidden ones to find out.
-
-    Returns
-    -------
-    dict of cell to (low, high)
-        Least and largest value that agrees with everything shown; infinite where nothing bounds
-        it.
-
-    Notes
-    -----
-    The reader knows that 0 is shown where it can be, so that what is hidden is 1 or more unless it
-    had to be hidden as a partner of 0; that is granted to the attacker.
-    """
-    from scipy.optimize import linprog  # the command line starts without scipy
-
-    names = sorted(hidden, key=repr)
-    column = {cell: number for number, cell in enumerate(names)}
-    rows, values = [], []
-    for total, parts in relations:
-        row, value = np.zeros(len(names)), 0.0
-        for cell, sign in ((total, -1.0), *((part, 1.0) for part in parts)):
-            if cell in column:
-                row[column[cell]] += sign
-            else:
-                value -= sign * counts[cell]
-        if row.any():
-            rows.append(row)
-            values.append(value)
-    system: NDArray[np.float64] | None = np.stack(rows) if rows else None
-    bounds = [(min(1, counts[cell]), None) for cell in names]
-    found: dict[Hashable, tuple[float, float]] = {}
-    for cell in sorted(wanted, key=repr):
-        ends = []
-        for sign in (1.0, -1.0):
-            goal = np.zeros(len(names))
-            goal[column[cell]] = sign
-            solved = linprog(goal, A_eq=system, b_eq=values or None, bounds=bounds)
-            reached = solved.fun
-            ends.append(np.inf if reached is None or solved.status else sign * float(reached))
-        found[cell] = (ends[0], ends[1])
-    return found

@@ -12,7 +12,7 @@ from evaluation.inference.score import score_statistic
 from evaluation.pairs import codes
 from medembed.errors import InputError
 
-__all__ = ["MaxT", "holm", "holm_by_family", "permutation_max_t"]
+__all__ = ["MaxT", "holm", "holm_by_family", "max_t", "permutation_max_t"]
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -119,7 +119,8 @@ def permutation_max_t(
     -----
     The pooled mean does not change under permutation, so neither do patients' residual sums
     :math:`u_p`; each permutation is one product of the groups' membership with
-    :math:`(u, u^2, n, [n > 0])`. p is :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
+    :math:`(u, u^2, n, [n > 0])`: :func:`max_t`. p is
+    :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
 
     References
     ----------
@@ -135,39 +136,98 @@ def permutation_max_t(
     if np.isinf(values).any():
         raise InputError("an outcome that is infinite")
     n_patients = int(owner.max()) + 1
-    tests, member = _membership(attributes, owner, n_patients)
+    tests, groups = _groups(attributes, owner, n_patients)
     measured = ~np.isnan(values)
-    size = np.stack([np.bincount(owner, c, n_patients) for c in measured.T.astype(float)], axis=1)
+    size = np.stack(
+        [np.bincount(owner, c, n_patients).astype(np.float64) for c in measured.T.astype(float)],
+        axis=1,
+    )
     total = np.stack(
         [np.bincount(owner, c, n_patients) for c in np.where(measured, values, 0.0).T], axis=1
     )
     with np.errstate(invalid="ignore"):
         pooled = total.sum(axis=0) / size.sum(axis=0)
     u = np.where(size > 0, total - pooled * size, 0.0)
-    table = np.concatenate([u, u**2, size, (size > 0).astype(np.float64)], axis=1)
-    t = _t_of(member, table)
-    usable = ~np.isnan(t)
-    order = np.argsort(-np.abs(t[usable]), kind="stable")
-    ranked = np.abs(t[usable])[order]
-    rng = np.random.default_rng(seed)
-    beyond = np.zeros(len(ranked))
-    for _ in range(permutations):
-        drawn = np.nan_to_num(np.abs(_t_of(member[:, rng.permutation(n_patients)], table)[usable]))
-        largest = np.maximum.accumulate(drawn[order][::-1])[::-1]  # over this and lesser tests
-        beyond += largest >= ranked - 1e-9
-    p = np.maximum.accumulate((1 + beyond) / (1 + permutations))
-    adjusted = np.full(t.shape, np.nan)
-    flat = np.empty(len(ranked))
-    flat[order] = p
-    adjusted[usable] = flat
+    t, adjusted = max_t(u, size, groups, permutations=permutations, seed=seed)
     return MaxT(tests, t, adjusted, permutations)
 
 
-def _membership(
+def max_t(
+    u: NDArray[np.float64],
+    size: NDArray[np.float64],
+    groups: Sequence[NDArray[np.int64]],
+    *,
+    families: NDArray[np.int64] | None = None,
+    permutations: int = 999,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score statistics and their p adjusted by permutation, from the sums of patients.
+
+    Parameters
+    ----------
+    u, size : float64 arrays of shape (n_patients, n_outcomes)
+        Sum of residuals, and queries, of each patient.
+    groups : sequence of int arrays of shape (n_patients,)
+        Each attribute's groups, numbered from 0; tests are all groups of the first, then of the
+        next.
+    families : int array of shape (n_tests, n_outcomes), optional
+        Maxima are taken within each; below 0 for what is no test. One family by default.
+    permutations, seed
+
+    Returns
+    -------
+    t, p_adjusted : float64 arrays of shape (n_tests, n_outcomes)
+    """
+    from scipy.sparse import csr_array  # the command line starts without scipy
+
+    # Patients of the same groups in all attributes are interchangeable: fewer sums to take.
+    kinds, kind = np.unique(np.stack(groups, axis=1), axis=0, return_inverse=True)
+    kind = kind.ravel()
+    wide = [int(g.max(initial=-1)) + 1 for g in groups]
+    at = np.concatenate([kinds[:, i] + sum(wide[:i]) for i in range(len(groups))])
+    to = np.tile(np.arange(len(kinds)), len(groups))
+    member = csr_array((np.ones(len(at)), (at, to)), shape=(sum(wide), len(kinds)))
+    # Outcomes that were measured on the same queries share their columns of sizes.
+    sizes, column = np.unique(size, axis=1, return_inverse=True)
+    column = column.ravel()
+    table = np.concatenate([u, u**2, sizes, (sizes > 0).astype(np.float64)], axis=1)
+    everything, m, w = table.sum(axis=0), u.shape[1], sizes.shape[1]
+    where = np.concatenate([np.arange(2 * m), 2 * m + column, 2 * m + w + column])
+    order = np.argsort(kind, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(kind, minlength=len(kinds)))])
+
+    def statistics(order: NDArray[np.int64]) -> NDArray[np.float64]:
+        pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
+        inside = member @ (pick @ table)
+        return _t_of(inside[:, where], everything[where])
+
+    t = statistics(order)
+    family = np.zeros(t.shape, dtype=np.int64) if families is None else families
+    usable = ~np.isnan(t) & (family >= 0)
+    size_of_t, family = np.abs(t[usable]), family[usable]
+    ranks = [np.flatnonzero(family == f) for f in np.unique(family)]
+    ranks = [r[np.argsort(-size_of_t[r], kind="stable")] for r in ranks]
+    rng = np.random.default_rng(seed)
+    beyond, given = np.zeros(len(size_of_t)), np.empty(len(u), dtype=np.int64)
+    for _ in range(permutations):
+        given[rng.permutation(len(u))] = np.arange(len(u))  # who takes each one's groups
+        drawn = np.nan_to_num(np.abs(statistics(given[order])[usable]))
+        for r in ranks:
+            largest = np.maximum.accumulate(drawn[r][::-1])[::-1]  # over this and lesser tests
+            beyond[r] += largest >= size_of_t[r] - 1e-9
+    flat = np.empty(len(size_of_t))
+    for r in ranks:
+        flat[r] = np.maximum.accumulate((1 + beyond[r]) / (1 + permutations))
+    adjusted = np.full(t.shape, np.nan)
+    adjusted[usable] = flat
+    return t, adjusted
+
+
+def _groups(
     attributes: Mapping[str, ArrayLike], owner: NDArray[np.int64], n_patients: int
-) -> tuple[tuple[tuple[str, str], ...], NDArray[np.float64]]:
+) -> tuple[tuple[tuple[str, str], ...], list[NDArray[np.int64]]]:
     tests: list[tuple[str, str]] = []
-    rows = []
+    found = []
     for name, given in attributes.items():
         group = codes(given)
         if group.shape != owner.shape or (group < 0).any():
@@ -179,17 +239,15 @@ def _membership(
                 f"attribute {name!r} differs within a patient",
                 hint="patients can then not be exchanged; use the score test with Holm",
             )
-        for number, label in enumerate(np.unique(np.asarray(given)).tolist()):
-            tests.append((name, str(label)))
-            rows.append((of_patient == number).astype(np.float64))
-    if not rows:
+        tests += [(name, str(label)) for label in np.unique(np.asarray(given)).tolist()]
+        found.append(of_patient)
+    if not found:
         raise InputError("no attribute to test")
-    return tuple(tests), np.stack(rows)
+    return tuple(tests), found
 
 
-def _t_of(member: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Score statistics (tests, outcomes) from membership (tests, patients) and patients' sums."""
-    inside, everything = member @ table, table.sum(axis=0)
+def _t_of(inside: NDArray[np.float64], everything: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of all."""
     u, squares, n, k = np.split(inside, 4, axis=1)
     rest_u, rest_squares, rest_n, rest_k = np.split(everything - inside, 4, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

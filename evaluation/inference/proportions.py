@@ -17,12 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.inference.clusters import cluster_mean, cluster_sums
 from medembed.errors import InputError
 
-__all__ = ["Proportion", "gap_interval", "korn_graubard", "mover"]
+__all__ = ["Proportion", "binomial_ends", "gap_interval", "join_ends", "korn_graubard", "mover"]
+
+_FLAT = 1e-15
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,6 @@ def korn_graubard(
     >>> found.estimate, round(found.high, 3), found.effective_n  # 1 - .025 ** (1 / 3)
     (0.0, 0.708, 3.0)
     """
-    from scipy.special import betaincinv, stdtrit  # the command line starts without scipy
-
     values = np.asarray(outcomes, dtype=np.float64)
     known = values[~np.isnan(values)]
     if ((known < 0) | (known > 1)).any():
@@ -100,21 +100,56 @@ def korn_graubard(
         raise InputError("a level outside 0 to 1")
     found = cluster_mean(values, patients, among)
     n, k, p = found.n_queries, found.n_patients, min(1.0, max(0.0, found.mean))
-    half = (1 - level) / 2
     if k < 2:
         return Proportion(p, 0.0, 1.0, 1.0, n, k)
-    variance = found.variance or 0.0
-    if variance <= 1e-15:
-        effective = float(k)
-    else:
-        ratio = float(stdtrit(n - 1, 1 - half) / stdtrit(k - 1, 1 - half))
-        effective = min(float(n), p * (1 - p) / variance * ratio**2)
-    if effective < 1:
-        return Proportion(p, 0.0, 1.0, effective, n, k)
-    hits = effective * p
-    low = 0.0 if p <= 0 else float(betaincinv(hits, effective - hits + 1, half))
-    high = 1.0 if p >= 1 else float(betaincinv(hits + 1, effective - hits, 1 - half))
-    return Proportion(p, min(low, p), max(high, p), effective, n, k)
+    low, high, effective = binomial_ends(
+        *(np.array(float(x)) for x in (p, n, k, found.variance or 0.0)), level=level
+    )
+    return Proportion(p, float(low), float(high), float(effective), n, k)
+
+
+def binomial_ends(
+    p: NDArray[np.float64],
+    n: NDArray[np.float64],
+    k: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    *,
+    level: float = 0.95,
+    most: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Ends of :func:`korn_graubard` for many proportions at once, and the effective n.
+
+    Parameters
+    ----------
+    p, n, k, variance : float64 arrays of one shape
+        Proportions, queries, patients, and the variance of p over patients. With fewer than two
+        patients the ends are 0 and 1; NaN where p is.
+    level : float
+    most : float64 array, optional
+        Cap of the effective n where it is not n (stratified samples).
+
+    Returns
+    -------
+    low, high, effective : float64 arrays
+    """
+    from scipy.special import betaincinv, stdtrit  # the command line starts without scipy
+
+    half = (1 - level) / 2
+    inside = np.clip(p, 0.0, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        ratio = stdtrit(np.maximum(n - 1, 1), 1 - half) / stdtrit(np.maximum(k - 1, 1), 1 - half)
+        effective = inside * (1 - inside) / variance * ratio**2
+        effective = np.minimum(n if most is None else most, effective)
+        effective = np.where(variance <= _FLAT, k, effective)
+        effective = np.where(k < 2, 1.0, effective)
+        hits = effective * inside
+        low = betaincinv(hits, effective - hits + 1, half)
+        high = betaincinv(hits + 1, effective - hits, 1 - half)
+    blind = (k < 2) | (effective < 1)
+    low = np.where(blind | (inside <= 0), 0.0, np.minimum(low, inside))
+    high = np.where(blind | (inside >= 1), 1.0, np.maximum(high, inside))
+    undefined = np.isnan(p)
+    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high), effective
 
 
 def mover(
@@ -156,12 +191,28 @@ def mover(
         raise InputError("an interval that does not hold its estimate")
     if not -1 <= correlation <= 1:
         raise InputError("a correlation outside -1 to 1")
-    down, up = first - first_ends[0], first_ends[1] - first
-    other_down, other_up = second - second_ends[0], second_ends[1] - second
-    below = max(0.0, down**2 + other_up**2 - 2 * correlation * down * other_up)
-    above = max(0.0, up**2 + other_down**2 - 2 * correlation * up * other_down)
+    low, high = join_ends(
+        *(np.array(x) for x in (first, *first_ends, second, *second_ends, correlation))
+    )
+    return float(low), float(high)
+
+
+def join_ends(
+    first: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    second: NDArray[np.float64],
+    other_low: NDArray[np.float64],
+    other_high: NDArray[np.float64],
+    correlation: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends of :func:`mover` for many pairs at once."""
+    down, up = first - low, high - first
+    other_down, other_up = second - other_low, other_high - second
+    below = down**2 + other_up**2 - 2 * correlation * down * other_up
+    above = up**2 + other_down**2 - 2 * correlation * up * other_down
     gap = first - second
-    return float(gap - below**0.5), float(gap + above**0.5)
+    return gap - np.sqrt(np.maximum(0.0, below)), gap + np.sqrt(np.maximum(0.0, above))
 
 
 def gap_interval(

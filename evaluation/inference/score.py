@@ -34,7 +34,14 @@ from evaluation.inference.clusters import cluster_sums
 from evaluation.pairs import codes
 from medembed.errors import InputError
 
-__all__ = ["GroupTests", "ScoreTest", "group_tests", "score_statistic", "score_test"]
+__all__ = [
+    "GroupTests",
+    "ScoreTest",
+    "group_tests",
+    "score_statistic",
+    "score_test",
+    "two_sided",
+]
 
 _FLAT = 1e-18
 
@@ -123,7 +130,7 @@ def score_test(
         *(np.array(x) for x in (gap, np.sum(ua**2), np.sum(ub**2), cross)),
         *(np.array(float(x)) for x in (len(ua), len(ub), len(ua) + len(ub) - len(both))),
     )
-    return ScoreTest(float(gap), float(t), float(df), float(_two_sided(t, df)))
+    return ScoreTest(float(gap), float(t), float(df), float(two_sided(t, df)))
 
 
 def group_tests(outcomes: ArrayLike, patients: ArrayLike, groups: ArrayLike) -> GroupTests:
@@ -193,7 +200,7 @@ def group_tests(outcomes: ArrayLike, patients: ArrayLike, groups: ArrayLike) -> 
         gap=gap,
         t=t,
         df=df,
-        p=_two_sided(t, df),
+        p=two_sided(t, df),
         n_queries=n.astype(np.int64),
         n_patients=k.astype(np.int64),
     )
@@ -224,7 +231,8 @@ def score_statistic(
     return t, np.where(usable, df, np.nan)
 
 
-def _two_sided(t: NDArray[np.float64], df: NDArray[np.float64]) -> NDArray[np.float64]:
+def two_sided(t: NDArray[np.float64], df: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the p-value of t on either side."""
     from scipy.special import stdtr  # not at import: the command line starts without scipy
 
     return np.asarray(2 * stdtr(df, -np.abs(t)))

@@ -1,0 +1,119 @@
+"""What was asked before the data was looked at: primary hypotheses, families, minimum sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.audit.reading import UNKNOWN
+from medembed.errors import InputError
+
+__all__ = ["OTHER", "PRIMARY", "Hypothesis", "Plan"]
+
+PRIMARY, OTHER = "primary", "all other"
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One question: is this group served otherwise than the rest, in this outcome?
+
+    Parameters
+    ----------
+    attribute, outcome : str
+    group : str or None
+        None for each group of the attribute but "unknown", which has to be named to be primary.
+    """
+
+    attribute: str
+    outcome: str
+    group: str | None = None
+
+    @classmethod
+    def of(cls, given: Any) -> Hypothesis:
+        """Read a mapping, (attribute, outcome) or (attribute, group, outcome).
+
+        Raises
+        ------
+        InputError
+            Where it is neither.
+        """
+        if isinstance(given, Hypothesis):
+            return given
+        if isinstance(given, Mapping) and {"attribute", "outcome"} <= set(given) <= {
+            "attribute", "outcome", "group",
+        }:  # fmt: skip
+            group = given.get("group")
+            return cls(str(given["attribute"]), str(given["outcome"]), group and str(group))
+        if isinstance(given, Sequence) and not isinstance(given, str):
+            if len(given) == 2:
+                return cls(str(given[0]), str(given[1]))
+            if len(given) == 3:
+                return cls(str(given[0]), str(given[2]), str(given[1]))
+        raise InputError(
+            "a hypothesis that is not understood",
+            hint="give attribute, outcome and, if it is one, the group",
+        )
+
+    def holds(self, attribute: str, group: str, outcome: str) -> bool:
+        """Whether a row of the table answers it."""
+        if (attribute, outcome) != (self.attribute, self.outcome):
+            return False
+        return group == self.group if self.group is not None else group != UNKNOWN
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Primary hypotheses and families of tests.
+
+    Parameters
+    ----------
+    primary : tuple of Hypothesis
+    families : tuple of (name, hypotheses)
+        A row belongs to the first family that holds it, else to "all other".
+    """
+
+    primary: tuple[Hypothesis, ...]
+    families: tuple[tuple[str, tuple[Hypothesis, ...]], ...]
+
+    @classmethod
+    def of(
+        cls,
+        primary: Sequence[Any],
+        families: Mapping[str, Sequence[Any]] | None,
+        attributes: Sequence[str],
+        outcomes: Sequence[str],
+    ) -> Plan:
+        """Read and check what was declared.
+
+        Raises
+        ------
+        InputError
+            Where a hypothesis is on something that is not audited.
+        """
+        first = tuple(Hypothesis.of(given) for given in primary)
+        declared = [
+            (str(name), tuple(Hypothesis.of(given) for given in members))
+            for name, members in (families or {}).items()
+        ]
+        if any(name == OTHER for name, _ in declared):
+            raise InputError(f'a family cannot be called "{OTHER}"', where="families")
+        for hypothesis in (*first, *(h for _, members in declared for h in members)):
+            if hypothesis.attribute not in attributes or hypothesis.outcome not in outcomes:
+                raise InputError(
+                    f"a hypothesis on {hypothesis.attribute!r} and {hypothesis.outcome!r}, "
+                    "which are not audited",
+                    hint="name attributes and outcomes of this audit",
+                )
+        return cls(first, (*declared, (PRIMARY, first)))
+
+    def is_primary(self, attribute: str, group: str, outcome: str) -> bool:
+        """Whether the row was named beforehand."""
+        return any(h.holds(attribute, group, outcome) for h in self.primary)
+
+    def family(self, attribute: str, group: str, outcome: str) -> str:
+        """Name the family in which the row's p-value is adjusted."""
+        for name, members in self.families:
+            if any(h.holds(attribute, group, outcome) for h in members):
+                return name
+        return OTHER
