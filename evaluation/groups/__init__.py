@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from evaluation.groups.auc import AreaTest, PatientArea, area_test, patient_area
 from evaluation.groups.contrast import Contrast, contrast_groups
+from evaluation.groups.counterfactual import (
+    Counterfactual,
+    CounterfactualRow,
+    assess_counterfactual,
+)
 from evaluation.groups.exposure import Exposure, ExposureRow, assess_exposure
 from evaluation.groups.leakage import Leakage, LeakageRow, assess_leakage
+from evaluation.groups.swaps import SWAPS, Swap, mentions, swap_words
 
 __all__ = [
+    "SWAPS",
     "AreaTest",
     "Contrast",
+    "Counterfactual",
+    "CounterfactualRow",
     "Exposure",
     "ExposureRow",
     "Leakage",
     "LeakageRow",
     "PatientArea",
+    "Swap",
     "area_test",
+    "assess_counterfactual",
     "assess_exposure",
     "assess_leakage",
     "contrast_groups",
+    "mentions",
     "patient_area",
+    "swap_words",
 ]
