@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evaluation.report.reading import Row, against_rest, names
+from evaluation.report.figures import finite
+from evaluation.report.reading import Row, against_rest, loudest, names
 
 __all__ = ["Answer", "Primary", "answer", "by_outcome", "changed_by_adjusting", "primaries"]
 
@@ -30,6 +31,10 @@ class Answer:
     counts : dict
         Comparisons of a group with the rest, by verdict.
     total : int
+    undecided : list of str
+        Groups of one attribute with a comparison that could not be told.
+    elsewhere : int
+        Gaps established in named findings, which are harm as well.
     named : list of str
         Groups that the headline names, each once.
     unassessed : list of str
@@ -43,6 +48,8 @@ class Answer:
     total: int
     named: list[str]
     unassessed: list[str]
+    undecided: list[str]
+    elsewhere: int
 
     @property
     def assessed(self) -> int:
@@ -50,13 +57,15 @@ class Answer:
         return self.total - self.counts["not_assessable"]
 
 
-def answer(rows: Sequence[Row]) -> Answer:
+def answer(rows: Sequence[Row], elsewhere: int = 0) -> Answer:
     """Sum up the table of outcomes.
 
     Parameters
     ----------
     rows : sequence of dict
         As :func:`evaluation.report.reading.outcome_readings` gives them.
+    elsewhere : int
+        Gaps established in named findings.
 
     Returns
     -------
@@ -73,12 +82,12 @@ def answer(rows: Sequence[Row]) -> Answer:
         key=lambda row: (
             not row.get("primary"),
             "*" in str(row.get("attribute")),
-            -abs(row.get("gap") or 0.0),
+            -abs(finite(row.get("gap")) or 0.0),
         ),
     )
-    worse = [row for row in found if row["shown_worse"]]
-    better = [row for row in found if not row["shown_worse"]]
-    if found:
+    worse = [row for row in found if row["shown_worse"] is not False]
+    better = [row for row in found if row["shown_worse"] is False]
+    if found or elsewhere:
         state: State = "gap"
     elif counts["inconclusive"]:
         state = "doubt"
@@ -94,6 +103,12 @@ def answer(rows: Sequence[Row]) -> Answer:
         total=len(compared),
         named=_once(row["shown_group"] for row in (_single(worse or better) or worse or better)),
         unassessed=_once(row["shown_group"] for row in silent),
+        undecided=_once(
+            row["shown_group"]
+            for row in _single(compared)
+            if row["shown_verdict"].name == "inconclusive"
+        ),
+        elsewhere=elsewhere,
     )
 
 
@@ -140,12 +155,15 @@ class Primary:
         None where the question is of every group.
     rows : list of dict
         Empty where the audit holds no such comparison.
+    left_out : int
+        Groups beyond the first few, that weigh less.
     """
 
     attribute: str
     outcome: str
     group: str | None
     rows: list[Row]
+    left_out: int = 0
 
 
 def primaries(report: Mapping[str, Any], rows: Sequence[Row]) -> list[Primary]:
@@ -183,7 +201,8 @@ def primaries(report: Mapping[str, Any], rows: Sequence[Row]) -> list[Primary]:
                 naming.attribute(attribute),
                 naming.outcome(outcome),
                 None if group is None else naming.group(attribute, group),
-                own,
+                loudest(own)[:MOST_NAMED],
+                max(0, len(own) - MOST_NAMED),
             )
         )
     if not found:  # a table without a protocol says itself which rows are primary

@@ -102,8 +102,9 @@ def gap_axis(
     reach = ends[min(len(ends) - 1, int(0.9 * len(ends)))] if ends else 0.0
     reach = max([reach, *(abs(item.point) for item in drawn if item.point is not None)])
     reach = max(reach, 2 * (margin or 0.0))
-    step = _step(2 * (reach or 0.1), 7)
-    edge = min(most, step * ceil((reach or 0.1) / step - 1e-9))
+    reach = reach if reach > 1e-6 else 0.1
+    step = _step(2 * reach, 7)
+    edge = min(most, step * ceil(reach / step - 1e-9))
     count = floor(edge / step + 1e-9)
     ticks = tuple(round(step * place, 6) for place in range(-count, count + 1))
     return Axis(-edge, edge, ticks, kind)
@@ -130,7 +131,7 @@ def span_axis(values: Iterable[float | None], kind: Kind, always: Sequence[float
     """
     known = [value for value in (*values, *always) if value is not None and isfinite(value)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    if high == low:
+    if high - low < 1e-6:
         low, high = low - 0.05, high + 0.05
     step = _step(high - low, 6)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)

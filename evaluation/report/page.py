@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from evaluation.report.answer import MOST_NAMED, answer, by_outcome, changed_by_adjusting, primaries
-from evaluation.report.drawings import parts
+from evaluation.report.drawings import Part, parts
 from evaluation.report.figures import Kind, figure, finite, gap_kind, level_kind, plural
 from evaluation.report.forest import axis_svg
 from evaluation.report.reading import VERDICTS, Row, names, outcome_readings, section
@@ -45,6 +45,15 @@ PLACES = {
     "stamp": "Stamp",
 }
 """Sections of the page in their order, by id."""
+
+_ESTABLISHED = {
+    "zero_shot": "established among the gaps in named findings",
+    "exposure": "shown more or less often than chance explains",
+    "counterfactual": "of the swapped words move the results more than a placebo",
+    "leakage": "of the attempts to read a group off succeed",
+    "modality_gap": "unlike everyone else",
+    "label_quality": "with other labels than everyone else",
+}
 
 _STAMPED = {
     "protocol_name": "Protocol",
@@ -156,7 +165,8 @@ def context_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "outcomes": outcomes,
         "outcome_notes": compared.notes,
         "outcomes_why": compared.why,
-        "answer": answer(rows),
+        "answer": answer(rows, further["zero_shot"].found),
+        "overview": _overview(further),
         "most_named": MOST_NAMED,
         "primaries": primaries(report, rows),
         "changed": changed_by_adjusting(rows),
@@ -185,6 +195,15 @@ def _declared(key: str, *places: Mapping[str, Any]) -> float | None:
         if number is not None:
             return number
     return None
+
+
+def _overview(further: Mapping[str, Part]) -> list[tuple[str, str, str, int | None]]:
+    """Say how much each other part established (None: not done), with its id, title and words."""
+    lines = []
+    for name, words in _ESTABLISHED.items():
+        part = further[name]
+        lines.append((name, PLACES[name], words, part.found if part.body.done else None))
+    return lines
 
 
 def _stamp_lines(stamp: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ __all__ = [
     "Section",
     "Verdict",
     "interval",
+    "loudest",
     "names",
     "outcome_readings",
     "section",
@@ -274,13 +275,15 @@ def enrich(row: Row, naming: Names) -> Row:
     unit = str(described.get("unit") or "score")
     higher = described.get("higher_is_better", True) is not False
     gap = finite(row.get("gap"))
+    # without a figure nothing can be ruled out, nor be in doubt; an alarm is never taken back
+    unfounded = gap is None and row.get("verdict") != "exceeds"
     return {
         **row,
         "shown_group": naming.group(row.get("attribute"), row.get("group")) + _against(row, naming),
         "shown_attribute": naming.attribute(row.get("attribute")),
         "shown_outcome": naming.outcome(row.get("outcome")),
         "shown_harm": str(described.get("harm") or ""),
-        "shown_verdict": verdict_of(row.get("verdict")),
+        "shown_verdict": verdict_of(None if unfounded else row.get("verdict")),
         "shown_unit": unit,
         "shown_level": level_kind(unit),
         "shown_gap": gap_kind(unit),
@@ -331,9 +334,9 @@ def _one_outcome(
     described, first = naming.describe(name), rows[0]
     rest = [row for row in rows if against_rest(row)]
     groups = [row for row in rest if "*" not in str(row.get("attribute"))]
-    crossed = _loudest(row for row in rest if "*" in str(row.get("attribute")))
-    others = _loudest(row for row in rows if not against_rest(row))
-    shown_groups = groups if len(groups) <= MOST_GROUPS else _loudest(groups)[:MOST_GROUPS]
+    crossed = loudest(row for row in rest if "*" in str(row.get("attribute")))
+    others = loudest(row for row in rows if not against_rest(row))
+    shown_groups = groups if len(groups) <= MOST_GROUPS else loudest(groups)[:MOST_GROUPS]
     shown = [*shown_groups, *crossed[:MOST_INTERSECTIONS], *others[:MOST_INTERSECTIONS]]
     kind: Kind = "points" if first["shown_unit"] == "proportion" else "signed"
     adjusted = any(finite(row.get("gap_naive")) is not None for row in shown)
@@ -383,7 +386,7 @@ def _drawing(row: Row, axis: Axis, margin: float | None, adjusted: bool) -> str:
     )
 
 
-def _loudest(rows: Iterable[Row]) -> list[Row]:
+def loudest(rows: Iterable[Row]) -> list[Row]:
     """Order rows so that what a cap cuts off is what matters least."""
     rank = {"exceeds": 0, "inconclusive": 1, "within": 2}
     return sorted(

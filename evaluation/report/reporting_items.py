@@ -53,7 +53,7 @@ ITEMS: tuple[Item, ...] = (
     Item(_TRIPOD, "3c", "known health inequalities between groups", (), ""),
     Item(_TRIPOD, "4", "objectives of the evaluation", ("protocol",), "answer"),
     Item(
-        _TRIPOD, "5a", "where the data come from and whom they represent", ("missing",), "missing"
+        _TRIPOD, "5a", "whether the data represent those served (in part)", ("missing",), "missing"
     ),
     Item(_TRIPOD, "10", "whether the sample was large enough", ("instrument",), "instrument"),
     Item(_TRIPOD, "11", "how missing data were handled", ("missing",), "missing"),
@@ -70,11 +70,10 @@ ITEMS: tuple[Item, ...] = (
     Item(_CLAIM, "", "study aim and hypotheses", ("protocol",), "answer"),
     Item(_CLAIM, "", "how missing data were handled", ("missing",), "missing"),
     Item(_CLAIM, "", "reference standard and how good it is", ("label_quality",), "label_quality"),
-    Item(_CLAIM, "", "patients kept apart between partitions", ("stamp",), "stamp"),
     Item(
         _CLAIM, "", "statistical measures of significance and uncertainty", ("outcomes",), "methods"
     ),
-    Item(_CLAIM, "", "robustness: other cuts of the data", ("outcomes",), "groups"),
+    Item(_CLAIM, "", "sensitivity: with and without adjusting", ("outcomes",), "groups"),
     Item(_CLAIM, "", "performance and errors by finding", ("zero_shot",), "zero_shot"),
     Item(_CLAIM, "", "testing on data of another site", (), ""),
     Item(_STANDING, "", "which groups are recorded, and which are not", ("missing",), "missing"),
