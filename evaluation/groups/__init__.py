@@ -10,7 +10,9 @@ from evaluation.groups.counterfactual import (
     assess_counterfactual,
 )
 from evaluation.groups.exposure import Exposure, ExposureRow, assess_exposure
+from evaluation.groups.label_quality import assess_label_quality, label_outcomes
 from evaluation.groups.leakage import Leakage, LeakageRow, assess_leakage
+from evaluation.groups.modality_gap import assess_modality_gap
 from evaluation.groups.swaps import SWAPS, Swap, mentions, swap_words
 
 __all__ = [
@@ -28,8 +30,11 @@ __all__ = [
     "area_test",
     "assess_counterfactual",
     "assess_exposure",
+    "assess_label_quality",
     "assess_leakage",
+    "assess_modality_gap",
     "contrast_groups",
+    "label_outcomes",
     "mentions",
     "patient_area",
     "swap_words",

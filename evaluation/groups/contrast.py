@@ -32,11 +32,14 @@ from medembed.errors import InputError
 
 __all__ = [
     "Contrast",
+    "compare_one",
     "contrast_groups",
     "hidden_groups",
     "plain",
     "settle",
+    "suppressed",
     "text_groups",
+    "without_counts",
 ]
 
 _NOTHING = frozenset({"", "None", "nan", "NaN", "NaT", "<NA>"})
@@ -221,10 +224,12 @@ def contrast_groups(
                     continue
                 row = Contrast(attribute, group, measure)
                 if group in small:
-                    rows.append(_suppressed(row, least))
+                    rows.append(suppressed(row, least))
                     continue
-                row = _one(row, values, owner, labels == group, least, alpha, repetitions, seed)
-                rows.append(_without_counts(row) if group in partners else row)
+                row = compare_one(
+                    row, values, owner, labels == group, least, alpha, repetitions, seed
+                )
+                rows.append(without_counts(row) if group in partners else row)
     return settle(rows, margin=margin, alpha=alpha)
 
 
@@ -245,16 +250,17 @@ def settle(rows: list[Contrast], *, margin: float, alpha: float) -> tuple[Contra
     return tuple(done)
 
 
-def _suppressed(row: Contrast, minimum: Minimum) -> Contrast:
+def suppressed(row: Contrast, minimum: Minimum) -> Contrast:
+    """A group too small to be shown: no number at all."""
     return replace(row, precision="suppressed", reason=f"fewer than {minimum.reported} patients")
 
 
-def _without_counts(row: Contrast) -> Contrast:
-    """A partner of a small group: its counts would betray the other's."""
+def without_counts(row: Contrast) -> Contrast:
+    """Leave out what would betray the count of a small group beside this one."""
     return replace(row, n_patients=None, n_queries=None, n_events=None, rest_estimate=None)
 
 
-def _one(
+def compare_one(
     row: Contrast,
     values: NDArray[np.float64],
     owner: NDArray[Any],
@@ -264,6 +270,20 @@ def _one(
     repetitions: int,
     seed: int,
 ) -> Contrast:
+    """Fill in a row: the group's estimate and interval, its gap to the rest, and p.
+
+    Parameters
+    ----------
+    row : Contrast
+        With its names.
+    values : float64 array of shape (n,)
+        Outcomes; NaN where not measured.
+    owner : array of shape (n,)
+        Patients.
+    inside : bool array of shape (n,)
+        The group; all others that were measured are the rest.
+    minimum, alpha, repetitions, seed
+    """
     held = cluster_sums(values, owner, inside)
     rest = cluster_sums(values, owner, ~inside)
     known = values[~np.isnan(values)]
