@@ -102,8 +102,9 @@ def parts(report: Mapping[str, Any], margin: float | None) -> dict[str, Part]:
     """
     naming = names(report)
     found = {}
-    for name in ("exposure", "leakage", "counterfactual", "modality_gap", "label_quality"):
+    for name in ("exposure", "leakage", "modality_gap", "label_quality"):
         found[name] = _part(report, name, naming)
+    found["counterfactual"] = _swaps(section(report, "counterfactual"), naming)
     found["zero_shot"] = _zero_shot(section(report, "zero_shot"), naming, margin)
     found["mitigation"] = _changes(section(report, "mitigation"), "mitigation", naming, margin)
     compared = section(report, "comparison", "table")
@@ -149,14 +150,18 @@ def _ordered(rows: list[Row], name: str) -> list[Row]:
 
 def _draw(rows: list[Row], name: str) -> Axis:
     keys = {
-        "exposure": ("ratio_given_relevance", "", ""),
+        "exposure": ("shown_point", "ci_low", "ci_high"),
         "leakage": ("auc", "ci_low", "ci_high"),
-        "counterfactual": ("effect", "ci_low", "ci_high"),
         "modality_gap": ("difference", "difference_ci_low", "difference_ci_high"),
         "label_quality": ("estimate", "ci_low", "ci_high"),
     }[name]
+    if name == "exposure":
+        for row in rows:
+            given, plain = finite(row.get("ratio_given_relevance")), finite(row.get("ratio"))
+            row["shown_point"] = plain if given is None else given
+            row["shown_other"] = None if given is None else plain
     spreads = [interval(row, *keys) for row in rows]
-    if name in {"counterfactual", "modality_gap"}:
+    if name == "modality_gap":
         axis, reference = gap_axis(spreads, None, "signed"), 0.0
     else:
         kinds: dict[str, tuple[Kind, float | None]] = {
@@ -179,7 +184,7 @@ def _draw(rows: list[Row], name: str) -> Axis:
 
 def _one(axis: Axis, spread: Interval, row: Row, reference: float | None) -> str:
     low, high = finite(row.get("null_low")), finite(row.get("null_high"))
-    other = finite(row.get("placebo")) if "placebo" in row else finite(row.get("ratio"))
+    other = finite(row.get("shown_other"))
     second = None if other is None else Interval(other, None, None)
     return row_svg(
         axis,
@@ -189,6 +194,37 @@ def _one(axis: Axis, spread: Interval, row: Row, reference: float | None) -> str
         reference=reference,
         tone=row["shown_verdict"].name,
     )
+
+
+_SWAPPED = {
+    "similarity": ("How alike a query and the cases are", "Change of the likeness to a group."),
+    "exposure": ("Who appears among the results", "Change of a group's share of the results."),
+    "ranking": (
+        "How much the order of the results changes",
+        "Change of the order, beyond that which placebo words make.",
+    ),
+}
+
+
+def _swaps(body: Section, naming: Names) -> Part:
+    if not body.done:
+        return Part(body)
+    rows = _named(body.rows, "counterfactual", naming)
+    blocks, left_out = [], 0
+    for measure in dict.fromkeys(str(row.get("measure") or "") for row in rows):
+        own = [row for row in rows if str(row.get("measure") or "") == measure]
+        left_out += max(0, len(own) - MOST_ROWS)
+        own = own[:MOST_ROWS]
+        spreads = [interval(row, "effect", "ci_low", "ci_high") for row in own]
+        axis = gap_axis(spreads, None, "signed")
+        for row, spread in zip(own, spreads, strict=True):
+            placebo = None if measure == "ranking" else finite(row.get("placebo"))
+            band = None if placebo is None else (-abs(placebo), abs(placebo))
+            row["shown_svg"] = row_svg(axis, spread, band=band, tone=row["shown_verdict"].name)
+        title, words = _SWAPPED.get(measure, (measure, "Effect of swapped words."))
+        blocks.append((title, words, axis, own, True))
+    found = sum(row["shown_verdict"].name == "exceeds" for row in rows)
+    return Part(body, None, found, left_out, blocks)
 
 
 def _zero_shot(body: Section, naming: Names, margin: float | None) -> Part:

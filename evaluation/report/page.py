@@ -272,10 +272,16 @@ def _listed(words: Sequence[str], most: int = 4) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
-def _patients(row: Mapping[str, Any], reported: int) -> Markup:
+def _patients(row: Mapping[str, Any], reported: int, *, bare: bool = False) -> Markup:
     """Say how many patients a row rests on; of a suppressed one only that they are few."""
     from markupsafe import Markup
 
+    noun = "" if bare else " patients"
     if row.get("precision") == "suppressed":
-        return Markup('<span class="few">fewer than {}</span>').format(reported)
-    return _number(row.get("n_patients"), "count", "withheld")
+        return Markup('<span class="few">fewer than {}</span>{}').format(reported, noun)
+    if finite(row.get("n_patients")) is None:
+        words = "withheld" if bare else "number of patients withheld"
+        return Markup('<span class="none">{}</span>').format(words)
+    if row["n_patients"] == 1 and not bare:
+        noun = " patient"
+    return Markup("{}{}").format(_number(row["n_patients"], "count"), noun)

@@ -161,7 +161,7 @@ def test_a_count_hidden_as_a_partner_is_not_called_small() -> None:
         if row["group"] == "c":
             row["n_patients"] = None
     text = shown(report).text
-    assert "Group C withheld patients" in text
+    assert "Group C number of patients withheld" in text
     assert "Group C fewer than" not in text
 
 
