@@ -3,7 +3,7 @@
 The same held-out patients before and after, every group's change with its interval, and a
 recommendation that has to be earned: each target that was declared beforehand improved, and no
 group lost more than the margin. A target picked because its figure was the worst *on these
-patients* seems to improve by chance alone (its figure returns to the mean): pick it on others.
+patients* tends to improve by chance alone (its figure returns to the mean): pick it on others.
 """
 
 from __future__ import annotations

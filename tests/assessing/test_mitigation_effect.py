@@ -130,8 +130,8 @@ def test_a_sham_seldom_improves_anything() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("design", sorted(DESIGNS))
 def test_shams_keep_the_level_in_every_design(design: str) -> None:
-    found = share([sham(design, seed) for seed in range(1000, 1100)])
-    assert found["improved"]["share"] <= 0.115  # three standard errors of .022 above 5%
+    found = share([sham(design, seed) for seed in range(1000, 1070)])
+    assert found["improved"]["share"] <= 0.13  # three standard errors of .026 above 5%
     assert found["recommended"]["share"] <= 0.07
 
 

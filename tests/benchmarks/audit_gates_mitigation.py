@@ -36,6 +36,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "many images": {"icc": 0.3, "size": 5.8},
     "rare misses": {"icc": 0.2, "size": 3.5, "rate": 0.93},
     "graded": {"icc": 0.3, "size": 3.5, "graded": True},
+    "all anew": {"icc": 0.3, "size": 3.5, "anew": 1.0},
 }
 TARGET = ("race", "a", "hit")
 SHARES = {"sex": (0.5, 0.5), "race": (0.16, 0.24, 0.6), "age": (0.1, 0.4, 0.5)}
@@ -90,15 +91,15 @@ def assess(
 
 
 def sham(design: str, seed: int, n_patients: int = 600) -> dict[str, bool]:
-    """A third of all queries is answered anew, no better and no worse; patients stay alike."""
-    rng = np.random.default_rng([seed, sorted(DESIGNS).index(design)])
+    """Answer a third of all queries (or all) anew, no better and no worse; patients stay alike."""
+    rng = np.random.default_rng([seed, list(DESIGNS).index(design)])
     given = DESIGNS[design]
     rate, icc = given.get("rate", 0.5), given["icc"]
     owner, _ = hits(rng, n_patients, rate, icc, given["size"])
     spread = (1 - icc) / icc
     own = rng.beta(rate * spread, (1 - rate) * spread, n_patients)
     answers = [(rng.random(len(owner)) < own[owner]).astype(float) for _ in range(2)]
-    anew = rng.random(len(owner)) < 1 / 3
+    anew = rng.random(len(owner)) < given.get("anew", 1 / 3)
     tables = []
     for hit in (answers[0], np.where(anew, answers[1], answers[0])):
         tables.append({"patient_id": owner.astype(str), "hit": hit})
