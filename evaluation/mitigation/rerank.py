@@ -85,7 +85,7 @@ def constrained_order(
         ].tolist()
         for name in np.unique(names).tolist()
     }
-    want = {name: share for name, share in shares.items() if share > 0 and name in by_group}
+    want = {name: share for name, share in shares.items() if share > 1e-12 and name in by_group}
     used = dict.fromkeys(by_group, 0)
     order: list[int] = []
     deadline: list[int] = []  # 1-based length of the beginning that a hit was promised for

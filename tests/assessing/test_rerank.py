@@ -49,7 +49,7 @@ def test_with_shares_of_one_and_candidates_enough_it_is_the_published_algorithm(
     assert found == as_published(scores, groups, shares, 20)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(-5, 5), st.sampled_from(["a", "b", "", "d"])), min_size=1, max_size=25
@@ -79,6 +79,11 @@ def test_without_a_promise_the_order_is_that_of_scores() -> None:
     scores = np.random.default_rng(0).normal(size=30)
     order = constrained_order(scores, list("ab") * 15, {}, 30)
     np.testing.assert_array_equal(order, np.argsort(-scores))
+
+
+def test_a_share_too_small_for_any_list_promises_nothing() -> None:
+    order = constrained_order([3.0, 2.0, 1.0], list("aab"), {"a": 1.0, "b": 5e-324}, 3)
+    assert order.tolist() == [0, 1, 2]
 
 
 def test_what_cannot_be_ordered_is_refused() -> None:
