@@ -15,9 +15,9 @@ __all__ = ["Part", "parts"]
 MOST_ROWS = 40
 
 _WORDS: dict[str, dict[str, str]] = {
-    "exposure": {"exceeds": "Beyond chance", "within": "As chance gives"},
+    "exposure": {"exceeds": "Beyond chance", "within": "As expected"},
     "leakage": {"exceeds": "Can be read", "within": "Not readable"},
-    "counterfactual": {"exceeds": "Words matter", "within": "No matter"},
+    "counterfactual": {"exceeds": "Words matter"},
     "modality_gap": {"exceeds": "Differs", "within": "Alike"},
     "label_quality": {"exceeds": "Differs", "within": "Alike"},
 }
@@ -198,7 +198,7 @@ def _one(axis: Axis, spread: Interval, row: Row, reference: float | None) -> str
 
 _SWAPPED = {
     "similarity": ("How alike a query and the cases are", "Change of the likeness to a group."),
-    "exposure": ("Who appears among the results", "Change of a group's share of the results."),
+    "exposure": ("Who appears among the results", "Change of a group’s share of the results."),
     "ranking": (
         "How much the order of the results changes",
         "Change of the order, beyond that which placebo words make.",

@@ -231,7 +231,8 @@ def axis_svg(axis: Axis) -> str:
     """
     parts = ['<svg class="forest axis" width="100%" height="24" aria-hidden="true">']
     every = 1 if len(axis.ticks) <= 5 else 2
-    start = axis.ticks.index(0.0) % every if 0.0 in axis.ticks else 0  # no gap is always named
+    named = next((tick for tick in (0.0, 1.0, 0.5) if tick in axis.ticks), axis.ticks[0])
+    start = axis.ticks.index(named) % every  # no gap, a fair share, or chance is always named
     for place, tick in enumerate(axis.ticks):
         at = axis.at(tick)
         parts.append(f'<line class="tick" x1="{at}%" x2="{at}%" y1="18" y2="24"/>')
@@ -242,6 +243,8 @@ def axis_svg(axis: Axis) -> str:
 
 def _tick(value: float, axis: Axis) -> str:
     """Write a tick with as many digits as the step between ticks needs."""
+    if value == 0 and axis.kind != "percent":
+        return "0"
     scale = 100 if axis.kind in {"points", "percent"} else 1
     step = min((b - a for a, b in pairwise(axis.ticks)), default=0.05) * scale
     digits = next((d for d in range(4) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 4)
