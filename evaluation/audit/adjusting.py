@@ -56,7 +56,10 @@ def adjust(
     repetitions: int,
     seed: int,
 ) -> list[Adjusted]:
-    """Standardise the comparisons that have enough patients and enough strata in common."""
+    """Standardise the comparisons that have enough patients and enough strata in common.
+
+    With 0 repetitions scores have no intervals.
+    """
     found = []
     layers: Layers | None = None
     last = None
@@ -87,14 +90,14 @@ def _adjusted(
     for row in np.flatnonzero(block.tested.any(axis=1)).tolist():
         first = layers.group == block.first[row]
         second = ~first if block.second[row] < 0 else layers.group == block.second[row]
-        contrast = adjusted_contrast(layers, first, second)
+        contrast = adjusted_contrast(layers, first, second, block.pooled)
         gap[row], p[row] = contrast.gap, contrast.p
         shared[row], carried[row] = contrast.overlap, contrast.k.min(axis=0)
         for number, level in enumerate(levels):
             if len(proportions):
                 ends[number][:, row, proportions] = proportion_ends(contrast, proportions, level)
         for outcome in np.flatnonzero(block.tested[row]).tolist():
-            if queries.kinds[outcome] == "score":
+            if queries.kinds[outcome] == "score" and repetitions:
                 ends[:, :, row, outcome] = score_ends(
                     contrast, outcome, levels, repetitions=repetitions, seed=seed
                 )

@@ -15,6 +15,7 @@ from evaluation.inference.moments import (
     Side,
     add_up,
     cells_of,
+    centred_on,
     contrast_with_rest,
     patient_sums,
     two_sides,
@@ -22,6 +23,7 @@ from evaluation.inference.moments import (
 from evaluation.inference.proportions import binomial_ends, join_ends
 from evaluation.inference.resampled import bootstrap_t_groups
 from evaluation.inference.score import score_statistic, two_sided
+from evaluation.inference.skewness import Pooled, pooled_likeness
 from medembed.errors import InputError
 
 __all__ = ["Block", "Measure", "compare"]
@@ -70,6 +72,8 @@ class Block:
         At the levels ``1 - alpha`` and ``1 - 2 alpha``, low and high; NaN where there are none.
     tested : bool array
         Whether both sides have as many patients as may be reported.
+    pooled : Pooled
+        The whole archive's outcomes.
     """
 
     grouping: Grouping
@@ -84,6 +88,7 @@ class Block:
     p: Array
     ends: Array
     tested: NDArray[np.bool_]
+    pooled: Pooled
 
 
 def compare(
@@ -97,6 +102,8 @@ def compare(
 ) -> list[Block]:
     """Compare each group with the rest, and as asked with the largest group and in pairs.
 
+    With 0 repetitions scores have no intervals.
+
     Raises
     ------
     InputError
@@ -105,6 +112,7 @@ def compare(
     levels = (1 - alpha, 1 - 2 * alpha)
     scores = np.flatnonzero([kind == "score" for kind in queries.kinds])
     sums = patient_sums(queries.values, queries.owner, queries.n_patients)
+    pooled = pooled_likeness(centred_on(queries.values, sums[0]), sums[1], sums[2])
     blocks: list[Block] = []
     for grouping in queries.groupings:
         cells = cells_of(
@@ -116,15 +124,21 @@ def compare(
         every = np.arange(len(grouping.names))
         rest = np.full(len(every), -1)
         blocks.append(
-            _block(grouping, "rest", every, rest, cells, measure, contrast, levels, minimum)
+            _block(grouping, "rest", every, rest, cells, measure, contrast, pooled, levels, minimum)
         )
         patients = np.bincount(cells.group, minlength=cells.n_groups)
         for name, first, second in _others(contrasts, patients, minimum, grouping.attribute):
             contrast_of = two_sides(cells, first, second, contrast.first)
             blocks.append(
-                _block(grouping, name, first, second, cells, measure, contrast_of, levels, minimum)
-            )
-    if len(scores):
+                _block(
+                    grouping, name, first, second, cells, measure, contrast_of, pooled, levels,
+                    minimum,
+                )
+            )  # fmt: skip
+    for block in blocks:
+        for filled in (block.measure.low, block.measure.high, block.ends):
+            filled[..., scores] = np.nan
+    if len(scores) and repetitions:
         _draw_scores(blocks, scores, levels, minimum, repetitions, seed)
     return blocks
 
@@ -176,16 +190,21 @@ def _block(
     cells: Cells,
     measure: Measure,
     contrast: Contrast,
+    pooled: Pooled,
     levels: tuple[float, ...],
     minimum: Minimum,
 ) -> Block:
     """Score tests, and the intervals of proportions."""
     one, two = contrast.first, contrast.second
     with np.errstate(invalid="ignore", divide="ignore"):
-        pooled = (one.s + two.s) / (one.n + two.n)
-        squares, other = (side.variance(pooled) * (side.k - 1) / side.k for side in (one, two))
+        centre = (one.s + two.s) / (one.n + two.n)
+        squares, other = (
+            np.maximum(side.variance(centre), pooled.least(side.n, 1 / side.n, side.nn / side.n**2))
+            * ((side.k - 1) / side.k)
+            for side in (one, two)
+        )
         ss, sn, ns, nn = contrast.shared
-        cross = (ss - pooled * (sn + ns) + pooled**2 * nn) / (one.n * two.n)
+        cross = (ss - centre * (sn + ns) + centre**2 * nn) / (one.n * two.n)
         gap = one.shift - two.shift
         t, df = score_statistic(
             gap, squares, other, np.where(nn > 0, cross, 0.0), one.k, two.k, contrast.k
@@ -207,7 +226,7 @@ def _block(
     tested = np.asarray((one.k >= minimum.reported) & (two.k >= minimum.reported))
     return Block(
         grouping, comparison, first, second, cells, measure, two.mean, two.k, gap,
-        two_sided(t, df), ends, tested,
+        two_sided(t, df), ends, tested, pooled,
     )  # fmt: skip
 
 

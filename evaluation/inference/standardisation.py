@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.inference.moments import add_up, centred_on
 from evaluation.inference.proportions import binomial_ends, join_ends
 from evaluation.inference.score import score_statistic, two_sided
+from evaluation.inference.skewness import Pooled
 from evaluation.pairs import codes
 from medembed.errors import InputError
 
@@ -217,9 +218,16 @@ def layers_of(
 
 
 def adjusted_contrast(
-    layers: Layers, first: NDArray[np.bool_], second: NDArray[np.bool_]
+    layers: Layers,
+    first: NDArray[np.bool_],
+    second: NDArray[np.bool_],
+    pooled: Pooled | None = None,
 ) -> AdjustedContrast:
-    """Compare two sets of cells within strata, for all outcomes at once."""
+    """Compare two sets of cells within strata, for all outcomes at once.
+
+    Given the whole archive's likeness, groups with few informative queries are tested with it
+    (:mod:`evaluation.inference.skewness`).
+    """
     kept = first | second
     owner, stratum = layers.owner[kept], layers.stratum[kept]
     side = np.where(first[kept], 0, 1)
@@ -237,10 +245,10 @@ def adjusted_contrast(
         mean = np.where(common.any(axis=0), (weight * each).sum(axis=1), np.nan)
         gap = mean[0] - mean[1]
         share = np.where(common, N[0] / N.sum(axis=0), 0.0)
-        pooled = np.where(common, S.sum(axis=0) / N.sum(axis=0), 0.0)
+        level = np.where(common, S.sum(axis=0) / N.sum(axis=0), 0.0)
         a = np.where(common, weight / N, 0.0).reshape(2 * h, m)[place]
     shift = np.stack([gap * (1 - share), -gap * share]).reshape(2 * h, m)[place]
-    residual = s - pooled[stratum] * n
+    residual = s - level[stratum] * n
     index = side * k_all + owner
     inside = np.where(common[stratum], n, 0.0)
     null = add_up(index, a * residual, 2 * k_all).reshape(2, k_all, m)
@@ -255,15 +263,20 @@ def adjusted_contrast(
         k = np.clip(k * plain / (carried**2).sum(axis=1), 0.0, k)
         both = (there[0] & there[1]).sum(axis=0)
         everyone = k.sum(axis=0) - both
+        squares = (null**2).sum(axis=1)
+        if pooled is not None:
+            own = add_up(side, a**2 * n, 2)
+            least = pooled.least(total, own, (carried**2).sum(axis=1))
+            squares = np.maximum(squares, least * (k - 1) / k)
         t, df = score_statistic(
-            gap, (null[0] ** 2).sum(axis=0), (null[1] ** 2).sum(axis=0),
+            gap, squares[0], squares[1],
             (null[0] * null[1]).sum(axis=0), k[0], k[1], np.maximum(everyone, 2.0),
         )  # fmt: skip
         variance = np.where(k >= 2, k / (k - 1), np.nan) * (additive**2).sum(axis=1)
         covariance = (additive[0] * additive[1]).sum(axis=0)
         # What varies within strata alone: the least that independent queries would.
-        level = np.clip(each + layers.centre, 0.0, 1.0)
-        within = (weight * level * (1 - level)).sum(axis=1)
+        rates = np.clip(each + layers.centre, 0.0, 1.0)
+        within = (weight * rates * (1 - rates)).sum(axis=1)
         across = np.clip(mean + layers.centre, 0.0, 1.0)
         gain = np.maximum(1.0, across * (1 - across) / within)
         most = total * np.where(np.isfinite(gain), gain, 1.0)
