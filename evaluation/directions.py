@@ -45,7 +45,8 @@ class Direction:
     ----------
     scores : RetrievalScores
     nulls : dict of str to NullControl
-        By what was shuffled: ``images_shuffled``, ``notes_shuffled``, ``findings_shuffled``.
+        By what was shuffled: ``images_shuffled``, ``notes_shuffled``, ``findings_shuffled``. Empty
+        where none was asked for (``shuffles=0``).
     """
 
     scores: RetrievalScores
@@ -102,6 +103,8 @@ def _pairs(
         repetitions=repetitions,
         seed=seed,
     )
+    if not shuffles:
+        return Direction(scores, {})
     few = _some(n, seed)
     nulls = {
         "images_shuffled": null_control(
@@ -169,6 +172,8 @@ def image_to_image(
         repetitions=repetitions,
         seed=seed,
     )
+    if not shuffles:
+        return Direction(scores, {})
     few = _some(n, seed)
 
     def null(shuffle: Callable[[NDArray[np.int64]], Standing], which: int) -> NullControl:

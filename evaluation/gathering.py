@@ -40,6 +40,7 @@ class GatheredCases:
         what is resampled, and what never answers for itself.
     findings : tuple of tuple of Finding
         Without those that say that there is none.
+    case_ids : tuple of str
     """
 
     images: NDArray[np.float32]
@@ -48,6 +49,7 @@ class GatheredCases:
     scans: NDArray[np.int64]
     owners: NDArray[np.int64]
     findings: tuple[tuple[Finding, ...], ...]
+    case_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,7 +71,7 @@ def gather(
     library : CaseLibrary
     fingerprint : str
         Model whose vectors are read.
-    split : {"train", "val", "test"}
+    split : {"train", "val", "test", "all"}
     with_notes : bool
     pool : int, optional
         Cases to draw, patient by patient in an order drawn by ``seed``; all without it.
@@ -82,7 +84,8 @@ def gather(
     FingerprintError
         Where the split has no vectors of this model.
     """
-    wanted = library.split(split)
+    names = ("train", "val", "test") if split == "all" else (split,)
+    wanted = [case_id for name in names for case_id in library.split(name)]
     if not wanted:
         raise LibraryError(
             f"no cases in the split {split!r}", hint="medembed show LIBRARY says what is there"
@@ -111,6 +114,7 @@ def gather(
         findings=tuple(
             tuple(f for f in case.findings if f.label not in NO_FINDING) for case in cases
         ),
+        case_ids=tuple(ids),
     )
 
 

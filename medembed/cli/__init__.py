@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "main", "run"]
 
 _VERBS = ("ingest", "train", "embed", "index", "search", "show")
-_ORDER = ("demo", "ingest", "train", "embed", "index", "search", "evaluate", "show", "app")
+_ORDER = ("demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "show", "app")
 
 
 def build(only: str | None = None) -> typer.Typer:

@@ -1,0 +1,164 @@
+"""The verb ``audit``: how the search of a library treats each group of patients."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medembed.cli.frame import EXIT_USER, AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evaluation.library_audit import TextSide
+    from medembed.library import CaseLibrary
+
+__all__ = ["audit"]
+
+
+@verb
+def audit(
+    library: LibraryPath,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that the report is written to.")
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option("--protocol", metavar="FILE", help="Declared protocol: a file or a name."),
+    ] = "audit",
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="A,B,…", help="Attributes instead of the protocol's."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Name or folder of a model; the active one without it."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Whose cases ask: test, val, train or all."),
+    ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="Leave with 2 unless every primary question passes."),
+    ] = False,
+    undated: Annotated[
+        bool, typer.Option("--undated", help="Leave the day out: a rerun is the same to the bit.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is drawn.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a fairness report of the search: HTML for a board, JSON, CSV and a model card.
+
+    What is asked is declared beforehand in a protocol, which is stamped into the report. Nothing
+    is shown of groups of 1 to 10 patients.
+
+    Example: medembed audit demo-library --out audit --by sex,age_band
+    """
+    from evaluation.library_audit import audit_library, load_protocol
+    from evaluation.library_scores import find_fingerprint
+    from evaluation.report import write_report
+    from medembed.library import CaseLibrary
+
+    declared = load_protocol(protocol)
+    if by is not None:
+        declared = declared.by([name.strip() for name in by.split(",") if name.strip()])
+    if split is not None:
+        declared = declared.with_split(split)
+    with CaseLibrary.open(library) as opened:
+        fingerprint = find_fingerprint(opened, model)
+        with progress_bar("auditing") as progress:
+            report = audit_library(
+                opened,
+                declared,
+                fingerprint=fingerprint,
+                text_side=_text_side(opened, model),
+                day=None if undated else datetime.now(UTC).date(),
+                seed=seed,
+                progress=progress,
+            )
+    written = write_report(report, out)
+    found = {
+        "gate": report["gate"],
+        "files": {name: str(path) for name, path in written.items()},
+        "stamp": report["stamp"],
+        "outcomes": report["outcomes"]["table"],
+    }
+    emit(found, as_json, lambda: _tell(report, written))
+    if gate and not report["gate"]["passed"]:
+        note("medembed: the gate is closed: " + "; ".join(report["gate"]["reasons"][:3]))
+        raise SystemExit(EXIT_USER)
+
+
+def _text_side(library: CaseLibrary, name: str | None) -> TextSide | None:
+    """Words to vectors by the model of the vectors, loaded when first asked; None without it."""
+    from evaluation.library_audit import TextSide
+    from medembed.model import DualEncoder, find_model
+    from medembed.model.notes import note_text
+
+    try:
+        folder = find_model(library, name)
+    except ModelError:
+        return None
+    loaded: list[DualEncoder] = []
+
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        if not loaded:
+            loaded.append(DualEncoder.load(folder))
+        return loaded[0].encode_notes(texts)
+
+    return TextSide(note_text, encode)
+
+
+def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    rows = [row for row in report["outcomes"]["table"] if row["comparison"] == "rest"]
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    stamp = report["stamp"]
+    console.print(
+        f"{stamp['n_cases']} cases of {stamp['n_patients']} patients, split {stamp['split']}, "
+        f"protocol {stamp['protocol_name']} ({stamp['protocol_sha256'][:12]})"
+    )
+    console.print(
+        "Comparisons of a group with the rest: "
+        + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in sorted(counts.items()))
+    )
+    shown = [row for row in rows if row["primary"] or row["verdict"] == "exceeds"]
+    if shown:
+        table = Table(box=None, pad_edge=False)
+        for name in ("attribute", "group", "outcome", "patients", "gap [95%]", "p", "verdict"):
+            table.add_column(name)
+        for row in shown:
+            table.add_row(
+                row["attribute"],
+                Text(row["group"]),
+                row["outcome"],
+                "–" if row["n_patients"] is None else str(row["n_patients"]),
+                _interval(row),
+                "–" if row["p_adjusted"] is None else f"{row['p_adjusted']:.3f}",
+                row["verdict"].replace("_", " "),
+            )
+        console.print(table)
+    passed = report["gate"]["passed"]
+    console.print(Text("Gate: " + ("open" if passed else "closed")))
+    for name, path in written.items():
+        console.print(Text(f"{name}: {path}"))
+
+
+def _interval(row: dict[str, Any]) -> str:
+    if row["gap"] is None or row["gap_ci_low"] is None:
+        return "–"
+    return f"{row['gap']:+.3f} [{row['gap_ci_low']:+.3f}, {row['gap_ci_high']:+.3f}]"
