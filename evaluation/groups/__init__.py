@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluation.groups.auc import AreaTest, PatientArea, area_test, patient_area
+from evaluation.groups.calibration import CalibrationError, Platt, calibration_error, fit_platt
 from evaluation.groups.contrast import Contrast, contrast_groups
 from evaluation.groups.counterfactual import (
     Counterfactual,
@@ -14,26 +15,42 @@ from evaluation.groups.label_quality import assess_label_quality, label_outcomes
 from evaluation.groups.leakage import Leakage, LeakageRow, assess_leakage
 from evaluation.groups.modality_gap import assess_modality_gap
 from evaluation.groups.swaps import SWAPS, Swap, mentions, swap_words
+from evaluation.groups.zero_shot_errors import (
+    FindingContrast,
+    Threshold,
+    assess_zero_shot,
+    choose_threshold,
+    error_outcomes,
+)
 
 __all__ = [
     "SWAPS",
     "AreaTest",
+    "CalibrationError",
     "Contrast",
     "Counterfactual",
     "CounterfactualRow",
     "Exposure",
     "ExposureRow",
+    "FindingContrast",
     "Leakage",
     "LeakageRow",
     "PatientArea",
+    "Platt",
     "Swap",
+    "Threshold",
     "area_test",
     "assess_counterfactual",
     "assess_exposure",
     "assess_label_quality",
     "assess_leakage",
     "assess_modality_gap",
+    "assess_zero_shot",
+    "calibration_error",
+    "choose_threshold",
     "contrast_groups",
+    "error_outcomes",
+    "fit_platt",
     "label_outcomes",
     "mentions",
     "patient_area",
