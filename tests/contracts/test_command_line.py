@@ -15,7 +15,7 @@ from medembed.cli import build
 ROOT = typer.main.get_command(build())
 VERBS = dict(ROOT.commands)  # type: ignore[attr-defined]
 OF_DESIGN = {"demo", "ingest", "train", "embed", "index", "search", "evaluate", "show", "app"}
-LATER = {"audit", "erase", "verify", "serve"}
+LATER = {"erase", "verify", "serve"}
 
 
 def medembed(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
