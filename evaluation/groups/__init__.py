@@ -13,7 +13,7 @@ from evaluation.groups.counterfactual import (
 from evaluation.groups.exposure import Exposure, ExposureRow, assess_exposure
 from evaluation.groups.label_quality import assess_label_quality, label_outcomes
 from evaluation.groups.leakage import Leakage, LeakageRow, assess_leakage
-from evaluation.groups.modality_gap import assess_modality_gap
+from evaluation.groups.modality_gap import assess_modality_gap, modality_gap_rows
 from evaluation.groups.swaps import SWAPS, Swap, mentions, swap_words
 from evaluation.groups.zero_shot_errors import (
     FindingContrast,
@@ -53,6 +53,7 @@ __all__ = [
     "fit_platt",
     "label_outcomes",
     "mentions",
+    "modality_gap_rows",
     "patient_area",
     "swap_words",
 ]

@@ -23,8 +23,9 @@ between units).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +43,7 @@ from evaluation.inference import Minimum
 from evaluation.pairs import codes
 from medembed.errors import InputError
 
-__all__ = ["assess_modality_gap"]
+__all__ = ["assess_modality_gap", "modality_gap_rows"]
 
 Floats = NDArray[np.float64]
 
@@ -116,6 +117,25 @@ def assess_modality_gap(
             )
             rows.append(without_counts(row) if name in partners else row)
     return settle(rows, margin=margin, alpha=alpha)
+
+
+def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:
+    """Give the rows in the report's words: ``gap`` is the distance, ``difference`` to the rest.
+
+    Parameters
+    ----------
+    rows : sequence of Contrast
+        From :func:`assess_modality_gap`.
+    """
+    renamed = {
+        "estimate": "gap",
+        "gap": "difference",
+        "gap_ci_low": "difference_ci_low",
+        "gap_ci_high": "difference_ci_high",
+        "rest_estimate": "rest_gap",
+    }
+    return [{renamed.get(name, name): value for name, value in row.to_json().items()}
+            for row in rows]  # fmt: skip
 
 
 def _standing(apart: Floats, owner: NDArray[np.int64], inside: NDArray[np.bool_]) -> Floats:

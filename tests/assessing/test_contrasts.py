@@ -15,6 +15,7 @@ from evaluation.groups import (
     assess_modality_gap,
     contrast_groups,
     label_outcomes,
+    modality_gap_rows,
 )
 from evaluation.inference import (
     Minimum,
@@ -110,6 +111,10 @@ def test_the_gap_is_the_distance_of_centroids_without_its_scatter() -> None:
         assert plain - 0.01 < row.estimate < plain
         assert row.ci_low - 0.01 < 0.5 < row.ci_high + 0.01
         assert row.n_queries == keep.sum()
+    first = modality_gap_rows(rows)[0]
+    assert first["gap"] == rows[0].estimate
+    assert first["difference"] == rows[0].gap == pytest.approx(first["gap"] - first["rest_gap"])
+    assert first["difference_ci_low"] < first["difference"] < first["difference_ci_high"]
 
 
 def test_a_product_between_patients_is_what_the_loops_give() -> None:
