@@ -15,8 +15,8 @@ from evaluation.inference.standardisation import (
     adjusted_contrast,
     layers_of,
     proportion_ends,
-    score_ends,
 )
+from evaluation.inference.standardised_gaps import score_ends
 
 __all__ = ["Adjusted", "adjust"]
 
@@ -98,8 +98,10 @@ def _adjusted(
                 ends[number][:, row, proportions] = proportion_ends(contrast, proportions, level)
         for outcome in np.flatnonzero(block.tested[row]).tolist():
             if queries.kinds[outcome] == "score" and repetitions:
-                ends[:, :, row, outcome] = score_ends(
-                    contrast, outcome, levels, repetitions=repetitions, seed=seed
-                )
+                drawn = score_ends(
+                    layers, first, second, contrast, outcome, levels,
+                    repetitions=repetitions, seed=seed,
+                )  # fmt: skip
+                ends[:, :, row, outcome] = drawn
     tested = block.tested & (shared >= overlap) & (carried >= minimum.reported)
     return Adjusted(gap, p, shared, ends, carried, tested)

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.audit.reading import UNKNOWN
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evaluation.audit.reading import UNKNOWN, Grouping
+from evaluation.inference import holm_by_family
 from medembed.errors import InputError
 
-__all__ = ["OTHER", "PRIMARY", "Hypothesis", "Plan"]
+__all__ = ["OTHER", "PRIMARY", "Hypothesis", "Plan", "holm_of_questions", "question"]
 
 PRIMARY, OTHER = "primary", "all other"
 
@@ -117,3 +121,45 @@ class Plan:
             if any(h.holds(attribute, group, outcome) for h in members):
                 return name
         return OTHER
+
+
+def question(
+    grouping: Grouping, outcome: str, comparison: str, group: int, other: int
+) -> tuple[Any, ...]:
+    """Name the hypothesis that a comparison tests: of two groups there is one for each outcome."""
+    if len(grouping.names) == 2:
+        return grouping.attribute, outcome
+    return grouping.attribute, outcome, comparison, group, other
+
+
+def holm_of_questions(
+    p_values: ArrayLike, families: Sequence[str], questions: Sequence[tuple[Any, ...]]
+) -> NDArray[np.float64]:
+    """Holm's p within each family; a question that two tests ask counts once.
+
+    Of an attribute with two groups each is the other's rest: one test, whose gap has two signs.
+
+    Parameters
+    ----------
+    p_values : float array of shape (n_tests,)
+        NaN for what was not tested.
+    families : sequence of str
+    questions : sequence of tuples
+        Equal for tests of one hypothesis.
+
+    Examples
+    --------
+    >>> holm_of_questions([0.01, 0.01, 0.04], ["all"] * 3, [("sex",), ("sex",), ("age", "old")])
+    array([0.02, 0.02, 0.04])
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    asked: dict[tuple[Any, ...], list[int]] = {}
+    for number in np.flatnonzero(~np.isnan(p)).tolist():
+        asked.setdefault((families[number], *questions[number]), []).append(number)
+    out = np.full(p.shape, np.nan)
+    if not asked:
+        return out
+    adjusted = holm_by_family([p[tests[0]] for tests in asked.values()], [key[0] for key in asked])
+    for value, tests in zip(adjusted.tolist(), asked.values(), strict=True):
+        out[tests] = value
+    return out

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from evaluation.audit.adjusting import Adjusted, adjust
 from evaluation.audit.comparing import Block, compare
-from evaluation.audit.hypotheses import PRIMARY, Plan
+from evaluation.audit.hypotheses import PRIMARY, Plan, holm_of_questions, question
 from evaluation.audit.reading import Kind, Queries, read_queries
-from evaluation.inference import Minimum, cluster_mean, holm_by_family
+from evaluation.inference import Minimum, cluster_mean
 from medembed.errors import InputError
 
 __all__ = ["Detectable", "Instrument", "fair_outcomes", "latent_likeness", "simulate_instrument"]
@@ -169,6 +169,7 @@ def simulate_instrument(
     held: list[tuple[int, int]] = []
     alarms = primary_alarms = 0
     family = np.empty(0, dtype=object)
+    questions: list[tuple[Any, ...]] = []
     tested: NDArray[np.bool_] = np.empty(0, dtype=bool)
     fewest = np.empty(0)
     for number in range(cohorts):
@@ -187,13 +188,14 @@ def simulate_instrument(
                 **sizes,  # type: ignore[arg-type]
             )
         if not number:
-            family = np.array(_families(blocks, plan, queries), dtype=object)
+            names, questions = _asked(blocks, plan, queries)
+            family = np.array(names, dtype=object)
             fewest = np.concatenate(
                 [np.minimum(b.measure.k[b.first], b.other_k).ravel() for b in blocks]
             )
         now = np.concatenate([a.tested.ravel() for a in adjusted])
         p = np.where(now, np.concatenate([a.p.ravel() for a in adjusted]), np.nan)
-        found = holm_by_family(p, list(family)) <= alpha
+        found = holm_of_questions(p, list(family), questions) <= alpha
         alarms += bool(found.any())
         primary_alarms += bool(found[family == PRIMARY].any())
         gap = np.concatenate([a.gap.ravel() for a in adjusted])
@@ -203,7 +205,8 @@ def simulate_instrument(
         held.append((int(((low <= 0) & (high >= 0))[usable].sum()), int(usable.sum())))
         tested = now if not number else tested & now
     spread = np.stack(gaps).std(axis=0, ddof=1)
-    m = np.array([int(tested[family == name].sum()) for name in family], dtype=np.float64)
+    asked = {(f, *q) for f, q, t in zip(family, questions, tested, strict=True) if t}
+    m = np.array([sum(key[0] == name for key in asked) for name in family], dtype=np.float64)
     with np.errstate(invalid="ignore"):
         df = np.maximum(fewest - 1, 1)
         reach = stdtrit(df, 1 - alpha / (2 * np.maximum(m, 1))) + stdtrit(df, power)
@@ -279,14 +282,17 @@ def _icc(queries: Queries, number: int) -> float | None:
     return cluster_mean(column, queries.owner).icc
 
 
-def _families(blocks: list[Block], plan: Plan, queries: Queries) -> list[str]:
-    """Family of each row of each block, groups first, then outcomes."""
-    return [
-        plan.family(block.grouping.attribute, label, outcome)
-        for block in blocks
-        for label in block.grouping.names
-        for outcome in queries.outcomes
-    ]
+def _asked(
+    blocks: list[Block], plan: Plan, queries: Queries
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Family and question of each row of each block, groups first, then outcomes."""
+    families, questions = [], []
+    for block in blocks:
+        for group, label in enumerate(block.grouping.names):
+            for outcome in queries.outcomes:
+                families.append(plan.family(block.grouping.attribute, label, outcome))
+                questions.append(question(block.grouping, outcome, "rest", group, -1))
+    return families, questions
 
 
 def _coverage(held: list[tuple[int, int]]) -> tuple[float | None, float | None]:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from evaluation.audit.adjusting import Adjusted
 from evaluation.audit.comparing import Block
 from evaluation.audit.hiding import Hidden, Measured
-from evaluation.audit.hypotheses import Plan
+from evaluation.audit.hypotheses import Plan, holm_of_questions, question
 from evaluation.audit.reading import Queries
 from evaluation.audit.result import CELL_COLUMNS, COLUMNS, frame
-from evaluation.inference import Decision, Minimum, decide, holm_by_family
+from evaluation.inference import Decision, Minimum, decide
 from evaluation.inference.moments import add_up, centred_on
 from evaluation.inference.multiplicity import max_t
 
@@ -130,6 +130,7 @@ def _rows(
                 "icc": float(measure.icc[group, column]),
                 "overlap": np.nan,
                 "_other_k": int(block.other_k[at, column]),
+                "_question": question(grouping, outcome, block.comparison, group, other),
                 "_everyone": (int(patients[group]), int(total[group])),
                 "_tested": tested,
                 "_naive_tested": tested,
@@ -164,10 +165,10 @@ def _gap(name: str, gap: float, ends: Array) -> dict[str, Any]:
 
 def _adjust_p(rows: list[dict[str, Any]]) -> None:
     families = [row["family"] for row in rows]
+    questions = [row["_question"] for row in rows]
     for raw, name in (("p_value", "p_adjusted"), ("p_naive", "p_naive")):
-        for row, p in zip(
-            rows, holm_by_family([row[raw] for row in rows], families).tolist(), strict=True
-        ):
+        adjusted = holm_of_questions([row[raw] for row in rows], families, questions)
+        for row, p in zip(rows, adjusted.tolist(), strict=True):
             row[name] = p
 
 

@@ -27,29 +27,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from evaluation.inference.moments import add_up, centred_on
 from evaluation.inference.proportions import binomial_ends, join_ends
 from evaluation.inference.score import score_statistic, two_sided
 from evaluation.inference.skewness import Pooled
-from evaluation.pairs import codes
-from medembed.errors import InputError
 
 __all__ = [
     "AdjustedContrast",
     "Layers",
-    "StandardisedGap",
     "adjusted_contrast",
     "layers_of",
     "proportion_ends",
-    "score_ends",
-    "standardised_gap",
 ]
 
 Array = NDArray[np.float64]
-_LARGE = 2000  # patients of a side from which on its draws are those of their limit
-_FLAT = 1e-15
 
 
 @dataclass(frozen=True)
@@ -93,9 +86,6 @@ class AdjustedContrast:
     variance : float64 array of shape (2, n_outcomes)
         Of the two means, residuals around the additive model.
     covariance : float64 array of shape (n_outcomes,)
-    parts : float64 array of shape (2, n_patients, n_outcomes)
-        What each patient adds to either mean.
-    there : bool array of shape (2, n_patients, n_outcomes)
     """
 
     mean: Array
@@ -110,87 +100,6 @@ class AdjustedContrast:
     most: Array
     variance: Array
     covariance: Array
-    parts: Array
-    there: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class StandardisedGap:
-    """A standardised gap with test and interval; NaN where not assessable.
-
-    Parameters
-    ----------
-    gap, low, high, t, df, p : float
-    overlap : float
-        Share of the first group's queries in strata where the second has some.
-    """
-
-    gap: float
-    low: float
-    high: float
-    t: float
-    df: float
-    p: float
-    overlap: float
-
-
-def standardised_gap(
-    outcomes: ArrayLike,
-    patients: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    strata: ArrayLike,
-    *,
-    level: float = 0.95,
-    repetitions: int = 2000,
-    seed: int = 0,
-) -> StandardisedGap:
-    """Compare two groups of queries at the same mix of strata.
-
-    Parameters
-    ----------
-    outcomes : float array of shape (n_queries,)
-        NaN where not measured. Only 0 and 1 is a proportion (Korn–Graubard and MOVER); else a
-        bootstrap-t interval over patients.
-    patients, strata : arrays of shape (n_queries,)
-        Whole numbers or text.
-    first, second : bool arrays of shape (n_queries,)
-        The groups; no query in both.
-    level, repetitions, seed
-
-    Raises
-    ------
-    InputError
-        Where arrays do not fit or a query is in both groups.
-
-    Examples
-    --------
-    >>> hit = [1, 1, 0, 1, 0, 0, 1, 0]
-    >>> view = ["PA", "PA", "AP", "PA", "AP", "AP", "PA", "AP"]
-    >>> group = np.array([True, True, True, False, False, False, True, False])
-    >>> standardised_gap(hit, list("abcdefgh"), group, ~group, view).gap  # all of it is the mix
-    0.0
-    """
-    values = np.asarray(outcomes, dtype=np.float64)
-    one, two = np.asarray(first), np.asarray(second)
-    owner, stratum = codes(patients), codes(strata)
-    if not values.shape == one.shape == two.shape == owner.shape == stratum.shape:
-        raise InputError("outcomes, patients, groups and strata of different numbers of queries")
-    if (one & two).any() or (owner < 0).any() or (stratum < 0).any() or np.isinf(values).any():
-        raise InputError("a query in both groups, without patient or stratum, or infinite")
-    side = np.where(one, 0, np.where(two, 1, 2)).astype(np.int64)
-    layers = layers_of(values[:, None], owner, side, stratum)
-    found = adjusted_contrast(layers, layers.group == 0, layers.group == 1)
-    known = values[~np.isnan(values)]
-    if np.isin(known, (0, 1)).all():
-        ends = [e.item() for e in proportion_ends(found, np.zeros(1, dtype=np.int64), level)]
-    else:
-        ends = list(score_ends(found, 0, (level,), repetitions=repetitions, seed=seed)[0])
-    return StandardisedGap(
-        float(found.gap[0]),
-        *ends,
-        *(float(x[0]) for x in (found.t, found.df, found.p, found.overlap)),
-    )
 
 
 def layers_of(
@@ -282,7 +191,7 @@ def adjusted_contrast(
         most = total * np.where(np.isfinite(gain), gain, 1.0)
     return AdjustedContrast(
         layers.centre + mean[0], layers.centre + mean[1], gap, t, df, two_sided(t, df), overlap,
-        k, total, most, variance, covariance, additive, there,
+        k, total, most, variance, covariance,
     )  # fmt: skip
 
 
@@ -306,58 +215,3 @@ def proportion_ends(
     return np.where(unsure, np.nan, np.maximum(low, -1)), np.where(
         unsure, np.nan, np.minimum(high, 1)
     )
-
-
-def score_ends(
-    found: AdjustedContrast,
-    outcome: int,
-    levels: tuple[float, ...],
-    *,
-    repetitions: int = 2000,
-    seed: int = 0,
-) -> list[tuple[float, float]]:
-    r"""Bootstrap-t ends of one standardised gap.
-
-    Notes
-    -----
-    Drawn is the linearised gap :math:`\sum_p u_p`: patients of the first side alone, of the second
-    alone and of both apart. A kind of over 2,000 patients is drawn from the normal limit of its
-    sum, which it then has reached.
-    """
-    variance = found.variance[:, outcome].sum() - 2 * found.covariance[outcome]
-    error = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else float("nan")
-    if not np.isfinite(error) or error <= _FLAT:
-        return [(float("nan"), float("nan"))] * len(levels)
-    there, parts = found.there[:, :, outcome], found.parts[:, :, outcome]
-    u = parts[0] - parts[1]
-    rng = np.random.default_rng(seed)
-    shift, spread = np.zeros(repetitions), np.zeros(repetitions)
-    for kind in (there[0] & ~there[1], there[1] & ~there[0], there[0] & there[1]):
-        values = u[kind] - (u[kind].mean() if kind.any() else 0.0)
-        k = len(values)
-        if k < 2:
-            continue
-        if k > _LARGE:
-            v = k / (k - 1) * float(np.sum(values**2))
-            shift += np.sqrt(v) * rng.standard_normal(repetitions)
-            spread += v
-            continue
-        drawn = values[rng.integers(0, k, size=(repetitions, k))]
-        shift += drawn.sum(axis=1)
-        spread += k / (k - 1) * ((drawn - drawn.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(spread > _FLAT**2, shift / np.sqrt(spread), np.copysign(np.inf, shift))
-    ranked = np.sort(np.where(np.abs(shift) <= _FLAT, 0.0, t))
-    ends = []
-    for level in levels:
-        half = (1 - level) / 2
-        lower = ranked[int(np.floor(half * (repetitions - 1)))]
-        upper = ranked[int(np.ceil((1 - half) * (repetitions - 1)))]
-        gap = float(found.gap[outcome])
-        usable = np.isfinite(lower) and np.isfinite(upper)
-        ends.append(
-            (float(gap - upper * error), float(gap - lower * error))
-            if usable
-            else (float("nan"), float("nan"))
-        )
-    return ends
