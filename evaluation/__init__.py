@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evaluation.audit import Audit, audit_outcomes
+    from evaluation.comparison import Comparison, compare_outcomes
+    from evaluation.library_audit import Protocol, audit_library, load_protocol
     from evaluation.library_scores import LibraryScores, evaluate_library
     from evaluation.nulls import NullControl, null_control
     from evaluation.pairs import SameLabel, SharedTrait
@@ -23,13 +26,20 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "Audit": "evaluation.audit",
+    "Comparison": "evaluation.comparison",
     "LibraryScores": "evaluation.library_scores",
     "NullControl": "evaluation.nulls",
     "PatientResampler": "evaluation.resampling",
+    "Protocol": "evaluation.library_audit",
     "RetrievalScores": "evaluation.retrieval",
     "SameLabel": "evaluation.pairs",
     "SharedTrait": "evaluation.pairs",
+    "audit_library": "evaluation.library_audit",
+    "audit_outcomes": "evaluation.audit",
+    "compare_outcomes": "evaluation.comparison",
     "evaluate_library": "evaluation.library_scores",
+    "load_protocol": "evaluation.library_audit",
     "null_control": "evaluation.nulls",
     "plain_queries": "evaluation.zero_shot",
     "ranking_auc": "evaluation.zero_shot",
@@ -40,13 +50,20 @@ _HOME = {
 }
 
 __all__ = [
+    "Audit",
+    "Comparison",
     "LibraryScores",
     "NullControl",
     "PatientResampler",
+    "Protocol",
     "RetrievalScores",
     "SameLabel",
     "SharedTrait",
+    "audit_library",
+    "audit_outcomes",
+    "compare_outcomes",
     "evaluate_library",
+    "load_protocol",
     "null_control",
     "plain_queries",
     "ranking_auc",

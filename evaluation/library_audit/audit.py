@@ -132,7 +132,7 @@ def audit_library(
     audit = _audit(audited, columns, protocol, seed)
     done(2)
     sections = assess_sections(
-        audited, protocol, columns, text_side, seed, step=lambda n: done(2 + n)
+        audited, protocol, library, model, columns, text_side, seed, step=lambda n: done(2 + n)
     )
     instrument = _instrument(audited, columns, protocol, seed)
     done(steps)

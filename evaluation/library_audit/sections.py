@@ -12,12 +12,14 @@ from evaluation.groups import assess_counterfactual, assess_exposure, assess_lea
 from evaluation.groups.label_quality import assess_label_quality, label_outcomes
 from evaluation.groups.modality_gap import assess_modality_gap
 from evaluation.library_audit.neighbours import first_hits, relevance
-from medembed.errors import InputError
+from evaluation.library_audit.zero_shot import zero_shot_section
+from medembed.errors import InputError, LibraryError
 from medembed.notes import asserted_findings
 
 if TYPE_CHECKING:
     from evaluation.library_audit.audit import AuditedCases, TextSide
     from evaluation.library_audit.protocol import Protocol
+    from medembed.library import CaseLibrary
 
 __all__ = ["assess_sections"]
 
@@ -30,6 +32,8 @@ Section = dict[str, Any]
 def assess_sections(
     audited: AuditedCases,
     protocol: Protocol,
+    library: CaseLibrary,
+    model: str,
     columns: Mapping[str, NDArray[np.float64]],
     text_side: TextSide | None,
     seed: int,
@@ -49,6 +53,7 @@ def assess_sections(
         "counterfactual": lambda: _counterfactual(audited, protocol, text_side, seed),
         "modality_gap": lambda: _modality_gap(audited, protocol, seed),
         "label_quality": lambda: _label_quality(audited, columns, protocol, seed),
+        "zero_shot": lambda: zero_shot_section(audited, protocol, library, model, text_side),
     }
     found: dict[str, Section | None] = {}
     for number, (name, assess) in enumerate(ways.items(), start=1):
@@ -57,7 +62,7 @@ def assess_sections(
             continue
         try:
             found[name] = assess()
-        except InputError as error:
+        except (InputError, LibraryError) as error:
             found[name] = {"rows": [], "notes": [f"Not assessable: {error}."]}
         step(number)
     return found
