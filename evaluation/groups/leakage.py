@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -66,8 +67,9 @@ class LeakageRow:
     auc : float or None
         Mean over groups of one against the rest; .5 is chance.
     ci_low, ci_high : float or None
-        95% over patients, the probes as they were fitted; with more than two groups the means of
-        the groups' ends, which is too wide rather than too narrow.
+        95% over patients; at least as wide as areas scatter under permuted attributes, since probes
+        fitted to other patients would differ, which the patients who are read do not show. With
+        more than two groups the means of the groups' ends, too wide rather than too narrow.
     null_mean : float or None
         Of the same under permuted attributes.
     p, p_adjusted : float or None
@@ -299,9 +301,20 @@ def _read(
     )
     if any(end is None for pair in (*ends, *inner) for end in pair):
         return replace(row, reason="too few patients of a group for an interval")
-    low, high = np.mean(np.array(ends, dtype=np.float64), axis=0).tolist()
-    inner_low, inner_high = np.mean(np.array(inner, dtype=np.float64), axis=0).tolist()
+    low, high = _widened(auc, ends, float(np.nanstd(null)), 0.95)
+    inner_low, inner_high = _widened(auc, inner, float(np.nanstd(null)), 1 - 2 * alpha)
     return replace(row, ci_low=low, ci_high=high, inner_low=inner_low, inner_high=inner_high)
+
+
+def _widened(auc: float, ends: list[Any], scatter: float, level: float) -> tuple[float, float]:
+    """Mean ends of the groups, no nearer than permuted attributes scatter on the logit scale."""
+    low, high = np.mean(np.array(ends, dtype=np.float64), axis=0).tolist()
+    if 0 < auc < 1:
+        reach = NormalDist().inv_cdf((1 + level) / 2) * 4 * scatter
+        odds = auc / (1 - auc)
+        low = min(low, 1 / (1 + np.exp(reach) / odds))
+        high = max(high, 1 / (1 + np.exp(-reach) / odds))
+    return float(low), float(high)
 
 
 def _fourier(vectors: Floats, owner: Ints, rng: np.random.Generator) -> Floats:

@@ -118,6 +118,7 @@ def test_noise_is_not_read() -> None:
     for probe in ("linear", "nonlinear"):
         assert found[probe]["auc_mean"] == pytest.approx(0.5, abs=0.03)
         assert found[probe]["p_uniform_ks"] > 0.001
+        assert found[probe]["interval_holds_best"] >= 0.87
         assert found[probe]["flagged"] <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 50)
 
 
