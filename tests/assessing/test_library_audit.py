@@ -17,6 +17,7 @@ from evaluation.library_audit.audit import gather_queries
 from evaluation.library_audit.neighbours import first_hits
 from evaluation.report import render
 from medembed.cases import Finding
+from medembed.config import config_names
 from medembed.errors import ConfigError, FingerprintError
 from medembed.library import CaseLibrary
 from medembed.notes import Note
@@ -178,8 +179,9 @@ def test_a_protocol_that_does_not_fit_names_its_key(
     assert "\n" not in str(caught.value)
 
 
-def test_the_declared_protocol_is_valid_and_its_hash_changes_with_what_it_declares() -> None:
-    declared = load_protocol("audit")
+@pytest.mark.parametrize("name", config_names("audit"))
+def test_a_declared_protocol_is_valid_and_its_hash_changes_with_what_it_declares(name: str) -> None:
+    declared = load_protocol(name)
     assert declared.primary
     assert declared.digest != declared.model_copy(update={"margin": 0.1}).digest
     assert declared.digest == declared.model_copy(update={"name": "other"}).digest
