@@ -154,6 +154,8 @@ def _rows(
 
 def _gap(name: str, gap: float, ends: Array) -> dict[str, Any]:
     """Gap and its two intervals, each made to hold it."""
+    if np.isnan(ends).any():  # an end at one level alone bounds nothing that is shown
+        ends = np.full_like(ends, np.nan)
     (low, high), (inner_low, inner_high) = ends.tolist()
     return {
         name: gap,

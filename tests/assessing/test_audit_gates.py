@@ -1,0 +1,61 @@
+"""G1 to G4 reduced: whole audits of cohorts whose truth is known by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.audit_gates_inference import DESIGNS, confounded, coverage, false_alarms, power
+from benchmarks.audit_gates_side_by_side import figures
+
+
+def tolerance(rate: float, n: int) -> float:
+    """Three standard errors."""
+    return 3 * float(np.sqrt(rate * (1 - rate) / n))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", sorted(DESIGNS))
+def test_fair_cohorts_raise_few_alarms(design: str) -> None:
+    found = false_alarms(design, 100, seed=1)
+    assert np.mean(found) <= 0.05 + tolerance(0.05, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("patients", "least"), [(30, 0.93), (60, 0.935)])
+def test_intervals_cover(patients: int, least: float) -> None:
+    for name, found in coverage(patients, 120, seed=1).items():
+        assert np.mean(found) >= least - tolerance(0.95, len(found)), name
+
+
+@pytest.mark.slow
+def test_gaps_are_found() -> None:
+    assert np.mean(power(0.10, 640, 12, seed=1)) >= 0.9 - tolerance(0.9, 12)
+    assert np.mean(power(0.10, 160, 60, seed=1, named=True)) >= 0.6 - tolerance(0.6, 60)
+
+
+@pytest.mark.slow
+def test_a_mix_of_cases_neither_raises_nor_hides_an_alarm() -> None:
+    fair, hidden = confounded(0.0, 40, seed=1), confounded(0.05, 40, seed=2)
+    assert np.mean(fair["adjusted"]) <= 0.07 + tolerance(0.07, 40)
+    assert np.mean(fair["naive"]) >= 0.8
+    assert np.mean(hidden["adjusted"]) >= 0.8 - tolerance(0.8, 40)
+    assert np.mean(hidden["naive"]) <= 0.3
+    gaps = np.array(hidden["gap"])
+    assert abs(gaps.mean() + 0.05) <= 0.005 + 3 * gaps.std() / np.sqrt(len(gaps))
+
+
+def test_the_gates_run_on_a_few_cohorts() -> None:
+    assert len(false_alarms("usual", 3, seed=0)) == 3
+    assert all(power(0.3, 160, 3, seed=0, named=True))
+    assert {len(v) for v in confounded(0.05, 2, seed=0, n_patients=500).values()} == {2}
+    assert all(len(v) == 2 for v in coverage(60, 2, seed=0).values())
+
+
+@pytest.mark.slow
+def test_side_by_side_only_patients_keep_their_level() -> None:
+    found = figures(12, seed=0, n_patients=1500)
+    ours, theirs, images = (found[name] for name in ("patients", "fairlearn", "images"))
+    assert ours["false alarm"]["share"] <= 0.05 + tolerance(0.05, 12)
+    assert theirs["false alarm"]["share"] >= 0.9
+    assert images["false alarm"]["share"] > ours["false alarm"]["share"]
+    assert ours["interval holds the gap"]["share"] >= 0.95 - tolerance(0.95, 12)

@@ -1,0 +1,218 @@
+"""Gate G9 of the fairness audit: can a reader work out a suppressed group from all outputs?
+
+    python tests/benchmarks/audit_gates_disclosure.py --cohorts 10000 --seed 0
+
+Each simulated table is audited; the attacker has the audit's JSON alone, knows which sums hold,
+that a group marked as suppressed has 1 to 10 patients and one with figures more, that a patient has
+a query at least, and that an estimate to three decimals times the queries is the events to within
+half of the last one. Linear programs give each hidden group's least and largest size. A cell is
+recovered where they are less than 1 apart. One JSON object on stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linprog
+from scipy.sparse import csr_array
+
+from evaluation.audit import Audit, audit_outcomes
+
+SMALL = 10
+
+
+def random_table(rng: np.random.Generator) -> pd.DataFrame:
+    """Patients of two attributes, one of them perhaps by query, with small groups likely."""
+    n = int(rng.integers(40, 400))
+    shares = rng.dirichlet(np.full(int(rng.integers(2, 5)), 0.6))
+    other = rng.dirichlet(np.full(int(rng.integers(2, 4)), 0.6))
+    owner = np.repeat(np.arange(n), 1 + rng.poisson(1.0, n))
+    one = rng.choice(list("abcd")[: len(shares)], n, p=shares)
+    two = rng.choice(list("xyz")[: len(other)], n, p=other)
+    by_query = rng.choice(list("xyz")[: len(other)], len(owner), p=other)
+    hit = (rng.random(len(owner)) < 0.6).astype(float)
+    partly = hit.copy()
+    partly[rng.random(len(owner)) < rng.choice([0.0, 0.02, 0.3])] = np.nan
+    return pd.DataFrame(
+        {
+            "patient_id": owner,
+            "one": one[owner],
+            "two": two[owner] if rng.random() < 0.7 else by_query,
+            "hit": hit,
+            "partly": partly,
+        }
+    )
+
+
+class Attacker:
+    """Linear constraints that the audit's JSON gives, over unknown true counts."""
+
+    def __init__(self, found: dict[str, Any], additive: set[str]) -> None:
+        self.number: dict[tuple[str, ...], int] = {}
+        self.low: list[float] = []
+        self.high: list[float | None] = []
+        self.equal: list[tuple[dict[int, float], float]] = []
+        self.less: list[tuple[dict[int, float], float]] = []
+        groups: dict[str, list[str]] = defaultdict(list)
+        for cell in found["cells"]:
+            self._cell(("all",), cell, cell["precision"])
+            groups[cell["attribute"]].append(cell["group"])
+        for row in found["table"]:
+            self._row(row)
+        totals = {"patients": "n_patients", "queries": "n_queries"}
+        for unit, key in totals.items():
+            total = self._variable((unit, "all", "", ""))
+            if found["settings"][key] is not None:
+                self._fix(total, found["settings"][key])
+        for outcome in ("all", "hit", "partly"):
+            for unit in ("patients", "queries", "events"):
+                if (unit, outcome) != ("events", "all"):
+                    self._sums(unit, outcome, groups, additive)
+
+    def _variable(self, name: tuple[str, ...]) -> int:
+        if name not in self.number:
+            self.number[name] = len(self.low)
+            self.low.append(0.0)
+            self.high.append(None)
+        return self.number[name]
+
+    def _fix(self, variable: int, value: float) -> None:
+        self.low[variable] = self.high[variable] = float(value)
+
+    def _cell(self, kind: tuple[str], row: dict[str, Any], precision: str) -> None:
+        name = (kind[0], row["attribute"], row["group"])
+        patients, queries = (self._variable((u, *name)) for u in ("patients", "queries"))
+        self.less.append(({patients: 1.0, queries: -1.0}, 0.0))
+        if row["n_patients"] is not None:
+            self._fix(patients, row["n_patients"])
+        elif precision == "suppressed":
+            self.low[patients], self.high[patients] = 1.0, float(SMALL)
+        else:
+            self.low[patients] = float(SMALL + 1)
+        if row["n_queries"] is not None:
+            self._fix(queries, row["n_queries"])
+
+    def _row(self, row: dict[str, Any]) -> None:
+        if "sizes are the group's" in row["reason"]:  # not the measured ones
+            row = row | {"n_patients": None, "n_queries": None}
+        precision = row["precision"]
+        if precision == "suppressed":  # among those that were measured there may be none
+            row = row | {"n_patients": row["n_patients"] or None}
+        name = (row["outcome"], row["attribute"], row["group"])
+        self._cell((row["outcome"],), row, precision)
+        if precision == "suppressed" and row["reason"].startswith("nothing"):
+            self._fix(self._variable(("patients", *name)), 0)
+            self._fix(self._variable(("queries", *name)), 0)
+        events, queries = (self._variable((u, *name)) for u in ("events", "queries"))
+        self.less.append(({events: 1.0, queries: -1.0}, 0.0))
+        if row["n_events"] is not None:
+            self._fix(events, row["n_events"])
+        if row["estimate"] is not None:
+            half = 0.0005 + 1e-9
+            self.less.append(({events: 1.0, queries: -(row["estimate"] + half)}, 0.0))
+            self.less.append(({events: -1.0, queries: row["estimate"] - half}, 0.0))
+        whole = self._variable(("queries", "all", *name[1:]))
+        if row["n_unmeasured"] is not None:
+            self.equal.append(({whole: 1.0, queries: -1.0}, float(row["n_unmeasured"])))
+        self.less.append(({queries: 1.0, whole: -1.0}, 0.0))
+        people = self._variable(("patients", *name))
+        everyone = self._variable(("patients", "all", *name[1:]))
+        self.less.append(({people: 1.0, everyone: -1.0}, 0.0))
+
+    def _sums(
+        self, unit: str, outcome: str, groups: dict[str, list[str]], additive: set[str]
+    ) -> None:
+        total = self._variable((unit, outcome, "", ""))
+        for attribute, labels in groups.items():
+            if unit == "patients" and attribute not in additive:
+                continue
+            parts = {self._variable((unit, outcome, attribute, label)): 1.0 for label in labels}
+            self.equal.append(({**parts, total: -1.0}, 0.0))
+            for place, coarse in enumerate(attribute.split("*")):
+                if "*" not in attribute or (unit == "patients" and coarse not in additive):
+                    continue
+                for group in groups[coarse]:
+                    inside = {
+                        self._variable((unit, outcome, attribute, label)): 1.0
+                        for label in labels
+                        if label.split("*")[place] == group
+                    }
+                    whole = self._variable((unit, outcome, coarse, group))
+                    self.equal.append(({**inside, whole: -1.0}, 0.0))
+
+    def range_of(self, name: tuple[str, ...]) -> tuple[float, float]:
+        """Least and largest value of a count that agree with all that is shown."""
+        n = len(self.low)
+        made = []
+        for rows in (self.equal, self.less):
+            at = [i for i, (terms, _) in enumerate(rows) for _ in terms]
+            to = [j for terms, _ in rows for j in terms]
+            signs = [sign for terms, _ in rows for sign in terms.values()]
+            made.append((csr_array((signs, (at, to)), shape=(len(rows), n)), [v for _, v in rows]))
+        (equal, values), (less, most) = made
+        ends = []
+        for sign in (1.0, -1.0):
+            goal = np.zeros(n)
+            goal[self.number[name]] = sign
+            solved = linprog(
+                goal, A_ub=less, b_ub=most, A_eq=equal, b_eq=values,
+                bounds=list(zip(self.low, self.high, strict=True)), method="highs",
+            )  # fmt: skip
+            if solved.status == 2:
+                raise AssertionError("the truth does not fit what the audit shows")
+            ends.append(np.inf if solved.status else float(sign * solved.fun))
+        return ends[0], ends[1]
+
+
+def recovered(table: pd.DataFrame, audit: Audit) -> tuple[int, int]:
+    """Small groups that the attacker pins down, of how many."""
+    additive = {"one"}
+    if (table.groupby("patient_id")["two"].nunique() == 1).all():
+        additive |= {"two", "one*two"}
+    attacker = Attacker(audit.to_json(), additive)
+    broken = small = 0
+    for attribute in sorted(set(audit.cells["attribute"])):
+        label = table[attribute.split("*")].agg("*".join, axis=1)
+        for outcome in ("all", "hit", "partly"):
+            known = table if outcome == "all" else table[table[outcome].notna()]
+            sizes = known.groupby(label[known.index])["patient_id"].nunique()
+            for group, k in sizes.items():
+                if not 1 <= k <= SMALL:
+                    continue
+                small += 1
+                low, high = attacker.range_of(("patients", outcome, attribute, str(group)))
+                broken += high - low < 1 - 1e-6
+    return broken, small
+
+
+def figures(cohorts: int, seed: int) -> dict[str, Any]:
+    """Cells recovered over random tables."""
+    broken = small = 0
+    for number in range(cohorts):
+        table = random_table(np.random.default_rng([seed, number]))
+        audit = audit_outcomes(table, ["hit", "partly"], ["one", "two"], permutations=0)
+        counts = recovered(table, audit)
+        broken, small = broken + counts[0], small + counts[1]
+    bound = 3.0 / small if small and not broken else None
+    return {
+        "tables": cohorts, "small_cells": small, "recovered": broken,
+        "upper_95_bound_of_share": bound,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Print the gate's figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohorts", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    print(json.dumps({"gate": "G9", **figures(args.cohorts, args.seed)}))
+
+
+if __name__ == "__main__":
+    main()
