@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +87,6 @@ def open_reading_room(
         if browser:
             show_in_browser(address)
 
-    try:
+    with suppress(KeyboardInterrupt):  # the way to end it; a background job does not get it raised
         start(library, host, port, opened)
-    except KeyboardInterrupt:  # the way to end it
-        note("The reading room is closed.")
+    note("The reading room is closed.")
