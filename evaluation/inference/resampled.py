@@ -158,20 +158,21 @@ def _draw(
 ) -> list[tuple[_Drawn, _Drawn, _Drawn]]:
     """For each task (estimate, error, t of each draw) of means, gaps and pairs."""
     first = attributes[0]
-    n_patients, m = first.whole_n.shape
-    whole = columns_of(first.whole_s, first.whole_n).reshape(n_patients, 6 * m)
+    n_patients = len(first.whole_n)
+    compact = _compact(attributes)
+    whole = compact.take(columns_of(first.whole_s, first.whole_n))
     # Each task's groups, and for pairs all groups that they name.
     needed = [
         task.groups if len(task.groups) else np.unique(pairs[task.number][task.pairs])
         for task in tasks
     ]
-    places = [_slices(attributes[t.number], g) for t, g in zip(tasks, needed, strict=True)]
+    places = _places(attributes, tasks, needed, compact)
     # Drawn weight 1 for everyone gives the estimates.
-    truth = _sides(np.ones((1, n_patients)), attributes, tasks, needed, places, whole)
+    truth = _sides(np.ones((n_patients, 1)), attributes, tasks, needed, places, whole, compact)
     points = [_values(s, pairs, t, g) for s, t, g in zip(truth, tasks, needed, strict=True)]
     kept: list[list[list[Array]]] = [[[], [], []] for _ in tasks]
     for weights in _weights(n_patients, repetitions, seed):
-        drawn = _sides(weights, attributes, tasks, needed, places, whole)
+        drawn = _sides(weights, attributes, tasks, needed, places, whole, compact)
         for number, task in enumerate(tasks):
             values = _values(drawn[number], pairs, task, needed[number])
             for kind, (point, value) in enumerate(zip(points[number], values, strict=True)):
@@ -190,33 +191,80 @@ def _draw(
     return out
 
 
-def _slices(
-    cells: Cells, groups: NDArray[np.int64]
-) -> list[tuple[NDArray[np.int64], Array, Array]]:
-    """Owners, own columns and leaving columns of each wanted group."""
-    start = np.searchsorted(cells.group, groups, "left")
-    end = np.searchsorted(cells.group, groups, "right")
-    found = []
-    for a, b in zip(start.tolist(), end.tolist(), strict=True):
-        part = Cells(
-            cells.owner[a:b], cells.group[a:b], cells.s[a:b], cells.n[a:b], cells.squares[a:b],
-            cells.whole_s, cells.whole_n, cells.n_groups, cells.centre, cells.exclusive,
-        )  # fmt: skip
-        own = columns_of(part.s, part.n).reshape(b - a, -1)
-        leaving = own if cells.exclusive else leaving_columns(part).reshape(b - a, -1)
-        found.append((part.owner, own, leaving))
+@dataclass(frozen=True)
+class _Compact:
+    """Columns without those that several outcomes share: sizes of the same measured queries."""
+
+    kept: NDArray[np.int64]
+    spread: NDArray[np.int64]
+    n_outcomes: int
+
+    def take(self, columns: Array) -> Array:
+        """Columns (rows, 6, n_outcomes) to those kept, rows last."""
+        return np.ascontiguousarray(columns.reshape(len(columns), -1)[:, self.kept].T)
+
+    def sides(self, sums: Array, centre: Array) -> Side:
+        """Sums (n_draws, n_groups, kept) to a side."""
+        return side(sums[..., self.spread].reshape(*sums.shape[:-1], 6, self.n_outcomes), centre)
+
+
+def _compact(attributes: Sequence[Cells]) -> _Compact:
+    m = attributes[0].whole_n.shape[1]
+    sizes = [attributes[0].whole_n, *(c.n for c in attributes if not c.exclusive)]
+    like = [  # the first outcome with the same sizes throughout
+        next(a for a in range(b + 1) if all(np.array_equal(n[:, a], n[:, b]) for n in sizes))
+        for b in range(m)
+    ]
+    # In the order of columns_of: s, n, ss, sn, nn, k; of n, nn and k the shared are dropped.
+    full = [
+        kind * m + (like[number] if kind in {1, 4, 5} else number)
+        for kind in range(6)
+        for number in range(m)
+    ]
+    kept, spread = np.unique(np.array(full), return_inverse=True)
+    return _Compact(kept, spread.ravel(), m)
+
+
+_Place = tuple[NDArray[np.int64], Array, Array]
+
+
+def _places(
+    attributes: Sequence[Cells],
+    tasks: list[_Task],
+    needed: list[NDArray[np.int64]],
+    compact: _Compact,
+) -> dict[tuple[int, int], _Place]:
+    """Owners, own columns and leaving columns of each wanted group of each attribute."""
+    found: dict[tuple[int, int], _Place] = {}
+    for task, groups in zip(tasks, needed, strict=True):
+        cells = attributes[task.number]
+        start = np.searchsorted(cells.group, groups, "left")
+        end = np.searchsorted(cells.group, groups, "right")
+        for group, a, b in zip(groups.tolist(), start.tolist(), end.tolist(), strict=True):
+            if (task.number, group) in found:
+                continue
+            part = Cells(
+                cells.owner[a:b], cells.group[a:b], cells.s[a:b], cells.n[a:b],
+                cells.squares[a:b], cells.whole_s, cells.whole_n, cells.n_groups, cells.centre,
+                cells.exclusive,
+            )  # fmt: skip
+            own = compact.take(columns_of(part.s, part.n))
+            leaving = own if cells.exclusive else compact.take(leaving_columns(part))
+            found[task.number, group] = (part.owner, own, leaving)
     return found
 
 
 def _weights(n_patients: int, repetitions: int, seed: int) -> Iterator[Array]:
+    """Blocks (n_patients, n_draws): how often each patient was drawn."""
     rng = np.random.default_rng(seed)
     step = max(1, _CELLS // n_patients)
     for start in range(0, repetitions, step):
         size = min(step, repetitions - start)
         drawn = rng.integers(0, n_patients, size=(size, n_patients))
-        drawn += n_patients * np.arange(size)[:, None]
+        drawn *= size
+        drawn += np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * n_patients)
-        yield counts.reshape(size, n_patients).astype(np.float64)
+        yield counts.reshape(n_patients, size).astype(np.float64)
 
 
 def _sides(
@@ -224,25 +272,25 @@ def _sides(
     attributes: Sequence[Cells],
     tasks: list[_Task],
     needed: list[NDArray[np.int64]],
-    places: list[list[tuple[NDArray[np.int64], Array, Array]]],
+    places: dict[tuple[int, int], _Place],
     whole: Array,
+    compact: _Compact,
 ) -> list[tuple[Side, Side]]:
-    """Each task's groups and their rests under the weights (n_draws, n_patients)."""
-    draws, width = len(weights), whole.shape[1]
-    total = weights @ whole
+    """Each task's groups and their rests under the weights (n_patients, n_draws)."""
+    draws, width = weights.shape[1], len(whole)
+    total = (whole @ weights).T
+    sums: dict[tuple[int, int], tuple[Array, Array]] = {}
+    for key, (owner, columns, leaving) in places.items():
+        its = weights[owner]
+        own = (columns @ its).T
+        sums[key] = own, total - (own if columns is leaving else (leaving @ its).T)
     found = []
-    for task, groups, parts in zip(tasks, needed, places, strict=True):
-        cells = attributes[task.number]
-        own = np.empty((draws, len(groups), width))
-        rest = np.empty((draws, len(groups), width))
-        for number, (owner, columns, leaving) in enumerate(parts):
-            its = weights[:, owner]
-            own[:, number] = its @ columns
-            rest[:, number] = total - (own[:, number] if cells.exclusive else its @ leaving)
-        shape = (draws, len(groups), 6, width // 6)
-        found.append(
-            (side(own.reshape(shape), cells.centre), side(rest.reshape(shape), cells.centre))
-        )
+    for task, groups in zip(tasks, needed, strict=True):
+        centre = attributes[task.number].centre
+        own, rest = np.empty((2, draws, len(groups), width))
+        for number, group in enumerate(groups.tolist()):
+            own[:, number], rest[:, number] = sums[task.number, group]
+        found.append((compact.sides(own, centre), compact.sides(rest, centre)))
     return found
 
 
