@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medembed.cli.frame import EXIT_USER, AsJson, LibraryPath, emit, note, progress_bar, verb
-from medembed.errors import ModelError
+from medembed.errors import InputError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -43,6 +45,14 @@ def audit(
         str | None,
         typer.Option("--split", help="Whose cases ask: test, val, train or all."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="MODEL", help="Another model, asked the same."),
+    ] = None,
+    before: Annotated[
+        Path | None,
+        typer.Option("--before", metavar="AUDIT", help="An earlier audit.json, or its folder."),
+    ] = None,
     gate: Annotated[
         bool,
         typer.Option("--gate", help="Leave with 2 unless every primary question passes."),
@@ -56,7 +66,8 @@ def audit(
     """Write a fairness report of the search: HTML for a board, JSON, CSV and a model card.
 
     What is asked is declared beforehand in a protocol, which is stamped into the report. Nothing
-    is shown of groups of 1 to 10 patients.
+    is shown of groups of 1 to 10 patients. --against compares the model with another one of the
+    library on the same queries; --before lists the verdicts that turned since an earlier audit.
 
     Example: medembed audit demo-library --out audit --by sex,age_band
     """
@@ -70,6 +81,7 @@ def audit(
         declared = declared.by([name.strip() for name in by.split(",") if name.strip()])
     if split is not None:
         declared = declared.with_split(split)
+    earlier = None if before is None else _earlier(before)
     with CaseLibrary.open(library) as opened:
         fingerprint = find_fingerprint(opened, model)
         with progress_bar("auditing") as progress:
@@ -78,6 +90,8 @@ def audit(
                 declared,
                 fingerprint=fingerprint,
                 text_side=_text_side(opened, model),
+                against=None if against is None else find_fingerprint(opened, against),
+                earlier=earlier,
                 day=None if undated else datetime.now(UTC).date(),
                 seed=seed,
                 progress=progress,
@@ -88,11 +102,29 @@ def audit(
         "files": {name: str(path) for name, path in written.items()},
         "stamp": report["stamp"],
         "outcomes": report["outcomes"]["table"],
+        "comparison": report["comparison"],
+        "drift": report["drift"],
     }
     emit(found, as_json, lambda: _tell(report, written))
     if gate and not report["gate"]["passed"]:
         note("medembed: the gate is closed: " + "; ".join(report["gate"]["reasons"][:3]))
         raise SystemExit(EXIT_USER)
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """Read the JSON of an earlier audit."""
+    import json
+
+    file = path / "audit.json" if path.is_dir() else path
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        held = None
+    if not isinstance(held, dict):
+        raise InputError(
+            "not an audit's JSON", where=f"--before {path.name}", hint="give its audit.json"
+        )
+    return held
 
 
 def _text_side(library: CaseLibrary, name: str | None) -> TextSide | None:
@@ -124,18 +156,12 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
     if not console.is_terminal:
         console.width = 120
     rows = [row for row in report["outcomes"]["table"] if row["comparison"] == "rest"]
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
     stamp = report["stamp"]
     console.print(
         f"{stamp['n_cases']} cases of {stamp['n_patients']} patients, split {stamp['split']}, "
         f"protocol {stamp['protocol_name']} ({stamp['protocol_sha256'][:12]})"
     )
-    console.print(
-        "Comparisons of a group with the rest: "
-        + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in sorted(counts.items()))
-    )
+    console.print("Comparisons of a group with the rest: " + _counted(rows, "verdict"))
     shown = [row for row in rows if row["primary"] or row["verdict"] == "exceeds"]
     if shown:
         table = Table(box=None, pad_edge=False)
@@ -152,13 +178,43 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
                 row["verdict"].replace("_", " "),
             )
         console.print(table)
+    _tell_changes(report, lambda line: console.print(Text(line)))
     passed = report["gate"]["passed"]
     console.print(Text("Gate: " + ("open" if passed else "closed")))
     for name, path in written.items():
         console.print(Text(f"{name}: {path}"))
 
 
-def _interval(row: dict[str, Any]) -> str:
-    if row["gap"] is None or row["gap_ci_low"] is None:
+def _tell_changes(report: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Say what changed, and from what to what."""
+    compared, drift = report["comparison"], report["drift"]
+    if compared is not None:
+        models = compared["models"]
+        say(
+            f"Change from model {models['before'][:12]} (before) to {models['after'][:12]} (after):"
+        )
+        say("  " + (_counted(compared["rows"], "verdict") or compared["notes"][0]))
+        for row in compared["rows"]:
+            if row["primary"] or row["verdict"] in ("improved", "worse"):
+                say(
+                    f"  {row['attribute']} {row['group']}, {row['outcome']}: "
+                    f"{_interval(row, 'change', 'ci')}, {row['verdict'].replace('_', ' ')}"
+                )
+    if drift is not None:
+        turned = [row for row in drift["rows"] if row["turn"] != "same"]
+        said = _counted(turned, "turn") or "none"
+        say(f"Verdicts that turned since the earlier audit (listed, not tested): {said}")
+
+
+def _counted(rows: list[dict[str, Any]], key: str) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row[key]] = counts.get(row[key], 0) + 1
+    return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in sorted(counts.items()))
+
+
+def _interval(row: dict[str, Any], name: str = "gap", ends: str = "gap_ci") -> str:
+    low, high = row[f"{ends}_low"], row[f"{ends}_high"]
+    if row[name] is None or low is None:
         return "–"
-    return f"{row['gap']:+.3f} [{row['gap_ci_low']:+.3f}, {row['gap_ci_high']:+.3f}]"
+    return f"{row[name]:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,19 @@ class GatheredCases:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, rows: NDArray[np.int64]) -> GatheredCases:
+        """The same for some of the cases."""
+        return replace(
+            self,
+            images=self.images[rows],
+            notes=None if self.notes is None else self.notes[rows],
+            note_text=self.note_text[rows],
+            scans=self.scans[rows],
+            owners=self.owners[rows],
+            findings=tuple(self.findings[row] for row in rows.tolist()),
+            case_ids=tuple(self.case_ids[row] for row in rows.tolist()),
+        )
 
 
 def gather(

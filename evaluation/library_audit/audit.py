@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -13,66 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.audit import Audit, audit_outcomes, simulate_instrument
-from evaluation.gathering import GatheredCases, gather
-from evaluation.library_audit.attributes import (
-    TITLES,
-    UNKNOWN,
-    attribute_values,
-    stratum_values,
-)
+from evaluation.library_audit.attributes import TITLES, UNKNOWN, stratum_values
+from evaluation.library_audit.changes import check_earlier, compare_models, drift_section
 from evaluation.library_audit.outcomes import OUTCOMES, outcome_columns
 from evaluation.library_audit.protocol import Protocol
+from evaluation.library_audit.queries import AuditedCases, TextSide, gather_queries
 from evaluation.library_audit.sections import assess_sections
 from evaluation.library_scores import find_fingerprint
-from medembed.errors import FingerprintError, LibraryError
+from medembed.errors import InputError, LibraryError
 
 if TYPE_CHECKING:
-    from medembed.cases import Case
     from medembed.library import CaseLibrary
-    from medembed.notes import Note
 
-__all__ = ["REPORT_VERSION", "AuditedCases", "TextSide", "audit_library", "gather_queries"]
+__all__ = ["REPORT_VERSION", "audit_library"]
 
 REPORT_VERSION = 1
+_UNASKED = {
+    "mitigation": "The protocol declares no way to mitigate.",
+    "comparison": "No other model was named.",
+    "drift": "No earlier audit was named.",
+}
 _PACKAGES = ("medembed", "numpy", "scipy", "pandas", "fairlearn", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class TextSide:
-    """How the audited model reads words; evaluation itself loads no model.
-
-    Parameters
-    ----------
-    read : callable of a Note
-        What of a report it reads.
-    encode : callable of n texts
-        Gives float vectors of shape (n, d).
-    """
-
-    read: Callable[[Note], str]
-    encode: Callable[[list[str]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class AuditedCases:
-    """Everything that is compared, a row for each case.
-
-    Parameters
-    ----------
-    cases : tuple of Case
-    by_image : GatheredCases
-    paired : GatheredCases or None
-        Those with a note vector.
-    rows_of_pairs : int array or None
-        Where they stand among all.
-    attributes : dict of str to str array of shape (n_cases,)
-    """
-
-    cases: tuple[Case, ...]
-    by_image: GatheredCases
-    paired: GatheredCases | None
-    rows_of_pairs: NDArray[np.int64] | None
-    attributes: dict[str, NDArray[np.str_]]
 
 
 def audit_library(
@@ -81,6 +41,8 @@ def audit_library(
     *,
     fingerprint: str | None = None,
     text_side: TextSide | None = None,
+    against: str | None = None,
+    earlier: Mapping[str, Any] | None = None,
     day: date | None = None,
     seed: int = 0,
     progress: Callable[[int, int | None], None] | None = None,
@@ -95,6 +57,10 @@ def audit_library(
         Model; by default that of the library's active one.
     text_side : TextSide, optional
         What needs it is left out without it, and said.
+    against : str, optional
+        Fingerprint of another model of the library, to compare with on the same queries.
+    earlier : mapping, optional
+        The JSON of an earlier report, whose verdicts are set beside these.
     day : date, optional
         Stamped into the report; None leaves the day open, so that a rerun is the same to the bit.
     seed : int
@@ -110,10 +76,15 @@ def audit_library(
     LibraryError, FingerprintError
         Where there is nothing to audit.
     InputError
-        Where an attribute or an outcome cannot be used.
+        Where an attribute or an outcome cannot be used, ``against`` is the audited model, or
+        ``earlier`` is no audit by this protocol.
     """
     model = fingerprint or find_fingerprint(library)
     steps = 3 + len(protocol.sections)
+    if earlier is not None:
+        check_earlier(earlier, protocol)
+    if against == model:
+        raise InputError("the model to compare with is the audited one", where="--against")
 
     def done(count: int) -> None:
         if progress:
@@ -121,6 +92,7 @@ def audit_library(
 
     done(0)
     audited = gather_queries(library, protocol, model)
+    other = gather_queries(library, protocol, against) if against else None
     columns, missing = outcome_columns(
         protocol.outcomes, audited.by_image, audited.paired, audited.rows_of_pairs, seed
     )
@@ -135,9 +107,8 @@ def audit_library(
         audited, protocol, library, model, columns, text_side, seed, step=lambda n: done(2 + n)
     )
     instrument = _instrument(audited, columns, protocol, seed)
-    done(steps)
     passed = _gate(audit, protocol, missing)
-    return {
+    report = {
         "version": REPORT_VERSION,
         "title": protocol.title,
         "question": protocol.question,
@@ -163,37 +134,17 @@ def audit_library(
         "instrument": instrument,
         "mitigation": None,
         "comparison": None,
+        "drift": None,
+        "why": dict(_UNASKED),
     }
-
-
-def gather_queries(library: CaseLibrary, protocol: Protocol, fingerprint: str) -> AuditedCases:
-    """Bring cases, vectors and groups together.
-
-    Raises
-    ------
-    LibraryError, FingerprintError
-        Where the split is empty, has no vectors, or holds a single patient.
-    """
-    by_image = gather(library, fingerprint, split=protocol.split, with_notes=False)
-    if len(set(by_image.owners.tolist())) < 2:
-        raise LibraryError(
-            f"the split {protocol.split!r} holds vectors of one patient",
-            hint="an audit needs at least two",
+    if other is not None and against:
+        report["comparison"] = compare_models(
+            audited, columns, model, other, against, protocol, seed
         )
-    paired: GatheredCases | None = None
-    rows = None
-    try:
-        paired = gather(library, fingerprint, split=protocol.split)
-    except FingerprintError:
-        paired = None  # cases without notes: only images are compared
-    if paired is not None:
-        place = {case_id: row for row, case_id in enumerate(by_image.case_ids)}
-        rows = np.array([place[case_id] for case_id in paired.case_ids], dtype=np.int64)
-    cases = tuple(library.select(list(by_image.case_ids)))
-    attributes = {
-        name: attribute_values(cases, name, protocol.age_bands) for name in protocol.attributes
-    }
-    return AuditedCases(cases, by_image, paired, rows, attributes)
+    if earlier is not None:
+        report["drift"] = drift_section(earlier, report)
+    done(steps)
+    return report
 
 
 def _question(

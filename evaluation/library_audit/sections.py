@@ -17,8 +17,8 @@ from medembed.errors import InputError, LibraryError
 from medembed.notes import asserted_findings
 
 if TYPE_CHECKING:
-    from evaluation.library_audit.audit import AuditedCases, TextSide
     from evaluation.library_audit.protocol import Protocol
+    from evaluation.library_audit.queries import AuditedCases, TextSide
     from medembed.library import CaseLibrary
 
 __all__ = ["assess_sections"]

@@ -14,8 +14,8 @@ from evaluation.zero_shot import plain_queries
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
-    from evaluation.library_audit.audit import AuditedCases, TextSide
     from evaluation.library_audit.protocol import Protocol
+    from evaluation.library_audit.queries import AuditedCases, TextSide
     from medembed.library import CaseLibrary
 
 __all__ = ["zero_shot_section"]

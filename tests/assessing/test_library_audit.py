@@ -8,61 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from assessing.archives import OUTCOMES, archive, protocol
 from assessing.planted import MODEL, unit
 from example_cases import make_case
 
-from evaluation.library_audit import Protocol, TextSide, audit_library, load_protocol
+from evaluation.library_audit import TextSide, audit_library, load_protocol
 from evaluation.library_audit.attributes import attribute_values, stratum_values
-from evaluation.library_audit.audit import gather_queries
 from evaluation.library_audit.neighbours import first_hits
+from evaluation.library_audit.queries import gather_queries
 from evaluation.report import render
 from medembed.cases import Finding
 from medembed.config import config_names
 from medembed.errors import ConfigError, FingerprintError
 from medembed.library import CaseLibrary
-from medembed.notes import Note
-
-OUTCOMES = ("image_to_image.P@5", "text_to_image.R@10")
-KINDS = (Finding("effusion", "right"), Finding("effusion", "left"), Finding("oedema"))
-
-
-def archive(folder: Path, *, harmed: str, n: int = 400, seed: int = 0) -> CaseLibrary:
-    """Two images of each patient; those of the harmed sex are noise."""
-    rng = np.random.default_rng(seed)
-    which = rng.integers(0, len(KINDS), n)
-    cases = [
-        make_case(
-            i,
-            note=Note(f"FINDINGS: report number {i}."),
-            findings=(KINDS[which[i]],),
-            sex="FM"[(i // 2) % 2],
-            split="test",
-        )
-        for i in range(n)
-    ]
-    centre = 2 * rng.normal(size=(len(KINDS), 16))
-    core = centre[which] + rng.normal(size=(n, 16))
-    noise = np.array([8.0 if case.sex == harmed else 0.4 for case in cases])[:, None]
-    library = CaseLibrary.create(folder)
-    library.add(cases)
-    ids = [case.case_id for case in cases]
-    library.put_vectors(MODEL, "image", ids, unit(core + noise * rng.normal(size=core.shape)))
-    library.put_vectors(MODEL, "note", ids, unit(core))
-    return library
-
-
-def protocol(**changes: object) -> Protocol:
-    values: dict[str, object] = {
-        "attributes": ("sex",),
-        "outcomes": OUTCOMES,
-        "primary": [{"attribute": "sex", "group": "F", "outcome": name} for name in OUTCOMES],
-        "strata": ("finding",),
-        "sections": ("exposure", "modality_gap", "label_quality"),
-        "instrument": {"cohorts": 0},
-        "repetitions": 300,
-        "permutations": 199,
-    }
-    return Protocol.model_validate(values | changes)
 
 
 def encode(texts: list[str]) -> np.ndarray:
