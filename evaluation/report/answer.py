@@ -13,7 +13,15 @@ from typing import Any, Literal
 from evaluation.report.figures import finite
 from evaluation.report.reading import Row, against_rest, loudest, names
 
-__all__ = ["Answer", "Primary", "answer", "by_outcome", "changed_by_adjusting", "primaries"]
+__all__ = [
+    "Answer",
+    "Primary",
+    "answer",
+    "by_adjusting",
+    "by_outcome",
+    "changed_by_adjusting",
+    "primaries",
+]
 
 State = Literal["gap", "doubt", "clear", "none"]
 MOST_NAMED = 12
@@ -39,6 +47,8 @@ class Answer:
         Groups that the headline names, each once.
     unassessed : list of str
         Groups without any figure that could be tested.
+    unexplained : list of str
+        Groups with a gap before adjusting of which the adjusted figures tell nothing.
     """
 
     state: State
@@ -50,6 +60,7 @@ class Answer:
     unassessed: list[str]
     undecided: list[str]
     elsewhere: int
+    unexplained: list[str]
 
     @property
     def assessed(self) -> int:
@@ -109,6 +120,12 @@ def answer(rows: Sequence[Row], elsewhere: int = 0) -> Answer:
             if row["shown_verdict"].name == "inconclusive"
         ),
         elsewhere=elsewhere,
+        unexplained=_once(
+            row["shown_group"]
+            for row in compared
+            if row.get("verdict_naive") == "exceeds"
+            and row["shown_verdict"].name in {"inconclusive", "not_assessable"}
+        ),
     )
 
 
@@ -232,3 +249,22 @@ def changed_by_adjusting(rows: Sequence[Row]) -> list[Row]:
         and row.get("verdict_naive") != row.get("verdict")
         and "exceeds" in {row.get("verdict_naive"), row.get("verdict")}
     ]
+
+
+def by_adjusting(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
+    """Gather what depends on the adjustment by group and verdict, so that each is said once.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+
+    Returns
+    -------
+    list of (group, verdict, rows)
+        Gaps that the mix of cases hid come first.
+    """
+    gathered: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        gathered.setdefault((row["shown_group"], row["shown_verdict"].name), []).append(row)
+    found = [(group, verdict, own) for (group, verdict), own in gathered.items()]
+    return sorted(found, key=lambda item: item[1] != "exceeds")

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evaluation.report.figures import Kind, finite, gap_kind
+from evaluation.report.folding import LOUD, Counts, Fold, counted, fold_rows
 from evaluation.report.forest import Axis, Interval, gap_axis, row_svg, span_axis
-from evaluation.report.reading import Names, Row, Section, interval, names, section, verdict_of
+from evaluation.report.reading import Names, Row, Section, interval, names, section
+from evaluation.report.verdicts import verdict_of
 
-__all__ = ["Part", "parts"]
+__all__ = ["Block", "Part", "parts"]
 
 MOST_ROWS = 40
 
@@ -60,34 +62,59 @@ MEASURES: dict[str, tuple[str, str, bool, str]] = {
 
 
 @dataclass(frozen=True)
+class Block:
+    """A table of a section.
+
+    Parameters
+    ----------
+    title, words : str
+        Words for the reader without statistics.
+    axis : Axis
+    fold : Fold
+    higher : bool
+        Whether higher is better.
+    """
+
+    title: str
+    words: str
+    axis: Axis
+    fold: Fold
+    higher: bool = True
+
+
+@dataclass(frozen=True)
 class Part:
     """A section with one drawing a row.
 
     Parameters
     ----------
     body : Section
-    axis : Axis or None
     found : int
         Rows in which something was established.
-    left_out : int
-        Rows that stand in the JSON only.
-    blocks : list of (str, str, Axis, list of dict, bool)
-        Title, plain words, axis, rows and whether higher is better, of several tables.
-    tried, recommended : list of str
-        What was tried against gaps, and what of it every row recommends.
+    counts : list of (Verdict, int)
+        All rows by verdict.
+    blocks : list of Block
+        Its tables.
     """
 
     body: Section
-    axis: Axis | None = None
     found: int = 0
-    left_out: int = 0
-    blocks: list[tuple[str, str, Axis, list[Row], bool]] = field(default_factory=list)
-    tried: list[str] = field(default_factory=list)
-    recommended: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> int:
+        """Rows that stand in the JSON only."""
+        return sum(block.fold.left_out for block in self.blocks)
+
+
+def _whole(body: Section, rows: list[Row], blocks: list[Block]) -> Part:
+    found = sum(row["shown_verdict"].name in LOUD for row in rows)
+    return Part(body, found, counted(rows), blocks)
 
 
 def parts(report: Mapping[str, Any], margin: float | None) -> dict[str, Part]:
-    """Read every section beyond the outcomes.
+    """Read every section beyond the outcomes that compares groups.
 
     Parameters
     ----------
@@ -106,10 +133,6 @@ def parts(report: Mapping[str, Any], margin: float | None) -> dict[str, Part]:
         found[name] = _part(report, name, naming)
     found["counterfactual"] = _swaps(section(report, "counterfactual"), naming)
     found["zero_shot"] = _zero_shot(section(report, "zero_shot"), naming, margin)
-    found["mitigation"] = _changes(section(report, "mitigation"), "mitigation", naming, margin)
-    compared = section(report, "comparison", "table")
-    compared = compared if compared.done else section(report, "comparison")
-    found["comparison"] = _changes(compared, "comparison", naming, margin)
     return found
 
 
@@ -135,11 +158,8 @@ def _part(report: Mapping[str, Any], name: str, naming: Names) -> Part:
     if not body.done:
         return Part(body)
     rows = _ordered(_named(body.rows, name, naming), name)
-    shown = rows[:MOST_ROWS]
-    axis = _draw(shown, name)
-    established = {"exceeds", "other"}
-    found = sum(row["shown_verdict"].name in established for row in rows)
-    return Part(replace(body, rows=shown), axis, found, len(rows) - len(shown))
+    fold = fold_rows(rows, MOST_ROWS)
+    return _whole(body, rows, [Block("", "", _draw(fold.rows, name), fold)])
 
 
 def _ordered(rows: list[Row], name: str) -> list[Row]:
@@ -210,11 +230,10 @@ def _swaps(body: Section, naming: Names) -> Part:
     if not body.done:
         return Part(body)
     rows = _named(body.rows, "counterfactual", naming)
-    blocks, left_out = [], 0
+    blocks = []
     for measure in dict.fromkeys(str(row.get("measure") or "") for row in rows):
-        own = [row for row in rows if str(row.get("measure") or "") == measure]
-        left_out += max(0, len(own) - MOST_ROWS)
-        own = own[:MOST_ROWS]
+        fold = fold_rows([r for r in rows if str(r.get("measure") or "") == measure], MOST_ROWS)
+        own = fold.rows
         spreads = [interval(row, "effect", "ci_low", "ci_high") for row in own]
         axis = gap_axis(spreads, None, "signed")
         for row, spread in zip(own, spreads, strict=True):
@@ -222,16 +241,15 @@ def _swaps(body: Section, naming: Names) -> Part:
             band = None if placebo is None else (-abs(placebo), abs(placebo))
             row["shown_svg"] = row_svg(axis, spread, band=band, tone=row["shown_verdict"].name)
         title, words = _SWAPPED.get(measure, (measure, "Effect of swapped words."))
-        blocks.append((title, words, axis, own, True))
-    found = sum(row["shown_verdict"].name == "exceeds" for row in rows)
-    return Part(body, None, found, left_out, blocks)
+        blocks.append(Block(title, words, axis, fold))
+    return _whole(body, rows, blocks)
 
 
 def _zero_shot(body: Section, naming: Names, margin: float | None) -> Part:
     if not body.done:
         return Part(body)
     rows = _named(body.rows, "zero_shot", naming)
-    blocks, left_out = [], 0
+    blocks = []
     order = {name: place for place, name in enumerate(MEASURES)}
     measures = sorted({str(row.get("measure")) for row in rows}, key=lambda m: order.get(m, 9))
     for measure in measures:
@@ -245,8 +263,8 @@ def _zero_shot(body: Section, naming: Names, margin: float | None) -> Part:
                 str(row.get("finding")),
             )
         )
-        left_out += max(0, len(own) - MOST_ROWS)
-        own = own[:MOST_ROWS]
+        fold = fold_rows(own, MOST_ROWS)
+        own = fold.rows
         spreads = [interval(row, "gap", "gap_ci_low", "gap_ci_high") for row in own]
         axis = gap_axis(spreads, margin, gap_kind(unit))
         for row, spread in zip(own, spreads, strict=True):
@@ -259,38 +277,5 @@ def _zero_shot(body: Section, naming: Names, margin: float | None) -> Part:
                 band=None if margin is None else (-margin, margin),
                 tone=row["shown_verdict"].name,
             )
-        blocks.append((title, words, axis, own, higher))
-    found = sum(row["shown_verdict"].name == "exceeds" for row in rows)
-    return Part(body, None, found, left_out, blocks)
-
-
-def _changes(body: Section, name: str, naming: Names, margin: float | None) -> Part:
-    if not body.done:
-        return Part(body)
-    rows = _named(body.rows, name, naming)
-    shown = rows[: 2 * MOST_ROWS]
-    for row in shown:
-        measure = row.get("measure") or row.get("outcome")
-        described = naming.describe(measure)
-        row["shown_measure"] = naming.outcome(measure)
-        row["shown_unit"] = str(described.get("unit") or "score")
-    proportions = all(row["shown_unit"] == "proportion" for row in shown)
-    spreads = [interval(row, "change", "ci_low", "ci_high") for row in shown]
-    axis = gap_axis(spreads, None, "points" if proportions else "signed")
-    for row, spread in zip(shown, spreads, strict=True):
-        row["shown_svg"] = row_svg(
-            axis,
-            spread,
-            band=None if margin is None else (-margin, margin),
-            tone=row["shown_verdict"].name if row.get("verdict") else "",
-        )
-    tried = (
-        list(dict.fromkeys(str(row.get("name")) for row in rows)) if name == "mitigation" else []
-    )
-    recommended = [
-        one
-        for one in tried
-        if all(row.get("recommended") is True for row in rows if str(row.get("name")) == one)
-    ]
-    left = len(rows) - len(shown)
-    return Part(replace(body, rows=shown), axis, len(recommended), left, [], tried, recommended)
+        blocks.append(Block(title, words, axis, fold, higher))
+    return _whole(body, rows, blocks)

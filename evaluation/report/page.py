@@ -8,15 +8,26 @@ that only count rows of the report carry the class ``tally``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from evaluation.report.answer import MOST_NAMED, answer, by_outcome, changed_by_adjusting, primaries
+from evaluation.report.answer import (
+    MOST_NAMED,
+    answer,
+    by_adjusting,
+    by_outcome,
+    changed_by_adjusting,
+    primaries,
+)
+from evaluation.report.changes import Change, changes
 from evaluation.report.drawings import Part, parts
 from evaluation.report.figures import Kind, figure, finite, gap_kind, level_kind, plural
+from evaluation.report.folding import fold_outcomes
 from evaluation.report.forest import axis_svg
-from evaluation.report.reading import VERDICTS, Row, names, outcome_readings, section
-from evaluation.report.reporting_items import answered
+from evaluation.report.reading import Row, names, outcome_readings, section
+from evaluation.report.reporting_items import Answered, answered
+from evaluation.report.verdicts import VERDICTS
 from evaluation.report.withheld import checked, minimum_of
 from medembed.errors import InputError
 
@@ -38,7 +49,8 @@ PLACES = {
     "modality_gap": "Images and their reports",
     "label_quality": "How good the labels are",
     "mitigation": "What was tried against gaps",
-    "comparison": "Change since an earlier audit",
+    "comparison": "Change from another model",
+    "drift": "Verdicts since an earlier audit",
     "instrument": "How far this can be trusted",
     "methods": "Methods",
     "reporting": "Reporting guidelines",
@@ -101,6 +113,7 @@ def environment() -> Environment:
         gap_kind=gap_kind,
         finite=finite,
         by_outcome=by_outcome,
+        by_adjusting=by_adjusting,
     )
     return made
 
@@ -151,7 +164,8 @@ def context_of(report: Mapping[str, Any]) -> dict[str, Any]:
     outcomes, rows = outcome_readings(report, margin)
     compared = section(report, "outcomes", "table")
     stamp = _mapping(report.get("stamp"))
-    naming, further = names(report), parts(report, margin)
+    naming, further, changed = names(report), parts(report, margin), changes(report, margin)
+    instrument, items = _mapping(report.get("instrument")), answered(report)
     return {
         "report": report,
         "protocol": protocol,
@@ -163,24 +177,33 @@ def context_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "level": None if alpha is None else 1 - alpha,
         "minimum": minimum_of(report),
         "outcomes": outcomes,
+        "folded": fold_outcomes(outcomes, rows, _declared_outcomes(protocol)),
         "outcome_notes": compared.notes,
         "outcomes_why": compared.why,
         "answer": answer(rows, further["zero_shot"].found),
-        "overview": _overview(further),
+        "overview": _overview(further, changed),
         "most_named": MOST_NAMED,
         "primaries": primaries(report, rows),
         "changed": changed_by_adjusting(rows),
         "unassessed": _unassessed(rows),
         "only_scores": bool(outcomes) and all(one.gap == "signed" for one in outcomes),
         "missing": _mapping(report.get("missing")),
-        "parts": further,
-        "instrument": _mapping(report.get("instrument")),
-        "items": answered(report),
+        "parts": {**further, **changed},
+        "models": _mapping(_mapping(report.get("comparison")).get("models")),
+        "overlap": _mapping(_mapping(report.get("comparison")).get("overlap")),
+        "earlier": _mapping(_mapping(report.get("drift")).get("earlier")),
+        "instrument": instrument,
+        "detectable": _detectable(instrument, rows, margin),
+        "items": items,
+        "item_states": _states(items),
         "names": naming,
         "verdicts": list(VERDICTS.values()),
         "contents": list(PLACES.items()),
         "places": PLACES,
-        "undone": [PLACES[name] for name, part in further.items() if not part.body.done],
+        "undone": [
+            *(PLACES[name] for name, part in further.items() if not part.body.done),
+            *(PLACES[name] for name, part in changed.items() if not part.body.done),
+        ],
         "stamp_lines": _stamp_lines(stamp),
     }
 
@@ -197,13 +220,81 @@ def _declared(key: str, *places: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _overview(further: Mapping[str, Part]) -> list[tuple[str, str, str, int | None]]:
-    """Say how much each other part established (None: not done), with its id, title and words."""
+def _declared_outcomes(protocol: Mapping[str, Any]) -> set[str]:
+    """Name the outcomes of which a question was declared."""
+    asked = protocol.get("primary")
+    questions = asked if isinstance(asked, list | tuple) else ()
+    return {str(one.get("outcome")) for one in questions if isinstance(one, Mapping)}
+
+
+def _states(items: Mapping[str, Sequence[Answered]]) -> dict[str, int]:
+    """Count the guidelines' items by whether this report answers them."""
+    states = [line.state for lines in items.values() for line in lines]
+    words = {
+        "answered": "answered",
+        "not done": "not in this report",
+        "hospital": "for the hospital",
+    }
+    return {said: states.count(state) for state, said in words.items() if state in states}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What another part of the audit established.
+
+    Parameters
+    ----------
+    id, title, words : str
+    count : int or None
+        None where it was not done.
+    alarming : bool
+    """
+
+    id: str
+    title: str
+    words: str
+    count: int | None
+    alarming: bool
+
+
+def _overview(further: Mapping[str, Part], changed: Mapping[str, Change]) -> list[Line]:
     lines = []
     for name, words in _ESTABLISHED.items():
         part = further[name]
-        lines.append((name, PLACES[name], words, part.found if part.body.done else None))
+        found = part.found if part.body.done else None
+        lines.append(Line(name, PLACES[name], words, found, bool(found)))
+    tried, compared, drift = (changed[name] for name in ("mitigation", "comparison", "drift"))
+    for name, change, words, count, alarming in (
+        ("mitigation", tried, "recommended of what was tried", len(tried.recommended), False),
+        ("comparison", compared, "established to be worse than before", compared.worse, True),
+        ("drift", drift, "new", drift.turns.get("New gap", 0), True),
+    ):
+        found = count if change.body.done else None
+        lines.append(Line(name, PLACES[name], words, found, alarming and bool(found)))
     return lines
+
+
+def _detectable(
+    instrument: Mapping[str, Any], rows: Sequence[Row], margin: float | None
+) -> dict[str, Any]:
+    """Part the smallest gaps that could be found: those of the declared questions stay in sight."""
+    declared = {
+        (row.get("attribute"), row.get("group"), row.get("outcome"))
+        for row in rows
+        if row.get("primary")
+    }
+    given = [row for row in instrument.get("detectable") or [] if isinstance(row, Mapping)]
+    shown, folded = (
+        [
+            row
+            for row in given
+            if ((row.get("attribute"), row.get("group"), row.get("outcome")) in declared) is named
+        ]
+        for named in (True, False)
+    )
+    sizes = [finite(row.get("smallest_gap")) for row in given]
+    fine = sum(size is not None and margin is not None and size <= margin for size in sizes)
+    return {"all": len(given), "fine": fine, "shown": shown, "folded": folded}
 
 
 def _stamp_lines(stamp: Mapping[str, Any]) -> list[tuple[str, Any]]:

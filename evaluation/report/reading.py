@@ -12,12 +12,11 @@ from typing import Any
 
 from evaluation.report.figures import Kind, finite, gap_kind, level_kind
 from evaluation.report.forest import Axis, Interval, gap_axis, row_svg
+from evaluation.report.verdicts import verdict_of
 
 __all__ = [
-    "VERDICTS",
     "OutcomeReading",
     "Section",
-    "Verdict",
     "interval",
     "loudest",
     "names",
@@ -28,78 +27,6 @@ __all__ = [
 Row = dict[str, Any]
 MOST_GROUPS = 60
 MOST_INTERSECTIONS = 24
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How a verdict is shown: never by colour alone.
-
-    Parameters
-    ----------
-    name : str
-    sign : str
-        One character.
-    words : str
-    meaning : str
-        One sentence for a reader without statistics.
-    """
-
-    name: str
-    sign: str
-    words: str
-    meaning: str
-
-
-VERDICTS: dict[str, Verdict] = {
-    verdict.name: verdict
-    for verdict in (
-        Verdict(
-            "exceeds",
-            "▲",
-            "Gap found",
-            "A gap is established, and it was not shown to be smaller than the margin.",
-        ),
-        Verdict(
-            "inconclusive",
-            "?",
-            "Cannot tell",
-            "Too few patients to establish a gap or to rule out one as large as the margin. "
-            "It is no all-clear.",
-        ),
-        Verdict(
-            "within",
-            "✓",
-            "Within margin",
-            "Any gap was shown to be smaller than the margin that was declared beforehand.",
-        ),
-        Verdict(
-            "not_assessable",
-            "–",
-            "Not assessable",
-            "There is no figure that could be tested, so none is given.",
-        ),
-    )
-}
-
-_MORE_SIGNS = {"improved": "✓", "worse": "▲"}
-
-
-def verdict_of(found: Any) -> Verdict:
-    """Find a verdict, the known four or another section's own.
-
-    Examples
-    --------
-    >>> verdict_of("no_change_shown").words, verdict_of(None).words
-    ('No change shown', 'Not assessable')
-    """
-    if found is None:
-        return VERDICTS["not_assessable"]
-    text = str(found)
-    if text in VERDICTS:
-        return VERDICTS[text]
-    words = text.replace("_", " ")
-    name = text if text in _MORE_SIGNS else "other"
-    return Verdict(name, _MORE_SIGNS.get(text, "•"), words[:1].upper() + words[1:], "")
 
 
 @dataclass(frozen=True)
@@ -163,6 +90,10 @@ def interval(row: Mapping[str, Any], point: str, low: str, high: str) -> Interva
     return Interval(finite(row.get(point)), finite(row.get(low)), finite(row.get(high)))
 
 
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]
+
+
 @dataclass(frozen=True)
 class Names:
     """What attributes, groups and outcomes are called on the page.
@@ -206,13 +137,14 @@ class Names:
             return str(titles[value])
         if attribute == "sex":  # DICOM PatientSex (0010,0040)
             return {"F": "Female", "M": "Male", "O": "Other sex"}.get(value, value)
-        if len(value) <= 12 and not value.isalpha():  # "80+", "2": no word that stands alone
+        known_by_itself = value.isalpha() or value.casefold().startswith(attribute.casefold())
+        if len(value) <= 12 and not known_by_itself:  # "80+", "2": no word that stands alone
             return f"{self._title(attribute)} {value}"
-        return value
+        return _capital(value)
 
     def outcome(self, name: Any) -> str:
         """Name an outcome."""
-        return str(self.describe(name).get("title") or name)
+        return _capital(str(self.describe(name).get("title") or name))
 
     def describe(self, name: Any) -> Mapping[str, Any]:
         """Everything that the report says of an outcome."""
@@ -334,10 +266,10 @@ def _one_outcome(
     described, first = naming.describe(name), rows[0]
     rest = [row for row in rows if against_rest(row)]
     groups = [row for row in rest if "*" not in str(row.get("attribute"))]
-    crossed = loudest(row for row in rest if "*" in str(row.get("attribute")))
-    others = loudest(row for row in rows if not against_rest(row))
-    shown_groups = groups if len(groups) <= MOST_GROUPS else loudest(groups)[:MOST_GROUPS]
-    shown = [*shown_groups, *crossed[:MOST_INTERSECTIONS], *others[:MOST_INTERSECTIONS]]
+    crossed = loudest((row for row in rest if "*" in str(row.get("attribute"))), MOST_INTERSECTIONS)
+    others = loudest((row for row in rows if not against_rest(row)), MOST_INTERSECTIONS)
+    shown_groups = groups if len(groups) <= MOST_GROUPS else loudest(groups, MOST_GROUPS)
+    shown = [*shown_groups, *crossed, *others]
     kind: Kind = "points" if first["shown_unit"] == "proportion" else "signed"
     adjusted = any(finite(row.get("gap_naive")) is not None for row in shown)
     axis = gap_axis(
@@ -366,8 +298,8 @@ def _one_outcome(
         gap=first["shown_gap"],
         axis=axis,
         blocks=list(blocks.items()),
-        intersections=crossed[:MOST_INTERSECTIONS],
-        others=others[:MOST_INTERSECTIONS],
+        intersections=crossed,
+        others=others,
         left_out=len(rows) - len(shown),
         adjusted=adjusted,
     )
@@ -386,10 +318,10 @@ def _drawing(row: Row, axis: Axis, margin: float | None, adjusted: bool) -> str:
     )
 
 
-def loudest(rows: Iterable[Row]) -> list[Row]:
-    """Order rows so that what a cap cuts off is what matters least."""
+def loudest(rows: Iterable[Row], most: int | None = None) -> list[Row]:
+    """Put what matters most first, and cut off the rest; established gaps at four times as many."""
     rank = {"exceeds": 0, "inconclusive": 1, "within": 2}
-    return sorted(
+    ordered = sorted(
         rows,
         key=lambda row: (
             not row.get("primary"),
@@ -397,3 +329,5 @@ def loudest(rows: Iterable[Row]) -> list[Row]:
             -abs(finite(row.get("gap")) or 0.0),
         ),
     )
+    found = sum(row.get("verdict") == "exceeds" for row in ordered)
+    return ordered if most is None else ordered[: max(most, min(found, 4 * most))]

@@ -90,7 +90,7 @@ ITEMS: tuple[Item, ...] = (
     Item(_FUTURE, "Fairness 1", "sources of bias, with those concerned", (), ""),
     Item(_FUTURE, "Fairness 2", "attributes of people and data collected", ("missing",), "missing"),
     Item(_FUTURE, "Fairness 3", "fairness evaluated", ("outcomes",), "groups"),
-    Item(_FUTURE, "Traceability", "audited again over time", ("comparison",), "comparison"),
+    Item(_FUTURE, "Traceability", "audited again over time", ("drift",), "drift"),
     Item(
         _FUTURE,
         "Robustness",

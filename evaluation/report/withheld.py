@@ -1,9 +1,9 @@
 """The one door through which a report leaves: what is suppressed goes no further.
 
-The audit suppresses small cells and their partners before it writes its JSON. This is the second
-lock: whatever a section still carries of a group below the declared minimum is blanked before
-anything is rendered or written. It hides; it can't tell which *other* cells would give it away:
-that is the work of ``evaluation.inference.suppress``, over all outputs together.
+The audit suppresses small cells and their partners, over all its sections together, before it hands
+its JSON out (``evaluation.library_audit.withholding``). This is the second lock: whatever a section
+still carries of a group below the declared minimum is blanked before anything is rendered or
+written. It can't tell which *other* cells would give it away: it has no patients at hand.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from evaluation.inference.verdicts import Minimum
 from evaluation.report.figures import finite
 from medembed.errors import InputError
 
-__all__ = ["VERSION", "checked", "minimum_of"]
+__all__ = ["VERSION", "blanked", "checked", "minimum_of"]
 
 VERSION = 1
 """Of the report's JSON that is understood here."""
 
 _KEPT = frozenset({"attribute", "group", "outcome", "comparison", "family", "primary", "verdict"})
-_KEPT_WORDS = frozenset({"reason", "precision", "measure", "finding", "space", "probe", "swap"})
+_KEPT_WORDS = frozenset({
+    "reason", "precision", "measure", "finding", "space", "probe", "swap", "name", "target",
+    "recommended", "higher_is_better", "turn", "verdict_before", "verdict_after",
+})  # fmt: skip
 _ROOMS = {
     "outcomes": ("table", "cells"),
     "missing": ("unknown",),
@@ -34,6 +37,7 @@ _ROOMS = {
     "zero_shot": ("rows",),
     "mitigation": ("rows",),
     "comparison": ("rows", "table"),
+    "drift": ("rows",),
 }
 
 
@@ -122,14 +126,24 @@ def checked(report: Mapping[str, Any]) -> dict[str, Any]:
     return copy
 
 
+def blanked(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a row with its names and words alone, as one of a suppressed group.
+
+    Examples
+    --------
+    >>> blanked({"group": "x", "n_patients": 4})
+    {'group': 'x', 'n_patients': None, 'precision': 'suppressed'}
+    """
+    kept = _KEPT | _KEPT_WORDS
+    blank = {key: value if key in kept else None for key, value in row.items()}
+    return blank | {"precision": "suppressed"}
+
+
 def _without_small(row: Mapping[str, Any], reported: int) -> dict[str, Any]:
     patients = finite(row.get("n_patients"))
     small = patients is not None and 0 < patients < reported
     if small or row.get("precision") == "suppressed":
-        kept = _KEPT | _KEPT_WORDS
-        blank = {key: value if key in kept else None for key, value in row.items()}
-        blank["precision"] = "suppressed"
-        return blank
+        return blanked(row)
     events = finite(row.get("n_events"))
     if events is not None and 0 < events < reported:
         return {**row, "n_events": None}

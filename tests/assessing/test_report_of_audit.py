@@ -67,16 +67,16 @@ def test_every_figure_of_a_real_audit_stands_in_its_json(report: dict[str, Any])
 
 def test_a_rare_group_is_named_and_its_numbers_are_not(report: dict[str, Any]) -> None:
     text = shown(report).text
-    assert "rare fewer than 11 patients" in text
+    assert "Rare fewer than 11 patients" in text
     rows = list(csv.DictReader(io.StringIO(outcomes_csv(report))))
     rare = [row for row in rows if row["group"] == "rare"]
     assert rare
     assert all(row["n_patients"] == row["estimate"] == "" for row in rare)
-    assert "| rare | fewer than 11 | – | – | Not assessable |" in model_card(report)
+    assert "| Rare | fewer than 11 | – | – | Not assessable |" in model_card(report)
 
 
 def test_the_change_between_two_runs_is_told_with_its_patients(report: dict[str, Any]) -> None:
     text = shown(report).text
-    after = text[text.index("Both audits on the patients whom they share") :]
+    after = text[text.index("Both on the same queries of the same patients") :]
     assert "All patients" in after
     assert "✓ Improved" in after
