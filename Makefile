@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := medembed evaluation apps tests
 
-.PHONY: help demo test check lint types layers docs test-slow test-browser format clean
+.PHONY: help demo test check lint types layers docs test-slow test-browser audit-gates format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ test-slow: .venv/.dev ## tests that take longer
 test-browser: .venv/.dev ## the reading room in headless chromium
 	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
+
+audit-gates: .venv/.dev ## simulations behind docs/results/audit-gates.md (hours; ARGS="--scale 0.02")
+	@$(BIN)/python tests/benchmarks/audit_gates.py $(ARGS)
 
 format: .venv/.dev ## mend the style
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -15,8 +15,8 @@ from evaluation.inference.standardisation import (
     adjusted_contrast,
     layers_of,
     proportion_ends,
+    score_ends,
 )
-from evaluation.inference.standardised_gaps import score_ends
 
 __all__ = ["Adjusted", "adjust"]
 
@@ -53,13 +53,8 @@ def adjust(
     minimum: Minimum,
     alpha: float,
     overlap: float,
-    repetitions: int,
-    seed: int,
 ) -> list[Adjusted]:
-    """Standardise the comparisons that have enough patients and enough strata in common.
-
-    With 0 repetitions scores have no intervals.
-    """
+    """Standardise the comparisons that have enough patients and enough strata in common."""
     found = []
     layers: Layers | None = None
     last = None
@@ -69,7 +64,7 @@ def adjust(
             last = block.grouping
         assert layers is not None  # the first block has a grouping
         levels = (1 - alpha, 1 - 2 * alpha)
-        found.append(_adjusted(queries, block, layers, levels, minimum, overlap, repetitions, seed))
+        found.append(_adjusted(queries, block, layers, levels, minimum, overlap))
     return found
 
 
@@ -80,13 +75,14 @@ def _adjusted(
     levels: tuple[float, ...],
     minimum: Minimum,
     overlap: float,
-    repetitions: int,
-    seed: int,
 ) -> Adjusted:
     shape = block.gap.shape
     gap, p, shared, carried = (np.full(shape, np.nan) for _ in range(4))
     ends = np.full((len(levels), 2, *shape), np.nan)
-    proportions = np.flatnonzero([kind == "proportion" for kind in queries.kinds])
+    of_kind = [
+        (np.flatnonzero([kind == name for kind in queries.kinds]), way)
+        for name, way in (("proportion", proportion_ends), ("score", score_ends))
+    ]
     for row in np.flatnonzero(block.tested.any(axis=1)).tolist():
         first = layers.group == block.first[row]
         second = ~first if block.second[row] < 0 else layers.group == block.second[row]
@@ -94,14 +90,8 @@ def _adjusted(
         gap[row], p[row] = contrast.gap, contrast.p
         shared[row], carried[row] = contrast.overlap, contrast.k.min(axis=0)
         for number, level in enumerate(levels):
-            if len(proportions):
-                ends[number][:, row, proportions] = proportion_ends(contrast, proportions, level)
-        for outcome in np.flatnonzero(block.tested[row]).tolist():
-            if queries.kinds[outcome] == "score" and repetitions:
-                drawn = score_ends(
-                    layers, first, second, contrast, outcome, levels,
-                    repetitions=repetitions, seed=seed,
-                )  # fmt: skip
-                ends[:, :, row, outcome] = drawn
+            for outcomes, way in of_kind:
+                if len(outcomes):
+                    ends[number][:, row, outcomes] = way(contrast, outcomes, level)
     tested = block.tested & (shared >= overlap) & (carried >= minimum.reported)
     return Adjusted(gap, p, shared, ends, carried, tested)

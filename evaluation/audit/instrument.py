@@ -120,7 +120,8 @@ def simulate_instrument(
     cohorts : int
         Simulated cohorts, at least 20.
     score_cohorts : int
-        How many of them draw the bootstrap-t intervals of scores, which takes longest.
+        How many of them draw the bootstrap-t intervals of scores, which takes longest; with strata
+        nothing is drawn.
     repetitions : int
         Draws of each such interval.
     power : float
@@ -174,19 +175,11 @@ def simulate_instrument(
     fewest = np.empty(0)
     for number in range(cohorts):
         fair = replace(queries, values=fair_outcomes(queries, latent, rng))
-        draws = repetitions if number < score_cohorts else 0
+        draws = repetitions if number < score_cohorts and queries.strata is None else 0
         blocks = compare(fair, contrasts="rest", repetitions=draws, seed=seed, **sizes)  # type: ignore[arg-type]
         adjusted: Sequence[Block | Adjusted] = blocks
         if fair.strata is not None:
-            adjusted = adjust(
-                fair,
-                blocks,
-                fair.strata,
-                overlap=overlap,
-                repetitions=draws,
-                seed=seed,
-                **sizes,  # type: ignore[arg-type]
-            )
+            adjusted = adjust(fair, blocks, fair.strata, overlap=overlap, **sizes)  # type: ignore[arg-type]
         if not number:
             names, questions = _asked(blocks, plan, queries)
             family = np.array(names, dtype=object)
@@ -225,6 +218,14 @@ def simulate_instrument(
         (
             "Simulated outcomes validate the audit on an archive of this shape; they are no claim "
             "about patients.",
+            *(
+                (
+                    "Primary questions and all others are two families, each held to "
+                    f"{alpha:.0%}: that either raises an alarm may happen twice as often.",
+                )
+                if plan.primary
+                else ()
+            ),
             f"The smallest gap is one that would be found in {power:.0%} of such archives if it "
             "were the only one.",
         ),

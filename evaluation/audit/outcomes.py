@@ -133,8 +133,7 @@ def audit_outcomes(
     adjusted: list[Adjusted] | None = None
     if queries.strata is not None:
         adjusted = adjust(
-            queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap,
-            repetitions=repetitions, seed=seed,
+            queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap
         )  # fmt: skip
     measured = measured_sets(queries.values)
     hidden = hide(queries, measured, least.reported - 1)

@@ -15,7 +15,7 @@ CMS Cell Size Suppression Policy (no cell of 1 to 10); Fischetti and Salazar, Ma
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.inference.attacking import (
@@ -29,6 +29,8 @@ from evaluation.inference.attacking import (
 from medembed.errors import InputError
 
 __all__ = ["Relation", "Suppression", "attack", "suppress"]
+
+_Order = Callable[[Hashable], tuple[int, bool, int, str]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def suppress(
     unseen: Collection[Hashable] = (),
     hidden: Collection[Hashable] = (),
     marked: bool = False,
+    spared: Mapping[Hashable, int] | None = None,
 ) -> Suppression:
     """Suppress small cells and as many others as it takes to keep them unknown.
 
@@ -84,6 +87,9 @@ def suppress(
         Whether the reader can tell small cells from their partners, as where a partner's other
         figures are shown: then small ones are known to be 1 to ``threshold`` and the partners to
         be more.
+    spared : mapping of cell to int, optional
+        How much each is missed if it is hidden, 0 where not given: partners are those that are
+        missed least, and of these the smallest.
 
     Returns
     -------
@@ -128,9 +134,14 @@ def suppress(
         for cell in dict.fromkeys(group):
             sums[cell].append(group)
     bounds = Bounds(counts, few, set(unseen), threshold, marked, own)
-    wanted = set(few)
+    missed = spared or {}
+
+    def order(cell: Hashable) -> tuple[int, bool, int, str]:
+        return missed.get(cell, 0), counts[cell] == 0, counts[cell], repr(cell)
+
+    wanted, harmless = set(few), set(unseen) - few
     while True:
-        _pair_up(counts, groups, gone)
+        _pair_up(groups, gone, harmless, order)
         systems = split(counts, relations, gone)
         exposed = [
             cell
@@ -142,10 +153,10 @@ def suppress(
         wanted = touched(systems, exposed) & few  # what was safe stays so: hiding only widens
         before = len(gone)
         for cell in sorted(exposed, key=lambda c: (counts[c], repr(c))):
-            _hide_a_partner(counts, sums[cell], gone)
+            _hide_a_partner(sums[cell], gone, order)
         if len(gone) == before:  # no sum of its own is left to hide in: widen its whole system
             reach = _connected(sums, exposed)
-            rest = sorted(reach - gone, key=lambda c: (counts[c] == 0, counts[c], repr(c)))
+            rest = sorted(reach - gone, key=order)
             if not rest:
                 raise InputError("sums of counts so small that nothing of them can be shown")
             gone.add(rest[0])
@@ -174,38 +185,42 @@ def _check(
 
 
 def _pair_up(
-    counts: Mapping[Hashable, int], groups: list[tuple[Hashable, ...]], hidden: set[Hashable]
+    groups: list[tuple[Hashable, ...]],
+    hidden: set[Hashable],
+    harmless: set[Hashable],
+    order: _Order,
 ) -> None:
-    """No sum with exactly one hidden cell."""
+    """No sum with exactly one hidden cell, unless that one may be known."""
     changed = True
     while changed:
         changed = False
         for group in groups:
-            if sum(cell in hidden for cell in dict.fromkeys(group)) == 1:
-                partner = _smallest(counts, group, hidden)
+            lost = [cell for cell in dict.fromkeys(group) if cell in hidden]
+            if len(lost) == 1 and lost[0] not in harmless:
+                partner = _smallest(group, hidden, order)
                 if partner is not None:
                     hidden.add(partner)
                     changed = True
 
 
 def _hide_a_partner(
-    counts: Mapping[Hashable, int], groups: list[tuple[Hashable, ...]], hidden: set[Hashable]
+    groups: list[tuple[Hashable, ...]], hidden: set[Hashable], order: _Order
 ) -> None:
     options = [
-        partner for group in groups if (partner := _smallest(counts, group, hidden)) is not None
+        partner for group in groups if (partner := _smallest(group, hidden, order)) is not None
     ]
     if options:
-        hidden.add(min(options, key=lambda c: (counts[c] == 0, counts[c], repr(c))))
+        hidden.add(min(options, key=order))
 
 
-def _smallest(
-    counts: Mapping[Hashable, int], group: tuple[Hashable, ...], hidden: set[Hashable]
-) -> Hashable | None:
-    """Choose among the parts first, cells of 0 last, and the total only where nothing else is."""
+def _smallest(group: tuple[Hashable, ...], hidden: set[Hashable], order: _Order) -> Hashable | None:
+    """Choose among the parts first, and the total where nothing else is, or is missed less."""
     parts = [cell for cell in group[1:] if cell not in hidden]
-    if parts:
-        return min(parts, key=lambda c: (counts[c] == 0, counts[c], repr(c)))
-    return group[0] if group[0] not in hidden else None
+    total = group[0] if group[0] not in hidden else None
+    part = min(parts, key=order) if parts else None
+    if part is None or (total is not None and order(total)[0] < order(part)[0]):
+        return total
+    return part
 
 
 def _connected(

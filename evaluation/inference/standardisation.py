@@ -9,17 +9,28 @@ easy mix (Simpson). With strata h (finding, view, age) of pooled shares
 
 For the test residuals are centred on :math:`c_h = m_h`, the stratum's mean over both sides: the
 score statistic of :mod:`evaluation.inference.score` within strata, and with one stratum it is that
-statistic. For intervals they are centred on an additive model, :math:`c_h = m_h \pm` the part of
-the gap that falls to the side, so that a stratum in which a side has a single patient still counts
-its error. Few patients may carry most of the weight; degrees of freedom are therefore those of
+statistic. A patient with many of a stratum's queries pulls its mean towards itself; residuals are
+therefore multiplied by :math:`\sqrt{(1 - n_p/N) / (1 - n_{ph}/N_h)}` (Bell and McCaffrey's
+correction, beyond what a single stratum needs): without it archives of a hundred patients in
+26 strata had errors too small by 3 to 7%. For intervals of proportions residuals are centred on an
+additive model, :math:`c_h = m_h \pm` the part of the gap that falls to the side, so that a stratum
+in which a side has a single patient still counts its error. Few patients may carry most of the
+weight; degrees of freedom are therefore those of
 :math:`k^* = k \sum_p (n_p/n)^2 / \sum_p c_p^2` patients, with :math:`c_p` the weight of patient p.
+
+Intervals of scores are those gaps :math:`\delta` that the test does not refuse:
+:math:`(\hat\Delta - \delta)^2 \le t^2 V(\delta)`, where V, with residuals around the stratum's
+means and a gap of δ, is a quadratic of δ. They hold 0 exactly where p is above the level.
+(Bootstrap-t intervals, for which patients were drawn and strata estimated anew, covered 89 to 90%
+in those 26 strata: a stratum with one patient of a side does not vary from draw to draw.)
 
 What is taken away by adjusting may itself be the harm (a mediator): the naive gap stands beside.
 
 References
 ----------
 Little, *Post-stratification: a modeler's perspective*, JASA 88:1001, 1993; Kitagawa, JASA 50:1168,
-1955 (direct standardisation of two groups); Boos, The American Statistician 46:327, 1992 (score).
+1955 (direct standardisation of two groups); Boos, The American Statistician 46:327, 1992 (score);
+Bell and McCaffrey, Survey Methodology 28:169, 2002 (small samples of clusters).
 """
 
 from __future__ import annotations
@@ -40,6 +51,7 @@ __all__ = [
     "adjusted_contrast",
     "layers_of",
     "proportion_ends",
+    "score_ends",
 ]
 
 Array = NDArray[np.float64]
@@ -52,6 +64,8 @@ class Layers:
     Parameters
     ----------
     owner, group, stratum : int arrays of shape (n_cells,)
+    place : int array of shape (n_cells,)
+        Which patient's which stratum, whatever the group.
     s, n : float64 arrays of shape (n_cells, n_outcomes)
         Sum of outcomes centred on ``centre``, and queries.
     centre : float64 array of shape (n_outcomes,)
@@ -61,6 +75,7 @@ class Layers:
     owner: NDArray[np.int64]
     group: NDArray[np.int64]
     stratum: NDArray[np.int64]
+    place: NDArray[np.int64]
     s: Array
     n: Array
     centre: Array
@@ -86,6 +101,8 @@ class AdjustedContrast:
     variance : float64 array of shape (2, n_outcomes)
         Of the two means, residuals around the additive model.
     covariance : float64 array of shape (n_outcomes,)
+    quadratic : float64 array of shape (3, n_outcomes)
+        Variance of the gap with residuals around a gap of δ: :math:`v_0 - 2 v_1 δ + v_2 δ^2`.
     """
 
     mean: Array
@@ -100,6 +117,7 @@ class AdjustedContrast:
     most: Array
     variance: Array
     covariance: Array
+    quadratic: Array
 
 
 def layers_of(
@@ -113,11 +131,13 @@ def layers_of(
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = known.sum(axis=0) / measured.sum(axis=0)
     centred = centred_on(values, centre)
-    pair = cell // n_strata
+    pair, at = cell // n_strata, cell % n_strata
+    _, place = np.unique(pair // n_groups * n_strata + at, return_inverse=True)
     return Layers(
         pair // n_groups,
         pair % n_groups,
-        cell % n_strata,
+        at,
+        place.ravel(),
         add_up(of.ravel(), centred, len(cell)),
         add_up(of.ravel(), measured.astype(np.float64), len(cell)),
         centre,
@@ -156,12 +176,14 @@ def adjusted_contrast(
         share = np.where(common, N[0] / N.sum(axis=0), 0.0)
         level = np.where(common, S.sum(axis=0) / N.sum(axis=0), 0.0)
         a = np.where(common, weight / N, 0.0).reshape(2 * h, m)[place]
-    shift = np.stack([gap * (1 - share), -gap * share]).reshape(2 * h, m)[place]
+    a_test = a * _corrected(layers, kept, n, common, owner, stratum)
+    lean = np.stack([1 - share, -share]).reshape(2 * h, m)[place]
     residual = s - level[stratum] * n
     index = side * k_all + owner
     inside = np.where(common[stratum], n, 0.0)
-    null = add_up(index, a * residual, 2 * k_all).reshape(2, k_all, m)
-    additive = add_up(index, a * (residual - shift * n), 2 * k_all).reshape(2, k_all, m)
+    null = add_up(index, a_test * residual, 2 * k_all).reshape(2, k_all, m)
+    slope = add_up(index, a_test * lean * n, 2 * k_all).reshape(2, k_all, m)
+    additive = add_up(index, a * (residual - gap * lean * n), 2 * k_all).reshape(2, k_all, m)
     carried = add_up(index, a * n, 2 * k_all).reshape(2, k_all, m)
     queries = add_up(index, inside, 2 * k_all).reshape(2, k_all, m)
     there: NDArray[np.bool_] = np.asarray(queries > 0)
@@ -172,27 +194,78 @@ def adjusted_contrast(
         k = np.clip(k * plain / (carried**2).sum(axis=1), 0.0, k)
         both = (there[0] & there[1]).sum(axis=0)
         everyone = k.sum(axis=0) - both
+        everyone = np.maximum(everyone, 2.0)
         squares = (null**2).sum(axis=1)
         if pooled is not None:
             own = add_up(side, a**2 * n, 2)
             least = pooled.least(total, own, (carried**2).sum(axis=1))
             squares = np.maximum(squares, least * (k - 1) / k)
-        t, df = score_statistic(
-            gap, squares[0], squares[1],
-            (null[0] * null[1]).sum(axis=0), k[0], k[1], np.maximum(everyone, 2.0),
-        )  # fmt: skip
+        cross = (null[0] * null[1]).sum(axis=0)
+        t, df = score_statistic(gap, squares[0], squares[1], cross, k[0], k[1], everyone)
+        quadratic = _quadratic(null, slope, squares, k, everyone)
         variance = np.where(k >= 2, k / (k - 1), np.nan) * (additive**2).sum(axis=1)
         covariance = (additive[0] * additive[1]).sum(axis=0)
-        # What varies within strata alone: the least that independent queries would.
-        rates = np.clip(each + layers.centre, 0.0, 1.0)
-        within = (weight * rates * (1 - rates)).sum(axis=1)
-        across = np.clip(mean + layers.centre, 0.0, 1.0)
-        gain = np.maximum(1.0, across * (1 - across) / within)
-        most = total * np.where(np.isfinite(gain), gain, 1.0)
+    most = total * _gain(each + layers.centre, mean + layers.centre, weight)
     return AdjustedContrast(
         layers.centre + mean[0], layers.centre + mean[1], gap, t, df, two_sided(t, df), overlap,
-        k, total, most, variance, covariance,
+        k, total, most, variance, covariance, quadratic,
     )  # fmt: skip
+
+
+def _gain(each: Array, mean: Array, weight: Array) -> Array:
+    """How much less a rate varies within strata alone; the least that independent queries would."""
+    rates, across = np.clip(each, 0.0, 1.0), np.clip(mean, 0.0, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        within = (weight * rates * (1 - rates)).sum(axis=1)
+        gain = np.maximum(1.0, across * (1 - across) / within)
+    return np.where(np.isfinite(gain), gain, 1.0)
+
+
+def _quadratic(null: Array, slope: Array, squares: Array, k: Array, everyone: Array) -> Array:
+    """Coefficients (3, n_outcomes) of the gap's variance as it depends on the gap supposed."""
+    few, shared = k / (k - 1), 2 * everyone / (everyone - 1)
+    either = (null[0] * slope[1] + null[1] * slope[0]) / 2
+    crosses = (null[0] * null[1], either, slope[0] * slope[1])
+    own = (squares, (null * slope).sum(axis=1), (slope**2).sum(axis=1))
+    return np.stack(
+        [
+            (few * one).sum(axis=0) - shared * cross.sum(axis=0)
+            for one, cross in zip(own, crosses, strict=True)
+        ]
+    )
+
+
+def _corrected(
+    layers: Layers,
+    kept: NDArray[np.bool_],
+    n: Array,
+    common: NDArray[np.bool_],
+    owner: NDArray[np.int64],
+    stratum: NDArray[np.int64],
+) -> Array:
+    """Factor on each cell's residuals (n_cells, n_outcomes), 1 with a single stratum."""
+    place = layers.place[kept]
+    inside = np.where(common[stratum], n, 0.0)
+    there = add_up(place, inside, int(layers.place.max()) + 1)[place]
+    whole = add_up(owner, inside, layers.n_patients)[owner]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        own = 1 - there / add_up(stratum, inside, layers.n_strata)[stratum]
+        every = 1 - whole / inside.sum(axis=0)
+        # A stratum that is all one patient's has nothing to be corrected by.
+        return np.where((own > 0) & (every > 0), np.sqrt(every / own), 1.0)
+
+
+def score_ends(found: AdjustedContrast, outcomes: NDArray[np.int64], level: float) -> Array:
+    """Ends (2, n) of the gaps that the test does not refuse; NaN where it refuses none."""
+    from scipy.special import stdtrit  # the command line starts without scipy
+
+    gap, (v0, v1, v2) = found.gap[outcomes], found.quadratic[:, outcomes]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        square = stdtrit(found.df[outcomes], (1 + level) / 2) ** 2
+        a, b, c = 1 - square * v2, gap - square * v1, gap**2 - square * v0
+        root = np.sqrt(np.maximum(b**2 - a * c, 0.0))
+        known = (a > 0) & ~np.isnan(found.t[outcomes])
+        return np.where(known, np.stack([(b - root) / a, (b + root) / a]), np.nan)
 
 
 def proportion_ends(
