@@ -125,6 +125,7 @@ def image_to_image(
     cases: GatheredCases,
     *,
     side: bool = True,
+    scores: Callable[[int, int], NDArray[np.floating]] | None = None,
     repetitions: int = 2000,
     shuffles: int = 100,
     seed: int = 0,
@@ -136,6 +137,9 @@ def image_to_image(
     cases : GatheredCases
     side : bool
         Whether the finding has to be on the same side.
+    scores : callable of (start, stop), optional
+        Scores of those cases against all of them, shape ``(stop - start, n)``, of another ranking
+        than that by cosines; a new array each time. It has no null controls: ``shuffles=0``.
     repetitions, shuffles, seed : int
 
     Raises
@@ -143,6 +147,8 @@ def image_to_image(
     InputError
         Where no case shares a finding with one of another patient.
     """
+    if scores is not None and shuffles:
+        raise InputError("null controls of given scores", hint="shuffles=0")
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
     scorer = Scorer(cases.images, cases.images)
@@ -160,10 +166,11 @@ def image_to_image(
             "same scan file": SameLabel(scans[rows], scans),
             "same vector": SameLabel(vectors[rows], vectors),
         }
-        return stand(scorer.reordered(image_of[rows], image_of), right, left_out, depth=_DEPTH)
+        given = scores or scorer.reordered(image_of[rows], image_of)
+        return stand(given, right, left_out, depth=_DEPTH)
 
     found, n_excluded = standing(same, same, same)
-    scores = summarise(
+    measured = summarise(
         found,
         cases.owners,
         pool=n,
@@ -173,14 +180,14 @@ def image_to_image(
         seed=seed,
     )
     if not shuffles:
-        return Direction(scores, {})
+        return Direction(measured, {})
     few = _some(n, seed)
 
     def null(shuffle: Callable[[NDArray[np.int64]], Standing], which: int) -> NullControl:
         return null_control(shuffle, n, NEIGHBOUR_MEASURES, repetitions=shuffles, seed=seed + which)
 
     return Direction(
-        scores,
+        measured,
         {
             "images_shuffled": null(lambda p: standing(few, p, same)[0], 0),
             "findings_shuffled": null(lambda p: standing(few, same, p)[0], 1),

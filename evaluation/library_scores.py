@@ -125,7 +125,7 @@ def evaluate_library(
         by_image = paired or gather(
             library, fingerprint, split=split, with_notes=False, pool=pool, seed=seed
         )
-    common: dict[str, int] = {"repetitions": repetitions, "shuffles": shuffles, "seed": seed}
+    common: dict[str, Any] = {"repetitions": repetitions, "shuffles": shuffles, "seed": seed}
     steps: dict[str, Callable[[], Direction]] = {
         "image_to_image": lambda: image_to_image(by_image, side=True, **common),
         "image_to_image_by_finding": lambda: image_to_image(by_image, side=False, **common),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from evaluation.audit import Audit, audit_outcomes, simulate_instrument
 from evaluation.library_audit.attributes import TITLES, UNKNOWN, stratum_values
 from evaluation.library_audit.changes import check_earlier, compare_models, drift_section
+from evaluation.library_audit.mitigations import assess_plans
 from evaluation.library_audit.outcomes import OUTCOMES, outcome_columns
 from evaluation.library_audit.protocol import Protocol
 from evaluation.library_audit.queries import AuditedCases, TextSide, gather_queries
@@ -132,11 +133,11 @@ def audit_library(
         "missing": _missing(audit, audited, protocol, missing),
         **sections,
         "instrument": instrument,
-        "mitigation": None,
         "comparison": None,
         "drift": None,
         "why": dict(_UNASKED),
     }
+    report["mitigation"] = assess_plans(audited, protocol, library, model, columns, text_side, seed)
     if other is not None and against:
         report["comparison"] = compare_models(
             audited, columns, model, other, against, protocol, seed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,20 +16,22 @@ from evaluation.verdict_drift import compare_audits
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
-    from evaluation.library_audit.protocol import Protocol
+    from evaluation.library_audit.protocol import Hypothesis, Protocol
 
-__all__ = ["check_earlier", "compare_models", "drift_section", "primary_tests"]
+__all__ = ["check_earlier", "compare_models", "drift_section", "spelled_out"]
 
 _STAMPED = ("date", "model", "library", "split", "protocol_sha256", "code")
 
 
-def primary_tests(protocol: Protocol, audited: AuditedCases) -> list[tuple[str, str, str]]:
-    """Spell out the protocol's primary hypotheses: attribute, group and outcome of each.
+def spelled_out(
+    asked: Iterable[Hypothesis], attributes: Mapping[str, NDArray[np.str_]]
+) -> list[tuple[str, str, str]]:
+    """Spell out hypotheses: attribute, group and outcome of each test.
 
     Parameters
     ----------
-    protocol : Protocol
-    audited : AuditedCases
+    asked : iterable of Hypothesis
+    attributes : mapping of str to str array of shape (n_cases,)
 
     Returns
     -------
@@ -37,13 +39,13 @@ def primary_tests(protocol: Protocol, audited: AuditedCases) -> list[tuple[str, 
         Of groups that are there; a hypothesis without a group stands for each but "unknown".
     """
     tests: dict[tuple[str, str, str], None] = {}
-    for asked in protocol.primary:
-        parts = [audited.attributes[name] for name in asked.attribute.split("*")]
-        there = {"*".join(cell) for cell in zip(*(p.tolist() for p in parts), strict=True)}
+    for one in asked:
+        parts = [attributes[name].tolist() for name in one.attribute.split("*")]
+        there = {"*".join(cell) for cell in zip(*parts, strict=True)}
         groups = [g for g in sorted(there) if UNKNOWN not in g.split("*")]
-        for group in groups if asked.group is None else [asked.group]:
+        for group in groups if one.group is None else [one.group]:
             if group in there:
-                tests[asked.attribute, group, asked.outcome] = None
+                tests[one.attribute, group, one.outcome] = None
     return list(tests)
 
 
@@ -106,12 +108,12 @@ def compare_models(
         _table(whole, side, {name: values[name] for name in shared})
         for whole, side, values in ((other, one, found[0]), (audited, two, found[1]))
     )
-    primary = [test for test in primary_tests(protocol, one) if test[2] in shared]
+    primary = [test for test in spelled_out(protocol.primary, one.attributes) if test[2] in shared]
     compared = compare_outcomes(
         before,
         after,
         shared,
-        [*protocol.attributes, *("*".join(pair) for pair in protocol.intersections)],
+        protocol.all_attributes,
         query="case_id",
         primary=primary,
         margin=protocol.margin,

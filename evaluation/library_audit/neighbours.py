@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.gathering import GatheredCases, joined, same_finding
 from evaluation.pairs import Pairs, SameLabel
 
-__all__ = ["copies", "first_hits", "relevance"]
+__all__ = ["copies", "first_hits", "relevance", "reordered"]
 
 _CELLS = 20_000_000
 
@@ -49,6 +51,35 @@ def first_hits(cases: GatheredCases, k: int) -> NDArray[np.int64]:
         there = np.take_along_axis(scores, order, axis=1) > -np.inf
         found[start:stop, :depth] = np.where(there, order, -1)
     return found
+
+
+def reordered(
+    cases: GatheredCases, lists: NDArray[np.int64]
+) -> Callable[[int, int], NDArray[np.floating]]:
+    """Scores that put these hits first, in this order, and all others after them by cosine.
+
+    Parameters
+    ----------
+    cases : GatheredCases
+    lists : int array of shape (n_cases, k)
+        Rows of cases, the first hit first; -1 where a list is shorter.
+
+    Returns
+    -------
+    callable of (start, stop)
+        As :func:`evaluation.directions.image_to_image` takes them.
+    """
+    depth = lists.shape[1]
+
+    def rows(start: int, stop: int) -> NDArray[np.floating]:
+        scores = cases.images[start:stop].astype(np.float64) @ cases.images.T.astype(np.float64)
+        for place in range(depth):
+            hit = lists[start:stop, place]
+            there = np.flatnonzero(hit >= 0)
+            scores[there, hit[there]] = 2.0 + depth - place  # above any cosine
+        return scores
+
+    return rows
 
 
 def relevance(cases: GatheredCases) -> tuple[Pairs, Pairs]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,7 @@ def outcome_columns(
     paired: GatheredCases | None,
     rows_of_pairs: NDArray[np.int64] | None,
     seed: int,
+    scores: Callable[[int, int], NDArray[np.floating]] | None = None,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
     """Measure each case's own query.
 
@@ -88,6 +89,9 @@ def outcome_columns(
     rows_of_pairs : int array or None
         Where each of these stands among all.
     seed : int
+    scores : callable of (start, stop), optional
+        Of another ranking of images by images, as :func:`~evaluation.directions.image_to_image`
+        takes them.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def outcome_columns(
     for way in dict.fromkeys(name.partition(".")[0] for name in outcomes):
         try:
             if way == "image_to_image":
-                found[way] = image_to_image(by_image, shuffles=0, seed=seed).scores
+                found[way] = image_to_image(by_image, scores=scores, shuffles=0, seed=seed).scores
             elif paired is None or rows_of_pairs is None:
                 missing[way] = "the cases have no notes with vectors of this model"
             else:
@@ -114,12 +118,12 @@ def outcome_columns(
         way, _, measure = name.partition(".")
         if way not in found:
             continue
-        scores = found[way]
-        held = scores.per_query[measure.removeprefix("adjusted ")]
+        measured = found[way]
+        held = measured.per_query[measure.removeprefix("adjusted ")]
         if measure.startswith("adjusted "):
-            chance = scores.per_query["chance:" + measure.removeprefix("adjusted ")]
+            chance = measured.per_query["chance:" + measure.removeprefix("adjusted ")]
             held = np.where(chance < 1, (held - chance) / np.maximum(1 - chance, 1e-12), np.nan)
-        rows = scores.queries
+        rows = measured.queries
         if way != "image_to_image" and rows_of_pairs is not None:
             rows = rows_of_pairs[rows]
         column = np.full(len(by_image), np.nan)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,7 +16,15 @@ from evaluation.library_audit.outcomes import OUTCOMES
 from medembed.config.files import find_config, read_yaml
 from medembed.errors import ConfigError
 
-__all__ = ["Hypothesis", "InstrumentPlan", "MinimumSizes", "Protocol", "load_protocol"]
+__all__ = [
+    "WAYS",
+    "Hypothesis",
+    "InstrumentPlan",
+    "MinimumSizes",
+    "MitigationPlan",
+    "Protocol",
+    "load_protocol",
+]
 
 
 class _Part(BaseModel):
@@ -59,6 +67,64 @@ class InstrumentPlan(_Part):
     cohorts: int = Field(default=400, ge=0)
 
 
+class MitigationPlan(_Part):
+    """A way to mitigate that is to be assessed, fitted on patients who are not asked.
+
+    Parameters
+    ----------
+    way : {"rerank", "exposure", "erase", "correlation", "thresholds"}
+        Of :data:`WAYS`.
+    attribute : str
+        Of the protocol's.
+    group, outcome : str or None
+        Whom it is meant to help, and in what. Without them the protocol's primary hypotheses on
+        the attribute; ``thresholds`` needs the group, and is meant to lower what is missed of the
+        ``findings`` in it.
+    findings : tuple of str
+        Whose thresholds are set; all that can be assessed where empty.
+    fit_split : {"val", "train", "test"}
+        Not the audited one.
+    depth : int
+        Hits that a reordered list is chosen from.
+    strength : float
+        Of ``exposure``, as in :func:`evaluation.mitigation.earned_exposure`.
+    equal : {"sensitivity", "rates"}
+        What ``thresholds`` make equal: a sensitivity, or fairlearn's equalized odds (by lot).
+    sensitivity : float
+    """
+
+    way: Literal["rerank", "exposure", "erase", "correlation", "thresholds"]
+    attribute: str
+    group: str | None = None
+    outcome: str | None = None
+    findings: tuple[str, ...] = ()
+    fit_split: Literal["val", "train", "test"] = "val"
+    depth: int = Field(default=100, ge=2, le=1000)
+    strength: float = Field(default=0.1, ge=0)
+    equal: Literal["sensitivity", "rates"] = "sensitivity"
+    sensitivity: float = Field(default=0.9, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _belongs(self) -> Self:
+        own = {"way", "attribute", "group", *WAYS[self.way]}
+        for name, field in type(self).model_fields.items():
+            if name not in own and getattr(self, name) != field.default:
+                raise ValueError(f"{name!r} is no key of the way {self.way!r}")
+        if self.way == "thresholds" and self.group is None:
+            raise ValueError("thresholds need the group that they are meant to help")
+        return self
+
+
+WAYS = {
+    "rerank": ("outcome", "depth"),
+    "exposure": ("outcome", "depth", "strength", "fit_split"),
+    "erase": ("outcome", "fit_split"),
+    "correlation": ("outcome", "fit_split"),
+    "thresholds": ("findings", "equal", "sensitivity", "fit_split"),
+}
+"""Ways to mitigate, and the keys of each beside its attribute and group."""
+
+
 class Protocol(_Part):
     """A declared audit.
 
@@ -92,6 +158,9 @@ class Protocol(_Part):
         Depth of the lists whose exposure is assessed.
     sections : tuple of str
         Further things that are assessed.
+    mitigation : tuple of MitigationPlan
+        Ways to mitigate, each assessed before and after; all of them are held to the level
+        together.
     instrument : InstrumentPlan
     repetitions, permutations : int
     """
@@ -114,6 +183,7 @@ class Protocol(_Part):
     expected: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     k: int = Field(default=10, ge=1, le=1000)
     sections: tuple[str, ...] = ("exposure", "leakage")
+    mitigation: tuple[MitigationPlan, ...] = ()
     instrument: InstrumentPlan = InstrumentPlan()
     repetitions: int = Field(default=2000, ge=200)
     permutations: int = Field(default=999, ge=99)
@@ -144,9 +214,53 @@ class Protocol(_Part):
             or min(self.age_bands, default=1) < 1
         ):
             raise ValueError("age_bands rise and begin above 0")
+        for plan in self.mitigation:
+            self._check_plan(plan)
         if self.minimum.precise < self.minimum.reported:
             raise ValueError("minimum.precise lies below minimum.reported")
         return self
+
+    def _check_plan(self, plan: MitigationPlan) -> None:
+        if plan.attribute not in self.attributes:
+            raise ValueError(f"mitigation of {plan.attribute!r}, which is not audited here")
+        if plan.outcome is not None and plan.outcome not in self.outcomes:
+            raise ValueError(f"mitigation in {plan.outcome!r}, which is not an outcome here")
+        if plan.way != "thresholds" and not self.meant(plan):
+            raise ValueError(
+                f"{plan.way} by {plan.attribute!r} is meant to help nobody: name a group and an "
+                "outcome of it that it can change"
+            )
+
+    def meant(self, plan: MitigationPlan) -> tuple[Hypothesis, ...]:
+        """Whom a way is meant to help, and in what, as far as it can change that at all.
+
+        Parameters
+        ----------
+        plan : MitigationPlan
+
+        Returns
+        -------
+        tuple of Hypothesis
+            ``rerank`` and ``exposure`` change the order of similar images alone.
+        """
+        if plan.outcome is not None:
+            asked: tuple[Hypothesis, ...] = (
+                Hypothesis(attribute=plan.attribute, group=plan.group, outcome=plan.outcome),
+            )
+        else:
+            asked = tuple(
+                one.model_copy(update={"group": plan.group or one.group})
+                for one in self.primary
+                if one.attribute == plan.attribute and plan.group in (None, one.group or plan.group)
+            )
+        if plan.way in ("rerank", "exposure"):
+            asked = tuple(one for one in asked if one.outcome.startswith("image_to_image."))
+        return asked
+
+    @property
+    def all_attributes(self) -> list[str]:
+        """Attributes, and those that are crossed (``"sex*age_band"``)."""
+        return [*self.attributes, *("*".join(pair) for pair in self.intersections)]
 
     @property
     def least(self) -> Minimum:
@@ -157,6 +271,8 @@ class Protocol(_Part):
     def digest(self) -> str:
         """Hex sha256 over all that is declared, the name aside."""
         held = self.model_dump(mode="json", exclude={"name"})
+        if not self.mitigation:  # hashes of before there were any stay what they were
+            del held["mitigation"]
         return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
 
     def with_split(self, split: str) -> Protocol:
@@ -172,6 +288,7 @@ class Protocol(_Part):
         values["primary"] = [
             asked.model_dump() for asked in self.primary if set(asked.attribute.split("*")) <= kept
         ]
+        values["mitigation"] = [p for p in values["mitigation"] if p["attribute"] in kept]
         values["expected"] = {name: v for name, v in self.expected.items() if name in kept}
         return _valid(values, "--by")
 
@@ -198,7 +315,15 @@ def load_protocol(path_or_name: str | Path = "audit") -> Protocol:
     path = find_config(path_or_name, "audit")
     values: dict[str, Any] = read_yaml(path)
     values.setdefault("name", path.stem)
-    return _valid(values, path.name)
+    declared = _valid(values, path.name)
+    for plan in declared.mitigation:
+        if plan.way != "rerank" and declared.split in (plan.fit_split, "all"):
+            raise ConfigError(
+                f"mitigation: {plan.way} would be fitted on the patients who are asked",
+                where=path.name,
+                hint=f"fit_split other than {declared.split!r}, and a split that is not all",
+            )
+    return declared
 
 
 def _valid(values: dict[str, Any], where: str) -> Protocol:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,58 @@ if TYPE_CHECKING:
     from evaluation.library_audit.queries import AuditedCases, TextSide
     from medembed.library import CaseLibrary
 
-__all__ = ["zero_shot_section"]
+__all__ = ["FindingScores", "score_findings", "zero_shot_section"]
+
+
+@dataclass(frozen=True)
+class FindingScores:
+    """How near each image is to the words of each finding, and whether the case has it.
+
+    Parameters
+    ----------
+    known, known_truth : dict of str to float64 array of shape (n_settling,)
+        By finding, of the cases that rules are settled on; truth is 0 or 1.
+    scores, truth : dict of str to float64 array of shape (n_cases,)
+        Of the audited cases.
+    left_out : tuple of str
+        Findings that too few patients have or lack, there or here.
+    """
+
+    known: dict[str, NDArray[np.float64]]
+    known_truth: dict[str, NDArray[np.float64]]
+    scores: dict[str, NDArray[np.float64]]
+    truth: dict[str, NDArray[np.float64]]
+    left_out: tuple[str, ...]
+
+
+def score_findings(
+    audited: GatheredCases, settling: GatheredCases, text_side: TextSide, protocol: Protocol
+) -> FindingScores:
+    """Hold every image against every finding in plain words.
+
+    Raises
+    ------
+    InputError
+        Where no finding has enough patients in both.
+    """
+    labels = sorted({f.label for case in audited.findings for f in case})
+    words = {label: text.removeprefix(side).strip() for label, side, text in plain_queries(labels)}
+    vectors = np.asarray(text_side.encode([words[label] for label in labels]), dtype=np.float64)
+    found = FindingScores({}, {}, {}, {}, ())
+    left_out: list[str] = []
+    for label, vector in zip(labels, vectors, strict=True):
+        before, after = (_truth(cases, label) for cases in (settling, audited))
+        least = protocol.minimum.reported
+        if min(_patients(settling, before), _patients(audited, after)) < least:
+            left_out.append(label)
+            continue
+        found.known[label] = np.asarray(settling.images @ vector, dtype=np.float64)
+        found.known_truth[label] = before
+        found.scores[label] = np.asarray(audited.images @ vector, dtype=np.float64)
+        found.truth[label] = after
+    if not found.scores:
+        raise InputError("no finding has enough patients in the audited and validation cases")
+    return replace(found, left_out=tuple(left_out))
 
 
 def zero_shot_section(
@@ -45,30 +97,18 @@ def zero_shot_section(
     if protocol.split in ("val", "all"):
         raise InputError("operating points need a validation split that is not audited")
     settling = gather(library, model, split="val", with_notes=False)
-    labels = sorted({f.label for case in audited.by_image.findings for f in case})
-    words = {label: text.removeprefix(side).strip() for label, side, text in plain_queries(labels)}
-    vectors = np.asarray(text_side.encode([words[label] for label in labels]), dtype=np.float64)
-    scores: dict[str, NDArray[np.float64]] = {}
-    truth: dict[str, NDArray[np.float64]] = {}
-    thresholds: dict[str, float] = {}
-    probabilities: dict[str, NDArray[np.float64]] = {}
-    left_out: list[str] = []
-    for label, vector in zip(labels, vectors, strict=True):
-        before, after = (_truth(cases, label) for cases in (settling, audited.by_image))
-        least = protocol.minimum.reported
-        if min(_patients(settling, before), _patients(audited.by_image, after)) < least:
-            left_out.append(label)
-            continue
-        known = settling.images @ vector
-        thresholds[label] = choose_threshold(known, before).value
-        scores[label] = np.asarray(audited.by_image.images @ vector, dtype=np.float64)
-        truth[label] = after
-        probabilities[label] = fit_platt(known, before)(scores[label])
-    if not scores:
-        raise InputError("no finding has enough patients in the audited and validation cases")
+    found = score_findings(audited.by_image, settling, text_side, protocol)
+    thresholds = {
+        label: choose_threshold(found.known[label], truth).value
+        for label, truth in found.known_truth.items()
+    }
+    probabilities = {
+        label: fit_platt(found.known[label], truth)(found.scores[label])
+        for label, truth in found.known_truth.items()
+    }
     rows = assess_zero_shot(
-        scores,
-        truth,
+        found.scores,
+        found.truth,
         thresholds,
         audited.by_image.owners,
         audited.attributes,
@@ -78,9 +118,9 @@ def zero_shot_section(
         minimum=protocol.least,
     )
     notes = ["Operating points were settled on the validation cases; FNR is underdiagnosis."]
-    if left_out:
+    if found.left_out:
         notes.append(
-            f"Too few patients have or lack, there or here: {', '.join(sorted(left_out))}."
+            f"Too few patients have or lack, there or here: {', '.join(sorted(found.left_out))}."
         )
     return {"rows": [row.to_json() for row in rows], "notes": notes}
 

@@ -60,6 +60,8 @@ class MitigationEffect:
                 "ci_high": row["ci_high"],
                 "worst": row["worst"],
                 "p_adjusted": row["p_adjusted"],
+                "higher_is_better": row["higher_is_better"],
+                "precision": row["precision"],
                 "verdict": row["verdict"],
                 "recommended": self.recommended,
                 "reason": _words(row, settings["margin"]),
