@@ -7,6 +7,7 @@ from evaluation.inference.disclosure import Suppression, attack, suppress
 from evaluation.inference.multiplicity import MaxT, holm, holm_by_family, permutation_max_t
 from evaluation.inference.proportions import Proportion, gap_interval, korn_graubard, mover
 from evaluation.inference.score import GroupTests, ScoreTest, group_tests, score_test
+from evaluation.inference.standardised_gaps import StandardisedGap, standardised_gap
 from evaluation.inference.studentised import (
     StudentisedInterval,
     bootstrap_t_gap,
@@ -22,6 +23,7 @@ __all__ = [
     "Minimum",
     "Proportion",
     "ScoreTest",
+    "StandardisedGap",
     "StudentisedInterval",
     "Suppression",
     "attack",
@@ -38,5 +40,6 @@ __all__ = [
     "mover",
     "permutation_max_t",
     "score_test",
+    "standardised_gap",
     "suppress",
 ]
