@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Material", "by_lists", "by_vectors"]
 
+_ENOUGH = 5
+
 Columns = Mapping[str, NDArray[np.float64]]
 Change = Callable[[NDArray[np.float32], NDArray[np.str_]], NDArray[np.float64]]
 
@@ -158,6 +160,11 @@ def by_vectors(made: Material) -> Attempt:
         )
         notes.append(f"in the audited ones from {then:.3f} to {now:.3f}; see Leakage for other "
                      "readers")  # fmt: skip
+    if len(images) < _ENOUGH * images.shape[1]:
+        notes.append(
+            f"fitted on fewer than {_ENOUGH} cases for each of the {images.shape[1]} dimensions: "
+            "it may take out what is not the attribute"
+        )
     if made.plan.way == "correlation":
         notes.append("it has to know the group of every query")
     return Attempt(made.columns, after, made.targets, made.fitted_on, ("; ".join(notes) + ".",))

@@ -34,14 +34,17 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
     found = score_findings(made.audited.by_image, fit.by_image, text_side, made.protocol)
     before: dict[str, NDArray[np.float64]] = {}
     after: dict[str, NDArray[np.float64]] = {}
-    targets, notes, lots = [], [], []
+    targets: list[tuple[str, str, str]] = []
+    lots: list[str] = []
+    left_out: dict[str, list[str]] = {}
     for label in plan.findings or tuple(found.scores):
         if label not in found.scores:
-            notes.append(f"{label}: too few patients have or lack it, there or here")
+            left_out.setdefault("too few patients have or lack it", []).append(label)
             continue
         rule = _rule(made, found.known[label], found.known_truth[label])
         if meant not in rule.rules:
-            notes.append(f"{label}: {rule.reasons.get(meant, 'no threshold')} in that group")
+            why = rule.reasons.get(meant, "no threshold")
+            left_out.setdefault(f"{why} in the group {meant}", []).append(label)
             continue
         scores, truth = found.scores[label], found.truth[label]
         one, each = rule.common.probability(scores), rule.probability(scores, groups)
@@ -51,10 +54,9 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
         targets.append((plan.attribute, meant, f"{label} missed (FNR)"))
         if rule.by_lot:
             lots.append(f"{label} {rule.share_by_lot(scores, groups):.1%}")
-        notes += [
-            f"{label}, {name}: {why}, so the common threshold holds"
-            for name, why in sorted(rule.reasons.items())
-        ]
+        for name, why in sorted(rule.reasons.items()):
+            left_out.setdefault(f"{why} in the group {name}: common threshold", []).append(label)
+    notes = [f"{', '.join(labels)}: {why}" for why, labels in left_out.items()]
     if not targets:
         raise InputError("; ".join(notes) or "no finding can be asked")
     if lots:
