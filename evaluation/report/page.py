@@ -265,9 +265,9 @@ def _overview(further: Mapping[str, Part], changed: Mapping[str, Change]) -> lis
         lines.append(Line(name, PLACES[name], words, found, bool(found)))
     tried, compared, drift = (changed[name] for name in ("mitigation", "comparison", "drift"))
     for name, change, words, count, alarming in (
-        ("mitigation", tried, "recommended of what was tried", len(tried.recommended), False),
+        ("mitigation", tried, "of what was tried is recommended", len(tried.recommended), False),
         ("comparison", compared, "established to be worse than before", compared.worse, True),
-        ("drift", drift, "new", drift.turns.get("New gap", 0), True),
+        ("drift", drift, "not found by the earlier audit", drift.turns.get("New gap", 0), True),
     ):
         found = count if change.body.done else None
         lines.append(Line(name, PLACES[name], words, found, alarming and bool(found)))
