@@ -153,7 +153,7 @@ def suppress(
         wanted = touched(systems, exposed) & few  # what was safe stays so: hiding only widens
         before = len(gone)
         for cell in sorted(exposed, key=lambda c: (counts[c], repr(c))):
-            _hide_a_partner(sums[cell], gone, order)
+            _hide_a_partner(cell, sums, gone, order)
         if len(gone) == before:  # no sum of its own is left to hide in: widen its whole system
             reach = _connected(sums, exposed)
             rest = sorted(reach - gone, key=order)
@@ -204,13 +204,29 @@ def _pair_up(
 
 
 def _hide_a_partner(
-    groups: list[tuple[Hashable, ...]], hidden: set[Hashable], order: _Order
+    exposed: Hashable,
+    sums: Mapping[Hashable, list[tuple[Hashable, ...]]],
+    hidden: set[Hashable],
+    order: _Order,
 ) -> None:
-    options = [
-        partner for group in groups if (partner := _smallest(group, hidden, order)) is not None
-    ]
-    if options:
-        hidden.add(min(options, key=order))
+    """Hide a cell of the exposed one's sums, or, if all there are missed, of the nearest sums."""
+    best: Hashable | None = None
+    reached, edge = {exposed}, [exposed]
+    while edge:
+        near = [group for cell in edge for group in sums[cell]]
+        options = [
+            partner for group in near if (partner := _smallest(group, hidden, order)) is not None
+        ]
+        if options:
+            found = min(options, key=order)
+            if best is None or order(found)[0] < order(best)[0]:
+                best = found
+            if order(best)[0] == 0:
+                break
+        edge = [c for c in dict.fromkeys(c for g in near for c in g) if c in hidden - reached]
+        reached |= set(edge)
+    if best is not None:
+        hidden.add(best)
 
 
 def _smallest(group: tuple[Hashable, ...], hidden: set[Hashable], order: _Order) -> Hashable | None:

@@ -16,9 +16,11 @@ from evaluation.library_audit.attributes import TITLES, UNKNOWN, stratum_values
 from evaluation.library_audit.changes import check_earlier, compare_models, drift_section
 from evaluation.library_audit.mitigations import assess_plans
 from evaluation.library_audit.outcomes import OUTCOMES, outcome_columns
+from evaluation.library_audit.populations import facts_of
 from evaluation.library_audit.protocol import Protocol
 from evaluation.library_audit.queries import AuditedCases, TextSide, gather_queries
 from evaluation.library_audit.sections import assess_sections
+from evaluation.library_audit.withholding import withhold
 from evaluation.library_scores import find_fingerprint
 from medembed.errors import InputError, LibraryError
 
@@ -142,6 +144,7 @@ def audit_library(
         report["comparison"] = compare_models(
             audited, columns, model, other, against, protocol, seed
         )
+    report = withhold(report, facts_of(audited, columns, protocol.intersections))
     if earlier is not None:
         report["drift"] = drift_section(earlier, report)
     done(steps)

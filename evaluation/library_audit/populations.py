@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.groups.contrast import text_groups
 from evaluation.pairs import codes
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class Facts:
         intersections : iterable of tuples of attributes
         """
         owner = codes(np.asarray(patients).astype(str))
-        groups: dict[str, NDArray[np.str_]] = {
-            name: np.asarray(values).astype(str) for name, values in attributes.items()
+        groups = {
+            name: text_groups(values, name, len(owner)) for name, values in attributes.items()
         }
         for parts in intersections:
             rows = zip(*(groups[part].tolist() for part in parts), strict=True)
