@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -12,7 +12,24 @@ from typing import Literal, cast
 from medembed.errors import InputError
 from medembed.notes import FINDINGS, SIDED_FINDINGS, Note, Side
 
-__all__ = ["FINDINGS", "SIDED_FINDINGS", "Case", "Finding", "ScanRef", "Sex", "normalise_sex"]
+__all__ = [
+    "ATTRIBUTES",
+    "FINDINGS",
+    "SIDED_FINDINGS",
+    "UNKNOWN",
+    "Case",
+    "Finding",
+    "ScanRef",
+    "Sex",
+    "group_of",
+    "normalise_sex",
+]
+
+ATTRIBUTES = ("sex", "age_band", "race", "view", "modality", "site", "scanner")
+"""What groups cases in every library; columns that were kept are further ones."""
+
+UNKNOWN = "unknown"
+"""The group of a case of which the source does not say."""
 
 Sex = Literal["F", "M", "O", "unknown"]
 
@@ -181,3 +198,42 @@ class Case:
             object.__setattr__(self, name, getattr(self, name).strip() or "unknown")
         object.__setattr__(self, "findings", tuple(sorted(set(self.findings))))
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+
+def group_of(case: Case, attribute: str, age_bands: Sequence[int]) -> str:
+    """Group that a case belongs to.
+
+    Parameters
+    ----------
+    case : Case
+    attribute : str
+        One of :data:`ATTRIBUTES`, or a column that was kept at ingest.
+    age_bands : sequence of int
+        Where one band of ages ends and the next begins: ``(40, 60)`` gives ``"under 40"``,
+        ``"40-59"`` and ``"60 and over"``.
+
+    Returns
+    -------
+    str
+        ``"unknown"`` where the source does not say.
+    """
+    if attribute == "age_band":
+        return _age_band(case.age_years, age_bands)
+    if attribute in ATTRIBUTES:
+        value: str = getattr(case, attribute)
+    else:
+        value = case.attributes.get(attribute, "")
+    return value.strip() or UNKNOWN
+
+
+def _age_band(age: float | None, ends: Sequence[int]) -> str:
+    if age is None:
+        return UNKNOWN
+    if not ends:
+        return "all ages"
+    below = [end for end in ends if end <= age]
+    if not below:
+        return f"under {ends[0]}"
+    if len(below) == len(ends):
+        return f"{ends[-1]} and over"
+    return f"{below[-1]}-{ends[len(below)] - 1}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,9 @@ from PIL import Image
 from medembed.cases import Case, Finding, ScanRef
 from medembed.library import CaseLibrary
 from medembed.notes import read_note
+
+if TYPE_CHECKING:
+    from medembed.training import TrainingConfig
 
 PLACES = {
     ("effusion", "right"): (1, 0),
@@ -44,10 +48,15 @@ def note_of(label: str, side: str, seed: int) -> str:
 
 
 def write_library(
-    folder: Path, n: int = 48, *, images_per_case: int = 1, patients: int | None = None
+    folder: Path,
+    n: int = 48,
+    *,
+    images_per_case: int = 1,
+    patients: int | None = None,
+    women: int = 0,
 ) -> CaseLibrary:
     """Make a library of ``n`` cases: every sixth is for validation, every fifth of those left for
-    testing."""
+    testing. With ``women`` every so many is a woman's and the others men's, else nothing says."""
     library = CaseLibrary.create(folder / "library")
     scans = folder / "scans"
     scans.mkdir()
@@ -68,8 +77,37 @@ def write_library(
                 scans=tuple(refs),
                 note=read_note(note_of(label, side, i)),
                 findings=(Finding(label, side),),
+                sex="unknown" if not women else "M" if i % women else "F",
                 split="val" if i % 6 == 5 else "test" if i % 6 == 4 else "train",
             )
         )
     library.add(cases)
     return library
+
+
+def small_config(**changes: object) -> TrainingConfig:
+    """A training of seconds; what is given comes instead of what it says."""
+    from medembed.training import TrainingConfig
+
+    values: dict[str, object] = {
+        "name": "small",
+        "epochs": 4,
+        "batch_size": 8,
+        "validate_every": 2,
+        "preprocess": {"size": 32},
+        "image": {"encoder": "resnet10", "grid": 2, "options": {"widths": [4, 4, 8, 8]}},
+        "text": {
+            "encoder": "bert",
+            "max_length": 40,
+            "options": {"width": 16, "depth": 1, "heads": 2, "vocabulary": 200, "min_notes": 2},
+        },
+        "projection": {"dim": 16},
+        "loss": {"findings_weight": 0.5, "phrases_weight": 0.5, "min_cases": 2},
+        "image_augmentation": {"mirror": 0.5},
+        "text_augmentation": {"sentences": 0.4, "phrases": 0.3},
+        "optim": {"lr": 3e-3, "average": 0.5},
+        "precision": "float32",
+        "channels_last": False,
+        "workers": 1,
+    }
+    return TrainingConfig.model_validate({**values, **changes})

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.gathering import NO_FINDING
-
-if TYPE_CHECKING:
-    from medembed.cases import Case
+from medembed.cases import ATTRIBUTES, UNKNOWN, Case, group_of
 
 __all__ = ["ATTRIBUTES", "STRATA", "TITLES", "UNKNOWN", "attribute_values", "stratum_values"]
-
-UNKNOWN = "unknown"
-
-_FIELDS: Mapping[str, Callable[[Case], str]] = {
-    "sex": lambda case: case.sex,
-    "race": lambda case: case.race,
-    "view": lambda case: case.view,
-    "modality": lambda case: case.modality,
-    "site": lambda case: case.site,
-    "scanner": lambda case: case.scanner,
-}
-
-ATTRIBUTES = ("sex", "age_band", "race", "view", "modality", "site", "scanner")
-"""Attributes that every library has; columns that were kept are further ones."""
 
 STRATA = ("finding", "n_findings", "view", "modality", "age_band", "sex", "site")
 """What gaps can be adjusted for."""
@@ -62,23 +45,7 @@ def attribute_values(
     str array of shape (n_cases,)
         ``"unknown"`` where the source does not say.
     """
-    if attribute == "age_band":
-        return np.array([_band(case.age_years, age_bands) for case in cases], dtype=np.str_)
-    of = _FIELDS.get(attribute) or (lambda case: case.attributes.get(attribute, ""))
-    return np.array([of(case).strip() or UNKNOWN for case in cases], dtype=np.str_)
-
-
-def _band(age: float | None, ends: Sequence[int]) -> str:
-    if age is None:
-        return UNKNOWN
-    if not ends:
-        return "all ages"
-    below = [end for end in ends if end <= age]
-    if not below:
-        return f"under {ends[0]}"
-    if len(below) == len(ends):
-        return f"{ends[-1]} and over"
-    return f"{below[-1]}-{ends[len(below)] - 1}"
+    return np.array([group_of(case, attribute, age_bands) for case in cases], dtype=np.str_)
 
 
 def stratum_values(cases: Sequence[Case], name: str, age_bands: Sequence[int]) -> NDArray[np.str_]:

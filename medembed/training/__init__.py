@@ -1,8 +1,32 @@
-"""Aligning images with notes: contrastive, patient-aware, resumable."""
+"""Aligning images with notes: contrastive, patient-aware, resumable.
+
+The public names are loaded when first used: dealing batches needs no torch, training does.
+"""
 
 from __future__ import annotations
 
-from medembed.training.settings import TrainingConfig
-from medembed.training.train import TrainReport, prepare, train
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medembed.training.aligning import TrainReport, prepare, train
+    from medembed.training.settings import TrainingConfig
+
+_HOME = {
+    "TrainReport": "medembed.training.aligning",
+    "TrainingConfig": "medembed.training.settings",
+    "prepare": "medembed.training.aligning",
+    "train": "medembed.training.aligning",
+}
 
 __all__ = ["TrainReport", "TrainingConfig", "prepare", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'medembed.training' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = ["patient_aware_batches"]
+from medembed.training.balanced import balanced_batches
+
+if TYPE_CHECKING:
+    from medembed.training.cohort import Cohort
+    from medembed.training.settings import TrainingConfig
+
+__all__ = ["epoch_batches", "patient_aware_batches"]
+
+
+def epoch_batches(config: TrainingConfig, train: Cohort, epoch: int) -> list[list[int]]:
+    """Deal the training cases of one epoch; the same again whenever it is asked.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Its ``balance`` says whether groups have declared shares.
+    train : Cohort
+    epoch : int
+
+    Returns
+    -------
+    list of list of int
+        Indices of cases.
+    """
+    seed = (config.seed, 0, epoch)
+    if config.balance is None:
+        return patient_aware_batches(train.patients, train.groups, config.batch_size, seed=seed)
+    dealt = balanced_batches(
+        train.patients,
+        train.balanced_by,
+        config.batch_size,
+        related=train.groups,
+        strength=config.balance.strength,
+        repeats=config.balance.repeats,
+        seed=seed,
+    )
+    return [list(batch) for batch in dealt.batches]
 
 
 def patient_aware_batches(

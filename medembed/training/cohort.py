@@ -6,17 +6,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.cases import Case
-from medembed.errors import LibraryError
+from medembed.cases import ATTRIBUTES, Case, group_of
+from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.pixels import PixelCache
 from medembed.notes import Note, read_note
 from medembed.preprocess import Preprocess
+from medembed.training.settings import BalanceSettings
 from medembed.training.texts import Label, ReportTexts
 
 __all__ = ["Cohort", "gather"]
@@ -37,6 +38,8 @@ class Cohort:
         Rows of each case's images in ``pixels``.
     reports : tuple of ReportTexts
     pixels : PixelCache
+    balanced_by : tuple of str
+        Group of each case that batches are balanced by; empty where they are not.
     """
 
     case_ids: tuple[str, ...]
@@ -45,17 +48,20 @@ class Cohort:
     rows: tuple[npt.NDArray[np.int64], ...]
     reports: tuple[ReportTexts, ...]
     pixels: PixelCache
+    balanced_by: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.case_ids)
 
     @property
     def digest(self) -> str:
-        """Changes with the cases, their notes or their rows: a checkpoint belongs to one."""
-        about = [
+        """Changes with the cases, their notes, rows or groups: a checkpoint belongs to one."""
+        about: list[object] = [
             [case_id, report.full.text, rows.tolist()]
             for case_id, report, rows in zip(self.case_ids, self.reports, self.rows, strict=True)
         ]
+        if self.balanced_by:
+            about.append(self.balanced_by)
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     def labels(self, at_least: int) -> list[Label]:
@@ -79,10 +85,20 @@ def gather(
     library: CaseLibrary,
     preprocess: Preprocess,
     *,
+    balance: BalanceSettings | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Cohort, Cohort, dict[str, int]]:
     """Decode what is not in the cache yet and lay out the training and validation cases.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    preprocess : Preprocess
+    balance : BalanceSettings, optional
+        What the training cases are grouped by.
+    workers : int
+    progress : callable, optional
 
     Returns
     -------
@@ -94,7 +110,10 @@ def gather(
     ------
     LibraryError
         Where there are too few cases with a scan and a note.
+    ConfigError
+        Where batches are to be balanced by what the library does not tell apart.
     """
+    groups = {} if balance is None else _groups(library, balance)
     cache = PixelCache(library.path / "cache", preprocess)
     splits = {
         name: [case for case in library.select(library.split(name)) if case.note]
@@ -117,7 +136,30 @@ def gather(
             f"only {len(train)} training cases have a scan that can be read ({reasons or 'none'})",
             where=library.path.name,
         )
+    if balance is not None:
+        train = replace(train, balanced_by=tuple(groups[case_id] for case_id in train.case_ids))
+        if len(set(train.balanced_by)) < 2:
+            raise ConfigError(
+                f"all training cases are of one group of {balance.attribute!r}",
+                where="balance.attribute",
+                hint="leave balance away",
+            )
     return train, val, refused
+
+
+def _groups(library: CaseLibrary, balance: BalanceSettings) -> dict[str, str]:
+    """Group of every training case."""
+    known = [*ATTRIBUTES, *library.attribute_names()]
+    if balance.attribute not in known:
+        raise ConfigError(
+            f"the library has no attribute {balance.attribute!r}",
+            where="balance.attribute",
+            hint=f"there are: {', '.join(known)}",
+        )
+    return {
+        case.case_id: group_of(case, balance.attribute, balance.age_bands)
+        for case in library.select(library.split("train"))
+    }
 
 
 def _lay_out(cases: Iterable[Case], cache: PixelCache) -> Cohort:

@@ -11,6 +11,7 @@ from medembed.model.towers import ProjectionSettings
 from medembed.preprocess import Preprocess
 
 __all__ = [
+    "BalanceSettings",
     "ImageAugmentation",
     "LossSettings",
     "OptimSettings",
@@ -122,6 +123,28 @@ class OptimSettings(Settings):
     average: float = Field(default=0.0, ge=0, lt=1)
 
 
+class BalanceSettings(Settings):
+    """Batches that hold groups of patients in declared shares.
+
+    Parameters
+    ----------
+    attribute : str
+        ``"sex"``, ``"age_band"``, ``"race"``, ``"view"``, ``"modality"``, ``"site"``,
+        ``"scanner"``, or a column that was kept at ingest. "unknown" is a group.
+    strength : float
+        0 keeps the archive's mix, 1 gives every group the same share of the draws.
+    repeats : int
+        How often a case may be drawn in an epoch.
+    age_bands : tuple of int
+        Where one band of ages ends and the next begins.
+    """
+
+    attribute: str = Field(default="sex", min_length=1)
+    strength: float = Field(default=1.0, ge=0, le=1)
+    repeats: int = Field(default=4, ge=1)
+    age_bands: tuple[int, ...] = (40, 60, 75)
+
+
 class TrainingConfig(Settings):
     """All of a training.
 
@@ -136,6 +159,8 @@ class TrainingConfig(Settings):
         Epochs between validations.
     patience : int
         Validations without a better one after which training ends; 0 never ends it early.
+    balance : BalanceSettings or None
+        Batches hold groups in declared shares; None takes cases as they come.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
         See each class.
     frozen_variants : int
@@ -157,6 +182,7 @@ class TrainingConfig(Settings):
     batch_size: int = Field(default=64, ge=2)
     validate_every: int = Field(default=1, ge=1)
     patience: int = Field(default=0, ge=0)
+    balance: BalanceSettings | None = None
     preprocess: Preprocess = Preprocess()
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()

@@ -19,7 +19,7 @@ from medembed.encoders.tokens import Tokens
 from medembed.errors import InternalError
 from medembed.model.towers import Towers
 from medembed.notes import mirror_sides
-from medembed.training.batches import patient_aware_batches
+from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import Cohort
 from medembed.training.loss import clip_loss, findings_loss
@@ -161,7 +161,7 @@ class Trainer:
         config = self.config
         started = written = time.monotonic()
         while epoch < config.epochs and not self._has_settled():
-            batches = self._batches(epoch)
+            batches = epoch_batches(config, self.train, epoch)
             while step < len(batches):
                 total_loss += self._step(epoch, step, len(batches), batches[step])
                 step += 1
@@ -186,15 +186,6 @@ class Trainer:
     def _has_settled(self) -> bool:
         later = [e for e in self._history if "score" in e and e["epoch"] > self._best["epoch"]]
         return 0 < self.config.patience <= len(later)
-
-    def _batches(self, epoch: int) -> list[list[int]]:
-        config = self.config
-        return patient_aware_batches(
-            self.train.patients,
-            self.train.groups,
-            config.batch_size,
-            seed=(config.seed, 0, epoch),
-        )
 
     def _step(self, epoch: int, step: int, n_steps: int, batch: list[int]) -> float:
         config = self.config

@@ -8,42 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_pairs import write_library
+from small_pairs import small_config, write_library
 
 from medembed.config import load_config
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library, find_model
 from medembed.model.pixels import PixelCache
-from medembed.training import TrainingConfig, train
+from medembed.training import train
 from medembed.training import trainer as trainer_module
 from medembed.training.trainer import Trainer
 from medembed.training.validation import first_relevant_ranks, retrieval_summary
-
-
-def small_config(**changes: object) -> TrainingConfig:
-    values: dict[str, object] = {
-        "name": "small",
-        "epochs": 4,
-        "batch_size": 8,
-        "validate_every": 2,
-        "preprocess": {"size": 32},
-        "image": {"encoder": "resnet10", "grid": 2, "options": {"widths": [4, 4, 8, 8]}},
-        "text": {
-            "encoder": "bert",
-            "max_length": 40,
-            "options": {"width": 16, "depth": 1, "heads": 2, "vocabulary": 200, "min_notes": 2},
-        },
-        "projection": {"dim": 16},
-        "loss": {"findings_weight": 0.5, "phrases_weight": 0.5, "min_cases": 2},
-        "image_augmentation": {"mirror": 0.5},
-        "text_augmentation": {"sentences": 0.4, "phrases": 0.3},
-        "optim": {"lr": 3e-3, "average": 0.5},
-        "precision": "float32",
-        "channels_last": False,
-        "workers": 1,
-    }
-    return TrainingConfig.model_validate({**values, **changes})
 
 
 @pytest.fixture(scope="module")

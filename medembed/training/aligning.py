@@ -85,7 +85,14 @@ def prepare(
     dict of str to int
         Scans that could not be read, by reason.
     """
-    return gather(library, config.preprocess, workers=config.workers, progress=progress)[2]
+    found = gather(
+        library,
+        config.preprocess,
+        balance=config.balance,
+        workers=config.workers,
+        progress=progress,
+    )
+    return found[2]
 
 
 def train(
@@ -119,7 +126,9 @@ def train(
         Where the configuration asks for what is not there.
     """
     device = _device(config.device)
-    cohort, val, refused = gather(library, config.preprocess, workers=config.workers)
+    cohort, val, refused = gather(
+        library, config.preprocess, balance=config.balance, workers=config.workers
+    )
     key = _key(config, cohort.digest, val.digest)
     models = library.path / "models"
     folder, work = models / config.name, models / f".{config.name}.training"
@@ -176,9 +185,10 @@ def _device(name: str) -> torch.device:
 
 def _key(config: TrainingConfig, *digests: str) -> str:
     """Name what a checkpoint belongs to: configuration, cases and code."""
-    settings: Mapping[str, Any] = config.model_dump(
-        mode="json", exclude={"name", "workers", "checkpoint_seconds"}
-    )
+    left_out = {"name", "workers", "checkpoint_seconds"}
+    if config.balance is None:  # trainings of before there was a choice keep their key
+        left_out.add("balance")
+    settings: Mapping[str, Any] = config.model_dump(mode="json", exclude=left_out)
     parts = [_VERSION, MODEL_VERSION, PREPROCESS_VERSION, settings, digests]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
