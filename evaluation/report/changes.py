@@ -28,6 +28,9 @@ _TURNS = {
 """In the order in which they matter; each with its name on the page."""
 
 
+Reason = tuple[str, list[str]]
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One thing that was tried, and what it did to each group.
@@ -37,17 +40,17 @@ class Attempt:
     name : str
     recommended : bool or None
         None where nothing is recommended or not, as between two models.
-    reasons : list of str
-        For the recommendation or against it.
+    reasons : list of (str, list of str)
+        For the recommendation or against it, each with the groups and outcomes of which it holds.
     losses : list of dict
-        Every row in which a group came off worse than before, the largest loss first, whether it
-        is established or not.
+        Of every group that came off worse than before, established or not, its largest loss, and
+        ``shown_more``: in how many other outcomes it did; the largest first.
     fold : Fold
     """
 
     name: str
     recommended: bool | None
-    reasons: list[str]
+    reasons: list[Reason]
     losses: list[Row]
     fold: Fold
 
@@ -182,37 +185,60 @@ def _tried(
     if given is None:
         recommended = bool(own) and all(row.get("recommended") is True for row in own)
         said = [str(row["reason"]) for row in own if row.get("reason")]
-        return _attempt(name, recommended, list(dict.fromkeys(said)), own, margin)
+        return _attempt(name, recommended, _gathered(said, own), own, margin)
     said = [str(reason) for reason in given.get("reasons") or []]
-    return _attempt(name, given.get("recommended") is True, _titled(said, own), own, margin)
+    return _attempt(name, given.get("recommended") is True, _gathered(said, own), own, margin)
 
 
-def _titled(said: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Say a group and an outcome by their titles, where a reason names them by their columns."""
+def _gathered(said: Sequence[str], rows: Sequence[Row]) -> list[Reason]:
+    """Say each reason once, with the titles of the groups and outcomes that it names by column."""
     known = {row["shown_raw"]: f"{row['shown_group']}, {row['shown_measure']}" for row in rows}
-    if not known:
-        return list(said)
     found = re.compile("|".join(re.escape(raw) for raw in sorted(known, key=len, reverse=True)))
-    titled = (found.sub(lambda match: known[match.group()], reason) for reason in said)
-    return [reason[:1].upper() + reason[1:] for reason in titled]
+    gathered: dict[str, list[str]] = {}
+    for reason in said:
+        named = [known[match] for match in found.findall(reason)] if known else []
+        words = found.sub("", reason) if named else reason
+        words = words.strip(" ;:.")
+        gathered.setdefault(words[:1].upper() + words[1:], []).extend(named)
+    return list(gathered.items())
 
 
 def _attempt(
     name: str,
     recommended: bool | None,
-    reasons: list[str],
+    reasons: list[Reason],
     rows: Sequence[Row],
     margin: float | None,
 ) -> Attempt:
     def in_sight(row: Row) -> bool:
-        established = row["shown_verdict"].name in {"worse", "improved"}
-        heavy = margin is not None and row["shown_loss"] > margin
-        return row["shown_meant"] or row.get("attribute") == "all" or established or heavy
+        harmed = row["shown_verdict"].name == "worse"
+        return row["shown_meant"] or harmed or (recommended is None and _moved(row, margin))
 
-    losses = sorted(
-        (row for row in rows if row["shown_loss"] > 0), key=lambda row: -row["shown_loss"]
-    )
-    return Attempt(name, recommended, reasons, losses, fold_rows(rows, MOST_ROWS, in_sight))
+    whole = sum(in_sight(row) or row["shown_loss"] > 0 for row in rows)  # no loss is left out
+    fold = fold_rows(rows, max(MOST_ROWS, whole), in_sight)
+    return Attempt(name, recommended, reasons, _by_group(rows), fold)
+
+
+def _moved(row: Row, margin: float | None) -> bool:
+    """Whether a change is established for the better, or estimated as a loss beyond the margin."""
+    heavy = margin is not None and row["shown_loss"] > margin
+    return heavy or row["shown_verdict"].name == "improved"
+
+
+def _by_group(rows: Sequence[Row]) -> list[Row]:
+    """Find the largest loss of each group, and whether any of its losses is established."""
+    own: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: -row["shown_loss"]):
+        if row["shown_loss"] > 0:
+            own.setdefault((str(row.get("attribute")), str(row.get("group"))), []).append(row)
+    return [
+        {
+            **lost[0],
+            "shown_more": len(lost) - 1,
+            "shown_established": sum(row["shown_verdict"].name == "worse" for row in lost),
+        }
+        for lost in own.values()
+    ]
 
 
 def _drift(body: Section, naming: Names) -> Change:

@@ -18,7 +18,7 @@ __all__ = ["LOUD", "Fold", "FoldedOutcome", "counted", "fold_outcomes", "fold_ro
 LOUD = frozenset({"exceeds", "worse", "other"})
 """Verdicts that stay in sight; ``other`` is one that this page does not know."""
 
-MOST_OPEN = 10
+MOST_OPEN = 8
 """Rows of a declared outcome's drawing that stay in sight; all that weigh do, however many."""
 
 _ORDER = ("exceeds", "worse", "improved", "other", "inconclusive", "within", "not_assessable")
@@ -168,7 +168,9 @@ def _fold_outcome(
     stay = {id(row) for row in [*single, *one.intersections, *one.others] if _weighs(row)}
     if one.name in opened:
         stay |= {id(row) for row in single if row.get("verdict_naive") == "exceeds"}
+        asked = {row["shown_attribute"] for row in single if row.get("primary")}
         told = [row for row in loudest(single) if row["shown_verdict"].name != "not_assessable"]
+        told.sort(key=lambda row: row["shown_attribute"] not in asked)
         stay |= {id(row) for row in told[: max(0, MOST_OPEN - len(stay))]}
     blocks: list[Block] = [
         *one.blocks,
