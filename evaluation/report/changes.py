@@ -211,8 +211,8 @@ def _attempt(
     margin: float | None,
 ) -> Attempt:
     def in_sight(row: Row) -> bool:
-        harmed = row["shown_verdict"].name == "worse"
-        return row["shown_meant"] or harmed or (recommended is None and _moved(row, margin))
+        weighs = row["shown_meant"] or row["shown_verdict"].name == "worse"
+        return bool(weighs) or (recommended is None and _moved(row, margin))
 
     whole = sum(in_sight(row) or row["shown_loss"] > 0 for row in rows)  # no loss is left out
     fold = fold_rows(rows, max(MOST_ROWS, whole), in_sight)
@@ -222,7 +222,7 @@ def _attempt(
 def _moved(row: Row, margin: float | None) -> bool:
     """Whether a change is established for the better, or estimated as a loss beyond the margin."""
     heavy = margin is not None and row["shown_loss"] > margin
-    return heavy or row["shown_verdict"].name == "improved"
+    return bool(heavy) or row["shown_verdict"].name == "improved"
 
 
 def _by_group(rows: Sequence[Row]) -> list[Row]:
