@@ -145,7 +145,7 @@ def audit_library(
             audited, columns, model, other, against, protocol, seed
         )
     report = withhold(report, facts_of(audited, columns, protocol.intersections))
-    if earlier is not None:
+    if earlier is not None:  # of what both audits show, not of what they were made from
         report["drift"] = drift_section(earlier, report)
     done(steps)
     return report

@@ -15,6 +15,7 @@ from evaluation.comparison import compare_outcomes
 from evaluation.library_audit import audit_library
 from evaluation.library_audit.outcomes import outcome_columns
 from evaluation.library_audit.queries import gather_queries
+from evaluation.report import render
 from medembed.cli import build
 from medembed.errors import FingerprintError, InputError
 from medembed.library import CaseLibrary
@@ -85,6 +86,17 @@ def test_cases_without_vectors_of_both_models_neither_ask_nor_answer(tmp_path: P
     assert found["comparison"]["overlap"]["queries_both"] == 200
 
 
+def test_the_page_says_which_model_is_which_and_holds_no_patient(mended: CaseLibrary) -> None:
+    report = audit_library(mended, protocol(**QUICK), fingerprint=MODEL, against=OTHER)
+    page = render(report)
+    compared = page[page.index('id="comparison"') : page.index('id="drift"')]
+    assert compared.index(OTHER) < compared.index(MODEL)
+    assert "which this report is about" in compared
+    for text in (page, json.dumps(report)):
+        assert "P-1" not in text
+        assert "case-1" not in text
+
+
 def test_wrong_models_are_refused_in_one_line(mended: CaseLibrary) -> None:
     with pytest.raises(InputError, match="is the audited one"):
         audit_library(mended, protocol(**QUICK), fingerprint=MODEL, against=MODEL)
@@ -113,6 +125,13 @@ def test_verdicts_that_turned_since_an_earlier_audit_are_listed_and_called_no_te
     turns = {(r["group"], r["outcome"]): r["turn"] for r in now["drift"]["rows"]}
     assert turns["F", OUTCOMES[1]] == "settled"
     assert now["drift"]["earlier"]["model"] == then["stamp"]["model"]
+    shown = {(r["group"], r["outcome"]): r for r in now["outcomes"]["table"]}
+    for row in now["drift"]["rows"]:  # nothing that the report itself withholds
+        own = shown[row["group"], row["outcome"]]
+        assert (row["estimate_after"], row["gap_after"]) == (own["estimate"], own["gap"])
+    page = render(now)
+    assert "nothing is tested here" in page
+    assert then["stamp"]["model"] in page
     notes = " ".join(now["drift"]["notes"])
     assert "not tested" in notes
     assert "Both audits are of the same cases." in notes
