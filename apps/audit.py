@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["audit"]
 
+_LINE = 160
+
 
 @verb
 def audit(
@@ -102,6 +104,7 @@ def audit(
         "files": {name: str(path) for name, path in written.items()},
         "stamp": report["stamp"],
         "outcomes": report["outcomes"]["table"],
+        "mitigation": report["mitigation"],
         "comparison": report["comparison"],
         "drift": report["drift"],
     }
@@ -186,8 +189,11 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
 
 
 def _tell_changes(report: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Say what changed, and from what to what."""
-    compared, drift = report["comparison"], report["drift"]
+    """Say what was tried, what changed, and from what to what."""
+    tried, compared, drift = (report[name] for name in ("mitigation", "comparison", "drift"))
+    for one in tried["summary"] if tried is not None else []:
+        advice = "recommended" if one["recommended"] else "not recommended"
+        say(f"Tried: {one['name']}: {advice} ({_shortened(one['reasons'])})")
     if compared is not None:
         models = compared["models"]
         say(
@@ -196,14 +202,21 @@ def _tell_changes(report: dict[str, Any], say: Callable[[str], None]) -> None:
         say("  " + (_counted(compared["rows"], "verdict") or compared["notes"][0]))
         for row in compared["rows"]:
             if row["primary"] or row["verdict"] in ("improved", "worse"):
+                whole = row["attribute"] == "all"
+                who = "all patients" if whole else f"{row['attribute']} {row['group']}"
                 say(
-                    f"  {row['attribute']} {row['group']}, {row['outcome']}: "
+                    f"  {who}, {row['outcome']}: "
                     f"{_interval(row, 'change', 'ci')}, {row['verdict'].replace('_', ' ')}"
                 )
     if drift is not None:
         turned = [row for row in drift["rows"] if row["turn"] != "same"]
         said = _counted(turned, "turn") or "none"
         say(f"Verdicts that turned since the earlier audit (listed, not tested): {said}")
+
+
+def _shortened(reasons: list[str]) -> str:
+    first = reasons[0] if len(reasons[0]) <= _LINE else f"{reasons[0][:_LINE]}…"
+    return first if len(reasons) == 1 else f"{first}, and more in the report"
 
 
 def _counted(rows: list[dict[str, Any]], key: str) -> str:

@@ -155,13 +155,16 @@ def test_the_verb_takes_another_model_and_an_earlier_audit(
 ) -> None:
     _, _, library = years
     own = tmp_path / "own.yaml"
-    asked = protocol(**QUICK, margin=0.1).model_dump(mode="json", exclude={"name"})
+    plan = {"way": "rerank", "attribute": "sex"}
+    asked = protocol(**QUICK, mitigation=[plan]).model_dump(mode="json", exclude={"name"})
     own.write_text(json.dumps(asked))
     run = CliRunner()
     call = ["audit", str(library.path), "--protocol", str(own), "--model", OTHER[:8]]
     first = run.invoke(build(), [*call, "--out", str(tmp_path / "first"), "--against", MODEL[:8]])
     assert first.exit_code == 0, first.output
     assert f"Change from model {MODEL[:12]} (before) to {OTHER[:12]} (after)" in first.output
+    assert "Tried: Reordered lists" in first.output
+    assert "not recommended" in first.output
     second = [*call, "--out", str(tmp_path / "second"), "--before", str(tmp_path / "first")]
     again = run.invoke(build(), second)
     assert "Verdicts that turned since the earlier audit (listed, not tested): none" in again.output
