@@ -22,6 +22,7 @@ from math import ceil, floor, isfinite
 from typing import Any
 
 from evaluation.inference import suppress
+from evaluation.inference.attacking import Relation
 from evaluation.library_audit.counting import Cell, Sizes, System, system_of
 from evaluation.library_audit.populations import EVERYONE, Facts
 from evaluation.library_audit.rows import Reading, Row, readings
@@ -123,16 +124,16 @@ def find_withheld(rows: Collection[Reading], sizes: Sizes, threshold: int) -> Wi
         _add_loose(rows, system, unit, threshold)
         shown, hidden = _shown(rows, system, unit)
         totals = {(number, "") for number in range(len(sizes.masks))}
-        counts = system.counts
-        hidden |= gone & set(counts)
+        counts, relations = _without_known_zeros(system, shown)
+        hidden |= gone & counts.keys()
         small |= system.small
         try:
             kept = suppress(
                 counts,
-                system.relations,
+                relations,
                 threshold=threshold,
                 small=system.small,
-                unseen=set(counts) - shown - hidden - totals,
+                unseen=counts.keys() - shown - hidden - totals,
                 hidden=hidden,
                 marked=threshold > 1,
                 spared={cell: _missed(cell, outcomes) for cell in counts},
@@ -150,6 +151,20 @@ def _missed(cell: Hashable, outcomes: set[int]) -> int:
     if number == 0:
         return 2
     return 1 if number in outcomes else 0
+
+
+def _without_known_zeros(
+    system: System, shown: set[Cell]
+) -> tuple[dict[Hashable, int], list[Relation]]:
+    """Leave out groups without anybody: they hide nobody, and words tell of them."""
+    known = {cell for cell in shown if not system.counts[cell]}
+    counts = {cell: count for cell, count in system.counts.items() if cell not in known}
+    kept = [
+        (total, tuple(part for part in parts if part not in known))
+        for total, parts in system.relations
+        if total not in known
+    ]
+    return counts, kept
 
 
 def _shown(rows: Collection[Reading], system: System, unit: str) -> tuple[set[Cell], set[Cell]]:
@@ -203,15 +218,18 @@ def _hide(reading: Reading, gone: Withheld, reported: int) -> bool:
     for field, cell in reading.sizes.items():
         if cell in gone:
             row[field] = None
+    if size is not None and size in gone:
+        _clear(row, _COUNTS)
+        _clear(row, _SHARES)
     total = None if size is None or size[0] in ("read", "own") else (size[0], "")
-    if reading.events is not None and (reading.events in gone or size in gone):
-        _clear(row, ["n_events", *(name for name, v in row.items() if isinstance(v, float))])
+    events = reading.events
+    told = size in gone and row.get("estimate") not in (0.0, 1.0)
+    if events is not None and (told or events in gone or (events[0], "") in gone):
+        _clear(row, [name for name, value in row.items() if isinstance(value, float)])
         row["verdict"] = "not_assessable"
         row["reason"] = f"its figures would tell of fewer than {reported} patients"
         return row != before
     if size is not None and size in gone:
-        _clear(row, _COUNTS)
-        _clear(row, _SHARES)
         _round(row, rate=reading.rate)
     elif total in gone or any(cell in gone for cell in reading.beside):
         _clear(row, ("rest_estimate",))
