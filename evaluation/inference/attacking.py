@@ -44,6 +44,8 @@ class Bounds:
         Whether the reader can tell small cells from others.
     own : bool
         Whether counts are of patients, so that small ones are at most the threshold.
+    capped : collection of cells
+        Those of patients, where others are not.
     """
 
     counts: Mapping[Hashable, int]
@@ -52,6 +54,7 @@ class Bounds:
     threshold: int
     marked: bool
     own: bool
+    capped: Collection[Hashable] = frozenset()
 
     def of(self, cell: Hashable) -> tuple[float, float | None]:
         """Least and largest value that the reader takes for possible; None for no end."""
@@ -60,7 +63,8 @@ class Bounds:
         if not self.marked:
             return float(min(1, self.counts[cell])), None
         if cell in self.few:
-            return 1.0, float(self.threshold) if self.own else None
+            most = self.own or cell in self.capped
+            return 1.0, float(self.threshold) if most else None
         return (float(self.threshold + 1) if self.counts[cell] else 0.0), None
 
 

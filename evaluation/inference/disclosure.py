@@ -63,6 +63,8 @@ def suppress(
     hidden: Collection[Hashable] = (),
     marked: bool = False,
     spared: Mapping[Hashable, int] | None = None,
+    harmless: Collection[Hashable] = (),
+    capped: Collection[Hashable] = (),
 ) -> Suppression:
     """Suppress small cells and as many others as it takes to keep them unknown.
 
@@ -90,6 +92,12 @@ def suppress(
     spared : mapping of cell to int, optional
         How much each is missed if it is hidden, 0 where not given: partners are those that are
         missed least, and of these the smallest.
+    harmless : collection of cells
+        Unseen ones that may be known, since nobody is few there. Elsewhere a cell that one sum
+        tells gets a partner at once, before any program is solved; more is hidden then.
+    capped : collection of cells
+        Where ``small`` is given: those of the small that a reader knows to be at most the
+        threshold, since they are counts of patients.
 
     Returns
     -------
@@ -133,15 +141,15 @@ def suppress(
     for group in groups:
         for cell in dict.fromkeys(group):
             sums[cell].append(group)
-    bounds = Bounds(counts, few, set(unseen), threshold, marked, own)
+    bounds = Bounds(counts, few, set(unseen), threshold, marked, own, frozenset(capped))
     missed = spared or {}
 
     def order(cell: Hashable) -> tuple[int, bool, int, str]:
         return missed.get(cell, 0), counts[cell] == 0, counts[cell], repr(cell)
 
-    wanted, harmless = set(few), set(unseen) - few
+    wanted, free = set(few), set(harmless) - few
     while True:
-        _pair_up(groups, gone, harmless, order)
+        _pair_up(groups, gone, free, order)
         systems = split(counts, relations, gone)
         exposed = [
             cell

@@ -117,32 +117,89 @@ def find_withheld(rows: Collection[Reading], sizes: Sizes, threshold: int) -> Wi
             elif isinstance(cell[0], int) and len(cell) == 3:
                 crossed.add((cell[0], str(cell[1])))
     outcomes = {number for key, number in sizes.place.items() if key[0] == "outcome"}
-    gone: set[Any] = set()
-    small: set[Hashable] = set()
-    for unit in ("patients", "cases"):
-        system = system_of(sizes, crossed, reads, threshold, unit)
+    totals = {(number, "") for number in range(len(sizes.masks))}
+    systems = {
+        unit: system_of(sizes, crossed, reads, threshold, unit) for unit in ("patients", "cases")
+    }
+    parts: dict[str, _Part] = {}
+    few: set[Hashable] = set()
+    for unit, system in systems.items():
         _add_loose(rows, system, unit, threshold)
-        shown, hidden = _shown(rows, system, unit)
-        totals = {(number, "") for number in range(len(sizes.masks))}
+        shown, held = _shown(rows, system, unit)
         counts, relations = _without_known_zeros(system, shown)
-        hidden |= gone & counts.keys()
-        small |= system.small
+        small = system.small & counts.keys()
+        unseen = counts.keys() - shown - totals
+        capped: set[Hashable] = set(small & held) if unit == "patients" else set()
+        parts[unit] = _Part(counts, relations, small, held, unseen, capped)
+        few |= small
+    joint = _together(parts["patients"], parts["cases"], systems["cases"].alias)
+    gone: set[Any] = set()
+    for part in (parts["patients"], parts["cases"], joint):
+        told: dict[Hashable, Hashable] = {c: _of(c) for c in joint.counts} if part is joint else {}
+        hidden: set[Hashable] = part.hidden | {c for c in part.counts if told.get(c, c) in gone}
         try:
             kept = suppress(
-                counts,
-                relations,
+                part.counts,
+                part.relations,
                 threshold=threshold,
-                small=system.small,
-                unseen=counts.keys() - shown - hidden - totals,
+                small=part.small,
+                unseen=part.unseen - hidden,
                 hidden=hidden,
                 marked=threshold > 1,
-                spared={cell: _missed(cell, outcomes) for cell in counts},
+                spared={cell: _missed(told.get(cell, cell), outcomes) for cell in part.counts},
+                harmless=part.unseen - hidden,
+                capped=part.capped,
             )
-            gone |= kept.small | kept.partners
+            found = kept.small | kept.partners
         except InputError:  # so few that nothing of them can be shown
-            gone |= set(counts)
-        gone |= {less for less, twin in system.alias.items() if twin in gone}
-    return Withheld(frozenset(gone & small), frozenset(gone - small))
+            found = frozenset(part.counts)
+        gone |= {told.get(cell, cell) for cell in found}
+        alias = systems["cases"].alias
+        gone.update(less for less, twin in alias.items() if twin in gone)
+    return Withheld(frozenset(gone & few), frozenset(gone - few - {None}))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A system without what everybody knows, and what is hidden in it or in no output."""
+
+    counts: dict[Hashable, int]
+    relations: list[Relation]
+    small: set[Hashable]
+    hidden: set[Any]
+    unseen: set[Hashable]
+    capped: set[Hashable]
+
+
+def _together(patients: _Part, cases: _Part, alias: Mapping[Cell, Cell]) -> _Part:
+    """Both units in one system: nobody has less than one case."""
+    named = {"patients": patients, "cases": cases}
+    counts: dict[Hashable, int] = {
+        (unit, cell): count for unit, part in named.items() for cell, count in part.counts.items()
+    }
+    relations: list[Relation] = [
+        ((unit, total), tuple((unit, cell) for cell in cells))
+        for unit, part in named.items()
+        for total, cells in part.relations
+    ]
+    more: set[Hashable] = set()
+    for cell, count in patients.counts.items():
+        twin = alias.get(cell, cell) if isinstance(cell, tuple) else cell
+        if twin in cases.counts:
+            counts["more", cell] = cases.counts[twin] - count
+            more.add(("more", cell))
+            relations.append((("cases", twin), (("patients", cell), ("more", cell))))
+    tagged: dict[str, set[Hashable]] = {
+        name: {(unit, cell) for unit, part in named.items() for cell in getattr(part, name)}
+        for name in ("small", "hidden", "unseen", "capped")
+    }
+    tagged["unseen"] |= more
+    return _Part(counts, relations, **tagged)
+
+
+def _of(cell: Hashable) -> Hashable:
+    """Take the unit off a cell of both together."""
+    return cell[1] if isinstance(cell, tuple) and cell[0] != "more" else None
 
 
 def _missed(cell: Hashable, outcomes: set[int]) -> int:
