@@ -36,7 +36,7 @@ docs: .venv/.dev ## links, the command-line reference, and promises in the docs
 test-slow: .venv/.dev ## tests that take longer
 	$(BIN)/pytest -q -m "slow and not browser and not gpu and not pacs"
 
-test-browser: .venv/.dev ## the reading room in headless chromium
+test-browser: .venv/.dev ## the reading room and the audit's page in headless chromium
 	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
 

@@ -30,7 +30,7 @@ def test_intervals_cover(patients: int, least: float) -> None:
 @pytest.mark.slow
 def test_gaps_are_found() -> None:
     assert np.mean(power(0.10, 640, 12, seed=1)) >= 0.9 - tolerance(0.9, 12)
-    assert np.mean(power(0.10, 160, 60, seed=1, named=True)) >= 0.6 - tolerance(0.6, 60)
+    assert np.mean(power(0.10, 160, 60, seed=1, named=5)) >= 0.58 - tolerance(0.58, 60)
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_a_mix_of_cases_neither_raises_nor_hides_an_alarm() -> None:
 
 def test_the_gates_run_on_a_few_cohorts() -> None:
     assert len(false_alarms("usual", 3, seed=0)) == 3
-    assert all(power(0.3, 160, 3, seed=0, named=True))
+    assert all(power(0.3, 160, 3, seed=0, named=5))
     assert {len(v) for v in confounded(0.05, 2, seed=0, n_patients=500).values()} == {2}
     assert all(len(v) == 2 for v in coverage(60, 2, seed=0).values())
 
