@@ -77,7 +77,7 @@ def test_csv_of_nothing_has_its_header() -> None:
 def test_model_card_names_gaps_stamp_and_what_the_hospital_has_to_add() -> None:
     card = model_card(make_report(3))
     for words in (
-        "# Model card: Similar-case search", "Results are worse for Female", "fewer than 11",
+        "# Model card: Similar-case search", "Results are worse for: Female", "fewer than 11",
         "b1946ac9", "for the hospital to add", "not recommended", "Not done: Change from",
     ):  # fmt: skip
         assert words in card, words

@@ -108,7 +108,7 @@ def test_the_answer_is_on_the_first_screen(opened: Any) -> None:
         page = opened(width)
         box = page.locator("#answer h2").first.bounding_box()
         assert (
-            "Gaps were found. Results are worse for Female"
+            "Gaps were found. Results are worse for: Female"
             in page.locator("#answer h2").inner_text()
         )
         assert box["y"] + box["height"] < 800

@@ -54,7 +54,7 @@ def report() -> dict[str, Any]:
 
 def test_a_planted_gap_is_the_headline_and_stops_the_release(report: dict[str, Any]) -> None:
     text = shown(report).text
-    assert "Gaps were found. Results are worse for Female" in text
+    assert "Gaps were found. Results are worse for: Female" in text
     assert "the report is not found" in text
     assert "Release check: not passed" in text
 

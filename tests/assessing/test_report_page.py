@@ -167,7 +167,7 @@ def test_a_count_hidden_as_a_partner_is_not_called_small() -> None:
 
 def test_the_answer_names_the_harmed_group_and_the_harm(page: Page) -> None:
     text = page.text
-    assert "Gaps were found. Results are worse for Female" in text
+    assert "Gaps were found. Results are worse for: Female" in text
     assert "the radiologist decides with less to compare" in text
     assert text.index("Gaps were found") < text.index("How to read the drawings")
 
@@ -187,7 +187,7 @@ def test_for_an_error_rate_more_is_worse() -> None:
     assert missed[0]["gap"] > 0
     report["outcomes"]["table"] = missed
     text = shown(report).text
-    assert "Results are worse for Female" in text
+    assert "Results are worse for: Female" in text
     assert "higher than for everyone else" in text
 
 
