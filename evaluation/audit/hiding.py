@@ -15,8 +15,8 @@ unknown.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +60,23 @@ class System:
         Of 1 to ``threshold`` patients.
     unseen : set of cells
         In no output, but sums or differences of what is.
+    capped : set of cells
+        Small ones that are patients where others are queries.
     """
 
     counts: dict[Hashable, int]
     relations: list[Relation]
     small: set[Hashable]
     unseen: set[Hashable]
+    capped: set[Hashable] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _InUnit:
+    """A cell of both units' system; more queries than patients are ``"more"``."""
+
+    unit: str
+    cell: Hashable
 
 
 @dataclass(frozen=True)
@@ -106,20 +117,27 @@ def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
     """Find which counts are not shown."""
     gone: set[Hashable] = set()
     nearly = _nearly_all(queries, measured, threshold)
-    for unit in ("patients", "queries"):
-        system = system_of(queries, measured, threshold, unit, without=nearly)
-        if not system.small:
-            continue
+    systems = {
+        unit: system_of(queries, measured, threshold, unit, without=nearly)
+        for unit in ("patients", "queries")
+    }
+    if not any(system.small for system in systems.values()):
+        return Hidden(frozenset(), frozenset(), nearly)
+    for system in (*systems.values(), _together(systems)):
+        joint = system.small and isinstance(next(iter(system.small)), _InUnit)
+        told = {cell: cell.cell if isinstance(cell, _InUnit) else cell for cell in system.counts}
         kept = suppress(
             system.counts,
             system.relations,
             threshold=threshold,
             small=system.small,
             unseen=system.unseen,
-            hidden=gone & set(system.counts),
+            hidden={cell for cell, name in told.items() if name in gone} - system.unseen,
             marked=threshold > 1,
+            harmless=system.unseen if joint else (),
+            capped=system.capped,
         )
-        gone |= kept.small | kept.partners
+        gone |= {told[cell] for cell in kept.small | kept.partners}
     cells = {cell for cell in gone if isinstance(cell, tuple) and cell[0] != "less"}
     return Hidden(
         frozenset(cells),
@@ -130,6 +148,31 @@ def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
         ),
         nearly,
     )
+
+
+def _together(systems: Mapping[str, System]) -> System:
+    """Both units in one system: nobody has less than one query."""
+    counts: dict[Hashable, int] = {}
+    relations: list[Relation] = []
+    small: set[Hashable] = set()
+    unseen: set[Hashable] = set()
+    for unit, system in systems.items():
+        counts |= {_InUnit(unit, cell): count for cell, count in system.counts.items()}
+        relations += [
+            (_InUnit(unit, total), tuple(_InUnit(unit, part) for part in parts))
+            for total, parts in system.relations
+        ]
+        small |= {_InUnit(unit, cell) for cell in system.small}
+        unseen |= {_InUnit(unit, cell) for cell in system.unseen}
+    patients, asked = systems["patients"].counts, systems["queries"].counts
+    for cell, k in patients.items():
+        if cell in asked and asked[cell] >= k:
+            more = _InUnit("more", cell)
+            counts[more] = asked[cell] - k
+            unseen.add(more)
+            relations.append((_InUnit("queries", cell), (_InUnit("patients", cell), more)))
+    capped: set[Hashable] = {_InUnit("patients", cell) for cell in systems["patients"].small}
+    return System(counts, relations, small, unseen, capped)
 
 
 def _nearly_all(queries: Queries, measured: Measured, threshold: int) -> frozenset[int]:

@@ -106,8 +106,9 @@ def audit_outcomes(
     (:mod:`evaluation.inference.resampled`); adjusted ones are described in
     :mod:`evaluation.inference.standardisation`, verdicts in :mod:`evaluation.inference.verdicts`,
     and what is hidden in :mod:`evaluation.audit.hiding`. In rows whose counts are hidden only to
-    protect another group figures are given to three decimals (of scores: thousandths of the power
-    of two above the largest), since more would give the counts away.
+    protect another group rates are given to hundredths (to tenths, of fewer than
+    ``minimum.precise`` patients) and scores to thousandths of the power of two above the largest,
+    intervals outwards: more would give the counts away.
 
     Examples
     --------

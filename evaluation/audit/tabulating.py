@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -303,9 +304,8 @@ def _hide(
         row["reason"] += "" if few else "; sizes are the group's, of which a few were not measured"
     if nearly or shown in hidden.cells or few:
         _clear(row, ("n_events", "n_unmeasured", "design_effect", "icc"))
-        unit = float(queries.scale[at])
-        for name in _FIGURES:  # more decimals would give the denominator away
-            row[name] = round(row[name] / unit, _DECIMALS) * unit
+        gone = shown in hidden.cells or few
+        _round(row, float(queries.scale[at]), _decimals(row, queries.kinds[at], gone))
     if shown in hidden.cells or few:
         _clear(row, ("n_patients", "n_queries"))
     if shown in hidden.unmeasured or (0, *cell[1:]) in hidden.cells:
@@ -314,6 +314,23 @@ def _hide(
         _clear(row, ("p_value", "p_adjusted", "p_max_t"))
     if row["verdict_naive"] == "not_assessable":
         _clear(row, ("p_naive",))
+
+
+def _decimals(row: dict[str, Any], kind: str, gone: bool) -> int:
+    """As many as do not give the denominator away: of a rate fewer, where its size is not shown."""
+    if kind == "score" or not gone:
+        return _DECIMALS
+    return 2 if row["precision"] == "usual" else 1
+
+
+def _round(row: dict[str, Any], unit: float, decimals: int) -> None:
+    """Round the figures, ends of intervals outwards."""
+    for name in _FIGURES:
+        value = row[name] / unit * 10**decimals
+        if np.isnan(value):
+            continue
+        way = floor if name.endswith("low") else ceil if name.endswith("high") else round
+        row[name] = way(round(value, 6)) / 10**decimals * unit
 
 
 def _clear(row: dict[str, Any], names: tuple[str, ...]) -> None:

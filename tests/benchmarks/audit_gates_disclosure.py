@@ -4,11 +4,11 @@
 
 Each simulated table is audited; the attacker has the audit's JSON alone, knows which sums hold,
 that a group marked as suppressed has 1 to 10 patients and one with figures more, that a patient has
-a query at least, and that an estimate to three decimals times the queries is the events to within
-half of the last one. Linear programs give each hidden group's least and largest size. A cell is
+a query at least, and that an estimate times the queries is the events to within half of its last
+decimal. Linear programs give each hidden group's least and largest size. A cell is
 recovered where they are less than 1 apart.
 
-Then as many whole reports, every section made of one random archive (``whole_reports.py``): the
+Then a tenth as many whole reports, every section made of one random archive (``whole_reports.py``): the
 attacker has all of them, and may subtract one from another. As a control that the attack can
 succeed, it reads every tenth report as its sections left it, too. One JSON object on stdout.
 """
@@ -60,6 +60,13 @@ def random_table(rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
+def decimals(row: dict[str, Any]) -> int:
+    """To how many decimals an estimate is given: three, or fewer where its size is not shown."""
+    if row["n_queries"] is not None:
+        return 3
+    return 2 if row["precision"] == "usual" else 1
+
+
 class Attacker:
     """Linear constraints that the audit's JSON gives, over unknown true counts."""
 
@@ -109,6 +116,7 @@ class Attacker:
             self._fix(queries, row["n_queries"])
 
     def _row(self, row: dict[str, Any]) -> None:
+        given = decimals(row)
         if "sizes are the group's" in row["reason"]:  # not the measured ones
             row = row | {"n_patients": None, "n_queries": None}
         precision = row["precision"]
@@ -124,7 +132,7 @@ class Attacker:
         if row["n_events"] is not None:
             self._fix(events, row["n_events"])
         if row["estimate"] is not None:
-            half = 0.0005 + 1e-9
+            half = 0.5 / 10**given + 1e-9
             self.less.append(({events: 1.0, queries: -(row["estimate"] + half)}, 0.0))
             self.less.append(({events: -1.0, queries: row["estimate"] - half}, 0.0))
         whole = self._variable(("queries", "all", *name[1:]))
@@ -248,11 +256,14 @@ def main() -> None:
     """Print the gate's figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=200)
+    parser.add_argument("--reports", type=int, help="a tenth as many by default")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     found = {
         "tables of outcomes": figures(args.cohorts, args.seed),
-        "whole reports": report_figures(args.cohorts, args.seed),
+        "whole reports": report_figures(
+            max(1, args.cohorts // 10) if args.reports is None else args.reports, args.seed
+        ),
     }
     print(json.dumps({"gate": "G9", **found}))
 
