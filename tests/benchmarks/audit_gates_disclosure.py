@@ -8,9 +8,10 @@ a query at least, and that an estimate times the queries is the events to within
 decimal. Linear programs give each hidden group's least and largest size. A cell is
 recovered where they are less than 1 apart.
 
-Then a tenth as many whole reports, every section made of one random archive (``whole_reports.py``): the
-attacker has all of them, and may subtract one from another. As a control that the attack can
-succeed, it reads every tenth report as its sections left it, too. One JSON object on stdout.
+Then a tenth as many whole reports, every section made of one random archive
+(``whole_reports.py``): the attacker has all of them, and may subtract one from another. As a control
+that the attack can succeed, it reads every tenth report as its sections left it, too. One JSON
+object on stdout.
 """
 
 from __future__ import annotations
