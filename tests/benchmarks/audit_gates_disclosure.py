@@ -9,9 +9,9 @@ decimal. Linear programs give each hidden group's least and largest size. A cell
 recovered where they are less than 1 apart.
 
 Then a tenth as many whole reports, every section made of one random archive
-(``whole_reports.py``): the attacker has all of them, and may subtract one from another. As a control
-that the attack can succeed, it reads every tenth report as its sections left it, too. One JSON
-object on stdout.
+(``whole_reports.py``): the attacker has all of them, and may subtract one from another. As a
+control that the attack can succeed, it reads every tenth report as its sections left it, too. One
+JSON object on stdout.
 """
 
 from __future__ import annotations
