@@ -130,11 +130,15 @@ def _counterfactual(
         seen.add(owner)
     rows = (firsts + others)[:_ASKED]
     notes = [audited.cases[row].note for row in rows]
-    return assess_counterfactual(
+    groups = dict(audited.attributes)
+    banded = "age_band" in groups and "age" not in groups
+    if banded:  # what is said is an age, whom it brings nearer is a band
+        groups["age"] = groups["age_band"]
+    found = assess_counterfactual(
         [text_side.read(note) for note in notes if note is not None],
         text_side.encode,
         audited.by_image.images,
-        audited.attributes,
+        groups,
         audited.by_image.owners,
         patients=audited.by_image.owners[rows],
         k=protocol.k,
@@ -143,6 +147,10 @@ def _counterfactual(
         repetitions=protocol.repetitions,
         seed=seed,
     ).to_json()
+    for row in found["rows"]:
+        if banded and row["attribute"] == "age":
+            row["attribute"] = "age_band"
+    return found
 
 
 def _modality_gap(audited: AuditedCases, protocol: Protocol, seed: int) -> Section:
