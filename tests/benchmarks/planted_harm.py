@@ -16,6 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+from threadpoolctl import threadpool_limits
+
 from evaluation.library_audit import Protocol, TextSide, audit_library, load_protocol
 from evaluation.report import write_report
 from medembed.config import load_config
@@ -47,7 +50,22 @@ def audited(
     epochs: int | None = None,
     seed: int = SEED,
 ) -> dict[str, Any]:
-    """Make a cohort, train on it, and audit the search of its test split."""
+    """Make a cohort, train on it, and audit the search of its test split.
+
+    In one thread: where something else computes as well, two wait for each other most of the time.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            return _audited(folder, harm, protocol, n_studies, epochs, seed)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _audited(
+    folder: Path, harm: str, protocol: Protocol, n_studies: int, epochs: int | None, seed: int
+) -> dict[str, Any]:
     config = CohortConfig(
         n_studies=n_studies, seed=seed, views={"PA": 0.7, "AP": 0.3}, bias=HARMS[harm]
     )
