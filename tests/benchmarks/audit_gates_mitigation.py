@@ -66,7 +66,8 @@ def judged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, bool]:
                     tested = ttest_rel(new, old)
                     t_test |= bool(tested.pvalue <= 0.05 and tested.statistic > 0)
     target = found.comparison.row(*TARGET)
-    worst = min((r for r in rows if r["outcome"] == "hit"), key=lambda r: r["before"])
+    known = (r for r in rows if r["outcome"] == "hit" and r["before"] is not None)
+    worst = min(known, key=lambda r: r["before"])
     return {
         "improved": any(row["verdict"] == "improved" for row in rows),
         "recommended": found.recommended,
