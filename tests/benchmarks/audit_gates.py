@@ -143,9 +143,13 @@ def g7(found: Found) -> Iterator[Row]:
             said, near = f"{ratio:.3f} ({error:.3f})", abs(ratio - 1) <= 0.1
             yield Row("planted, estimate over truth", said, "0.9 to 1.1", near, n)
             yield Row("planted, single estimates within 10%", f"{within:.1%}", "", None, n)
-        else:
+        elif name == "invariant":
             none = held["flags"] == 0
-            yield Row(f"{name} encoder, flags", str(held["flags"]), "0", none, n)
+            yield Row("invariant encoder, flags", str(held["flags"]), "0", none, n)
+        else:  # any word moves it, in no direction: a nominal test
+            share, error = held["flagged"], held["standard_error"]
+            few = share <= 0.05
+            yield Row(f"{name} encoder", f"{share:.1%} ({error:.1%})", "at most 5%", few, n)
 
 
 def g8(found: Found) -> Iterator[Row]:
