@@ -25,10 +25,13 @@ from evaluation.audit.reading import Grouping, Queries
 from evaluation.inference import suppress
 from evaluation.inference.attacking import Relation
 
-__all__ = ["Hidden", "Measured", "System", "hide", "measured_sets", "system_of"]
+__all__ = [
+    "ALL", "Hidden", "InUnit", "Measured", "System", "group_sizes", "hide", "measured_sets", "sums",
+    "system_of", "together",
+]  # fmt: skip
 
 Bools = NDArray[np.bool_]
-_ALL = "all"
+ALL = "all"
 _FEW = 0.1
 
 
@@ -72,7 +75,7 @@ class System:
 
 
 @dataclass(frozen=True)
-class _InUnit:
+class InUnit:
     """A cell of both units' system; more queries than patients are ``"more"``."""
 
     unit: str
@@ -123,9 +126,9 @@ def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
     }
     if not any(system.small for system in systems.values()):
         return Hidden(frozenset(), frozenset(), nearly)
-    for system in (*systems.values(), _together(systems)):
-        joint = system.small and isinstance(next(iter(system.small)), _InUnit)
-        told = {cell: cell.cell if isinstance(cell, _InUnit) else cell for cell in system.counts}
+    for system in (*systems.values(), together(systems)):
+        joint = system.small and isinstance(next(iter(system.small)), InUnit)
+        told = {cell: cell.cell if isinstance(cell, InUnit) else cell for cell in system.counts}
         kept = suppress(
             system.counts,
             system.relations,
@@ -150,28 +153,28 @@ def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
     )
 
 
-def _together(systems: Mapping[str, System]) -> System:
+def together(systems: Mapping[str, System]) -> System:
     """Both units in one system: nobody has less than one query."""
     counts: dict[Hashable, int] = {}
     relations: list[Relation] = []
     small: set[Hashable] = set()
     unseen: set[Hashable] = set()
     for unit, system in systems.items():
-        counts |= {_InUnit(unit, cell): count for cell, count in system.counts.items()}
+        counts |= {InUnit(unit, cell): count for cell, count in system.counts.items()}
         relations += [
-            (_InUnit(unit, total), tuple(_InUnit(unit, part) for part in parts))
+            (InUnit(unit, total), tuple(InUnit(unit, part) for part in parts))
             for total, parts in system.relations
         ]
-        small |= {_InUnit(unit, cell) for cell in system.small}
-        unseen |= {_InUnit(unit, cell) for cell in system.unseen}
+        small |= {InUnit(unit, cell) for cell in system.small}
+        unseen |= {InUnit(unit, cell) for cell in system.unseen}
     patients, asked = systems["patients"].counts, systems["queries"].counts
     for cell, k in patients.items():
         if cell in asked and asked[cell] >= k:
-            more = _InUnit("more", cell)
+            more = InUnit("more", cell)
             counts[more] = asked[cell] - k
             unseen.add(more)
-            relations.append((_InUnit("queries", cell), (_InUnit("patients", cell), more)))
-    capped: set[Hashable] = {_InUnit("patients", cell) for cell in systems["patients"].small}
+            relations.append((InUnit("queries", cell), (InUnit("patients", cell), more)))
+    capped: set[Hashable] = {InUnit("patients", cell) for cell in systems["patients"].small}
     return System(counts, relations, small, unseen, capped)
 
 
@@ -181,8 +184,8 @@ def _nearly_all(queries: Queries, measured: Measured, threshold: int) -> frozens
     for number, mask in enumerate(measured.masks[1:], start=1):
         few = False
         for grouping in queries.groupings:
-            lacking, _ = _sizes(queries, grouping, ~mask)
-            everyone, _ = _sizes(queries, grouping, measured.masks[0])
+            lacking, _ = group_sizes(queries, grouping, ~mask)
+            everyone, _ = group_sizes(queries, grouping, measured.masks[0])
             if (lacking > np.maximum(threshold, everyone * _FEW)).any():
                 break
             few |= bool(((lacking > 0) & (lacking <= threshold)).any())
@@ -218,24 +221,24 @@ def system_of(
                 sets["less", wide, narrow] = _less(mask, other, queries, in_patients)
     for name, mask in sets.items():
         here = queries.owner[mask]
-        total = (*name, _ALL)
+        total = (*name, ALL)
         patients[total] = len(np.unique(here))
         counts[total] = patients[total] if in_patients else int(mask.sum())
-        if name != (0,):
+        if name[0] == "less":
             unseen.add(total)
         for grouping in chosen:
-            k, n = _sizes(queries, grouping, mask)
+            k, n = group_sizes(queries, grouping, mask)
             for group, label in enumerate(grouping.names):
                 cell = (*name, grouping.attribute, label)
                 patients[cell] = int(k[group])
                 counts[cell] = int(k[group] if in_patients else n[group])
                 if name[0] == "less" and (in_patients or name[1] != 0):
                     unseen.add(cell)
-        relations += _sums(name, chosen)
+        relations += sums(name, chosen)
     for name in sets:
         if name[0] == "less":
             _, wide_set, narrow_set = name
-            ends: list[tuple[Hashable, ...]] = [(_ALL,)]
+            ends: list[tuple[Hashable, ...]] = [(ALL,)]
             ends += [(g.attribute, label) for g in chosen for label in g.names]
             relations += [((wide_set, *end), ((narrow_set, *end), (*name, *end))) for end in ends]
     small = {cell for cell, k in patients.items() if 1 <= k <= threshold}
@@ -251,7 +254,7 @@ def _less(mask: Bools, other: Bools, queries: Queries, in_patients: bool) -> Boo
     return np.asarray(mask & ~inside[queries.owner])
 
 
-def _sizes(
+def group_sizes(
     queries: Queries, grouping: Grouping, mask: Bools
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Patients and queries of each group."""
@@ -266,11 +269,11 @@ def _sizes(
     return np.bincount(cells // queries.n_patients, minlength=n_groups), n
 
 
-def _sums(name: tuple[Hashable, ...], groupings: list[Grouping]) -> list[Relation]:
+def sums(name: tuple[Hashable, ...], groupings: list[Grouping]) -> list[Relation]:
     """Each attribute adds up to the total, each intersection to what it crosses."""
     found: list[Relation] = []
     for fine in groupings:
-        found.append(((*name, _ALL), tuple((*name, fine.attribute, g) for g in fine.names)))
+        found.append(((*name, ALL), tuple((*name, fine.attribute, g) for g in fine.names)))
         for coarse in groupings:
             if coarse is fine or not set(coarse.parts) < set(fine.parts):
                 continue

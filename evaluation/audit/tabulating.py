@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.audit.adjusting import Adjusted
+from evaluation.audit.coarsening import Levels, levels_of
 from evaluation.audit.comparing import Block
 from evaluation.audit.hiding import Hidden, Measured
 from evaluation.audit.hypotheses import Plan, holm_of_questions, question
 from evaluation.audit.reading import Queries
 from evaluation.audit.result import CELL_COLUMNS, COLUMNS, frame
 from evaluation.inference import Decision, Minimum, decide
+from evaluation.inference.figures import BLANK, EXACT, coarsen, step_of
 from evaluation.inference.moments import add_up, centred_on
 from evaluation.inference.multiplicity import max_t
 
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["cell_table", "row_table"]
 
 Array = NDArray[np.float64]
-_DECIMALS = 3
 _NAIVE = ("gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive", "verdict_naive")
-_FIGURES = (
-    "estimate", "ci_low", "ci_high", "rest_estimate", "gap", "gap_ci_low", "gap_ci_high",
-    "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high",
+_OWN = ("estimate", "ci_low", "ci_high")
+_GAPS = (
+    "gap", "gap_ci_low", "gap_ci_high", "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high",
 )  # fmt: skip
+_P = ("p_value", "p_adjusted", "p_max_t", "p_naive")
 
 
 def row_table(
@@ -54,10 +55,11 @@ def row_table(
         rows += _rows(queries, block, found, plan, minimum)
     _adjust_p(rows)
     checks = _max_t(queries, blocks, rows, permutations, seed) if permutations else None
+    levels = levels_of(queries, measured, hidden, rows, minimum)
     for number, row in enumerate(rows):
         row["p_max_t"] = np.nan if checks is None else checks[number]
         _decide(row, margin, alpha, minimum, overlap, adjusted is not None)
-        _hide(row, hidden, measured, queries, minimum)
+        _hide(row, hidden, levels, measured, queries, minimum)
     rows += _unanswered(plan, rows)
     return frame({name: [row[name] for row in rows] for name in COLUMNS}, COLUMNS)
 
@@ -130,7 +132,12 @@ def _rows(
                 "design_effect": float(measure.design_effect[group, column]),
                 "icc": float(measure.icc[group, column]),
                 "overlap": np.nan,
+                "_other": None if rest else grouping.names[other],
                 "_other_k": int(block.other_k[at, column]),
+                "_other_size": (minimum.precision(k), int(total[group]))
+                if rest
+                else (minimum.precision(int(block.other_k[at, column])), int(total[other])),
+                "_unit": unit,
                 "_question": question(grouping, outcome, block.comparison, group, other),
                 "_everyone": (int(patients[group]), int(total[group])),
                 "_tested": tested,
@@ -281,7 +288,12 @@ def _verdict(row: dict[str, Any], gap: str, p: str, margin: float, alpha: float)
 
 
 def _hide(
-    row: dict[str, Any], hidden: Hidden, measured: Measured, queries: Queries, minimum: Minimum
+    row: dict[str, Any],
+    hidden: Hidden,
+    levels: Levels,
+    measured: Measured,
+    queries: Queries,
+    minimum: Minimum,
 ) -> None:
     """Take away what may not be shown; figures go before counts."""
     at = queries.outcomes.index(row["outcome"])
@@ -299,13 +311,14 @@ def _hide(
             _clear(row, (name, f"{name}_ci_low", f"{name}_ci_high"))
     nearly = cell[0] in hidden.nearly_all
     shown = (0 if nearly else cell[0], *cell[1:])
+    own = levels.own(row)
+    if not few:
+        _coarsen(row, own, levels.other(row), minimum)
     if nearly:  # the group's size stands for that of the measured
         row["n_patients"], row["n_queries"] = row["_everyone"]
         row["reason"] += "" if few else "; sizes are the group's, of which a few were not measured"
-    if nearly or shown in hidden.cells or few:
+    if own != EXACT or nearly or few:
         _clear(row, ("n_events", "n_unmeasured", "design_effect", "icc"))
-        gone = shown in hidden.cells or few
-        _round(row, float(queries.scale[at]), _decimals(row, queries.kinds[at], gone))
     if shown in hidden.cells or few:
         _clear(row, ("n_patients", "n_queries"))
     if shown in hidden.unmeasured or (0, *cell[1:]) in hidden.cells:
@@ -316,21 +329,39 @@ def _hide(
         _clear(row, ("p_naive",))
 
 
-def _decimals(row: dict[str, Any], kind: str, gone: bool) -> int:
-    """As many as do not give the denominator away: of a rate fewer, where its size is not shown."""
-    if kind == "score" or not gone:
-        return _DECIMALS
-    return 2 if row["precision"] == "usual" else 1
+def _coarsen(row: dict[str, Any], own: int, other: int, minimum: Minimum) -> None:
+    """Round means as far as they would tell counts, and gaps so that they tell no more."""
+    if max(own, other) == EXACT:
+        return
+    unit = row["_unit"]
+    own_step = step_of(own, row["precision"], row["_everyone"][1], minimum)
+    precision, n = row["_other_size"]
+    other_step = step_of(other, precision, n, minimum)
+    coarsen(row, _OWN, own_step, unit)
+    coarsen(row, ("rest_estimate",), other_step, unit)
+    coarsen(row, _GAPS, max(own_step, other_step, key=_coarseness), unit)
+    coarsen(row, ("overlap",), 0.1)
+    if not np.isnan(row["gap_naive"]):
+        same = row["gap_naive"] == row["gap"]
+        _set_gap(row, "gap_naive", row["estimate"] - row["rest_estimate"])
+        if same:
+            _set_gap(row, "gap", row["gap_naive"])
+    for name in _P:
+        row[name] = float(f"{row[name]:.2g}")
+    if max(own, other) == BLANK and row["verdict"] != "not_assessable":
+        row["verdict"] = row["verdict_naive"] = "not_assessable"
+        row["reason"] = f"its figures would tell of fewer than {minimum.reported} patients"
 
 
-def _round(row: dict[str, Any], unit: float, decimals: int) -> None:
-    """Round the figures, ends of intervals outwards."""
-    for name in _FIGURES:
-        value = row[name] / unit * 10**decimals
-        if np.isnan(value):
-            continue
-        way = floor if name.endswith("low") else ceil if name.endswith("high") else round
-        row[name] = way(round(value, 6)) / 10**decimals * unit
+def _coarseness(step: float) -> float:
+    return np.inf if np.isnan(step) else step
+
+
+def _set_gap(row: dict[str, Any], name: str, gap: float) -> None:
+    """A gap of the rounded means, in an interval that holds it."""
+    row[name] = round(gap, 9)
+    row[f"{name}_ci_low"] = min(row[f"{name}_ci_low"], row[name])
+    row[f"{name}_ci_high"] = max(row[f"{name}_ci_high"], row[name])
 
 
 def _clear(row: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -13,19 +13,37 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Bounds", "Relation", "System", "attack", "exposed_cells", "split", "touched"]
+__all__ = ["Bounds", "Limit", "Relation", "System", "attack", "exposed_cells", "split", "touched"]
 
 Relation = tuple[Hashable, tuple[Hashable, ...]]
 """A cell that is the sum of others: (total, parts)."""
 
+_Terms = dict[Hashable, float]
+
 _EXACT = 1e-6
 _ALONE = 4  # so few cells are as quickly solved one by one
 _PROGRESS = 0.8
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A weighted sum of cells that lies between two values, as rounded figures tell.
+
+    Parameters
+    ----------
+    terms : dict of cell to float
+    low, high : float
+        -inf or inf for no end.
+    """
+
+    terms: _Terms
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Bounds:
         Whether counts are of patients, so that small ones are at most the threshold.
     capped : collection of cells
         Those of patients, where others are not.
+    known : mapping of cell to (low, high or None)
+        What the reader knows of some cells, in place of all this.
     """
 
     counts: Mapping[Hashable, int]
@@ -55,9 +75,12 @@ class Bounds:
     marked: bool
     own: bool
     capped: Collection[Hashable] = frozenset()
+    known: Mapping[Hashable, tuple[float, float | None]] = field(default_factory=dict)
 
     def of(self, cell: Hashable) -> tuple[float, float | None]:
         """Least and largest value that the reader takes for possible; None for no end."""
+        if cell in self.known:
+            return self.known[cell]
         if cell in self.unseen:
             return 0.0, None
         if not self.marked:
@@ -80,25 +103,34 @@ class System:
         None where a cell is in no sum.
     values : list of float
         What the sums come to.
+    limits : sparse array of shape (n_ends, n_cells) or None
+    most : list of float
+        What each of ``limits`` is at most.
     """
 
     names: list[Hashable]
     matrix: Any
     values: list[float]
+    limits: Any = None
+    most: list[float] = field(default_factory=list)
 
     def solve(self, goal: np.ndarray[Any, Any], bounds: list[tuple[float, float | None]]) -> Any:
         """Minimise the goal over all values that fit."""
         from scipy.optimize import linprog  # the command line starts without scipy
 
         return linprog(
-            goal, A_eq=self.matrix, b_eq=self.values or None, bounds=bounds, method="highs"
-        )
+            goal, A_ub=self.limits, b_ub=self.most or None, A_eq=self.matrix,
+            b_eq=self.values or None, bounds=bounds, method="highs",
+        )  # fmt: skip
 
 
 def split(
-    counts: Mapping[Hashable, int], relations: Sequence[Relation], hidden: Collection[Hashable]
+    counts: Mapping[Hashable, int | float],
+    relations: Sequence[Relation],
+    hidden: Collection[Hashable],
+    limits: Sequence[Limit] = (),
 ) -> list[System]:
-    """Split the hidden cells into systems without a sum in common."""
+    """Split the hidden cells into systems without a sum or a limit in common."""
     parent: dict[Hashable, Hashable] = {cell: cell for cell in hidden}
 
     def root(cell: Hashable) -> Hashable:
@@ -107,41 +139,74 @@ def split(
             cell = parent[cell]
         return cell
 
-    held = []
+    def join(terms: Iterable[Hashable]) -> None:
+        first, *others = terms
+        for cell in others:
+            parent[root(cell)] = root(first)
+
+    sums, ends = [], []
     for total, parts in relations:
-        terms: dict[Hashable, float] = defaultdict(float)
-        value = 0.0
-        for cell, sign in ((total, -1.0), *((part, 1.0) for part in parts)):
-            if cell in parent:
-                terms[cell] += sign
-            else:
-                value -= sign * counts[cell]
-        terms = {cell: sign for cell, sign in terms.items() if sign}
+        terms, value = _unknown([(total, -1.0), *((part, 1.0) for part in parts)], parent, counts)
         if terms:
-            held.append((terms, value))
-            first, *others = terms
-            for cell in others:
-                parent[root(cell)] = root(first)
+            sums.append((terms, -value))
+            join(terms)
+    for limit in limits:
+        terms, value = _unknown(list(limit.terms.items()), parent, counts)
+        if terms:
+            join(terms)
+            if limit.high < np.inf:
+                ends.append((terms, limit.high - value))
+            if limit.low > -np.inf:
+                ends.append(({cell: -sign for cell, sign in terms.items()}, value - limit.low))
     members: dict[Hashable, list[Hashable]] = defaultdict(list)
     for cell in sorted(parent, key=repr):
         members[root(cell)].append(cell)
-    rows: dict[Hashable, list[tuple[dict[Hashable, float], float]]] = defaultdict(list)
-    for terms, value in held:
-        rows[root(next(iter(terms)))].append((terms, value))
-    return [_gather(names, rows[key]) for key, names in members.items()]
+    rows: dict[Hashable, tuple[list[tuple[_Terms, float]], list[tuple[_Terms, float]]]]
+    rows = defaultdict(lambda: ([], []))
+    for kind, held in enumerate((sums, ends)):
+        for terms, value in held:
+            rows[root(next(iter(terms)))][kind].append((terms, value))
+    return [_gather(names, *rows[key]) for key, names in members.items()]
 
 
-def _gather(names: list[Hashable], rows: list[tuple[dict[Hashable, float], float]]) -> System:
+def _unknown(
+    terms: list[tuple[Hashable, float]],
+    hidden: Collection[Hashable],
+    counts: Mapping[Hashable, int | float],
+) -> tuple[_Terms, float]:
+    """Terms over hidden cells, and what the others come to."""
+    left: _Terms = defaultdict(float)
+    value = 0.0
+    for cell, sign in terms:
+        if cell in hidden:
+            left[cell] += sign
+        else:
+            value += sign * counts[cell]
+    return {cell: sign for cell, sign in left.items() if sign}, value
+
+
+def _gather(
+    names: list[Hashable], sums: list[tuple[_Terms, float]], ends: list[tuple[_Terms, float]]
+) -> System:
+    column = {cell: number for number, cell in enumerate(names)}
+    return System(
+        names,
+        _matrix(sums, column),
+        [value for _, value in sums],
+        _matrix(ends, column),
+        [value for _, value in ends],
+    )
+
+
+def _matrix(rows: list[tuple[_Terms, float]], column: Mapping[Hashable, int]) -> Any:
     from scipy.sparse import csr_array
 
     if not rows:
-        return System(names, None, [])
-    column = {cell: number for number, cell in enumerate(names)}
+        return None
     at = [number for number, (terms, _) in enumerate(rows) for _ in terms]
     to = [column[cell] for terms, _ in rows for cell in terms]
     signs = [sign for terms, _ in rows for sign in terms.values()]
-    matrix = csr_array((signs, (at, to)), shape=(len(rows), len(names)))
-    return System(names, matrix, [value for _, value in rows])
+    return csr_array((signs, (at, to)), shape=(len(rows), len(column)))
 
 
 def touched(systems: list[System], cells: Iterable[Hashable]) -> set[Hashable]:
@@ -153,24 +218,24 @@ def touched(systems: list[System], cells: Iterable[Hashable]) -> set[Hashable]:
 def exposed_cells(
     system: System, wanted: set[Hashable], bounds: Bounds, protection: float
 ) -> list[Hashable]:
-    """Wanted cells whose range is narrower than the protection.
+    """Wanted cells whose range is narrower than the protection, or holds one whole number alone.
 
     First, without any program: two cells that stand in the same sums can pass 1 between them. Then
     goals over all cells left, each solution telling something of all; then each cell's own two.
     """
     if not wanted or system.matrix is None:
         return []
-    far = 10.0 * sum(abs(v) for v in system.values) + 1000.0  # unbounded is as good as far
-    box: list[tuple[float, float | None]] = [
+    far = 10.0 * (sum(map(abs, system.values)) + sum(map(abs, system.most))) + 1000.0
+    box: list[tuple[float, float | None]] = [  # unbounded is as good as far
         (low, far if high is None else high) for low, high in map(bounds.of, system.names)
     ]
-    if protection <= 1:
+    if protection <= 1 and system.limits is None:
         wanted = wanted - _exchangeable(system, bounds)
     where = np.array(
         [number for number, name in enumerate(system.names) if name in wanted], dtype=np.int64
     )
-    least = np.array([float(bounds.counts[system.names[number]]) for number in where])
-    most = least.copy()
+    truth = np.array([float(bounds.counts[system.names[number]]) for number in where])
+    least, most = truth.copy(), truth.copy()
     rng = np.random.default_rng(0)
 
     def learn(goal: np.ndarray[Any, Any]) -> None:
@@ -179,23 +244,28 @@ def exposed_cells(
             np.minimum(least, solved.x[where], out=least)
             np.maximum(most, solved.x[where], out=most)
 
+    def told(at: int | slice = slice(None)) -> Any:
+        above, below = most[at] - truth[at], truth[at] - least[at]
+        alone = (above < 1 - _EXACT) & (below < 1 - _EXACT)
+        return alone | (above + below < protection - _EXACT)
+
     left = len(where)
     while left > _ALONE:
         goal = np.zeros(len(system.names))
-        goal[where] = rng.standard_normal(len(where)) * (most - least < protection)
+        goal[where] = rng.standard_normal(len(where)) * told()
         learn(goal)
         learn(-goal)
-        before, left = left, int((most - least < protection).sum())
+        before, left = left, int(told().sum())
         if left > _PROGRESS * before:
             break
     found = []
     for number, place in enumerate(where.tolist()):
         for sign in (1.0, -1.0):
-            if most[number] - least[number] < protection - _EXACT:
+            if told(number):
                 goal = np.zeros(len(system.names))
                 goal[place] = sign
                 learn(goal)
-        if most[number] - least[number] < protection - _EXACT:
+        if told(number):
             found.append(system.names[place])
     return found
 

@@ -36,6 +36,8 @@ from evaluation.audit import Audit, audit_outcomes
 from evaluation.library_audit.withholding import withhold
 
 SMALL = 10
+OUTCOMES = ("hit", "partly", "score")
+OWN, REST = ("estimate", "ci_low", "ci_high"), ("rest_estimate",)
 
 
 def random_table(rng: np.random.Generator) -> pd.DataFrame:
@@ -50,7 +52,7 @@ def random_table(rng: np.random.Generator) -> pd.DataFrame:
     hit = (rng.random(len(owner)) < 0.6).astype(float)
     partly = hit.copy()
     partly[rng.random(len(owner)) < rng.choice([0.0, 0.02, 0.3])] = np.nan
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "patient_id": owner,
             "one": one[owner],
@@ -59,13 +61,26 @@ def random_table(rng: np.random.Generator) -> pd.DataFrame:
             "partly": partly,
         }
     )
+    rank = np.where(hit > 0, rng.integers(1, 4, len(owner)), np.inf)
+    table["score"] = 1.0 / rank
+    better = rng.random(len(owner)) < 0.3 * (table["one"] == "a")  # groups differ, some of them
+    table.loc[better & (rng.random() < 0.5), ["hit", "score"]] = 1.0
+    table["partly"] = table["partly"].where(table["partly"].isna(), table["hit"])
+    return table.drop_duplicates("patient_id") if rng.random() < 0.3 else table
 
 
-def decimals(row: dict[str, Any]) -> int:
-    """To how many decimals an estimate is given: three, or fewer where its size is not shown."""
-    if row["n_queries"] is not None:
-        return 3
-    return 2 if row["precision"] == "usual" else 1
+def slack(row: dict[str, Any], names: tuple[str, ...]) -> float:
+    """Half of the step that figures are given in: the largest that the docs allow and that fits."""
+    known = row["n_queries"] if "sizes are the group's" in row["reason"] else None
+    steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+    fine = [step for step in steps if known is not None and step * known >= 2]
+    figures = [row[name] for name in names if row[name] is not None]
+    for step in (0.1, 0.02 if row["precision"] == "usual" else 0.1, *fine[:1]):
+        if all(abs(figure / step - round(figure / step)) < 1e-6 for figure in figures):
+            return step / 2
+    if row["n_queries"] is None or known is not None:
+        raise AssertionError("figures in no step that the docs allow")
+    return 0.0
 
 
 class Attacker:
@@ -81,6 +96,18 @@ class Attacker:
         for cell in found["cells"]:
             self._cell(("all",), cell, cell["precision"])
             groups[cell["attribute"]].append(cell["group"])
+        self.exact = {  # outcomes whose total is shown, so that the rest's mean is as it is
+            row["outcome"]
+            for row in found["table"]
+            if row["comparison"] == "rest"
+            and row["rest_estimate"] is not None
+            and abs(row["rest_estimate"] * 1000 - round(row["rest_estimate"] * 1000)) > 1e-6
+        }
+        self.with_rest = {
+            (row["outcome"], row["attribute"], row["group"]): row
+            for row in found["table"]
+            if row["comparison"] == "rest"
+        }
         for row in found["table"]:
             self._row(row)
         totals = {"patients": "n_patients", "queries": "n_queries"}
@@ -88,7 +115,7 @@ class Attacker:
             total = self._variable((unit, "all", "", ""))
             if found["settings"][key] is not None:
                 self._fix(total, found["settings"][key])
-        for outcome in ("all", "hit", "partly"):
+        for outcome in ("all", *OUTCOMES):
             for unit in ("patients", "queries", "events"):
                 if (unit, outcome) != ("events", "all"):
                     self._sums(unit, outcome, groups, additive)
@@ -117,7 +144,7 @@ class Attacker:
             self._fix(queries, row["n_queries"])
 
     def _row(self, row: dict[str, Any]) -> None:
-        given = decimals(row)
+        half, given = slack(row, OWN) + 1e-9, row
         if "sizes are the group's" in row["reason"]:  # not the measured ones
             row = row | {"n_patients": None, "n_queries": None}
         precision = row["precision"]
@@ -133,9 +160,18 @@ class Attacker:
         if row["n_events"] is not None:
             self._fix(events, row["n_events"])
         if row["estimate"] is not None:
-            half = 0.5 / 10**given + 1e-9
-            self.less.append(({events: 1.0, queries: -(row["estimate"] + half)}, 0.0))
-            self.less.append(({events: -1.0, queries: row["estimate"] - half}, 0.0))
+            self._mean({events: 1.0}, {queries: 1.0}, row["estimate"], half)
+        if row["rest_estimate"] is not None and row["comparison"] == "rest":
+            every, all_of = (self._variable((u, name[0], "", "")) for u in ("events", "queries"))
+            sums = {every: 1.0, events: -1.0}, {all_of: 1.0, queries: -1.0}
+            shown = row["n_queries"] is not None and row["outcome"] in self.exact
+            rest = (0.0 if shown else slack(given, REST)) + 1e-9
+            self._mean(*sums, row["rest_estimate"], rest)
+        elif row["rest_estimate"] is not None and row["comparison"].startswith("pair:"):
+            other = (name[0], name[1], row["comparison"].removeprefix("pair:"))
+            ends = [self._variable((u, *other)) for u in ("events", "queries")]
+            half = slack(self.with_rest[other], OWN) + 1e-9
+            self._mean({ends[0]: 1.0}, {ends[1]: 1.0}, row["rest_estimate"], half)
         whole = self._variable(("queries", "all", *name[1:]))
         if row["n_unmeasured"] is not None:
             self.equal.append(({whole: 1.0, queries: -1.0}, float(row["n_unmeasured"])))
@@ -143,6 +179,14 @@ class Attacker:
         people = self._variable(("patients", *name))
         everyone = self._variable(("patients", "all", *name[1:]))
         self.less.append(({people: 1.0, everyone: -1.0}, 0.0))
+
+    def _mean(
+        self, events: dict[int, float], queries: dict[int, float], value: float, half: float
+    ) -> None:
+        """A mean to within half a decimal, times the queries that it is of."""
+        self.less.append((events | {q: -s * (value + half) for q, s in queries.items()}, 0.0))
+        turned = {e: -s for e, s in events.items()}
+        self.less.append((turned | {q: s * (value - half) for q, s in queries.items()}, 0.0))
 
     def _sums(
         self, unit: str, outcome: str, groups: dict[str, list[str]], additive: set[str]
@@ -198,7 +242,7 @@ def recovered(table: pd.DataFrame, audit: Audit) -> tuple[int, int]:
     broken = small = 0
     for attribute in sorted(set(audit.cells["attribute"])):
         label = table[attribute.split("*")].agg("*".join, axis=1)
-        for outcome in ("all", "hit", "partly"):
+        for outcome in ("all", *OUTCOMES):
             known = table if outcome == "all" else table[table[outcome].notna()]
             sizes = known.groupby(label[known.index])["patient_id"].nunique()
             for group, k in sizes.items():
@@ -206,7 +250,7 @@ def recovered(table: pd.DataFrame, audit: Audit) -> tuple[int, int]:
                     continue
                 small += 1
                 low, high = attacker.range_of(("patients", outcome, attribute, str(group)))
-                broken += high - low < 1 - 1e-6
+                broken += np.ceil(low - 1e-6) >= np.floor(high + 1e-6)
     return broken, small
 
 
@@ -215,7 +259,10 @@ def figures(cohorts: int, seed: int) -> dict[str, Any]:
     broken = small = 0
     for number in range(cohorts):
         table = random_table(np.random.default_rng([seed, number]))
-        audit = audit_outcomes(table, ["hit", "partly"], ["one", "two"], permutations=0)
+        audit = audit_outcomes(
+            table, OUTCOMES, ["one", "two"], permutations=0, repetitions=200,
+            contrasts="all" if number % 4 == 0 else "rest",
+        )  # fmt: skip
         counts = recovered(table, audit)
         broken, small = broken + counts[0], small + counts[1]
     bound = 3.0 / small if small and not broken else None
