@@ -21,7 +21,7 @@ from evaluation.audit.hiding import (
     Hidden,
     InUnit,
     Measured,
-    group_sizes,
+    known_ends,
     sums,
     system_of,
     together,
@@ -103,7 +103,8 @@ class _Settling:
         self.set_of = dict(zip(queries.outcomes, measured.of_outcome, strict=True))
         self.hidden, self.minimum = hidden, minimum
         self.system = together(units)
-        self.precision = _precision(queries, measured, minimum)
+        self.known = known_ends(queries, measured, minimum)
+        self.reportable = queries.n_patients >= minimum.reported
         self.rows = [
             row for row in rows if row["comparison"] == "rest" and row["precision"] != "suppressed"
         ]
@@ -136,7 +137,7 @@ class _Settling:
         name = _name(cell)
         if name[0] == "less":
             return True  # what is shown of them follows from sizes
-        if name == (0, ALL) and self.precision[name] == "suppressed":
+        if name == (0, ALL) and not self.reportable:
             return True
         return name[0] in self.hidden.nearly_all or name in self.hidden.cells
 
@@ -160,28 +161,9 @@ class _Settling:
             self.minimum.reported - 1,
             marked=True,
             own=False,
-            known=self._known(),
+            known=self.known,
         )
         return Levels(settle(start, self._told, self._near, self.counts, self.relations, bounds))
-
-    def _known(self) -> dict[Hashable, tuple[float, float | None]]:
-        """What the table's words tell of hidden sizes."""
-        ends: dict[str, tuple[float, float | None]] = {
-            "suppressed": (1.0, float(self.minimum.reported - 1)),
-            "low": (float(self.minimum.reported), float(self.minimum.precise - 1)),
-            "usual": (float(self.minimum.precise), None),
-        }
-        found: dict[Hashable, tuple[float, float | None]] = {}
-        for cell in self.sizes:
-            if not isinstance(cell, InUnit) or cell.cell not in self.precision:
-                continue
-            name = _name(cell)
-            low, high = ends[self.precision[name]] if len(name) > 2 else (1.0, None)
-            if not self.counts[cell]:
-                found[cell] = 0.0, 0.0  # the table says that nothing was measured
-            else:
-                found[cell] = low, high if cell.unit == "patients" else None
-        return found
 
     def _told(self, levels: Mapping[Hashable, int]) -> tuple[Collection[Hashable], list[Limit]]:
         exact: dict[str, bool] = {}
@@ -253,15 +235,3 @@ def _end(cell: Hashable) -> tuple[Hashable, ...]:
     name = _name(cell)
     name = name[3:] if name[0] == "less" else name[1:]
     return () if name == (ALL,) else name
-
-
-def _precision(queries: Queries, measured: Measured, minimum: Minimum) -> dict[Hashable, str]:
-    """What the table calls each group that was measured."""
-    found: dict[Hashable, str] = {}
-    for number, mask in enumerate(measured.masks):
-        found[number, ALL] = minimum.precision(len(np.unique(queries.owner[mask])))
-        for grouping in queries.groupings:
-            patients, _ = group_sizes(queries, grouping, mask)
-            for label, k in zip(grouping.names, patients.tolist(), strict=True):
-                found[number, grouping.attribute, label] = minimum.precision(k)
-    return found

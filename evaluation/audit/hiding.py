@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.audit.reading import Grouping, Queries
-from evaluation.inference import suppress
+from evaluation.inference import Minimum, suppress
 from evaluation.inference.attacking import Relation
+from medembed.errors import InputError
 
 __all__ = [
-    "ALL", "Hidden", "InUnit", "Measured", "System", "group_sizes", "hide", "measured_sets", "sums",
+    "ALL", "Hidden", "InUnit", "Measured", "System", "hide", "known_ends", "measured_sets", "sums",
     "system_of", "together",
 ]  # fmt: skip
 
@@ -116,8 +117,10 @@ def measured_sets(values: NDArray[np.float64]) -> Measured:
     return Measured(tuple(of_outcome), tuple(masks))
 
 
-def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
+def hide(queries: Queries, measured: Measured, minimum: Minimum) -> Hidden:
     """Find which counts are not shown."""
+    threshold = minimum.reported - 1
+    known = known_ends(queries, measured, minimum)
     gone: set[Hashable] = set()
     nearly = _nearly_all(queries, measured, threshold)
     systems = {
@@ -126,21 +129,28 @@ def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
     }
     if not any(system.small for system in systems.values()):
         return Hidden(frozenset(), frozenset(), nearly)
-    for system in (*systems.values(), together(systems)):
-        joint = system.small and isinstance(next(iter(system.small)), InUnit)
+    whole = together(systems)
+    for system in (*systems.values(), whole):
+        joint = system is whole
         told = {cell: cell.cell if isinstance(cell, InUnit) else cell for cell in system.counts}
-        kept = suppress(
-            system.counts,
-            system.relations,
-            threshold=threshold,
-            small=system.small,
-            unseen=system.unseen,
-            hidden={cell for cell, name in told.items() if name in gone} - system.unseen,
-            marked=threshold > 1,
-            harmless=system.unseen if joint else (),
-            capped=system.capped,
-        )
-        gone |= {told[cell] for cell in kept.small | kept.partners}
+        found: Collection[Hashable]
+        try:
+            kept = suppress(
+                system.counts,
+                system.relations,
+                threshold=threshold,
+                small=system.small,
+                unseen=system.unseen,
+                hidden={cell for cell, name in told.items() if name in gone} - system.unseen,
+                marked=threshold > 1,
+                harmless=system.unseen if joint else (),
+                capped=system.capped,
+                known=known if joint else {},
+            )
+            found = kept.small | kept.partners
+        except InputError:  # so few that nothing of them can be shown
+            found = system.counts
+        gone |= {told[cell] for cell in found}
     cells = {cell for cell in gone if isinstance(cell, tuple) and cell[0] != "less"}
     return Hidden(
         frozenset(cells),
@@ -151,6 +161,32 @@ def hide(queries: Queries, measured: Measured, threshold: int) -> Hidden:
         ),
         nearly,
     )
+
+
+def known_ends(
+    queries: Queries, measured: Measured, minimum: Minimum
+) -> dict[Hashable, tuple[float, float | None]]:
+    """Find what words tell of the sizes of groups: how precise they are called, and of nobody.
+
+    Where small means one patient, words tell them all, and this is no secret to keep.
+    """
+    if minimum.reported <= 2:
+        return {}
+    named: dict[str, tuple[float, float | None]] = {
+        "suppressed": (1.0, float(minimum.reported - 1)),
+        "low": (float(minimum.reported), float(minimum.precise - 1)),
+        "usual": (float(minimum.precise), None),
+    }
+    found: dict[Hashable, tuple[float, float | None]] = {}
+    for number, mask in enumerate(measured.masks):
+        for grouping in queries.groupings:
+            patients, _ = _sizes(queries, grouping, mask)
+            for label, k in zip(grouping.names, patients.tolist(), strict=True):
+                cell = (number, grouping.attribute, label)
+                low, high = named[minimum.precision(k)] if k else (0.0, 0.0)
+                found[InUnit("patients", cell)] = low, high
+                found[InUnit("queries", cell)] = low, None if k else 0.0
+    return found
 
 
 def together(systems: Mapping[str, System]) -> System:
@@ -184,8 +220,8 @@ def _nearly_all(queries: Queries, measured: Measured, threshold: int) -> frozens
     for number, mask in enumerate(measured.masks[1:], start=1):
         few = False
         for grouping in queries.groupings:
-            lacking, _ = group_sizes(queries, grouping, ~mask)
-            everyone, _ = group_sizes(queries, grouping, measured.masks[0])
+            lacking, _ = _sizes(queries, grouping, ~mask)
+            everyone, _ = _sizes(queries, grouping, measured.masks[0])
             if (lacking > np.maximum(threshold, everyone * _FEW)).any():
                 break
             few |= bool(((lacking > 0) & (lacking <= threshold)).any())
@@ -227,7 +263,7 @@ def system_of(
         if name[0] == "less":
             unseen.add(total)
         for grouping in chosen:
-            k, n = group_sizes(queries, grouping, mask)
+            k, n = _sizes(queries, grouping, mask)
             for group, label in enumerate(grouping.names):
                 cell = (*name, grouping.attribute, label)
                 patients[cell] = int(k[group])
@@ -254,7 +290,7 @@ def _less(mask: Bools, other: Bools, queries: Queries, in_patients: bool) -> Boo
     return np.asarray(mask & ~inside[queries.owner])
 
 
-def group_sizes(
+def _sizes(
     queries: Queries, grouping: Grouping, mask: Bools
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Patients and queries of each group."""

@@ -106,9 +106,10 @@ def audit_outcomes(
     (:mod:`evaluation.inference.resampled`); adjusted ones are described in
     :mod:`evaluation.inference.standardisation`, verdicts in :mod:`evaluation.inference.verdicts`,
     and what is hidden in :mod:`evaluation.audit.hiding`. In rows whose counts are hidden only to
-    protect another group rates are given to hundredths (to tenths, of fewer than
-    ``minimum.precise`` patients) and scores to thousandths of the power of two above the largest,
-    intervals outwards: more would give the counts away.
+    protect another group means are given in steps of .02 (of .1, of fewer than
+    ``minimum.precise`` patients) of the outcome's range, intervals rounded outwards, and where
+    that would still give a small group away coarser or not at all
+    (:mod:`evaluation.inference.figures`).
 
     Examples
     --------
@@ -137,7 +138,7 @@ def audit_outcomes(
             queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap
         )  # fmt: skip
     measured = measured_sets(queries.values)
-    hidden = hide(queries, measured, least.reported - 1)
+    hidden = hide(queries, measured, least)
     rows = row_table(
         queries, blocks, adjusted, plan, hidden, measured,
         margin=margin, alpha=alpha, minimum=least, overlap=overlap, permutations=permutations,

@@ -65,6 +65,7 @@ def suppress(
     spared: Mapping[Hashable, int] | None = None,
     harmless: Collection[Hashable] = (),
     capped: Collection[Hashable] = (),
+    known: Mapping[Hashable, tuple[float, float | None]] | None = None,
 ) -> Suppression:
     """Suppress small cells and as many others as it takes to keep them unknown.
 
@@ -98,6 +99,8 @@ def suppress(
     capped : collection of cells
         Where ``small`` is given: those of the small that a reader knows to be at most the
         threshold, since they are counts of patients.
+    known : mapping of cell to (low, high or None), optional
+        What a reader knows of some cells, should they be hidden, in place of all this.
 
     Returns
     -------
@@ -141,7 +144,9 @@ def suppress(
     for group in groups:
         for cell in dict.fromkeys(group):
             sums[cell].append(group)
-    bounds = Bounds(counts, few, set(unseen), threshold, marked, own, frozenset(capped))
+    bounds = Bounds(
+        counts, few, set(unseen), threshold, marked, own, frozenset(capped), known or {}
+    )
     missed = spared or {}
 
     def order(cell: Hashable) -> tuple[int, bool, int, str]:

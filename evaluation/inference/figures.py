@@ -58,7 +58,7 @@ def step_of(level: int, precision: str, n: int, minimum: Minimum) -> float:
         return nan
     least = minimum.precise if precision == "usual" else minimum.reported
     if level == FINE:
-        least = max(n // 2, 1)
+        least = max(n // 2, least)
     step = next((step for step in _STEPS if step * least >= 1), _STEPS[-1])
     return max(step, _TENTHS) if level == COARSE else step
 

@@ -72,10 +72,11 @@ def random_table(rng: np.random.Generator) -> pd.DataFrame:
 def slack(row: dict[str, Any], names: tuple[str, ...]) -> float:
     """Half of the step that figures are given in: the largest that the docs allow and that fits."""
     known = row["n_queries"] if "sizes are the group's" in row["reason"] else None
-    steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-    fine = [step for step in steps if known is not None and step * known >= 2]
+    usual = row["precision"] == "usual"
+    size = max((known or 0) // 2, 50 if usual else 11)
+    fine = [step for step in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1) if step * size >= 1]
     figures = [row[name] for name in names if row[name] is not None]
-    for step in (0.1, 0.02 if row["precision"] == "usual" else 0.1, *fine[:1]):
+    for step in (0.1, 0.02 if usual else 0.1, fine[0]):
         if all(abs(figure / step - round(figure / step)) < 1e-6 for figure in figures):
             return step / 2
     if row["n_queries"] is None or known is not None:
