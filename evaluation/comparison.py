@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inference.clusters import cluster_sums
+from evaluation.inference.figures import ROUNDED, coarsen, step_of
 from evaluation.inference.multiplicity import holm_by_family
 from evaluation.inference.proportions import mover
 from evaluation.inference.verdicts import Minimum
@@ -306,19 +307,33 @@ def _verdict(row: dict[str, Any], alpha: float, minimum: Minimum) -> tuple[Chang
     return "no_change_shown", "no change could be established"
 
 
+def _round(row: dict[str, Any], step: float) -> None:
+    """Round the means, and give the change between them as they are shown."""
+    coarsen(row, set(_FIGURES) - {"p", "p_adjusted"}, step)
+    if row["change"] is not None:
+        row["change"] = round(row["after"] - row["before"], 9)
+        for end, outer in (("ci_low", min), ("ci_high", max)):
+            row[end] = None if row[end] is None else outer(row[end], row["change"])
+
+
 def _withhold(rows: list[dict[str, Any]], runs: Runs, minimum: Minimum) -> list[str]:
     """Take out the counts from which a small number of patients could be derived."""
     hidden, everything = runs.hidden_counts(rows, minimum)
     for row in rows:
         if everything or (row["attribute"], row["group"], row["outcome"]) in hidden:
             row["n_patients"] = row["n_queries"] = row["n_unpaired"] = None
+            _round(row, step_of(ROUNDED, row["precision"], 0, minimum))
         elif 1 <= row["n_unpaired"] < minimum.reported:
             row["n_unpaired"] = None
     if everything:
         return [
             "Counts by group are withheld: together with those of each run they would give away "
-            "small numbers of patients who are in one run only."
+            "small numbers of patients who are in one run only. Figures are rounded, so as not to "
+            "tell them."
         ]
     if hidden:
-        return ["Some counts are withheld, so that no small number of patients can be derived."]
+        return [
+            "Some counts are withheld, and figures beside them rounded, so that no small number of "
+            "patients can be derived."
+        ]
     return []

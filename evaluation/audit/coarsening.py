@@ -29,7 +29,7 @@ from evaluation.audit.hiding import (
 from evaluation.audit.reading import Queries
 from evaluation.inference import Minimum
 from evaluation.inference.attacking import Bounds, Limit, Relation
-from evaluation.inference.figures import BLANK, EXACT, FINE, ROUNDED, Mean, settle, step_of
+from evaluation.inference.figures import BLANK, EXACT, FINE, ROUNDED, Mean, rounded, settle, step_of
 
 __all__ = ["Levels", "levels_of"]
 
@@ -207,10 +207,8 @@ class _Settling:
             return []
         low, high = self.span[row["outcome"]]
         step = step_of(level, row["precision"], row["_everyone"][1], self.minimum)
-        mean = row[field] / row["_unit"]
-        if step:
-            mean = round(mean / step) * step
-        return [Mean(values, sizes, (mean - low) / (high - low), step / (high - low) / 2 + 1e-9)]
+        mean = rounded(row[field] / row["_unit"], step)
+        return [Mean(values, sizes, (mean - low) / (high - low), step / (high - low) / 2 + 1e-7)]
 
     def _near(self, cell: Hashable) -> Collection[Hashable]:
         """Means of groups that stand in a sum with a cell, in whatever unit."""

@@ -22,7 +22,7 @@ COLUMNS = (
     "estimate", "ci_low", "ci_high", "rest_estimate",
     "gap", "gap_ci_low", "gap_ci_high", "p_value", "p_adjusted", "p_max_t", "verdict", "reason",
     "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive", "verdict_naive",
-    "overlap", "design_effect", "icc",
+    "overlap", "design_effect", "icc", "step", "step_rest",
 )  # fmt: skip
 COUNTS = ("n_patients", "n_queries", "n_events", "n_unmeasured")
 CELL_COLUMNS = ("attribute", "group", "n_patients", "n_queries", "precision")

@@ -15,7 +15,7 @@ from evaluation.audit.hypotheses import Plan, holm_of_questions, question
 from evaluation.audit.reading import Queries
 from evaluation.audit.result import CELL_COLUMNS, COLUMNS, frame
 from evaluation.inference import Decision, Minimum, decide
-from evaluation.inference.figures import BLANK, EXACT, coarsen, step_of
+from evaluation.inference.figures import BLANK, EXACT, coarsen, set_gap, step_of
 from evaluation.inference.moments import add_up, centred_on
 from evaluation.inference.multiplicity import max_t
 
@@ -132,6 +132,8 @@ def _rows(
                 "design_effect": float(measure.design_effect[group, column]),
                 "icc": float(measure.icc[group, column]),
                 "overlap": np.nan,
+                "step": 0.0,
+                "step_rest": 0.0,
                 "_other": None if rest else grouping.names[other],
                 "_other_k": int(block.other_k[at, column]),
                 "_other_size": (minimum.precision(k), int(total[group]))
@@ -300,15 +302,7 @@ def _hide(
     cell = (measured.of_outcome[at], row["attribute"], row["group"])
     few = row["n_patients"] < minimum.reported
     alone = few or row["_other_k"] < minimum.reported
-    if few:
-        _clear(row, ("estimate", "ci_low", "ci_high", "design_effect", "icc"))
-    if alone:  # the other side's mean is a small cell's too
-        _clear(row, ("rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "overlap", *_NAIVE[:4]))
-    elif not row["_tested"]:
-        _clear(row, ("gap", "gap_ci_low", "gap_ci_high"))
-    for name in ("gap", "gap_naive"):  # no interval, no gap: a bare number says too much
-        if np.isnan(row[f"{name}_ci_low"]) or np.isnan(row[f"{name}_ci_high"]):
-            _clear(row, (name, f"{name}_ci_low", f"{name}_ci_high"))
+    _hide_figures(row, few=few, alone=alone)
     nearly = cell[0] in hidden.nearly_all
     shown = (0 if nearly else cell[0], *cell[1:])
     own = levels.own(row)
@@ -329,6 +323,19 @@ def _hide(
         _clear(row, ("p_naive",))
 
 
+def _hide_figures(row: dict[str, Any], *, few: bool, alone: bool) -> None:
+    """Take away means and gaps of small groups."""
+    if few:
+        _clear(row, ("estimate", "ci_low", "ci_high", "design_effect", "icc", "step", "step_rest"))
+    if alone:  # the other side's mean is a small cell's too
+        _clear(row, ("rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "overlap", *_NAIVE[:4]))
+    elif not row["_tested"]:
+        _clear(row, ("gap", "gap_ci_low", "gap_ci_high"))
+    for name in ("gap", "gap_naive"):  # no interval, no gap: a bare number says too much
+        if np.isnan(row[f"{name}_ci_low"]) or np.isnan(row[f"{name}_ci_high"]):
+            _clear(row, (name, f"{name}_ci_low", f"{name}_ci_high"))
+
+
 def _coarsen(row: dict[str, Any], own: int, other: int, minimum: Minimum) -> None:
     """Round means as far as they would tell counts, and gaps so that they tell no more."""
     if max(own, other) == EXACT:
@@ -337,15 +344,16 @@ def _coarsen(row: dict[str, Any], own: int, other: int, minimum: Minimum) -> Non
     own_step = step_of(own, row["precision"], row["_everyone"][1], minimum)
     precision, n = row["_other_size"]
     other_step = step_of(other, precision, n, minimum)
+    row["step"], row["step_rest"] = own_step * unit, other_step * unit
     coarsen(row, _OWN, own_step, unit)
     coarsen(row, ("rest_estimate",), other_step, unit)
     coarsen(row, _GAPS, max(own_step, other_step, key=_coarseness), unit)
     coarsen(row, ("overlap",), 0.1)
     if not np.isnan(row["gap_naive"]):
         same = row["gap_naive"] == row["gap"]
-        _set_gap(row, "gap_naive", row["estimate"] - row["rest_estimate"])
+        set_gap(row, "gap_naive", row["estimate"] - row["rest_estimate"])
         if same:
-            _set_gap(row, "gap", row["gap_naive"])
+            set_gap(row, "gap", row["gap_naive"])
     for name in _P:
         row[name] = float(f"{row[name]:.2g}")
     if max(own, other) == BLANK and row["verdict"] != "not_assessable":
@@ -355,13 +363,6 @@ def _coarsen(row: dict[str, Any], own: int, other: int, minimum: Minimum) -> Non
 
 def _coarseness(step: float) -> float:
     return np.inf if np.isnan(step) else step
-
-
-def _set_gap(row: dict[str, Any], name: str, gap: float) -> None:
-    """A gap of the rounded means, in an interval that holds it."""
-    row[name] = round(gap, 9)
-    row[f"{name}_ci_low"] = min(row[f"{name}_ci_low"], row[name])
-    row[f"{name}_ci_high"] = max(row[f"{name}_ci_high"], row[name])
 
 
 def _clear(row: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -27,6 +27,7 @@ from evaluation.inference import (
     suppress,
 )
 from evaluation.inference.clusters import cluster_sums
+from evaluation.inference.figures import ROUNDED, coarsen, step_of
 from evaluation.inference.verdicts import Precision, Verdict
 from medembed.errors import InputError
 
@@ -42,6 +43,9 @@ __all__ = [
     "without_counts",
 ]
 
+_FIGURES = (
+    "estimate", "ci_low", "ci_high", "gap", "gap_ci_low", "gap_ci_high", "inner_low", "inner_high",
+)  # fmt: skip
 _NOTHING = frozenset({"", "None", "nan", "NaN", "NaT", "<NA>"})
 
 
@@ -230,10 +234,12 @@ def contrast_groups(
                     row, values, owner, labels == group, least, alpha, repetitions, seed
                 )
                 rows.append(without_counts(row) if group in partners else row)
-    return settle(rows, margin=margin, alpha=alpha)
+    return settle(rows, margin=margin, alpha=alpha, minimum=least)
 
 
-def settle(rows: list[Contrast], *, margin: float, alpha: float) -> tuple[Contrast, ...]:
+def settle(
+    rows: list[Contrast], *, margin: float, alpha: float, minimum: Minimum
+) -> tuple[Contrast, ...]:
     """Adjust the rows' p-values together (Holm) and give each its verdict."""
     adjusted = holm([np.nan if row.p is None else row.p for row in rows])
     done = []
@@ -247,7 +253,16 @@ def settle(rows: list[Contrast], *, margin: float, alpha: float) -> tuple[Contra
             inner = (row.inner_low, row.inner_high)
         found = decide(row.gap, inner, known, margin=margin, alpha=alpha)
         done.append(replace(row, p_adjusted=known, verdict=found.verdict, reason=found.reason))
-    return tuple(done)
+    return tuple(_rounded(row, minimum) for row in done)
+
+
+def _rounded(row: Contrast, minimum: Minimum) -> Contrast:
+    """Round the figures beside a size that is not shown, which would tell it."""
+    if row.n_patients is not None or row.precision == "suppressed":
+        return row
+    held = {name: getattr(row, name) for name in _FIGURES}
+    coarsen(held, _FIGURES, step_of(ROUNDED, row.precision, 0, minimum))
+    return replace(row, **held)
 
 
 def suppressed(row: Contrast, minimum: Minimum) -> Contrast:

@@ -117,7 +117,7 @@ def assess_modality_gap(
                 row, values, owner, np.asarray(labels == name), least, alpha, repetitions, seed
             )
             rows.append(without_counts(row) if name in partners else row)
-    return settle(rows, margin=margin, alpha=alpha)
+    return settle(rows, margin=margin, alpha=alpha, minimum=least)
 
 
 def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:

@@ -220,7 +220,7 @@ def assess_zero_shot(
             made = held.rows(attribute, labels, least, alpha)
             rows += made
             found += [finding] * len(made)
-    done = settle(rows, margin=margin, alpha=alpha)
+    done = settle(rows, margin=margin, alpha=alpha, minimum=least)
     return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
 
 

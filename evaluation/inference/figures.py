@@ -21,7 +21,10 @@ from typing import Any
 from evaluation.inference.attacking import Bounds, Limit, Relation, exposed_cells, split, touched
 from evaluation.inference.verdicts import Minimum
 
-__all__ = ["BLANK", "EXACT", "FINE", "ROUNDED", "Mean", "coarsen", "settle", "step_of"]
+__all__ = [
+    "BLANK", "EXACT", "FINE", "ROUNDED", "Mean", "coarsen", "rounded", "set_gap", "settle",
+    "step_of",
+]  # fmt: skip
 
 EXACT, FINE, ROUNDED, COARSE, BLANK = range(5)
 """Levels of a mean: as it is; in steps that a size nearly known, or its least, takes without a gap;
@@ -91,6 +94,17 @@ class Mean:
         ]
 
 
+def rounded(value: float, step: float, way: Callable[[float], int] = round) -> float:
+    """Round to a multiple of a step; 0 leaves the value as it is.
+
+    Examples
+    --------
+    >>> rounded(0.75, 0.1), rounded(0.75, 0.1, floor), rounded(0.75, 0)
+    (0.8, 0.7, 0.75)
+    """
+    return round(way(round(value / step, 6)) * step, 9) if step else value
+
+
 def coarsen(row: dict[str, Any], names: Iterable[str], step: float, unit: float = 1.0) -> None:
     """Round a row's figures to a step, ends of intervals outwards; drop them where it is NaN.
 
@@ -111,9 +125,25 @@ def coarsen(row: dict[str, Any], names: Iterable[str], step: float, unit: float 
         if isnan(step):
             row[name] = nan
             continue
-        steps = round(value / unit / step, 6)
         way = floor if name.endswith("low") else ceil if name.endswith("high") else round
-        row[name] = round(way(steps) * step, 9) * unit
+        row[name] = rounded(value / unit, step, way) * unit
+
+
+def set_gap(row: dict[str, Any], name: str, gap: float) -> None:
+    """Put the difference of two rounded means in, which tells no more than they do.
+
+    Parameters
+    ----------
+    row : dict
+    name : str
+        Of the gap; the ends of its interval are moved so that they hold it.
+    gap : float
+    """
+    row[name] = round(gap, 9)
+    for end, outer in (("ci_low", min), ("ci_high", max)):
+        value = row.get(f"{name}_{end}")
+        if value is not None and not isnan(value):
+            row[f"{name}_{end}"] = outer(value, row[name])
 
 
 def settle(

@@ -10,14 +10,39 @@ from evaluation.inference import Minimum
 from evaluation.library_audit.counting import Cell, Sizes
 from evaluation.library_audit.populations import EVERYONE, Key
 
-__all__ = ["Reading", "Row", "readings"]
+__all__ = ["Average", "Reading", "Row", "readings"]
 
 Row = dict[str, Any]
 
 _SIZES = ("n_patients", "n_queries", "n_items", "n_units")
 _OF_THE_GROUP = "sizes are the group's"
 """So the audit says where all but a few were measured: set 0's sizes stand in the rows."""
-_RATES = frozenset({"FNR", "FPR", "EO"})
+
+
+@dataclass(frozen=True)
+class Average:
+    """A mean over cases that a row shows.
+
+    Parameters
+    ----------
+    name : tuple of str
+        What is averaged: its sums add up over groups.
+    number : int
+        Set of cases that it is of.
+    field : str
+        Where the row has the group's mean.
+    rest, gap : str
+        Where it has the others', or the group's less theirs.
+    events : int or None
+        Set of cases that it is a share of, where it is one.
+    """
+
+    name: tuple[str, ...]
+    number: int
+    field: str = "estimate"
+    rest: str = "rest_estimate"
+    gap: str = "gap"
+    events: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,8 +60,8 @@ class Reading:
     events : cell or None
         What ``n_events`` counts where that is a set of records: with the row's size its rate
         tells the count.
-    rate : bool
-        Whether the figures are shares of counts.
+    averages : tuple of Average
+        Of which the row's figures are means, if they are.
     loose : bool
         Whether the row's cases are not known here, so that its own counts are all there is.
     """
@@ -46,7 +71,7 @@ class Reading:
     sizes: dict[str, Cell]
     beside: tuple[Cell, ...] = ()
     events: Cell | None = None
-    rate: bool = False
+    averages: tuple[Average, ...] = ()
     loose: bool = False
 
     @property
@@ -105,8 +130,6 @@ class _Reader:
     def __init__(self, report: Mapping[str, Any], sizes: Sizes, minimum: Minimum) -> None:
         self.sizes = sizes
         self.minimum = minimum
-        settings = (report.get("outcomes") or {}).get("settings", {})
-        self.kinds: Mapping[str, str] = settings.get("kinds", {})
         self.nearly_all = {
             row["outcome"]
             for row in _rows(report, "outcomes", "table")
@@ -153,7 +176,11 @@ class _Reader:
         fields = {name: cell for name in _SIZES if name in row}
         if cell != whole:
             fields["n_unmeasured"] = ("less", whole[0], *cell)
-        yield Reading("outcomes", row, fields, rate=self.kinds.get(row["outcome"]) == "proportion")
+        averages: tuple[Average, ...] = ()
+        if row["comparison"] == "rest":
+            number = self.sizes.index(("outcome", row["outcome"])) or 0
+            averages = (Average(("outcome", row["outcome"]), number, gap="gap_naive"),)
+        yield Reading("outcomes", row, fields, averages=averages)
 
     def label(self, row: Row) -> Iterator[Reading]:
         measure = row["measure"]
@@ -165,8 +192,10 @@ class _Reader:
         events = self.cell(("label", measure, "events"), row) if own else None
         if events is not None and "n_events" in row:
             fields["n_events"] = events
-        rate = own or self.kinds.get(measure) == "proportion"
-        yield Reading("label_quality", row, fields, events=events, rate=rate)
+        name = ("label", measure) if own else ("outcome", measure)
+        told = None if events is None else int(str(events[0]))
+        average = Average(name, int(str(cell[0])), events=told)
+        yield Reading("label_quality", row, fields, events=events, averages=(average,))
 
     def finding(self, row: Row) -> Iterator[Reading]:
         sides = [self.cell(("finding", row["finding"], side), row) for side in ("with", "without")]
@@ -174,16 +203,18 @@ class _Reader:
         if sides[0] is None or sides[1] is None or whole is None:
             return
         measure = row["measure"]
+        averages: list[Average] = []
         if measure in ("FNR", "FPR"):
             cell = sides[0] if measure == "FNR" else sides[1]
             fields = {name: cell for name in _SIZES if name in row}
             beside: tuple[Cell, ...] = ()
+            averages = [Average(("finding", row["finding"], measure), int(str(cell[0])))]
         else:
             fields = {} if measure == "EO" else {n: whole for n in _SIZES if n in row}
             beside = (sides[0], sides[1])
             if measure == "AUC":
                 fields["n_events"] = sides[0]
-        yield Reading("zero_shot", row, fields, beside, rate=measure in _RATES)
+        yield Reading("zero_shot", row, fields, beside, averages=tuple(averages))
 
     def leakage(self, row: Row) -> Iterator[Reading]:
         number = self.sizes.index(EVERYONE if row["space"] == "image" else ("pairs",))
@@ -231,12 +262,16 @@ class _Reader:
             held = dict.fromkeys(fields, cell)
             if cell[0] != 0 and "n_unpaired" in row:
                 held["n_unpaired"] = ("less", 0, *cell)
-            rate = key[0] == "finding" or self.kinds.get(name) == "proportion"
-            yield Reading(section, row, held, rate=rate)
+            averages = tuple(
+                Average((section, name, run), int(str(cell[0])), run, "", f"gap_{run}")
+                for run in ("before", "after")
+                if run in row
+            )
+            yield Reading(section, row, held, averages=averages)
             return
         words = ("name", "outcome", "measure", "attribute", "group")
         own: Cell = ("own", section, *(str(row.get(word, "")) for word in words))
-        yield Reading(section, row, dict.fromkeys(fields, own), rate=True, loose=True)
+        yield Reading(section, row, dict.fromkeys(fields, own), loose=True)
 
     def _named(self, name: str) -> list[Key]:
         """Sets that an outcome may be of; a finding's errors are of those with it or without."""

@@ -15,49 +15,30 @@ figures go.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
-from math import ceil, floor, isfinite
+from math import ceil, floor, isfinite, isnan
 from typing import Any
 
-from evaluation.inference import suppress
-from evaluation.inference.attacking import Relation
-from evaluation.library_audit.counting import Cell, Sizes, System, system_of
+from evaluation.inference import Minimum
+from evaluation.inference.figures import BLANK, EXACT, coarsen, set_gap
+from evaluation.library_audit.choosing import Withheld, find_withheld
+from evaluation.library_audit.coarsening import Levels, find_levels, rest_of, step_of_row
+from evaluation.library_audit.counting import Sizes
 from evaluation.library_audit.populations import EVERYONE, Facts
 from evaluation.library_audit.rows import Reading, Row, readings
 from evaluation.report.withheld import blanked, minimum_of
-from medembed.errors import InputError
 
-__all__ = ["Withheld", "find_withheld", "withhold"]
+__all__ = ["withhold"]
 
-_OF_CASES = frozenset({"n_queries", "n_items", "n_unmeasured", "n_unpaired", "n_events"})
-_SHARES = ("share", "share_archive", "exposure", "top_k", "design_effect", "icc", "rest_estimate")
+_SHARES = ("share", "share_archive", "exposure", "top_k", "design_effect", "icc")
+_UNIT, _TENTH = 1000, 0.1
 _COUNTS = ("n_patients", "n_queries", "n_items", "n_events", "n_unmeasured", "n_unpaired")
 _SAYS = "counts are withheld, since others could be told from them"
 _NOTE = (
     "Counts are withheld, and figures beside them rounded, where together with other parts of this "
     "report they would tell of fewer than {} patients."
 )
-
-
-@dataclass(frozen=True)
-class Withheld:
-    """Cells that a report may not show.
-
-    Parameters
-    ----------
-    small : frozenset of cells
-        Of few patients.
-    partners : frozenset of cells
-        Others that would give them away.
-    """
-
-    small: frozenset[Hashable]
-    partners: frozenset[Hashable]
-
-    def __contains__(self, cell: object) -> bool:
-        return cell in self.small or cell in self.partners
 
 
 def withhold(report: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
@@ -78,8 +59,17 @@ def withhold(report: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     minimum = minimum_of(copy)
     sizes = Sizes(facts)
     rows = list(readings(copy, sizes, minimum))
-    gone = find_withheld(rows, sizes, minimum.reported - 1)
-    touched = {reading.section for reading in rows if _hide(reading, gone, minimum.reported)}
+    gone, known = find_withheld(rows, sizes, minimum)
+    before = [dict(reading.row) for reading in rows]
+    for reading in rows:
+        _take_out(reading, gone, minimum.reported)
+    levels = find_levels(rows, gone, known, sizes, minimum)
+    touched = set()
+    for reading, was in zip(rows, before, strict=True):
+        _coarsen(reading, levels, minimum)
+        if reading.row != was:
+            touched.add(reading.section)
+            _say(reading.row)
     _few_said(copy, minimum.reported)
     _blank_detectable(copy, sizes, gone)
     if (sizes.place[EVERYONE], "") in gone:
@@ -91,187 +81,17 @@ def withhold(report: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     return copy
 
 
-def find_withheld(rows: Collection[Reading], sizes: Sizes, threshold: int) -> Withheld:
-    """Find the cells of a report that may not be shown.
-
-    Parameters
-    ----------
-    rows : collection of Reading
-    sizes : Sizes
-    threshold : int
-        The largest small count.
-
-    Returns
-    -------
-    Withheld
-    """
-    crossed = {(0, name) for name in sizes.attributes if name}
-    reads = set()
-    for reading in rows:
-        for cell in reading.shown:
-            if cell[0] == "read":
-                number, attribute = int(str(cell[1])), str(cell[2])
-                groups = tuple(str(beside[2]) for beside in reading.beside)
-                reads.add((number, attribute, groups))
-                crossed.add((number, attribute))
-            elif isinstance(cell[0], int) and len(cell) == 3:
-                crossed.add((cell[0], str(cell[1])))
-    outcomes = {number for key, number in sizes.place.items() if key[0] == "outcome"}
-    totals = {(number, "") for number in range(len(sizes.masks))}
-    systems = {
-        unit: system_of(sizes, crossed, reads, threshold, unit) for unit in ("patients", "cases")
-    }
-    parts: dict[str, _Part] = {}
-    few: set[Hashable] = set()
-    for unit, system in systems.items():
-        _add_loose(rows, system, unit, threshold)
-        shown, held = _shown(rows, system, unit)
-        counts, relations = _without_known_zeros(system, shown)
-        small = system.small & counts.keys()
-        unseen = counts.keys() - shown - totals
-        capped: set[Hashable] = set(small & held) if unit == "patients" else set()
-        parts[unit] = _Part(counts, relations, small, held, unseen, capped)
-        few |= small
-    joint = _together(parts["patients"], parts["cases"], systems["cases"].alias)
-    gone: set[Any] = set()
-    for part in (parts["patients"], parts["cases"], joint):
-        told: dict[Hashable, Hashable] = {c: _of(c) for c in joint.counts} if part is joint else {}
-        hidden: set[Hashable] = part.hidden | {c for c in part.counts if told.get(c, c) in gone}
-        try:
-            kept = suppress(
-                part.counts,
-                part.relations,
-                threshold=threshold,
-                small=part.small,
-                unseen=part.unseen - hidden,
-                hidden=hidden,
-                marked=threshold > 1,
-                spared={cell: _missed(told.get(cell, cell), outcomes) for cell in part.counts},
-                harmless=part.unseen - hidden,
-                capped=part.capped,
-            )
-            found = kept.small | kept.partners
-        except InputError:  # so few that nothing of them can be shown
-            found = frozenset(part.counts)
-        gone |= {told.get(cell, cell) for cell in found}
-        alias = systems["cases"].alias
-        gone.update(less for less, twin in alias.items() if twin in gone)
-    return Withheld(frozenset(gone & few), frozenset(gone - few - {None}))
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A system without what everybody knows, and what is hidden in it or in no output."""
-
-    counts: dict[Hashable, int]
-    relations: list[Relation]
-    small: set[Hashable]
-    hidden: set[Any]
-    unseen: set[Hashable]
-    capped: set[Hashable]
-
-
-def _together(patients: _Part, cases: _Part, alias: Mapping[Cell, Cell]) -> _Part:
-    """Both units in one system: nobody has less than one case."""
-    named = {"patients": patients, "cases": cases}
-    counts: dict[Hashable, int] = {
-        (unit, cell): count for unit, part in named.items() for cell, count in part.counts.items()
-    }
-    relations: list[Relation] = [
-        ((unit, total), tuple((unit, cell) for cell in cells))
-        for unit, part in named.items()
-        for total, cells in part.relations
-    ]
-    more: set[Hashable] = set()
-    for cell, count in patients.counts.items():
-        twin = alias.get(cell, cell) if isinstance(cell, tuple) else cell
-        if twin in cases.counts:
-            counts["more", cell] = cases.counts[twin] - count
-            more.add(("more", cell))
-            relations.append((("cases", twin), (("patients", cell), ("more", cell))))
-    tagged: dict[str, set[Hashable]] = {
-        name: {(unit, cell) for unit, part in named.items() for cell in getattr(part, name)}
-        for name in ("small", "hidden", "unseen", "capped")
-    }
-    tagged["unseen"] |= more
-    return _Part(counts, relations, **tagged)
-
-
-def _of(cell: Hashable) -> Hashable:
-    """Take the unit off a cell of both together."""
-    return cell[1] if isinstance(cell, tuple) and cell[0] != "more" else None
-
-
-def _missed(cell: Hashable, outcomes: set[int]) -> int:
-    """How much a count is missed: who is in the archive most, then who was measured."""
-    number = cell[0] if isinstance(cell, tuple) else None
-    if number == 0:
-        return 2
-    return 1 if number in outcomes else 0
-
-
-def _without_known_zeros(
-    system: System, shown: set[Cell]
-) -> tuple[dict[Hashable, int], list[Relation]]:
-    """Leave out groups without anybody: they hide nobody, and words tell of them."""
-    known = {cell for cell in shown if not system.counts[cell]}
-    counts = {cell: count for cell, count in system.counts.items() if cell not in known}
-    kept = [
-        (total, tuple(part for part in parts if part not in known))
-        for total, parts in system.relations
-        if total not in known
-    ]
-    return counts, kept
-
-
-def _shown(rows: Collection[Reading], system: System, unit: str) -> tuple[set[Cell], set[Cell]]:
-    """Cells that some row shows, and those that rows hold but hide; a hidden 0 is told by words."""
-    shown: set[Cell] = set()
-    held: set[Cell] = set()
-    for reading in rows:
-        for field, known in reading.sizes.items():
-            cell = system.alias.get(known, known)
-            if cell not in system.counts or (field in _OF_CASES) != (unit == "cases"):
-                continue
-            held.add(cell)
-            if reading.row.get(field) is not None or not system.counts[cell]:
-                shown.add(cell)
-    return shown, held - shown
-
-
-def _add_loose(rows: Collection[Reading], system: System, unit: str, threshold: int) -> None:
-    """Rows of unknown cases: some of the group's, so that the rest of it is a cell, too."""
-    for reading in rows:
-        field = "n_patients" if unit == "patients" else "n_queries"
-        own = reading.sizes.get(field)
-        count = reading.row.get(field)
-        if not reading.loose or own is None or count is None:
-            continue
-        attribute, group = reading.row["attribute"], reading.row["group"]
-        whole: Cell = (0, "") if attribute == "all" else (0, attribute, group)
-        if whole not in system.counts or count > system.counts[whole]:
-            continue
-        rest: Cell = ("less", 0, own)
-        system.counts[own], system.counts[rest] = count, system.counts[whole] - count
-        people = reading.row.get("n_patients")
-        for cell, few in ((own, people), (rest, system.counts[rest])):
-            if few is not None and 1 <= few <= threshold:
-                system.small.add(cell)
-        system.relations.append((whole, (own, rest)))
-
-
-def _hide(reading: Reading, gone: Withheld, reported: int) -> bool:
-    """Take out of a row what may not be shown; whether anything was changed."""
+def _take_out(reading: Reading, gone: Withheld, reported: int) -> None:
+    """Take counts out of a row, and what would tell them whatever it is rounded to."""
     row = reading.row
-    before = dict(row)
     size = reading.sizes.get("n_patients") or reading.sizes.get("n_queries")
     if row.get("precision") == "suppressed":
-        return False
+        return
     if size is not None and size in gone.small and "group" in row:
         row.update(blanked(row))
         row["verdict"] = "not_assessable"
         row["reason"] = f"fewer than {reported} patients"
-        return True
+        return
     for field, cell in reading.sizes.items():
         if cell in gone:
             row[field] = None
@@ -285,17 +105,16 @@ def _hide(reading: Reading, gone: Withheld, reported: int) -> bool:
         _clear(row, [name for name, value in row.items() if isinstance(value, float)])
         row["verdict"] = "not_assessable"
         row["reason"] = f"its figures would tell of fewer than {reported} patients"
-        return row != before
-    if size is not None and size in gone:
-        _round(row, rate=reading.rate)
-    elif total in gone or any(cell in gone for cell in reading.beside):
+    elif not reading.averages and any(cell in gone for cell in (size, total, *reading.beside)):
         _clear(row, ("rest_estimate",))
-        _round(row, rate=reading.rate)
-    if row == before:
-        return False
-    if isinstance(row.get("reason"), str) and _SAYS not in row["reason"]:
-        row["reason"] = "; ".join(filter(None, [row["reason"], _SAYS]))
-    return True
+        _round(row)
+
+
+def _say(row: Row) -> None:
+    """Say in a row's reason that something was withheld, where it does not yet."""
+    reason = row.get("reason")
+    if isinstance(reason, str) and not reason.endswith("patients") and _SAYS not in reason:
+        row["reason"] = "; ".join(filter(None, [reason, _SAYS]))
 
 
 def _clear(row: Row, names: Collection[str]) -> None:
@@ -304,26 +123,66 @@ def _clear(row: Row, names: Collection[str]) -> None:
             row[name] = None
 
 
-def _round(row: Row, *, rate: bool) -> None:
-    digits = 3 if not rate else 2 if row.get("precision", "usual") == "usual" else 1
+def _coarsen(reading: Reading, levels: Levels, minimum: Minimum) -> None:
+    """Round a row's means, and what is made of them, as far as they would tell counts."""
+    row, own = reading.row, levels.own(reading)
+    rest = max(own, levels.rest(reading))
+    if rest == EXACT:
+        return
+    unit = levels.units.get(reading.averages[0].name, 1.0)
+    own_step, step = (step_of_row(reading, level, minimum) for level in (own, rest))
+    others = {
+        average: rest_of(reading, average) for average in reading.averages if average.gap in row
+    }
+    fields = {average.field for average in reading.averages} | {"ci_low", "ci_high"}
+    figures = {name for name, value in row.items() if isinstance(value, float)}
+    figures -= {"overlap", "p", *(name for name in row if name.startswith(("p_", "step")))}
+    coarsen(row, fields & figures, own_step, unit)
+    coarsen(row, figures - fields, step, unit)
+    coarsen(row, {"overlap"} & row.keys(), _TENTH)
+    for average, mean in others.items():
+        if mean is not None and own != BLANK != rest:
+            held = {"mean": mean}
+            coarsen(held, held, step, unit)
+            same = row.get("gap") == row[average.gap]
+            set_gap(row, average.gap, row[average.field] - held["mean"])
+            if same:
+                set_gap(row, "gap", row[average.gap])
+    if isinstance(row.get("change"), float) and own != BLANK:
+        row["change"] = round(row["after"] - row["before"], 9)
+    for name, given in (("step", own_step), ("step_rest", step)):
+        if name in row:
+            row[name] = max(row[name] or 0.0, given * unit)
+    for name, value in row.items():
+        if isinstance(value, float) and (name == "p" or name.startswith("p_")):
+            row[name] = float(f"{value:.2g}")
+    if own != EXACT:
+        _clear(row, ("n_events", "design_effect", "icc"))
+    if rest == BLANK:
+        gone = [n for n, v in row.items() if isinstance(v, float) and (isnan(v) or n[0] == "p")]
+        _clear(row, gone)
+        row["verdict"] = "not_assessable"
+        _, sign, sizes = str(row["reason"]).partition("; sizes are")
+        told = f"its figures would tell of fewer than {minimum.reported} patients"
+        row["reason"] = told + sign + sizes
+
+
+def _round(row: Row) -> None:
+    """Round figures that are no means: areas, ratios, distances."""
     for name, value in row.items():
         if isinstance(value, Mapping):
-            row[name] = {key: _rounded(name, one, digits) for key, one in value.items()}
+            row[name] = {key: _rounded(name, one) for key, one in value.items()}
         else:
-            row[name] = _rounded(name, value, digits)
+            row[name] = _rounded(name, value)
 
 
-def _rounded(name: str, value: Any, digits: int) -> Any:
+def _rounded(name: str, value: Any) -> Any:
     if not isinstance(value, float) or not isfinite(value):
         return value
     if name == "p" or name.startswith("p_"):
         return float(f"{value:.2g}")
-    unit: int = 10**digits
-    if name.endswith("low"):
-        return floor(round(value * unit, 6)) / unit
-    if name.endswith("high"):
-        return ceil(round(value * unit, 6)) / unit
-    return round(value, digits)
+    way = floor if name.endswith("low") else ceil if name.endswith("high") else round
+    return way(round(value * _UNIT, 6)) / _UNIT
 
 
 def _few_said(report: dict[str, Any], reported: int) -> None:

@@ -37,7 +37,6 @@ from evaluation.library_audit.withholding import withhold
 
 SMALL = 10
 OUTCOMES = ("hit", "partly", "score")
-OWN, REST = ("estimate", "ci_low", "ci_high"), ("rest_estimate",)
 
 
 def random_table(rng: np.random.Generator) -> pd.DataFrame:
@@ -69,21 +68,6 @@ def random_table(rng: np.random.Generator) -> pd.DataFrame:
     return table.drop_duplicates("patient_id") if rng.random() < 0.3 else table
 
 
-def slack(row: dict[str, Any], names: tuple[str, ...]) -> float:
-    """Half of the step that figures are given in: the largest that the docs allow and that fits."""
-    known = row["n_queries"] if "sizes are the group's" in row["reason"] else None
-    usual = row["precision"] == "usual"
-    size = max((known or 0) // 2, 50 if usual else 11)
-    fine = [step for step in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1) if step * size >= 1]
-    figures = [row[name] for name in names if row[name] is not None]
-    for step in (0.1, 0.02 if usual else 0.1, fine[0]):
-        if all(abs(figure / step - round(figure / step)) < 1e-6 for figure in figures):
-            return step / 2
-    if row["n_queries"] is None or known is not None:
-        raise AssertionError("figures in no step that the docs allow")
-    return 0.0
-
-
 class Attacker:
     """Linear constraints that the audit's JSON gives, over unknown true counts."""
 
@@ -97,18 +81,6 @@ class Attacker:
         for cell in found["cells"]:
             self._cell(("all",), cell, cell["precision"])
             groups[cell["attribute"]].append(cell["group"])
-        self.exact = {  # outcomes whose total is shown, so that the rest's mean is as it is
-            row["outcome"]
-            for row in found["table"]
-            if row["comparison"] == "rest"
-            and row["rest_estimate"] is not None
-            and abs(row["rest_estimate"] * 1000 - round(row["rest_estimate"] * 1000)) > 1e-6
-        }
-        self.with_rest = {
-            (row["outcome"], row["attribute"], row["group"]): row
-            for row in found["table"]
-            if row["comparison"] == "rest"
-        }
         for row in found["table"]:
             self._row(row)
         totals = {"patients": "n_patients", "queries": "n_queries"}
@@ -145,7 +117,7 @@ class Attacker:
             self._fix(queries, row["n_queries"])
 
     def _row(self, row: dict[str, Any]) -> None:
-        half, given = slack(row, OWN) + 1e-9, row
+        half, rest = ((row[step] or 0.0) / 2 + 1e-7 for step in ("step", "step_rest"))
         if "sizes are the group's" in row["reason"]:  # not the measured ones
             row = row | {"n_patients": None, "n_queries": None}
         precision = row["precision"]
@@ -165,14 +137,7 @@ class Attacker:
         if row["rest_estimate"] is not None and row["comparison"] == "rest":
             every, all_of = (self._variable((u, name[0], "", "")) for u in ("events", "queries"))
             sums = {every: 1.0, events: -1.0}, {all_of: 1.0, queries: -1.0}
-            shown = row["n_queries"] is not None and row["outcome"] in self.exact
-            rest = (0.0 if shown else slack(given, REST)) + 1e-9
             self._mean(*sums, row["rest_estimate"], rest)
-        elif row["rest_estimate"] is not None and row["comparison"].startswith("pair:"):
-            other = (name[0], name[1], row["comparison"].removeprefix("pair:"))
-            ends = [self._variable((u, *other)) for u in ("events", "queries")]
-            half = slack(self.with_rest[other], OWN) + 1e-9
-            self._mean({ends[0]: 1.0}, {ends[1]: 1.0}, row["rest_estimate"], half)
         whole = self._variable(("queries", "all", *name[1:]))
         if row["n_unmeasured"] is not None:
             self.equal.append(({whole: 1.0, queries: -1.0}, float(row["n_unmeasured"])))

@@ -2,8 +2,9 @@
 
 The attacker knows which sums hold (a patient has one group, a case has a finding or lacks it, those
 with a report are among all), that a row marked as suppressed stands for 1 to 10 patients and one
-with figures and no size for more, and what rates times sizes come to, to half of the last decimal
-that is shown. It shares no code with what withholds.
+with figures and no size for more, how many a group called precise has, and what means times sizes
+come to, of a group and of all others, to half of the step that figures are
+given in. It shares no code with what withholds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from evaluation.groups.zero_shot_errors import assess_zero_shot
 from evaluation.library_audit.populations import Facts, facts_of
 from medembed.cases import Finding
 
-SMALL = 10
+SMALL, PRECISE = 10, 50
 NOBODY = (
     "no patient of this group has", "nothing of this group", "nothing was measured", "not measured",
 )  # fmt: skip
@@ -44,6 +45,14 @@ APART = (
     ("all", "labelled", "unlabelled"),
 )  # fmt: skip
 Bools = NDArray[np.bool_]
+
+
+def coarseness(figures: list[float], row: dict[str, Any]) -> float:
+    """Half of the largest step that the docs allow and that all figures fit."""
+    for step in (0.1, 0.02 if row.get("precision") == "usual" else 0.1):
+        if all(abs(figure / step - round(figure / step)) < 1e-6 for figure in figures):
+            return step / 2
+    return 0.0  # as they are: another part of the report shows the size
 
 
 @dataclass
@@ -175,10 +184,12 @@ class Reader:
         for row in report["outcomes"]["table"]:
             name = "all" if row["outcome"] == "hit" else "partly"
             nearly = "sizes are the group's" in row["reason"]
-            self._size(row, "all" if nearly else name, row)
+            self._size(row, "all" if nearly else name, {} if nearly else row)
             self._without(row["n_unmeasured"], name, (row["attribute"], row["group"]))
-            if not nearly:
-                self._rate(row, name)
+            if nearly:
+                self._size(row | {"n_patients": None, "n_queries": None}, name, row)
+            halves = [(row[step] or 0.0) / 2 + 1e-7 for step in ("step", "step_rest")]
+            self._means(row, ("outcome", row["outcome"]), name, halves=halves)
         for row in report["exposure"]["rows"]:
             self._size(row | {"n_queries": row["n_items"]}, "all", row)
         for row in report["modality_gap"]["rows"]:
@@ -290,29 +301,56 @@ class Reader:
             if self.low[patients] == 0:
                 self.low[patients], self.high[patients] = 1.0, float(SMALL)
         elif marks.get("precision") and self.high[patients] is None:
-            self.low[patients] = float(SMALL + 1)
+            usual = marks["precision"] == "usual"
+            self.low[patients] = float(PRECISE if usual else SMALL + 1)
+            self.high[patients] = None if usual else float(PRECISE - 1)
         self._fix(("cases", *end), row.get("n_queries"))
 
-    def _rate(self, row: dict[str, Any], name: str, events: tuple[str, ...] | None = None) -> None:
-        """A share to so many decimals, times the size."""
+    def _means(
+        self,
+        row: dict[str, Any],
+        own: tuple[str, ...],
+        name: str,
+        events: tuple[str, ...] | None = None,
+        fields: tuple[str, str, str] = ("estimate", "rest_estimate", "gap"),
+        halves: list[float] | None = None,
+    ) -> None:
+        """A mean, and that of all others, times their sizes, are sums that add up over groups."""
         end = (row["attribute"], row["group"])
-        own = events or ("events", str(row.get("finding")), str(row.get("measure")),
-                         str(row.get("outcome")), *end)  # fmt: skip
-        if row.get("n_events") is not None:
-            self._fix(own, row["n_events"])
-        if row.get("estimate") is None:
+        mine, every = (
+            self._of((*(("sum", *own) if events is None else events), *e)) for e in (end, ("", ""))
+        )
+        if events is None and end[0]:
+            groups = sorted(set(self.archive.groups[end[0]].tolist()))
+            parts = {self._of(("sum", *own, end[0], group)): 1.0 for group in groups}
+            self.equal.append((parts | {every: -1.0}, 0.0))
+        size, total = (self._of(("cases", name, *e)) for e in (end, ("", "")))
+        self.less.append(({mine: 1.0, size: -1.0}, 0.0))
+        if row.get("n_events") is not None and events is not None:
+            self.low[mine] = self.high[mine] = float(row["n_events"])
+        value, rest, gap = (row.get(field) for field in fields)
+        if value is None:
             return
-        decimals = len(repr(float(row["estimate"])).partition(".")[2])
-        half = 0.5 * 10.0**-decimals + 1e-9
-        e, n = self._of(own), self._of(("cases", name, *end))
-        self.less.append(({e: 1.0, n: -(row["estimate"] + half)}, 0.0))
-        self.less.append(({e: -1.0, n: row["estimate"] - half}, 0.0))
-        if events and row.get("rest_estimate") is not None:  # the others' share of the records
-            rest, ends = row["rest_estimate"], (events[1], name)
-            every, whole = (self._of(("cases", one, "", "")) for one in ends)
-            most = {every: 1.0, e: -1.0, whole: -(rest + half), n: rest + half}
-            least = {every: -1.0, e: 1.0, whole: rest - half, n: half - rest}
-            self.less += [(most, 0.0), (least, 0.0)]
+        if halves is None:
+            figures = [row[f] for f in (fields[0], "ci_low", "ci_high") if row.get(f) is not None]
+            if fields[0] != "estimate":
+                figures = [row["before"], row["after"]]
+            halves = [coarseness(figures, row) + 1e-7] * 2
+            if rest is not None and halves[0] < 1e-6:
+                halves[1] = coarseness([rest], row) + 1e-7
+            elif rest is None and gap is not None:
+                rest = value - gap
+                halves[1] = halves[0] + max(coarseness([one], row) for one in (rest, gap)) + 1e-7
+        self._between({mine: 1.0}, {size: 1.0}, value, halves[0])
+        if rest is not None:
+            self._between({every: 1.0, mine: -1.0}, {total: 1.0, size: -1.0}, rest, halves[1])
+
+    def _between(
+        self, values: dict[int, float], sizes: dict[int, float], mean: float, half: float
+    ) -> None:
+        for sign, near in ((1.0, mean + half), (-1.0, mean - half)):
+            terms = {v: sign * one for v, one in values.items()}
+            self.less.append((terms | {n: -sign * one * near for n, one in sizes.items()}, 0.0))
 
     def _without(self, count: int | None, name: str, end: tuple[str, str]) -> None:
         """Cases that were not measured."""
@@ -326,24 +364,31 @@ class Reader:
             row = row | {"attribute": "", "group": ""}
         self._size(row, name, row)
         self._without(row["n_unpaired"], name, (row["attribute"], row["group"]))
+        for run in ("before", "after"):
+            self._means(row, ("change", row["outcome"], run), name, None, (run, "", f"gap_{run}"))
 
     def _label(self, row: dict[str, Any]) -> None:
-        end = (row["attribute"], row["group"])
         sets = {
             "unlabelled": ("all", "unlabelled"), "without_finding": ("labelled", "no finding"),
             "without_note": ("all", "no note"), "hit": ("all", ""), "partly": ("partly", ""),
         }  # fmt: skip
         name, events = sets.get(row["measure"], ("noted", ""))
         self._size(row, name, row)
-        self._rate(row, name, ("cases", events, *end) if events else None)
+        own = ("outcome" if row["measure"] in ("hit", "partly") else "label", row["measure"])
+        self._means(row, own, name, ("cases", events) if events else None)
 
     def _finding(self, row: dict[str, Any]) -> None:
         name = {"FNR": "with", "FPR": "without"}.get(row["measure"])
         if name is not None:
             self._size(row, name, row)
-            self._rate(row, name)
+            self._means(row, ("finding", row["measure"]), name)
         elif row["measure"] == "AUC" and row["n_events"] is not None:
             self._fix(("cases", "with", row["attribute"], row["group"]), row["n_events"])
+
+    @staticmethod
+    def _alone(truth: float, least: float, most: float) -> bool:
+        """Whether no other whole number lies in the range."""
+        return most < truth + 1 - 1e-6 and least > truth - 1 + 1e-6
 
     def recovered(self) -> tuple[list[tuple[str, ...]], int]:
         """Name the small counts that are pinned down to less than 1, and say of how many."""
@@ -356,14 +401,14 @@ class Reader:
             made.append((csr_array((signs, (at, to)), shape=(len(rows), n)), [v for _, v in rows]))
         (equal, values), (less, most) = made
         where = np.array(list(self.sought), dtype=np.int64)
-        least = np.array(list(self.sought.values()))
-        largest = least.copy()
+        truth = np.array(list(self.sought.values()))
+        least, largest = truth.copy(), truth.copy()
         broken: list[tuple[str, ...]] = []
         names = {place: name for name, place in self.number.items()}
         box = list(zip(self.low, self.high, strict=True))
         for number, place in enumerate(where.tolist()):
             for sign in (1.0, -1.0):
-                if largest[number] - least[number] >= 1 - 1e-6:
+                if not self._alone(truth[number], least[number], largest[number]):
                     break
                 goal = np.zeros(n)
                 goal[place] = sign
@@ -376,7 +421,7 @@ class Reader:
                     continue
                 np.minimum(least, solved.x[where], out=least)
                 np.maximum(largest, solved.x[where], out=largest)
-            if largest[number] - least[number] < 1 - 1e-6:
+            if self._alone(truth[number], least[number], largest[number]):
                 broken.append(names[place])
         return broken, len(where)
 
