@@ -135,8 +135,8 @@ class _Settling:
         if not isinstance(cell, InUnit) or cell.unit == "more":
             return True
         name = _name(cell)
-        if name[0] == "less":
-            return True  # what is shown of them follows from sizes
+        if not isinstance(name[0], int):
+            return True  # what is shown of differences and sums follows from sizes
         if name == (0, ALL) and not self.reportable:
             return True
         return name[0] in self.hidden.nearly_all or name in self.hidden.cells
@@ -232,4 +232,4 @@ def _end(cell: Hashable) -> tuple[Hashable, ...]:
     """Attribute and group of a cell; nothing of a total."""
     name = _name(cell)
     name = name[3:] if name[0] == "less" else name[1:]
-    return () if name == (ALL,) else name
+    return name if len(name) == 2 else ()

@@ -2,11 +2,11 @@
 
 A reader of the report knows the groups' sizes, how many of each were measured for every outcome,
 the sizes of intersections and the total. Each is a sum of others. Hidden are counts of 1 to 10
-patients, differences of that size (the few of a group that one outcome was measured on and not
-another), and as many others as it takes to keep those unknown, for a reader who can tell small
-cells from their partners (:func:`evaluation.inference.suppress`). First in patients, for
-attributes that each patient has one value of; then in queries for all attributes, where those of
-few patients count as small.
+patients, differences and sums of that size (the few of a group that one outcome was measured on
+and not another; several small groups that are few together), and as many others as it takes to
+keep those unknown, for a reader who can tell small cells from their partners
+(:func:`evaluation.inference.suppress`). First in patients, for attributes that each patient has one
+value of; then in queries for all attributes, where those of few patients count as small.
 
 Where an outcome was measured on all but a few of every group, its own counts are not shown at all:
 the group's stand in their place, so that a size stands beside every figure and the few stay
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from evaluation.audit.reading import Grouping, Queries
 from evaluation.inference import Minimum, suppress
-from evaluation.inference.attacking import Relation
+from evaluation.inference.attacking import Relation, few_together
 from medembed.errors import InputError
 
 __all__ = [
@@ -151,7 +151,7 @@ def hide(queries: Queries, measured: Measured, minimum: Minimum) -> Hidden:
         except InputError:  # so few that nothing of them can be shown
             found = system.counts
         gone |= {told[cell] for cell in found}
-    cells = {cell for cell in gone if isinstance(cell, tuple) and cell[0] != "less"}
+    cells = {cell for cell in gone if isinstance(cell, tuple) and isinstance(cell[0], int)}
     return Hidden(
         frozenset(cells),
         frozenset(
@@ -277,7 +277,12 @@ def system_of(
             ends: list[tuple[Hashable, ...]] = [(ALL,)]
             ends += [(g.attribute, label) for g in chosen for label in g.names]
             relations += [((wide_set, *end), ((narrow_set, *end), (*name, *end))) for end in ends]
-    small = {cell for cell, k in patients.items() if 1 <= k <= threshold}
+    small: set[Hashable] = {cell for cell, k in patients.items() if 1 <= k <= threshold}
+    for union, cells in few_together(relations, small, patients, threshold).items():
+        counts[union] = sum(counts[cell] for cell in cells)
+        relations.append((union, cells))
+        unseen.add(union)
+        small.add(union)
     return System(counts, relations, small, unseen)
 
 

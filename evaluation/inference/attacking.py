@@ -18,7 +18,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Bounds", "Limit", "Relation", "System", "attack", "exposed_cells", "split", "touched"]
+__all__ = [
+    "Bounds",
+    "Limit",
+    "Relation",
+    "System",
+    "attack",
+    "exposed_cells",
+    "few_together",
+    "split",
+    "touched",
+]
 
 Relation = tuple[Hashable, tuple[Hashable, ...]]
 """A cell that is the sum of others: (total, parts)."""
@@ -207,6 +217,36 @@ def _matrix(rows: list[tuple[_Terms, float]], column: Mapping[Hashable, int]) ->
     to = [column[cell] for terms, _ in rows for cell in terms]
     signs = [sign for terms, _ in rows for sign in terms.values()]
     return csr_array((signs, (at, to)), shape=(len(rows), len(column)))
+
+
+def few_together(
+    relations: Iterable[Relation],
+    small: Collection[Hashable],
+    patients: Mapping[Hashable, int],
+    threshold: int,
+) -> dict[Hashable, tuple[Hashable, ...]]:
+    """Find small cells of one sum that are few together, too.
+
+    Where all others of a sum are shown, so is what these come to.
+
+    Parameters
+    ----------
+    relations : iterable of (total, parts)
+    small : collection of cells
+    patients : mapping of cell to int
+    threshold : int
+
+    Returns
+    -------
+    dict of cell to cells
+        A new cell ``("few", ...)``, and those that it is the sum of.
+    """
+    found: dict[Hashable, tuple[Hashable, ...]] = {}
+    for total, parts in relations:
+        few = tuple(part for part in dict.fromkeys(parts) if part in small)
+        if total not in small and len(few) > 1 and sum(patients[part] for part in few) <= threshold:
+            found["few", *sorted(few, key=repr)] = few
+    return found
 
 
 def touched(systems: list[System], cells: Iterable[Hashable]) -> set[Hashable]:

@@ -9,6 +9,7 @@ in cases. Besides those that some output shows there are cells that only a subtr
 - ``both``: patients with cases in a set and in its complement, |A| + |B| - |A or B|.
 - ``not``: patients of a set without a case in a group, of attributes that vary within patients.
 - ``read``: patients whose group a probe reads.
+- ``few``: small cells of one sum that are few together, too.
 
 A reader is taken to know every total, and which sets lie inside which: more than most will.
 """
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inference.attacking import Relation
+from evaluation.inference.attacking import Relation, few_together
 from evaluation.library_audit.populations import Facts, Key
 
 __all__ = ["Cell", "Sizes", "System", "system_of"]
@@ -171,7 +172,11 @@ def system_of(
     if made.in_patients:
         for number, attribute, groups in reads:
             made.add_read(number, attribute, groups)
-    small = {cell for cell, k in made.people.items() if 1 <= k <= threshold}
+    small: set[Hashable] = {cell for cell, k in made.people.items() if 1 <= k <= threshold}
+    for union, cells in few_together(made.relations, small, made.people, threshold).items():
+        made.counts[union] = sum(made.counts[cell] for cell in cells)
+        made.relations.append((union, cells))
+        small.add(union)
     return System(made.counts, made.relations, small, made.alias)
 
 

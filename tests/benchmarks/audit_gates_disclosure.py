@@ -163,6 +163,13 @@ class Attacker:
                 continue
             parts = {self._variable((unit, outcome, attribute, label)): 1.0 for label in labels}
             self.equal.append(({**parts, total: -1.0}, 0.0))
+            if unit == "patients":
+                for label in labels:
+                    rest, own = (
+                        self._variable((name, outcome, attribute, label))
+                        for name in ("others", "patients")
+                    )
+                    self.equal.append(({rest: 1.0, own: 1.0, total: -1.0}, 0.0))
             for place, coarse in enumerate(attribute.split("*")):
                 if "*" not in attribute or (unit == "patients" and coarse not in additive):
                     continue
@@ -211,11 +218,13 @@ def recovered(table: pd.DataFrame, audit: Audit) -> tuple[int, int]:
         for outcome in ("all", *OUTCOMES):
             known = table if outcome == "all" else table[table[outcome].notna()]
             sizes = known.groupby(label[known.index])["patient_id"].nunique()
-            for group, k in sizes.items():
-                if not 1 <= k <= SMALL:
-                    continue
+            sought = [("patients", str(group)) for group, k in sizes.items() if 1 <= k <= SMALL]
+            if attribute in additive:  # all others of a group may be few, too
+                others = known["patient_id"].nunique() - sizes
+                sought += [("others", str(g)) for g, k in others.items() if 1 <= k <= SMALL]
+            for unit, group in sought:
                 small += 1
-                low, high = attacker.range_of(("patients", outcome, attribute, str(group)))
+                low, high = attacker.range_of((unit, outcome, attribute, group))
                 broken += np.ceil(low - 1e-6) >= np.floor(high + 1e-6)
     return broken, small
 

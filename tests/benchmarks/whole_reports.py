@@ -237,6 +237,8 @@ class Reader:
                     for group in names:
                         self._apart(unit, (name, "", ""), (name, attribute, group))
                     continue
+                for group in names:  # all others may be few, too
+                    self._apart(unit, (name, "", ""), (name, attribute, group))
                 parts = {self._of((unit, name, attribute, g)): 1.0 for g in names}
                 self.equal.append((parts | {self._of((unit, name, "", "")): -1.0}, 0.0))
             for place, coarse in enumerate(ATTRIBUTES):
