@@ -111,6 +111,7 @@ class _Settling:
         self.counts: dict[Hashable, int | float] = dict(self.system.counts)
         self.relations: list[Relation] = list(self.system.relations)
         self.span: dict[str, tuple[float, float]] = {}
+        self.fractions: set[Hashable] = set()
         for column, outcome in enumerate(queries.outcomes):
             self._sum_up(queries, outcome, queries.values[:, column])
         self.sizes = {cell for cell in self.system.counts if self._size_hidden(cell)}
@@ -124,6 +125,10 @@ class _Settling:
             low, high = -1.0, 1.0  # scores are divided by more than the largest
         self.span[outcome] = low, high
         of = np.where(known, (values - low) / (high - low), 0.0)
+        made: list[Hashable] = [("sum", outcome, ALL)]
+        made += [("sum", outcome, g.attribute, name) for g in queries.groupings for name in g.names]
+        if queries.kinds[queries.outcomes.index(outcome)] == "score":
+            self.fractions.update(made)
         self.counts["sum", outcome, ALL] = float(of.sum())
         for grouping in queries.groupings:
             totals = np.bincount(grouping.of_query, of, minlength=len(grouping.names))
@@ -163,7 +168,11 @@ class _Settling:
             own=False,
             known=self.known,
         )
-        return Levels(settle(start, self._told, self._near, self.counts, self.relations, bounds))
+        return Levels(
+            settle(
+                start, self._told, self._near, self.counts, self.relations, bounds, self.fractions
+            )
+        )
 
     def _told(self, levels: Mapping[Hashable, int]) -> tuple[Collection[Hashable], list[Limit]]:
         exact: dict[str, bool] = {}

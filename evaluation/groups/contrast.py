@@ -46,6 +46,9 @@ __all__ = [
 _FIGURES = (
     "estimate", "ci_low", "ci_high", "gap", "gap_ci_low", "gap_ci_high", "inner_low", "inner_high",
 )  # fmt: skip
+_UNSIZED = frozenset({"EO"})
+"""Made of two others, so that they have no size of their own."""
+
 _NOTHING = frozenset({"", "None", "nan", "NaN", "NaT", "<NA>"})
 
 
@@ -258,7 +261,7 @@ def settle(
 
 def _rounded(row: Contrast, minimum: Minimum) -> Contrast:
     """Round the figures beside a size that is not shown, which would tell it."""
-    if row.n_patients is not None or row.precision == "suppressed":
+    if row.n_patients is not None or row.precision == "suppressed" or row.measure in _UNSIZED:
         return row
     held = {name: getattr(row, name) for name in _FIGURES}
     coarsen(held, _FIGURES, step_of(ROUNDED, row.precision, 0, minimum))

@@ -38,6 +38,8 @@ _Terms = dict[Hashable, float]
 _EXACT = 1e-6
 _ALONE = 4  # so few cells are as quickly solved one by one
 _PROGRESS = 0.8
+_SEARCHED = 4000
+_NODES = 200
 
 
 @dataclass(frozen=True)
@@ -307,6 +309,64 @@ def exposed_cells(
                 learn(goal)
         if told(number):
             found.append(system.names[place])
+    return found
+
+
+def told_by_whole_numbers(
+    system: System, wanted: set[Hashable], bounds: Bounds, fractions: Collection[Hashable]
+) -> list[Hashable]:
+    """Wanted cells of which no other whole number fits, though other fractions do.
+
+    Each integer program looks for a solution in which one cell is larger, or smaller, than it is; a
+    solution clears all cells that differ in it. Where none is found within a fixed number of nodes
+    the cell counts as told. Systems of more than a few thousand cells are not searched.
+
+    Parameters
+    ----------
+    system : System
+    wanted : set of cells
+    bounds : Bounds
+    fractions : collection of cells
+        Those that need not be whole.
+
+    Returns
+    -------
+    list of cells
+    """
+    if system.limits is None or not wanted or len(system.names) > _SEARCHED:
+        return []
+    from scipy.optimize import Bounds as Box
+    from scipy.optimize import LinearConstraint, milp
+
+    column = {name: number for number, name in enumerate(system.names)}
+    ends = [bounds.of(name) for name in system.names]
+    low = np.array([end[0] for end in ends])
+    high = np.array([np.inf if end[1] is None else end[1] for end in ends])
+    whole = np.array([name not in fractions for name in system.names], dtype=np.int64)
+    rules = [LinearConstraint(system.limits, -np.inf, np.array(system.most) + _EXACT)]
+    if system.matrix is not None:
+        values = np.array(system.values)
+        rules.append(LinearConstraint(system.matrix, values - _EXACT, values + _EXACT))
+    left = sorted(wanted & column.keys(), key=repr)
+    found = []
+    while left:
+        cell = left.pop(0)
+        at, truth, other = column[cell], bounds.counts[cell], None
+        for above in (True, False):
+            here_low, here_high = low.copy(), high.copy()
+            if above:
+                here_low[at] = max(low[at], truth + 1)
+            else:
+                here_high[at] = min(high[at], truth - 1)
+            if here_low[at] <= here_high[at] and other is None:
+                other = milp(
+                    np.zeros(len(column)), constraints=rules, bounds=Box(here_low, here_high),
+                    integrality=whole, options={"node_limit": _NODES},
+                ).x  # fmt: skip
+        if other is None:
+            found.append(cell)
+        else:
+            left = [c for c in left if abs(other[column[c]] - bounds.counts[c]) < 1 - _EXACT]
     return found
 
 

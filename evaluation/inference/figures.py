@@ -4,7 +4,8 @@ A mean times the queries that it is of is a sum, and sums add up as counts do: t
 sum and together of known size, with a mean each, have sizes that anybody can work out. A mean of
 0.613 has 31 queries below it, or 62. So a mean of a group whose size is hidden is given in steps
 that the mean of a group so large takes without a gap, and the steps grow, up to no figure at all,
-until linear programs that know all means find no small cell (:func:`settle`).
+until linear programs that know all means find no small cell (:func:`settle`), nor integer
+programs, since a group has no half a patient.
 
 References
 ----------
@@ -18,7 +19,15 @@ from dataclasses import dataclass
 from math import ceil, floor, inf, isnan, nan
 from typing import Any
 
-from evaluation.inference.attacking import Bounds, Limit, Relation, exposed_cells, split, touched
+from evaluation.inference.attacking import (
+    Bounds,
+    Limit,
+    Relation,
+    exposed_cells,
+    split,
+    told_by_whole_numbers,
+    touched,
+)
 from evaluation.inference.verdicts import Minimum
 
 __all__ = [
@@ -153,6 +162,7 @@ def settle(
     counts: Mapping[Hashable, int | float],
     relations: Sequence[Relation],
     bounds: Bounds,
+    fractions: Collection[Hashable] = (),
 ) -> dict[Hashable, int]:
     """Make means coarser until nobody can work out a small cell from them.
 
@@ -167,6 +177,8 @@ def settle(
     counts, relations
         As in :func:`evaluation.inference.suppress`; sums of values are cells like counts.
     bounds : Bounds
+    fractions : collection of cells
+        Sums of values that need not be whole numbers.
 
     Returns
     -------
@@ -187,7 +199,14 @@ def settle(
             cell
             for system in systems
             for cell in exposed_cells(system, wanted & set(system.names), bounds, 1.0)
+        ] or [
+            cell
+            for system in systems
+            for cell in told_by_whole_numbers(system, wanted & set(system.names), bounds, fractions)
         ]
+        if not exposed and wanted != set(bounds.few):
+            wanted = set(bounds.few)  # once more, of all of them
+            continue
         close = {mean for cell in exposed for mean in near(cell) if mean in found}
         choices = (
             {mean for mean in close if EXACT < found[mean] < BLANK},
@@ -198,6 +217,6 @@ def settle(
         raised = next(filter(None, choices), set()) if exposed else set()
         if not raised:
             break
-        wanted &= touched(systems, exposed)  # what was safe stays so
+        wanted = touched(systems, exposed) & set(bounds.few)
         found |= {mean: found[mean] + 1 for mean in raised}
     return found

@@ -65,7 +65,12 @@ def end_of(reading: Reading) -> End:
 
 
 def find_levels(
-    rows: Collection[Reading], gone: Withheld, known: Known, sizes: Sizes, minimum: Minimum
+    rows: Collection[Reading],
+    gone: Withheld,
+    known: Known,
+    sizes: Sizes,
+    minimum: Minimum,
+    kinds: Mapping[str, str],
 ) -> Levels:
     """Find how exact each mean may be.
 
@@ -77,6 +82,7 @@ def find_levels(
     known : Known
     sizes : Sizes
     minimum : Minimum
+    kinds : mapping of outcome to {"proportion", "score"}
 
     Returns
     -------
@@ -84,7 +90,7 @@ def find_levels(
     """
     if not known.small:
         return Levels({})
-    return _Settling(rows, gone, known, sizes, minimum).levels()
+    return _Settling(rows, gone, known, sizes, minimum, kinds).levels()
 
 
 class _Settling:
@@ -95,6 +101,7 @@ class _Settling:
         known: Known,
         sizes: Sizes,
         minimum: Minimum,
+        kinds: Mapping[str, str],
     ) -> None:
         self.gone, self.known, self.sizes, self.minimum = gone, known, sizes, minimum
         self.rows = [
@@ -105,6 +112,11 @@ class _Settling:
             and _number(reading.row.get(average.field)) is not None
         ]
         self.units = _units(self.rows)
+        self.shares = {  # of which sums are whole numbers
+            average.name
+            for _, average in self.rows
+            if average.name[0] in ("label", "finding") or kinds.get(average.name[1]) == "proportion"
+        }
         self.sums: dict[Hashable, Hashable | None] = {}
         self.ends = dict(known.ends)
         self.relations: list[Relation] = list(known.relations)
@@ -155,7 +167,10 @@ class _Settling:
             self.known.counts, set(self.known.small), set(self.known.counts) | set(self.sums),
             self.minimum.reported - 1, marked=True, own=False, known=self.ends,
         )  # fmt: skip
-        found = settle(start, self._told, self._near, self.known.counts, self.relations, bounds)
+        fractions = {cell for cell in self.sums if cell[1] not in self.shares}  # type: ignore[index]
+        found = settle(
+            start, self._told, self._near, self.known.counts, self.relations, bounds, fractions
+        )
         return Levels(found, self.units)
 
     def _told(self, levels: Mapping[Hashable, int]) -> tuple[Collection[Hashable], list[Limit]]:

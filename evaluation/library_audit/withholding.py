@@ -63,7 +63,8 @@ def withhold(report: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     before = [dict(reading.row) for reading in rows]
     for reading in rows:
         _take_out(reading, gone, minimum.reported)
-    levels = find_levels(rows, gone, known, sizes, minimum)
+    kinds = copy["outcomes"].get("settings", {}).get("kinds", {})
+    levels = find_levels(rows, gone, known, sizes, minimum, kinds)
     touched = set()
     for reading, was in zip(rows, before, strict=True):
         _coarsen(reading, levels, minimum)

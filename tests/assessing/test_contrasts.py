@@ -87,7 +87,8 @@ def test_any_table_gives_verdicts_and_no_made_up_number(rows) -> None:
                 for v, g in zip(values, group, strict=True)
                 if (g or "unknown") == row.group and v == v
             ]
-            assert row.estimate == pytest.approx(np.mean(here))
+            rounded = row.n_patients is None  # so as not to tell a partner's size
+            assert row.estimate == pytest.approx(np.mean(here), abs=0.251 if rounded else 1e-9)
 
 
 def clouds(rng, n_patients, gaps, scatter=0.3, d=24):

@@ -3,10 +3,12 @@
     python tests/benchmarks/audit_gates_disclosure.py --cohorts 10000 --seed 0
 
 Each simulated table is audited; the attacker has the audit's JSON alone, knows which sums hold,
-that a group marked as suppressed has 1 to 10 patients and one with figures more, that a patient has
-a query at least, and that an estimate times the queries is the events to within half of its last
-decimal. Linear programs give each hidden group's least and largest size. A cell is
-recovered where they are less than 1 apart.
+that a group marked as suppressed has 1 to 10 patients, one of low precision 11 to 49 and any other
+50 or more, that a patient has a query at least, and that a mean times the queries, of a group and
+of all others, is their events to within half of the step that the row names. Linear programs give
+each small count's least and largest value: of groups, and of all others where these are few. A
+count is recovered where one whole number lies between. In every tenth table the attacker knows
+besides that none of the counts is a fraction (mixed integer programs).
 
 Then a tenth as many whole reports, every section made of one random archive
 (``whole_reports.py``): the attacker has all of them, and may subtract one from another. As a
@@ -20,12 +22,17 @@ import argparse
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linprog
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -182,95 +189,178 @@ class Attacker:
                     whole = self._variable((unit, outcome, coarse, group))
                     self.equal.append(({**inside, whole: -1.0}, 0.0))
 
-    def range_of(self, name: tuple[str, ...]) -> tuple[float, float]:
-        """Least and largest value of a count that agree with all that is shown."""
-        n = len(self.low)
+    def rules(self) -> list[tuple[Any, NDArray[np.float64]]]:
+        """Matrix and values of the sums, and of what is at most."""
         made = []
         for rows in (self.equal, self.less):
             at = [i for i, (terms, _) in enumerate(rows) for _ in terms]
             to = [j for terms, _ in rows for j in terms]
             signs = [sign for terms, _ in rows for sign in terms.values()]
-            made.append((csr_array((signs, (at, to)), shape=(len(rows), n)), [v for _, v in rows]))
-        (equal, values), (less, most) = made
-        ends = []
-        for sign in (1.0, -1.0):
-            goal = np.zeros(n)
-            goal[self.number[name]] = sign
-            solved = linprog(
-                goal, A_ub=less, b_ub=most, A_eq=equal, b_eq=values,
-                bounds=list(zip(self.low, self.high, strict=True)), method="highs",
-            )  # fmt: skip
-            if solved.status == 2:
-                raise AssertionError("the truth does not fit what the audit shows")
-            ends.append(np.inf if solved.status else float(sign * solved.fun))
-        return ends[0], ends[1]
+            matrix = csr_array((signs, (at, to)), shape=(len(rows), len(self.low)))
+            made.append((matrix, np.array([value for _, value in rows])))
+        return made
+
+    def told(self, sought: list[tuple[tuple[str, ...], int]]) -> int:
+        """Of how many counts no other whole number lies between their least and largest value."""
+        (equal, values), (less, most) = self.rules()
+        where = np.array([self.number[name] for name, _ in sought], dtype=np.int64)
+        truth = np.array([count for _, count in sought], dtype=np.float64)
+        least, largest = truth.copy(), truth.copy()
+        found = 0
+        for place, at in enumerate(where.tolist()):
+            for sign in (1.0, -1.0):
+                if not self._alone(truth, least, largest, place):
+                    break
+                goal = np.zeros(len(self.low))
+                goal[at] = sign
+                solved = linprog(
+                    goal, A_ub=less, b_ub=most, A_eq=equal, b_eq=values,
+                    bounds=list(zip(self.low, self.high, strict=True)), method="highs",
+                )  # fmt: skip
+                if solved.status == 2:
+                    raise AssertionError("the truth does not fit what the audit shows")
+                if solved.status == 3:
+                    (least if sign > 0 else largest)[place] = -sign * np.inf
+                    continue
+                np.minimum(least, solved.x[where], out=least)
+                np.maximum(largest, solved.x[where], out=largest)
+            found += self._alone(truth, least, largest, place)
+        return found
+
+    @staticmethod
+    def _alone(
+        truth: NDArray[np.float64],
+        least: NDArray[np.float64],
+        largest: NDArray[np.float64],
+        at: int,
+    ) -> bool:
+        return bool(largest[at] < truth[at] + 1 - 1e-6 and least[at] > truth[at] - 1 + 1e-6)
 
 
-def recovered(table: pd.DataFrame, audit: Audit) -> tuple[int, int]:
-    """Small groups that the attacker pins down, of how many."""
+def small_groups(
+    table: pd.DataFrame, audit: Audit
+) -> tuple[Attacker, list[tuple[tuple[str, ...], int]]]:
+    """What the attacker has, and the counts of 1 to 10 patients that it seeks."""
     additive = {"one"}
     if (table.groupby("patient_id")["two"].nunique() == 1).all():
         additive |= {"two", "one*two"}
-    attacker = Attacker(audit.to_json(), additive)
-    broken = small = 0
+    sought = []
     for attribute in sorted(set(audit.cells["attribute"])):
         label = table[attribute.split("*")].agg("*".join, axis=1)
         for outcome in ("all", *OUTCOMES):
             known = table if outcome == "all" else table[table[outcome].notna()]
             sizes = known.groupby(label[known.index])["patient_id"].nunique()
-            sought = [("patients", str(group)) for group, k in sizes.items() if 1 <= k <= SMALL]
+            units = {"patients": sizes}
             if attribute in additive:  # all others of a group may be few, too
-                others = known["patient_id"].nunique() - sizes
-                sought += [("others", str(g)) for g, k in others.items() if 1 <= k <= SMALL]
-            for unit, group in sought:
-                small += 1
-                low, high = attacker.range_of((unit, outcome, attribute, group))
-                broken += np.ceil(low - 1e-6) >= np.floor(high + 1e-6)
-    return broken, small
+                units["others"] = known["patient_id"].nunique() - sizes
+            sought += [
+                ((unit, outcome, attribute, str(group)), int(k))
+                for unit, counts in units.items()
+                for group, k in counts.items()
+                if 1 <= k <= SMALL
+            ]
+    return Attacker(audit.to_json(), additive), sought
 
 
-def figures(cohorts: int, seed: int) -> dict[str, Any]:
-    """Cells recovered over random tables."""
-    broken = small = 0
-    for number in range(cohorts):
-        table = random_table(np.random.default_rng([seed, number]))
-        audit = audit_outcomes(
-            table, OUTCOMES, ["one", "two"], permutations=0, repetitions=200,
-            contrasts="all" if number % 4 == 0 else "rest",
+def recovered(table: pd.DataFrame, audit: Audit) -> tuple[int, int]:
+    """Small groups that the attacker pins down, of how many."""
+    attacker, sought = small_groups(table, audit)
+    return attacker.told(sought), len(sought)
+
+
+def another_fits(attacker: Attacker, name: tuple[str, ...], truth: int) -> bool:
+    """Whether a count may be another one, if none is a fraction (mixed integer programs)."""
+    n, at = len(attacker.low), attacker.number[name]
+    low = np.array(attacker.low)
+    high = np.array([np.inf if end is None else end for end in attacker.high])
+    whole = np.zeros(n)
+    for (kind, outcome, *_), place in attacker.number.items():
+        whole[place] = kind != "events" or outcome != "score"
+    rules = []
+    for (matrix, values), slack in zip(attacker.rules(), (1e-6, np.inf), strict=True):
+        rules.append(LinearConstraint(matrix, values - slack, values + 1e-6))
+    for side in (1, -1):
+        ends = low.copy(), high.copy()
+        ends[0 if side > 0 else 1][at] = truth + side
+        if ends[0][at] < low[at] or ends[1][at] > high[at] or (ends[0] > ends[1]).any():
+            continue
+        found = milp(
+            np.zeros(n), constraints=rules, bounds=Bounds(*ends), integrality=whole,
+            options={"time_limit": 60},
         )  # fmt: skip
-        counts = recovered(table, audit)
-        broken, small = broken + counts[0], small + counts[1]
+        if found.status != 2:  # not shown to be impossible
+            return True
+    return False
+
+
+def one_table(seed: int, number: int, every: int) -> tuple[int, int, int, int]:
+    """Small groups and those recovered in a table; the same by whole numbers, in every so many."""
+    table = random_table(np.random.default_rng([seed, number]))
+    audit = audit_outcomes(
+        table, OUTCOMES, ["one", "two"], permutations=0, repetitions=200,
+        contrasts="all" if number % 4 == 0 else "rest",
+    )  # fmt: skip
+    broken, small = recovered(table, audit)
+    if number % every:
+        return broken, small, 0, 0
+    attacker, sought = small_groups(table, audit)
+    held = [another_fits(attacker, name, truth) for name, truth in sought]
+    return broken, small, held.count(False), len(held)
+
+
+def figures(cohorts: int, seed: int, processes: int = 1, every: int = 10) -> dict[str, Any]:
+    """Cells recovered over random tables."""
+    jobs = ([seed] * cohorts, range(cohorts), [every] * cohorts)
+    with pool(processes) as run:
+        broken, small, by_whole, sought = np.array(list(run(one_table, *jobs))).sum(axis=0).tolist()
     bound = 3.0 / small if small and not broken else None
     return {
         "tables": cohorts, "small_cells": small, "recovered": broken,
         "upper_95_bound_of_share": bound,
+        "by_whole_numbers": {
+            "tables": len(range(0, cohorts, every)), "small_cells": sought, "recovered": by_whole
+        },
     }  # fmt: skip
 
 
-def report_figures(reports: int, seed: int, control: int = 10) -> dict[str, Any]:
+@contextmanager
+def pool(processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A map over so many processes, or the plain one."""
+    if processes < 2:
+        yield map
+        return
+    with ProcessPoolExecutor(processes) as executor:
+        yield partial(executor.map, chunksize=4)
+
+
+def one_report(seed: int, number: int, control: int) -> tuple[int, ...]:
+    """Counts shown before and after the last step; small and recovered cells after and before."""
+    rng = np.random.default_rng([seed, 9, number])
+    archive = random_archive(rng)
+    report, facts = make_report(archive, rng)
+    kept = withhold(report, facts)
+    broken, small = attack_report(archive, kept)
+    found = [counts_shown(report), counts_shown(kept), 1, small, len(broken)]
+    if number % control == 0:
+        broken, small = attack_report(archive, report)
+        return (*found, 1, small, len(broken))
+    return (*found, 0, 0, 0)
+
+
+def report_figures(
+    reports: int, seed: int, control: int = 10, processes: int = 1
+) -> dict[str, Any]:
     """Cells recovered over whole reports, after the last step and, of every tenth, before it."""
-    found = {"after": [0, 0, 0], "before": [0, 0, 0]}
-    shown = {"by_the_sections": 0, "in_the_report": 0}
-    for number in range(reports):
-        rng = np.random.default_rng([seed, 9, number])
-        archive = random_archive(rng)
-        report, facts = make_report(archive, rng)
-        kept = withhold(report, facts)
-        shown["by_the_sections"] += counts_shown(report)
-        shown["in_the_report"] += counts_shown(kept)
-        for name, read in (("after", kept), ("before", report)):
-            if name == "before" and number % control:
-                continue
-            broken, small = attack_report(archive, read)
-            for place, value in enumerate((1, small, len(broken))):
-                found[name][place] += value
+    jobs = ([seed] * reports, range(reports), [control] * reports)
+    with pool(processes) as run:
+        sums = np.array(list(run(one_report, *jobs))).sum(axis=0).tolist()
     names = ("reports", "small_cells", "recovered")
-    after, before = (dict(zip(names, found[name], strict=True)) for name in ("after", "before"))
+    after, before = (dict(zip(names, part, strict=True)) for part in (sums[2:5], sums[5:]))
     sure = after["small_cells"] and not after["recovered"]
     return {
         **after, "upper_95_bound_of_share": 3.0 / after["small_cells"] if sure else None,
-        "counts_shown": shown,
-        "withheld_by_the_last_step": shown["by_the_sections"] - shown["in_the_report"],
+        "counts_shown": {"by_the_sections": sums[0], "in_the_report": sums[1]},
+        "withheld_by_the_last_step": sums[0] - sums[1],
         "control_before_the_last_step": before,
     }  # fmt: skip
 
@@ -281,12 +371,12 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=200)
     parser.add_argument("--reports", type=int, help="a tenth as many by default")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     args = parser.parse_args()
+    reports = max(1, args.cohorts // 10) if args.reports is None else args.reports
     found = {
-        "tables of outcomes": figures(args.cohorts, args.seed),
-        "whole reports": report_figures(
-            max(1, args.cohorts // 10) if args.reports is None else args.reports, args.seed
-        ),
+        "tables of outcomes": figures(args.cohorts, args.seed, args.processes),
+        "whole reports": report_figures(reports, args.seed, processes=args.processes),
     }
     print(json.dumps({"gate": "G9", **found}))
 
