@@ -2,15 +2,15 @@
 
 Each section hides the small cells that it would show, and what betrays them within it. A reader has
 all sections: patients of a group in one less those in another, positives and negatives, a group's
-share of unknown. Here the counts of the whole report are put into one system
-(:mod:`evaluation.library_audit.counting`), and what would give a small cell away is taken out
-(:func:`evaluation.inference.suppress`), in patients first and then in cases.
+share of unknown. Here the counts of the whole report are put into one system, and what would give a
+small cell away is taken out (:mod:`evaluation.library_audit.choosing`), in patients first and then
+in cases.
 
-Of a row whose size is taken out the other figures would tell it: a rate of .0303 has 33 cases
-below it. So shares go, and what stays is rounded: scores to thousandths, rates to hundredths (of
-fewer than ``minimum.precise`` patients to tenths), intervals outwards. Where a rate is that of a
-record that few patients have or lack (a report, a label, a finding), it tells their number, and all
-figures go.
+Of a row whose size is taken out the other figures would tell it: a rate of .0303 has 33 cases below
+it. So shares go, means are given in steps that tell no small cell over all parts together
+(:mod:`evaluation.library_audit.coarsening`), and figures that are no means are rounded to
+thousandths, intervals outwards. Where a rate is that of a record that few patients have or lack (a
+report, a label, a finding), it tells their number, and all figures go.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-__all__ = ["KINDS", "Kind", "figure", "finite", "gap_kind", "level_kind", "plural"]
+__all__ = ["KINDS", "Kind", "figure", "finite", "gap_kind", "in_steps", "level_kind", "plural"]
 
 Kind = Literal[
     "count",
@@ -26,8 +26,18 @@ Kind = Literal[
     "plain",
     "ratio",
     "p",
+    "percent_0",
+    "points_0",
+    "size_0",
+    "score_2",
+    "signed_2",
+    "away_2",
+    "score_1",
+    "signed_1",
+    "away_1",
 ]
-"""``points`` and ``signed`` carry their sign; ``size``, ``margin`` and ``away`` do not."""
+"""``points`` and ``signed`` carry their sign; ``size``, ``margin`` and ``away`` do not. Those that
+end in a digit are of figures that are given in steps, with so many decimals."""
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -73,7 +83,22 @@ KINDS: dict[Kind, Callable[[float], str]] = {
     "plain": lambda value: f"{value:g}",
     "ratio": lambda value: _fixed(value, 2),
     "p": _p,
+    "percent_0": lambda value: _fixed(100 * value, 0) + "%",
+    "points_0": lambda value: _fixed(100 * value, 0, sign=True),
+    "size_0": lambda value: _fixed(100 * abs(value), 0),
+    "score_2": lambda value: _fixed(value, 2),
+    "signed_2": lambda value: _fixed(value, 2, sign=True),
+    "away_2": lambda value: _fixed(abs(value), 2),
+    "score_1": lambda value: _fixed(value, 1),
+    "signed_1": lambda value: _fixed(value, 1, sign=True),
+    "away_1": lambda value: _fixed(abs(value), 1),
 }
+_IN_STEPS: dict[tuple[str, int], Kind] = {
+    ("percent", 2): "percent_0", ("points", 2): "points_0", ("size", 2): "size_0",
+    ("percent", 1): "percent_0", ("points", 1): "points_0", ("size", 1): "size_0",
+    ("score", 2): "score_2", ("signed", 2): "signed_2", ("away", 2): "away_2",
+    ("score", 1): "score_1", ("signed", 1): "signed_1", ("away", 1): "away_1",
+}  # fmt: skip
 
 
 def figure(value: Any, kind: Kind) -> str | None:
@@ -111,6 +136,18 @@ def level_kind(unit: str | None) -> Kind:
 def gap_kind(unit: str | None) -> Kind:
     """Choose how a difference of that outcome is written."""
     return "points" if unit == "proportion" else "signed"
+
+
+def in_steps(kind: Kind, step: float | None) -> Kind:
+    """Choose how a figure of that kind is written that is given in steps: with no more decimals.
+
+    Examples
+    --------
+    >>> in_steps("score", 0.1), in_steps("points", 0.02), in_steps("signed", 0.005)
+    ('score_1', 'points_0', 'signed')
+    """
+    decimals = 3 if not step or step < 0.01 else 2 if step < 0.1 else 1
+    return _IN_STEPS.get((kind, decimals), kind)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluation.report.figures import Kind, finite, gap_kind, level_kind
+from evaluation.report.figures import Kind, finite, gap_kind, in_steps, level_kind
 from evaluation.report.forest import Axis, Interval, gap_axis, row_svg
 from evaluation.report.verdicts import verdict_of
 
@@ -207,6 +207,8 @@ def enrich(row: Row, naming: Names) -> Row:
     unit = str(described.get("unit") or "score")
     higher = described.get("higher_is_better", True) is not False
     gap = finite(row.get("gap"))
+    step = finite(row.get("step")) or 0.0
+    coarsest = max(step, finite(row.get("step_rest")) or 0.0)
     # without a figure nothing can be ruled out, nor be in doubt; an alarm is never taken back
     unfounded = gap is None and row.get("verdict") != "exceeds"
     return {
@@ -217,8 +219,10 @@ def enrich(row: Row, naming: Names) -> Row:
         "shown_harm": str(described.get("harm") or ""),
         "shown_verdict": verdict_of(None if unfounded else row.get("verdict")),
         "shown_unit": unit,
-        "shown_level": level_kind(unit),
-        "shown_gap": gap_kind(unit),
+        "shown_level": in_steps(level_kind(unit), step),
+        "shown_gap": in_steps(gap_kind(unit), coarsest),
+        "shown_size": in_steps("size" if unit == "proportion" else "away", coarsest),
+        "shown_step": coarsest,
         "shown_worse": None if not gap else (gap < 0) == higher,
         "shown_higher_is_better": higher,
         "shown_suppressed": row.get("precision") == "suppressed",
@@ -294,8 +298,8 @@ def _one_outcome(
         title=naming.outcome(name),
         harm=str(described.get("harm") or ""),
         higher_is_better=first["shown_higher_is_better"],
-        level=first["shown_level"],
-        gap=first["shown_gap"],
+        level=level_kind(first["shown_unit"]),
+        gap=gap_kind(first["shown_unit"]),
         axis=axis,
         blocks=list(blocks.items()),
         intersections=crossed,

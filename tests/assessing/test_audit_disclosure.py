@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.audit_gates_disclosure import figures, random_table, recovered
+from benchmarks.audit_gates_disclosure import OUTCOMES, figures, random_table, recovered
 
 from evaluation.audit import Audit, audit_outcomes
 
@@ -51,3 +51,50 @@ def test_few_patients_by_query_are_hidden_in_queries_too() -> None:
     cells = audit.cells.set_index("group")
     assert pd.isna(cells.loc["LL", "n_queries"])
     assert cells["n_queries"].isna().sum() == 2
+
+
+def test_the_attack_succeeds_where_means_beside_hidden_counts_are_as_they_are() -> None:
+    broken = 0
+    for seed in range(12):
+        table = random_table(np.random.default_rng([7, seed]))
+        audit = audit_outcomes(table, OUTCOMES, ["one", "two"], permutations=0, repetitions=200)
+        rows = audit.table.copy()
+        for number, row in rows.iterrows():
+            if row["step"] > 0:
+                known = table[table[row["outcome"]].notna()]
+                own = known[row["attribute"].split("*")].agg("*".join, axis=1) == row["group"]
+                rows.loc[number, "estimate"] = known[own][row["outcome"]].mean()
+                rows.loc[number, "rest_estimate"] = known[~own][row["outcome"]].mean()
+                rows.loc[number, ["step", "step_rest"]] = 0.0
+        assert recovered(table, audit)[0] == 0
+        broken += recovered(table, Audit(rows, audit.cells, audit.settings))[0]
+    assert broken > 0
+
+
+def test_gaps_beside_hidden_counts_are_those_of_the_rounded_means() -> None:
+    table = random_table(np.random.default_rng([7, 3]))
+    rows = audit_outcomes(table, ["hit", "score"], ["one", "two"], permutations=0).table
+    rounded = rows[(rows["step_rest"] > 0) & rows["gap"].notna()]
+    assert len(rounded)
+    assert rounded["gap"].to_numpy() == pytest.approx(
+        (rounded["estimate"] - rounded["rest_estimate"]).to_numpy(), abs=1e-9
+    )
+    assert (rounded["gap_ci_low"] <= rounded["gap"]).all()
+    assert (rounded["gap"] <= rounded["gap_ci_high"]).all()
+    assert rounded["n_queries"].isna().all() or (rounded["n_events"].isna()).any()
+
+
+def test_all_others_of_a_group_are_not_told_where_they_are_few_together() -> None:
+    # 3 and 4 patients: shown beside 93 of 100, the big group would say that 7 are others.
+    table = pd.DataFrame(
+        {
+            "patient_id": np.arange(100),
+            "site": ["big"] * 93 + ["x"] * 3 + ["y"] * 4,
+            "sex": ["F", "M"] * 50,
+            "hit": np.arange(100) % 3 == 0,
+        }
+    )
+    audit = audit_outcomes(table, ["hit"], ["site", "sex"], intersections=False, permutations=0)
+    cells = audit.cells.set_index("group")
+    told = audit.settings["n_patients"] is not None or not pd.isna(cells.loc["F", "n_patients"])
+    assert not (told and not pd.isna(cells.loc["big", "n_patients"]))

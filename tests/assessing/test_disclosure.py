@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.inference import attack, suppress
+from evaluation.inference import Minimum, attack, suppress
+from evaluation.inference.attacking import (
+    Bounds,
+    Limit,
+    exposed_cells,
+    split,
+    told_by_whole_numbers,
+)
+from evaluation.inference.figures import BLANK, EXACT, Mean, settle, step_of
 from medembed.errors import InputError
 
 
@@ -104,3 +112,36 @@ def test_tables_that_do_not_add_up_are_refused() -> None:
     ):
         with pytest.raises(InputError):
             suppress(counts, sums)
+
+
+def test_whole_numbers_tell_what_fractions_do_not() -> None:
+    # Three quarters of a, to within a hundredth, is a whole number: of 1 to 6, a can be 4 alone.
+    counts = {"a": 4, "b": 3, "all": 7, "events": 3}
+    limits = [Limit({"events": 1.0, "a": -0.76}, -np.inf, 0.0)]
+    limits += [Limit({"events": 1.0, "a": -0.74}, 0.0, np.inf)]
+    bounds = Bounds(counts, {"a"}, {"events", "b"}, 10, marked=False, own=False)
+    (system,) = split(counts, [("all", ("a", "b"))], {"a", "b", "events"}, limits)
+    assert exposed_cells(system, {"a"}, bounds, 1.0) == []
+    assert told_by_whole_numbers(system, {"a"}, bounds, fractions=()) == ["a"]
+    assert told_by_whole_numbers(system, {"a"}, bounds, fractions={"events"}) == []
+
+
+def test_a_mean_beside_a_size_becomes_coarser_until_the_size_is_open() -> None:
+    # 40 queries, 20 events in all; a's mean .9, the others' .1: where these meet a has 20.
+    counts = {"a": 20, "few": 4, "b": 16, "all": 40}
+    sums = {"sum a": 18.0, "sum all": 20.0}
+
+    def told(levels):
+        step = step_of(levels["a"], "low", 40, Minimum())
+        if not np.isfinite(step):
+            return {"a", "few", "sum a"}, []
+        half = step / 2 + 1e-7
+        own = Mean({"sum a": 1.0}, {"a": 1.0}, 0.9, half)
+        rest = Mean({"sum all": 1.0, "sum a": -1.0}, {"all": 1.0, "a": -1.0}, 0.1, half)
+        return {"a", "few", "sum a"}, [*own.limits(), *rest.limits()]
+
+    bounds = Bounds(counts, {"few"}, {"a", "sum a"}, 10, marked=True, own=False, capped={"few"})
+    found = settle(
+        {"a": EXACT}, told, lambda cell: {"a"}, counts | sums, [("all", ("a", "few", "b"))], bounds
+    )
+    assert EXACT < found["a"] < BLANK
