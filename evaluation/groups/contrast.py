@@ -73,6 +73,8 @@ class Contrast:
     reason : str
     inner_low, inner_high : float or None
         Ends of the gap at 1 - 2 alpha, which the verdict is taken from.
+    step : float
+        That figures are rounded to, so as not to tell a size that is hidden; 0 where they are not.
     """
 
     attribute: str
@@ -95,6 +97,7 @@ class Contrast:
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None
+    step: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under the names above; what is no finite number becomes None."""
@@ -264,8 +267,9 @@ def _rounded(row: Contrast, minimum: Minimum) -> Contrast:
     if row.n_patients is not None or row.precision == "suppressed" or row.measure in _UNSIZED:
         return row
     held = {name: getattr(row, name) for name in _FIGURES}
-    coarsen(held, _FIGURES, step_of(ROUNDED, row.precision, 0, minimum))
-    return replace(row, **held)
+    step = step_of(ROUNDED, row.precision, 0, minimum)
+    coarsen(held, _FIGURES, step)
+    return replace(row, **held, step=step)
 
 
 def suppressed(row: Contrast, minimum: Minimum) -> Contrast:

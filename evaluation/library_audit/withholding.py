@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import deepcopy
-from math import ceil, floor, isfinite, isnan
+from math import ceil, floor, isfinite, isnan, nan
 from typing import Any
 
 from evaluation.inference import Minimum
@@ -135,6 +135,7 @@ def _coarsen(reading: Reading, levels: Levels, minimum: Minimum) -> None:
     others = {
         average: rest_of(reading, average) for average in reading.averages if average.gap in row
     }
+    unadjusted = "gap_naive" in row and row["gap"] == row["gap_naive"]
     fields = {average.field for average in reading.averages} | {"ci_low", "ci_high"}
     figures = {name for name, value in row.items() if isinstance(value, float)}
     figures -= {"overlap", "p", *(name for name in row if name.startswith(("p_", "step")))}
@@ -145,15 +146,14 @@ def _coarsen(reading: Reading, levels: Levels, minimum: Minimum) -> None:
         if mean is not None and own != BLANK != rest:
             held = {"mean": mean}
             coarsen(held, held, step, unit)
-            same = row.get("gap") == row[average.gap]
             set_gap(row, average.gap, row[average.field] - held["mean"])
-            if same:
+            if unadjusted:
                 set_gap(row, "gap", row[average.gap])
     if isinstance(row.get("change"), float) and own != BLANK:
         row["change"] = round(row["after"] - row["before"], 9)
-    for name, given in (("step", own_step), ("step_rest", step)):
+    for name, given in (("step", own_step if "step_rest" in row else step), ("step_rest", step)):
         if name in row:
-            row[name] = max(row[name] or 0.0, given * unit)
+            row[name] = nan if isnan(given) else max(row[name] or 0.0, given * unit)
     for name, value in row.items():
         if isinstance(value, float) and (name == "p" or name.startswith("p_")):
             row[name] = float(f"{value:.2g}")

@@ -146,6 +146,7 @@ def in_steps(kind: Kind, step: float | None) -> Kind:
     >>> in_steps("score", 0.1), in_steps("points", 0.02), in_steps("signed", 0.005)
     ('score_1', 'points_0', 'signed')
     """
+    step = finite(step)
     decimals = 3 if not step or step < 0.01 else 2 if step < 0.1 else 1
     return _IN_STEPS.get((kind, decimals), kind)
 

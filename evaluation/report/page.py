@@ -22,7 +22,7 @@ from evaluation.report.answer import (
 )
 from evaluation.report.changes import Change, changes
 from evaluation.report.drawings import Part, parts
-from evaluation.report.figures import Kind, figure, finite, gap_kind, level_kind, plural
+from evaluation.report.figures import Kind, figure, finite, gap_kind, in_steps, level_kind, plural
 from evaluation.report.folding import fold_outcomes
 from evaluation.report.forest import axis_svg
 from evaluation.report.reading import Row, names, outcome_readings, section
@@ -109,6 +109,7 @@ def environment() -> Environment:
     made.globals.update(
         patients=_patients,
         plural=plural,
+        in_steps=in_steps,
         level_kind=level_kind,
         gap_kind=gap_kind,
         finite=finite,
