@@ -168,11 +168,11 @@ class _Settling:
             own=False,
             known=self.known,
         )
-        return Levels(
-            settle(
-                start, self._told, self._near, self.counts, self.relations, bounds, self.fractions
-            )
-        )
+        found = settle(
+            start, self._told, self._near, self.counts, self.relations, bounds, self.fractions,
+            _place,
+        )  # fmt: skip
+        return Levels(found)
 
     def _told(self, levels: Mapping[Hashable, int]) -> tuple[Collection[Hashable], list[Limit]]:
         exact: dict[str, bool] = {}
@@ -242,3 +242,14 @@ def _end(cell: Hashable) -> tuple[Hashable, ...]:
     name = _name(cell)
     name = name[3:] if name[0] == "less" else name[1:]
     return name if len(name) == 2 else ()
+
+
+def _place(cell: Hashable) -> tuple[Hashable, Hashable]:
+    """Group of a cell, and what it is of its group."""
+    name = _name(cell)
+    if name[0] == "sum":
+        return (name[2:], name[:3]) if len(name) == 4 else (cell, "")
+    end = _end(cell)
+    if not end or not isinstance(cell, InUnit):
+        return cell, ""
+    return end, (cell.unit, name[:-1])

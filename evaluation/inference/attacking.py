@@ -12,7 +12,7 @@ Fischetti and Salazar, Management Science 47:1008, 2001 (the attacker's two line
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ _Terms = dict[Hashable, float]
 _EXACT = 1e-6
 _ALONE = 4  # so few cells are as quickly solved one by one
 _PROGRESS = 0.8
-_SEARCHED = 4000
+_SEARCHED = 2000
 _NODES = 200
 
 
@@ -309,6 +309,60 @@ def exposed_cells(
                 learn(goal)
         if told(number):
             found.append(system.names[place])
+    return found
+
+
+def swappable(
+    system: System, bounds: Bounds, place_of: Callable[[Hashable], tuple[Hashable, Hashable]]
+) -> set[Hashable]:
+    """Find cells that cannot be told, since they could be another group's and that one's theirs.
+
+    Where all counts and sums of two groups stand in the same sums and limits, one group's exchanged
+    for the other's fit as well; so those cells are open that have another value there.
+
+    Parameters
+    ----------
+    system : System
+    bounds : Bounds
+    place_of : callable
+        Gives a cell's group, and what it is of its group.
+
+    Returns
+    -------
+    set of cells
+    """
+    groups, roles = zip(*map(place_of, system.names), strict=True)
+    marks: dict[Hashable, list[str]] = defaultdict(list)
+    for matrix, values in ((system.matrix, system.values), (system.limits, system.most)):
+        if matrix is None:
+            continue
+        rows = matrix.tocsr()
+        for number, value in enumerate(values):
+            at = slice(rows.indptr[number], rows.indptr[number + 1])
+            terms = list(zip(rows.indices[at].tolist(), rows.data[at].tolist(), strict=True))
+            if len({groups[column] for column, _ in terms}) == 1:  # of this group alone
+                form = sorted((repr(roles[column]), sign) for column, sign in terms)
+                marks[groups[terms[0][0]]].append(repr((matrix is system.limits, value, form)))
+                continue
+            for column, sign in terms:
+                row = (matrix is system.limits, number, roles[column], sign)
+                marks[groups[column]].append(repr(row))
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for column, name in enumerate(system.names):
+        marks[groups[column]].append(repr((roles[column], bounds.of(name))))
+        members[groups[column]].append(column)
+    alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for group, made_of in marks.items():
+        alike[tuple(sorted(made_of))] += members[group]
+    found: set[Hashable] = set()
+    for columns in alike.values():
+        by_role: dict[Hashable, list[Hashable]] = defaultdict(list)
+        for column in columns:
+            if system.names[column] in bounds.few:
+                by_role[roles[column]].append(system.names[column])
+        for names in by_role.values():
+            if len({bounds.counts[name] for name in names}) > 1:
+                found.update(names)
     return found
 
 

@@ -25,6 +25,7 @@ from evaluation.inference.attacking import (
     Relation,
     exposed_cells,
     split,
+    swappable,
     told_by_whole_numbers,
     touched,
 )
@@ -163,6 +164,7 @@ def settle(
     relations: Sequence[Relation],
     bounds: Bounds,
     fractions: Collection[Hashable] = (),
+    place_of: Callable[[Hashable], tuple[Hashable, Hashable]] = lambda cell: (cell, ""),
 ) -> dict[Hashable, int]:
     """Make means coarser until nobody can work out a small cell from them.
 
@@ -179,6 +181,9 @@ def settle(
     bounds : Bounds
     fractions : collection of cells
         Sums of values that need not be whole numbers.
+    place_of : callable
+        A cell's group, and what it is of its group: see
+        :func:`evaluation.inference.attacking.swappable`.
 
     Returns
     -------
@@ -194,15 +199,17 @@ def settle(
     wanted = set(bounds.few)
     while wanted:
         hidden, limits = told(found)
-        systems = split(counts, relations, hidden, limits)
+        systems = [s for s in split(counts, relations, hidden, limits) if wanted & set(s.names)]
+        left = [
+            (wanted & set(system.names)) - swappable(system, bounds, place_of) for system in systems
+        ]
+        sought = list(zip(systems, left, strict=True))
         exposed = [
-            cell
-            for system in systems
-            for cell in exposed_cells(system, wanted & set(system.names), bounds, 1.0)
+            cell for system, cells in sought for cell in exposed_cells(system, cells, bounds, 1.0)
         ] or [
             cell
-            for system in systems
-            for cell in told_by_whole_numbers(system, wanted & set(system.names), bounds, fractions)
+            for system, cells in sought
+            for cell in told_by_whole_numbers(system, cells, bounds, fractions)
         ]
         if not exposed and wanted != set(bounds.few):
             wanted = set(bounds.few)  # once more, of all of them

@@ -169,8 +169,9 @@ class _Settling:
         )  # fmt: skip
         fractions = {cell for cell in self.sums if cell[1] not in self.shares}  # type: ignore[index]
         found = settle(
-            start, self._told, self._near, self.known.counts, self.relations, bounds, fractions
-        )
+            start, self._told, self._near, self.known.counts, self.relations, bounds, fractions,
+            _place,
+        )  # fmt: skip
         return Levels(found, self.units)
 
     def _told(self, levels: Mapping[Hashable, int]) -> tuple[Collection[Hashable], list[Limit]]:
@@ -273,3 +274,15 @@ def _end(cell: Hashable) -> End:
     else:
         name = name[1:]
     return () if name in ((), [], ("",), [""]) else tuple(str(part) for part in name)
+
+
+def _place(cell: Hashable) -> tuple[Hashable, Hashable]:
+    """Group of a cell, and what it is of its group."""
+    held: Sequence[Hashable] = cell if isinstance(cell, tuple) else ()
+    if held and held[0] == "sum":
+        return (held[2:], held[:3]) if len(held) == 4 else (cell, "")
+    end = _end(cell)
+    name = held[1] if len(held) > 1 else ()
+    if len(end) != 2 or not isinstance(name, tuple) or name[-1] != end[-1]:
+        return cell, ""
+    return end, (held[0], name[:-1])

@@ -374,11 +374,13 @@ def test_outcomes_of_any_range_scale_with_their_unit() -> None:
         assert other["verdict"].tolist() == one["verdict"].tolist()
 
 
-def test_ten_thousand_groups_run() -> None:
+@pytest.mark.parametrize("groups", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_ten_thousand_groups_run(groups: int) -> None:
     rng = np.random.default_rng(0)
-    owner = np.repeat(np.arange(30_000), 2)
-    site = rng.integers(0, 10_000, 30_000)
-    table = {"patient_id": owner, "site": site[owner], "hit": rng.random(60_000) < 0.5}
+    n = 3 * groups
+    owner = np.repeat(np.arange(n), 2)
+    site = rng.integers(0, groups, n)
+    table = {"patient_id": owner, "site": site[owner], "hit": rng.random(2 * n) < 0.5}
     audit = audit_outcomes(table, ["hit"], ["site"], permutations=0)
     assert len(audit.table) == len(set(site))
     counts = np.bincount(site)
