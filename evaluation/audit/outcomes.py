@@ -211,7 +211,8 @@ def _notes(queries: Queries, hidden: Hidden, adjusted: bool, permutations: int) 
     if hidden.cells:
         notes.append(
             "Groups with too few patients are suppressed, and counts of others from which theirs "
-            "could be derived are hidden."
+            "could be derived are hidden. Figures beside hidden counts are given in steps, "
+            "intervals rounded outwards; verdicts are those of the figures as they are."
         )
     varying = [g.attribute for g in queries.groupings if g.varies]
     if varying and permutations:
