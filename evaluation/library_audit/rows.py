@@ -176,11 +176,15 @@ class _Reader:
         fields = {name: cell for name in _SIZES if name in row}
         if cell != whole:
             fields["n_unmeasured"] = ("less", whole[0], *cell)
-        averages: tuple[Average, ...] = ()
-        if row["comparison"] == "rest":
-            number = self.sizes.index(("outcome", row["outcome"])) or 0
-            averages = (Average(("outcome", row["outcome"]), number, gap="gap_naive"),)
-        yield Reading("outcomes", row, fields, averages=averages)
+        number = self.sizes.index(("outcome", row["outcome"])) or 0
+        name = ("outcome", row["outcome"])
+        average = Average(name, number, gap="gap_naive")
+        beside: tuple[Cell, ...] = ()
+        if row["comparison"] != "rest":  # the other's mean is a mean of some group's, too
+            average = Average(name, number, rest="", gap="")
+            names = self.sizes.attributes[row["attribute"]].names
+            beside = tuple((cell[0], row["attribute"], one) for one in names)
+        yield Reading("outcomes", row, fields, beside, averages=(average,))
 
     def label(self, row: Row) -> Iterator[Reading]:
         measure = row["measure"]

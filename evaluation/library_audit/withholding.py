@@ -106,6 +106,10 @@ def _take_out(reading: Reading, gone: Withheld, reported: int) -> None:
         _clear(row, [name for name, value in row.items() if isinstance(value, float)])
         row["verdict"] = "not_assessable"
         row["reason"] = f"its figures would tell of fewer than {reported} patients"
+    elif reading.averages and any(cell in gone for cell in reading.beside):
+        _clear(row, [name for name in row if name.startswith(("rest_", "gap", "p_"))])
+        row["verdict"] = "not_assessable"
+        row["reason"] = f"its figures would tell of fewer than {reported} patients"
     elif not reading.averages and any(cell in gone for cell in (size, total, *reading.beside)):
         _clear(row, ("rest_estimate",))
         _round(row)

@@ -154,6 +154,28 @@ def test_every_rounded_rate_is_one_that_a_group_of_any_such_size_can_have(n: int
     assert shown == {rounded(k * step, step) for k in range(round(1 / step) + 1)}
 
 
+def test_a_group_s_mean_is_as_coarse_in_every_row_where_it_stands() -> None:
+    # 6 of a site were not measured: its mean and those that it is compared with are in steps.
+    report, facts = a_report(lacking=7, ill=5)
+    site = np.array(["a", "a", "b", "c"] * (N // 4))
+    hit = (np.random.default_rng(1).random(N) < 0.5).astype(float)
+    hit[np.flatnonzero(site == "b")[:6]] = np.nan
+    table = {"patient_id": np.arange(N), "site": site, "hit": hit}
+    report["outcomes"] = audit_outcomes(
+        table, ["hit"], ["site"], permutations=0, contrasts="all"
+    ).to_json()
+    sets = facts.sets | {("outcome", "hit"): ~np.isnan(hit)}
+    kept = withhold(report, Facts(facts.owner, facts.groups | {"site": site}, sets))
+    own = {row["group"]: row["estimate"] for row in rows(kept, "outcomes", comparison="rest")}
+    assert own["b"] != pytest.approx(np.nanmean(hit[site == "b"]), abs=1e-6)
+    others = [row for row in rows(kept, "outcomes") if row["comparison"] != "rest"]
+    assert len(others) == 5
+    for row in others:
+        assert row["estimate"] == own[row["group"]]
+        if row["comparison"].startswith("pair:"):
+            assert row["rest_estimate"] in (None, own[row["comparison"].removeprefix("pair:")])
+
+
 def test_no_small_number_of_random_whole_reports_is_recovered() -> None:
     found = report_figures(2, seed=0, control=3)
     assert found["small_cells"] > 100
