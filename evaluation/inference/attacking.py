@@ -415,7 +415,7 @@ def told_by_whole_numbers(
             if here_low[at] <= here_high[at] and other is None:
                 other = milp(
                     np.zeros(len(column)), constraints=rules, bounds=Box(here_low, here_high),
-                    integrality=whole, options={"node_limit": _NODES},
+                    integrality=whole, options={"node_limit": _NODES, "presolve": False},
                 ).x  # fmt: skip
         if other is None:
             found.append(cell)
