@@ -11,8 +11,12 @@ Fischetti and Salazar, Management Science 47:1008, 2001 (the attacker's two line
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -413,15 +417,36 @@ def told_by_whole_numbers(
             else:
                 here_high[at] = min(high[at], truth - 1)
             if here_low[at] <= here_high[at] and other is None:
-                other = milp(
-                    np.zeros(len(column)), constraints=rules, bounds=Box(here_low, here_high),
-                    integrality=whole, options={"node_limit": _NODES, "presolve": False},
-                ).x  # fmt: skip
+                with _unheard():
+                    other = milp(
+                        np.zeros(len(column)), constraints=rules, bounds=Box(here_low, here_high),
+                        integrality=whole, options={"node_limit": _NODES, "presolve": False},
+                    ).x  # fmt: skip
         if other is None:
             found.append(cell)
         else:
             left = [c for c in left if abs(other[column[c]] - bounds.counts[c]) < 1 - _EXACT]
     return found
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what the solver prints, past Python, out of a stdout that may be somebody's JSON."""
+    try:
+        libc, kept, nowhere = ctypes.CDLL(None), os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    except (OSError, TypeError):  # no such library, or no stdout at all
+        yield
+        return
+    sys.stdout.flush()
+    libc.fflush(None)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _exchangeable(system: System, bounds: Bounds) -> set[Hashable]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from evaluation.inference import Minimum, attack, suppress
 from evaluation.inference.attacking import (
     Bounds,
     Limit,
+    _unheard,
     exposed_cells,
     split,
     told_by_whole_numbers,
@@ -145,3 +149,10 @@ def test_a_mean_beside_a_size_becomes_coarser_until_the_size_is_open() -> None:
         {"a": EXACT}, told, lambda cell: {"a"}, counts | sums, [("all", ("a", "few", "b"))], bounds
     )
     assert EXACT < found["a"] < BLANK
+
+
+def test_what_a_solver_prints_does_not_reach_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    with _unheard():
+        ctypes.CDLL(None).puts(b"a line of the solver's")
+    sys.stdout.write("{}\n")
+    assert capfd.readouterr().out == "{}\n"
