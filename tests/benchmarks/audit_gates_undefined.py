@@ -55,9 +55,8 @@ def faults(table: pd.DataFrame, audit: Audit, minimum: Minimum) -> list[str]:
             found.append(f"{name}: a gap to too few")
         if k and not np.isnan(row["estimate"]):
             mean = float(mine[row["outcome"]].astype(float).mean())
-            hidden = pd.isna(row["n_queries"]) or "sizes are the group's" in row["reason"]
-            step = max(0.1, 1 / minimum.reported) if hidden else 2e-9  # then figures are rounded
-            if abs(row["estimate"] - mean) > step * max(1.0, abs(y).max()):
+            near = row["step"] / 2 + 2e-9 * max(1.0, abs(y).max())  # in steps beside hidden counts
+            if not abs(row["estimate"] - mean) <= near:
                 found.append(f"{name}: an estimate that is not the mean")
         for low, point, high in (
             ("ci_low", "estimate", "ci_high"),
