@@ -172,18 +172,13 @@ def known_ends(
     """
     if minimum.reported <= 2:
         return {}
-    named: dict[str, tuple[float, float | None]] = {
-        "suppressed": (1.0, float(minimum.reported - 1)),
-        "low": (float(minimum.reported), float(minimum.precise - 1)),
-        "usual": (float(minimum.precise), None),
-    }
     found: dict[Hashable, tuple[float, float | None]] = {}
     for number, mask in enumerate(measured.masks):
         for grouping in queries.groupings:
             patients, _ = _sizes(queries, grouping, mask)
             for label, k in zip(grouping.names, patients.tolist(), strict=True):
                 cell = (number, grouping.attribute, label)
-                low, high = named[minimum.precision(k)] if k else (0.0, 0.0)
+                low, high = minimum.ends(k) if k else (0.0, 0.0)
                 found[InUnit("patients", cell)] = low, high
                 found[InUnit("queries", cell)] = low, None if k else 0.0
     return found

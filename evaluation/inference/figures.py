@@ -25,11 +25,10 @@ from evaluation.inference.attacking import (
     Relation,
     exposed_cells,
     split,
-    swappable,
-    told_by_whole_numbers,
     touched,
 )
 from evaluation.inference.verdicts import Minimum
+from evaluation.inference.whole_numbers import swappable, told_by_whole_numbers
 
 __all__ = [
     "BLANK", "EXACT", "FINE", "ROUNDED", "Mean", "coarsen", "rounded", "set_gap", "settle",
@@ -183,7 +182,7 @@ def settle(
         Sums of values that need not be whole numbers.
     place_of : callable
         A cell's group, and what it is of its group: see
-        :func:`evaluation.inference.attacking.swappable`.
+        :func:`evaluation.inference.whole_numbers.swappable`.
 
     Returns
     -------

@@ -60,6 +60,21 @@ class Minimum:
             return "suppressed"
         return "low" if n_patients < self.precise else "usual"
 
+    def ends(self, n_patients: int) -> tuple[float, float | None]:
+        """Least and largest size, None for no end, that the word for a group's precision tells.
+
+        Examples
+        --------
+        >>> Minimum().ends(3), Minimum().ends(20), Minimum().ends(60)
+        ((1.0, 10.0), (11.0, 49.0), (50.0, None))
+        """
+        if n_patients >= self.precise:
+            return float(self.precise), None
+        low, high = (
+            (1, self.reported) if n_patients < self.reported else (self.reported, self.precise)
+        )
+        return float(low), float(high - 1)
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -148,17 +148,12 @@ def _ends(
     """What rows say of sizes that they may not show: how precise a group is called."""
     if minimum.reported <= 2:
         return {}
-    named: dict[str, tuple[float, float | None]] = {
-        "suppressed": (1.0, float(minimum.reported - 1)),
-        "low": (float(minimum.reported), float(minimum.precise - 1)),
-        "usual": (float(minimum.precise), None),
-    }
     found: dict[Hashable, tuple[float, float | None]] = {}
     for reading in rows:
         cell = reading.sizes.get("n_patients")
         k = 0 if cell is None else patients.get(cell, 0)
         if k and reading.row.get("precision") == minimum.precision(k):  # else it is of others
-            found["patients", cell] = named[minimum.precision(k)]
+            found["patients", cell] = minimum.ends(k)
             found["cases", cell] = found["patients", cell][0], None
     return found
 

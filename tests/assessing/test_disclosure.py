@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from evaluation.inference import Minimum, attack, suppress
-from evaluation.inference.attacking import (
-    Bounds,
-    Limit,
-    _unheard,
-    exposed_cells,
-    split,
-    told_by_whole_numbers,
-)
+from evaluation.inference.attacking import Bounds, Limit, exposed_cells, split
 from evaluation.inference.figures import BLANK, EXACT, Mean, settle, step_of
+from evaluation.inference.whole_numbers import _unheard, told_by_whole_numbers
 from medembed.errors import InputError
 
 
