@@ -198,7 +198,7 @@ class _Settling:
                 means += self._mean(row, "rest_estimate", other, *rest)
         hidden -= {("sum", outcome, ALL) for outcome, known in exact.items() if known}
         limits = [limit for mean in means for limit in mean.limits()]
-        for name in hidden:
+        for name in sorted(hidden, key=repr):  # so that a rerun's programs are the same
             if isinstance(name, tuple) and name[0] == "sum":
                 queries = InUnit("queries", (self.set_of[name[1]], *name[2:]))
                 limits.append(Limit({name: 1.0, queries: -1.0}, -inf, 0.0))

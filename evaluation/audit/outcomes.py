@@ -15,11 +15,13 @@ from evaluation.audit.reading import Kind, Queries, read_queries
 from evaluation.audit.result import Audit
 from evaluation.audit.tabulating import cell_table, row_table
 from evaluation.inference import Minimum
+from evaluation.inference.threads import one_thread
 from medembed.errors import InputError
 
 __all__ = ["audit_outcomes"]
 
 
+@one_thread()
 def audit_outcomes(
     table: Any,
     outcomes: Sequence[str],

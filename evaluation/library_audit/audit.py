@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.audit import Audit, audit_outcomes, simulate_instrument
+from evaluation.inference.threads import one_thread
 from evaluation.library_audit.attributes import TITLES, UNKNOWN, stratum_values
 from evaluation.library_audit.changes import check_earlier, compare_models, drift_section
 from evaluation.library_audit.mitigations import assess_plans
@@ -38,6 +39,7 @@ _UNASKED = {
 _PACKAGES = ("medembed", "numpy", "scipy", "pandas", "fairlearn", "scikit-learn")
 
 
+@one_thread()
 def audit_library(
     library: CaseLibrary,
     protocol: Protocol,

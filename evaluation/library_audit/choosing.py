@@ -92,7 +92,8 @@ def find_withheld(
     outcomes = {number for key, number in sizes.place.items() if key[0] == "outcome"}
     totals = {(number, "") for number in range(len(sizes.masks))}
     systems = {
-        unit: system_of(sizes, crossed, reads, threshold, unit) for unit in ("patients", "cases")
+        unit: system_of(sizes, crossed, sorted(reads), threshold, unit)
+        for unit in ("patients", "cases")
     }
     parts: dict[str, _Part] = {}
     few: set[Hashable] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.audit_gates_undefined import agreement, faults, undefined
+from benchmarks.audit_gates_undefined import agreement, elsewhere, faults, undefined
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +80,15 @@ def test_points_equal_fairlearn_and_scikit_learn_on_random_tables() -> None:
     furthest, different = agreement(3, seed=0)
     assert furthest <= 1e-12
     assert different == 0
+
+
+def test_another_hash_seed_and_another_thread_give_the_same_bits() -> None:
+    assert elsewhere(4, seed=9) == 0
+
+
+@pytest.mark.slow
+def test_other_hash_seeds_and_threads_give_the_same_bits_for_many_tables() -> None:
+    assert elsewhere(40, seed=9) == 0
 
 
 @pytest.mark.slow

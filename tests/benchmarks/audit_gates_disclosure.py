@@ -301,10 +301,14 @@ def one_table(seed: int, number: int, every: int) -> tuple[int, int, int, int]:
         contrasts="all" if number % 4 == 0 else "rest",
     )  # fmt: skip
     broken, small = recovered(table, audit)
+    if broken:
+        sys.stderr.write(f"table {number}: {broken} recovered\n")
     if number % every:
         return broken, small, 0, 0
     attacker, sought = small_groups(table, audit)
     held = [another_fits(attacker, name, truth) for name, truth in sought]
+    if not all(held):
+        sys.stderr.write(f"table {number}: {held.count(False)} recovered by whole numbers\n")
     return broken, small, held.count(False), len(held)
 
 
@@ -340,6 +344,8 @@ def one_report(seed: int, number: int, control: int) -> tuple[int, ...]:
     report, facts = make_report(archive, rng)
     kept = withhold(report, facts)
     broken, small = attack_report(archive, kept)
+    if broken:
+        sys.stderr.write(f"report {number}: {len(broken)} recovered\n")
     found = [counts_shown(report), counts_shown(kept), 1, small, len(broken)]
     if number % control == 0:
         broken, small = attack_report(archive, report)

@@ -5,17 +5,28 @@
 G8: degenerate random tables (one group, one patient, no positives, all ties, nothing measured,
 unknown only), each audit checked for a number where none can be known and for a verdict without
 ground. G11: on random tables every group's mean equals fairlearn's and scikit-learn's, and a rerun
-gives the same bits. One JSON object on stdout.
+gives the same bits; so it does in two other processes with other hash seeds, one of them with two
+threads, on tables with small groups and on whole reports. One JSON object on stdout.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.audit_gates_disclosure import OUTCOMES, random_table
+from benchmarks.whole_reports import make_report, random_archive
 
 from evaluation.audit import Audit, audit_outcomes
 from evaluation.inference import Minimum
@@ -194,14 +205,46 @@ def agreement(tables: int, seed: int) -> tuple[float, int]:
     return float(furthest), different
 
 
+def fingerprints(tables: int, seed: int) -> list[str]:
+    """Digests of the audits of random tables with small groups, and of a tenth as many reports."""
+    found = []
+    for number in range(tables):
+        table = random_table(np.random.default_rng([seed, number]))
+        audit = audit_outcomes(table, OUTCOMES, ["one", "two"], permutations=99)
+        found.append(json.dumps(audit.to_json()))
+    for number in range(tables // 10):
+        rng = np.random.default_rng([seed, number])
+        found.append(json.dumps(make_report(random_archive(rng), rng)[0]))
+    return [hashlib.sha256(text.encode()).hexdigest() for text in found]
+
+
+def elsewhere(tables: int, seed: int) -> int:
+    """Audits that differ between processes with other hash seeds and numbers of threads."""
+    runs = []
+    for hash_seed, threads in (("1", "1"), ("7", "2")):
+        done = subprocess.run(
+            [sys.executable, __file__, "--fingerprints", "--cohorts", str(tables),
+             "--seed", str(seed)],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": threads},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return sum(one != other for one, other in zip(*runs, strict=True))
+
+
 def main() -> None:
     """Print both gates' figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fingerprints", action="store_true", help="of audits, and nothing else")
     args = parser.parse_args()
+    if args.fingerprints:
+        print(json.dumps(fingerprints(args.cohorts, args.seed)))
+        return
     found = undefined(args.cohorts, args.seed)
     furthest, different = agreement(args.cohorts, args.seed)
+    different += elsewhere(args.cohorts, args.seed)
     print(
         json.dumps(
             {
