@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.audit_gates_undefined import agreement, elsewhere, faults, undefined
+from benchmarks.audit_gates_undefined import (
+    agreement,
+    elsewhere,
+    faults,
+    ranking_agreement,
+    undefined,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +86,10 @@ def test_points_equal_fairlearn_and_scikit_learn_on_random_tables() -> None:
     furthest, different = agreement(3, seed=0)
     assert furthest <= 1e-12
     assert different == 0
+
+
+def test_ranking_measures_equal_ir_measures_on_random_rankings() -> None:
+    assert ranking_agreement(40, seed=0) <= 1e-12
 
 
 def test_another_hash_seed_and_another_thread_give_the_same_bits() -> None:

@@ -160,6 +160,9 @@ def g8(found: Found) -> Iterator[Row]:
     far = two["largest_difference"]
     peers = "G11: difference from fairlearn's and scikit-learn's points"
     yield Row(peers, f"{far:.1e}", "1e-12", far <= 1e-12, f"{two['tables']:,}")
+    far = two["largest_difference_of_rankings"]
+    peers = "G11: difference from ir-measures' R@k (Success@k), P@k, MRR (RR), nDCG@k, by query"
+    yield Row(peers, f"{far:.1e}", "1e-12", far <= 1e-12, f"{two['tables']:,}")
     turned = two["reruns_that_differ"]
     yield Row("G11: reruns that differ in a bit", str(turned), "0", turned == 0, n)
 

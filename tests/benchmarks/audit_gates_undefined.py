@@ -1,12 +1,13 @@
-"""Gates G8 and G11 of the fairness audit: no invented number; points equal fairlearn's.
+"""Gates G8 and G11 of the fairness audit: no invented number; points equal the peers'.
 
     python tests/benchmarks/audit_gates_undefined.py --cohorts 500 --seed 0
 
 G8: degenerate random tables (one group, one patient, no positives, all ties, nothing measured,
 unknown only), each audit checked for a number where none can be known and for a verdict without
-ground. G11: on random tables every group's mean equals fairlearn's and scikit-learn's, and a rerun
-gives the same bits; so it does in two other processes with other hash seeds, one of them with two
-threads, on tables with small groups and on whole reports. One JSON object on stdout.
+ground. G11: on random tables every group's mean equals fairlearn's and scikit-learn's, on random
+rankings every query's measure ir-measures'; a rerun gives the same bits, and so it does in two
+other processes with other hash seeds, one of them with two threads, on tables with small groups
+and on whole reports. One JSON object on stdout.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from benchmarks.whole_reports import make_report, random_archive
 
 from evaluation.audit import Audit, audit_outcomes
 from evaluation.inference import Minimum
+from evaluation.retrieval import retrieval_scores
 
 VERDICTS = {"within", "exceeds", "inconclusive", "not_assessable"}
 FIGURES = ["gap", "gap_ci_low", "gap_ci_high"]
@@ -205,6 +207,41 @@ def agreement(tables: int, seed: int) -> tuple[float, int]:
     return float(furthest), different
 
 
+def ranking_agreement(tables: int, seed: int) -> float:
+    """Largest distance of a query's measure to what ir-measures (trec_eval) says of it (G11)."""
+    import ir_measures
+    from ir_measures import RR, P, Success, nDCG
+
+    peers = {"MRR": RR} | {f"R@{k}": Success @ k for k in (1, 5, 10)}
+    peers |= {f"P@{k}": P @ k for k in (5, 10)} | {"nDCG@10": nDCG @ 10}
+    furthest = 0.0
+    for number in range(tables):
+        rng = np.random.default_rng([seed, 11, number])
+        n_queries, n_items = int(rng.integers(1, 30)), int(rng.integers(1, 80))
+        scores = rng.random((n_queries, n_items)).argsort(axis=1)  # no ties: trec_eval orders them
+        relevant = rng.random((n_queries, n_items)) < rng.choice([0.02, 0.2, 0.9])
+        if not relevant.any():
+            continue
+        own = retrieval_scores(
+            None, None, relevant, scores=scores.astype(np.float64), measures=list(peers),
+            repetitions=100,
+        )  # fmt: skip
+        judged = {
+            str(q): {str(i): int(right) for i, right in enumerate(relevant[q])}
+            for q in own.queries.tolist()
+        }
+        ranked = {
+            str(q): {str(i): float(s) for i, s in enumerate(scores[q])}
+            for q in own.queries.tolist()
+        }
+        named = {str(peer): name for name, peer in peers.items()}
+        place = {str(q): at for at, q in enumerate(own.queries.tolist())}
+        for found in ir_measures.iter_calc(list(peers.values()), judged, ranked):
+            mine = own.per_query[named[str(found.measure)]][place[found.query_id]]
+            furthest = max(furthest, abs(float(mine) - found.value))
+    return furthest
+
+
 def fingerprints(tables: int, seed: int) -> list[str]:
     """Digests of the audits of random tables with small groups, and of a tenth as many reports."""
     found = []
@@ -244,6 +281,7 @@ def main() -> None:
         return
     found = undefined(args.cohorts, args.seed)
     furthest, different = agreement(args.cohorts, args.seed)
+    furthest_ranking = ranking_agreement(args.cohorts, args.seed)
     different += elsewhere(args.cohorts, args.seed)
     print(
         json.dumps(
@@ -251,6 +289,7 @@ def main() -> None:
                 "G8": {"tables": args.cohorts, "faults": len(found), "first": found[:5]},
                 "G11": {
                     "tables": args.cohorts, "largest_difference": furthest,
+                    "largest_difference_of_rankings": furthest_ranking,
                     "reruns_that_differ": different,
                 },
             }
