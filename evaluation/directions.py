@@ -9,15 +9,16 @@ reads the same: to find the same person's other study is neither an error nor a 
 counting it as either would reward or punish the recognition of a patient. It is also what the
 search does, where the query's own patient never answers for itself.
 
-*Image to image.* The query itself, all else of its own patient, and copies (same scan file, same
-vector to the last bit) are left out whatever they show.
+*Image to image*, and words and images asked for cases with the same finding. The query itself, all
+else of its own patient, and copies (same scan file; between images same vector to the last bit) are
+left out whatever they show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,10 @@ from evaluation.ranking import Standing, stand
 from evaluation.retrieval import RetrievalScores, Scorer, summarise
 from medembed.errors import InputError
 
-__all__ = ["Direction", "image_to_image", "image_to_text", "text_to_image"]
+__all__ = ["Direction", "Relevance", "image_to_image", "image_to_text", "text_to_image"]
+
+Relevance = Literal["own", "finding"]
+"""What counts: the case's own partner, or another patient's with the same finding and side."""
 
 PAIR_MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "nDCG@10")
 NEIGHBOUR_MEASURES = ("P@1", "P@5", "P@10", "nDCG@10", "MRR")
@@ -58,25 +62,43 @@ class Direction:
 
 
 def text_to_image(
-    cases: GatheredCases, *, repetitions: int = 2000, shuffles: int = 100, seed: int = 0
+    cases: GatheredCases,
+    *,
+    relevant: Relevance = "own",
+    repetitions: int = 2000,
+    shuffles: int = 100,
+    seed: int = 0,
 ) -> Direction:
-    """Ask with each note for its own scan."""
+    """Ask with each note for its own scan, or for other patients' with the same finding."""
+    if relevant == "finding":
+        return _alike(cases, _notes(cases), cases.images, repetitions, shuffles, seed)
     return _pairs(cases, repetitions, shuffles, seed, by_note=True)
 
 
 def image_to_text(
-    cases: GatheredCases, *, repetitions: int = 2000, shuffles: int = 100, seed: int = 0
+    cases: GatheredCases,
+    *,
+    relevant: Relevance = "own",
+    repetitions: int = 2000,
+    shuffles: int = 100,
+    seed: int = 0,
 ) -> Direction:
-    """Ask with each scan for its own note."""
+    """Ask with each scan for its own note, or for other patients' with the same finding."""
+    if relevant == "finding":
+        return _alike(cases, cases.images, _notes(cases), repetitions, shuffles, seed)
     return _pairs(cases, repetitions, shuffles, seed, by_note=False)
+
+
+def _notes(cases: GatheredCases) -> NDArray[np.float32]:
+    if cases.notes is None:
+        raise InputError("cases that were gathered without notes")
+    return cases.notes
 
 
 def _pairs(
     cases: GatheredCases, repetitions: int, shuffles: int, seed: int, *, by_note: bool
 ) -> Direction:
-    notes = cases.notes
-    if notes is None:
-        raise InputError("cases that were gathered without notes")
+    notes = _notes(cases)
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
     scorer = Scorer(notes, cases.images) if by_note else Scorer(cases.images, notes)
@@ -126,6 +148,7 @@ def image_to_image(
     *,
     side: bool = True,
     scores: Callable[[int, int], NDArray[np.floating]] | None = None,
+    measures: Sequence[str] = NEIGHBOUR_MEASURES,
     repetitions: int = 2000,
     shuffles: int = 100,
     seed: int = 0,
@@ -140,6 +163,8 @@ def image_to_image(
     scores : callable of (start, stop), optional
         Scores of those cases against all of them, shape ``(stop - start, n)``, of another ranking
         than that by cosines; a new array each time. It has no null controls: ``shuffles=0``.
+    measures : sequence of str
+        As :func:`evaluation.retrieval_scores` has them, up to 10 cases deep.
     repetitions, shuffles, seed : int
 
     Raises
@@ -149,23 +174,46 @@ def image_to_image(
     """
     if scores is not None and shuffles:
         raise InputError("null controls of given scores", hint="shuffles=0")
+    return _alike(
+        cases, cases.images, cases.images, repetitions, shuffles, seed,
+        side=side, scores=scores, measures=measures,
+    )  # fmt: skip
+
+
+def _alike(
+    cases: GatheredCases,
+    asked: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    repetitions: int,
+    shuffles: int,
+    seed: int,
+    *,
+    side: bool = True,
+    scores: Callable[[int, int], NDArray[np.floating]] | None = None,
+    measures: Sequence[str] = NEIGHBOUR_MEASURES,
+) -> Direction:
+    """Ask with each case's vector for other patients' cases with the same finding."""
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
-    scorer = Scorer(cases.images, cases.images)
-    alike = np.unique(cases.images, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    scorer = Scorer(asked, gallery)
+    twins = None
+    if asked is gallery:  # a report and an image are never the same vector
+        twins = np.unique(gallery, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
 
     def standing(
         rows: NDArray[np.int64], image_of: NDArray[np.int64], finding_of: NDArray[np.int64]
     ) -> tuple[Standing, dict[str, int]]:
-        scans, vectors = cases.scans[image_of], alike[image_of]
+        scans = cases.scans[image_of]
         findings = [cases.findings[i] for i in finding_of]
         right = same_finding([findings[i] for i in rows], findings, side=side)
         left_out: dict[str, Pairs] = {
             "the query itself": SameLabel(rows, same),
             "own patient, other case": SameLabel(cases.owners[rows], cases.owners),
             "same scan file": SameLabel(scans[rows], scans),
-            "same vector": SameLabel(vectors[rows], vectors),
         }
+        if twins is not None:
+            vectors = twins[image_of]
+            left_out["same vector"] = SameLabel(vectors[rows], vectors)
         given = scores or scorer.reordered(image_of[rows], image_of)
         return stand(given, right, left_out, depth=_DEPTH)
 
@@ -175,7 +223,7 @@ def image_to_image(
         cases.owners,
         pool=n,
         excluded=n_excluded,
-        measures=NEIGHBOUR_MEASURES,
+        measures=measures,
         repetitions=repetitions,
         seed=seed,
     )
@@ -184,7 +232,7 @@ def image_to_image(
     few = _some(n, seed)
 
     def null(shuffle: Callable[[NDArray[np.int64]], Standing], which: int) -> NullControl:
-        return null_control(shuffle, n, NEIGHBOUR_MEASURES, repetitions=shuffles, seed=seed + which)
+        return null_control(shuffle, n, measures, repetitions=shuffles, seed=seed + which)
 
     return Direction(
         measured,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.directions import image_to_image, image_to_text, text_to_image
+from evaluation.directions import Relevance, image_to_image, image_to_text, text_to_image
 from evaluation.gathering import GatheredCases
 from evaluation.retrieval import RetrievalScores
 from medembed.errors import InputError
@@ -34,7 +34,11 @@ class Outcome:
 
 _OWN_REPORT = "their own report is not found from the image, so a comparison with it is missed"
 _OWN_SCAN = "their scan is not found from the report, so past images are missed"
+_BY_WORDS = "the past cases shown for their report have other findings and mislead the reader"
+_TOLD = "the past reports shown for their image tell of other findings and mislead the reader"
 _ALIKE = "the past cases shown beside theirs have other findings and mislead the reader"
+
+_NEIGHBOURS = ("P@1", "P@5", "P@10", "R@5", "R@10", "nDCG@10", "MRR")
 
 OUTCOMES: dict[str, Outcome] = {
     "image_to_image.P@1": Outcome("first similar case shares a finding and its side", _ALIKE),
@@ -50,6 +54,8 @@ OUTCOMES: dict[str, Outcome] = {
     "image_to_image.adjusted P@10": Outcome(
         "the same of the first 10, chance taken off", _ALIKE, "score"
     ),
+    "image_to_image.R@5": Outcome("a same finding and side among the first 5", _ALIKE),
+    "image_to_image.R@10": Outcome("a same finding and side among the first 10", _ALIKE),
     "image_to_image.nDCG@10": Outcome("order of the first 10 similar cases", _ALIKE, "score"),
     "image_to_image.MRR": Outcome(
         "reciprocal rank of the first case with a same finding and side", _ALIKE, "score"
@@ -59,13 +65,43 @@ OUTCOMES: dict[str, Outcome] = {
     "text_to_image.R@10": Outcome("report finds its own scan among 10", _OWN_SCAN),
     "text_to_image.MRR": Outcome("reciprocal rank of a report's own scan", _OWN_SCAN, "score"),
     "text_to_image.nDCG@10": Outcome("a report's own scan high among 10", _OWN_SCAN, "score"),
+    "text_to_image.P@1": Outcome("first scan for a report shares a finding and side", _BY_WORDS),
+    "text_to_image.P@5": Outcome(
+        "share of the first 5 scans for a report with a same finding and side", _BY_WORDS, "score"
+    ),
+    "text_to_image.P@10": Outcome(
+        "share of the first 10 scans for a report with a same finding and side", _BY_WORDS, "score"
+    ),
+    "text_to_image.adjusted P@5": Outcome(
+        "the same of a report's first 5, chance taken off", _BY_WORDS, "score"
+    ),
+    "text_to_image.adjusted P@10": Outcome(
+        "the same of a report's first 10, chance taken off", _BY_WORDS, "score"
+    ),
     "image_to_text.R@1": Outcome("scan finds its own report first", _OWN_REPORT),
     "image_to_text.R@5": Outcome("scan finds its own report among 5", _OWN_REPORT),
     "image_to_text.R@10": Outcome("scan finds its own report among 10", _OWN_REPORT),
     "image_to_text.MRR": Outcome("reciprocal rank of a scan's own report", _OWN_REPORT, "score"),
     "image_to_text.nDCG@10": Outcome("a scan's own report high among 10", _OWN_REPORT, "score"),
+    "image_to_text.P@1": Outcome("first report for a scan shares a finding and side", _TOLD),
+    "image_to_text.P@5": Outcome(
+        "share of the first 5 reports for a scan with a same finding and side", _TOLD, "score"
+    ),
+    "image_to_text.P@10": Outcome(
+        "share of the first 10 reports for a scan with a same finding and side", _TOLD, "score"
+    ),
+    "image_to_text.adjusted P@5": Outcome(
+        "the same of a scan's first 5 reports, chance taken off", _TOLD, "score"
+    ),
+    "image_to_text.adjusted P@10": Outcome(
+        "the same of a scan's first 10 reports, chance taken off", _TOLD, "score"
+    ),
 }
-"""By name: the way that is asked, a point, and the measure."""
+"""By name: the way that is asked, a point, and the measure.
+
+With words R, MRR and nDCG are of a case's own partner, P of other patients' cases with the same
+finding and side; between images all are of these.
+"""
 
 
 def outcome_columns(
@@ -100,33 +136,44 @@ def outcome_columns(
     missing : dict of str to str
         Outcomes that could not be measured at all, and why.
     """
-    found: dict[str, RetrievalScores] = {}
-    missing: dict[str, str] = {}
-    for way in dict.fromkeys(name.partition(".")[0] for name in outcomes):
+    found: dict[tuple[str, Relevance], RetrievalScores] = {}
+    missing: dict[tuple[str, Relevance], str] = {}
+    for way, relevant in dict.fromkeys(map(_asked, outcomes)):
         try:
             if way == "image_to_image":
-                found[way] = image_to_image(by_image, scores=scores, shuffles=0, seed=seed).scores
+                measured = image_to_image(
+                    by_image, scores=scores, measures=_NEIGHBOURS, shuffles=0, seed=seed
+                )
             elif paired is None or rows_of_pairs is None:
-                missing[way] = "the cases have no notes with vectors of this model"
+                missing[way, relevant] = "the cases have no notes with vectors of this model"
+                continue
             else:
                 ask = text_to_image if way == "text_to_image" else image_to_text
-                found[way] = ask(paired, shuffles=0, seed=seed).scores
+                measured = ask(paired, relevant=relevant, shuffles=0, seed=seed)
+            found[way, relevant] = measured.scores
         except InputError as error:
-            missing[way] = str(error)
+            missing[way, relevant] = str(error)
     columns: dict[str, NDArray[np.float64]] = {}
     for name in outcomes:
-        way, _, measure = name.partition(".")
-        if way not in found:
+        if _asked(name) not in found:
             continue
-        measured = found[way]
-        held = measured.per_query[measure.removeprefix("adjusted ")]
+        way, _, measure = name.partition(".")
+        held = found[_asked(name)]
+        values = held.per_query[measure.removeprefix("adjusted ")]
         if measure.startswith("adjusted "):
-            chance = measured.per_query["chance:" + measure.removeprefix("adjusted ")]
-            held = np.where(chance < 1, (held - chance) / np.maximum(1 - chance, 1e-12), np.nan)
-        rows = measured.queries
+            chance = held.per_query["chance:" + measure.removeprefix("adjusted ")]
+            values = np.where(chance < 1, (values - chance) / np.maximum(1 - chance, 1e-12), np.nan)
+        rows = held.queries
         if way != "image_to_image" and rows_of_pairs is not None:
             rows = rows_of_pairs[rows]
         column = np.full(len(by_image), np.nan)
-        column[rows] = held
+        column[rows] = values
         columns[name] = column
-    return columns, {name: missing[w] for name in outcomes if (w := name.split(".")[0]) in missing}
+    return columns, {name: missing[_asked(name)] for name in outcomes if _asked(name) in missing}
+
+
+def _asked(outcome: str) -> tuple[str, Relevance]:
+    """The way that an outcome asks, and what it counts as relevant."""
+    way, _, measure = outcome.partition(".")
+    alike = way == "image_to_image" or measure.removeprefix("adjusted ").startswith("P@")
+    return way, "finding" if alike else "own"

@@ -15,6 +15,8 @@ from example_cases import make_case
 from evaluation.library_audit import TextSide, audit_library, load_protocol
 from evaluation.library_audit.attributes import attribute_values, stratum_values
 from evaluation.library_audit.neighbours import first_hits
+from evaluation.library_audit.outcomes import OUTCOMES as NAMED
+from evaluation.library_audit.outcomes import outcome_columns
 from evaluation.library_audit.queries import gather_queries
 from evaluation.report import render
 from medembed.cases import Finding
@@ -61,6 +63,23 @@ def test_a_rerun_is_the_same_to_the_bit_and_the_day_is_all_that_a_date_changes(
     plain = json.loads(one)
     plain["stamp"].pop("date")
     assert json.loads(json.dumps(dated)) == plain
+
+
+def test_every_outcome_that_a_protocol_may_name_is_measured_in_all_three_directions(
+    fair: CaseLibrary,
+) -> None:
+    audited = gather_queries(fair, protocol(), MODEL)
+    columns, missing = outcome_columns(
+        list(NAMED), audited.by_image, audited.paired, audited.rows_of_pairs, seed=0
+    )
+    assert not missing
+    for name, column in columns.items():
+        assert np.isfinite(column).sum() > 300, name
+        assert column[np.isfinite(column)].max() <= 1, name
+    # A hit at 1 is both a precision and a recall, whoever asks.
+    for way in ("image_to_image", "text_to_image", "image_to_text"):
+        assert (columns[f"{way}.P@1"] <= columns[f"{way}.P@5"] * 5 + 1e-12).all(), way
+    assert (columns["image_to_image.P@5"] <= columns["image_to_image.R@5"] + 1e-12).all()
 
 
 def test_the_report_renders_and_holds_no_patient(fair: CaseLibrary) -> None:

@@ -12,7 +12,7 @@ from assessing.planted import MODEL, plant, unit
 from example_cases import make_case
 
 from evaluation import evaluate_library
-from evaluation.directions import image_to_image, text_to_image
+from evaluation.directions import image_to_image, image_to_text, text_to_image
 from evaluation.gathering import GatheredCases, gather, joined, same_finding
 from evaluation.library_scores import find_fingerprint
 from evaluation.wording import meaning
@@ -130,6 +130,30 @@ def test_neighbours_leave_out_the_query_its_patient_and_copies() -> None:
     }
     assert scores.n_without_relevant == 1
     assert scores.per_query["P@1"][0] == 1  # only the last is left for the first
+
+
+def test_words_ask_other_patients_for_the_same_finding() -> None:
+    images = unit(np.array([[1.0, 0.0], [0.9, 0.1], [0.8, 0.6], [0.0, 1.0], [0.1, 0.9]]))
+    kinds = (("oedema", ""), ("oedema", ""), ("mass", "left"), ("oedema", ""), ("mass", "left"))
+    cases = gathered(
+        5,
+        images=images,
+        notes=images[[0, 1, 3, 0, 2]],  # what each report is like
+        owners=np.array([0, 0, 1, 2, 3]),
+        note_text=np.arange(5),
+        scans=np.arange(5),
+        findings=tuple((Finding(*kind),) for kind in kinds),
+    )
+    asked = {"relevant": "finding", "shuffles": 0, "repetitions": 100}
+    # Nearest scan of another patient: 2, 2, 3, 0, 2 for the reports 0 to 4, own ones left out.
+    by_words = text_to_image(cases, **asked).scores  # type: ignore[arg-type]
+    assert by_words.per_query["P@1"].tolist() == [0, 0, 0, 1, 1]
+    assert by_words.excluded == {
+        "the query itself": 5, "own patient, other case": 2, "same scan file": 0,
+    }  # fmt: skip
+    # Nearest report of another patient: 3, 3, 4, 2, 2 for the scans 0 to 4.
+    by_scan = image_to_text(cases, **asked).scores  # type: ignore[arg-type]
+    assert by_scan.per_query["P@1"].tolist() == [1, 1, 1, 0, 1]
 
 
 def test_sharing_a_finding_and_side_is_what_finding_matches_says() -> None:
