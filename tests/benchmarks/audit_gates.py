@@ -75,6 +75,12 @@ def g2(found: Found) -> Iterator[Row]:
         yield rate(name, held, asked, holds)
 
 
+def g2_sections(found: Found) -> Iterator[Row]:
+    """Coverage of the intervals of sections."""
+    for name, held in found.items():
+        yield rate(name, held, "93.5% to 96.5%", 0.935 <= held["share"] <= 0.965)
+
+
 def g3(found: Found) -> Iterator[Row]:
     """Power."""
     for name, held in found.items():
@@ -228,6 +234,7 @@ class Gate:
 GATES = {
     "G1": Gate("False alarms", "inference", 1000, g1, ("--gate", "G1")),
     "G2": Gate("Coverage of 95% intervals", "inference", 1000, g2, ("--gate", "G2")),
+    "G2-sections": Gate("Coverage of all other intervals", "sections", 1000, g2_sections),
     "G3": Gate("Power", "inference", 1000, g3, ("--gate", "G3")),
     "G4": Gate("Confounding", "inference", 1000, g4, ("--gate", "G4")),
     "G5": Gate("Exposure", "exposure", 1000, g5),

@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    print(json.dumps({"gate": args.gate, **figures(args.gate, args.cohorts, args.seed)}, indent=1))
+    print(json.dumps({"gate": args.gate, **figures(args.gate, args.cohorts, args.seed)}))
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     found = figures(args.cohorts, args.slow_cohorts, args.seed)
-    print(json.dumps({"gate": "side by side", "draws": DRAWS, **found}, indent=1))
+    print(json.dumps({"gate": "side by side", "draws": DRAWS, **found}))
 
 
 if __name__ == "__main__":
