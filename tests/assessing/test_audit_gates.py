@@ -1,10 +1,13 @@
-"""G1 to G4 reduced: whole audits of cohorts whose truth is known by construction."""
+"""G1 to G4 reduced: audits of cohorts whose truth is known by construction; how gates are read."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.audit_gates import GATES, page, rows_of, run
 from benchmarks.audit_gates_inference import DESIGNS, confounded, coverage, false_alarms, power
+from benchmarks.audit_gates_sections import PARTS
+from benchmarks.audit_gates_sections import coverage as coverage_of_part
 from benchmarks.audit_gates_side_by_side import figures
 
 
@@ -25,6 +28,33 @@ def test_fair_cohorts_raise_few_alarms(design: str) -> None:
 def test_intervals_cover(patients: int, least: float) -> None:
     for name, found in coverage(patients, 120, seed=1).items():
         assert np.mean(found) >= least - tolerance(0.95, len(found)), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_intervals_of_all_sections_cover(part: str) -> None:
+    found = coverage_of_part(part, 80, 80, seed=1)
+    assert found
+    for name, held in found.items():
+        assert np.mean(held) >= 0.935 - tolerance(0.95, len(held)), name
+
+
+@pytest.mark.parametrize("part", sorted(set(PARTS) - {"distance", "exposure", "swapped"}))
+def test_each_part_has_intervals_that_are_held_against_a_truth(part: str) -> None:
+    found = coverage_of_part(part, 80, 2, seed=0)
+    assert found
+    assert {len(held) for held in found.values()} == {2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(GATES) - {"beside"}))  # fairlearn takes a minute
+def test_each_gate_runs_as_its_page_reads_it(name: str) -> None:
+    found = run(GATES[name], 0.002, seed=0)
+    rows = list(rows_of(name, found))
+    assert rows
+    written = page({name: found})
+    for row in rows:
+        assert f"| {row.what} | {row.found} |" in written
 
 
 @pytest.mark.slow

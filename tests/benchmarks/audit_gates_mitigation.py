@@ -223,7 +223,7 @@ def main() -> None:
     }
     all_shams = [result["sham"][name]["improved"]["share"] for name in result["sham"]]
     result["worst_sham_improved"] = max(all_shams)
-    print(json.dumps(result, indent=2))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
