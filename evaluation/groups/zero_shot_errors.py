@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.groups.auc import area_test, patient_area
-from evaluation.groups.calibration import calibration_error, known_kinds
+from evaluation.groups.calibration import calibration_error, calibration_gap, known_kinds
 from evaluation.groups.contrast import (
     Contrast,
     compare_one,
@@ -197,8 +197,11 @@ def assess_zero_shot(
 
     Notes
     -----
-    The interval of EO joins those of both gaps at half the error rate (Bonferroni); its p is twice
-    the lesser of theirs. max − min over groups, resampled, is above 0 on any fair data.
+    EO is the size of one of the two gaps. Its interval goes from the larger of their lower ends to
+    the larger of their upper ones, and from 0 where neither gap differs from 0 at half the error
+    rate (Bonferroni): with no gap either would be above 0 twice as often as one, with gaps each has
+    one side to err on. p is twice the lesser of theirs. max − min over groups, resampled, is above
+    0 on any fair data.
     """
     least = minimum or Minimum()
     owner = np.asarray(patients)
@@ -279,16 +282,10 @@ class _Finding:
             if part.reason:
                 return replace(row, reason=part.reason, precision=part.precision)
         ends = []
-        for level in (0.975, 1 - alpha):
-            sides = [
-                gap_interval(self.errors[m], self.owner, inside, ~inside, level=level)[1:]
-                for m in ("FNR", "FPR")
-            ]
-            sizes = [
-                (0.0 if low <= 0 <= high else min(abs(low), abs(high)), max(abs(low), abs(high)))
-                for low, high in sides
-            ]
-            ends.append((max(s[0] for s in sizes), max(s[1] for s in sizes)))
+        for level in (0.95, 1 - 2 * alpha):
+            lows, highs = zip(*self._sizes(inside, level), strict=True)
+            some = any(low > 0 for low, _ in self._sizes(inside, (1 + level) / 2))
+            ends.append((max(lows) if some else 0.0, max(highs)))
         gap = max(abs(part.gap or 0.0) for part in both)
         known = [part.p for part in both if part.p is not None]
         low, high = ends[0]
@@ -298,6 +295,17 @@ class _Finding:
             p=min(1.0, 2 * min(known)) if known else None,
             precision="low" if "low" in [part.precision for part in both] else "usual",
         )  # fmt: skip
+
+    def _sizes(self, inside: NDArray[np.bool_], level: float) -> list[tuple[float, float]]:
+        """Ends of the sizes of both gaps."""
+        found = []
+        for measure in ("FNR", "FPR"):
+            _, low, high = gap_interval(
+                self.errors[measure], self.owner, inside, ~inside, level=level
+            )
+            far, near = max(abs(low), abs(high)), min(abs(low), abs(high))
+            found.append((0.0 if low <= 0 <= high else near, far))
+        return found
 
     def _area(
         self,
@@ -365,10 +373,7 @@ class _Finding:
         row = replace(row, n_patients=sides[0].n_patients, n_queries=sides[0].n_cases)
         if len(sides) < 4 or min(side.n_patients for side in sides) < max(2, minimum.reported):
             return replace(row, reason="too few patients outside the group to compare with")
-        ends = [
-            mover(a.error, (a.low, a.high), b.error, (b.low, b.high))
-            for a, b in (sides[:2], sides[2:])
-        ]
+        ends = [calibration_gap(a, b) for a, b in (sides[:2], sides[2:])]
         mine, other = sides[:2]
         n = mine.n_cases + other.n_cases
         pooled = (mine.squared * mine.n_cases + other.squared * other.n_cases) / n
