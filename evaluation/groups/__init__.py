@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from evaluation.groups.auc import AreaTest, PatientArea, area_test, patient_area
-from evaluation.groups.calibration import CalibrationError, Platt, calibration_error, fit_platt
+from evaluation.groups.calibration import (
+    CalibrationError,
+    Platt,
+    calibration_error,
+    calibration_gap,
+    fit_platt,
+)
 from evaluation.groups.contrast import Contrast, contrast_groups
 from evaluation.groups.counterfactual import (
     Counterfactual,
@@ -47,6 +53,7 @@ __all__ = [
     "assess_modality_gap",
     "assess_zero_shot",
     "calibration_error",
+    "calibration_gap",
     "choose_threshold",
     "contrast_groups",
     "error_outcomes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from evaluation.groups import (
     assess_zero_shot,
     calibration_error,
+    calibration_gap,
     choose_threshold,
     error_outcomes,
     fit_platt,
 )
 from evaluation.groups.calibration import _centre
-from evaluation.inference import Minimum
+from evaluation.inference import Minimum, mover
 from medembed.errors import InputError
 
 
@@ -155,6 +157,26 @@ def test_a_calibrated_score_has_no_error_however_few_the_cases() -> None:
     squared, holds = calibration_figures(200, 5, 200, 0.15)
     assert squared == pytest.approx(0.15**2, abs=0.002)
     assert 0.91 <= holds <= 0.99
+
+
+def test_a_difference_of_calibration_errors_is_mover_but_for_errors_below_zero() -> None:
+    rng = np.random.default_rng(1)
+    far, near = (calibration_error(*forecasts(rng, 400, wrong)) for wrong in (0.25, 0.15))
+    assert far.reach == near.reach == 1
+    assert min(far.low, near.low) > 0
+    assert calibration_gap(far, near) == pytest.approx(
+        mover(far.error, (far.low, far.high), near.error, (near.low, near.high)), abs=1e-12
+    )
+    none = replace(near, squared=-0.001, error=0.0, low=0.0, high=0.04, reach=0.0)
+    low, high = calibration_gap(far, none)  # 0 is the best guess: the other's own end stands
+    assert high == far.high
+    assert low == pytest.approx(far.error - np.hypot(far.error - far.low, none.high), abs=1e-12)
+    part = replace(none, error=0.02, reach=0.6)  # 0 stands .6 half-lengths below
+    assert calibration_gap(far, part)[1] == pytest.approx(
+        far.error + 0.8 * (far.high - far.error), abs=1e-12
+    )
+    lower, upper = calibration_gap(part, far)
+    assert (-upper, -lower) == pytest.approx(calibration_gap(far, part), abs=1e-12)
 
 
 @settings(max_examples=50, deadline=None)
