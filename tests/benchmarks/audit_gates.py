@@ -1,6 +1,6 @@
 """All gates of the fairness audit in turn: what each asks, what was found, and a page of it.
 
-    make audit-gates                       # everything at full size: about three hours on one core
+    make audit-gates                       # everything at full size: about five hours on one core
     make audit-gates ARGS="--scale 0.02"   # the same way in a few minutes, with wide errors
     make audit-gates ARGS="--only G1 G4"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,36 +103,35 @@ def findings(rng: np.random.Generator, small: int) -> Held:
         yield f"{row.measure} gap", row.gap_ci_low, row.gap_ci_high, mine - other
 
 
+GALLERY = np.repeat(np.arange(200), 3)
+FEW = GALLERY < 40
+
+
+def shown(rng: np.random.Generator, asking: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Hits of patients who prefer the group each by their own measure; the archive stays."""
+    attraction = 0.5 * np.random.default_rng(1).standard_normal(200)[GALLERY]
+    taste = 0.6 * rng.standard_normal(n)[asking]
+    keys = attraction + taste[:, None] * FEW + rng.gumbel(size=(len(asking), len(GALLERY)))
+    return np.asarray(np.argsort(-keys, axis=1)[:, :10])
+
+
+@cache
+def exposure_truth() -> float:
+    """The ratio over very many patients."""
+    rng = np.random.default_rng(2)
+    weight = 1 / np.log2(2 + np.arange(10))
+    given = [(FEW[shown(rng, np.arange(2000), 2000)] @ weight).mean() for _ in range(100)]
+    return float(np.mean(given) / weight.sum() / FEW.mean())
+
+
 def exposure(rng: np.random.Generator, small: int) -> Held:
-    """Patients who ask prefer a group each by their own measure; the archive stays."""
-    gallery = np.repeat(np.arange(200), 3)
-    member = gallery < 40
-    attraction = 0.5 * np.random.default_rng(1).standard_normal(200)[gallery]
-
-    def shown(rng: np.random.Generator, asking: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-        taste = 0.6 * rng.standard_normal(n)[asking]
-        keys = attraction + taste[:, None] * member + rng.gumbel(size=(len(asking), len(gallery)))
-        return np.asarray(np.argsort(-keys, axis=1)[:, :10])
-
+    """What a group of the archive is given by patients who ask."""
     asking = owners(rng, small)
     row = assess_exposure(
-        shown(rng, asking, small), asking + 1000, gallery,
-        {"made": np.where(member, "few", "many")}, permutations=99,
+        shown(rng, asking, small), asking + 1000, GALLERY,
+        {"made": np.where(FEW, "few", "many")}, permutations=99,
     ).rows[0]  # fmt: skip
-    yield "exposure", row.ci_low, row.ci_high, exposure_truth(shown, member)
-
-
-_EXPOSED: dict[str, float] = {}
-
-
-def exposure_truth(shown: Callable[..., NDArray[np.int64]], member: NDArray[np.bool_]) -> float:
-    """The ratio over very many patients."""
-    if not _EXPOSED:
-        rng = np.random.default_rng(2)
-        weight = 1 / np.log2(2 + np.arange(10))
-        given = [(member[shown(rng, np.arange(2000), 2000)] @ weight).mean() for _ in range(100)]
-        _EXPOSED["ratio"] = float(np.mean(given) / weight.sum() / member.mean())
-    return _EXPOSED["ratio"]
+    yield "exposure", row.ci_low, row.ci_high, exposure_truth()
 
 
 def pairs_of(rng: np.random.Generator, n_patients: int, far: float) -> tuple[Any, Floats, Floats]:
