@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.inference.disclosure import suppress
 from evaluation.inference.verdicts import Minimum
+from evaluation.labels import group_labels
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -344,7 +345,7 @@ def _read(
         parts = [name] if name in frame.columns else name.split("*")
         if name in optional and any(part not in frame.columns for part in parts):
             continue
-        labels = [_text(_column(frame, part, where), "unknown").tolist() for part in parts]
+        labels = [group_labels(_column(frame, part, where).tolist()).tolist() for part in parts]
         groups[name] = np.array(["*".join(pair) for pair in zip(*labels, strict=True)], dtype=str)
     return _Run(values, patients, groups, queries)
 

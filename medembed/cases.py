@@ -22,6 +22,7 @@ __all__ = [
     "ScanRef",
     "Sex",
     "group_of",
+    "is_unknown",
     "normalise_sex",
 ]
 
@@ -30,6 +31,10 @@ ATTRIBUTES = ("sex", "age_band", "race", "view", "modality", "site", "scanner")
 
 UNKNOWN = "unknown"
 """The group of a case of which the source does not say."""
+
+_UNKNOWN_WORDS = frozenset(
+    ("", "unknown", "unk", "n/a", "na", "nan", "none", "null", "nil", "<na>", "nat", "-", "?")
+)
 
 Sex = Literal["F", "M", "O", "unknown"]
 
@@ -112,6 +117,17 @@ class ScanRef:
             raise InputError("a scan needs at least one file")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise InputError("a scan's sha256 is 64 hex digits")
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a cell or a value says that something is not known, in whatever letters.
+
+    Examples
+    --------
+    >>> is_unknown(" N/A "), is_unknown("UNKNOWN"), is_unknown("F")
+    (True, True, False)
+    """
+    return text.strip().casefold() in _UNKNOWN_WORDS
 
 
 def normalise_sex(text: object) -> Sex:

@@ -52,7 +52,7 @@ def audit_outcomes(
         Numeric columns; NaN where not measured, which is counted for each group. Of only 0 and 1
         an outcome is a proportion, else a score of any range.
     attributes : sequence of str
-        Columns of groups. None, NaN and empty text are the group "unknown".
+        Columns of groups. Missing values and words that say so are the group "unknown".
     patient : str
         Column of patients' pseudonyms; none may be missing.
     strata : sequence of str

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.labels import UNKNOWN, group_label
 from medembed.errors import InputError
 
 __all__ = ["UNKNOWN", "Grouping", "Kind", "Queries", "read_queries"]
 
 Kind = Literal["proportion", "score"]
-UNKNOWN = "unknown"
 _LARGEST = 1e100  # beyond it squares overflow
 
 
@@ -226,25 +226,16 @@ def _numbers(column: Any, name: str) -> NDArray[np.float64]:
 def _grouping(column: Any, name: str, owner: NDArray[np.int64], n_patients: int) -> Grouping:
     import pandas as pd
 
-    blank = _blank(column)
     numbered, found = pd.factorize(column)
-    labels = [_label(value) for value in found.tolist()]
-    names = sorted({*(label for label in labels if label), *([UNKNOWN] if blank.any() else [])})
+    labels = [*(group_label(value) for value in found.tolist()), UNKNOWN]
+    names = sorted({labels[number] for number in np.unique(numbered).tolist()})
     place = {label: number for number, label in enumerate(names)}
-    to_name = np.array([place.get(label, -1) for label in labels] or [-1], dtype=np.int64)
-    of_query = np.where(blank, place.get(UNKNOWN, -1), to_name[np.maximum(numbered, 0)])
+    # -1, for a missing value, is the last
+    of_query = np.array([place.get(label, -1) for label in labels], dtype=np.int64)[numbered]
     varies = _varies(of_query, owner, n_patients)
     return Grouping(
         name, tuple(names), of_query, varies, (name,), tuple((label,) for label in names)
     )
-
-
-def _label(value: Any) -> str:
-    """Text of a group: 1.0 is "1", since a gap in a column turns whole numbers into decimals."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    text = str(value).strip()
-    return UNKNOWN if text.casefold() == UNKNOWN else text
 
 
 def _varies(of_query: NDArray[np.int64], owner: NDArray[np.int64], n_patients: int) -> bool:

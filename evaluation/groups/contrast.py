@@ -29,6 +29,7 @@ from evaluation.inference import (
 from evaluation.inference.clusters import cluster_sums
 from evaluation.inference.figures import ROUNDED, coarsen, step_of
 from evaluation.inference.verdicts import Precision, Verdict
+from evaluation.labels import group_labels
 from medembed.errors import InputError
 
 __all__ = [
@@ -48,8 +49,6 @@ _FIGURES = (
 )  # fmt: skip
 _UNSIZED = frozenset({"EO"})
 """Made of two others, so that they have no size of their own."""
-
-_NOTHING = frozenset({"", "None", "nan", "NaN", "NaT", "<NA>"})
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
-    """Groups as text; None, NaN and the empty text become ``"unknown"``, a group like any other.
+    """Groups as text by :func:`evaluation.labels.group_label`; ``"unknown"`` is one like any other.
 
     Parameters
     ----------
@@ -138,7 +137,7 @@ def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
     given = np.asarray(values, dtype=object)
     if given.shape != (n,):
         raise InputError(f"attribute {name!r} has {given.size} values for {n} cases")
-    return np.array(["unknown" if str(v) in _NOTHING else str(v) for v in given], dtype=str)
+    return group_labels(given)
 
 
 def hidden_groups(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import group_labels
 from medembed.errors import InputError
 
 __all__ = ["CorrelationErasure", "Eraser", "UnitErasure", "erase_unit", "fit_leace", "linear_trace"]
@@ -111,7 +112,7 @@ def fit_leace(vectors: ArrayLike, groups: ArrayLike) -> Eraser:
     vectors : float array of shape (n, dim)
         Of patients who are not held out.
     groups : text array of shape (n,)
-        Empty is "unknown", a group like any other.
+        Missing is "unknown", a group like any other.
 
     Returns
     -------
@@ -226,7 +227,7 @@ class CorrelationErasure:
         x = _unit(vectors)
         members = _members(groups, len(x))
         fit = _remover(members.shape[1])
-        names = tuple(np.unique(_labels(groups)).tolist())
+        names = tuple(np.unique(group_labels(groups)).tolist())
         trace, slopes = [linear_trace(x, groups)], []
         for _ in range(rounds):
             slopes.append(fit(x, members))
@@ -238,7 +239,7 @@ class CorrelationErasure:
 
     def apply(self, vectors: ArrayLike, groups: ArrayLike) -> Rows:
         """Bring vectors of known groups into the space that is to be searched."""
-        x, labels = _unit(vectors), _labels(groups)
+        x, labels = _unit(vectors), group_labels(groups)
         if labels.shape != (len(x),) or x.shape[1] != self.slopes[0].shape[1]:
             raise InputError("vectors and groups that do not fit each other or the fit")
         members = (labels[:, None] == np.array(self.names)).astype(np.float64)
@@ -281,13 +282,8 @@ def _unit(vectors: ArrayLike) -> Rows:
     return np.asarray(x / length)
 
 
-def _labels(groups: ArrayLike) -> NDArray[np.str_]:
-    labels = np.asarray(groups, dtype=str)
-    return np.asarray(np.where(labels == "", "unknown", labels))
-
-
 def _members(groups: ArrayLike, n: int) -> Rows:
-    labels = _labels(groups)
+    labels = group_labels(groups)
     if labels.shape != (n,):
         raise InputError("groups that are not one for each vector")
     members: Rows = (labels[:, None] == np.unique(labels)).astype(np.float64)

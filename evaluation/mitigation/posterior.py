@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import group_labels
 from medembed.errors import InputError
 
 __all__ = ["RelevancePosterior"]
@@ -76,14 +77,14 @@ class RelevancePosterior:
         True
         """
         x, y = np.asarray(scores, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
-        names = np.asarray(groups, dtype=str)
+        names = group_labels(groups)
         if x.ndim != 1 or not x.shape == y.shape == names.shape or not np.isfinite(x).all():
             raise InputError("scores, relevance and groups that are not one value for each pair")
         if not np.isin(y, (0, 1)).all() or len(np.unique(y)) < 2:
             raise InputError("relevance of one kind only, or other than 0 and 1")
         if spread <= 0 or x.std() <= 0:
             raise InputError("scores that do not vary, or a spread of 0")
-        labels, of = np.unique(np.where(names == "", "unknown", names), return_inverse=True)
+        labels, of = np.unique(names, return_inverse=True)
         centre, scale = float(x.mean()), float(x.std())
         z = (x - centre) / scale
         # The weak prior on a and b (standard deviation 30) keeps separable data finite.
@@ -104,10 +105,10 @@ class RelevancePosterior:
 
     def predict(self, scores: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
         """Probability of relevance, of the shape of ``scores``."""
-        x, names = np.asarray(scores, dtype=np.float64), np.asarray(groups, dtype=str)
+        x, names = np.asarray(scores, dtype=np.float64), group_labels(groups)
         if x.shape != names.shape:
             raise InputError("scores and groups of different shapes")
-        labels, of = np.unique(np.where(names == "", "unknown", names), return_inverse=True)
+        labels, of = np.unique(names, return_inverse=True)
         offset = np.array([self.offsets.get(name, 0.0) for name in labels.tolist()])
         logit = self.intercept + self.slope * (x - self.centre) / self.scale
         logit = logit + (offset[of].reshape(x.shape) if x.size else 0.0)

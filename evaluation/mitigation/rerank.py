@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import group_labels
 from medembed.errors import InputError
 
 __all__ = ["EarnedExposure", "constrained_order", "earned_exposure", "exposure_weights"]
@@ -47,7 +48,7 @@ def constrained_order(
     scores : float array of shape (n,)
         Of the candidates of one query; more than k of them, so that there is a choice.
     groups : sequence of str of length n
-        Empty is "unknown".
+        Missing is "unknown".
     shares : mapping of group to float
         What each group shall have at least, 0 to 1; they add up to 1 at most. A group without an
         entry is promised nothing.
@@ -203,14 +204,14 @@ def earned_exposure(
     (0.29, 0.01)
     """
     p = np.asarray(relevance, dtype=np.float64)
-    names = np.asarray(groups, dtype=str)
+    names = group_labels(groups)
     if p.ndim != 2 or p.shape != names.shape or not p.size:
         raise InputError("relevance and groups that are not one value for each candidate")
     if not ((p >= 0) & (p <= 1)).all():
         raise InputError("a probability outside 0 to 1")
     if not 1 <= k <= p.shape[1] or not strength >= 0:
         raise InputError("more hits than candidates, or a strength below 0")
-    labels, of = np.unique(np.where(names == "", "unknown", names), return_inverse=True)
+    labels, of = np.unique(names, return_inverse=True)
     of = of.reshape(p.shape)
     weights = exposure_weights(k)
     shown, earned = np.zeros(len(labels)), np.zeros(len(labels))
@@ -239,7 +240,7 @@ def _list_of(
     scores: ArrayLike, groups: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     value = np.asarray(scores, dtype=np.float64)
-    names = np.array([g or "unknown" for g in groups], dtype=str)
+    names = group_labels(list(groups))
     if value.ndim != 1 or value.shape != names.shape or not len(value):
         raise InputError("scores and groups that are not one value for each candidate")
     if np.isnan(value).any():

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.inference.verdicts import Minimum
+from evaluation.labels import group_labels
 from medembed.errors import InputError
 
 __all__ = ["Constraint", "GroupThresholds", "Rule", "equal_rates", "equal_sensitivity"]
@@ -148,7 +149,7 @@ def equal_rates(
     truth : array of shape (n,)
         0 or 1.
     groups : text array of shape (n,)
-        Empty is "unknown".
+        Missing is "unknown".
     patients : array of shape (n,)
     constraint : str
         Which rates are made equal.
@@ -222,10 +223,10 @@ def equal_sensitivity(
 
 
 def _cases(scores: ArrayLike, groups: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    x, names = np.asarray(scores, dtype=np.float64), np.asarray(groups, dtype=str)
+    x, names = np.asarray(scores, dtype=np.float64), group_labels(groups)
     if x.ndim != 1 or x.shape != names.shape or np.isnan(x).any():
         raise InputError("scores and groups that are not one value for each case")
-    return x, np.where(names == "", "unknown", names)
+    return x, names
 
 
 def _material(
