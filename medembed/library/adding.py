@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 
@@ -21,18 +22,18 @@ from medembed.library.vectors import VectorStore
 from medembed.privacy import Pseudonymiser
 from medembed.sources.refusal import Refusal
 
-__all__ = ["add_case"]
+__all__ = ["add_cases"]
 
 
-def add_case(
-    db: sqlite3.Connection, case: Case, replace: bool, names: Pseudonymiser, home: Path
-) -> str | Refusal:
-    """Write one case within an open transaction.
+def add_cases(
+    db: sqlite3.Connection, cases: Sequence[Case], replace: bool, names: Pseudonymiser, home: Path
+) -> list[str | Refusal]:
+    """Write cases within an open transaction.
 
     Parameters
     ----------
     db : sqlite3.Connection
-    case : Case
+    cases : sequence of Case
     replace : bool
         Whether a changed case takes the place of the old one; its vectors are dropped then.
     names : Pseudonymiser
@@ -42,9 +43,23 @@ def add_case(
 
     Returns
     -------
-    {"added", "unchanged", "replaced"} or Refusal
+    list of {"added", "unchanged", "replaced"} or Refusal
         A refused case leaves no trace.
     """
+    written: list[int] = []
+    outcomes = [_add_case(db, case, replace, names, home, written) for case in cases]
+    seal_cases(db, list(dict.fromkeys(written)))
+    return outcomes
+
+
+def _add_case(
+    db: sqlite3.Connection,
+    case: Case,
+    replace: bool,
+    names: Pseudonymiser,
+    home: Path,
+    written: list[int],
+) -> str | Refusal:
     digest = content_digest(case)
     row = db.execute(
         "SELECT id, patient_id, split, content FROM cases WHERE case_id = ?", (case.case_id,)
@@ -53,7 +68,7 @@ def add_case(
         split = settle_split(db, case, names)
         if split is None:
             return _split_conflict(case)
-        insert_case(db, case, split, digest, home)
+        written.append(insert_case(db, case, split, digest, home))
         return "added"
     number, patient, split, content = row
     if patient != case.patient_id:
@@ -63,7 +78,9 @@ def add_case(
     if case.split not in ("", split):
         return _split_conflict(case)
     if content == digest:
-        _follow_scans(db, number, case, home)
+        seal_cases(db, [row for row in written if row == number])  # it is read again
+        if _follow_scans(db, number, case, home):
+            written.append(number)
         return "unchanged"
     if not replace:
         return Refusal(
@@ -73,10 +90,11 @@ def add_case(
         return _split_conflict(case)
     VectorStore(db).forget_case(number)
     update_case(db, number, case, digest, home)
+    written.append(number)
     return "replaced"
 
 
-def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> None:
+def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> bool:
     """Take new paths of an unchanged case if the old files are gone, and newly known contents."""
     stored = next(fetch_cases(db, [row]))
     new = [store_files(scan.files, home) for scan in case.scans]
@@ -100,9 +118,8 @@ def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> N
     if learned != stored.scans or kind != stored.kind:
         write_scan_contents(db, row, learned)
         db.execute("UPDATE cases SET kind = ? WHERE id = ?", (kind, row))
-    elif not moved:
-        return
-    seal_cases(db, [row])
+        return True
+    return moved
 
 
 def _known(new: str, old: str, unknown: str) -> str:

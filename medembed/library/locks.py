@@ -78,6 +78,7 @@ def writer_lock(
             _held.discard(descriptor)
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # for a child too that is just being forked
             os.close(descriptor)
 
 

@@ -6,11 +6,13 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from medembed.cases import Case, Finding, ScanRef, Sex
+from medembed.errors import LibraryError
 from medembed.library.faults import damaged
 from medembed.library.seals import case_seal
 from medembed.notes import Assertion, Note, Section, Side
@@ -89,7 +91,7 @@ def store_files(files: Sequence[str], home: Path) -> str:
 
 
 def insert_case(db: sqlite3.Connection, case: Case, split: str, digest: bytes, home: Path) -> int:
-    """Write a new case with its content and give its row."""
+    """Write a new case with its content and give its row; the caller seals it."""
     values = {
         "case_id": case.case_id,
         "patient_id": case.patient_id,
@@ -109,7 +111,7 @@ def insert_case(db: sqlite3.Connection, case: Case, split: str, digest: bytes, h
 
 
 def update_case(db: sqlite3.Connection, row: int, case: Case, digest: bytes, home: Path) -> None:
-    """Write ``case`` over the one in ``row``; its split stays."""
+    """Write ``case`` over the one in ``row``; its split stays. The caller seals it."""
     values = {
         "group_id": case.group_id or None,
         "content": digest,
@@ -151,7 +153,6 @@ def _insert_content(db: sqlite3.Connection, row: int, case: Case, home: Path) ->
         "INSERT INTO attributes VALUES (?, ?, ?)",
         [(row, name, value) for name, value in case.attributes.items()],
     )
-    seal_cases(db, [row])
 
 
 def write_scan_contents(db: sqlite3.Connection, row: int, scans: Sequence[ScanRef]) -> None:
@@ -223,8 +224,11 @@ def _stored(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int,
             for row, *values in db.execute(sql, rows):
                 of_row.setdefault(row, []).append(tuple(values))
             found.append(of_row)
-    finally:
-        db.execute("RELEASE reading")
+    except BaseException:
+        with suppress(sqlite3.Error, LibraryError):  # SQLite may have ended it already
+            db.execute("RELEASE reading")
+        raise
+    db.execute("RELEASE reading")
     return {
         row: (seal, (row, *values), tuple(part.get(row, []) for part in found))
         for seal, row, *values in cases

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from medembed.library.rows import seal_cases
-from medembed.library.seals import FILE_COLUMNS, seal_rows, seal_triggers
+from medembed.library.seals import FILE_COLUMNS, seal_rows, seal_schema, seal_triggers
 from medembed.privacy import new_key
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate", "write_schema"]
@@ -25,6 +25,7 @@ def write_schema(db: sqlite3.Connection) -> None:
         "INSERT INTO meta (name, value) VALUES (?, ?)",
         [("library_id", str(uuid.uuid4())), ("key", new_key())],
     )
+    seal_schema(db)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -41,6 +42,7 @@ def migrate(db: sqlite3.Connection) -> None:
     db.execute("UPDATE vectors SET seal = vector_seal(id, vector)")
     columns = ", ".join(FILE_COLUMNS)
     db.execute(f"UPDATE files SET seal = row_seal({columns})")  # noqa: S608  own names only
+    seal_schema(db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

@@ -18,7 +18,9 @@ __all__ = [
     "SEALED_TABLES",
     "case_seal",
     "row_seal",
+    "schema_seal",
     "seal_rows",
+    "seal_schema",
     "seal_triggers",
     "vector_seal",
 ]
@@ -79,6 +81,19 @@ def seal_triggers() -> str:
                 f"CREATE TRIGGER {table}_{name} AFTER {event} ON {table} BEGIN\n  {action}\nEND;\n"
             )
     return "".join(statements)
+
+
+def schema_seal(db: sqlite3.Connection) -> int:
+    """Give the checksum of the schema: what the file says that its tables and triggers are."""
+    return row_seal(
+        *db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")
+    )
+
+
+def seal_schema(db: sqlite3.Connection) -> None:
+    """Write the seal of the schema as it is now."""
+    db.execute("DELETE FROM seals WHERE owner = 'schema'")
+    db.execute("INSERT INTO seals VALUES ('schema', ?)", (schema_seal(db),))
 
 
 def seal_rows(db: sqlite3.Connection) -> None:

@@ -201,7 +201,7 @@ class PixelCache:
 
     def _read(self, at: npt.NDArray[np.int64]) -> Pixels:
         pixels = np.empty((len(at), *self.preprocess.shape), np.uint8)
-        raw = memoryview(pixels.reshape(-1))
+        raw = pixels.reshape(-1).data
         done = 0
         # runs of neighbouring rows are read in one go
         for run in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):
@@ -324,9 +324,7 @@ def _parse(line: bytes, available: int) -> tuple[str, _Entry] | None:
 def _checksums(key: str, pixels: Pixels) -> list[int]:
     """Give the checksum of each row of a scan, over its pixels, its scan and its place therein."""
     own = zlib.crc32(key.encode())
-    return [
-        zlib.crc32(np.ascontiguousarray(row), own ^ position) for position, row in enumerate(pixels)
-    ]
+    return [zlib.crc32(row.tobytes(), own ^ position) for position, row in enumerate(pixels)]
 
 
 def _read_at(file: BinaryIO, into: memoryview, offset: int) -> int:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  not POSIX
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = [
     "DRAFT_SUFFIX",
+    "draft_folder",
+    "draft_name",
+    "is_being_written",
     "keep_private",
     "open_private",
     "private_folder",
@@ -19,7 +28,7 @@ __all__ = [
 ]
 
 DRAFT_SUFFIX = ".writing"
-"""Ending of a file that is being written; what bears it and has no writer may be removed."""
+"""Ending of what is being written; what bears it and has no living writer may be removed."""
 
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 
@@ -87,9 +96,10 @@ def replace_private(path: Path) -> Iterator[IO[bytes]]:
     >>> with replace_private(Path("report.csv")) as file:  # doctest: +SKIP
     ...     file.write(b"one,two\n")
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}")
+    draft = draft_name(path)
     try:
         with os.fdopen(open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            _lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -98,6 +108,48 @@ def replace_private(path: Path) -> Iterator[IO[bytes]]:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def draft_folder(path: Path) -> Iterator[Path]:
+    """Give a folder of mode 0700 beside ``path`` to prepare it in; it is gone after the block.
+
+    The caller links or renames what is ready to its place.
+    """
+    draft = draft_name(path)
+    draft.mkdir(_FOLDER_MODE)
+    descriptor = os.open(draft, os.O_RDONLY)
+    try:
+        _lock(descriptor)
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        os.close(descriptor)
+
+
+def draft_name(path: Path) -> Path:
+    """Give a new name beside ``path`` for what will take its place."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}")
+
+
+def is_being_written(draft: Path) -> bool:
+    """Whether a living process is writing this draft."""
+    descriptor = os.open(draft, os.O_RDONLY)
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; its writer's end is the lock's. A file system without locks has none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (OSError, AttributeError):  # no locks here, or no POSIX
+        pass
+    return True
 
 
 def sync_folder(folder: Path) -> None:
