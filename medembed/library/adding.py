@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace as replaced
 from pathlib import Path
 
 from medembed.cases import Case
@@ -15,7 +14,6 @@ from medembed.library.rows import (
     seal_cases,
     store_files,
     update_case,
-    write_scan_contents,
 )
 from medembed.library.splits import settle_split
 from medembed.library.vectors import VectorStore
@@ -46,9 +44,9 @@ def add_cases(
     list of {"added", "unchanged", "replaced"} or Refusal
         A refused case leaves no trace.
     """
-    written: list[int] = []
+    written: dict[int, None] = {}
     outcomes = [_add_case(db, case, replace, names, home, written) for case in cases]
-    seal_cases(db, list(dict.fromkeys(written)))
+    seal_cases(db, list(written))
     return outcomes
 
 
@@ -58,7 +56,7 @@ def _add_case(
     replace: bool,
     names: Pseudonymiser,
     home: Path,
-    written: list[int],
+    written: dict[int, None],
 ) -> str | Refusal:
     digest = content_digest(case)
     row = db.execute(
@@ -68,7 +66,7 @@ def _add_case(
         split = settle_split(db, case, names)
         if split is None:
             return _split_conflict(case)
-        written.append(insert_case(db, case, split, digest, home))
+        written[insert_case(db, case, split, digest, home)] = None
         return "added"
     number, patient, split, content = row
     if patient != case.patient_id:
@@ -78,9 +76,10 @@ def _add_case(
     if case.split not in ("", split):
         return _split_conflict(case)
     if content == digest:
-        seal_cases(db, [row for row in written if row == number])  # it is read again
+        if number in written:  # it is read again
+            seal_cases(db, [number])
         if _follow_scans(db, number, case, home):
-            written.append(number)
+            written[number] = None
         return "unchanged"
     if not replace:
         return Refusal(
@@ -90,36 +89,45 @@ def _add_case(
         return _split_conflict(case)
     VectorStore(db).forget_case(number)
     update_case(db, number, case, digest, home)
-    written.append(number)
+    written[number] = None
     return "replaced"
 
 
 def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> bool:
     """Take new paths of an unchanged case if the old files are gone, and newly known contents."""
-    stored = next(fetch_cases(db, [row]))
-    new = [store_files(scan.files, home) for scan in case.scans]
-    moved = new != [store_files(scan.files, home) for scan in stored.scans] and not all(
-        (home / file).exists() for scan in stored.scans for file in scan.files
-    )  # else it is a copy elsewhere, and the files known are still there
-    if moved:
-        db.executemany(
+    old = db.execute(
+        "SELECT files, coalesce(c.kind, 'unknown'), coalesce(c.pixel_sha256, '') FROM scans "
+        "LEFT JOIN scan_contents c USING (case_row, position) WHERE case_row = ? ORDER BY position",
+        (row,),
+    ).fetchall()
+    (old_kind,) = db.execute("SELECT kind FROM cases WHERE id = ?", (row,)).fetchone()
+    kind = _known(case.kind, old_kind, "unknown")
+    new = [
+        (
+            store_files(scan.files, home),
+            _known(scan.kind, scan_kind, "unknown"),
+            _known(scan.pixel_sha256, pixels, ""),
+        )
+        for scan, (_, scan_kind, pixels) in zip(case.scans, old, strict=True)
+    ]
+    if new == old and kind == old_kind:
+        return False
+    stored = next(fetch_cases(db, [row]))  # checked: damage must not get a new seal
+    if all((home / file).exists() for scan in stored.scans for file in scan.files):
+        new = [(files, *rest) for (files, _, _), (_, *rest) in zip(old, new, strict=True)]
+    if new == old and kind == old_kind:
+        return False  # a copy elsewhere: the files known are still there
+    for position, (files, scan_kind, pixels) in enumerate(new):
+        db.execute(
             "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
-            [(files, row, i) for i, files in enumerate(new)],
+            (files, row, position),
         )
-    learned = tuple(
-        replaced(
-            old,
-            kind=_known(scan.kind, old.kind, "unknown"),
-            pixel_sha256=_known(scan.pixel_sha256, old.pixel_sha256, ""),
+        db.execute(
+            "INSERT OR REPLACE INTO scan_contents VALUES (?, ?, ?, ?)",
+            (row, position, scan_kind, pixels),
         )
-        for scan, old in zip(case.scans, stored.scans, strict=True)
-    )
-    kind = _known(case.kind, stored.kind, "unknown")
-    if learned != stored.scans or kind != stored.kind:
-        write_scan_contents(db, row, learned)
-        db.execute("UPDATE cases SET kind = ? WHERE id = ?", (kind, row))
-        return True
-    return moved
+    db.execute("UPDATE cases SET kind = ? WHERE id = ?", (kind, row))
+    return True
 
 
 def _known(new: str, old: str, unknown: str) -> str:

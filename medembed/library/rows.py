@@ -25,7 +25,6 @@ __all__ = [
     "seal_cases",
     "store_files",
     "update_case",
-    "write_scan_contents",
 ]
 
 _Row: TypeAlias = tuple[Any, ...]
@@ -136,7 +135,14 @@ def _insert_content(db: sqlite3.Connection, row: int, case: Case, home: Path) ->
             for i, s in enumerate(case.scans)
         ],
     )
-    write_scan_contents(db, row, case.scans)
+    db.executemany(
+        "INSERT INTO scan_contents VALUES (?, ?, ?, ?)",
+        [
+            (row, i, s.kind, s.pixel_sha256)
+            for i, s in enumerate(case.scans)
+            if s.kind != "unknown" or s.pixel_sha256
+        ],
+    )
     if case.note:
         sections = [[s.name, s.start, s.end] for s in case.note.sections]
         assertions = [
@@ -152,19 +158,6 @@ def _insert_content(db: sqlite3.Connection, row: int, case: Case, home: Path) ->
     db.executemany(
         "INSERT INTO attributes VALUES (?, ?, ?)",
         [(row, name, value) for name, value in case.attributes.items()],
-    )
-
-
-def write_scan_contents(db: sqlite3.Connection, row: int, scans: Sequence[ScanRef]) -> None:
-    """Write the kinds and pixel digests of a case's scans, over older ones."""
-    db.execute("DELETE FROM scan_contents WHERE case_row = ?", (row,))
-    db.executemany(
-        "INSERT INTO scan_contents VALUES (?, ?, ?, ?)",
-        [
-            (row, i, s.kind, s.pixel_sha256)
-            for i, s in enumerate(scans)
-            if s.kind != "unknown" or s.pixel_sha256
-        ],
     )
 
 
