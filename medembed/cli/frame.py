@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +40,11 @@ LibraryPath = Annotated[Path, typer.Argument(metavar="LIBRARY", help="Folder of 
 
 EXIT_FAULT, EXIT_USER, EXIT_STOPPED = 1, 2, 130
 
+_OWN_NAME = re.compile(
+    r"library\.sqlite.*|(model|training|index)\.json|checkpoint\.pt|weights\.safetensors"
+    r"|ingest-refusals\.csv|pixels-[0-9a-f]+\.\w+|(audit|report)\.(html|json|csv)"
+)
+
 
 def fail(line: str, code: int) -> NoReturn:
     """Say one line on stderr and leave with ``code``."""
@@ -63,10 +70,10 @@ def run_guarded(action: Callable[[], object]) -> None:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone
         raise SystemExit(0) from None
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         if os.environ.get("MEDEMBED_DEBUG"):
             traceback.print_exc()
-        fail(f"{error.strerror or type(error).__name__}: {_file_of(error)}", EXIT_USER)
+        fail(_machine_line(error), EXIT_USER)
     except Exception as error:  # noqa: BLE001  the last line of defence against a traceback
         if os.environ.get("MEDEMBED_DEBUG"):
             traceback.print_exc()
@@ -79,8 +86,16 @@ def run_guarded(action: Callable[[], object]) -> None:
         )
 
 
-def _file_of(error: OSError) -> str:
-    return Path(str(error.filename)).name if error.filename else "no file named"
+def _machine_line(error: OSError | MemoryError) -> str:
+    """Say what an error of the machine is; a file's name may be a patient's, unless it is ours."""
+    from medembed.library.faults import words_of
+
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, "")
+    what, hint = words_of(error)
+    name = Path(os.fsdecode(error.filename)).name if isinstance(error.filename, str) else ""
+    where = f"{name}: " if _OWN_NAME.fullmatch(name) else ""
+    return f"{where}{what}; {hint}" if hint else f"{where}{what}"
 
 
 def verb(function: Callable[P, None]) -> Callable[P, None]:

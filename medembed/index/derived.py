@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medembed.embeddings import Embeddings
-from medembed.errors import FingerprintError, InputError
+from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.index.case_index import CaseIndex, IndexKind
 from medembed.index.novelty import Novelty, calibrate
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
 __all__ = ["LibraryIndex", "index_folder", "library_stamp", "open_index"]
+
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,14 @@ def library_stamp(library: CaseLibrary, fingerprint: str) -> str:
     return "/".join([library.library_id, *sorted(spaces)])
 
 
+def _load(folder: Path, key: bytes, fingerprint: str) -> tuple[CaseIndex, dict[str, Any]]:
+    """Read the files; once more if another process has just replaced them."""
+    try:
+        return CaseIndex.load_with_extra(folder, key=key, fingerprint=fingerprint)
+    except (InputError, OSError):
+        return CaseIndex.load_with_extra(folder, key=key, fingerprint=fingerprint)
+
+
 def open_index(
     library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
 ) -> LibraryIndex:
@@ -83,6 +93,8 @@ def open_index(
     FingerprintError
         Where the library has no image vectors of this model.
     """
+    from medembed.library.locks import writer_lock  # bare arrays are indexed without a library
+
     # Taken before the vectors are read: what changes in between is seen the next time.
     stamp = library_stamp(library, fingerprint)
     folder = index_folder(library, fingerprint)
@@ -90,9 +102,7 @@ def open_index(
     stale: CaseIndex | None = None
     try:
         if not fresh:
-            index, extra = CaseIndex.load_with_extra(
-                folder, key=library.key, fingerprint=fingerprint
-            )
+            index, extra = _load(folder, library.key, fingerprint)
             if kind in (None, index.requested):
                 if extra.get("stamp") == stamp:
                     return LibraryIndex(
@@ -127,7 +137,11 @@ def open_index(
 
     novelty = calibrate(images, notes, library.patients(), n_words)
     try:
-        index.save(folder, key=library.key, extra={"stamp": stamp, "novelty": novelty.to_json()})
-    except OSError:
+        with writer_lock(
+            folder.with_name(f".{folder.name}.lock"), "writing an index", _PATIENCE_SECONDS
+        ):
+            extra = {"stamp": stamp, "novelty": novelty.to_json()}
+            index.save(folder, key=library.key, extra=extra)
+    except (OSError, LibraryError):
         said += "; its files could not be written"
     return LibraryIndex(index, novelty, stamp, state, said)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from medembed.errors import InputError
+from medembed.privacy.private_files import private_folder, replace_private
 
 __all__ = ["read_sealed", "write_sealed"]
 
@@ -38,22 +38,6 @@ def _canonical(head: Mapping[str, Any]) -> bytes:
     return json.dumps(head, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def write_sealed(
     folder: Path, head: Mapping[str, Any], files: Mapping[str, bytes], key: bytes | None = None
 ) -> None:
@@ -70,22 +54,25 @@ def write_sealed(
         Seals the head with HMAC-SHA256, so that only a holder of the key can have written it;
         without, a plain SHA-256 shows damage but no intent.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     named = _named(folder)
     token = secrets.token_hex(6)
     parts: dict[str, dict[str, Any]] = {}
-    for name, data in files.items():
-        own = f"{_PREFIX}{token}-{name}"
-        _write(folder / own, data)
-        digest = hashlib.sha256(data).hexdigest()
-        parts[name] = {"file": own, "bytes": len(data), "sha256": digest}
-    body = {"head": dict(head), "parts": parts}
-    sealed = {**body, "seal": _seal(_canonical(body), key)}
-    fresh = folder / f"{_PREFIX}{token}-{_HEAD}"
-    _write(fresh, json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False).encode())
-    _sync_folder(folder)
-    fresh.replace(folder / _HEAD)
-    _sync_folder(folder)
+    try:
+        for name, data in files.items():
+            own = f"{_PREFIX}{token}-{name}"
+            with replace_private(folder / own) as file:
+                file.write(data)
+            digest = hashlib.sha256(data).hexdigest()
+            parts[name] = {"file": own, "bytes": len(data), "sha256": digest}
+        body = {"head": dict(head), "parts": parts}
+        sealed = {**body, "seal": _seal(_canonical(body), key)}
+        with replace_private(folder / _HEAD) as file:
+            file.write(json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False).encode())
+    except BaseException:
+        for name in files:
+            (folder / f"{_PREFIX}{token}-{name}").unlink(missing_ok=True)
+        raise
     for own in named | _abandoned(folder, {part["file"] for part in parts.values()}):
         (folder / own).unlink(missing_ok=True)
 

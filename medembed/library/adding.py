@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from medembed.cases import Case
@@ -10,6 +11,7 @@ from medembed.library.rows import (
     content_digest,
     fetch_cases,
     insert_case,
+    seal_cases,
     store_files,
     update_case,
 )
@@ -18,18 +20,18 @@ from medembed.library.vectors import VectorStore
 from medembed.privacy import Pseudonymiser
 from medembed.sources.refusal import Refusal
 
-__all__ = ["add_case"]
+__all__ = ["add_cases"]
 
 
-def add_case(
-    db: sqlite3.Connection, case: Case, replace: bool, names: Pseudonymiser, home: Path
-) -> str | Refusal:
-    """Write one case within an open transaction.
+def add_cases(
+    db: sqlite3.Connection, cases: Sequence[Case], replace: bool, names: Pseudonymiser, home: Path
+) -> list[str | Refusal]:
+    """Write cases within an open transaction.
 
     Parameters
     ----------
     db : sqlite3.Connection
-    case : Case
+    cases : sequence of Case
     replace : bool
         Whether a changed case takes the place of the old one; its vectors are dropped then.
     names : Pseudonymiser
@@ -39,9 +41,23 @@ def add_case(
 
     Returns
     -------
-    {"added", "unchanged", "replaced"} or Refusal
+    list of {"added", "unchanged", "replaced"} or Refusal
         A refused case leaves no trace.
     """
+    written: dict[int, None] = {}
+    outcomes = [_add_case(db, case, replace, names, home, written) for case in cases]
+    seal_cases(db, list(written))
+    return outcomes
+
+
+def _add_case(
+    db: sqlite3.Connection,
+    case: Case,
+    replace: bool,
+    names: Pseudonymiser,
+    home: Path,
+    written: dict[int, None],
+) -> str | Refusal:
     digest = content_digest(case)
     row = db.execute(
         "SELECT id, patient_id, split, content FROM cases WHERE case_id = ?", (case.case_id,)
@@ -50,7 +66,7 @@ def add_case(
         split = settle_split(db, case, names)
         if split is None:
             return _split_conflict(case)
-        insert_case(db, case, split, digest, home)
+        written[insert_case(db, case, split, digest, home)] = None
         return "added"
     number, patient, split, content = row
     if patient != case.patient_id:
@@ -60,7 +76,10 @@ def add_case(
     if case.split not in ("", split):
         return _split_conflict(case)
     if content == digest:
-        _follow_files(db, number, case, home)
+        if number in written:  # it is read again
+            seal_cases(db, [number])
+        if _follow_scans(db, number, case, home):
+            written[number] = None
         return "unchanged"
     if not replace:
         return Refusal(
@@ -70,27 +89,49 @@ def add_case(
         return _split_conflict(case)
     VectorStore(db).forget_case(number)
     update_case(db, number, case, digest, home)
+    written[number] = None
     return "replaced"
 
 
-def _follow_files(db: sqlite3.Connection, row: int, case: Case, home: Path) -> None:
-    """Take the new paths of an unchanged case where the old files are gone."""
-    old = [
-        files
-        for (files,) in db.execute(
-            "SELECT files FROM scans WHERE case_row = ? ORDER BY position", (row,)
+def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> bool:
+    """Take new paths of an unchanged case if the old files are gone, and newly known contents."""
+    old = db.execute(
+        "SELECT files, coalesce(c.kind, 'unknown'), coalesce(c.pixel_sha256, '') FROM scans "
+        "LEFT JOIN scan_contents c USING (case_row, position) WHERE case_row = ? ORDER BY position",
+        (row,),
+    ).fetchall()
+    (old_kind,) = db.execute("SELECT kind FROM cases WHERE id = ?", (row,)).fetchone()
+    kind = _known(case.kind, old_kind, "unknown")
+    new = [
+        (
+            store_files(scan.files, home),
+            _known(scan.kind, scan_kind, "unknown"),
+            _known(scan.pixel_sha256, pixels, ""),
         )
+        for scan, (_, scan_kind, pixels) in zip(case.scans, old, strict=True)
     ]
-    new = [store_files(scan.files, home) for scan in case.scans]
-    if old == new:
-        return
-    stored = next(fetch_cases(db, [row]))
+    if new == old and kind == old_kind:
+        return False
+    stored = next(fetch_cases(db, [row]))  # checked: damage must not get a new seal
     if all((home / file).exists() for scan in stored.scans for file in scan.files):
-        return  # a copy elsewhere: the files known are still there
-    db.executemany(
-        "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
-        [(files, row, i) for i, files in enumerate(new)],
-    )
+        new = [(files, *rest) for (files, _, _), (_, *rest) in zip(old, new, strict=True)]
+    if new == old and kind == old_kind:
+        return False  # a copy elsewhere: the files known are still there
+    for position, (files, scan_kind, pixels) in enumerate(new):
+        db.execute(
+            "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
+            (files, row, position),
+        )
+        db.execute(
+            "INSERT OR REPLACE INTO scan_contents VALUES (?, ?, ?, ?)",
+            (row, position, scan_kind, pixels),
+        )
+    db.execute("UPDATE cases SET kind = ? WHERE id = ?", (kind, row))
+    return True
+
+
+def _known(new: str, old: str, unknown: str) -> str:
+    return old if new == unknown else new
 
 
 def _split_conflict(case: Case) -> Refusal:

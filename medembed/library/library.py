@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import Case
 from medembed.errors import ConditionError, LibraryError
-from medembed.library.adding import add_case
+from medembed.library.adding import add_cases
 from medembed.library.conditions import Where, compile_conditions, parse_where
 from medembed.library.database import DATABASE_NAME, Database
+from medembed.library.faults import damaged, file_errors
+from medembed.library.integrity import STAMP_NAME
 from medembed.library.rows import fetch_cases
 from medembed.library.vectors import VectorSpace, VectorStore
 from medembed.privacy import Pseudonymiser
+from medembed.privacy.private_files import private_folder
 from medembed.sources.refusal import Refusal
 
 __all__ = ["AddReport", "CaseLibrary", "Progress"]
@@ -29,8 +33,9 @@ Progress = Callable[[int, int | None], None]
 
 # what may stand in a folder before it becomes a library
 _DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "cohort")
+_OWN_FILES = (f".{DATABASE_NAME}.", STAMP_NAME)
 _BATCH = 256
-_COUNTED = ("split", "sex", "modality", "view", "race", "site", "scanner")
+_COUNTED = ("split", "sex", "modality", "view", "kind", "race", "site", "scanner")
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,10 @@ class CaseLibrary:
     def __init__(self, path: Path, database: Database) -> None:
         self.path = path
         self._database = database
-        row = self._db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
-        if row is None:
+        key = self._meta("key")
+        if key is None:
             raise LibraryError("its key is missing", where=DATABASE_NAME)
-        self.pseudonymiser = Pseudonymiser(bytes(row[0]))
+        self.pseudonymiser = Pseudonymiser(bytes(key))
 
     @classmethod
     def create(cls, path: Path | str) -> CaseLibrary:
@@ -78,20 +83,21 @@ class CaseLibrary:
             Where there is one already, or the folder holds other things.
         """
         folder = Path(path).absolute()
-        if folder.exists() and not folder.is_dir():
-            raise LibraryError("a file, not a folder", where=folder.name)
-        if (folder / DATABASE_NAME).exists():
-            raise LibraryError("there is a case library already", where=folder.name)
-        if folder.is_dir() and any(
-            entry.name not in _DERIVED and not entry.name.startswith(f".{DATABASE_NAME}.")
-            for entry in folder.iterdir()
-        ):
-            raise LibraryError(
-                "the folder holds other things and no library",
-                where=folder.name,
-                hint="name an empty or a new folder",
-            )
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with file_errors(folder.name):
+            if folder.exists() and not folder.is_dir():
+                raise LibraryError("a file, not a folder", where=folder.name)
+            if (folder / DATABASE_NAME).exists():
+                raise LibraryError("there is a case library already", where=folder.name)
+            if folder.is_dir() and any(
+                entry.name not in _DERIVED and not entry.name.startswith(_OWN_FILES)
+                for entry in folder.iterdir()
+            ):
+                raise LibraryError(
+                    "the folder holds other things and no library",
+                    where=folder.name,
+                    hint="name an empty or a new folder",
+                )
+            private_folder(folder)
         return cls(folder.resolve(), Database.create(folder.resolve() / DATABASE_NAME))
 
     @classmethod
@@ -179,9 +185,7 @@ class CaseLibrary:
         stream, done = iter(cases), 0
         while chunk := list(islice(stream, batch)):
             with self._database.write() as db:
-                outcomes = [
-                    add_case(db, case, replace, self.pseudonymiser, self.path) for case in chunk
-                ]
+                outcomes = add_cases(db, chunk, replace, self.pseudonymiser, self.path)
             for outcome in outcomes:
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
@@ -268,7 +272,8 @@ class CaseLibrary:
         Parameters
         ----------
         field : str
-            ``split, sex, modality, view, race, site, scanner``, ``finding`` (labels),
+            ``split, sex, modality, view, kind, race, site, scanner``, ``finding``
+            (labels),
             or a kept attribute (cases that lack it are not counted).
         """
         if field in _COUNTED:
@@ -292,6 +297,32 @@ class CaseLibrary:
                 "no such field to count", hint=f"there are: {', '.join((*_COUNTED, 'finding'))}"
             )
         return dict(rows)
+
+    def cases_with_scan(self, sha256: str) -> list[str]:
+        """Ids of the cases that have a scan of this hash, in the order they were added."""
+        return self._ids(
+            "SELECT DISTINCT c.id, c.case_id FROM scans s JOIN cases c ON c.id = s.case_row "
+            "WHERE s.sha256 = ? ORDER BY c.id",
+            sha256,
+        )
+
+    def cases_with_pixels(self, digest: str) -> list[str]:
+        """Ids of the cases that have a scan with these pixels, in whatever file or format.
+
+        Parameters
+        ----------
+        digest : str
+            Of decoded pixels; an empty one stands for no pixels and has no cases.
+        """
+        return self._ids(
+            "SELECT DISTINCT c.id, c.case_id FROM scan_contents s "
+            "JOIN cases c ON c.id = s.case_row "
+            "WHERE s.pixel_sha256 = ? AND s.pixel_sha256 <> '' ORDER BY c.id",
+            digest,
+        )
+
+    def _ids(self, sql: str, value: str) -> list[str]:
+        return [case_id for _, case_id in self._db.execute(sql, (value,))]
 
     def scan_files(self, case: Case) -> list[tuple[Path, ...]]:
         """Give the files of each scan of ``case`` as absolute paths."""
@@ -349,10 +380,21 @@ class CaseLibrary:
 
     def get_meta(self, name: str) -> str | None:
         """Give a remembered text, None where there is none; the key is not given out here."""
+        value = None if name == "key" else self._meta(name)
+        return None if value is None else str(value)
+
+    def _meta(self, name: str) -> Any:
         row = self._db.execute(
-            "SELECT value FROM meta WHERE name = ? AND name <> 'key'", (name,)
+            "SELECT value, EXISTS (SELECT 1 FROM seals WHERE owner = 'meta' "
+            "AND seal = row_seal(name, value)) FROM meta WHERE name = ?",
+            (name,),
         ).fetchone()
-        return None if row is None else str(row[0])
+        if row is None:
+            return None
+        value, is_whole = row
+        if not is_whole:
+            raise damaged("a remembered setting")
+        return value
 
     def set_meta(self, name: str, value: str | None) -> None:
         """Remember a text, or forget it with None."""

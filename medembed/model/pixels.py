@@ -1,30 +1,37 @@
 """Pixels as a model reads them, decoded once and kept beside the library.
 
-A derived file: delete it and it is made again. Rows are appended, and an entry is written only
-after its rows are on disk, so that an interrupted run is continued.
+A derived file: delete it and it is made again. An entry is written only after its rows are on disk,
+so that an interrupted run is continued.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import Case, ScanRef
-from medembed.errors import ScanError
+from medembed.errors import LibraryError, ScanError
 from medembed.library import CaseLibrary
+from medembed.library.locks import writer_lock
 from medembed.preprocess import Preprocess
+from medembed.privacy.private_files import open_private
 from medembed.scans import Scan, ScanReader
 
 __all__ = ["PixelCache", "read_pixels"]
 
 Progress = Callable[[int, int | None], None]
 Pixels = npt.NDArray[np.uint8]
+_Entry: TypeAlias = tuple[int, list[int]]  # first row, and a checksum for each row
 _SYNC_EVERY = 256
+_LOG = logging.getLogger("medembed")
 
 
 def read_pixels(
@@ -71,7 +78,12 @@ def read_pixels(
 
 
 class PixelCache:
-    """Rows of 8-bit pixels in one memory-mapped file, found by the scans' digests.
+    """Rows of 8-bit pixels in one file, found by the scans' digests.
+
+    Several processes and threads may use one cache. Only one at a time adds to it, the others
+    wait. Rows are appended and never written over, whoever may be reading them. Each has a
+    checksum over its pixels and over what scan it belongs to, which is compared when the scan is
+    first asked for: a row that does not fit is not used, and is decoded again.
 
     Parameters
     ----------
@@ -86,27 +98,56 @@ class PixelCache:
         name = f"pixels-{preprocess.fingerprint[:16]}"
         self._rows_path = folder / f"{name}.u8"
         self._index_path = folder / f"{name}.jsonl"
+        self._lock_path = folder / f"{name}.lock"
         self._row_bytes = int(np.prod(preprocess.shape))
-        self._entries: dict[str, tuple[int, int]] = {}
-        self._n_rows = 0
-        self._valid_index_bytes = 0
-        self._mapped: npt.NDArray[np.uint8] | None = None
-        self._read_index()
+        self._rows: BinaryIO | None = None
+        self._forget()
+        self._refresh()
 
-    def _read_index(self) -> None:
-        if not self._index_path.is_file() or not self._rows_path.is_file():
+    def _forget(self) -> None:
+        if self._rows is not None:
+            self._rows.close()
+        self._rows = None
+        self._entries: dict[str, _Entry] = {}
+        self._checked: set[str] = set()
+        self._damaged: set[str] = set()
+        self._index_bytes = 0
+
+    def _refresh(self) -> None:
+        """Read what was added to the files since they were last read."""
+        if not self._is_same_file():
+            self._forget()
+        try:
+            if self._rows is None:
+                self._rows = self._rows_path.open("rb", buffering=0)
+            with self._index_path.open("rb") as index:
+                index.seek(self._index_bytes)
+                added = index.read()
+        except FileNotFoundError:
             return
-        available = self._rows_path.stat().st_size // self._row_bytes
-        for line in self._index_path.read_bytes().splitlines(keepends=True):
-            try:
-                key, start, count = json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith(b"\n") or start != self._n_rows or start + count > available:
-                break
-            self._entries[key] = (start, count)
-            self._n_rows = start + count
-            self._valid_index_bytes += len(line)
+        available = os.fstat(self._rows.fileno()).st_size // self._row_bytes
+        for line in added.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break  # still being written, or cut off: read again next time
+            self._index_bytes += len(line)
+            found = _parse(line, available)
+            if found is not None:
+                key, entry = found
+                self._entries[key] = entry
+                self._checked.discard(key)
+                self._damaged.discard(key)
+
+    def _is_same_file(self) -> bool:
+        if self._rows is None:
+            return True
+        try:
+            return os.path.samestat(os.fstat(self._rows.fileno()), self._rows_path.stat())
+        except FileNotFoundError:
+            return False
+
+    def __del__(self) -> None:
+        if getattr(self, "_rows", None) is not None:
+            self._forget()
 
     @staticmethod
     def key_of(ref: ScanRef) -> str:
@@ -114,19 +155,68 @@ class PixelCache:
         return ref.sha256 if ref.frame is None else f"{ref.sha256}:{ref.frame}"
 
     def __contains__(self, ref: ScanRef) -> bool:
-        return self.key_of(ref) in self._entries
+        return self._is_whole(self.key_of(ref))
+
+    def _is_whole(self, key: str) -> bool:
+        """Whether a scan's rows are there and are what was written for it."""
+        if key in self._checked:
+            return True
+        entry = self._entries.get(key)
+        if entry is None or key in self._damaged:
+            return False
+        start, sums = entry
+        if sums == _checksums(key, self._read(np.arange(start, start + len(sums)))):
+            self._checked.add(key)
+            return True
+        if not self._damaged:
+            _LOG.warning("%s: damaged pixels are not used but decoded again", self._rows_path.name)
+        self._damaged.add(key)
+        return False
 
     def span(self, ref: ScanRef) -> tuple[int, int]:
-        """First row of a scan, and how many it has."""
-        return self._entries[self.key_of(ref)]
+        """First row of a scan, and how many it has.
+
+        Raises
+        ------
+        KeyError
+            Where the scan is not in the cache.
+        """
+        key = self.key_of(ref)
+        if not self._is_whole(key):
+            raise KeyError(key)
+        start, sums = self._entries[key]
+        return start, len(sums)
 
     def rows(self, at: npt.NDArray[np.int64] | slice) -> Pixels:
-        """Pixels ``(n, 1, …)`` of some rows, copied out of the file."""
-        if self._mapped is None or len(self._mapped) < self._n_rows:
-            self._mapped = np.memmap(
-                self._rows_path, np.uint8, "r", shape=(self._n_rows, *self.preprocess.shape)
-            )
-        return np.array(self._mapped[at])
+        """Pixels ``(n, 1, …)`` of some rows, copied out of the file.
+
+        The rows are those of :meth:`span`, which has checked them.
+        """
+        if isinstance(at, slice):
+            n_rows = 0
+            if self._rows is not None:
+                n_rows = os.fstat(self._rows.fileno()).st_size // self._row_bytes
+            at = np.arange(*at.indices(n_rows))
+        return self._read(at)
+
+    def _read(self, at: npt.NDArray[np.int64]) -> Pixels:
+        pixels = np.empty((len(at), *self.preprocess.shape), np.uint8)
+        raw = pixels.reshape(-1).data
+        done = 0
+        # runs of neighbouring rows are read in one go
+        for run in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):
+            if len(run) == 0 or self._rows is None:
+                continue
+            size = len(run) * self._row_bytes
+            got = _read_at(self._rows, raw[done : done + size], int(run[0]) * self._row_bytes)
+            if got != size:
+                raise LibraryError(
+                    "the file of pixels was cut off while it was in use",
+                    where=self._rows_path.name,
+                    hint="run the same command again",
+                )
+            done += size
+        return pixels
 
     def fill(
         self,
@@ -135,26 +225,61 @@ class PixelCache:
         *,
         workers: int = 0,
         progress: Progress | None = None,
+        waiting: Callable[[str], None] | None = None,
     ) -> dict[str, int]:
         """Add what is not there yet of the scans of ``cases``.
+
+        If another process is adding to this cache, waits for it and takes what it has added.
+
+        Parameters
+        ----------
+        library : CaseLibrary
+        cases : iterable of Case
+        workers : int
+            As in :func:`read_pixels`.
+        progress : callable, optional
+            Called with (scans done, scans to do).
+        waiting : callable, optional
+            Called once with a line that says who else adds to the cache, if there is a wait.
 
         Returns
         -------
         dict of str to int
             Scans that could not be read, by reason.
         """
-        wanted: dict[str, tuple[Case, int]] = {}
+        every: dict[str, tuple[Case, int]] = {}
         for case in cases:
             for at, ref in enumerate(case.scans):
-                if ref not in self:
-                    wanted.setdefault(self.key_of(ref), (case, at))
+                every.setdefault(self.key_of(ref), (case, at))
+        if all(self._is_whole(key) for key in every):
+            return {}
+        with writer_lock(self._lock_path, "decoding scans", waiting=waiting):
+            self._refresh()
+            wanted = {key: at for key, at in every.items() if not self._is_whole(key)}
+            return self._add(library, wanted, workers, progress) if wanted else {}
+
+    def _add(
+        self,
+        library: CaseLibrary,
+        wanted: Mapping[str, tuple[Case, int]],
+        workers: int,
+        progress: Progress | None,
+    ) -> dict[str, int]:
         refused: dict[str, int] = {}
-        if not wanted:
-            return refused
-        self._rows_path.parent.mkdir(parents=True, exist_ok=True)
-        with self._rows_path.open("ab") as rows, self._index_path.open("ab") as index:
-            rows.truncate(self._n_rows * self._row_bytes)
-            index.truncate(self._valid_index_bytes)
+        if not self._entries:  # nothing of use, or of an older MedEmbed: readers keep their file
+            self._rows_path.unlink(missing_ok=True)
+            self._index_path.unlink(missing_ok=True)
+        append = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        with (
+            os.fdopen(open_private(self._rows_path, append), "r+b") as rows,
+            os.fdopen(open_private(self._index_path, append), "r+b") as index,
+        ):
+            start = os.fstat(rows.fileno()).st_size // self._row_bytes
+            rows.truncate(start * self._row_bytes)  # a row that was cut off belongs to nobody
+            if (size := os.fstat(index.fileno()).st_size) and os.pread(
+                index.fileno(), 1, size - 1
+            ) != b"\n":
+                index.write(b"\n")  # ends a line that was cut off
             lines: list[bytes] = []
 
             def settle() -> None:
@@ -162,7 +287,7 @@ class PixelCache:
                 os.fsync(rows.fileno())
                 index.write(b"".join(lines))
                 index.flush()
-                self._valid_index_bytes += sum(map(len, lines))
+                os.fsync(index.fileno())
                 lines.clear()
 
             results = read_pixels(library, list(wanted.values()), self.preprocess, workers)
@@ -172,17 +297,41 @@ class PixelCache:
                         refused[reason_of(pixels)] = refused.get(reason_of(pixels), 0) + 1
                     else:
                         rows.write(pixels.tobytes())
-                        self._entries[key] = (self._n_rows, len(pixels))
-                        entry = json.dumps([key, self._n_rows, len(pixels)])
+                        entry = json.dumps([key, start, len(pixels), _checksums(key, pixels)])
                         lines.append(entry.encode() + b"\n")
-                        self._n_rows += len(pixels)
+                        start += len(pixels)
                     if len(lines) >= _SYNC_EVERY:
                         settle()
                     if progress:
                         progress(done, len(wanted))
             finally:
                 settle()
+                self._refresh()
         return refused
+
+
+def _parse(line: bytes, available: int) -> tuple[str, _Entry] | None:
+    """Read one line of the index; None where it is damaged or of an older MedEmbed."""
+    try:
+        key, start, count, sums = json.loads(line)
+        if type(key) is str and type(start) is int and 0 <= start <= available - count:
+            return (key, (start, sums)) if count == len(sums) else None
+    except (ValueError, TypeError):
+        pass
+    return None
+
+
+def _checksums(key: str, pixels: Pixels) -> list[int]:
+    """Give the checksum of each row of a scan, over its pixels, its scan and its place therein."""
+    own = zlib.crc32(key.encode())
+    return [zlib.crc32(row.tobytes(), own ^ position) for position, row in enumerate(pixels)]
+
+
+def _read_at(file: BinaryIO, into: memoryview, offset: int) -> int:
+    done = 0
+    while done < len(into) and (got := os.preadv(file.fileno(), [into[done:]], offset + done)):
+        done += got
+    return done
 
 
 def reason_of(error: ScanError) -> str:
