@@ -22,6 +22,7 @@ _VIEW_MEANINGS = (
     ("anteroposterior", "AP"),
     ("lateral", "LATERAL"),
 )
+_PHASES = ("TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "DiffusionBValue")
 _DAYS = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
 _IDS = ("PatientID", "OtherPatientIDs")
@@ -69,6 +70,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         pixel_spacing_mm=cast("tuple[float, float] | None", spacing),
         acquisition_number=_optional_integer(ds, "AcquisitionNumber"),
         transfer_syntax=str(file.transfer_syntax or ""),
+        phase=_phase(ds),
         sop_class=text(ds, "SOPClassUID"),
     )
 
@@ -99,6 +101,12 @@ def _optional_integer(ds: Dataset, keyword: str) -> int | None:
         return integer(ds, keyword)
     except ScanError:
         return None
+
+
+def _phase(ds: Dataset) -> tuple[str, ...]:
+    """Values that differ between the volumes of a series; empty where there are none."""
+    values = tuple(text(ds, keyword) for keyword in _PHASES)
+    return values if any(values) else ()
 
 
 def _sex(ds: Dataset) -> str:

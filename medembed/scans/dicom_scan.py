@@ -19,7 +19,13 @@ from medembed.scans.dicom_values import (
     voi_luts,
     windows,
 )
-from medembed.scans.geometry import along_normal, slice_distance
+from medembed.scans.geometry import (
+    along_normal,
+    rounding_mm,
+    same_direction,
+    same_spacing,
+    slice_distance,
+)
 from medembed.scans.scan import Scan, VoiLut, Window
 
 __all__ = ["scan_of"]
@@ -156,40 +162,45 @@ def _order_and_spacing(
     plane = planes[0]
     if len(indices) == 1:
         return indices, plane
-    places = _places(groups, indices)
+    places, rounding = _places(groups, indices)
     if places is None:
         distance = _frame_distance(ds, len(indices))
     else:
-        if any(other != plane for other in planes):
+        if not all(same_spacing(other, plane) for other in planes):
             raise ScanError("frames of different PixelSpacing", reason="mixed-geometry")
         ranks = np.argsort(places, kind="stable")
-        distance = slice_distance(places[ranks])
+        distance = slice_distance(places[ranks], rounding)
         indices = [indices[rank] for rank in ranks]
     if plane is None or distance is None:
         return indices, None
     return indices, (distance, *plane)
 
 
-def _places(groups: _FunctionalGroups, indices: list[int]) -> npt.NDArray[np.float64] | None:
-    """Each frame's place along the common normal in mm, or None where there is none."""
+def _places(
+    groups: _FunctionalGroups, indices: list[int]
+) -> tuple[npt.NDArray[np.float64] | None, float]:
+    """Each frame's place along the common normal in mm and what rounding can have moved it.
+
+    None where there is none.
+    """
     positions, orientations = [], set()
     for i in indices:
         position = groups.item(i, "PlanePositionSequence")
         orientation = groups.item(i, "PlaneOrientationSequence")
         if position is None or orientation is None:
-            return None
+            return None, 0.0
         positions.append(numbers(position, "ImagePositionPatient"))
         orientations.add(numbers(orientation, "ImageOrientationPatient"))
     if any(len(p) != 3 for p in positions) or any(len(o) != 6 for o in orientations):
-        return None
+        return None, 0.0
     first = next(iter(orientations))
-    if any(not np.allclose(first, other, atol=1e-3) for other in orientations):
+    if any(not same_direction(first, other) for other in orientations):
         raise ScanError(
             "frames of different orientation",
             hint="choose a single frame",
             reason="mixed-geometry",
         )
-    return along_normal(positions, first)
+    return along_normal(positions, first), rounding_mm(positions, first)
 
 
 def _frame_distance(ds: Dataset, n_frames: int) -> float | None:

@@ -56,6 +56,8 @@ class ScanHeader:
     acquisition_number : int or None
     transfer_syntax : str
         UID of the encoding; empty for what is not DICOM.
+    phase : tuple of str
+        What tells the volumes of one series apart: temporal position, echo, b-value.
     sop_class : str
         ``SOPClassUID``; :func:`medembed.scans.kind_of` says what kind of thing that is.
     remarks : tuple of str
@@ -102,6 +104,7 @@ class ScanHeader:
     pixel_spacing_mm: tuple[float, float] | None = None
     acquisition_number: int | None = None
     transfer_syntax: str = ""
+    phase: tuple[str, ...] = ()
     sop_class: str = ""
     remarks: tuple[str, ...] = ()
     frame_digests: tuple[str, ...] = field(default=(), repr=False)

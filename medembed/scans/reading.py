@@ -13,7 +13,7 @@ import numpy as np
 
 from medembed.errors import ScanError
 from medembed.scans.files import BoundedFile, check_size, open_file, sniff
-from medembed.scans.geometry import along_normal, slice_distance
+from medembed.scans.geometry import along_normal, rounding_mm, slice_distance
 from medembed.scans.header import ScanHeader
 from medembed.scans.pixel_digest import frame_digest
 from medembed.scans.scan import Scan
@@ -88,7 +88,11 @@ def read_scan(files: Files, *, frame: int | None = None) -> Scan:
     where = str(Path(paths[0]).parent)
     if frame is not None:
         raise ScanError("a frame of several files", where=where, reason="no-such-frame")
-    series = _one_series([(path, read_header(path)) for path in paths], where)
+    found = group_series((path, read_header(path)) for path in paths)
+    if len(found) > 1 or found[0].error is not None:
+        # slices that were sent twice are known by their pixels
+        found = group_series((path, inspect_file(path)) for path in paths)
+    series = _only(found, len(paths), where)
     if len(series.files) == 1:
         return read_scan(series.files[0])
     return _stack(series, where)
@@ -107,11 +111,10 @@ def _listed(files: Files) -> list[str | Path]:
     return inside
 
 
-def _one_series(items: list[tuple[str | Path, ScanHeader]], where: str) -> Series:
-    found = group_series(items)
+def _only(found: list[Series], n_files: int, where: str) -> Series:
     if len(found) > 1:
         raise ScanError(
-            f"these {len(items)} files make {len(found)} series and not one volume",
+            f"these {n_files} files make {len(found)} series and not one volume",
             where=where,
             hint="give the files of one series",
             reason="several-series",
@@ -138,8 +141,10 @@ def _stack(series: Series, where: str) -> Scan:
         raise ScanError("no file was given", where=where, reason="not-found")
     spacing = None
     if lead.spacing_mm is not None and first.orientation is not None:
-        places = along_normal([h.position or () for h in series.headers], first.orientation)
-        spacing = (slice_distance(places), *lead.spacing_mm)
+        positions = [h.position or () for h in series.headers]
+        places = along_normal(positions, first.orientation)
+        rounding = rounding_mm(positions, first.orientation)
+        spacing = (slice_distance(places, rounding), *lead.spacing_mm)
     pixels.setflags(write=False)  # or Scan would copy it
     return Scan(
         pixels=pixels,
