@@ -14,13 +14,16 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from medembed.errors import ScanError
 from medembed.scans.dicom_file import DicomFile, integer, numbers
 from medembed.scans.files import check_size
+from medembed.scans.frame_count import count_frames, frame_bits
 from medembed.scans.lookup_tables import entries, table_length
 from medembed.scans.luminance import luminance
 
@@ -79,10 +82,9 @@ class Layout:
         self.rows = self._required(ds, "Rows")
         self.columns = self._required(ds, "Columns")
         self.samples = integer(ds, "SamplesPerPixel") or 1
-        frames = integer(ds, "NumberOfFrames")
-        self.n_frames = 1 if frames is None else frames
+        self.n_frames = count_frames(file)
         check_size(self.n_frames, self.rows, self.columns)
-        self.is_float = "PixelData" not in ds
+        self.is_float = "PixelData" not in ds and not file.frame_bytes
         self.photometric = str(ds.get("PhotometricInterpretation") or "").strip()
         self.bits_allocated = self._required(ds, "BitsAllocated")
         self.bits_stored = integer(ds, "BitsStored") or self.bits_allocated
@@ -142,13 +144,14 @@ def frames(
     ds = file.dataset
     syntax = _transfer_syntax(file)
     if syntax in _NATIVE:
-        _check_length(ds, layout)
+        _check_length(file, layout)
     elif syntax not in DECODERS:
         raise ScanError(
             "pixels in a transfer syntax that is not read",
             hint="convert the file to JPEG 2000, JPEG-LS, RLE or no compression",
             reason="unsupported-transfer-syntax",
         )
+    _settle_frames(file, layout)
     for array in _decoded(ds, layout, syntax, indices):
         if array.shape[:2] != (layout.rows, layout.columns):
             raise ScanError("the coded size is not Rows × Columns", reason="corrupt")
@@ -200,13 +203,22 @@ def _decoded(
         yield array
 
 
-def _check_length(ds: Dataset, layout: Layout) -> None:
+def _settle_frames(file: DicomFile, layout: Layout) -> None:
+    """Make the dataset say what was found, for pydicom believes it."""
+    ds = file.dataset
+    ds.NumberOfFrames = layout.n_frames
+    if file.frame_bytes:
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+            if keyword in ds:
+                del ds[keyword]
+        content = encapsulate(file.frame_bytes[: layout.n_frames], has_bot=False)
+        ds["PixelData"] = DataElement(0x7FE00010, "OB", content, is_undefined_length=True)
+
+
+def _check_length(file: DicomFile, layout: Layout) -> None:
+    ds = file.dataset
     keyword = next(k for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if k in ds)
-    values = layout.n_frames * layout.rows * layout.columns * layout.samples
-    if layout.photometric == "YBR_FULL_422":
-        values = values * 2 // 3
-    wanted = math.ceil(values * layout.bits_allocated / 8)
-    if len(ds[keyword].value or b"") < wanted:
+    if len(ds[keyword].value or b"") < math.ceil(layout.n_frames * frame_bits(file) / 8):
         raise ScanError(
             f"{keyword} is shorter than Rows, Columns and NumberOfFrames say", reason="truncated"
         )

@@ -217,7 +217,7 @@ def _inspected(file: BoundedFile) -> ScanHeader:
         with quiet():
             parsed = parse(file, pixels=True)
             header = header_of(parsed)
-            scan = scan_of(parsed)
+            scan = scan_of(parsed)  # knows all remarks then
     else:
         header, scan = _header(file), _scan(file, None)
     remarks = dict.fromkeys((*header.remarks, *scan.remarks))

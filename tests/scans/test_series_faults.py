@@ -220,9 +220,7 @@ def test_interleaved_stacks_of_two_echoes_are_told_apart() -> None:
 
 def test_turns_of_the_gantry_are_no_volumes_of_their_own() -> None:
     places = [float(i) for i in range(24) if i != 11]
-    items = [
-        (n, replace(h, acquisition_number=i // 4)) for i, (n, h) in enumerate(stack(places))
-    ]
+    items = [(n, replace(h, acquisition_number=i // 4)) for i, (n, h) in enumerate(stack(places))]
     assert sizes(group_series(items)) == [11, 12]
 
 
