@@ -9,8 +9,11 @@ from typing import cast
 from pydicom.dataset import Dataset
 
 from medembed.errors import ScanError
-from medembed.scans.dicom_file import DicomFile, integer, numbers, text, texts
+from medembed.scans.ages import age_at, stated_age
+from medembed.scans.dicom_file import DicomFile, exact_texts, integer, numbers, text, texts
+from medembed.scans.frame_count import count_frames
 from medembed.scans.header import ScanHeader
+from medembed.scans.remarks import Remark
 
 __all__ = ["header_of", "view_of"]
 
@@ -22,7 +25,7 @@ _VIEW_MEANINGS = (
     ("anteroposterior", "AP"),
     ("lateral", "LATERAL"),
 )
-_DAYS = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
+_PHASES = ("TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "DiffusionBValue")
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
 _IDS = ("PatientID", "OtherPatientIDs")
 
@@ -36,24 +39,24 @@ def header_of(file: DicomFile) -> ScanHeader:
     ds = file.dataset
     pixels = file.has_pixels
     study_date = _date(ds, "StudyDate")
-    position = _optional(ds, "ImagePositionPatient", 3)
-    orientation = _optional(ds, "ImageOrientationPatient", 6)
-    spacing = _optional(ds, "PixelSpacing", 2) or _optional(ds, "ImagerPixelSpacing", 2)
+    position = _optional(file, "ImagePositionPatient", 3, Remark.POSITION)
+    orientation = _optional(file, "ImageOrientationPatient", 6, Remark.POSITION)
+    spacing = _spacing(file)
     return ScanHeader(
         format="dicom",
         modality=text(ds, "Modality").upper() or "unknown",
         view=view_of(ds),
-        n_frames=max(1, integer(ds, "NumberOfFrames") or 1) if pixels else 0,
+        n_frames=count_frames(file) if pixels else 0,
         rows=max(0, integer(ds, "Rows") or 0) if pixels else 0,
         columns=max(0, integer(ds, "Columns") or 0) if pixels else 0,
         has_pixels=pixels,
         photometric=text(ds, "PhotometricInterpretation"),
-        study_uid=text(ds, "StudyInstanceUID"),
-        series_uid=text(ds, "SeriesInstanceUID"),
-        instance_uid=text(ds, "SOPInstanceUID"),
-        patient_id=text(ds, "PatientID"),
-        issuer=text(ds, "IssuerOfPatientID"),
-        accession=text(ds, "AccessionNumber"),
+        study_uid=_identifier(ds, "StudyInstanceUID"),
+        series_uid=_identifier(ds, "SeriesInstanceUID"),
+        instance_uid=_identifier(ds, "SOPInstanceUID"),
+        patient_id=_identifier(ds, "PatientID"),
+        issuer=_identifier(ds, "IssuerOfPatientID"),
+        accession=_identifier(ds, "AccessionNumber"),
         study_date=study_date,
         sex=_sex(ds),
         age_years=_age_years(ds, study_date),
@@ -69,7 +72,19 @@ def header_of(file: DicomFile) -> ScanHeader:
         pixel_spacing_mm=cast("tuple[float, float] | None", spacing),
         acquisition_number=_optional_integer(ds, "AcquisitionNumber"),
         transfer_syntax=str(file.transfer_syntax or ""),
+        phase=_phase(ds),
+        sop_class=text(ds, "SOPClassUID"),
+        remarks=tuple(file.remarks),
     )
+
+
+def _spacing(file: DicomFile) -> tuple[float, ...] | None:
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        if texts(file.dataset, keyword) or keyword in file.dataset:
+            values = _optional(file, keyword, 2, Remark.SPACING)
+            if values and min(values) > 0:
+                return values
+    return None
 
 
 def view_of(ds: Dataset) -> str:
@@ -85,12 +100,24 @@ def view_of(ds: Dataset) -> str:
     return "unknown"
 
 
-def _optional(ds: Dataset, keyword: str, length: int) -> tuple[float, ...] | None:
+def _identifier(ds: Dataset, keyword: str) -> str:
+    return next(iter(exact_texts(ds, keyword)), "")
+
+
+def _optional(
+    file: DicomFile, keyword: str, length: int, remark: Remark
+) -> tuple[float, ...] | None:
+    """Numbers that the scan can do without; what is there and cannot be used is noted."""
     try:
-        values = numbers(ds, keyword)
+        values = numbers(file.dataset, keyword)
     except ScanError:
+        file.note(remark)
         return None
-    return values if len(values) == length else None
+    if len(values) == length:
+        return values
+    if values:
+        file.note(remark)
+    return None
 
 
 def _optional_integer(ds: Dataset, keyword: str) -> int | None:
@@ -98,6 +125,12 @@ def _optional_integer(ds: Dataset, keyword: str) -> int | None:
         return integer(ds, keyword)
     except ScanError:
         return None
+
+
+def _phase(ds: Dataset) -> tuple[str, ...]:
+    """Values that differ between the volumes of a series; empty where there are none."""
+    values = tuple(text(ds, keyword) for keyword in _PHASES)
+    return values if any(values) else ()
 
 
 def _sex(ds: Dataset) -> str:
@@ -117,26 +150,19 @@ def _date(ds: Dataset, keyword: str) -> date | None:
 
 
 def _age_years(ds: Dataset, study_date: date | None) -> float | None:
-    match = re.fullmatch(r"(\d{1,3})([DWMY])", text(ds, "PatientAge").upper())
-    birth = _date(ds, "PatientBirthDate")
-    if match:
-        years = int(match[1]) * _DAYS[match[2]] / _DAYS["Y"]
-    elif birth and study_date:
-        years = (study_date - birth).days / _DAYS["Y"]
-    else:
-        return None
-    return years if 0 <= years <= 130 else None
+    stated = stated_age(text(ds, "PatientAge"))
+    return age_at(_date(ds, "PatientBirthDate"), study_date) if stated is None else stated
 
 
 def _names(ds: Dataset) -> tuple[str, ...]:
     """Tokens of two letters or more, in the order of the header, once each."""
     tokens: dict[str, None] = {}
     for keyword in _NAMES:
-        for value in texts(ds, keyword):
+        for value in exact_texts(ds, keyword):
             for token in re.split(r"[\s^=,.;_/\\-]+", value):
                 if len(token) > 1:
                     tokens[token] = None
     for keyword in _IDS:
-        for value in texts(ds, keyword):
+        for value in exact_texts(ds, keyword):
             tokens[value] = None
     return tuple(tokens)

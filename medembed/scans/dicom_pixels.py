@@ -14,14 +14,18 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from medembed.errors import ScanError
 from medembed.scans.dicom_file import DicomFile, integer, numbers
 from medembed.scans.files import check_size
+from medembed.scans.frame_count import count_frames, frame_bits
 from medembed.scans.lookup_tables import entries, table_length
+from medembed.scans.luminance import luminance
 
 __all__ = ["DECODERS", "Layout", "frames"]
 
@@ -54,7 +58,6 @@ _BIT_EXACT = (*_NATIVE, uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1)
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601-7, 2.5.1
 
 
 class Layout:
@@ -79,10 +82,9 @@ class Layout:
         self.rows = self._required(ds, "Rows")
         self.columns = self._required(ds, "Columns")
         self.samples = integer(ds, "SamplesPerPixel") or 1
-        frames = integer(ds, "NumberOfFrames")
-        self.n_frames = 1 if frames is None else frames
+        self.n_frames = count_frames(file)
         check_size(self.n_frames, self.rows, self.columns)
-        self.is_float = "PixelData" not in ds
+        self.is_float = "PixelData" not in ds and not file.frame_bytes
         self.photometric = str(ds.get("PhotometricInterpretation") or "").strip()
         self.bits_allocated = self._required(ds, "BitsAllocated")
         self.bits_stored = integer(ds, "BitsStored") or self.bits_allocated
@@ -142,13 +144,14 @@ def frames(
     ds = file.dataset
     syntax = _transfer_syntax(file)
     if syntax in _NATIVE:
-        _check_length(ds, layout)
+        _check_length(file, layout)
     elif syntax not in DECODERS:
         raise ScanError(
             "pixels in a transfer syntax that is not read",
             hint="convert the file to JPEG 2000, JPEG-LS, RLE or no compression",
             reason="unsupported-transfer-syntax",
         )
+    _settle_frames(file, layout)
     for array in _decoded(ds, layout, syntax, indices):
         if array.shape[:2] != (layout.rows, layout.columns):
             raise ScanError("the coded size is not Rows × Columns", reason="corrupt")
@@ -200,13 +203,22 @@ def _decoded(
         yield array
 
 
-def _check_length(ds: Dataset, layout: Layout) -> None:
+def _settle_frames(file: DicomFile, layout: Layout) -> None:
+    """Make the dataset say what was found, for pydicom believes it."""
+    ds = file.dataset
+    ds.NumberOfFrames = layout.n_frames
+    if file.frame_bytes:
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+            if keyword in ds:
+                del ds[keyword]
+        content = encapsulate(file.frame_bytes[: layout.n_frames], has_bot=False)
+        ds["PixelData"] = DataElement(0x7FE00010, "OB", content, is_undefined_length=True)
+
+
+def _check_length(file: DicomFile, layout: Layout) -> None:
+    ds = file.dataset
     keyword = next(k for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if k in ds)
-    values = layout.n_frames * layout.rows * layout.columns * layout.samples
-    if layout.photometric == "YBR_FULL_422":
-        values = values * 2 // 3
-    wanted = math.ceil(values * layout.bits_allocated / 8)
-    if len(ds[keyword].value or b"") < wanted:
+    if len(ds[keyword].value or b"") < math.ceil(layout.n_frames * frame_bits(file) / 8):
         raise ScanError(
             f"{keyword} is shorter than Rows, Columns and NumberOfFrames say", reason="truncated"
         )
@@ -233,7 +245,7 @@ def _luminance(
         table, first = _palette(ds)
         return table[np.clip(array.astype(np.int64) - first, 0, len(table) - 1)]
     # (rows, columns, 3) -> (rows, columns)
-    return array.astype(np.float32) @ _LUMINANCE
+    return luminance(array.astype(np.float32))
 
 
 def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
@@ -246,7 +258,7 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
     if "SegmentedRedPaletteColorLookupTableData" in ds:
         indices = np.arange(first, first + length, dtype=np.uint16)
         rgb = apply_color_lut(indices[None], ds)[0, :, :3]  # (length, 3)
-        return rgb.astype(np.float32) @ _LUMINANCE, first
+        return luminance(rgb.astype(np.float32)), first
     # pydicom's apply_color_lut reads the tables of a big endian file the wrong way round
     little = ds.original_encoding[1] is not False
     tables = [
@@ -258,4 +270,4 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
         )
         for colour in colours
     ]
-    return np.stack(tables, axis=-1) @ _LUMINANCE, first
+    return luminance(np.stack(tables, axis=-1)), first

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from medembed.errors import ScanError
-from medembed.scans.dicom_file import DicomFile, numbers, text
+from medembed.scans.dicom_file import DicomFile, items, numbers, text
 from medembed.scans.dicom_header import view_of
 from medembed.scans.dicom_pixels import Layout, frames
 from medembed.scans.dicom_values import (
@@ -19,7 +21,14 @@ from medembed.scans.dicom_values import (
     voi_luts,
     windows,
 )
-from medembed.scans.geometry import along_normal, slice_distance
+from medembed.scans.geometry import (
+    along_normal,
+    rounding_mm,
+    same_direction,
+    same_spacing,
+    slice_distance,
+)
+from medembed.scans.remarks import Remark
 from medembed.scans.scan import Scan, VoiLut, Window
 
 __all__ = ["scan_of"]
@@ -52,10 +61,12 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
         raise ScanError(f"there are {layout.n_frames} frames", reason="no-such-frame")
     groups = _FunctionalGroups(ds, layout.n_frames)
     indices = range(layout.n_frames) if frame is None else [frame]
-    order, spacing = _order_and_spacing(ds, groups, list(indices))
+    order, spacing = _order_and_spacing(file, groups, list(indices))
     modality = text(ds, "Modality").upper() or "unknown"
     luts = [
-        modality_lut(ds, groups.item(i, "PixelValueTransformationSequence"), layout, modality)
+        modality_lut(
+            ds, groups.item(i, "PixelValueTransformationSequence"), layout, modality, file.note
+        )
         if layout.is_monochrome
         else ModalityLut()
         for i in order
@@ -65,8 +76,8 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     file_windows: tuple[Window, ...] = ()
     file_luts: tuple[VoiLut, ...] = ()
     if layout.is_monochrome:
-        file_windows = windows(voi)
-        file_luts = voi_luts(voi, signed=luts[0].ends(layout)[0] < 0)
+        file_windows = windows(voi, file.note)
+        file_luts = voi_luts(voi, file.note, signed=luts[0].ends(layout)[0] < 0)
     if layout.photometric == "MONOCHROME1":
         total = _turn_over(pixels, luts, layout)
         file_windows = tuple(reflect_window(window, total) for window in file_windows)
@@ -85,6 +96,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
         study_uid=text(ds, "StudyInstanceUID"),
         series_uid=text(ds, "SeriesInstanceUID"),
         instance_uids=(text(ds, "SOPInstanceUID"),),
+        remarks=tuple(file.remarks),
     )
 
 
@@ -93,7 +105,7 @@ def _pixels(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
     """Values after the modality LUT, and where there is padding; ``(n, rows, columns)``."""
     shape = (len(order), layout.rows, layout.columns)
-    padding = padding_range(file.dataset, layout)
+    padding = padding_range(file.dataset, layout, file.note)
     pixels = np.empty(shape, np.float32)
     padded = None if padding is None else np.empty(shape, np.bool_)
     n_decoded = 0
@@ -126,8 +138,8 @@ class _FunctionalGroups:
     """Shared and per-frame functional groups (DICOM PS3.3 C.7.6.16), where a file has them."""
 
     def __init__(self, ds: Dataset, n_frames: int) -> None:
-        self.shared = next(iter(ds.get("SharedFunctionalGroupsSequence") or ()), None)
-        self.per_frame = list(ds.get("PerFrameFunctionalGroupsSequence") or ())
+        self.shared = next(iter(items(ds, "SharedFunctionalGroupsSequence")), None)
+        self.per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
         if self.per_frame and len(self.per_frame) != n_frames:
             raise ScanError(
                 "PerFrameFunctionalGroupsSequence has not one item for each frame",
@@ -139,77 +151,96 @@ class _FunctionalGroups:
         holders = [self.per_frame[index]] if self.per_frame else []
         holders += [self.shared] if self.shared is not None else []
         for holder in holders:
-            for item in holder.get(keyword) or ():
-                found: Dataset = item
-                return found
+            for item in items(holder, keyword):
+                return item
         return None
 
 
 def _order_and_spacing(
-    ds: Dataset, groups: _FunctionalGroups, indices: list[int]
+    file: DicomFile, groups: _FunctionalGroups, indices: list[int]
 ) -> tuple[list[int], tuple[float, ...] | None]:
     """Frames in the order of their position, and the distances of the axes of the result."""
-    planes = [
-        _pixel_spacing(groups.item(i, "PixelMeasuresSequence")) or _pixel_spacing(ds)
-        for i in indices
-    ]
+    own = _pixel_spacing(file, file.dataset)
+    planes = [_pixel_spacing(file, groups.item(i, "PixelMeasuresSequence")) or own for i in indices]
     plane = planes[0]
     if len(indices) == 1:
         return indices, plane
-    places = _places(groups, indices)
+    places, rounding = _places(file, groups, indices)
     if places is None:
-        distance = _frame_distance(ds, len(indices))
+        distance = _frame_distance(file, len(indices))
     else:
-        if any(other != plane for other in planes):
+        if not all(same_spacing(other, plane) for other in planes):
             raise ScanError("frames of different PixelSpacing", reason="mixed-geometry")
         ranks = np.argsort(places, kind="stable")
-        distance = slice_distance(places[ranks])
+        distance = slice_distance(places[ranks], rounding)
         indices = [indices[rank] for rank in ranks]
     if plane is None or distance is None:
         return indices, None
     return indices, (distance, *plane)
 
 
-def _places(groups: _FunctionalGroups, indices: list[int]) -> npt.NDArray[np.float64] | None:
-    """Each frame's place along the common normal in mm, or None where there is none."""
+def _places(
+    file: DicomFile, groups: _FunctionalGroups, indices: list[int]
+) -> tuple[npt.NDArray[np.float64] | None, float]:
+    """Each frame's place along the common normal in mm and what rounding can have moved it.
+
+    None where there is none.
+    """
     positions, orientations = [], set()
     for i in indices:
         position = groups.item(i, "PlanePositionSequence")
         orientation = groups.item(i, "PlaneOrientationSequence")
         if position is None or orientation is None:
-            return None
-        positions.append(numbers(position, "ImagePositionPatient"))
-        orientations.add(numbers(orientation, "ImageOrientationPatient"))
+            return None, 0.0
+        try:
+            positions.append(numbers(position, "ImagePositionPatient"))
+            orientations.add(numbers(orientation, "ImageOrientationPatient"))
+        except ScanError:
+            file.note(Remark.POSITION)
+            return None, 0.0
     if any(len(p) != 3 for p in positions) or any(len(o) != 6 for o in orientations):
-        return None
+        return None, 0.0
     first = next(iter(orientations))
-    if any(not np.allclose(first, other, atol=1e-3) for other in orientations):
+    if any(not same_direction(first, other) for other in orientations):
         raise ScanError(
             "frames of different orientation",
             hint="choose a single frame",
             reason="mixed-geometry",
         )
-    return along_normal(positions, first)
+    return along_normal(positions, first), rounding_mm(positions, first)
 
 
-def _frame_distance(ds: Dataset, n_frames: int) -> float | None:
+def _frame_distance(file: DicomFile, n_frames: int) -> float | None:
     """Distance of frames that have no position of their own (dose grids); None in a cine."""
-    offsets = np.array(numbers(ds, "GridFrameOffsetVector"))
+    try:
+        offsets = np.array(numbers(file.dataset, "GridFrameOffsetVector"))
+    except ScanError:
+        file.note(Remark.SPACING)
+        return None
     if len(offsets) != n_frames:
         return None
     return slice_distance(np.sort(offsets))
 
 
-def _pixel_spacing(ds: Dataset | None) -> tuple[float, float] | None:
+def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] | None:
     """Distance of rows and of columns in mm (DICOM PS3.3 10.7.1.1, 10.7.1.3).
 
     ``ImagerPixelSpacing`` is measured at the detector: the patient is a little smaller. Scanned
-    films hold spacings of 0, which say nothing: the spacing is unknown then.
+    films hold spacings of 0, which say nothing: the spacing is unknown then. A broken value is
+    noted, and no other one put in its place.
     """
     if ds is None:
         return None
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        values = numbers(ds, keyword)
+        try:
+            values = numbers(ds, keyword)
+        except ScanError:
+            values = (math.nan,)
         if len(values) == 2 and min(values) > 0:
+            if ds[keyword].VR not in ("DS", "FD", "FL"):
+                file.note(Remark.SPACING_TYPE)
             return values[0], values[1]
+        if any(values):  # not two, below 0, or no number
+            file.note(Remark.SPACING)
+            return None
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,15 +12,21 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from medembed.errors import ScanError
-from medembed.scans.dicom_file import number, numbers, text, texts
+from medembed.scans.dicom_file import items, number, numbers, text, texts
 from medembed.scans.dicom_pixels import Layout
 from medembed.scans.lookup_tables import entries, table_length
+from medembed.scans.remarks import Remark
 from medembed.scans.scan import Units, VoiFunction, VoiLut, Window
 
 __all__ = ["ModalityLut", "PaddingRange", "modality_lut", "padding_range", "voi_luts", "windows"]
 
 # A variance of larger values overflows float32.
 _LARGEST = 1e18
+
+# Radiographs and pictures, whose values have no unit: DX and MG even demand a slope of 1.
+_PROJECTIONS = ("CR", "DX", "MG", "IO", "PX", "RF", "RG", "XA", "US", "ES", "XC", "GM", "OP", "OT")
+
+Note = Callable[[Remark], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ class ModalityLut:
         return min(low, high), max(low, high)
 
 
-def modality_lut(ds: Dataset, group: Dataset | None, layout: Layout, modality: str) -> ModalityLut:
+def modality_lut(
+    ds: Dataset, group: Dataset | None, layout: Layout, modality: str, note: Note
+) -> ModalityLut:
     """Find the modality LUT of a frame.
 
     Parameters
@@ -88,17 +98,20 @@ def modality_lut(ds: Dataset, group: Dataset | None, layout: Layout, modality: s
         The frame's item of ``PixelValueTransformationSequence``, which comes first.
     layout : Layout
     modality : str
+    note : callable
+        Told of a rescale that cannot be read in a radiograph, where the values have no unit and
+        the picture is the same without it.
 
     Raises
     ------
     ScanError
-        ``bad-rescale``.
+        ``bad-rescale``: elsewhere the values would be wrong, and differ from slice to slice.
 
     References
     ----------
     DICOM PS3.3 C.11.1, C.7.6.16.2.9.
     """
-    sequence = ds.get("ModalityLUTSequence")
+    sequence = items(ds, "ModalityLUTSequence")
     if group is None and sequence:
         first, values, _ = _lut(sequence[0], signed=layout.is_signed, reason="bad-rescale")
         kind = text(sequence[0], "ModalityLUTType").upper()
@@ -107,7 +120,10 @@ def modality_lut(ds: Dataset, group: Dataset | None, layout: Layout, modality: s
     try:
         slope, intercept = number(source, "RescaleSlope"), number(source, "RescaleIntercept")
     except ScanError:
-        slope, intercept = float("nan"), 0.0
+        slope, intercept = 0.0, 0.0
+    if slope == 0 and group is None and modality in _PROJECTIONS:
+        note(Remark.RESCALE)
+        return ModalityLut()
     if slope is None and intercept is None:
         return ModalityLut()
     slope = 1.0 if slope is None else slope
@@ -137,17 +153,20 @@ class PaddingRange:
         return inside
 
 
-def padding_range(ds: Dataset, layout: Layout) -> PaddingRange | None:
-    """The padding of a monochrome file, or None."""
+def padding_range(ds: Dataset, layout: Layout, note: Note) -> PaddingRange | None:
+    """The padding of a monochrome file, or None; what cannot be used is noted and left out."""
     if not layout.is_monochrome:
         return None
     name = "PixelPadding"
     if layout.is_float:
         name = "FloatPixelPadding" if "FloatPixelData" in ds else "DoubleFloatPixelPadding"
-    value = number(ds, f"{name}Value")
+    try:
+        value, limit = number(ds, f"{name}Value"), number(ds, f"{name}RangeLimit")
+    except ScanError:
+        note(Remark.PADDING)
+        return None
     if value is None:
         return None
-    limit = number(ds, f"{name}RangeLimit")
     ends = [value] if limit is None else [value, limit]
     if not layout.is_float:
         # an unsigned value where the pixels are signed (VR guessed wrongly) means the same bits
@@ -159,44 +178,42 @@ def padding_range(ds: Dataset, layout: Layout) -> PaddingRange | None:
     return PaddingRange(min(ends), max(ends))
 
 
-def windows(ds: Dataset) -> tuple[Window, ...]:
+def windows(ds: Dataset, note: Note) -> tuple[Window, ...]:
     """The VOI windows of a file or of a frame's item of ``FrameVOILUTSequence``.
 
-    Raises
-    ------
-    ScanError
-        ``bad-window``: a width of 0 or less, or centers and widths that do not pair.
+    A window is no part of the picture: one that cannot be used is noted and left out.
     """
     try:
         centers, widths = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")
     except ScanError:
-        raise ScanError("a window that is not a finite number", reason="bad-window") from None
+        centers, widths = (), (math.nan,)
     if len(centers) != len(widths):
-        raise ScanError("WindowCenter and WindowWidth do not pair", reason="bad-window")
-    if any(width <= 0 for width in widths):
-        raise ScanError("a WindowWidth that is not above 0", reason="bad-window")
+        note(Remark.WINDOW)
+        return ()
     function = text(ds, "VOILUTFunction").upper() or "LINEAR"
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        raise ScanError("a VOILUTFunction that DICOM does not name", reason="bad-window")
+        note(Remark.VOI_FUNCTION)
+        function = "LINEAR"
     names = texts(ds, "WindowCenterWidthExplanation")
     names = names if len(names) == len(centers) else ("",) * len(centers)
-    return tuple(
-        Window(center, width, name, cast(VoiFunction, function))
-        for center, width, name in zip(centers, widths, names, strict=True)
-    )
-
-
-def voi_luts(ds: Dataset, *, signed: bool) -> tuple[VoiLut, ...]:
-    """The VOI lookup tables of a file or a frame.
-
-    Raises
-    ------
-    ScanError
-        ``bad-window``.
-    """
     found = []
-    for item in ds.get("VOILUTSequence") or ():
-        first, values, bits = _lut(item, signed=signed, reason="bad-window")
+    for center, width, name in zip(centers, widths, names, strict=True):
+        if width > 0:
+            found.append(Window(center, width, name, cast(VoiFunction, function)))
+        else:
+            note(Remark.WINDOW)
+    return tuple(found)
+
+
+def voi_luts(ds: Dataset, note: Note, *, signed: bool) -> tuple[VoiLut, ...]:
+    """The VOI lookup tables of a file or a frame; one that cannot be used is noted and left out."""
+    found = []
+    for item in items(ds, "VOILUTSequence"):
+        try:
+            first, values, bits = _lut(item, signed=signed, reason="corrupt")
+        except Exception:  # noqa: BLE001 - pydicom raises anything at a value of another type
+            note(Remark.VOI_LUT)
+            continue
         scaled = np.clip(values / np.float32(2**bits - 1), 0, 1)
         found.append(VoiLut(float(first), tuple(scaled.tolist()), text(item, "LUTExplanation")))
     return tuple(found)

@@ -9,11 +9,30 @@ import numpy.typing as npt
 
 from medembed.errors import ScanError
 
-__all__ = ["along_normal", "normal_of", "slice_distance"]
+__all__ = [
+    "SAME_PLACE_MM",
+    "along_normal",
+    "fits_line",
+    "is_tilted",
+    "normal_of",
+    "rounding_mm",
+    "same_direction",
+    "same_spacing",
+    "slice_distance",
+]
 
-# Positions are written with few decimals; a real change of distance is larger than either.
-_RELATIVE_TOLERANCE = 0.02
-_TOLERANCE_MM = 0.02
+SAME_PLACE_MM = 0.01
+"""Slices nearer to each other than this lie at one place."""
+
+# How far a slice may be off its place on the fitted line: a fraction of the step, or more where
+# the positions were written with so few decimals that rounding explains it; never more than a
+# quarter of the step, where a missing slice begins to fit.
+_OFF_PLACE = 0.05
+_OFF_PLACE_ROUNDED = 0.25
+_STEP_RATIO = 1.6  # of the longest to the shortest step: rounding makes 3 mm of 2.5 and 2 of 2.5
+_DIRECTION = 5e-3  # 0.3 degrees
+_SPACING = 5e-3
+_TILT = 0.03  # 1.7 degrees
 
 
 def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -47,7 +66,9 @@ def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
             "ImageOrientationPatient is not two perpendicular directions", reason="bad-geometry"
         )
     normal = np.cross(row, column)
-    if normal[np.argmax(np.abs(normal))] < 0:
+    # of two components of nearly one size always the same one, whatever the last digit says
+    largest = np.flatnonzero(np.abs(normal) > np.abs(normal).max() - _DIRECTION)[-1]
+    if normal[largest] < 0:
         normal = -normal
     unit: npt.NDArray[np.float64] = normal / np.linalg.norm(normal) + 0.0  # no negative zero
     return unit
@@ -66,31 +87,109 @@ def along_normal(
     return np.asarray(positions, float).reshape(-1, 3) @ normal_of(orientation)
 
 
-def slice_distance(places: npt.NDArray[np.float64]) -> float:
+def same_direction(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two ``ImageOrientationPatient`` differ by no more than digits."""
+    return bool(np.abs(np.subtract(one, other)).max() <= _DIRECTION)
+
+
+def same_spacing(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:
+    """Whether two ``PixelSpacing`` differ by no more than half a per cent."""
+    if one is None or other is None:
+        return one is other
+    return bool(np.allclose(one, other, rtol=_SPACING, atol=0))
+
+
+def rounding_mm(
+    positions: Sequence[Sequence[float]], orientation: Sequence[float] | None = None
+) -> float:
+    """How far rounding can have moved a slice along the normal.
+
+    Parameters
+    ----------
+    positions : sequence of 3 floats
+        As written in the header. All of them being multiples of 0.1 says that they were written
+        with one decimal.
+    orientation : 6 floats, optional
+        The components are rounded one by one, so that they add up in oblique slices.
+
+    Examples
+    --------
+    >>> rounding_mm([(0, 0, 0.6), (0, 0, 1.3)])
+    0.05
+    """
+    values = np.asarray(positions, float)
+    weight = 1.0 if orientation is None else float(np.abs(normal_of(orientation)).sum())
+    for unit in (1.0, 0.1, 0.01):
+        if np.abs(values / unit - np.rint(values / unit)).max() < 1e-6:
+            return unit / 2 * weight
+    return 0.0
+
+
+def fits_line(places: npt.NDArray[np.float64], rounding: float = 0.0) -> bool:
+    """Whether slices are equally far apart, but for rounding.
+
+    A line is fitted to the places (least squares). What counts is how far each slice is from its
+    place on that line as a fraction of the step: steps of 0.6 and 0.7 mm are 0.625 mm rounded,
+    while a missing slice is half a step off.
+
+    Parameters
+    ----------
+    places : float64 array, shape (n,), ascending
+        In mm along the normal.
+    rounding : float
+        What :func:`rounding_mm` gives.
+    """
+    if len(places) < 3:
+        return True
+    steps = np.diff(places)
+    if steps.min() <= SAME_PLACE_MM or steps.max() > _STEP_RATIO * steps.min():
+        return False
+    ranks = np.arange(len(places)) - (len(places) - 1) / 2
+    centred = places - places.mean()
+    step = float(ranks @ centred / (ranks @ ranks))
+    # the fitted line is not the true one: it may lie a little nearer to one end
+    allowed = max(_OFF_PLACE * step, min(1.5 * rounding, _OFF_PLACE_ROUNDED * step))
+    return bool(np.abs(centred - step * ranks).max() <= allowed + 1e-6)
+
+
+def slice_distance(places: npt.NDArray[np.float64], rounding: float = 0.0) -> float:
     """The one distance of neighbouring slices.
 
     Parameters
     ----------
     places : float64 array, shape (n,), ascending, n >= 2
         In mm along the normal.
+    rounding : float
+        What :func:`rounding_mm` gives.
 
     Raises
     ------
     ScanError
-        ``several-volumes`` where two slices share a place, ``irregular-spacing`` where the
-        distances differ by more than 2 %.
+        ``several-volumes`` where two slices share a place, ``irregular-spacing`` where a slice
+        is off its place (:func:`fits_line`).
+
+    Examples
+    --------
+    >>> slice_distance(np.array([0, 0.6, 1.3, 1.9, 2.5]), rounding=0.05)
+    0.625
     """
-    steps = np.diff(places)
-    distance = float(np.median(steps))
-    if steps.min() < _TOLERANCE_MM / 2:
+    if np.diff(places).min() <= SAME_PLACE_MM:
         raise ScanError(
             "several slices lie at the same place",
             hint="choose a single frame, or split by phase",
             reason="several-volumes",
         )
-    if np.abs(steps - distance).max() > max(_RELATIVE_TOLERANCE * distance, _TOLERANCE_MM):
+    if not fits_line(places, rounding):
         raise ScanError(
             "the distances between slices differ: one is missing, or several series are mixed",
             reason="irregular-spacing",
         )
-    return float(places[-1] - places[0]) / len(steps)
+    return float(places[-1] - places[0]) / (len(places) - 1)
+
+
+def is_tilted(positions: Sequence[Sequence[float]], orientation: Sequence[float]) -> bool:
+    """Whether the slices of a volume are shifted against each other, as by a tilted gantry."""
+    way = np.subtract(positions[-1], positions[0])
+    along = float(way @ normal_of(orientation))
+    aside = float(np.linalg.norm(way - along * normal_of(orientation)))
+    return aside > _TILT * abs(along)

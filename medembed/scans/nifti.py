@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from medembed.errors import ScanError
 from medembed.scans.files import BoundedFile, check_size
 from medembed.scans.header import ScanHeader
+from medembed.scans.remarks import Remark
 from medembed.scans.scan import Scan
 
 __all__ = ["AXES", "nifti_header", "nifti_scan"]
@@ -25,7 +28,7 @@ the left: the way axial slices lie in DICOM."""
 
 def nifti_header(file: BoundedFile) -> ScanHeader:
     """Read size and spacing of a NIfTI file; its modality is unknown."""
-    image = _open(file)
+    image, _ = _open(file)
     shape = _shape(image)
     return ScanHeader(
         format="nifti",
@@ -57,10 +60,14 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     ScanError
         ``several-volumes`` (more than 3 axes), ``unsupported-pixels`` (colour, complex),
         ``truncated``, ``corrupt`` or ``too-large``.
+
+    References
+    ----------
+    https://nifti.nimh.nih.gov/nifti-1 (methods 1 to 3 of orientation)
     """
     import nibabel as nib
 
-    image = _open(file)
+    image, has_voxel_size = _open(file)
     _shape(image)
     if image.get_data_dtype().kind not in "iuf":
         raise ScanError("colour or complex NIfTI values", reason="unsupported-pixels")
@@ -69,25 +76,84 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     except (OSError, EOFError, ValueError):
         raise ScanError("the values end too early", reason="truncated") from None
     values = values.reshape(values.shape[:3] + (1,) * (3 - values.ndim))
-    have = nib.orientations.io_orientation(image.affine)
-    if np.isnan(have).any():
-        raise ScanError("an affine matrix that drops an axis", reason="bad-geometry")
+    frame_of_file = _patient_axes(image, has_voxel_size)
+    have = nib.orientations.io_orientation(frame_of_file.affine)
     want = nib.orientations.axcodes2ornt(AXES[::-1])
     turn = nib.orientations.ornt_transform(have, want)
     # (left, back, head) -> (head, back, left)
     pixels = np.transpose(nib.orientations.apply_orientation(values, turn), (2, 1, 0)).copy()
-    zooms = np.sqrt((np.asarray(image.affine, float)[:3, :3] ** 2).sum(axis=0))
-    spacing = tuple(float(zooms[int(axis)]) for axis in _axis_order(have))
-    if not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise ScanError("a voxel size that is not above 0", reason="bad-geometry")
+    zooms = _millimetres(image) * np.sqrt((frame_of_file.affine[:3, :3] ** 2).sum(axis=0))
+    spacing: tuple[float, ...] | None = tuple(float(zooms[i]) for i in _axis_order(have))
+    if not frame_of_file.has_spacing:
+        spacing = None
     _fill_outside(pixels)
     if frame is not None:
         if not 0 <= frame < len(pixels):
             raise ScanError(f"there are {len(pixels)} slices", reason="no-such-frame")
         pixels = pixels[frame : frame + 1]
+    remarks = tuple(str(remark) for remark in frame_of_file.remarks)
     if len(pixels) == 1:
-        return Scan(pixels[0], spacing_mm=spacing[1:])
-    return Scan(pixels, spacing_mm=spacing)
+        return Scan(pixels[0], spacing_mm=spacing and spacing[1:], remarks=remarks)
+    return Scan(pixels, spacing_mm=spacing, remarks=remarks)
+
+
+@dataclass(frozen=True)
+class _PatientAxes:
+    """The matrix from voxels to (right, front, head), and what is wrong with it."""
+
+    affine: npt.NDArray[np.float64]
+    remarks: tuple[Remark, ...] = ()
+    has_spacing: bool = True
+
+
+def _patient_axes(image: Any, has_voxel_size: bool) -> _PatientAxes:
+    """Take the sform, else the qform, whichever is set and can be used.
+
+    A file that sets neither is read as nibabel does, and said to tell no side: other programs
+    mirror it.
+    """
+    import nibabel as nib
+
+    header = image.header
+    sform = _usable(header["sform_code"], header.get_sform)
+    qform = _usable(header["qform_code"], header.get_qform)
+    if sform is not None and qform is not None:
+        agree = nib.aff2axcodes(sform) == nib.aff2axcodes(qform)
+        return _PatientAxes(sform, () if agree else (Remark.SIDE_DISPUTED,))
+    found = qform if sform is None else sform
+    if found is not None:
+        if not has_voxel_size and sform is None:
+            return _PatientAxes(found, (Remark.SPACING,), has_spacing=False)
+        both_set = int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0
+        return _PatientAxes(found, (Remark.ORIENTATION,) if both_set else ())
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])  # as nibabel guesses: rows run to the left
+    if not has_voxel_size:
+        return _PatientAxes(affine, (Remark.SIDE_UNKNOWN, Remark.SPACING), has_spacing=False)
+    affine[:3, :3] *= np.abs(np.asarray(header["pixdim"], float)[1:4])
+    return _PatientAxes(affine, (Remark.SIDE_UNKNOWN,))
+
+
+def _usable(
+    code: Any, read: Callable[[], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64] | None:
+    """A matrix that is set, finite and drops no axis."""
+    import nibabel as nib
+
+    if int(code) <= 0:
+        return None
+    try:
+        affine = np.asarray(read(), float)
+        codes = nib.aff2axcodes(affine) if np.isfinite(affine).all() else (None,)
+    except (ValueError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError):
+        return None
+    zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    return None if None in codes or not (zooms > 0).all() else affine
+
+
+def _millimetres(image: Any) -> float:
+    """What one unit of length of a file is worth; files that name none mean mm."""
+    unit = int(image.header["xyzt_units"]) & 7
+    return {1: 1000.0, 3: 0.001}.get(unit, 1.0)
 
 
 def _axis_order(orientation: npt.NDArray[np.float64]) -> list[int]:
@@ -104,10 +170,12 @@ def _fill_outside(pixels: npt.NDArray[np.float32]) -> None:
         pixels[outside] = np.nanmin(pixels)
 
 
-def _open(file: BoundedFile) -> Any:
+def _open(file: BoundedFile) -> tuple[Any, bool]:
+    """The image, and whether it states a voxel size: nibabel makes 1 mm of what is none."""
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     file.seek(0)
     stream: io.BufferedIOBase = file
@@ -115,12 +183,15 @@ def _open(file: BoundedFile) -> Any:
     file.seek(0)
     if zipped:
         stream = cast(io.BufferedIOBase, gzip.GzipFile(fileobj=file))
-    start = stream.read(8)
-    stream.seek(0)
-    kind = nib.Nifti2Image if b"n" in start[4:6] else nib.Nifti1Image
     try:
-        return kind.from_stream(stream)
-    except (HeaderDataError, ImageFileError, ValueError):
+        start = stream.read(540)
+        stream.seek(0)
+        kind = nib.Nifti2Image if b"n" in start[4:6] else nib.Nifti1Image
+        head = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
+        voxel = np.abs(np.asarray(head["pixdim"], float)[1:4])
+        has_voxel_size = bool(np.isfinite(voxel).all() and (voxel > 0).all())
+        return kind.from_stream(stream), has_voxel_size
+    except (HeaderDataError, ImageFileError, WrapStructError, ValueError):
         raise ScanError("the NIfTI header cannot be read", reason="corrupt") from None
     except (OSError, EOFError):
         raise ScanError("the NIfTI header ends too early", reason="truncated") from None

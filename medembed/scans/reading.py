@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,12 +13,13 @@ import numpy as np
 
 from medembed.errors import ScanError
 from medembed.scans.files import BoundedFile, check_size, open_file, sniff
-from medembed.scans.geometry import along_normal, slice_distance
+from medembed.scans.geometry import along_normal, rounding_mm, slice_distance
 from medembed.scans.header import ScanHeader
+from medembed.scans.pixel_digest import frame_digest
 from medembed.scans.scan import Scan
 from medembed.scans.series import Series, group_series
 
-__all__ = ["Files", "read_header", "read_scan"]
+__all__ = ["Files", "inspect_file", "read_header", "read_scan"]
 
 Files = str | Path | Sequence[str | Path]
 T = TypeVar("T")
@@ -39,6 +41,22 @@ def read_header(file: str | Path) -> ScanHeader:
         With the path in ``where`` and a code in ``reason``.
     """
     return _read(file, _header)
+
+
+def inspect_file(file: str | Path) -> ScanHeader:
+    """Read a header and decode all pixels, in one pass.
+
+    Returns
+    -------
+    ScanHeader
+        With ``frame_digests`` and all ``remarks``.
+
+    Raises
+    ------
+    ScanError
+        With the path in ``where`` and a code in ``reason``.
+    """
+    return _read(file, _inspected)
 
 
 def read_scan(files: Files, *, frame: int | None = None) -> Scan:
@@ -70,7 +88,11 @@ def read_scan(files: Files, *, frame: int | None = None) -> Scan:
     where = str(Path(paths[0]).parent)
     if frame is not None:
         raise ScanError("a frame of several files", where=where, reason="no-such-frame")
-    series = _one_series([(path, read_header(path)) for path in paths], where)
+    found = group_series((path, read_header(path)) for path in paths)
+    if len(found) > 1 or found[0].error is not None:
+        # slices that were sent twice are known by their pixels
+        found = group_series((path, inspect_file(path)) for path in paths)
+    series = _only(found, len(paths), where)
     if len(series.files) == 1:
         return read_scan(series.files[0])
     return _stack(series, where)
@@ -89,11 +111,10 @@ def _listed(files: Files) -> list[str | Path]:
     return inside
 
 
-def _one_series(items: list[tuple[str | Path, ScanHeader]], where: str) -> Series:
-    found = group_series(items)
+def _only(found: list[Series], n_files: int, where: str) -> Series:
     if len(found) > 1:
         raise ScanError(
-            f"these {len(items)} files make {len(found)} series and not one volume",
+            f"these {n_files} files make {len(found)} series and not one volume",
             where=where,
             hint="give the files of one series",
             reason="several-series",
@@ -120,8 +141,10 @@ def _stack(series: Series, where: str) -> Scan:
         raise ScanError("no file was given", where=where, reason="not-found")
     spacing = None
     if lead.spacing_mm is not None and first.orientation is not None:
-        places = along_normal([h.position or () for h in series.headers], first.orientation)
-        spacing = (slice_distance(places), *lead.spacing_mm)
+        positions = [h.position or () for h in series.headers]
+        places = along_normal(positions, first.orientation)
+        rounding = rounding_mm(positions, first.orientation)
+        spacing = (slice_distance(places, rounding), *lead.spacing_mm)
     pixels.setflags(write=False)  # or Scan would copy it
     return Scan(
         pixels=pixels,
@@ -183,6 +206,24 @@ def _header(file: BoundedFile) -> ScanHeader:
 
     with quiet():
         return header_of(parse(file, pixels=False))
+
+
+def _inspected(file: BoundedFile) -> ScanHeader:
+    if sniff(file) == "dicom":
+        from medembed.scans.dicom_file import parse, quiet
+        from medembed.scans.dicom_header import header_of
+        from medembed.scans.dicom_scan import scan_of
+
+        with quiet():
+            parsed = parse(file, pixels=True)
+            header = header_of(parsed)
+            scan = scan_of(parsed)  # knows all remarks then
+    else:
+        header, scan = _header(file), _scan(file, None)
+    remarks = dict.fromkeys((*header.remarks, *scan.remarks))
+    frames = scan.pixels if scan.is_volume else scan.pixels[None]
+    digests = tuple(frame_digest(frame) for frame in frames)
+    return replace(header, remarks=tuple(remarks), frame_digests=digests)
 
 
 def _scan(file: BoundedFile, frame: int | None) -> Scan:

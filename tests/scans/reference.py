@@ -57,6 +57,9 @@ TWINS = {
     "pydicom/test_files/rtdose_expb.dcm": "pydicom/test_files/rtdose.dcm",
     "pydicom/test_files/rtdose_expb_1frame.dcm": "pydicom/test_files/rtdose_1frame.dcm",
     "pydicom-data/emri_small_jpeg_2k_lossless.dcm": "pydicom-data/emri_small.dcm",
+    "pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm": "pydicom-data/emri_small.dcm",
+    # a NumberOfFrames that is no number
+    "pydicom/test_files/badVR.dcm": "pydicom/test_files/rtdose.dcm",
 }
 # DCMTK reads no segmented palettes, and takes a stray byte in the third for the end of the file.
 SIMPLEITK = {
