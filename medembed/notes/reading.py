@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from medembed.notes.clauses import find_clauses
 from medembed.notes.context import read_context
+from medembed.notes.findings import FINDINGS
 from medembed.notes.lexicon import find_mentions
 from medembed.notes.note import Assertion, Note, Side
 from medembed.notes.sections import find_sections
 from medembed.notes.sides import find_sides
-from medembed.notes.vocabulary import FINDINGS
 
 __all__ = ["asserted_findings", "read_note"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from medembed.notes.findings import SIDED_FINDINGS
 from medembed.notes.lexicon import Mention
 from medembed.notes.lists import in_one_list
 from medembed.notes.note import Side
-from medembed.notes.vocabulary import SIDED_FINDINGS
 
 __all__ = ["find_sides", "mirror_sides"]
 

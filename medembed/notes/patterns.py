@@ -1,0 +1,277 @@
+"""Phrases of a vocabulary: a small notation, and all of them found in a text in one walk.
+
+The notation has plain words and five signs. It is no regular expression: a phrase stands for a
+bounded number of word sequences, and finding them takes time in proportion to the text.
+
+==================  ==========================================================
+``effusion(s)``     what is in parentheses may be missing; ``(a|b)``: a, b or nothing
+``[a|b]``           one of them
+``atelect*``        any ending of the word
+``<size>``          any word of the class ``size``
+``~2``              up to two words of any kind, not over ``and``, ``but`` and the like
+``\\(``              the sign itself
+==================  ==========================================================
+
+A blank is any run of blanks and line breaks. A hyphen within a word is a hyphen or a blank;
+``air(-)space`` is written together as well. Letter case does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+__all__ = ["Phrases", "Token", "expand", "tokens_of"]
+
+T = TypeVar("T")
+
+MOST_FORMS = 1500
+"""More word sequences than this from one phrase are refused."""
+_LONGEST = 300
+_SHORTEST_STEM = 3
+_WORDS = re.compile(r"[^\W_]+|[^\w\s]|_")
+_PARTS = re.compile(r"<(\w+)>|~([1-4])|([^\W_]+)(\*?)|([^\w\s]|_)")
+_SIGNS = "()[]|*<>~\\"
+_ESCAPED = {sign: chr(0xE000 + i) for i, sign in enumerate(_SIGNS)}  # private use: no text has it
+_PLAIN = {private: sign for sign, private in _ESCAPED.items()}
+
+# What "~2" does not run over: behind these another statement may begin.
+_BARRIERS = frozenset(
+    [
+        "and",
+        "or",
+        "but",
+        "nor",
+        "with",
+        "without",
+        "no",
+        "not",
+        "however",
+        "although",
+        "though",
+        "while",
+        "whereas",
+        "except",
+        "than",
+        "und",
+        "oder",
+        "aber",
+        "mit",
+        "ohne",
+        "kein",
+        "keine",
+        "keinen",
+        "keiner",
+        "nicht",
+        "jedoch",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word or a sign of a text.
+
+    Parameters
+    ----------
+    word : str
+        In lower case.
+    start, end : int
+    """
+
+    word: str
+    start: int
+    end: int
+
+
+def tokens_of(folded: str, start: int = 0, end: int | None = None) -> list[Token]:
+    """Give the words and signs between two places of a text in lower case, in order."""
+    stop = len(folded) if end is None else end
+    return [Token(m.group(), m.start(), m.end()) for m in _WORDS.finditer(folded, start, stop)]
+
+
+def expand(phrase: str) -> list[str]:
+    """Write out a phrase: every sequence of words that it stands for.
+
+    Raises
+    ------
+    ValueError
+        Where the notation is broken or stands for too much; the message says what.
+
+    Examples
+    --------
+    >>> expand("(pleural) effusion(s)")
+    ['effusion', 'effusions', 'pleural effusion', 'pleural effusions']
+    """
+    if len(phrase) > _LONGEST:
+        raise ValueError(f"a phrase of more than {_LONGEST} characters")
+    text = re.sub(r"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), phrase.lower())
+    forms, at = _alternatives(text, 0, "")
+    if at != len(text):
+        raise ValueError(f"{text[at]!r} without its opening")
+    spread = [again for form in forms for again in _hyphens(" ".join(form.split()))]
+    if len(spread) > MOST_FORMS:
+        raise ValueError(f"stands for more than {MOST_FORMS} forms; use a class <...>")
+    return sorted({form for form in spread if form})
+
+
+def _alternatives(text: str, at: int, closer: str) -> tuple[list[str], int]:
+    """Forms from ``at`` to ``closer`` and where that is."""
+    done: list[str] = []
+    current = [""]
+    while at < len(text) and text[at] != closer:
+        sign = text[at]
+        if sign in ")]":
+            break
+        if sign == "|":
+            if not closer:
+                raise ValueError("'|' stands within ( ) or [ ] only")
+            done, current, at = done + current, [""], at + 1
+        elif sign in "([":
+            inner, at = _alternatives(text, at + 1, ")" if sign == "(" else "]")
+            if at >= len(text) or text[at] != (")" if sign == "(" else "]"):
+                raise ValueError(f"{sign!r} is never closed")
+            inner = [*inner, ""] if sign == "(" else inner
+            current, at = [a + b for a in current for b in inner], at + 1
+        else:
+            current, at = [form + sign for form in current], at + 1
+        if len(current) + len(done) > MOST_FORMS:
+            raise ValueError(f"stands for more than {MOST_FORMS} forms; use a class <...>")
+    return done + current, at
+
+
+def _hyphens(form: str) -> list[str]:
+    """A hyphen within a word may be a blank in the text."""
+    forms = [""]
+    for part in re.split(r"(?<=\w)-(?=\w)", form):
+        forms = [part] if forms == [""] else [a + sign + part for a in forms for sign in "- "]
+    return forms
+
+
+class _Node(Generic[T]):
+    __slots__ = ("any", "classes", "stems", "values", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, _Node[T]] = {}
+        self.stems: dict[str, list[tuple[str, _Node[T]]]] = {}
+        self.classes: dict[str, tuple[Collection[str], _Node[T]]] = {}
+        self.any: _Node[T] | None = None
+        self.values: tuple[T, ...] = ()
+
+
+class Phrases(Generic[T]):
+    """Phrases with what each stands for; the longest one at a place is found.
+
+    Parameters
+    ----------
+    classes : mapping of str to collection of str
+        Words of each class that ``<name>`` may name.
+    """
+
+    def __init__(self, classes: Mapping[str, Collection[str]] | None = None) -> None:
+        self._root: _Node[T] = _Node()
+        self._classes = {name: frozenset(words) for name, words in (classes or {}).items()}
+
+    def add(self, phrase: str, value: T) -> None:
+        """Add a phrase.
+
+        Raises
+        ------
+        ValueError
+            Where its notation is broken; the message says what.
+        """
+        for form in expand(phrase):
+            for node in self._insert(form):
+                if value not in node.values:
+                    node.values = (*node.values, value)
+
+    def _insert(self, form: str) -> Iterable[_Node[T]]:
+        ends = [self._root]
+        for match in _PARTS.finditer(form):
+            name, count, word, stem, sign = match.groups()
+            if name is not None:
+                if name not in self._classes:
+                    raise ValueError(f"no class is called {name!r}")
+                ends = [self._class_child(node, name) for node in ends]
+            elif count is not None:
+                if self._root in ends:
+                    raise ValueError("'~' cannot begin a phrase")
+                more = ends
+                for _ in range(int(count)):
+                    more = [self._any_child(node) for node in more]
+                    ends = [*ends, *more]
+            elif word is not None and stem:
+                if len(word) < _SHORTEST_STEM:
+                    raise ValueError(f"a stem needs {_SHORTEST_STEM} letters before its '*'")
+                ends = [self._stem_child(node, word) for node in ends]
+            else:
+                plain = word if word is not None else _PLAIN.get(sign, sign)
+                if plain != sign or sign in _PLAIN or sign not in _SIGNS:
+                    ends = [node.words.setdefault(plain, _Node()) for node in ends]
+                else:
+                    raise ValueError(f"{sign!r} stands where it means nothing; write \\{sign}")
+        if self._root in ends:
+            raise ValueError("a phrase without a word")
+        return ends
+
+    def _class_child(self, node: _Node[T], name: str) -> _Node[T]:
+        return node.classes.setdefault(name, (self._classes[name], _Node()))[1]
+
+    @staticmethod
+    def _any_child(node: _Node[T]) -> _Node[T]:
+        if node.any is None:
+            node.any = _Node()
+        return node.any
+
+    @staticmethod
+    def _stem_child(node: _Node[T], stem: str) -> _Node[T]:
+        stems = node.stems.setdefault(stem[:_SHORTEST_STEM], [])
+        for known, child in stems:
+            if known == stem:
+                return child
+        stems.append((stem, _Node()))
+        return stems[-1][1]
+
+    def longest(
+        self, tokens: Sequence[Token], at: int, end: int, taken: Collection[int] = ()
+    ) -> tuple[int, tuple[T, ...]] | None:
+        """Find the longest phrase that begins at a token.
+
+        Parameters
+        ----------
+        tokens : sequence of Token
+        at, end : int
+            Half-open range of tokens.
+        taken : collection of int
+            Tokens that no phrase may reach over.
+
+        Returns
+        -------
+        (int, tuple) or None
+            Token behind it, and what it stands for.
+        """
+        nodes = [self._root]
+        found: tuple[int, tuple[T, ...]] | None = None
+        while nodes and at < end and at not in taken:
+            word = tokens[at].word
+            reached: list[_Node[T]] = []
+            for node in nodes:
+                child = node.words.get(word)
+                if child is not None:
+                    reached.append(child)
+                for stem, child in node.stems.get(word[:_SHORTEST_STEM], ()):
+                    if word.startswith(stem):
+                        reached.append(child)
+                for words, child in node.classes.values():
+                    if word in words:
+                        reached.append(child)
+                if node.any is not None and word not in _BARRIERS and word[0].isalnum():
+                    reached.append(node.any)
+            at += 1
+            values = tuple(value for node in reached for value in node.values)
+            if values:
+                found = at, tuple(dict.fromkeys(values))
+            nodes = reached
+        return found
