@@ -1,4 +1,4 @@
-"""Phrases of a vocabulary: a small notation, and all of them found in a text in one walk.
+r"""Phrases of a vocabulary: a small notation, and all of them found in a text in one walk.
 
 The notation has plain words and five signs. It is no regular expression: a phrase stands for a
 bounded number of word sequences, and finding them takes time in proportion to the text.
@@ -9,7 +9,7 @@ bounded number of word sequences, and finding them takes time in proportion to t
 ``atelect*``        any ending of the word
 ``<size>``          any word of the class ``size``
 ``~2``              up to two words of any kind, not over ``and``, ``but`` and the like
-``\\(``              the sign itself
+``\(``               the sign itself
 ==================  ==========================================================
 
 A blank is any run of blanks and line breaks. A hyphen within a word is a hyphen or a blank;
@@ -36,39 +36,6 @@ _PARTS = re.compile(r"<(\w+)>|~([1-4])|([^\W_]+)(\*?)|([^\w\s]|_)")
 _SIGNS = "()[]|*<>~\\"
 _ESCAPED = {sign: chr(0xE000 + i) for i, sign in enumerate(_SIGNS)}  # private use: no text has it
 _PLAIN = {private: sign for sign, private in _ESCAPED.items()}
-
-# What "~2" does not run over: behind these another statement may begin.
-_BARRIERS = frozenset(
-    [
-        "and",
-        "or",
-        "but",
-        "nor",
-        "with",
-        "without",
-        "no",
-        "not",
-        "however",
-        "although",
-        "though",
-        "while",
-        "whereas",
-        "except",
-        "than",
-        "und",
-        "oder",
-        "aber",
-        "mit",
-        "ohne",
-        "kein",
-        "keine",
-        "keinen",
-        "keiner",
-        "nicht",
-        "jedoch",
-    ]
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -168,10 +135,17 @@ class Phrases(Generic[T]):
     ----------
     classes : mapping of str to collection of str
         Words of each class that ``<name>`` may name.
+    barriers : collection of str
+        Words that ``~2`` does not run over, since another statement may begin behind them.
     """
 
-    def __init__(self, classes: Mapping[str, Collection[str]] | None = None) -> None:
+    def __init__(
+        self,
+        classes: Mapping[str, Collection[str]] | None = None,
+        barriers: Collection[str] = (),
+    ) -> None:
         self._root: _Node[T] = _Node()
+        self._barriers = frozenset(barriers)
         self._classes = {name: frozenset(words) for name, words in (classes or {}).items()}
 
     def add(self, phrase: str, value: T) -> None:
@@ -267,7 +241,7 @@ class Phrases(Generic[T]):
                 for words, child in node.classes.values():
                     if word in words:
                         reached.append(child)
-                if node.any is not None and word not in _BARRIERS and word[0].isalnum():
+                if node.any is not None and word not in self._barriers and word[0].isalnum():
                     reached.append(node.any)
             at += 1
             values = tuple(value for node in reached for value in node.values)

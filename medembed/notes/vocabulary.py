@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -78,6 +78,7 @@ class Vocabulary:
     marks: Phrases[str] = field(init=False, repr=False, compare=False)
     sides: Phrases[str] = field(init=False, repr=False, compare=False)
     headings: Phrases[str] = field(init=False, repr=False, compare=False)
+    function: frozenset[str] = field(init=False, repr=False, compare=False)
     patient: Phrases[str] = field(init=False, repr=False, compare=False)
     plain: Phrases[str] = field(init=False, repr=False, compare=False)
 
@@ -94,7 +95,10 @@ class Vocabulary:
                 "triggers", ((phrase, group) for group in file.triggers for phrase in group.words)
             ),
         )
-        named = ("ends", "exceptions", "new_statement", "still", "previously")
+        named = (
+            "ends", "exceptions", "new_statement", "sizes", "large", "still", "previously",
+            "placed", "corrects",
+        )  # fmt: skip
         put(
             "marks",
             self._phrases("words", ((p, name) for name in named for p in getattr(file, name))),
@@ -103,11 +107,14 @@ class Vocabulary:
         headings = [(p, name) for name, phrases in file.sections.items() for p in phrases]
         headings += [(phrase, "") for phrase in file.subheadings]
         put("headings", self._phrases("sections", headings))
+        put("function", frozenset((*file.function, *file.verbs, *file.ands, *file.ors, *file.withs)))
         put("patient", self._phrases("patient_words", ((p, "patient") for p in file.patient_words)))
         put("plain", self._phrases("plain", ((p, "plain") for p in file.plain)))
 
     def _phrases(self, key: str, pairs: Iterable[tuple[str, Any]]) -> Phrases[Any]:
-        found: Phrases[Any] = Phrases(self.file.classes)
+        file = self.file
+        barriers = {*file.ands, *file.ors, *file.withs, *file.barriers}
+        found: Phrases[Any] = Phrases(self.file.classes, barriers)
         for phrase, value in pairs:
             try:
                 found.add(phrase, value)
@@ -128,6 +135,31 @@ class Vocabulary:
     def language(self) -> str:
         """ISO 639-1 code of its language."""
         return self.file.language
+
+    @cached_property
+    def verbs(self) -> frozenset[str]:
+        """Forms of be, have, show."""
+        return frozenset(self.file.verbs)
+
+    @cached_property
+    def relations(self) -> frozenset[str]:
+        """Words after which a side belongs to something else."""
+        return frozenset(self.file.sides.relations)
+
+    @cached_property
+    def abbreviations(self) -> frozenset[str]:
+        """Words whose full stop ends no sentence."""
+        return frozenset(self.file.abbreviations)
+
+    @cached_property
+    def open_line(self) -> frozenset[str]:
+        """Words that no sentence ends with."""
+        return frozenset(self.file.open_line)
+
+    @cached_property
+    def starters(self) -> frozenset[str]:
+        """Words that findings begin with."""
+        return frozenset(self.file.starters)
 
     @property
     def digest(self) -> str:

@@ -16,7 +16,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^[^\W_A-Z]+$", max_length=40)]
 Joiner = Annotated[str, StringConstraints(pattern=r"^([^\W_A-Z]+|[^\w\s])$", max_length=20)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 /'-]*[a-z0-9]$", max_length=60)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
-Kind = Literal["present", "absent", "uncertain", "gone", "history", "hypothetical", "ignored"]
+Kind = Literal["present", "absent", "uncertain", "gone", "history", "hypothetical", "contrast", "ignored"]
 
 
 class _Strict(BaseModel):
@@ -67,7 +67,8 @@ class TriggerGroup(_Strict):
     kind : str
         ``absent``, ``uncertain``, ``gone`` (was there, is absent), ``history`` (of an earlier time
         only), ``hypothetical`` (says nothing of this study), ``present`` (there, whatever stands
-        around it), ``ignored`` (looks like a trigger and is none).
+        around it), ``contrast`` (absent, or uncertain in a clause that speaks in doubt),
+        ``ignored`` (looks like a trigger and is none).
     direction : {"before", "after", "both"}
         Whether it stands before the findings that it speaks of, or behind them.
     reach : {"list", "noun", "clause"}
@@ -103,6 +104,8 @@ class SideWords(_Strict):
         Words between a finding and its place: in, of, at.
     relations : tuple of str
         Words after which a side belongs to something else: abutting, towards.
+    compares : tuple of str
+        Words between two sides of one finding: larger, than.
     """
 
     pairs: tuple[tuple[Word, Word], ...] = ()
@@ -112,6 +115,7 @@ class SideWords(_Strict):
     elsewhere: tuple[Phrase, ...] = ()
     place: tuple[Word, ...] = ()
     relations: tuple[Word, ...] = ()
+    compares: tuple[Word, ...] = ()
 
 
 class VocabularyPart(_Strict):
@@ -156,8 +160,20 @@ class VocabularyFile(VocabularyPart):
         Phrases that end it and name what is there all the same: except for, other than.
     ands, ors, withs : tuple of str
         Words that join: and; or; with.
+    barriers : tuple of str
+        Words that ``~2`` does not run over, besides those that join.
     new_statement : tuple of str
-        Words that begin a new statement behind a comma: small, stable, left.
+        Phrases that begin a new statement behind a comma: stable, left, there is.
+    sizes : tuple of str
+        Phrases that do so unless an "or" follows: small, mild.
+    large : tuple of str
+        Phrases that do so unless the list goes on: a denied list has "large effusion" in it.
+    placed : tuple of str
+        Phrases that say where a device lies: in place, tip. What has one is there.
+    corrects : tuple of str
+        Phrases by which an addendum takes back what stands above it: should read.
+    function : tuple of str
+        Words that name nothing: it, which, has, now.
     verbs : tuple of str
         Forms of be, have, show: what stands before one is a subject of its own.
     still : tuple of str
@@ -194,7 +210,13 @@ class VocabularyFile(VocabularyPart):
     ands: tuple[Joiner, ...] = ()
     ors: tuple[Joiner, ...] = ()
     withs: tuple[Word, ...] = ()
+    barriers: tuple[Word, ...] = ()
     new_statement: tuple[Phrase, ...] = ()
+    sizes: tuple[Phrase, ...] = ()
+    large: tuple[Phrase, ...] = ()
+    placed: tuple[Phrase, ...] = ()
+    corrects: tuple[Phrase, ...] = ()
+    function: tuple[Word, ...] = ()
     verbs: tuple[Word, ...] = ()
     still: tuple[Phrase, ...] = ()
     previously: tuple[Phrase, ...] = ()

@@ -72,7 +72,9 @@ def test_what_the_history_asks_is_no_observation() -> None:
 
 def test_headings_are_found_within_a_line() -> None:
     note = read_note("FINDINGS: Clear lungs. IMPRESSION: No effusion. Recommendation: none.")
-    assert [section.name for section in note.sections] == ["findings", "impression"]
+    assert [section.name for section in note.sections] == [
+        "findings", "impression", "recommendation",
+    ]  # fmt: skip
     assert note.section("findings") == "Clear lungs."
 
 
