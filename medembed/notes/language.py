@@ -79,7 +79,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "i till av som",
     ),
     "da": (
-        "ingen intet uden og er på højre venstre hjertet lunger forstørret ikke",
+        "ingen intet uden er på højre venstre hjertet lunger forstørret ikke",
         "i til af som",
     ),
     "tr": (
@@ -102,6 +102,8 @@ _KNOWN = (
     "ko", "id", "vi", "hi", "th",
 )  # fmt: skip
 _SURE = 0.85  # of the detector; below it the text is not called foreign
+_SURE_OF_FEW = 0.97  # the same for a few words of plain letters: "Kirschner wire"
+_FEW_WORDS = 4
 _FEW = 0.1  # points of English a word: fewer are chance
 _HEAD = 6000  # characters that are looked at: a report changes its language rarely
 
@@ -143,7 +145,8 @@ def detect(text: str) -> str:
     if english >= 2 and english / len(tokens) >= _FEW and english > most:
         return "en"
     language, confidence = _by_letters(folded)
-    return language if confidence >= _SURE else ""
+    few = len(tokens) <= _FEW_WORDS and folded.isascii()
+    return language if confidence >= (_SURE_OF_FEW if few else _SURE) else ""
 
 
 def _by_letters(text: str, languages: tuple[str, ...] = _KNOWN) -> tuple[str, float]:
