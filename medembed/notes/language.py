@@ -36,7 +36,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "beidseits bds regelrecht unauffällig unauffälliger zustand verdacht nachweis vergrößert "
         "pleuraerguss pleuraergüsse erguss herz lunge oberlappen unterlappen mittellappen lappen "
         "rundherd herd fraktur bekannte bekannter bekanntes zum zur wie sich eine einer einem "
-        "ausgedehnte kleiner großer größe befund beurteilung lungenemphysem v.a. z.n.",
+        "eines wurde frei kardiomegalie randwinkel skoliose aortensklerose hiatushernie atelektase "
+        "atelektasen verschattung frakturen stauung emphysem perikarderguss "
+        "hautemphysem thoraxdrainage linksseitig rechtsseitig linken rechten linkes rechtes "
+        "unterlappens ausgedehnte kleiner großer größe befund beurteilung lungenemphysem v.a. z.n.",
         "den von rechts links für auf unverändert veränderungen infiltrat pneumonie",
     ),
     "fr": (

@@ -1,4 +1,4 @@
-"""The packaged English vocabulary: every name is read as what it stands for, and nothing else is."""
+"""The packaged English vocabulary: a name is read as what it stands for, and nothing else is."""
 
 from __future__ import annotations
 
