@@ -18,13 +18,14 @@ class Golden:
     expected: tuple[tuple[str, str, str, bool], ...]
 
 
-def golden_sentences() -> list[Golden]:
+def golden_sentences(file: Path = FILE) -> list[Golden]:
     found, part = [], ""
-    for line in FILE.read_text("utf-8").splitlines():
-        if line.startswith("["):
+    for line in file.read_text("utf-8").splitlines():
+        if line.startswith("[") and "=>" not in line:
             part = line.strip("[]")
         elif line.strip() and not line.startswith("#"):
             sentence, _, said = line.partition(" =>")
+            sentence = sentence.replace(r"\n", "\n")
             found.append(
                 Golden(
                     part,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from medembed.notes.note import Assertion, Section, Side
 from medembed.notes.patterns import Token, tokens_of
@@ -15,8 +16,8 @@ _OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 
 def corrected(
-    text: str,
     folded: str,
+    sections: Sequence[Section],
     read: Sequence[tuple[Section, list[Assertion]]],
     vocabulary: Vocabulary,
 ) -> list[Assertion]:
@@ -29,19 +30,26 @@ def corrected(
 
     Parameters
     ----------
-    text, folded : str
-        The report as written and in lower case.
+    folded : str
+        The report in lower case.
+    sections : sequence of Section
+        All of them, in order.
     read : sequence of (Section, list of Assertion)
         The sections that are read, in order.
     vocabulary : Vocabulary
     """
     said: list[Assertion] = []
-    for section, assertions in read:
+    headed = {s.start: before.end for before, s in pairwise(sections)}  # the heading included
+    for section, stated in read:
+        assertions = stated
         if section.name == "addendum":
-            tokens = tokens_of(folded, section.start, section.end)
+            tokens = tokens_of(folded, headed.get(section.start, 0), section.end)
             corrects = _has(tokens, vocabulary, "corrects")
             if not assertions and corrects:
                 said = _turned(said, tokens, vocabulary)
+            if corrects:
+                last = {a.label: a for a in stated}
+                assertions = [a for a in stated if a.status == last[a.label].status]
             for later in assertions:
                 said = [a for old in said for a in _after(old, later, corrects)]
         said += assertions

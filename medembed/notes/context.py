@@ -1,7 +1,7 @@
 """Whether a sentence says that a finding is there, is not, or may be: rules after ConText.
 
-A trigger before a finding reaches forward over the enumeration that begins there, to a joint where a
-new statement begins ("no pneumonia, small effusion"). One behind a finding reaches back over the
+A trigger before a finding reaches forward over the enumeration that begins there, to a joint where
+a new statement begins ("no pneumonia, small effusion"). One behind a finding reaches back over the
 enumeration that ends there, and overrides. Triggers that stand together are read together: "no
 history of" denies, "no suspicious" denies, "possible old" is in doubt.
 
@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from medembed.notes.lexicon import Joint, Mention, Sentence, Trigger
 from medembed.notes.lists import in_one_list, next_joint
 from medembed.notes.note import Status
+from medembed.notes.patterns import tokens_of
 from medembed.notes.vocabulary import Vocabulary
 from medembed.notes.vocabulary_file import Kind, TriggerGroup
 
-__all__ = ["Reading", "read_context"]
+__all__ = ["Reading", "read_answer", "read_context"]
 
 _ADJACENT = 3  # words between two triggers that are read together
 _BACK = 14  # words that a trigger behind a finding reaches back over
@@ -51,6 +52,7 @@ class _Force:
     kind: Kind
     group: TriggerGroup
     last: int
+    is_phrase: bool = False
     has_noun: bool = False
     has_mention: bool = False
     in_past: bool = False
@@ -76,6 +78,18 @@ def read_context(
         One for each mention.
     """
     return _Reader(sentence, vocabulary, side_denials).read(asks)
+
+
+def read_answer(folded: str, start: int, end: int, vocabulary: Vocabulary) -> Status | None:
+    """Read a sentence that only answers the question before it: "No."; None where it does not."""
+    tokens = tokens_of(folded, start, end)
+    while tokens and not tokens[-1].word.isalnum():
+        tokens.pop()
+    hit = vocabulary.triggers.longest(tokens, 0, len(tokens)) if tokens else None
+    if hit is None or hit[0] != len(tokens):
+        return None
+    kinds = {group.kind for group in hit[1]}
+    return "absent" if "absent" in kinds else "present" if "present" in kinds else None
 
 
 class _Reader:
@@ -128,6 +142,10 @@ class _Reader:
         if kind == "history":
             return Reading("present", historical=not current)
         seen_before = not current and self._seen_before(mention)
+        if kind == "present" and seen_before:
+            seen_before = not any(
+                self.tokens[at].word in self.vocabulary.file.today for at in self._around(mention)
+            )
         if kind == "absent":
             return Reading("absent", historical=in_past or seen_before)
         if kind == "uncertain":
@@ -166,9 +184,7 @@ class _Reader:
                     after.append((trigger, ahead[0]))
                 else:
                     before[trigger.first] = (trigger, ahead[0])
-            elif behind and not ahead:
-                after.append((trigger, behind[0]))
-            elif self._stands_behind(trigger, behind[0]):
+            elif (behind and not ahead) or self._stands_behind(trigger, behind[0]):
                 after.append((trigger, behind[0]))
             else:
                 before[trigger.first] = (trigger, ahead[0])
@@ -194,7 +210,11 @@ class _Reader:
 
     def _stands_behind(self, trigger: Trigger, group: TriggerGroup) -> bool:
         at = trigger.first - 1
-        while at >= 0 and self.tokens[at].word in (":", "-", "–", "="):
+        closes = self._closes(trigger.last)
+        while at >= 0 and (
+            self.tokens[at].word in (":", "-", "–", "=")
+            or (closes and self.tokens[at].word in self.vocabulary.verbs)
+        ):
             at -= 1
         if at < 0:
             return False
@@ -207,7 +227,7 @@ class _Reader:
         )
         if not is_subject:
             return False
-        if self._closes(trigger.last) or group.kind == "gone":
+        if closes or group.kind == "gone":
             return True
         return self.tokens[trigger.last].word in self.vocabulary.file.sides.place
 
@@ -266,7 +286,8 @@ class _Reader:
         kind: Kind = group.kind
         if kind == "contrast":
             kind = "uncertain" if doubt else "absent"
-        new = _Force(kind, group, trigger.last, in_past=kind == "history")
+        is_phrase = trigger.last - trigger.first > 1  # "no acute findings"
+        new = _Force(kind, group, trigger.last, is_phrase, in_past=kind == "history")
         if force is None:
             return new
         if force.kind == "hypothetical":
@@ -276,9 +297,7 @@ class _Reader:
         if force.kind == "absent" and kind in ("present", "uncertain", "history"):
             negates = self.tokens[trigger.first].word in self.vocabulary.file.barriers
             if not negates:
-                return replace(
-                    force, last=trigger.last, has_noun=False, in_past=kind == "history"
-                )
+                return replace(force, last=trigger.last, has_noun=False, in_past=kind == "history")
         if force.kind == "absent" and kind == "gone":
             return replace(new, kind="present")
         if force.kind == "uncertain" and kind in ("present", "history"):
@@ -290,8 +309,10 @@ class _Reader:
     def _ends(self, force: _Force, joint: Joint, high: int) -> bool:
         """Whether what is in force ends at a joint, since a new statement begins behind it."""
         at = joint.last
-        if force.group.reach == "clause" or not force.has_noun or at >= high:
+        if force.group.reach == "clause" or at >= high:
             return False
+        if not force.has_noun and not (force.is_phrase and joint.first == force.last):
+            return False  # "no right, left or bilateral effusion"
         if joint.kind == "break" or force.group.reach == "noun":
             return True
         if joint.kind == "or":
@@ -307,7 +328,7 @@ class _Reader:
         if force.kind != "absent":
             return bool(marked)
         or_follows = self._or_follows(joint, high)
-        if self._device_begins(at, stop, or_follows) or self._verb_follows(at, stop):
+        if self._device_begins(at, stop, or_follows) or self._verb_follows(joint, stop):
             return True
         has_side = self._has_side(at, stop)
         if "new_statement" in marked:
@@ -319,7 +340,14 @@ class _Reader:
         return False
 
     def _or_follows(self, joint: Joint, high: int) -> bool:
-        return any(j.kind == "or" for j in self.sentence.joints if joint.last <= j.first < high)
+        ors = self.vocabulary.file.ors
+        return any(
+            joint.last <= at < high
+            for at in (
+                *(j.first for j in self.sentence.joints if j.kind == "or"),
+                *(t.first for t in self.triggers if self.tokens[t.first].word in ors),
+            )
+        )
 
     def _has_side(self, low: int, high: int) -> bool:
         return any(
@@ -348,16 +376,19 @@ class _Reader:
         before = [m for m in self.mentions if m.last <= low]
         return not or_follows and not (before and before[-1] in devices)
 
-    def _verb_follows(self, low: int, high: int) -> bool:
-        """Whether a finding is the subject of a verb of its own: "…, the effusion has grown"."""
+    def _verb_follows(self, joint: Joint, high: int) -> bool:
+        """Whether a finding is the subject of a verb of its own: "…, the effusion has grown".
+
+        "No effusion and consolidation is seen" has one verb for all of its list.
+        """
         seen = self.vocabulary.file.classes.get("seen", ())
-        inside = [m for m in self.mentions if low <= m.first < high]
+        inside = [m for m in self.mentions if joint.last <= m.first < high]
         if not inside:
             return False
         for at in range(inside[0].last, high):
             if self.tokens[at].word in self.vocabulary.verbs:
                 following = [t.word for t in self.tokens[at + 1 : at + 4]]
-                return not any(word in seen for word in following)
+                return joint.kind == "comma" or not any(word in seen for word in following)
         return False
 
     # ------------------------------------------------------------ back
@@ -389,7 +420,7 @@ class _Reader:
             word = self.tokens[at].word
             if word in self.vocabulary.function or word.endswith("ly"):
                 continue
-            if not word[0].isalnum():
+            if not word[0].isalpha():
                 continue
             if has_cut or not self.vocabulary.plain.longest(self.tokens, at, self.end):
                 return False
@@ -426,4 +457,3 @@ def _behind(kind: Kind, behind: Kind) -> Kind:
     if kind == "absent" and behind in ("uncertain", "present"):
         return kind
     return behind
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
 from typing import TypeVar
 
 from medembed.notes.patterns import Phrases, Token, tokens_of
@@ -85,6 +84,8 @@ class Sentence:
         In order, without overlap.
     marks : dict of str to dict of int to int
         By name: where a marked phrase begins and ends, in tokens.
+    links : frozenset of int
+        Tokens behind "consistent with" and the like: what follows is where the finding before is.
     """
 
     tokens: list[Token]
@@ -92,6 +93,7 @@ class Sentence:
     triggers: list[Trigger]
     joints: list[Joint] = field(default_factory=list)
     marks: dict[str, dict[int, int]] = field(default_factory=dict)
+    links: frozenset[int] = frozenset()
 
     def marked(self, name: str, at: int) -> bool:
         """Whether a phrase of this name begins at a token."""
@@ -135,13 +137,21 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
             continue
         found = vocabulary.marks.longest(tokens, at, len(tokens))
         for name in found[1] if found else ():
+            if name == "previously" and at in held:
+                continue  # "not seen previously"
             marks.setdefault(name, {})[at] = found[0] if found else at
+    withs = vocabulary.file.withs
+    links = frozenset(
+        t.last
+        for t in triggers
+        if all(g.kind == "ignored" for g in t.groups) and tokens[t.last - 1].word in withs
+    )
     triggers = [
         Trigger(groups, trigger.first, trigger.last)
         for trigger in triggers
         if (groups := tuple(g for g in trigger.groups if g.kind != "ignored"))
     ]
-    sentence = Sentence(tokens, mentions, triggers, [], marks)
+    sentence = Sentence(tokens, mentions, triggers, [], marks, links)
     sentence.joints = _joints(tokens, taken | held, vocabulary)
     return sentence
 
@@ -149,7 +159,7 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
 def walk(
     phrases: Phrases[T], tokens: Sequence[Token], taken: set[int] | frozenset[int] = frozenset()
 ) -> list[tuple[int, int, tuple[T, ...]]]:
-    """Give the phrases in a sentence from left to right, the longest at each place, without overlap."""
+    """Give the phrases in a sentence from left to right, the longest at each place."""
     found = []
     at = 0
     while at < len(tokens):

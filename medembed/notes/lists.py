@@ -49,9 +49,16 @@ def in_one_list(
         if not versus or held is None or not any(g.direction == "both" for g in held.groups):
             return False
         words = range(held.last, second.first)
-    elif joint.kind == "break" or (not comma and joint.kind == "comma"):
-        return False
-    elif not comma and joint.comma is False and joint.kind == "or" and _is_slash(sentence, joint.first):
+    elif (
+        joint.kind == "break"
+        or (not comma and joint.kind == "comma")
+        or (
+            not comma
+            and joint.comma is False
+            and joint.kind == "or"
+            and _is_slash(sentence, joint.first)
+        )
+    ):
         return False
     if joint and back and joint.kind == "comma":
         names = ("new_statement", "sizes", "large")

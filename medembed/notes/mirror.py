@@ -10,7 +10,7 @@ from medembed.notes.vocabulary import load_vocabulary, packaged_vocabularies
 
 __all__ = ["mirror_sides"]
 
-# Pairs of languages without a vocabulary here: one word each way, so that twice gives the text again.
+# Pairs of languages without a vocabulary here, one word each way: twice gives the text again.
 _FOREIGN = (
     ("izquierdo", "derecho"), ("izquierda", "derecha"), ("izquierdos", "derechos"),
     ("izquierdas", "derechas"), ("sinistro", "destro"), ("sinistra", "destra"),
@@ -18,7 +18,10 @@ _FOREIGN = (
     ("esquerda", "direita"), ("linker", "rechter"), ("links", "rechts"),
 )  # fmt: skip
 # A single L or R in capitals, but no "5 L", "L spine", "L4-5", "R/O", "pt.'s L'"
-_LETTER = r"(?<![\w.'’-])(?<!\d )[LR](?![\w'’])(?!/(?![LR]\b))(?!-(?!sided\b|to\b))(?!\.?[ ]*(?:spine\b|\d))"
+_LETTER = (
+    r"(?<![\w.'’-])(?<!\d )[LR](?![\w'’])"
+    r"(?!/(?![LR]\b))(?!-(?!sided\b|to\b))(?!\.?[ ]*(?:spine\b|\d))"
+)
 
 
 def mirror_sides(text: str) -> str:
@@ -47,9 +50,7 @@ def _swaps() -> tuple[dict[str, str], re.Pattern[str]]:
         if one not in swap and other not in swap:
             swap |= {one: other, other: one}
     words = "|".join(sorted(map(re.escape, swap), key=lambda word: -len(word)))
-    return swap, re.compile(
-        rf"(?<![^\W_])(?:{words})(?![^\W_])|(?-i:{_LETTER})", re.IGNORECASE
-    )
+    return swap, re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])|(?-i:{_LETTER})", re.IGNORECASE)
 
 
 def _mirrored(word: str, swap: dict[str, str]) -> str:

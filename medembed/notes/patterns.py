@@ -19,7 +19,7 @@ A blank is any run of blanks and line breaks. A hyphen within a word is a hyphen
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,8 +27,8 @@ __all__ = ["Phrases", "Token", "expand", "tokens_of"]
 
 T = TypeVar("T")
 
-MOST_FORMS = 1500
-"""More word sequences than this from one phrase are refused."""
+MOST_FORMS = 500
+"""More word sequences than this from one group of a phrase are refused."""
 _LONGEST = 300
 _SHORTEST_STEM = 3
 _WORDS = re.compile(r"[^\W_]+|[^\w\s]|_")
@@ -36,6 +36,7 @@ _PARTS = re.compile(r"<(\w+)>|~([1-4])|([^\W_]+)(\*?)|([^\w\s]|_)")
 _SIGNS = "()[]|*<>~\\"
 _ESCAPED = {sign: chr(0xE000 + i) for i, sign in enumerate(_SIGNS)}  # private use: no text has it
 _PLAIN = {private: sign for sign, private in _ESCAPED.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -72,16 +73,22 @@ def expand(phrase: str) -> list[str]:
     >>> expand("(pleural) effusion(s)")
     ['effusion', 'effusions', 'pleural effusion', 'pleural effusions']
     """
-    if len(phrase) > _LONGEST:
-        raise ValueError(f"a phrase of more than {_LONGEST} characters")
-    text = re.sub(r"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), phrase.lower())
+    return sorted({form for form in _forms(_protected(phrase)) if form})
+
+
+def _protected(phrase: str) -> str:
+    return re.sub(r"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), phrase.lower())
+
+
+def _forms(text: str) -> list[str]:
+    """Every sequence of words that a text stands for; "" where it may be missing."""
     forms, at = _alternatives(text, 0, "")
     if at != len(text):
         raise ValueError(f"{text[at]!r} without its opening")
     spread = [again for form in forms for again in _hyphens(" ".join(form.split()))]
     if len(spread) > MOST_FORMS:
         raise ValueError(f"stands for more than {MOST_FORMS} forms; use a class <...>")
-    return sorted({form for form in spread if form})
+    return list(dict.fromkeys(spread))
 
 
 def _alternatives(text: str, at: int, closer: str) -> tuple[list[str], int]:
@@ -117,19 +124,37 @@ def _hyphens(form: str) -> list[str]:
     return forms
 
 
+def _chunks(phrase: str) -> Iterator[str]:
+    """Parts of a phrase with blanks between them; a group stays whole."""
+    depth, part = 0, ""
+    for sign in phrase:
+        if sign.isspace() and not depth:
+            if part:
+                yield part
+            part = ""
+            continue
+        depth += (sign in "([") - (sign in ")]")
+        part += sign
+    if part:
+        yield part
+
+
 class _Node(Generic[T]):
     __slots__ = ("any", "classes", "stems", "values", "words")
 
     def __init__(self) -> None:
-        self.words: dict[str, _Node[T]] = {}
+        self.words: dict[str, list[_Node[T]]] = {}
         self.stems: dict[str, list[tuple[str, _Node[T]]]] = {}
-        self.classes: dict[str, tuple[Collection[str], _Node[T]]] = {}
-        self.any: _Node[T] | None = None
+        self.classes: dict[str, list[_Node[T]]] = {}
+        self.any: list[_Node[T]] = []
         self.values: tuple[T, ...] = ()
 
 
 class Phrases(Generic[T]):
     """Phrases with what each stands for; the longest one at a place is found.
+
+    Each phrase is a small graph of its own, whose nodes are as many as its words: alternatives meet
+    again behind their group. All graphs are walked at once.
 
     Parameters
     ----------
@@ -156,57 +181,59 @@ class Phrases(Generic[T]):
         ValueError
             Where its notation is broken; the message says what.
         """
-        for form in expand(phrase):
-            for node in self._insert(form):
-                if value not in node.values:
-                    node.values = (*node.values, value)
-
-    def _insert(self, form: str) -> Iterable[_Node[T]]:
+        if len(phrase) > _LONGEST:
+            raise ValueError(f"a phrase of more than {_LONGEST} characters")
         ends = [self._root]
-        for match in _PARTS.finditer(form):
-            name, count, word, stem, sign = match.groups()
-            if name is not None:
-                if name not in self._classes:
-                    raise ValueError(f"no class is called {name!r}")
-                ends = [self._class_child(node, name) for node in ends]
-            elif count is not None:
-                if self._root in ends:
-                    raise ValueError("'~' cannot begin a phrase")
-                more = ends
-                for _ in range(int(count)):
-                    more = [self._any_child(node) for node in more]
-                    ends = [*ends, *more]
-            elif word is not None and stem:
-                if len(word) < _SHORTEST_STEM:
-                    raise ValueError(f"a stem needs {_SHORTEST_STEM} letters before its '*'")
-                ends = [self._stem_child(node, word) for node in ends]
-            else:
-                plain = word if word is not None else _PLAIN.get(sign, sign)
-                if plain != sign or sign in _PLAIN or sign not in _SIGNS:
-                    ends = [node.words.setdefault(plain, _Node()) for node in ends]
-                else:
-                    raise ValueError(f"{sign!r} stands where it means nothing; write \\{sign}")
-        if self._root in ends:
+        for chunk in _chunks(_protected(phrase)):
+            forms = _forms(chunk)
+            behind: _Node[T] = _Node()
+            open_ends = [node for form in forms if form for node in self._link(ends, form, behind)]
+            ends = [*(ends if "" in forms else ()), *dict.fromkeys(open_ends)]
+        ends = [node for node in ends if node is not self._root]
+        if not ends:
             raise ValueError("a phrase without a word")
+        for node in ends:
+            node.values = (*node.values, value)
+
+    def _link(self, ends: list[_Node[T]], form: str, behind: _Node[T]) -> list[_Node[T]]:
+        """Lead from all ``ends`` over the words of a form, to the node behind its group."""
+        parts = list(_PARTS.finditer(form))
+        for i, match in enumerate(parts):
+            is_last = i + 1 == len(parts)
+            name, count, word, stem, sign = match.groups()
+            target: _Node[T] = behind if is_last else _Node()
+            if count is not None:
+                ends = self._link_any(ends, int(count))
+                continue
+            for node in ends:
+                if name is not None:
+                    if name not in self._classes:
+                        raise ValueError(f"no class is called {name!r}")
+                    node.classes.setdefault(name, []).append(target)
+                elif word is not None and stem:
+                    if len(word) < _SHORTEST_STEM:
+                        raise ValueError(f"a stem needs {_SHORTEST_STEM} letters before its '*'")
+                    node.stems.setdefault(word[:_SHORTEST_STEM], []).append((word, target))
+                else:
+                    plain = word if word is not None else _PLAIN.get(sign, sign)
+                    if plain == sign and sign in _SIGNS:
+                        raise ValueError(f"{sign!r} means nothing here; write \\{sign}")
+                    node.words.setdefault(plain, []).append(target)
+            ends = [target]
         return ends
 
-    def _class_child(self, node: _Node[T], name: str) -> _Node[T]:
-        return node.classes.setdefault(name, (self._classes[name], _Node()))[1]
-
-    @staticmethod
-    def _any_child(node: _Node[T]) -> _Node[T]:
-        if node.any is None:
-            node.any = _Node()
-        return node.any
-
-    @staticmethod
-    def _stem_child(node: _Node[T], stem: str) -> _Node[T]:
-        stems = node.stems.setdefault(stem[:_SHORTEST_STEM], [])
-        for known, child in stems:
-            if known == stem:
-                return child
-        stems.append((stem, _Node()))
-        return stems[-1][1]
+    def _link_any(self, ends: list[_Node[T]], count: int) -> list[_Node[T]]:
+        """Lead over up to ``count`` words of any kind."""
+        if self._root in ends:
+            raise ValueError("'~' cannot begin a phrase")
+        reached = list(ends)
+        for _ in range(count):
+            target: _Node[T] = _Node()
+            for node in ends:
+                node.any.append(target)
+            ends = [target]
+            reached.append(target)
+        return reached
 
     def longest(
         self, tokens: Sequence[Token], at: int, end: int, taken: Collection[int] = ()
@@ -232,18 +259,19 @@ class Phrases(Generic[T]):
             word = tokens[at].word
             reached: list[_Node[T]] = []
             for node in nodes:
-                child = node.words.get(word)
-                if child is not None:
-                    reached.append(child)
-                for stem, child in node.stems.get(word[:_SHORTEST_STEM], ()):
-                    if word.startswith(stem):
-                        reached.append(child)
-                for words, child in node.classes.values():
-                    if word in words:
-                        reached.append(child)
-                if node.any is not None and word not in self._barriers and word[0].isalnum():
-                    reached.append(node.any)
+                reached += node.words.get(word, ())
+                if node.stems:
+                    for stem, child in node.stems.get(word[:_SHORTEST_STEM], ()):
+                        if word.startswith(stem):
+                            reached.append(child)
+                for name, children in node.classes.items():
+                    if word in self._classes[name]:
+                        reached += children
+                if node.any and word not in self._barriers and word[0].isalnum():
+                    reached += node.any
             at += 1
+            if len(reached) > 1:
+                reached = list(dict.fromkeys(reached))
             values = tuple(value for node in reached for value in node.values)
             if values:
                 found = at, tuple(dict.fromkeys(values))

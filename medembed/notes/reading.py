@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from medembed.notes.addenda import corrected
 from medembed.notes.clauses import find_sentences
-from medembed.notes.context import read_context
+from medembed.notes.context import read_answer, read_context
 from medembed.notes.findings import FINDINGS
 from medembed.notes.language import detect
 from medembed.notes.lexicon import read_sentence
@@ -59,40 +60,50 @@ def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
         for section in sections
         if section.name in READ
     ]
-    assertions = corrected(text, folded, read, vocabulary)
+    assertions = corrected(folded, sections, read, vocabulary)
     return Note(text, sections, tuple(assertions), language)
 
 
 def _fold(text: str) -> str:
     """Give the text in lower case, every character at its place."""
-    folded = text.lower()
+    folded = text.lower().replace("’", "'")
     if len(folded) == len(text):
         return folded
-    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text.replace("’", "'"))
 
 
 def _read_section(
     text: str, folded: str, section: Section, vocabulary: Vocabulary
 ) -> Iterator[Assertion]:
+    asked: list[Assertion] = []
     for start, end in find_sentences(text, section.start, section.end, vocabulary):
         sentence = read_sentence(folded, start, end, vocabulary)
         if sentence is None:
+            answer = read_answer(folded, start, end, vocabulary) if asked else None
+            yield from (replace(a, status=answer) if answer else a for a in asked)
+            asked = []
             continue
+        yield from asked
         sides = find_sides(text, sentence, vocabulary)
         asks = folded[start:end].rstrip().endswith("?")
         readings = read_context(sentence, vocabulary, sides.denials, asks)
-        for mention, reading, side in zip(
-            sentence.mentions, readings, sides.of_mentions, strict=True
-        ):
-            if mention.label and reading.is_said:
-                yield Assertion(
-                    mention.label,
-                    reading.status,
-                    side,
-                    mention.start,
-                    mention.end,
-                    reading.historical,
-                )
+        said = [
+            Assertion(
+                mention.label,
+                reading.status,
+                side,
+                mention.start,
+                mention.end,
+                reading.historical,
+            )
+            for mention, reading, side in zip(
+                sentence.mentions, readings, sides.of_mentions, strict=True
+            )
+            if mention.label and reading.is_said
+        ]
+        asked = said if asks else []
+        yield from () if asks else said
+    yield from asked
 
 
 def asserted_findings(note: Note) -> tuple[tuple[str, Side], ...]:

@@ -18,9 +18,12 @@ READ = ("findings", "impression", "body", "addendum")
 _OBSERVED = ("findings", "addendum")
 _ASKED = ("indication", "history")
 _LONGEST_HEADING = 70
-# What may be a heading: words before a colon at the start of a line or behind the end of a sentence,
-# or alone on a line. The vocabulary says whether they are one.
-_LINE = re.compile(r"^[ \t>*#_]*(?P<line>[^\W\d_][^\n:.;!?]{0,69}?)[ \t*_]*(?::|-(?=\s)|(?=\r?\n|\Z))", re.MULTILINE)
+# What may be a heading: words before a colon at the start of a line or behind the end of a
+# sentence, or alone on a line. The vocabulary says whether they are one.
+_LINE = re.compile(
+    r"^[ \t>*#_]*(?P<line>[^\W\d_][^\n:.;!?]{0,69}?)[ \t*_]*(?::|-(?=\s)|(?=\r?\n|\Z))",
+    re.MULTILINE,
+)
 _INLINE = re.compile(r"(?<=[.;:!?\n])[ \t]*(?P<inline>[^\W\d_][^\n:.;!?]{0,69}?)[ \t]*:")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 _NEW_LINE = re.compile(r"(?<=[.!?])[ \t]*\r?\n[ \t]*(?=[^\W_])|\r?\n[ \t]*(?=[A-Z])")
@@ -116,11 +119,11 @@ def _close(
         sections.append(Section("body", turn, end))
 
 
-def _turn(
-    text: str, folded: str, name: str, start: int, end: int, vocabulary: Vocabulary
-) -> int:
+def _turn(text: str, folded: str, name: str, start: int, end: int, vocabulary: Vocabulary) -> int:
     """Where findings begin within a section that is not read; its end where they do not."""
-    for match in re.compile(rf"{_BLANK_LINE.pattern}|{_NEW_LINE.pattern}").finditer(text, start, end):
+    for match in re.compile(rf"{_BLANK_LINE.pattern}|{_NEW_LINE.pattern}").finditer(
+        text, start, end
+    ):
         if not text[start : match.start()].strip():
             continue  # a heading alone on its line: what follows belongs to it
         stop = text.find("\n", match.end(), end)

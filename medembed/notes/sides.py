@@ -65,9 +65,7 @@ class _Finder:
         self.tokens = sentence.tokens
         self.mentions = sentence.mentions
         self.joints = sentence.joints
-        self.cuts = [
-            at for name in ("ends", "exceptions") for at in sentence.marks.get(name, {})
-        ]
+        self.cuts = [at for name in ("ends", "exceptions") for at in sentence.marks.get(name, {})]
 
     def find(self) -> Sides:
         found: list[set[str]] = [set() for _ in self.mentions]
@@ -93,7 +91,7 @@ class _Finder:
             _merged(side) if mention.label and findings[mention.label].sided else ""
             for mention, side in zip(self.mentions, found, strict=True)
         ]
-        return Sides(sides, frozenset(denials))  # type: ignore[arg-type]
+        return Sides(sides, frozenset(denials))
 
     def _words(self) -> list[_SideWord]:
         words = []
@@ -119,7 +117,7 @@ class _Finder:
         if at and self.tokens[at - 1].word[-1].isdigit() and self.tokens[at - 1].end < token.start:
             return False
         following = self.tokens[at + 1].word if at + 1 < len(self.tokens) else ""
-        if not following or following in ("spine", "'", "’") or following[0].isdigit():
+        if following in ("spine", "'", "’") or following[:1].isdigit():
             return False
         if following in ("/", "-") and at + 2 < len(self.tokens):
             return self.tokens[at + 2].word not in ("spine", "o", "t")
@@ -181,7 +179,7 @@ class _Finder:
         if not before or not after:
             return after[0] if after else before[-1] if before else None
         if self._is_placed(word.first):
-            # "effusion and, on the left, a nodule" is rarer than "effusion on the left and a nodule"
+            # "effusion on the left and a nodule" is likelier than "effusion and, on the left, …"
             return before[-1]
         near = self._joined(self.mentions[before[-1]].last, word.first)
         far = self._joined(word.last, self.mentions[after[0]].first)
@@ -218,11 +216,11 @@ class _Finder:
         mentions, sentence, vocabulary = self.mentions, self.sentence, self.vocabulary
         for i in range(1, len(mentions)):  # "right effusion and consolidation"
             gap = range(mentions[i - 1].last, mentions[i].first)
-            joined = in_one_list(
-                sentence, vocabulary, i - 1, i, comma=self._list_goes_on(i)
-            )
+            joined = in_one_list(sentence, vocabulary, i - 1, i, comma=self._list_goes_on(i))
             same = mentions[i].label == mentions[i - 1].label and not self._denies(gap)
-            if not own[i] and found[i - 1] and (joined or same or self._accompanies(gap)):
+            linked = any(at in gap for at in sentence.links) and not self._denies(gap)
+            accompanies = linked or self._accompanies(gap)
+            if not own[i] and found[i - 1] and (joined or same or accompanies):
                 found[i] |= found[i - 1]
                 ahead[i] = ahead[i - 1]
         for i in range(len(mentions) - 1, 0, -1):  # "effusion and consolidation on the right"

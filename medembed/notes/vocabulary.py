@@ -107,7 +107,9 @@ class Vocabulary:
         headings = [(p, name) for name, phrases in file.sections.items() for p in phrases]
         headings += [(phrase, "") for phrase in file.subheadings]
         put("headings", self._phrases("sections", headings))
-        put("function", frozenset((*file.function, *file.verbs, *file.ands, *file.ors, *file.withs)))
+        put(
+            "function", frozenset((*file.function, *file.verbs, *file.ands, *file.ors, *file.withs))
+        )
         put("patient", self._phrases("patient_words", ((p, "patient") for p in file.patient_words)))
         put("plain", self._phrases("plain", ((p, "plain") for p in file.plain)))
 

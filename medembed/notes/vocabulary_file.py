@@ -16,7 +16,9 @@ Word = Annotated[str, StringConstraints(pattern=r"^[^\W_A-Z]+$", max_length=40)]
 Joiner = Annotated[str, StringConstraints(pattern=r"^([^\W_A-Z]+|[^\w\s])$", max_length=20)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 /'-]*[a-z0-9]$", max_length=60)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
-Kind = Literal["present", "absent", "uncertain", "gone", "history", "hypothetical", "contrast", "ignored"]
+Kind = Literal[
+    "present", "absent", "uncertain", "gone", "history", "hypothetical", "contrast", "ignored"
+]
 
 
 class _Strict(BaseModel):
@@ -178,6 +180,8 @@ class VocabularyFile(VocabularyPart):
         Forms of be, have, show: what stands before one is a subject of its own.
     still : tuple of str
         Words that say that an earlier finding is there today: unchanged, persists.
+    today : tuple of str
+        Verbs in the present: a "previously seen nodule" that measures 8 mm is there.
     previously : tuple of str
         Phrases that name a finding as seen earlier: previously noted.
     open_line : tuple of str
@@ -219,6 +223,7 @@ class VocabularyFile(VocabularyPart):
     function: tuple[Word, ...] = ()
     verbs: tuple[Word, ...] = ()
     still: tuple[Phrase, ...] = ()
+    today: tuple[Word, ...] = ()
     previously: tuple[Phrase, ...] = ()
     open_line: tuple[Word, ...] = ()
     abbreviations: tuple[Word, ...] = ()
