@@ -72,6 +72,8 @@ def in_one_list(
         word = sentence.tokens[at].word
         if at in triggered or word in closing or any(j.first == at for j in sentence.joints):
             return False
+        if sentence.marked("ends", at) or sentence.marked("exceptions", at):
+            return False
         if not word[0].isalnum() and word not in "-'>":
             return False
     return True

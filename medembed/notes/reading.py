@@ -14,7 +14,7 @@ from medembed.notes.lexicon import read_sentence
 from medembed.notes.note import Assertion, Note, Section, Side
 from medembed.notes.sections import READ, find_sections
 from medembed.notes.sides import find_sides
-from medembed.notes.vocabulary import Vocabulary, load_vocabulary, packaged_vocabularies
+from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 
 __all__ = ["asserted_findings", "read_note"]
 
@@ -24,16 +24,15 @@ def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
 
     Indication, history, technique, comparison and recommendation are found as sections but not
     read for findings: what they ask or remember is no observation of this study. What an addendum
-    corrects is replaced. A report in a language without a vocabulary asserts nothing, and its
-    note names the language. The rules and how well they do are in docs/reference/notes.md. The
+    corrects is replaced. A report in another language than the vocabulary's asserts nothing, and
+    its note names the language. The rules and how well they do are in docs/reference/notes.md. The
     time grows with the length of the text only.
 
     Parameters
     ----------
     text : str
     vocabulary : Vocabulary, optional
-        By default the package's of the report's language. One that is given reads reports of its
-        own language; others are read as without one.
+        By default the package's for English; :func:`load_vocabulary` has German too.
 
     Raises
     ------
@@ -48,13 +47,12 @@ def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
     >>> read_note("Pas de pneumothorax ni de fracture.").assertions
     ()
     """
-    language = detect(text) or (vocabulary.language if vocabulary else "en")
-    if vocabulary is None or vocabulary.language != language:
-        if language not in packaged_vocabularies():
-            return Note(text, find_sections(text, load_vocabulary("en"), _fold(text)), (), language)
-        vocabulary = load_vocabulary(language)
+    vocabulary = vocabulary or load_vocabulary("en")
     folded = _fold(text)
     sections = find_sections(text, vocabulary, folded)
+    language = detect(text) or vocabulary.language
+    if language != vocabulary.language:
+        return Note(text, sections, (), language)
     read = [
         (section, list(_read_section(text, folded, section, vocabulary)))
         for section in sections

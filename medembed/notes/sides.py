@@ -224,7 +224,7 @@ class _Finder:
                 found[i] |= found[i - 1]
                 ahead[i] = ahead[i - 1]
         for i in range(len(mentions) - 1, 0, -1):  # "effusion and consolidation on the right"
-            joined = in_one_list(sentence, vocabulary, i - 1, i)
+            joined = in_one_list(sentence, vocabulary, i - 1, i, back=True)
             if own[i] and not found[i - 1] and joined and not ahead[i]:
                 found[i - 1] |= found[i]
                 own[i - 1] = True
