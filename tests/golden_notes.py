@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from medembed.notes import read_note
+from medembed.notes import FINDINGS, read_note
 
 FILE = Path(__file__).parent / "notes" / "golden_sentences.txt"
 
@@ -18,13 +18,14 @@ class Golden:
     expected: tuple[tuple[str, str, str, bool], ...]
 
 
-def golden_sentences() -> list[Golden]:
+def golden_sentences(file: Path = FILE) -> list[Golden]:
     found, part = [], ""
-    for line in FILE.read_text("utf-8").splitlines():
-        if line.startswith("["):
+    for line in file.read_text("utf-8").splitlines():
+        if line.startswith("[") and "=>" not in line:
             part = line.strip("[]")
         elif line.strip() and not line.startswith("#"):
             sentence, _, said = line.partition(" =>")
+            sentence = sentence.replace(r"\n", "\n")
             found.append(
                 Golden(
                     part,
@@ -45,7 +46,12 @@ def _expected(said: str) -> tuple[str, str, str, bool]:
 
 
 def read(sentence: str) -> tuple[tuple[str, str, str, bool], ...]:
-    return tuple((a.label, a.status, a.side, a.historical) for a in read_note(sentence).assertions)
+    """What is asserted of the twelve findings that these sentences were written for."""
+    return tuple(
+        (a.label, a.status, a.side, a.historical)
+        for a in read_note(sentence).assertions
+        if a.label in FINDINGS
+    )
 
 
 def score(part: str) -> dict[str, tuple[int, int, int]]:

@@ -1,9 +1,9 @@
 """Reports: text into :class:`Note`, with sections and assertions."""
 
+from medembed.notes.findings import FINDINGS, SIDED_FINDINGS, canonical_label
+from medembed.notes.mirror import mirror_sides
 from medembed.notes.note import Assertion, Note, Section, Side, Status
 from medembed.notes.reading import asserted_findings, read_note
-from medembed.notes.sides import mirror_sides
-from medembed.notes.vocabulary import FINDINGS, SIDED_FINDINGS, canonical_label
 
 __all__ = [
     "FINDINGS",

@@ -1,41 +1,84 @@
-"""A section into clauses: the reach that a negation, a doubt or a side can have."""
+"""A section into sentences: no negation, no doubt and no side reaches over their ends."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-__all__ = ["find_clauses"]
+from medembed.notes.vocabulary import Vocabulary
 
-_LONGEST = 800  # no clause of a person is longer; keeps the reading linear whatever comes
+__all__ = ["find_sentences"]
 
-# The end of a sentence, but not after an abbreviation, an initial, or within a number.
-_END = re.compile(
-    r"""(?=[.!?;\n,\s])(?:(?<!\bDr)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!\bNo)[.!](?=\s|$)
-      | (?<=\w)\?(?=\s+[A-Z]|\s*$|\s*\n)
+_LONGEST = 800  # no sentence of a person is longer; keeps the reading linear whatever comes
+_WRAPPED = 60  # characters in a line, from which on a text is taken to be wrapped
+
+_STOP = re.compile(
+    r"""(?P<stop>[.!])(?=\s|$)
+      | (?P<joined>(?<=[^\W\d_]{2})[.!]|(?<=[^\W\d_]\))[.!])(?=[^\W\d_]{2}|\d{1,2}[.)\s]|\[)
+      | (?P<ask>\?)(?=\s+[A-Z]|\s*$|\s*\n)
       | ;
+      | \\\.br\\
       | \n[ \t]*\n
-      | \n(?=[ \t]*(?:[-*•–]|\d{1,2}[.)]|[A-Z]))
-      | [,]?\s\b(?i:but|however|although|though|whereas|except|nevertheless|otherwise|yet|
-                   apart\ from|aside\ from|other\ than)\b
-      | ,?\s(?i:and)\ (?=(?:the|there)\b(?!\s+(?:left|right)\b))
-      | ,\s(?=(?:the|there|it)\s+(?:\w+\s+){0,4}
-               (?:is|are|has|have|was|were|shows?|appears?|remains?)\b)
-      | \swhile\s)
+      | \n(?=[ \t]*(?:[-*•–>▪]|\d{1,2}[.)]\s|\[[ xX]?\]|[☐☑☒✓✗]))
+      | (?<=\w)\s(?=\d{1,2}[.)]\s+[A-Z])
+      | (?P<line>\r?\n)(?=[ \t]*(?P<next>[A-Z]\S*))
     """,
     re.VERBOSE,
 )
-_BULLET = re.compile(r"\s*(?:[-*•–]\s*|\d{1,2}[.)]\s+)?")
+_BULLET = re.compile(r"\s*(?:[-*•–>▪](?!v?e\b)\s*|\d{1,2}[.)]\s+)?")
+_LAST_WORD = re.compile(r"([^\W_]+)$")
 
 
-def find_clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Give the clauses between two places as half-open spans, in order, bullets left out."""
+def find_sentences(
+    text: str, start: int, end: int, vocabulary: Vocabulary
+) -> Iterator[tuple[int, int]]:
+    """Give the sentences between two places as half-open spans, in order, bullets left out.
+
+    A line break ends a sentence only where the next line begins with a capital and the line
+    before can end there: a wrapped line, one that ends with "of" or a comma, goes on.
+    """
     here = start
-    for match in _END.finditer(text, start, end):
-        stop = match.end() if match.group() == "?" else match.start()
+    width = _width(text, start, end)
+    for match in _STOP.finditer(text, start, end):
+        if _goes_on(text, here, match, vocabulary, width):
+            continue
+        stop = match.end() if match["ask"] else match.start()
         yield from _pieces(text, here, stop)
         here = match.end()
     yield from _pieces(text, here, end)
+
+
+def _width(text: str, start: int, end: int) -> int:
+    return max(map(len, text[start:end].split("\n")), default=0)
+
+
+def _goes_on(
+    text: str, here: int, match: re.Match[str], vocabulary: Vocabulary, width: int
+) -> bool:
+    """Whether what looks like an end is none."""
+    at = match.start()
+    word = _LAST_WORD.search(text, max(here, at - 24), at)
+    last = word[1].lower() if word else ""
+    if match["stop"] or match["joined"]:
+        if last in vocabulary.abbreviations:
+            return True
+        if last == "no":
+            return bool(re.match(r"[.]\s*\d", text[at : at + 8]))
+        single = len(last) == 1 and last.isalpha() and word is not None
+        return single and bool(re.match(r"\.\s+[^\W\d_]", text[at : at + 8]))
+    if match["line"] is None:
+        return False
+    line_start = text.rfind("\n", here, at) + 1 or here
+    line = text[line_start:at].rstrip()
+    if line.endswith(",") or last in vocabulary.open_line:
+        return True
+    if line.endswith((":", ")")) or not line:
+        return False
+    fits = len(line) + 1 + len(match["next"]) <= width
+    capitals = match["next"].isupper() and len(match["next"]) > 1
+    if fits or width < _WRAPPED or not capitals:
+        return False
+    return match["next"].lower() not in vocabulary.starters
 
 
 def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,9 @@
-"""Whether a clause says that a finding is there, is not, or may be: rules after ConText.
+"""Whether a sentence says that a finding is there, is not, or may be: rules after ConText.
 
-A trigger before a finding reaches forward to the end of its clause or to a turn in it, one behind
-reaches back over a list. The nearest one before decides; one behind overrides it.
+A trigger before a finding reaches forward over the enumeration that begins there, to a joint where
+a new statement begins ("no pneumonia, small effusion"). One behind a finding reaches back over the
+enumeration that ends there, and overrides. Triggers that stand together are read together: "no
+history of" denies, "no suspicious" denies, "possible old" is in doubt.
 
 References
 ----------
@@ -9,248 +11,449 @@ Harkema H, Dowling JN, Thornblade T, Chapman WW. ConText: an algorithm for deter
 experiencer, and temporal status from clinical reports. J Biomed Inform 2009;42:839-851.
 """
 
-# ruff: noqa: E501 -- a table of patterns reads best with one on each line
-
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from medembed.notes.lexicon import Mention
-from medembed.notes.lists import in_one_list
+from medembed.notes.lexicon import Joint, Mention, Sentence, Trigger
+from medembed.notes.lists import in_one_list, next_joint
 from medembed.notes.note import Status
+from medembed.notes.patterns import tokens_of
+from medembed.notes.vocabulary import Vocabulary
+from medembed.notes.vocabulary_file import Kind, TriggerGroup
 
-__all__ = ["Reading", "read_context"]
+__all__ = ["Reading", "read_answer", "read_context"]
 
-_Kind = Literal["absent", "uncertain", "gone", "history", "none"]
-
-
-def _any(*patterns: str) -> str:
-    return "|".join(pattern.replace(" ", r"\s+") for pattern in patterns)
-
-
-_SEEN = (
-    r"(?:seen|identified|present|evident|visuali[sz]ed|demonstrated|detected|appreciated|apparent|"
-    r"noted|found|shown|visible|observed|recogni[sz]ed|enlarged|suspected)"
-)
-_DEFINITE = r"(?:clearly |definitely |definitively |convincingly |longer |now |currently )*"
-_BE = r"(?:is|are|was|were|has been|have been|be|can be|could be)"
-
-# Before a finding. The longest come first: "no change in" is no "no".
-_FORWARD: tuple[tuple[_Kind, str], ...] = (
-    ("none", _any(
-        r"no (?:\w+ ){0,2}(?:change|increase|decrease|improvement|progression|worsening|difference)"
-        r"(?: (?:in|of|from|to|since))?",
-        r"(?:not|without) (?:\w+ )?(?:changed?|increased?|decreased?|improved|resolved|cleared)"
-        r"(?: (?:in|of))?",
-        r"not only", r"no doubt", r"not simply",
-        r"consistent with", r"in keeping with", r"compatible with", r"representing", r"due to",
-        r"now with",
-    )),
-    ("uncertain", _any(
-        r"can(?:not| not|'t) (?:\w+ )?(?:exclude|rule out|be excluded|be ruled out)",
-        r"(?:does|do) not (?:\w+ )?(?:exclude|rule out)", r"difficult to exclude",
-        r"not (?:\w+ )?(?:excluded|ruled out)(?: for)?",
-        r"to (?:rule out|exclude)", r"rule out", r"r/o", r"evaluat\w+ for", r"assess\w* for",
-        r"please exclude",
-        r"(?:may|might|could|can) (?:also |well |potentially )?"
-        r"(?:represent|reflect|be|indicate|suggest|correspond to|relate to|be due to|be related to)",
-        r"possib(?:le|ly)", r"probabl[ey]", r"likely", r"presumed", r"presumably", r"perhaps",
-        r"questionable", r"question of", r"equivocal", r"borderline", r"apparent",
-        r"suspicio(?:us|n) (?:for|of)", r"suspected", r"suspect", r"concern(?:ing)? (?:for|of)",
-        r"worrisome for", r"suggest(?:ive of|ing|s|ed)?(?: of)?", r"differential (?:\w+ )?includes?",
-        r"favou?r(?:s|ed|ing)?", r"versus", r"vs\.?", r"either",
-    )),
-    ("gone", _any(
-        r"(?:interval |complete |near-?complete )*(?:resolution|clearance|clearing|removal|disappearance) of",
-        r"resolved", r"(?:status post|s/p) (?:removal of|extraction of)", r"removed",
-    )),
-    ("history", _any(
-        r"(?:past |prior |known |remote )?history of", r"h/o", r"status post", r"s/p",
-        r"previous(?!ly)", r"prior(?! (?:study|exam\w*|film|radiograph|ct|x-?ray|to))", r"formerly",
-        r"treated for", r"admitted (?:with|for)", r"family history of",
-    )),
-    ("absent", _any(
-        r"no (?:\w+ ){0,2}(?:evidence|signs?|indication|suggestion|features?|findings?|convincing evidence)"
-        r"(?: (?:of|for|to suggest|to indicate|suggesting|suggestive of))?",
-        r"negative for", r"free (?:of|from)", r"clear of", r"absen(?:ce of|t)", r"lack(?:s|ing)?(?: of)?",
-        r"den(?:y|ies|ied)", r"without(?: (?:evidence|signs?) of)?", r"neither", r"nor", r"devoid of",
-        r"(?:fails?|failed) to (?:show|demonstrate|reveal)", r"unremarkable for", r"never",
-        r"(?:do|does|did) not (?:show|demonstrate|reveal|suggest|have|see|identify)",
-        r"not (?:show|demonstrate|have|associated with)", r"unlikely(?: to be| to represent)?",
-        r"(?:has|have|had) no", r"no", r"not", r"zero",
-    )),
-)  # fmt: skip
-
-# Behind a finding.
-_BACKWARD: tuple[tuple[_Kind, str], ...] = (
-    ("uncertain", _any(
-        rf"(?:{_BE} )?(?:can(?:not| not|'t)|could not|not) (?:\w+ )?(?:be )?(?:\w+ )?(?:excluded|ruled out)",
-        r"(?:is|are|remains?|also|a) (?:\w+ )?(?:possib\w+|probable|suspected|likely|questioned|"
-        r"questionable|equivocal|uncertain|considered|possibility)",
-        r"(?:should|could|may) be considered", r"(?:may|might|could) (?:be|also be) present",
-        r"(?:not|is not|are not) (?:\w+ )?excluded", r"(?:to be|must be) excluded", r"suspected",
-        r"in the differential", r"versus", r"vs\.?",
-    )),
-    ("gone", _any(
-        r"(?:has|have|had|is|are|now)(?: \w+)? (?:completely |fully |nearly |largely |now |since |interval )*"
-        r"(?:resolved|cleared|disappeared|gone|regressed completely|been removed|been drained)",
-        rf"(?:{_BE} )?no longer(?: \w+)?", r"resolved", r"removed",
-        rf"{_BE} not {_DEFINITE}{_SEEN} (?:any ?more|anymore|any longer)",
-    )),
-    ("absent", _any(
-        rf"(?:{_BE} |(?:does|do|did) )?(?:not|never) (?:be )?{_DEFINITE}{_SEEN}",
-        rf"{_BE} (?:absent|lacking|unlikely|negative|excluded|ruled out|missing)", r"absent",
-        r"(?:cannot|could not|can not) be (?:seen|identified|confirmed|demonstrated)",
-        r"unlikely", r"none", r"nil", r"(?<=:) (?:no|negative)", r"not (?:\w+ )?confirmed",
-    )),
-)  # fmt: skip
-
-_STILL = re.compile(
-    r"\b(?:unchanged|stable|persist\w*|again|still|remain\w*|(?:in|de)creas\w+|smaller|larger|"
-    r"improv\w+|worse\w*|now|similar|progress\w*)\b",
-)
-_PREVIOUS = re.compile(
-    r"\bpreviously[ \t\n]+(?:seen|noted|described|identified|reported|demonstrated|visuali[sz]ed)\b"
-    r"|\b(?:seen|noted|described)[ \t\n]+previously\b",
-)
-
-
-def _compiled(groups: tuple[tuple[_Kind, str], ...]) -> re.Pattern[str]:
-    parts = "|".join(f"(?P<k{i}>{pattern})" for i, (_, pattern) in enumerate(groups))
-    return re.compile(rf"(?<![\w-])(?:{parts})(?![\w-])")
-
-
-_BEFORE, _AFTER = _compiled(_FORWARD), _compiled(_BACKWARD)
-# A list goes on behind a comma with a bare noun, or where an "or" is still to come; with a size
-# or a change a new statement begins.
-_TURN = re.compile(
-    r"(?:,|\band\b|\bwith\b)\s+(?:an?\s+|the\s+)?(?:(?:interval|very|mildly|more)\s+)*"
-    r"(?:small|tiny|trace|large|moderate\S*|mild|marked|massive|severe|extensive|minimal|"
-    r"stable|unchanged|persist\w+|increas\w+|decreas\w+|new|old|known|patchy|dense|"
-    r"left|right|bilateral|bibas\w+|there|heart|cardiac|\d+(?:\.\d+)?\s*[cm]m)\b",
-)
-_OR = re.compile(r"\b(?:or|nor)\b")
+_ADJACENT = 3  # words between two triggers that are read together
+_BACK = 14  # words that a trigger behind a finding reaches back over
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a clause speaks of a finding.
+    """How a sentence speaks of a finding.
 
     Parameters
     ----------
     status : {"present", "absent", "uncertain"}
     historical : bool
+    is_said : bool
+        Whether it speaks of this study at all: "if an effusion develops" does not.
     """
 
     status: Status
     historical: bool = False
+    is_said: bool = True
 
 
-def read_context(text: str, start: int, end: int, mentions: Sequence[Mention]) -> list[Reading]:
-    """Read one clause.
+@dataclass(frozen=True)
+class _Force:
+    """What is in force at a word."""
+
+    kind: Kind
+    group: TriggerGroup
+    last: int
+    is_phrase: bool = False
+    has_noun: bool = False
+    has_mention: bool = False
+    in_past: bool = False
+
+
+def read_context(
+    sentence: Sentence, vocabulary: Vocabulary, side_denials: frozenset[int], asks: bool
+) -> list[Reading]:
+    """Read what a sentence says of each mention.
 
     Parameters
     ----------
-    text : str
-        In lower case.
-    start, end : int
-        Of the clause.
-    mentions : sequence of Mention
-        Of the clause, in order.
+    sentence : Sentence
+    vocabulary : Vocabulary
+    side_denials : frozenset of int
+        Tokens of triggers that deny a side only: "none on the left".
+    asks : bool
+        Whether the sentence is a question.
 
     Returns
     -------
     list of Reading
         One for each mention.
     """
-    before = _outside(_BEFORE, text, start, end, mentions)
-    after = _outside(_AFTER, text, start, end, mentions)
-    kinds: list[_Kind] = [_before_kind(text, mention, before, mentions) for mention in mentions]
-    for kind, low, _ in after:
-        _apply_backward(text, kind, low, mentions, kinds)
-    previous = bool(_PREVIOUS.search(text, start, end)) and not _STILL.search(text, start, end)
-    readings = []
-    for mention, kind in zip(mentions, kinds, strict=True):
-        if mention.is_normal:
-            readings.append(Reading("absent"))
-        elif kind == "gone":
-            readings.append(Reading("absent", historical=True))
-        elif kind == "history":
-            readings.append(Reading("present", historical=True))
-        elif _marked_in_doubt(text, mention, start, end):
-            readings.append(Reading("uncertain"))
-        elif kind == "absent":
-            readings.append(Reading("absent", historical=previous))
-        elif kind == "uncertain":
-            readings.append(Reading("uncertain"))
-        else:
-            readings.append(Reading("present", historical=previous))
-    return readings
+    return _Reader(sentence, vocabulary, side_denials).read(asks)
 
 
-def _outside(
-    pattern: re.Pattern[str], text: str, start: int, end: int, mentions: Sequence[Mention]
-) -> list[tuple[_Kind, int, int]]:
-    """Triggers of a clause that are no part of a mention."""
-    groups = _FORWARD if pattern is _BEFORE else _BACKWARD
-    found = []
-    for match in pattern.finditer(text, start, end):
-        inside = any(m.start <= match.start() < m.end for m in mentions)
+def read_answer(folded: str, start: int, end: int, vocabulary: Vocabulary) -> Status | None:
+    """Read a sentence that only answers the question before it: "No."; None where it does not."""
+    tokens = tokens_of(folded, start, end)
+    while tokens and not tokens[-1].word.isalnum():
+        tokens.pop()
+    hit = vocabulary.triggers.longest(tokens, 0, len(tokens)) if tokens else None
+    if hit is None or hit[0] != len(tokens):
+        return None
+    kinds = {group.kind for group in hit[1]}
+    return "absent" if "absent" in kinds else "present" if "present" in kinds else None
+
+
+class _Reader:
+    def __init__(
+        self, sentence: Sentence, vocabulary: Vocabulary, side_denials: frozenset[int]
+    ) -> None:
+        self.sentence = sentence
+        self.vocabulary = vocabulary
+        self.tokens = sentence.tokens
+        self.end = len(sentence.tokens)
+        self.mentions = sentence.mentions
+        self.joint_at = {joint.first: joint for joint in sentence.joints}
+        self.triggers = [t for t in sentence.triggers if t.first not in side_denials]
+        held = {at for t in sentence.triggers for at in range(t.first, t.last)}
+        self.cuts = sorted(
+            (at, last)
+            for name in ("ends", "exceptions")
+            for at, last in sentence.marks.get(name, {}).items()
+            if at not in held
+        )
+
+    def read(self, asks: bool) -> list[Reading]:
+        forces: list[_Force | None] = [None] * len(self.mentions)
+        before, after = self._directions()
+        for low, high in self._clauses():
+            self._forward(low, high, before, forces)
+        kinds: list[Kind] = [force.kind if force else "present" for force in forces]
+        past = [force.in_past if force else False for force in forces]
+        for trigger, group in after:
+            for i in self._targets(trigger):
+                kinds[i] = _behind(kinds[i], group.kind)
+                past[i] = past[i] and group.kind != "present"
+        return [
+            self._reading(mention, kind, in_past, asks)
+            for mention, kind, in_past in zip(self.mentions, kinds, past, strict=True)
+        ]
+
+    def _reading(self, mention: Mention, kind: Kind, in_past: bool, asks: bool) -> Reading:
+        if mention.how == "normal":
+            return Reading("absent")
+        if kind == "hypothetical":
+            return Reading("present", is_said=False)
+        if kind == "gone":
+            return Reading("absent", historical=True)
+        if mention.how == "doubtful" and kind == "present":
+            kind = "uncertain"
+        if asks and kind != "absent":
+            return Reading("uncertain", in_past)
+        current = self._is_current(mention)
+        if kind == "history":
+            return Reading("present", historical=not current)
+        seen_before = not current and self._seen_before(mention)
+        if kind == "present" and seen_before:
+            seen_before = not any(
+                self.tokens[at].word in self.vocabulary.file.today for at in self._around(mention)
+            )
+        if kind == "absent":
+            return Reading("absent", historical=in_past or seen_before)
+        if kind == "uncertain":
+            return Reading("uncertain", historical=in_past and not current)
+        return Reading("present", historical=seen_before)
+
+    # ------------------------------------------------------------ where things stand
+
+    def _clauses(self) -> list[tuple[int, int]]:
+        """Ranges of tokens between words such as "but"."""
+        clauses, low = [], 0
+        for at, last in self.cuts:
+            if at >= low:
+                clauses.append((low, at))
+                low = last
+        return [*clauses, (low, self.end)]
+
+    def _clause_of(self, at: int) -> tuple[int, int]:
+        return next(((a, b) for a, b in self._clauses() if a <= at < b), (0, self.end))
+
+    def _directions(
+        self,
+    ) -> tuple[dict[int, tuple[Trigger, TriggerGroup]], list[tuple[Trigger, TriggerGroup]]]:
+        """Sort triggers into those that reach forward and those that reach back."""
+        before: dict[int, tuple[Trigger, TriggerGroup]] = {}
+        after = []
+        for trigger in self.triggers:
+            ahead = [g for g in trigger.groups if g.direction in ("before", "both")]
+            behind = [g for g in trigger.groups if g.direction in ("after", "both")]
+            both = [g for g in trigger.groups if g.direction == "both"]
+            if both:
+                before[trigger.first] = (trigger, both[0])
+                after.append((trigger, both[0]))
+            elif ahead and not behind:
+                if self._is_answer(trigger, ahead[0]):
+                    after.append((trigger, ahead[0]))
+                else:
+                    before[trigger.first] = (trigger, ahead[0])
+            elif (behind and not ahead) or self._stands_behind(trigger, behind[0]):
+                after.append((trigger, behind[0]))
+            else:
+                before[trigger.first] = (trigger, ahead[0])
+        return before, after
+
+    def _closes(self, at: int) -> bool:
+        """Whether nothing follows that a trigger could speak of: a comma, the end."""
+        return (
+            at >= self.end
+            or at in self.joint_at
+            or any(at == first for first, _ in self.cuts)
+            or self.tokens[at].word in (")", "]", ".", "!", "?")
+        )
+
+    def _is_answer(self, trigger: Trigger, group: TriggerGroup) -> bool:
+        """Whether it stands behind its finding as an answer: "pneumothorax: no"."""
+        if group.kind not in ("absent", "uncertain", "present") or not self._closes(trigger.last):
+            return False
+        at = trigger.first - 1
+        while at >= 0 and not self.tokens[at].word[0].isalnum():
+            at -= 1
+        return any(m.first <= at < m.last for m in self.mentions)
+
+    def _stands_behind(self, trigger: Trigger, group: TriggerGroup) -> bool:
+        at = trigger.first - 1
+        closes = self._closes(trigger.last)
+        while at >= 0 and (
+            self.tokens[at].word in (":", "-", "–", "=")
+            or (closes and self.tokens[at].word in self.vocabulary.verbs)
+        ):
+            at -= 1
+        if at < 0:
+            return False
+        word = self.tokens[at].word
+        is_subject = (
+            word[0].isalnum()
+            and not word.endswith("ly")
+            and at not in self.joint_at
+            and word not in self.vocabulary.function
+        )
+        if not is_subject:
+            return False
+        if closes or group.kind == "gone":
+            return True
+        return self.tokens[trigger.last].word in self.vocabulary.file.sides.place
+
+    # ------------------------------------------------------------ forward
+
+    def _forward(
+        self,
+        low: int,
+        high: int,
+        before: dict[int, tuple[Trigger, TriggerGroup]],
+        forces: list[_Force | None],
+    ) -> None:
+        force: _Force | None = None
+        doubt = False
+        at = low
+        while at < high:
+            if at in before:
+                trigger, group = before[at]
+                force = self._composed(force, trigger, group, doubt)
+                doubt = doubt or force.kind == "uncertain"
+                at = trigger.last
+                continue
+            joint = self.joint_at.get(at)
+            if joint is not None:
+                if force is not None and self._ends(force, joint, high):
+                    force = None
+                at = joint.last
+                continue
+            here = [i for i, mention in enumerate(self.mentions) if mention.first == at]
+            if here:
+                for i in here:
+                    forces[i] = force
+                at = self.mentions[here[0]].last
+                if force is not None:
+                    is_noun = force.group.reach == "noun"
+                    force = None if is_noun else replace(force, has_noun=True, has_mention=True)
+                continue
+            if force is not None:
+                if self.tokens[at].word in force.group.ends:
+                    force = None
+                elif not force.has_noun and self._is_noun(at):
+                    force = replace(force, has_noun=True)
+            at += 1
+
+    def _is_noun(self, at: int) -> bool:
+        word = self.tokens[at].word
+        describes = any(
+            self.sentence.marked(name, at) for name in ("new_statement", "sizes", "large")
+        )
+        return word[0].isalnum() and word not in self.vocabulary.function and not describes
+
+    def _composed(
+        self, force: _Force | None, trigger: Trigger, group: TriggerGroup, doubt: bool
+    ) -> _Force:
+        """Read a trigger together with the one that it stands beside."""
+        kind: Kind = group.kind
+        if kind == "contrast":
+            kind = "uncertain" if doubt else "absent"
+        is_phrase = trigger.last - trigger.first > 1  # "no acute findings"
+        new = _Force(kind, group, trigger.last, is_phrase, in_past=kind == "history")
+        if force is None:
+            return new
+        if force.kind == "hypothetical":
+            return replace(force, last=trigger.last)
+        if force.has_mention or trigger.first - force.last > _ADJACENT:
+            return new
+        if force.kind == "absent" and kind in ("present", "uncertain", "history"):
+            negates = self.tokens[trigger.first].word in self.vocabulary.file.barriers
+            if not negates:
+                return replace(force, last=trigger.last, has_noun=False, in_past=kind == "history")
+        if force.kind == "absent" and kind == "gone":
+            return replace(new, kind="present")
+        if force.kind == "uncertain" and kind in ("present", "history"):
+            negates = self.tokens[trigger.first].word in self.vocabulary.file.barriers
+            if not negates:
+                return replace(force, last=trigger.last, in_past=kind == "history")
+        return new
+
+    def _ends(self, force: _Force, joint: Joint, high: int) -> bool:
+        """Whether what is in force ends at a joint, since a new statement begins behind it."""
+        at = joint.last
+        if force.group.reach == "clause" or at >= high:
+            return False
+        if not force.has_noun and not (force.is_phrase and joint.first == force.last):
+            return False  # "no right, left or bilateral effusion"
+        if joint.kind == "break" or force.group.reach == "noun":
+            return True
+        if joint.kind == "or":
+            return False
+        if joint.kind == "with" and force.kind in ("gone", "history"):
+            return True
+        stop = next_joint(self.sentence, at, high)
+        marked = {
+            name for name in ("new_statement", "sizes", "large") if self.sentence.marked(name, at)
+        }
+        if self.tokens[at].word[0].isdigit():
+            return True
+        if force.kind != "absent":
+            return bool(marked)
+        or_follows = self._or_follows(joint, high)
+        if self._device_begins(at, stop, or_follows) or self._verb_follows(joint, stop):
+            return True
+        has_side = self._has_side(at, stop)
+        if "new_statement" in marked:
+            return not (or_follows and self._has_side(at, at + 1))
+        if "sizes" in marked:
+            return has_side or not or_follows
+        if "large" in marked:
+            return not or_follows and (has_side or not self._bare_item(stop, high))
+        return False
+
+    def _or_follows(self, joint: Joint, high: int) -> bool:
+        ors = self.vocabulary.file.ors
+        return any(
+            joint.last <= at < high
+            for at in (
+                *(j.first for j in self.sentence.joints if j.kind == "or"),
+                *(t.first for t in self.triggers if self.tokens[t.first].word in ors),
+            )
+        )
+
+    def _has_side(self, low: int, high: int) -> bool:
+        return any(
+            self.vocabulary.sides.longest(self.tokens, at, self.end)
+            for at in range(low, min(high, self.end))
+        )
+
+    def _bare_item(self, at: int, high: int) -> bool:
+        """Whether a further item of a list follows a joint, without a size of its own."""
+        joint = self.joint_at.get(at)
+        if joint is None or joint.last >= high:
+            return False
+        names = ("new_statement", "sizes", "large")
+        if any(self.sentence.marked(name, joint.last) for name in names):
+            return False
+        stop = next_joint(self.sentence, joint.last, high)
+        return any(joint.last <= m.first < stop for m in self.mentions)
+
+    def _device_begins(self, low: int, high: int, or_follows: bool) -> bool:
+        entries = self.vocabulary.findings
+        devices = [m for m in self.mentions if m.label and entries[m.label].device]
+        if not any(low <= m.first < high for m in devices):
+            return False
+        if self.sentence.any_marked("placed", low, high):
+            return True
+        before = [m for m in self.mentions if m.last <= low]
+        return not or_follows and not (before and before[-1] in devices)
+
+    def _verb_follows(self, joint: Joint, high: int) -> bool:
+        """Whether a finding is the subject of a verb of its own: "…, the effusion has grown".
+
+        "No effusion and consolidation is seen" has one verb for all of its list.
+        """
+        seen = self.vocabulary.file.classes.get("seen", ())
+        inside = [m for m in self.mentions if joint.last <= m.first < high]
         if not inside:
-            index = int((match.lastgroup or "k0")[1:])
-            found.append((groups[index][0], match.start(), match.end()))
-    return found
+            return False
+        for at in range(inside[0].last, high):
+            if self.tokens[at].word in self.vocabulary.verbs:
+                following = [t.word for t in self.tokens[at + 1 : at + 4]]
+                return joint.kind == "comma" or not any(word in seen for word in following)
+        return False
 
+    # ------------------------------------------------------------ back
 
-def _before_kind(
-    text: str,
-    mention: Mention,
-    triggers: Sequence[tuple[_Kind, int, int]],
-    mentions: Sequence[Mention],
-) -> _Kind:
-    """Kind of the nearest trigger before a mention that reaches it."""
-    for kind, _, high in reversed(triggers):
-        if high > mention.start:
-            continue
-        if kind == "none":
-            return "none"
-        crossed = [m for m in mentions if high <= m.start < mention.start]
-        if not crossed:
-            return kind
-        gap_start = crossed[-1].end if len(crossed) == 1 else crossed[0].end
-        turn = _TURN.search(text, gap_start, mention.end)
-        if turn and not (kind == "absent" and _OR.search(text, gap_start, _stop(text, mention))):
-            return "none"
-        return kind
-    return "none"
+    def _targets(self, trigger: Trigger) -> list[int]:
+        """Mentions that a trigger behind them speaks of: the list that ends before it."""
+        behind = [i for i, m in enumerate(self.mentions) if m.last <= trigger.first]
+        if not behind:
+            return []
+        last = behind[-1]
+        gap = range(self.mentions[last].last, trigger.first)
+        if len(gap) > _BACK or not self._reaches_back(gap):
+            return []
+        targets = [last]
+        for i in reversed(behind[:-1]):
+            if not in_one_list(self.sentence, self.vocabulary, i, i + 1, back=True):
+                break
+            targets.append(i)
+        return targets
 
-
-def _stop(text: str, mention: Mention) -> int:
-    return min(len(text), mention.end + 60)
-
-
-def _apply_backward(
-    text: str, kind: _Kind, low: int, mentions: Sequence[Mention], kinds: list[_Kind]
-) -> None:
-    """Let a trigger behind reach back over the list that ends before it."""
-    behind = [i for i, mention in enumerate(mentions) if mention.end <= low]
-    if not behind or low - mentions[behind[-1]].end > 60:
-        return
-    last = behind[-1]
-    kinds[last] = kind
-    for i in reversed(behind[:-1]):
-        if not in_one_list(text, mentions[i], mentions[i + 1]):
-            break
-        kinds[i] = kind
-
-
-def _marked_in_doubt(text: str, mention: Mention, start: int, end: int) -> bool:
-    """Whether a question mark stands at the finding: ``? effusion``, ``effusion?``."""
-    if text[start:end].endswith("?"):
+    def _reaches_back(self, gap: range) -> bool:
+        """Whether no other subject stands between a finding and a trigger behind it."""
+        turns = [joint.last for at in gap if (joint := self.joint_at.get(at))]
+        turns += [last for at, last in self.cuts if at in gap]
+        if not turns:
+            return True
+        has_cut = any(at in gap for at, _ in self.cuts)
+        for at in range(max(turns), gap.stop):
+            word = self.tokens[at].word
+            if word in self.vocabulary.function or word.endswith("ly"):
+                continue
+            if not word[0].isalpha():
+                continue
+            if has_cut or not self.vocabulary.plain.longest(self.tokens, at, self.end):
+                return False
         return True
-    before = text[max(start, mention.start - 40) : mention.start]
-    after = text[mention.end : min(end, mention.end + 3)]
-    return bool(re.search(r"\?\s*(?:\w+\s+){0,3}$", before)) or after.lstrip().startswith("?")
+
+    # ------------------------------------------------------------ then and now
+
+    def _around(self, mention: Mention) -> range:
+        """Words that speak of a mention: from the one before it to where another begins."""
+        low = max((m.last for m in self.mentions if m.last <= mention.first), default=0)
+        high = min((m.first for m in self.mentions if m.first >= mention.last), default=self.end)
+        for at in range(mention.last, high):
+            joint = self.joint_at.get(at)
+            if joint and joint.last < self.end:
+                word = self.tokens[joint.last].word
+                is_still = self.sentence.marked("still", joint.last)
+                if not is_still and word not in self.vocabulary.function:
+                    return range(low, at)
+        return range(low, high)
+
+    def _is_current(self, mention: Mention) -> bool:
+        around = self._around(mention)
+        return self.sentence.any_marked("still", around.start, around.stop)
+
+    def _seen_before(self, mention: Mention) -> bool:
+        low, high = self._clause_of(mention.first)
+        return self.sentence.any_marked("previously", low, high)
+
+
+def _behind(kind: Kind, behind: Kind) -> Kind:
+    """What a trigger behind a finding makes of what is in force before it."""
+    if kind == "hypothetical":
+        return kind
+    if kind == "absent" and behind in ("uncertain", "present"):
+        return kind
+    return behind

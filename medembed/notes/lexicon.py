@@ -1,107 +1,216 @@
-"""The words that name a finding, and those that look like it and do not."""
-
-# ruff: noqa: E501 -- a table of patterns reads best with one on each line
+"""What the words of a sentence are: findings, triggers, joiners, marks."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-__all__ = ["Mention", "find_mentions"]
+from medembed.notes.patterns import Phrases, Token, tokens_of
+from medembed.notes.vocabulary import How, Vocabulary
+from medembed.notes.vocabulary_file import TriggerGroup
 
-_PATTERNS: tuple[tuple[str, str], ...] = (
-    # What looks like a finding and is none. First, so that it wins at its place.
-    ("", r"(?:pericardial|joint|knee|subdural|middle ear) effusions?"),
-    ("", r"(?:peripheral|ankle|leg|pedal|soft tissue|subcutaneous|cerebral) o?edema"),
-    ("", r"(?:subcutaneous|surgical|mediastinal|soft tissue) emphysema(?:tous)?"),
-    ("", r"(?:vertebral|circulatory|cardiovascular) (?:body )?collapse"),
-    ("", r"collapsed (?:and died|at home|in the|suddenly|vertebra\w*)"),
-    ("", r"(?:thyroid|lymph|breast|skin|hepatic|liver) (?:nodul\w+|mass(?:es)?|node)"),
-    ("", r"(?:body|bone|muscle|liver|renal|abdominal) mass(?:es)?|mass(?:ive)? effect"),
-    ("", r"tumou?r markers?|systemic fibrosis|cystic fibrosis"),
-    ("", r"port(?:able|ion|al)\b|line of|port of entry"),
-    ("", r"(?:pleural|visceral pleural|fissural|midclavicular|midline) lines?"),
-    # The normal chest in words of its own; "-" makes the finding absent.
-    ("-cardiomegaly", r"(?:heart|cardiac|cardiomediastinal)(?: size| silhouette| shadow| contours?)?"
-        r"(?: and mediasti\w+(?: contours?)?)?"
-        r"(?: (?:is|are|appears?|remains?|of|size|contours?|silhouette)){0,4}"
-        r" (?:(?:with)?in )?(?:the )?(?:upper limits? of )?(?:normal|unremarkable|not enlarged)\b"),
-    ("-cardiomegaly", r"normal (?:sized? )?(?:heart|cardiac (?:size|silhouette|shadow))"
-        r"(?: size)?"),
-    ("-effusion", r"(?:sharp|clear) (?:costo(?:phrenic|diaphragmatic) )(?:angles?|sulci|sulcus|recess(?:es)?)"),
-    ("-effusion", r"costo(?:phrenic|diaphragmatic) (?:angles?|sulci|sulcus|recess(?:es)?)"
-        r" (?:is|are|appear|remain)? ?(?:sharp|clear|preserved|free|not blunted)"),
-    ("-effusion -pneumothorax", r"pleural spaces? (?:is|are|appears?) (?:clear|unremarkable|normal)"),
-    ("-fracture", r"(?:bones|bony thorax|osseous structures|ribs) (?:is|are|appears?) (?:intact|unremarkable)"),
-    # The findings.
-    ("effusion pneumothorax", r"(?:hydro|haemo|hemo)[ -]?pneumothorax"),
-    ("effusion", r"(?:pleural |parapneumonic ){0,2}effusions?"),
-    ("effusion", r"(?:pleural|subpulmonic|layering) (?:fluid|collections?)"),
-    ("effusion", r"(?:fluid|blood) (?:in|within) the (?:(?:left|right) )?pleural (?:space|cavity)"),
-    ("effusion", r"(?:hydro|haemo|hemo)thorax|empyema"),
-    ("effusion", r"blunt(?:ing|ed) (?:of )?(?:the )?(?:both )?(?:(?:left|right)(?: lateral| posterior)? )?"
-        r"costo(?:phrenic|diaphragmatic) (?:angles?|sulci|sulcus|recess(?:es)?)"),
-    ("effusion", r"costo(?:phrenic|diaphragmatic) (?:angles?|sulci|sulcus|recess(?:es)?)"
-        r" (?:is|are|appears?) (?:mildly |slightly )?blunted"),
-    ("pneumothorax", r"pneumothora(?:x|ces|xes)|ptx|air in the (?:(?:left|right) )?pleural (?:space|cavity)"),
-    ("consolidation", r"air[ -]?space (?:opaci\w+|disease|consolidations?|shadowing|changes?|infiltrat\w+)"),
-    ("consolidation", r"consolidat(?:ions?|ive|ed|ing)(?: (?:opaci\w+|changes?|process))?"),
-    ("consolidation", r"infiltrat(?:es?|ions?)\b"),
-    ("nodule", r"(?:micro)?nodules?|nodular (?:opaci\w+|densit\w+|lesions?|shadows?|foci)|coin lesions?"),
-    ("mass", r"mass(?:es)?(?:-like (?:opaci\w+|lesions?|densit\w+))?|tumou?rs?|neoplasms?"),
-    ("atelectasis", r"atelectas[ei]s|atelectatic(?: (?:changes?|bands?|opaci\w+))?"),
-    ("atelectasis", r"volume loss|loss of volume|collapse[ds]?"),
-    ("fracture", r"fractur(?:es?|ed)|broken ribs?"),
-    ("cardiomegaly", r"cardiomegaly|(?:cardiac|heart) enlargement"),
-    ("cardiomegaly", r"(?:enlarged|big|prominent) (?:heart|cardiac (?:silhouette|shadow|size)|"
-        r"cardiomediastinal silhouette)"),
-    ("cardiomegaly", r"enlargement of the (?:heart|cardiac (?:silhouette|shadow)|cardiomediastinal silhouette)"),
-    ("cardiomegaly", r"(?:heart|cardiac|cardiomediastinal)(?: size| silhouette| shadow)?"
-        r"(?: (?:is|are|appears?|remains?|looks))?(?: (?:mildly|slightly|moderately|markedly|severely|"
-        r"again|now|grossly|borderline|stably|still)){0,3} enlarged"),
-    ("oedema", r"(?:(?:pulmonary|lung|interstitial|alveolar|cardiogenic) (?:and alveolar )?){0,3}o?edema(?:tous)?"),
-    ("oedema", r"(?:pulmonary )?vascular congestion|pulmonary congestion|fluid overload"),
-    ("emphysema", r"emphysema(?:tous)?(?: changes?| lungs?)?|bulla(?:e|\b)|bullous (?:disease|changes?)"),
-    ("fibrosis", r"fibrosis|fibrotic(?: \w+)?|honeycombing|interstitial lung disease"),
-    ("support device", r"(?:cardiac )?pacemakers?|pacing (?:leads?|device)|defibrillator|icd"),
-    ("support device", r"(?:central )?(?:venous )?(?:dialysis )?catheters?|picc(?: line)?"),
-    ("support device", r"central (?:venous )?(?:access )?lines?|(?:jugular|subclavian|picc|cv) lines?"),
-    ("support device", r"port-?a-?cath|(?:chest|implanted|infusion)(?: wall)? port|mediport"),
-    ("support device", r"(?:endotracheal|tracheostomy|et|chest|thoracostomy|pleural|intercostal|"
-        r"nasogastric|orogastric|enteric|feeding|ng|og) (?:chest )?(?:tubes?|drains?|cannula)|ett|intubated"),
-    ("support device", r"swan-?ganz|intra-?aortic balloon pump|iabp|support devices?|"
-        r"(?:prosthetic|mechanical) (?:\w+ )?valves?"),
-)  # fmt: skip
+__all__ = ["Joint", "Mention", "Sentence", "Trigger", "read_sentence", "walk"]
 
-_BLANK = r"[ \\t\\r\\n\\xa0]+"
-_NAMED = (f"(?P<p{i}>{pattern})" for i, (_, pattern) in enumerate(_PATTERNS))
-_LEXICON = re.compile(r"\b(?:" + re.sub(r"(?<!\[) ", _BLANK, "|".join(_NAMED)) + r")\b")
-_LABELS = [re.findall(r"-?(?:support device|[a-z]+)", label) for label, _ in _PATTERNS]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Mention:
-    """Words that name a finding.
+    """Words that name a finding, or look like it.
 
     Parameters
     ----------
     label : str
+        Empty for what looks like a finding and is none.
+    how : {"named", "normal", "doubtful", "none"}
+    first, last : int
+        Half-open range of tokens.
     start, end : int
         Where they stand in the report.
-    is_normal : bool
-        Whether the words themselves say that it is absent ("heart size is normal").
     """
 
     label: str
+    how: How
+    first: int
+    last: int
     start: int
     end: int
-    is_normal: bool = False
 
 
-def find_mentions(text: str, start: int, end: int) -> Iterator[Mention]:
-    """Give the mentions between two places of a report in lower case, in order."""
-    for match in _LEXICON.finditer(text, start, end):
-        index = int((match.lastgroup or "p0")[1:])
-        for label in _LABELS[index]:
-            yield Mention(label.lstrip("-"), match.start(), match.end(), label[0] == "-")
+@dataclass(frozen=True)
+class Trigger:
+    """Words that say whether a finding is there.
+
+    Parameters
+    ----------
+    groups : tuple of TriggerGroup
+    first, last : int
+        Half-open range of tokens.
+    """
+
+    groups: tuple[TriggerGroup, ...]
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A comma, a word that joins, or both: ``", or"``.
+
+    Parameters
+    ----------
+    kind : {"comma", "and", "or", "with", "break"}
+    first, last : int
+        Half-open range of tokens.
+    comma : bool
+        Whether a comma is in it.
+    """
+
+    kind: str
+    first: int
+    last: int
+    comma: bool = False
+
+
+@dataclass
+class Sentence:
+    """A sentence, its words sorted out.
+
+    Parameters
+    ----------
+    tokens : list of Token
+    mentions, triggers, joints : list
+        In order, without overlap.
+    marks : dict of str to dict of int to int
+        By name: where a marked phrase begins and ends, in tokens.
+    links : frozenset of int
+        Tokens behind "consistent with" and the like: what follows is where the finding before is.
+    """
+
+    tokens: list[Token]
+    mentions: list[Mention]
+    triggers: list[Trigger]
+    joints: list[Joint] = field(default_factory=list)
+    marks: dict[str, dict[int, int]] = field(default_factory=dict)
+    links: frozenset[int] = frozenset()
+
+    def marked(self, name: str, at: int) -> bool:
+        """Whether a phrase of this name begins at a token."""
+        return at in self.marks.get(name, {})
+
+    def any_marked(self, name: str, first: int, last: int) -> bool:
+        """Whether a phrase of this name begins in a range."""
+        return any(first <= at < last for at in self.marks.get(name, {}))
+
+
+def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> Sentence | None:
+    """Sort out the words of a sentence; None where it names no finding.
+
+    Parameters
+    ----------
+    folded : str
+        The report in lower case.
+    start, end : int
+        Of the sentence.
+    vocabulary : Vocabulary
+    """
+    tokens = tokens_of(folded, start, end)
+    mentions: list[Mention] = []
+    for first, last, namings in walk(vocabulary.namings, tokens):
+        names = [n for n in namings if n.label] or namings[:1]
+        mentions += [
+            Mention(n.label, n.how, first, last, tokens[first].start, tokens[last - 1].end)
+            for n in names
+        ]
+    if not any(mention.label for mention in mentions):
+        return None
+    taken = {at for mention in mentions for at in range(mention.first, mention.last)}
+    triggers = [
+        Trigger(groups, first, last)
+        for first, last, groups in walk(vocabulary.triggers, tokens, taken)
+    ]
+    held = {at for trigger in triggers for at in range(trigger.first, trigger.last)}
+    marks: dict[str, dict[int, int]] = {}
+    for at in range(len(tokens)):
+        if at in taken and (at == 0 or at - 1 in taken):
+            continue
+        found = vocabulary.marks.longest(tokens, at, len(tokens))
+        for name in found[1] if found else ():
+            if name == "previously" and at in held:
+                continue  # "not seen previously"
+            marks.setdefault(name, {})[at] = found[0] if found else at
+    withs = vocabulary.file.withs
+    links = frozenset(
+        t.last
+        for t in triggers
+        if all(g.kind == "ignored" for g in t.groups) and tokens[t.last - 1].word in withs
+    )
+    triggers = [
+        Trigger(groups, trigger.first, trigger.last)
+        for trigger in triggers
+        if (groups := tuple(g for g in trigger.groups if g.kind != "ignored"))
+    ]
+    sentence = Sentence(tokens, mentions, triggers, [], marks, links)
+    sentence.joints = _joints(tokens, taken | held, vocabulary)
+    return sentence
+
+
+def walk(
+    phrases: Phrases[T], tokens: Sequence[Token], taken: set[int] | frozenset[int] = frozenset()
+) -> list[tuple[int, int, tuple[T, ...]]]:
+    """Give the phrases in a sentence from left to right, the longest at each place."""
+    found = []
+    at = 0
+    while at < len(tokens):
+        hit = phrases.longest(tokens, at, len(tokens), taken)
+        if hit is None:
+            at += 1
+        else:
+            found.append((at, hit[0], hit[1]))
+            at = hit[0]
+    return found
+
+
+def _joints(tokens: Sequence[Token], held: set[int], vocabulary: Vocabulary) -> list[Joint]:
+    joints: list[Joint] = []
+    at = 0
+    while at < len(tokens):
+        kinds = []
+        first = at
+        while at < len(tokens) and at not in held:
+            kind = _joint_kind(tokens, at, vocabulary)
+            if not kind:
+                break
+            kinds.append(kind)
+            at += 1
+        if kinds:
+            named = next((k for k in ("break", "with", "or", "and") if k in kinds), "comma")
+            joints.append(Joint(named, first, at, "comma" in kinds))
+        else:
+            at += 1
+    return joints
+
+
+def _joint_kind(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> str:
+    word = tokens[at].word
+    file = vocabulary.file
+    if word in (",", "("):
+        return "comma"
+    if word == ":":
+        return "break"
+    if word in ("-", "–", "—"):
+        before = at > 0 and tokens[at - 1].end < tokens[at].start
+        behind = at + 1 < len(tokens) and tokens[at].end < tokens[at + 1].start
+        return "break" if before and behind else ""
+    if word == "/":
+        sides = at > 0 and at + 1 < len(tokens)
+        letters = sides and tokens[at - 1].word[0].isalpha() and tokens[at + 1].word[0].isalpha()
+        return "or" if letters else ""
+    if word in file.ors:
+        return "or"
+    if word in file.ands:
+        return "and"
+    if word in file.withs:
+        return "with"
+    return ""

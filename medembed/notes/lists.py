@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
-import re
+from medembed.notes.lexicon import Sentence
+from medembed.notes.vocabulary import Vocabulary
 
-from medembed.notes.lexicon import Mention
+__all__ = ["in_one_list", "next_joint"]
 
-__all__ = ["in_one_list"]
-
-_GAP = re.compile(
-    r"\s*(?P<link>,?\s*(?:and/or|and|or|nor|&|plus|with|versus|vs\.?)\b|[,/&+])(?P<words>(?:\s+[\w-]+){0,4})\s*",
-)
-_NO_LIST = re.compile(
-    r"\b(?:no|not|without|is|are|was|were|has|have|in|at|on|of|which|there|possibl[ey]|probabl[ey]|"
-    r"likely|cannot|resolved)\b",
-)
+_MOST_WORDS = 5
 
 
-def in_one_list(text: str, one: Mention, other: Mention, comma: bool = True) -> bool:
-    """Whether only a conjunction and a few words that describe stand between two mentions.
+def next_joint(sentence: Sentence, at: int, end: int) -> int:
+    """Where the next comma, "and" or the like begins, from a token on; else ``end``."""
+    return min((j.first for j in sentence.joints if at <= j.first < end), default=end)
+
+
+def in_one_list(
+    sentence: Sentence,
+    vocabulary: Vocabulary,
+    one: int,
+    other: int,
+    *,
+    comma: bool = True,
+    back: bool = False,
+) -> bool:
+    """Whether only a joint and a few words that describe stand between two mentions.
 
     Parameters
     ----------
-    text : str
-        In lower case.
-    one, other : Mention
-        In the order of the text.
+    sentence : Sentence
+    vocabulary : Vocabulary
+    one, other : int
+        Of its mentions, in the order of the text.
     comma : bool
         Whether a bare comma joins as well.
+    back : bool
+        Whether it is asked for something behind the list: then a comma before a size or a side
+        begins another statement.
     """
-    if other.start == one.start:
+    first, second = sentence.mentions[one], sentence.mentions[other]
+    if first.first == second.first:
         return True  # one word that names two findings
-    match = _GAP.fullmatch(text, one.end, max(one.end, other.start))
-    if match is None or _NO_LIST.search(match["words"]):
+    joint = next((j for j in sentence.joints if j.first == first.last), None)
+    words = range(joint.last if joint else first.last, second.first)
+    if joint is None:
+        versus = any(t.first == first.last for t in sentence.triggers)
+        held = next((t for t in sentence.triggers if t.first == first.last), None)
+        if not versus or held is None or not any(g.direction == "both" for g in held.groups):
+            return False
+        words = range(held.last, second.first)
+    elif (
+        joint.kind == "break"
+        or (not comma and joint.kind == "comma")
+        or (
+            not comma
+            and joint.comma is False
+            and joint.kind == "or"
+            and _is_slash(sentence, joint.first)
+        )
+    ):
         return False
-    return comma or match["link"].strip() not in (",", "/")
+    if joint and back and joint.kind == "comma":
+        names = ("new_statement", "sizes", "large")
+        if any(sentence.marked(name, joint.last) for name in names):
+            return False
+    if len(words) > _MOST_WORDS:
+        return False
+    triggered = {at for t in sentence.triggers for at in range(t.first, t.last)}
+    closing = {*vocabulary.verbs, *vocabulary.file.sides.place, *vocabulary.relations}
+    for at in words:
+        word = sentence.tokens[at].word
+        if at in triggered or word in closing or any(j.first == at for j in sentence.joints):
+            return False
+        if sentence.marked("ends", at) or sentence.marked("exceptions", at):
+            return False
+        if not word[0].isalnum() and word not in "-'>":
+            return False
+    return True
+
+
+def _is_slash(sentence: Sentence, at: int) -> bool:
+    return sentence.tokens[at].word == "/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from medembed.errors import NoteError
@@ -21,7 +21,8 @@ class Section:
     ----------
     name : str
         ``"findings"``, ``"impression"``, ``"indication"``, ``"technique"``, ``"comparison"``,
-        ``"history"`` or ``"body"`` for text outside any heading.
+        ``"history"``, ``"recommendation"``, ``"addendum"``, or ``"body"`` for text outside any
+        heading.
     start, end : int
         Half-open span of characters in the note's text, heading left out.
     """
@@ -68,6 +69,9 @@ class Note:
         In order, not overlapping, inside the text.
     assertions : tuple of Assertion
         In order of their start, inside the text.
+    language : str
+        ISO 639-1 code of the language that it is written in, where that was asked; a note in a
+        language without a vocabulary has no assertions.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class Note:
     text: str
     sections: tuple[Section, ...] = ()
     assertions: tuple[Assertion, ...] = ()
+    language: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.text.strip():

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from medembed.notes.clauses import find_clauses
-from medembed.notes.context import read_context
-from medembed.notes.lexicon import find_mentions
-from medembed.notes.note import Assertion, Note, Side
-from medembed.notes.sections import find_sections
+from medembed.notes.addenda import corrected
+from medembed.notes.clauses import find_sentences
+from medembed.notes.context import read_answer, read_context
+from medembed.notes.findings import FINDINGS
+from medembed.notes.language import detect
+from medembed.notes.lexicon import read_sentence
+from medembed.notes.note import Assertion, Note, Section, Side
+from medembed.notes.sections import READ, find_sections
 from medembed.notes.sides import find_sides
-from medembed.notes.vocabulary import FINDINGS
+from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 
 __all__ = ["asserted_findings", "read_note"]
 
-_READ = ("findings", "impression", "body")
 
+def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
+    """Read a report: its sections, and what it asserts of the findings of a vocabulary.
 
-def read_note(text: str) -> Note:
-    """Read an English chest report: its sections, and what it asserts of :data:`FINDINGS`.
-
-    Indication, history, technique and comparison are found as sections but not read for findings:
-    what they ask or remember is no observation of this study. The rules and how well they do are
-    in docs/reference/notes.md. The time grows with the length of the text only.
+    Indication, history, technique, comparison and recommendation are found as sections but not
+    read for findings: what they ask or remember is no observation of this study. What an addendum
+    corrects is replaced. A report in another language than the vocabulary's asserts nothing, and
+    its note names the language. The rules and how well they do are in docs/reference/notes.md. The
+    time grows with the length of the text only.
 
     Parameters
     ----------
     text : str
+    vocabulary : Vocabulary, optional
+        By default the package's for English; :func:`load_vocabulary` has German too.
 
     Raises
     ------
@@ -38,37 +44,64 @@ def read_note(text: str) -> Note:
     >>> note = read_note("FINDINGS: Small left effusion, no pneumothorax.")
     >>> [(a.label, a.status, a.side) for a in note.assertions]
     [('effusion', 'present', 'left'), ('pneumothorax', 'absent', '')]
+    >>> read_note("Pas de pneumothorax ni de fracture.").assertions
+    ()
     """
-    sections = find_sections(text)
+    vocabulary = vocabulary or load_vocabulary("en")
     folded = _fold(text)
-    assertions = [
-        assertion
+    sections = find_sections(text, vocabulary, folded)
+    language = detect(text) or vocabulary.language
+    if language != vocabulary.language:
+        return Note(text, sections, (), language)
+    read = [
+        (section, list(_read_section(text, folded, section, vocabulary)))
         for section in sections
-        if section.name in _READ
-        for start, end in find_clauses(text, section.start, section.end)
-        for assertion in _read_clause(text, folded, start, end)
+        if section.name in READ
     ]
-    return Note(text, sections, tuple(assertions))
+    assertions = corrected(folded, sections, read, vocabulary)
+    return Note(text, sections, tuple(assertions), language)
 
 
 def _fold(text: str) -> str:
     """Give the text in lower case, every character at its place."""
-    folded = text.lower()
+    folded = text.lower().replace("’", "'")
     if len(folded) == len(text):
         return folded
-    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text.replace("’", "'"))
 
 
-def _read_clause(text: str, folded: str, start: int, end: int) -> Iterator[Assertion]:
-    mentions = list(find_mentions(folded, start, end))
-    if not mentions:
-        return
-    readings = read_context(folded, start, end, mentions)
-    sides = find_sides(text, folded, start, end, mentions)
-    for mention, reading, side in zip(mentions, readings, sides, strict=True):
-        yield Assertion(
-            mention.label, reading.status, side, mention.start, mention.end, reading.historical
-        )
+def _read_section(
+    text: str, folded: str, section: Section, vocabulary: Vocabulary
+) -> Iterator[Assertion]:
+    asked: list[Assertion] = []
+    for start, end in find_sentences(text, section.start, section.end, vocabulary):
+        sentence = read_sentence(folded, start, end, vocabulary)
+        if sentence is None:
+            answer = read_answer(folded, start, end, vocabulary) if asked else None
+            yield from (replace(a, status=answer) if answer else a for a in asked)
+            asked = []
+            continue
+        yield from asked
+        sides = find_sides(text, sentence, vocabulary)
+        asks = folded[start:end].rstrip().endswith("?")
+        readings = read_context(sentence, vocabulary, sides.denials, asks)
+        said = [
+            Assertion(
+                mention.label,
+                reading.status,
+                side,
+                mention.start,
+                mention.end,
+                reading.historical,
+            )
+            for mention, reading, side in zip(
+                sentence.mentions, readings, sides.of_mentions, strict=True
+            )
+            if mention.label and reading.is_said
+        ]
+        asked = said if asks else []
+        yield from () if asks else said
+    yield from asked
 
 
 def asserted_findings(note: Note) -> tuple[tuple[str, Side], ...]:
@@ -80,13 +113,16 @@ def asserted_findings(note: Note) -> tuple[tuple[str, Side], ...]:
     Returns
     -------
     tuple of (label, side)
-        In the order of :data:`FINDINGS`.
+        Those of :data:`FINDINGS` in their order, then the others by name.
     """
     sides: dict[str, set[Side]] = {}
     for assertion in note.assertions:
         if assertion.status == "present" and not assertion.historical:
             sides.setdefault(assertion.label, set()).add(assertion.side)
-    return tuple((label, _one_side(sides[label])) for label in FINDINGS if label in sides)
+    others = sorted(set(sides) - set(FINDINGS))
+    return tuple(
+        (label, _one_side(sides[label])) for label in (*FINDINGS, *others) if label in sides
+    )
 
 
 def _one_side(sides: set[Side]) -> Side:

@@ -1,46 +1,48 @@
-"""A report into sections, by its headings."""
+"""A report into sections, by its headings and by what stands under them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from medembed.notes.note import Section
+from medembed.notes.patterns import tokens_of
+from medembed.notes.vocabulary import Vocabulary
 
-__all__ = ["find_sections"]
+__all__ = ["READ", "find_sections"]
 
-_NAMES = {
-    "findings": ("findings", "finding", "report", "description", "observations", "result"),
-    "impression": ("impression", "impressions", "conclusion", "conclusions", "opinion",
-                   "assessment", "summary", "interpretation"),
-    "indication": ("indication", "indications", "clinical indication", "reason for exam",
-                   "reason for examination", "reason for study", "clinical information",
-                   "clinical details", "clinical question", "reason"),
-    "history": ("history", "clinical history", "medical history", "past medical history",
-                "patient history"),
-    "technique": ("technique", "procedure", "protocol", "examination", "exam", "study",
-                  "view", "views", "projection"),
-    "comparison": ("comparison", "comparisons", "prior studies", "prior study",
-                   "previous studies", "compared with"),
-}  # fmt: skip
-_SECTION_OF = {word: name for name, words in _NAMES.items() for word in words}
-_WORDS = "|".join(
-    re.escape(word).replace(r"\ ", r"[ \t]+")
-    for word in sorted(_SECTION_OF, key=lambda word: -len(word))
+READ = ("findings", "impression", "body", "addendum")
+"""Sections that are read for findings."""
+
+_OBSERVED = ("findings", "addendum")
+_ASKED = ("indication", "history")
+_LONGEST_HEADING = 70
+# What may be a heading: words before a colon at the start of a line or behind the end of a
+# sentence, or alone on a line. The vocabulary says whether they are one.
+_LINE = re.compile(
+    r"^[ \t>*#_]*(?P<line>[^\W\d_][^\n:.;!?]{0,69}?)[ \t*_]*(?::|-(?=\s)|(?=\r?\n|\Z))",
+    re.MULTILINE,
 )
-# "Findings:" at the start of a line; "FINDINGS:" or "FINDINGS -" anywhere after a sentence;
-# "Findings" alone on its line
-_HEADING = re.compile(
-    rf"""(?:^[ \t>*#_]*(?P<line>{_WORDS})[ \t*_]*(?::|(?=\r?\n|\Z)))
-      | (?:(?<=[.;:!?\n])[ \t]*(?P<inline>{_WORDS})[ \t]*:)""",
-    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
-)
+_INLINE = re.compile(r"(?<=[.;:!?\n])[ \t]*(?P<inline>[^\W\d_][^\n:.;!?]{0,69}?)[ \t]*:")
+_BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
+_NEW_LINE = re.compile(r"(?<=[.!?])[ \t]*\r?\n[ \t]*(?=[^\W_])|\r?\n[ \t]*(?=[A-Z])")
 
 
-def find_sections(text: str) -> tuple[Section, ...]:
+@dataclass(frozen=True)
+class _Heading:
+    name: str
+    start: int
+    end: int
+
+
+def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Section, ...]:
     """Split a report at its headings.
 
     Text before the first heading is ``"body"``. A heading that names none of the sections
-    (``"Lungs:"``) belongs to the section that it stands in.
+    (``"Lungs:"``) belongs to the section that it stands in, but begins findings where that one is
+    not read. Where no heading of findings follows, a section that is not read ends at the first
+    paragraph that is plainly findings: what an ``EXAM:`` or ``HISTORY:`` would swallow otherwise.
 
     Returns
     -------
@@ -48,15 +50,100 @@ def find_sections(text: str) -> tuple[Section, ...]:
         In order, without overlap, blank ones left out.
     """
     sections: list[Section] = []
+    headings = list(_headings(text, vocabulary, folded))
     name, start = "body", 0
-    for match in _HEADING.finditer(text):
-        _close(sections, name, start, match.start(), text)
-        word = match["line"] or match["inline"]
-        name, start = _SECTION_OF[" ".join(word.lower().split())], match.end()
-    _close(sections, name, start, len(text), text)
+    for i, heading in enumerate(headings):
+        if not heading.name and name in READ:
+            continue  # a subheading
+        observed = any(h.name in _OBSERVED for h in headings[i:])
+        _close(sections, name, start, heading.start, text, folded, vocabulary, observed)
+        name = heading.name or "findings"
+        start = heading.end if heading.name else heading.start
+    _close(sections, name, start, len(text), text, folded, vocabulary, False)
     return tuple(sections)
 
 
-def _close(sections: list[Section], name: str, start: int, end: int, text: str) -> None:
-    if text[start:end].strip():
+def _headings(text: str, vocabulary: Vocabulary, folded: str) -> Iterator[_Heading]:
+    matches = sorted(
+        (m for pattern in (_LINE, _INLINE) for m in pattern.finditer(text)),
+        key=lambda m: (m.start(m.lastgroup or 0), -m.end()),
+    )
+    seen = -1
+    for match in matches:
+        group = match.lastgroup or "line"
+        start, end = match.span(group)
+        if start < seen:
+            continue
+        name = _named(folded, start, end, vocabulary)
+        colon = match.group().rstrip().endswith(":")
+        if name is None or (name == "" and not colon):
+            continue
+        if group == "line" and not colon and not match.group().rstrip().endswith("-"):
+            whole = text[start:end].strip()
+            if not (whole[:1].isupper() or whole.isupper()):
+                continue
+        seen = match.end()
+        yield _Heading(name, start, match.end())
+
+
+def _named(folded: str, start: int, end: int, vocabulary: Vocabulary) -> str | None:
+    """Section that words head; empty for a subheading, None where they are no heading."""
+    tokens = tokens_of(folded, start, end)
+    while tokens and tokens[-1].word in "*_#-":
+        tokens.pop()
+    hit = vocabulary.headings.longest(tokens, 0, len(tokens)) if tokens else None
+    if hit is None or hit[0] != len(tokens):
+        return None
+    return hit[1][0]
+
+
+def _close(
+    sections: list[Section],
+    name: str,
+    start: int,
+    end: int,
+    text: str,
+    folded: str,
+    vocabulary: Vocabulary,
+    observed: bool,
+) -> None:
+    if not text[start:end].strip():
+        return
+    if name in READ or observed:
         sections.append(Section(name, start, end))
+        return
+    turn = _turn(text, folded, name, start, end, vocabulary)
+    if text[start:turn].strip():
+        sections.append(Section(name, start, turn))
+    if text[turn:end].strip():
+        sections.append(Section("body", turn, end))
+
+
+def _turn(text: str, folded: str, name: str, start: int, end: int, vocabulary: Vocabulary) -> int:
+    """Where findings begin within a section that is not read; its end where they do not."""
+    for match in re.compile(rf"{_BLANK_LINE.pattern}|{_NEW_LINE.pattern}").finditer(
+        text, start, end
+    ):
+        if not text[start : match.start()].strip():
+            continue  # a heading alone on its line: what follows belongs to it
+        stop = text.find("\n", match.end(), end)
+        line = folded[match.end() : stop if stop >= 0 else end]
+        blank = "\n" in match.group().strip(" \t\r") and match.group().count("\n") > 1
+        if _is_findings(line, vocabulary, sure=not blank, asked=name in _ASKED):
+            return match.end()
+    return end
+
+
+def _is_findings(line: str, vocabulary: Vocabulary, *, sure: bool, asked: bool) -> bool:
+    """Whether a line plainly reports: it begins like findings and tells no case history."""
+    tokens = tokens_of(line)
+    if not tokens:
+        return False
+    patient = any(vocabulary.patient.longest(tokens, at, len(tokens)) for at in range(len(tokens)))
+    if patient or line.rstrip().endswith("?"):
+        return False
+    begins = tokens[0].word in vocabulary.starters
+    verb = any(token.word in vocabulary.verbs for token in tokens)
+    if sure:
+        return begins and (verb or not asked or len(tokens) > 2)
+    return begins or verb or not asked

@@ -1,174 +1,267 @@
-"""Which side a clause gives to a finding, and the same text seen in a mirror."""
+"""Which side a sentence gives to a finding."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from medembed.notes.lexicon import Mention
+from medembed.notes.lexicon import Sentence, walk
 from medembed.notes.lists import in_one_list
 from medembed.notes.note import Side
-from medembed.notes.vocabulary import SIDED_FINDINGS
+from medembed.notes.vocabulary import Vocabulary
 
-__all__ = ["find_sides", "mirror_sides"]
+__all__ = ["Sides", "find_sides"]
 
-# Words of side that tell nothing of where a finding lies.
-_ELSEWHERE = re.compile(
-    r"(?:shift\w*|deviat\w+|displace\w*|rotat\w+|convex\w*|tilt\w*)(?:\s+of\s+the\s+\w+)?\s+"
-    r"(?:to|towards?)\s+the\s+(?:left|right)"
-    r"|(?:left|right)[- ]convex"
-    r"|(?:left|right)\s+(?:atri\w+|ventric\w+|heart|subclavian|internal|mastectomy|arm)",
-)
-_SIDE = re.compile(
-    r"""\b(?:(?P<left>left(?:-?sided)?|lingular?|lll|lul)
-          | (?P<right>right(?:-?sided)?|(?<!\w)middle\s+lobe|rll|rul|rml)
-          | (?P<both>bilateral(?:ly)?|both|bibas(?:al|ilar)|biapical|biperihilar|bihilar))\b
-      | (?<![\w.])(?:(?P<l>l)|(?P<r>r))(?=[ ](?!\d)|-?sided)
-    """,
-    re.VERBOSE,
-)
-_PLACED = re.compile(
-    r"\b(?:in|on|of|at|within|over|overlying|involving|to|from|along|near|throughout|"
-    r"affecting|across|by)\s+(?:the\s+|both\s+)?$",
-)
-_TURN = re.compile(r",|\band\b|\bwith\b|:")
-_DENIES = re.compile(r"\b(?:no|not|nor|without)\b")
-_ACCOMPANIES = re.compile(r"\bwith\s+(?:(?!no\b|new\b)[\w-]+\s+){0,3}$")
-# "… in the right lobe and opacities in both bases": the second place is that of something else
-_TELLS_ELSE = re.compile(
-    r"(?:,|\band\b|\bwith\b)\s+"
-    r"(?!(?:also|small\w*|larg\w+|less\w*|more|greater|extending)\s+\w+\s+(?:the\s+)?$)"
-    r"(?:[\w-]+\s+){1,6}(?:in|on|of|at|within|over|involving)\s+(?:the\s+)?$"
-)
-_SWAP = re.compile(
-    r"(?<![^\W_])(?P<word>left|right)(?=$|[\W_]|sided|wards?)|\b(?P<lobe>[RL](?=[UL]L\b))",
-    re.IGNORECASE,
-)
+_NEAR = 3  # words between a denial and the side that it denies
+_LETTERS = {"l": "left", "r": "right"}
 
 
-def find_sides(
-    text: str, folded: str, start: int, end: int, mentions: Sequence[Mention]
-) -> list[Side]:
-    """Give each mention of a clause the side that the clause names for it.
+@dataclass(frozen=True)
+class _SideWord:
+    side: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Sides of a sentence.
+
+    Parameters
+    ----------
+    of_mentions : list of {"", "left", "right", "bilateral"}
+        One for each mention.
+    denials : frozenset of int
+        Tokens of triggers that deny a side only: "effusion on the right, none on the left".
+    """
+
+    of_mentions: list[Side]
+    denials: frozenset[int]
+
+
+def find_sides(text: str, sentence: Sentence, vocabulary: Vocabulary) -> Sides:
+    """Give each mention of a sentence the side that the sentence names for it.
 
     A side before a finding goes to the next finding ("left basal consolidation"), one in a phrase
     of place goes to the finding before it ("nodule in the left lung") unless there is none. What
     one item of a list has goes to those of the list that have none. Left and right together are
-    bilateral. Only findings that lie on a side get one.
+    bilateral if something joins them; the side behind "abutting" is that of something else. Only
+    findings that lie on a side get one.
 
     Parameters
     ----------
-    text, folded : str
-        As written, where a single ``L`` or ``R`` tells a side, and in lower case.
-    start, end : int
-        Of the clause.
-    mentions : sequence of Mention
-        Of the clause, in order.
-
-    Returns
-    -------
-    list of {"", "left", "right", "bilateral"}
+    text : str
+        The report as written, where a single ``L`` or ``R`` tells a side.
+    sentence : Sentence
+    vocabulary : Vocabulary
     """
-    found: list[set[str]] = [set() for _ in mentions]
-    ahead: list[bool] = [False] * len(mentions)
-    last: tuple[int, int] | None = None  # whose the last side was, and where it ended
-    hidden = [match.span() for match in _ELSEWHERE.finditer(folded, start, end)]
-    for match in _SIDE.finditer(folded, start, end):
-        if any(low <= match.start() < high for low, high in hidden):
-            continue
-        if match.end() - match.start() == 1 and text[match.start()].islower():
-            continue
-        owner = _owner(folded, start, match, mentions)
-        if owner is not None and not (
-            last and last[0] == owner and _TELLS_ELSE.search(folded, last[1], match.start())
-        ):
-            last = (owner, match.end())
-            found[owner].add(_side(match))
-            ahead[owner] |= match.start() < mentions[owner].start
-    _spread(folded, mentions, found, ahead)
-    return [
-        _merged(sides) if mention.label in SIDED_FINDINGS else ""
-        for mention, sides in zip(mentions, found, strict=True)
-    ]
+    return _Finder(text, sentence, vocabulary).find()
 
 
-def _side(match: re.Match[str]) -> str:
-    if match["both"]:
-        return "bilateral"
-    return "left" if match["left"] or match["l"] else "right"
+class _Finder:
+    def __init__(self, text: str, sentence: Sentence, vocabulary: Vocabulary) -> None:
+        self.text = text
+        self.sentence = sentence
+        self.vocabulary = vocabulary
+        self.tokens = sentence.tokens
+        self.mentions = sentence.mentions
+        self.joints = sentence.joints
+        self.cuts = [at for name in ("ends", "exceptions") for at in sentence.marks.get(name, {})]
+
+    def find(self) -> Sides:
+        found: list[set[str]] = [set() for _ in self.mentions]
+        ahead = [False] * len(self.mentions)
+        denials = set()
+        last: tuple[int, int] | None = None  # whose the last side was, and where it ended
+        for word in self._words():
+            denial = self._denial(word)
+            if denial is not None:
+                denials.add(denial)
+                continue
+            owner = self._owner(word)
+            if owner is None:
+                continue
+            if last and last[0] == owner and not self._goes_on(last[1], word):
+                continue
+            last = (owner, word.last)
+            found[owner].add(word.side)
+            ahead[owner] |= word.first < self.mentions[owner].first
+        self._spread(found, ahead)
+        findings = self.vocabulary.findings
+        sides = [
+            _merged(side) if mention.label and findings[mention.label].sided else ""
+            for mention, side in zip(self.mentions, found, strict=True)
+        ]
+        return Sides(sides, frozenset(denials))
+
+    def _words(self) -> list[_SideWord]:
+        words = []
+        for first, last, names in walk(self.vocabulary.sides, self.tokens):
+            if "elsewhere" not in names:
+                side = "bilateral" if "both" in names else names[0]
+                words.append(_SideWord(side, first, last))
+            else:
+                words.append(_SideWord("", first, last))
+        taken = {at for word in words for at in range(word.first, word.last)}
+        words += [
+            _SideWord(_LETTERS[token.word], at, at + 1)
+            for at, token in enumerate(self.tokens)
+            if at not in taken and token.word in _LETTERS and self._is_letter(at)
+        ]
+        return sorted((word for word in words if word.side), key=lambda word: word.first)
+
+    def _is_letter(self, at: int) -> bool:
+        """Whether a single letter tells a side: no ``5 L``, no ``L spine``, no ``R/O``."""
+        token = self.tokens[at]
+        if not self.text[token.start].isupper():
+            return False
+        if at and self.tokens[at - 1].word[-1].isdigit() and self.tokens[at - 1].end < token.start:
+            return False
+        following = self.tokens[at + 1].word if at + 1 < len(self.tokens) else ""
+        if following in ("spine", "'", "’") or following[:1].isdigit():
+            return False
+        if following in ("/", "-") and at + 2 < len(self.tokens):
+            return self.tokens[at + 2].word not in ("spine", "o", "t")
+        return True
+
+    def _mention_before(self, at: int) -> int | None:
+        return max((i for i, m in enumerate(self.mentions) if m.last <= at), default=None)
+
+    def _denial(self, word: _SideWord) -> int | None:
+        """Token of a trigger that denies this side and nothing else."""
+        sentence = self.sentence
+        trigger = next((t for t in reversed(sentence.triggers) if t.last <= word.first), None)
+        if trigger is None or word.first - trigger.last > _NEAR:
+            return None
+        if not any(group.kind in ("absent", "contrast") for group in trigger.groups):
+            return None
+        between = range(trigger.last, word.first)
+        if any(self.tokens[at].word not in self.vocabulary.function for at in between):
+            return None
+        if self.tokens[trigger.first].word in self.vocabulary.verbs:
+            return None
+        owner = self._mention_before(trigger.first)
+        if owner is None:
+            return None
+        stop = min((j.first for j in self.joints if j.first >= word.last), default=len(self.tokens))
+        if any(word.last <= m.first < stop for m in self.mentions):
+            return None  # "no left effusion"
+        others = [w for w in self._words() if w.last <= trigger.first and w.side != word.side]
+        return trigger.first if others else None
+
+    def _joined(self, low: int, high: int) -> bool:
+        return any(low <= joint.first < high for joint in self.joints)
+
+    def _cut(self, low: int, high: int) -> bool:
+        return any(low <= at < high for at in self.cuts)
+
+    def _is_placed(self, at: int) -> bool:
+        """Whether a side stands in a phrase of place: "in the left"."""
+        place = set(self.vocabulary.file.sides.place)
+        function = self.vocabulary.function
+        at -= 1
+        while at >= 0 and self.tokens[at].word in function and self.tokens[at].word not in place:
+            at -= 1
+        return at >= 0 and self.tokens[at].word in place
+
+    def _owner(self, word: _SideWord) -> int | None:
+        """Which mention a word of side belongs to."""
+        if not self.mentions:
+            return None
+        for i, mention in enumerate(self.mentions):
+            if mention.first <= word.first < mention.last:
+                return i
+        before = [i for i, m in enumerate(self.mentions) if m.last <= word.first]
+        after = [i for i, m in enumerate(self.mentions) if m.first >= word.last]
+        if before and self._cut(self.mentions[before[-1]].last, word.first):
+            before = []
+        if after and self._cut(word.last, self.mentions[after[0]].first):
+            after = []
+        if not before or not after:
+            return after[0] if after else before[-1] if before else None
+        if self._is_placed(word.first):
+            # "effusion on the left and a nodule" is likelier than "effusion and, on the left, …"
+            return before[-1]
+        near = self._joined(self.mentions[before[-1]].last, word.first)
+        far = self._joined(word.last, self.mentions[after[0]].first)
+        return before[-1] if far and not near else after[0]
+
+    def _goes_on(self, low: int, word: _SideWord) -> bool:
+        """Whether a further side of the same finding is joined to the one before it."""
+        gap = range(low, word.first)
+        words = [self.tokens[at].word for at in gap]
+        if any(w in self.vocabulary.relations for w in words):
+            return False
+        compares = set(self.vocabulary.file.sides.compares)
+        if any(w in compares or w in "<>=" for w in words):
+            return True
+        turns = [joint for joint in self.joints if joint.first in gap]
+        if not turns:
+            return False
+        return not any(self._is_foreign(at) for at in range(turns[-1].last, word.first))
+
+    def _is_foreign(self, at: int) -> bool:
+        """Whether a word between two sides names something else that the second one belongs to."""
+        word = self.tokens[at].word
+        names = ("new_statement", "sizes", "large")
+        if not word[0].isalnum() or word in self.vocabulary.function:
+            return False
+        if any(self.sentence.marked(name, at) for name in names):
+            return False
+        inside = any(m.first <= at < m.last for m in self.mentions)
+        return not inside
+
+    def _spread(self, found: list[set[str]], ahead: list[bool]) -> None:
+        """Give what one item of a list has to its neighbours that have no side of their own."""
+        own = [bool(sides) for sides in found]
+        mentions, sentence, vocabulary = self.mentions, self.sentence, self.vocabulary
+        for i in range(1, len(mentions)):  # "right effusion and consolidation"
+            gap = range(mentions[i - 1].last, mentions[i].first)
+            joined = in_one_list(sentence, vocabulary, i - 1, i, comma=self._list_goes_on(i))
+            same = mentions[i].label == mentions[i - 1].label and not self._denies(gap)
+            linked = any(at in gap for at in sentence.links) and not self._denies(gap)
+            accompanies = linked or self._accompanies(gap)
+            if not own[i] and found[i - 1] and (joined or same or accompanies):
+                found[i] |= found[i - 1]
+                ahead[i] = ahead[i - 1]
+        for i in range(len(mentions) - 1, 0, -1):  # "effusion and consolidation on the right"
+            joined = in_one_list(sentence, vocabulary, i - 1, i, back=True)
+            if own[i] and not found[i - 1] and joined and not ahead[i]:
+                found[i - 1] |= found[i]
+                own[i - 1] = True
+        for i in range(len(mentions) - 1):  # "effusion … : right effusion": the same named twice
+            if not found[i] and mentions[i].label == mentions[i + 1].label:
+                found[i] |= found[i + 1]
+
+    def _denies(self, gap: range) -> bool:
+        return any(
+            trigger.first in gap and any(group.kind == "absent" for group in trigger.groups)
+            for trigger in self.sentence.triggers
+        )
+
+    def _accompanies(self, gap: range) -> bool:
+        """Whether "with" and no more than three words stand between two mentions at the end."""
+        joint = next((j for j in reversed(self.joints) if j.first in gap), None)
+        if joint is None or joint.kind != "with" or gap.stop - joint.last > _NEAR:
+            return False
+        words = range(joint.last, gap.stop)
+        if self._denies(words):
+            return False
+        new = vocabulary_new(self.vocabulary)
+        return not any(self.tokens[at].word in new for at in words)
+
+    def _list_goes_on(self, i: int) -> bool:
+        """Whether a comma before mention ``i`` is one of a list that ends with and/or."""
+        return i + 1 < len(self.mentions) and in_one_list(
+            self.sentence, self.vocabulary, i, i + 1, comma=False
+        )
+
+
+def vocabulary_new(vocabulary: Vocabulary) -> frozenset[str]:
+    """Words of newness: a new finding has no share in the side of an old one."""
+    return frozenset(vocabulary.file.classes.get("newness", ()))
 
 
 def _merged(sides: set[str]) -> Side:
     if "bilateral" in sides or len(sides) > 1:
         return "bilateral"
     return "left" if "left" in sides else "right" if "right" in sides else ""
-
-
-def _owner(text: str, start: int, match: re.Match[str], mentions: Sequence[Mention]) -> int | None:
-    """Which mention a word of side belongs to."""
-    if not mentions:
-        return None
-    for i, mention in enumerate(mentions):
-        if mention.start <= match.start() < mention.end:
-            return i
-    before = [i for i, m in enumerate(mentions) if m.end <= match.start()]
-    after = [i for i, m in enumerate(mentions) if m.start >= match.end()]
-    if not before or not after:
-        return after[0] if after else before[-1]
-    if _PLACED.search(text, max(start, match.start() - 24), match.start()):
-        # "effusion and, on the left, a nodule" is rarer than "effusion on the left and a nodule"
-        return before[-1]
-    near = text[mentions[before[-1]].end : match.start()]
-    far = text[match.end() : mentions[after[0]].start]
-    if not _TURN.search(near) and _TURN.search(far):
-        return before[-1]
-    return after[0]
-
-
-def _spread(
-    text: str, mentions: Sequence[Mention], found: list[set[str]], ahead: list[bool]
-) -> None:
-    """Give what one item of a list has to its neighbours that have no side of their own."""
-    own = [bool(sides) for sides in found]
-    for i in range(1, len(mentions)):  # "right effusion and consolidation"
-        joined = in_one_list(text, mentions[i - 1], mentions[i], _list_goes_on(text, mentions, i))
-        gap = text[mentions[i - 1].end : mentions[i].start]
-        same = mentions[i].label == mentions[i - 1].label and not _DENIES.search(gap)
-        joined = joined or bool(_ACCOMPANIES.search(gap))
-        if not own[i] and found[i - 1] and (joined or same):
-            found[i] |= found[i - 1]
-            ahead[i] = ahead[i - 1]
-    for i in range(len(mentions) - 1, 0, -1):  # "effusion and consolidation on the right"
-        joined = in_one_list(text, mentions[i - 1], mentions[i])
-        if own[i] and not found[i - 1] and joined and not ahead[i]:
-            found[i - 1] |= found[i]
-            own[i - 1] = True
-    for i in range(len(mentions) - 1):  # "effusion … : right effusion": the same named twice
-        if not found[i] and mentions[i].label == mentions[i + 1].label:
-            found[i] |= found[i + 1]
-
-
-def _list_goes_on(text: str, mentions: Sequence[Mention], i: int) -> bool:
-    """Whether a comma before mention ``i`` is one of a list that ends with and/or."""
-    return i + 1 < len(mentions) and in_one_list(text, mentions[i], mentions[i + 1], comma=False)
-
-
-def mirror_sides(text: str) -> str:
-    """Swap left and right in a text, letter case kept; twice gives the text again.
-
-    Examples
-    --------
-    >>> mirror_sides("LEFT effusion, right-sided nodule in the RUL, upright film")
-    'RIGHT effusion, left-sided nodule in the LUL, upright film'
-    """
-    return _SWAP.sub(_mirrored, text)
-
-
-def _mirrored(match: re.Match[str]) -> str:
-    old = match.group()
-    if match["lobe"]:
-        return {"R": "L", "L": "R", "r": "l", "l": "r"}[old]
-    new = "right" if old.lower() == "left" else "left"
-    if old.isupper():
-        return new.upper()
-    return new.capitalize() if old[0].isupper() else new

@@ -1,0 +1,92 @@
+"""What an addendum corrects in the report above it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from medembed.notes.note import Assertion, Section, Side
+from medembed.notes.patterns import Token, tokens_of
+from medembed.notes.vocabulary import Vocabulary
+
+__all__ = ["corrected"]
+
+_OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
+
+
+def corrected(
+    folded: str,
+    sections: Sequence[Section],
+    read: Sequence[tuple[Section, list[Assertion]]],
+    vocabulary: Vocabulary,
+) -> list[Assertion]:
+    """Join the assertions of a report's sections; what an addendum says replaces what it corrects.
+
+    Of a finding that an addendum speaks of, what stands above it goes: all of it where the
+    addendum calls itself a correction ("should read", "not left"), else what contradicts it. An
+    addendum that adds ("also", another side) leaves the rest. One that corrects a side and names
+    no finding turns the sides above.
+
+    Parameters
+    ----------
+    folded : str
+        The report in lower case.
+    sections : sequence of Section
+        All of them, in order.
+    read : sequence of (Section, list of Assertion)
+        The sections that are read, in order.
+    vocabulary : Vocabulary
+    """
+    said: list[Assertion] = []
+    headed = {s.start: before.end for before, s in pairwise(sections)}  # the heading included
+    for section, stated in read:
+        assertions = stated
+        if section.name == "addendum":
+            tokens = tokens_of(folded, headed.get(section.start, 0), section.end)
+            corrects = _has(tokens, vocabulary, "corrects")
+            if not assertions and corrects:
+                said = _turned(said, tokens, vocabulary)
+            if corrects:
+                last = {a.label: a for a in stated}
+                assertions = [a for a in stated if a.status == last[a.label].status]
+            for later in assertions:
+                said = [a for old in said for a in _after(old, later, corrects)]
+        said += assertions
+    return said
+
+
+def _has(tokens: Sequence[Token], vocabulary: Vocabulary, name: str) -> bool:
+    hits = (vocabulary.marks.longest(tokens, at, len(tokens)) for at in range(len(tokens)))
+    return any(hit is not None and name in hit[1] for hit in hits)
+
+
+def _after(old: Assertion, later: Assertion, corrects: bool) -> list[Assertion]:
+    """What is left of an assertion that a later one speaks of again."""
+    if old.label != later.label or later.historical:
+        return [old]
+    if corrects:
+        return []
+    if old.status == later.status:
+        return [old]
+    if later.status == "absent" and later.side and old.side == "bilateral":
+        return [replace(old, side=_OTHER.get(later.side, ""))]
+    apart = {old.side, later.side} == {"left", "right"}
+    return [old] if apart else []
+
+
+def _turned(
+    said: list[Assertion], tokens: Sequence[Token], vocabulary: Vocabulary
+) -> list[Assertion]:
+    """Change the sides above where an addendum only says that one is another."""
+    sides = []
+    for at in range(len(tokens)):
+        hit = vocabulary.sides.longest(tokens, at, len(tokens))
+        if hit is not None and hit[1][0] in ("left", "right"):
+            sides.append(hit[1][0])
+    if set(sides) != {"left", "right"}:
+        return said
+    labels = {a.label for a in said if a.side in _OTHER and a.status != "absent"}
+    if len({a.side for a in said if a.side in _OTHER}) != 1 and len(labels) != 1:
+        return [replace(a, side="") if a.side in _OTHER else a for a in said]
+    return [replace(a, side=_OTHER.get(a.side, a.side)) for a in said]

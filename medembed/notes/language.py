@@ -1,0 +1,167 @@
+"""Which language a report is written in.
+
+A general detector goes by letters, and "Kein Pneumothorax" or "Cardiomegaly" are Latin to it. So
+the small words of reports decide where there are any ("kein", "sans", "without"), and a detector
+only for the rest, at a confidence at which it calls no English report foreign. How often either is
+wrong is in docs/results/notes.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+__all__ = ["detect"]
+
+# A word counts two where no other language here has it, one where it is short or shared. Left out
+# are words that English reports write as well: "LA" (left atrium), "DES" (stent), "ET" (tube),
+# "IM" (nail), "die" (punch), "sin.", "con", "fossa ovalis et …".
+_WORDS: dict[str, tuple[str, str]] = {
+    "en": (
+        "the of with without and there is are was were has have been seen shows showing this that "
+        "these for from not left right upper lower lung lungs heart chest small mild moderate "
+        "large stable unchanged evidence within both spine brain kidney liver tip above below "
+        "w/o neg s/p h/o r/o clear enlarged acute unremarkable bone bones osseous line "
+        "demonstrating demonstrates since placement view radiograph bowel gallbladder "
+        "disease wall year old effusion cardiomegaly",
+        "no on at to by in normal an or as size scan tube image patient",
+    ),
+    "de": (
+        "kein keine keinen keiner keines ohne nicht und ist sind mit der das dem bei nach "
+        "beidseits bds regelrecht unauffällig unauffälliger zustand verdacht nachweis vergrößert "
+        "pleuraerguss pleuraergüsse erguss herz lunge oberlappen unterlappen mittellappen lappen "
+        "rundherd herd fraktur bekannte bekannter bekanntes zum zur wie sich eine einer einem "
+        "eines wurde frei kardiomegalie randwinkel skoliose aortensklerose hiatushernie atelektase "
+        "atelektasen verschattung frakturen stauung emphysem perikarderguss "
+        "hautemphysem thoraxdrainage linksseitig rechtsseitig linken rechten linkes rechtes "
+        "unterlappens ausgedehnte kleiner großer größe befund beurteilung lungenemphysem v.a. z.n.",
+        "den von rechts links für auf unverändert veränderungen infiltrat pneumonie",
+    ),
+    "fr": (
+        "pas aucun aucune absence d'épanchement épanchement sans avec du une est sont gauche droit "
+        "droite poumon poumons cœur cardiomégalie supérieur inférieur opacité "
+        "montrant chez patiente examen lésion lésions normale épaule genou au aux les dans sur",
+        "de le un ni par",
+    ),
+    "es": (
+        "derrame neumotórax izquierdo izquierda derecho derecha lóbulo observa "
+        "hay el los las una y pulmón pulmones corazón lesión nódulo sin "
+        "costilla con del colecistitis consolidación cardiomegalia estudio ambas ambos "
+        "enfisema atelectasia",
+        "de en un para por se",
+    ),
+    "nl": (
+        "geen het een niet zonder aanwijzingen voor linker rechter klein vergroot beiderzijds "
+        "onveranderd pleuravocht longen hart fractuur bekend van ter",
+        "de op en in links rechts",
+    ),
+    "it": (
+        "senza assenza versamento pleurico sinistro sinistra destra destro cuore ingrandito "
+        "polmone polmoni polmonare lobo si della di alla nella "
+        "frattura enfisema sede segni evidenti osserva invariato precedente",
+        "non del il un per e",
+    ),
+    "pt": (
+        "sem não ausência esquerda esquerdo direita direito pulmão pulmões coração há uma à "
+        "nos nas exame alterações fratura lesão do ao pneumotórax",
+        "da na em um os derrame",
+    ),
+    "pl": (
+        "brak bez nie cech stronie lewej prawej lewego prawego płuc płuca serce "
+        "opłucnej opłucnowej odmy stwierdza się złamanie powiększone oraz",
+        "w z po",
+    ),
+    "sv": (
+        "ingen inget inga utan och är på höger vänster hjärtat lungor lungorna lungan pleuravätska "
+        "frakturer förstorat känd oförändrat misstänkt med ej tecken övre nedre",
+        "i till av som",
+    ),
+    "da": (
+        "ingen intet uden er på højre venstre hjertet lunger forstørret ikke",
+        "i til af som",
+    ),
+    "tr": (
+        "yok yoktur izlenmedi izlendi saptanmadı mevcut sol sağ akciğer efüzyon görülmedi ve her "
+        "iki plevral bulgusu kalp",
+        "bir ile",
+    ),
+}  # fmt: skip
+_POINTS: dict[str, list[tuple[str, int]]] = {}
+for _language, _pair in _WORDS.items():
+    for _points, _words in zip((2, 1), _pair, strict=True):
+        for _word in _words.split():
+            _POINTS.setdefault(_word, []).append((_language, _points))
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’./][^\W\d_]+)*\.?")
+_LATIN = re.compile(r"[a-zà-öø-ÿĀ-ɏ]")
+_LETTER = re.compile(r"[^\W\d_]")
+_KNOWN = (
+    "en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "sk", "hu", "ro",
+    "tr", "hr", "sl", "et", "lv", "lt", "ca", "el", "ru", "uk", "bg", "ar", "he", "fa", "zh", "ja",
+    "ko", "id", "vi", "hi", "th",
+)  # fmt: skip
+_SURE = 0.85  # of the detector; below it the text is not called foreign
+_SURE_OF_FEW = 0.97  # the same for a few words of plain letters: "Kirschner wire"
+_FEW_WORDS = 4
+_FEW = 0.1  # points of English a word: fewer are chance
+_HEAD = 6000  # characters that are looked at: a report changes its language rarely
+
+
+def detect(text: str) -> str:
+    """Give the language of a report, or of a part of it.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        ISO 639-1, or ``""`` where it cannot be told ("Pneumothorax.").
+
+    Examples
+    --------
+    >>> detect("Lungs clear w/o effusion."), detect("Kein Pneumothorax."), detect("Atelectasis")
+    ('en', 'de', '')
+    """
+    folded = text[:_HEAD].lower()
+    letters = len(_LETTER.findall(folded))
+    if letters < 4:
+        return ""
+    if len(_LATIN.findall(folded)) < letters / 2:
+        return _by_letters(folded)[0]
+    tokens = _TOKEN.findall(folded)
+    points: Counter[str] = Counter()
+    for token in tokens:
+        key = token if token in _POINTS else token.rstrip(".")
+        for language, count in _POINTS.get(key, []):
+            points[language] += count
+    english = points.pop("en", 0)
+    (best, most), *others = points.most_common(2) or [("", 0)]
+    if most >= 2 and most > english:
+        tied = [best, *(language for language, count in others if count == most)]
+        return best if len(tied) == 1 else _by_letters(folded, tuple(sorted(tied)))[0]
+    if english >= 2 and english / len(tokens) >= _FEW and english > most:
+        return "en"
+    language, confidence = _by_letters(folded)
+    few = len(tokens) <= _FEW_WORDS and folded.isascii()
+    return language if confidence >= (_SURE_OF_FEW if few else _SURE) else ""
+
+
+def _by_letters(text: str, languages: tuple[str, ...] = _KNOWN) -> tuple[str, float]:
+    language, confidence = _detector(languages).classify(text)
+    return str(language), float(confidence)
+
+
+@lru_cache(maxsize=8)
+def _detector(languages: tuple[str, ...]) -> LanguageIdentifier:
+    """Give the detector for some languages: a model of 4.5 MB that ships in its package."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    detector = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    detector.set_languages(languages)
+    return detector

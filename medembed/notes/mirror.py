@@ -1,0 +1,65 @@
+"""A text as it would be written of the same picture in a mirror."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from medembed.notes.vocabulary import load_vocabulary, packaged_vocabularies
+
+__all__ = ["mirror_sides"]
+
+# Pairs of languages without a vocabulary here, one word each way: twice gives the text again.
+_FOREIGN = (
+    ("izquierdo", "derecho"), ("izquierda", "derecha"), ("izquierdos", "derechos"),
+    ("izquierdas", "derechas"), ("sinistro", "destro"), ("sinistra", "destra"),
+    ("sinistri", "destri"), ("sinistre", "destre"), ("esquerdo", "direito"),
+    ("esquerda", "direita"), ("linker", "rechter"), ("links", "rechts"),
+)  # fmt: skip
+# A single L or R in capitals, but no "5 L", "L spine", "L4-5", "R/O", "pt.'s L'"
+_LETTER = (
+    r"(?<![\w.'’-])(?<!\d )[LR](?![\w'’])"
+    r"(?!/(?![LR]\b))(?!-(?!sided\b|to\b))(?!\.?[ ]*(?:spine\b|\d))"
+)
+
+
+def mirror_sides(text: str) -> str:
+    """Swap left and right in a text, abbreviations too; letter case is kept.
+
+    Twice gives the text again. What only one side has (middle lobe, lingula) stays.
+
+    Examples
+    --------
+    >>> mirror_sides("LEFT effusion, right-sided nodule in the RUL, upright film")
+    'RIGHT effusion, left-sided nodule in the LUL, upright film'
+    >>> mirror_sides("R>L effusions, lt. base; 2 L of oxygen, L spine")
+    'L>R effusions, rt. base; 2 L of oxygen, L spine'
+    """
+    swap, pattern = _swaps()
+    return pattern.sub(lambda match: _mirrored(match.group(), swap), text)
+
+
+@lru_cache(maxsize=1)
+def _swaps() -> tuple[dict[str, str], re.Pattern[str]]:
+    pairs = [*_FOREIGN]
+    for language in packaged_vocabularies():
+        pairs += load_vocabulary(language).file.sides.pairs
+    swap: dict[str, str] = {}
+    for one, other in pairs:
+        if one not in swap and other not in swap:
+            swap |= {one: other, other: one}
+    words = "|".join(sorted(map(re.escape, swap), key=lambda word: -len(word)))
+    return swap, re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])|(?-i:{_LETTER})", re.IGNORECASE)
+
+
+def _mirrored(word: str, swap: dict[str, str]) -> str:
+    plain = word.lower()
+    if plain in ("l", "r"):
+        return {"L": "R", "R": "L"}.get(word, word)
+    new = swap[plain]
+    form: Callable[[str], str]
+    for form in (str.lower, str.upper, str.capitalize):
+        if form(word) == word:
+            return form(new)
+    return word

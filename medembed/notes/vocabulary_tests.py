@@ -1,0 +1,86 @@
+"""Tests of a vocabulary: sentences with what they assert."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from medembed.notes.note import Note
+from medembed.notes.reading import read_note
+from medembed.notes.vocabulary import Vocabulary, check_form, read_yaml
+
+__all__ = ["Failure", "VocabularyTest", "failures", "read_tests", "stated"]
+
+_STATED = r"^[a-z][a-z0-9 /'-]* (present|absent|uncertain)( (left|right|bilateral))?( historical)?$"
+
+
+class VocabularyTest(BaseModel):
+    """A text and what it asserts, each as ``label status [side] [historical]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, StringConstraints(min_length=1)]
+    expect: tuple[Annotated[str, StringConstraints(pattern=_STATED)], ...]
+    why: str = ""
+
+
+class _TestFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1]
+    language: str = ""
+    tests: tuple[VocabularyTest, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A test that failed.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    text : str
+    expected, got : tuple of str
+    """
+
+    number: int
+    text: str
+    expected: tuple[str, ...]
+    got: tuple[str, ...]
+
+
+def read_tests(path: Path) -> tuple[VocabularyTest, ...]:
+    """Read a file of tests.
+
+    Raises
+    ------
+    ConfigError
+        Where it does not fit its form.
+    """
+    return check_form(read_yaml(path), _TestFile, path.name).tests
+
+
+def failures(vocabulary: Vocabulary, tests: tuple[VocabularyTest, ...]) -> Iterator[Failure]:
+    """Give the tests that a vocabulary fails."""
+    for number, test in enumerate(tests, 1):
+        got = stated(read_note(test.text, vocabulary))
+        if Counter(got) != Counter(test.expect):
+            yield Failure(number, test.text, test.expect, got)
+
+
+def stated(note: Note) -> tuple[str, ...]:
+    """Give what a note asserts in the words of a test file, in the order of the text."""
+    return tuple(
+        " ".join(
+            part
+            for part in (a.label, a.status, a.side, "historical" if a.historical else "")
+            if part
+        )
+        for a in note.assertions
+    )
