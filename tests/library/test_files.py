@@ -118,6 +118,9 @@ def test_what_a_killed_process_left_is_swept_and_what_lives_or_resumes_stays(
     old(draft)
     (folder / ".library.sqlite.4567").write_bytes(b"0")  # as older versions left them
     old(folder / ".library.sqlite.4567")
+    (folder / "thumbnails").mkdir()
+    (folder / "thumbnails" / "tmp01.part").write_bytes(b"0")
+    old(folder / "thumbnails")
     young = folder / ".library.sqlite.89ab.writing"
     young.mkdir()
     held = cache / ".held.89ab.writing"
@@ -135,6 +138,7 @@ def test_what_a_killed_process_left_is_swept_and_what_lives_or_resumes_stays(
         "cache/.held.89ab.writing",
     }
     assert (models / ".small.training" / "checkpoint.pt").exists()
+    assert list((folder / "thumbnails").iterdir()) == []
 
 
 CREATE = """
