@@ -48,6 +48,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.read_only = False
+        self._opened = ""
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
         self._lock = threading.Lock()
         with file_errors(path.name):
@@ -134,7 +135,8 @@ class Database:
         key = (os.getpid(), threading.get_ident())
         connection = self._connections.get(key)
         if connection is None:
-            connection = connect(self.path, self._options(), _BUSY_SECONDS)
+            self._opened = self._options()
+            connection = connect(self.path, self._opened, _BUSY_SECONDS)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA recursive_triggers = ON")  # a replaced row is a removed one
             connection.execute("PRAGMA synchronous = FULL")
@@ -171,7 +173,7 @@ class Database:
                 where=self.path.name,
                 hint="run the same command again",
             )
-        if self.read_only and found != self._file:
+        if self.read_only and (found != self._file or self._options() != self._opened):
             self._file = found
             self._close_connections()
 

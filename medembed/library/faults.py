@@ -30,6 +30,10 @@ _FULL = ("no room is left on the disk", f"free some and run the same command aga
 _READ_ONLY = ("cannot be written to: it is read-only here", "give write permission, or copy it")
 _GONE = ("its file system fails or is gone", f"mount it and run the same command again; {_AGAIN}")
 _FILES = ("too many files are open", "close some, or raise the limit with ulimit -n")
+_UNCLOSED = (
+    "its writer was stopped, and the last changes cannot be read where it is read-only",
+    "open it once where it can be written, for example with medembed show LIBRARY",
+)
 _MEMORY = ("out of memory", f"close other programs and run the same command again; {_AGAIN}")
 
 _OF_ERRNO: dict[int, tuple[str, str]] = {
@@ -105,7 +109,10 @@ def _translated(error: sqlite3.Error, path: Path) -> LibraryError | None:
 
 def _cause(path: Path) -> tuple[str, str | None]:
     """Ask the machine itself why a file fails: SQLite does not tell."""
+    log, index = (path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
     try:
+        if log.exists() and not index.exists() and not os.access(path.parent, os.W_OK):
+            return _UNCLOSED
         os.close(os.open(path, os.O_RDONLY))
         free = os.statvfs(path)
         if free.f_bavail * free.f_frsize < 1 << 16:

@@ -37,12 +37,18 @@ def check_whole(db: sqlite3.Connection) -> None:
         Where something is not as it was written.
     """
     try:
-        _check(db)
+        db.execute("BEGIN")  # one moment of the library: others may be writing
+        try:
+            _check_rows(db)
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        _check_words(db)
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise damaged("part of it") from error  # names and types that the schema had not
 
 
-def _check(db: sqlite3.Connection) -> None:
+def _check_rows(db: sqlite3.Connection) -> None:
     sealed = db.execute("SELECT seal FROM seals WHERE owner = 'schema'").fetchall()
     if sealed != [(schema_seal(db),)]:
         raise damaged("its schema")
@@ -60,7 +66,6 @@ def _check(db: sqlite3.Connection) -> None:
         pass
     if db.execute("SELECT 1 FROM vectors WHERE seal <> vector_seal(id, vector)").fetchone():
         raise damaged("a vector")
-    _check_words(db)
 
 
 def _check_words(db: sqlite3.Connection) -> None:

@@ -41,6 +41,8 @@ def _drafts(folder: Path) -> Iterator[Path]:
     yield from folder.glob(f".{DATABASE_NAME}.*")
     for place in (folder, folder / "cache", folder / "models", folder / "index"):
         yield from place.glob(f".*{DRAFT_SUFFIX}")
+    yield from (folder / "thumbnails").glob("*.part")
+    yield from folder.glob("ingest-refusals.new")
     for place in (folder / "models", folder / "index"):
         yield from place.glob(f"*/.*{DRAFT_SUFFIX}")
 

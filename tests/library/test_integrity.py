@@ -17,6 +17,7 @@ from medembed.cases import Finding, ScanRef
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.library.integrity import STAMP_NAME, needs_check
+from medembed.library.rows import read_cases
 from medembed.notes import read_note
 
 
@@ -172,3 +173,23 @@ def test_damage_is_noticed_under_the_hands_of_an_open_library(tmp_path: Path) ->
     with pytest.raises(LibraryError, match="case-3"):
         library.case("case-3")
     assert library.case("case-4").case_id == "case-4"
+
+
+def test_a_check_beside_a_writer_finds_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "lib", 6)
+    writer = CaseLibrary.open(tmp_path / "lib")
+
+    def beside(db: sqlite3.Connection, rows: list[int]) -> Any:
+        writer.add([make_case(77)])
+        writer.put_vectors("f", "image", ["case-77"], np.ones((1, 32)))
+        writer.set_meta("dates", "as in the source")
+        return read_cases(db, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.library.integrity.read_cases", beside)
+        CaseLibrary.open(tmp_path / "lib").close()
+    writer.database.read().execute("BEGIN IMMEDIATE")  # nor does it wait for one
+    with CaseLibrary.open(tmp_path / "lib") as library:
+        assert len(library) == 7

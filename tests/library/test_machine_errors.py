@@ -301,3 +301,72 @@ def test_the_command_line_says_errors_of_the_machine_without_names(tmp_path: Pat
         assert done.returncode == 2
         assert words in one_line(done.stderr)
         assert "DOE" not in done.stderr
+
+
+@contextmanager
+def read_only_view(folder: Path, at: Path) -> Iterator[Path]:
+    """The same files where they cannot be written, as another machine may mount them."""
+    at.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "--bind", str(folder), str(at)], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("this machine does not let a test mount a file system")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(at)], check=True)
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=False, capture_output=True)
+
+
+def killed_writer(folder: Path) -> None:
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from example_cases import make_case\n"
+        "from medembed.library import CaseLibrary\n"
+        "library = CaseLibrary.open(sys.argv[1])\n"
+        "library.add([make_case(77)])\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder), str(TESTS)], check=False)
+
+
+def test_a_read_only_mount_follows_its_writer_and_says_what_it_cannot_read(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "lib"
+    writer = CaseLibrary.create(home)
+    writer.add([make_case(0)])
+    with read_only_view(home, tmp_path / "view") as view:
+        with CaseLibrary.open(view) as reader:
+            assert reader.find() == ["case-0"]
+            writer.add([make_case(1)])
+            assert reader.find() == ["case-0", "case-1"]
+            writer.close()
+            assert reader.find() == ["case-0", "case-1"]
+            with CaseLibrary.open(home) as again:
+                again.add([make_case(2)])
+                assert len(list(reader.cases())) == 3
+        killed_writer(home)
+        with CaseLibrary.open(view) as reader:
+            assert len(list(reader.cases())) == 4  # what was acknowledged is there
+        (home / "library.sqlite-shm").unlink()
+        with pytest.raises(
+            LibraryError, match=r"was stopped.*open it once where it can be written"
+        ):
+            CaseLibrary.open(view)
+    assert len(CaseLibrary.open(home)) == 4
+
+
+def test_an_older_library_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    CaseLibrary.create(tmp_path / "lib").close()
+    db = sqlite3.connect(tmp_path / "lib" / "library.sqlite")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with (
+        read_only_view(tmp_path / "lib", tmp_path / "view") as view,
+        pytest.raises(LibraryError, match=r"older MedEmbed.*open it once where it can be written"),
+    ):
+        CaseLibrary.open(view)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from medembed.errors import SourceError
+from medembed.privacy.private_files import private_folder
 from medembed.sources.synthetic.config import CohortConfig
 from medembed.sources.synthetic.ct import chest_volume, ct_grid
 from medembed.sources.synthetic.dicom import ct_slice, radiograph_file, write_whole
@@ -107,7 +108,7 @@ def write_cohort(
     folder = Path(folder)
     _claim(folder, config)
     studies = list(plan_cohort(config))
-    (folder / "dicom").mkdir(exist_ok=True)
+    private_folder(folder / "dicom")
     for leftover in (folder / "dicom").glob("**/.*.part"):
         leftover.unlink()
     _tables(folder, config, studies)
@@ -137,7 +138,7 @@ def _claim(folder: Path, config: CohortConfig) -> None:
         raise SourceError(
             "files that are no synthetic cohort", where=str(folder), hint="choose an empty folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     write_whole(mark, described.encode())
 
 
@@ -212,7 +213,7 @@ def render_views(config: CohortConfig, study: Study) -> Iterator[bytes]:
 
 def _render_ct(folder: Path, config: CohortConfig, study: Study) -> int:
     """Write a CT series; slices that are there stay."""
-    folder.mkdir(exist_ok=True)
+    private_folder(folder)
     chest = build_chest(study.build, study.pose, study.lesions, 1.0)
     grid = ct_grid(chest, config.ct_size)
     count = len(grid.z)

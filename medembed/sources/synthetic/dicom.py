@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
+from medembed.privacy.private_files import open_private
 from medembed.sources.synthetic.ct import SLICE_MM, Grid
 from medembed.sources.synthetic.plan import Study, uid_of
 from medembed.sources.synthetic.projection import Scanner
@@ -212,6 +214,6 @@ def _encode(ds: Dataset) -> bytes:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is either absent or whole, whatever stops the process."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with os.fdopen(open_private(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(content)
     part.replace(path)
