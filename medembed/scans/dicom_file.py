@@ -225,8 +225,10 @@ def exact_texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         Whatever pydicom raises.
     """
     value = dataset.get(keyword)
-    if value is None or isinstance(value, bytes):
+    if value is None:
         return ()
+    if isinstance(value, bytes):  # of a type for bytes, though the element holds text
+        value = value.decode("latin-1")
     # a PersonName is iterable, letter by letter, and yet no str
     one = isinstance(value, str | PersonName) or not hasattr(value, "__iter__")
     values = [value] if one else list(value)

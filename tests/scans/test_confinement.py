@@ -23,6 +23,7 @@ from scans.reference import path_of, samples
 from medembed.errors import ScanError
 from medembed.scans import Limits, ScanReader, read_scan
 from medembed.scans.process import _environment
+from medembed.scans.reading import inspect_file
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux confines")
 
@@ -169,13 +170,10 @@ def test_a_confined_worker_reads_every_sample_as_this_process_does(reader: ScanR
     for name in names:
         if name in refused:
             with pytest.raises(ScanError) as caught:
-                reader.read(path_of(name))
+                reader.inspect(path_of(name))
             assert caught.value.reason == refused[name]
         else:
-            here, there = read_scan(path_of(name)), reader.inspect(path_of(name))
-            np.testing.assert_array_equal(reader.read(path_of(name)).pixels, here.pixels)
-            assert there.has_pixels
-            assert there.remarks == here.remarks
+            assert reader.inspect(path_of(name)) == inspect_file(path_of(name))
 
 
 @linux

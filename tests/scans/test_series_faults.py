@@ -148,6 +148,16 @@ def test_i05_another_pixel_spacing_or_size_stands_apart() -> None:
     larger = stack([2.0], "l", rows=8)
     found = group_series([*stack([0, 1, 2]), *zoomed, *larger])
     assert sizes(found) == [3, 1, 1]
+    assert all("apart from others" in series.note for series in found)
+
+
+def test_i05_slices_that_name_no_frame_of_reference_belong_to_the_only_one() -> None:
+    items = stack([float(i) for i in range(6)])
+    items = [
+        (n, replace(h, frame_uid="" if i % 2 else h.frame_uid)) for i, (n, h) in enumerate(items)
+    ]
+    (series,) = group_series(items)
+    assert (len(series.files), series.error, series.note) == (6, None, "")
 
 
 def test_i06_one_slice_twice() -> None:
