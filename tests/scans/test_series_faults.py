@@ -59,6 +59,17 @@ def test_i03_no_case_is_made_of_the_rest_of_a_refused_series() -> None:
     assert sizes(found) == [30]
 
 
+def test_i03_slices_between_two_distances_are_refused_by_themselves() -> None:
+    places = np.cumsum([0, *[4] * 5, 1.08, 3, *[7] * 6]).tolist()
+    found = group_series(stack(places))
+    assert sorted(good(found)) == [6, 6]
+    assert sum(sizes(found)) == 14
+
+
+def test_i03_isolated_slices_are_no_scans() -> None:
+    assert good(group_series(stack([0.0, 1, 2, 5, 8]))) == []
+
+
 def test_i03_one_slice_between_the_others_is_refused_alone() -> None:
     found = group_series(stack([0, 1, 2, 3, 3.4, 4, 5, 6, 7]))
     assert good(found) == [8]
