@@ -124,7 +124,7 @@ def parse(file: BoundedFile, *, pixels: bool) -> DicomFile:
     stream: BoundedFile | BoundedBytes = file
     meta = _file_meta(file)
     if meta is not None and meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        stream = BoundedBytes(_inflate(file))
+        stream = _inflate(file)
         dataset = read_dataset(stream, False, True, stop_when=at_pixels)
         dataset.file_meta = meta
         dataset.set_original_encoding(False, True)
@@ -187,24 +187,25 @@ def _file_meta(file: BoundedFile) -> FileMetaDataset | None:
     )
 
 
-def _inflate(file: BoundedFile) -> bytes:
+def _inflate(file: BoundedFile) -> BoundedBytes:
     """Inflate what is left of a file, piece by piece, so that no more than the limit is built."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = bytearray()
+    inflated = BoundedBytes(b"")
     try:
         while not inflater.eof:
             compressed = inflater.unconsumed_tail or file.read(_PIECE)
             if not compressed:
                 raise ScanError("the deflated part ends too early", reason="truncated")
-            content += inflater.decompress(compressed, _PIECE)
-            if len(content) > _MAX_INFLATED:
+            inflated.size += inflated.write(inflater.decompress(compressed, _PIECE))
+            if inflated.size > _MAX_INFLATED:
                 raise ScanError(
                     f"the deflated part inflates to more than {_MAX_INFLATED} bytes",
                     reason="too-large",
                 )
     except zlib.error:
         raise ScanError("the deflated part cannot be inflated", reason="corrupt") from None
-    return bytes(content)
+    inflated.seek(0)
+    return inflated
 
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
@@ -224,8 +225,10 @@ def exact_texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         Whatever pydicom raises.
     """
     value = dataset.get(keyword)
-    if value is None or isinstance(value, bytes):
+    if value is None:
         return ()
+    if isinstance(value, bytes):  # of a type for bytes, though the element holds text
+        value = value.decode("latin-1")
     # a PersonName is iterable, letter by letter, and yet no str
     one = isinstance(value, str | PersonName) or not hasattr(value, "__iter__")
     values = [value] if one else list(value)

@@ -21,11 +21,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from medembed.errors import ScanError
-from medembed.scans.dicom_file import DicomFile, integer, numbers
+from medembed.scans.dicom_file import DicomFile, integer, numbers, text
 from medembed.scans.files import check_size
 from medembed.scans.frame_count import count_frames, frame_bits
 from medembed.scans.lookup_tables import entries, table_length
 from medembed.scans.luminance import luminance
+from medembed.scans.remarks import Remark
 
 __all__ = ["DECODERS", "Layout", "frames"]
 
@@ -85,7 +86,7 @@ class Layout:
         self.n_frames = count_frames(file)
         check_size(self.n_frames, self.rows, self.columns)
         self.is_float = "PixelData" not in ds and not file.frame_bytes
-        self.photometric = str(ds.get("PhotometricInterpretation") or "").strip()
+        self.photometric = text(ds, "PhotometricInterpretation").upper()
         self.bits_allocated = self._required(ds, "BitsAllocated")
         self.bits_stored = integer(ds, "BitsStored") or self.bits_allocated
         high_bit = integer(ds, "HighBit")
@@ -207,6 +208,11 @@ def _settle_frames(file: DicomFile, layout: Layout) -> None:
     """Make the dataset say what was found, for pydicom believes it."""
     ds = file.dataset
     ds.NumberOfFrames = layout.n_frames
+    ds.PhotometricInterpretation = layout.photometric
+    if layout.samples > 1 and text(ds, "PlanarConfiguration") not in ("0", "1"):
+        ds.PlanarConfiguration = 0  # as DCMTK and GDCM do
+        if not file.frame_bytes:  # compressed colours come in an order of their own
+            file.note(Remark.PLANES)
     if file.frame_bytes:
         for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
             if keyword in ds:

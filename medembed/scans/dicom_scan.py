@@ -33,6 +33,8 @@ from medembed.scans.scan import Scan, VoiLut, Window
 
 __all__ = ["scan_of"]
 
+_SMALLEST_MM, _LARGEST_MM = 1e-5, 1e3  # of a pixel: from electron microscopes to whole bodies
+
 
 def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     """Decode a parsed DICOM file.
@@ -236,11 +238,11 @@ def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] |
             values = numbers(ds, keyword)
         except ScanError:
             values = (math.nan,)
-        if len(values) == 2 and min(values) > 0:
+        if len(values) == 2 and _SMALLEST_MM < min(values) <= max(values) < _LARGEST_MM:
             if ds[keyword].VR not in ("DS", "FD", "FL"):
                 file.note(Remark.SPACING_TYPE)
             return values[0], values[1]
-        if any(values):  # not two, below 0, or no number
+        if any(values):  # not two, below 0, absurd, or no number
             file.note(Remark.SPACING)
             return None
     return None

@@ -208,7 +208,10 @@ def windows(ds: Dataset, note: Note) -> tuple[Window, ...]:
 def voi_luts(ds: Dataset, note: Note, *, signed: bool) -> tuple[VoiLut, ...]:
     """The VOI lookup tables of a file or a frame; one that cannot be used is noted and left out."""
     found = []
-    for item in items(ds, "VOILUTSequence"):
+    sequence = items(ds, "VOILUTSequence")
+    if not sequence and ds.get("VOILUTSequence"):  # it is no sequence
+        note(Remark.VOI_LUT)
+    for item in sequence:
         try:
             first, values, bits = _lut(item, signed=signed, reason="corrupt")
         except Exception:  # noqa: BLE001 - pydicom raises anything at a value of another type

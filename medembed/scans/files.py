@@ -7,14 +7,24 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from medembed.errors import ScanError
 
-__all__ = ["MAX_PIXELS", "BoundedBytes", "BoundedFile", "check_size", "open_file", "sniff"]
+__all__ = [
+    "MAX_PIXELS",
+    "BoundedBytes",
+    "BoundedFile",
+    "Opener",
+    "check_size",
+    "file_from",
+    "open_descriptor",
+    "open_file",
+    "sniff",
+]
 
 Kind = Literal["dicom", "image", "nifti"]
 
@@ -71,6 +81,10 @@ class BoundedBytes(io.BytesIO):
         return super().read(size)
 
 
+Opener = Callable[[str | Path], AbstractContextManager[BoundedFile]]
+"""Opens a file by its name, as :func:`open_file` does."""
+
+
 def _is_short(wanted: int, left: int) -> bool:
     return left < wanted and not (left == 0 and wanted == 8)
 
@@ -85,26 +99,53 @@ def open_file(path: str | Path) -> Iterator[BoundedFile]:
         ``not-found``, ``not-a-file`` (directory, pipe, device, loop of links), ``no-permission``
         or ``empty``.
     """
-    where = str(path)
+    try:
+        with file_from(open_descriptor(path)) as file:
+            yield file
+    except ScanError as error:
+        if error.where:
+            raise
+        raise ScanError(error.what, where=str(path), hint=error.hint, reason=error.reason) from None
+
+
+def open_descriptor(path: str | Path) -> int:
+    """Open a regular file for reading; the descriptor is the caller's to close.
+
+    Raises
+    ------
+    ScanError
+        ``not-found``, ``not-a-file`` or ``no-permission``.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         # a device may act when it is opened, so look before; and again, for it may have changed
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise ScanError("this is not a regular file", where=where, reason="not-a-file")
+            raise ScanError("this is not a regular file", reason="not-a-file")
         descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise ScanError("there is no such file", where=where, reason="not-found") from None
+        raise ScanError("there is no such file", reason="not-found") from None
     except PermissionError:
-        raise ScanError("this file may not be read", where=where, reason="no-permission") from None
+        raise ScanError("this file may not be read", reason="no-permission") from None
     except (OSError, ValueError):  # a loop of links, a name too long or with a zero byte
-        raise ScanError(
-            "this path does not lead to a file", where=where, reason="not-a-file"
-        ) from None
+        raise ScanError("this path does not lead to a file", reason="not-a-file") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ScanError("this is not a regular file", reason="not-a-file")
+    return descriptor
+
+
+@contextmanager
+def file_from(descriptor: int) -> Iterator[BoundedFile]:
+    """Read an open file from its start, and close it at the end.
+
+    Raises
+    ------
+    ScanError
+        ``empty``.
+    """
     with io.FileIO(descriptor) as raw, BoundedFile(raw) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ScanError("this is not a regular file", where=where, reason="not-a-file")
         if file.size == 0:
-            raise ScanError("this file holds no bytes", where=where, reason="empty")
+            raise ScanError("this file holds no bytes", reason="empty")
         yield file
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import queue
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from medembed.scans.header import ScanHeader
 from medembed.scans.limits import Limits
 from medembed.scans.messages import header_from_json, scan_from_json
 from medembed.scans.process import WorkerProcess
-from medembed.scans.reading import Files
+from medembed.scans.reading import Files, listed
 from medembed.scans.scan import Scan
 
 __all__ = ["ScanReader"]
@@ -31,9 +30,10 @@ class ScanReader:
 
     A file that takes too much memory or time, or that crashes its decoder, is refused with a
     :class:`~medembed.errors.ScanError`, and its worker is replaced. Workers start when first
-    needed, import no more than numpy, pydicom, its decoders, Pillow and nibabel, may not write
-    files, and live until :meth:`close`. What they answer is JSON and bare pixels, never a pickle.
-    May be used by several threads.
+    needed, import no more than numpy, pydicom, its decoders, Pillow and nibabel, and live until
+    :meth:`close`. They are sent open files, never names, and may open, write or run nothing where
+    the kernel can forbid it (:meth:`confinement`). What they answer is JSON and bare pixels, never
+    a pickle. May be used by several threads.
 
     Parameters
     ----------
@@ -79,6 +79,20 @@ class ScanReader:
             resting.append(self._idle.get())
         for worker in resting:
             worker.stop()
+            self._idle.put(worker)
+
+    def confinement(self) -> tuple[str, ...]:
+        """What holds a worker back on this machine, besides limits on memory and time.
+
+        Returns
+        -------
+        tuple of str
+            See :func:`medembed.scans.confinement.confine`.
+        """
+        worker = self._idle.get()
+        try:
+            return worker.measures()
+        finally:
             self._idle.put(worker)
 
     def read(self, files: Files, frame: int | None = None) -> Scan:
@@ -146,40 +160,30 @@ class ScanReader:
                     waiting.cancel()
 
     def _ask(self, task: Task, files: Files, frame: int | None) -> Scan | ScanHeader:
-        single = isinstance(files, str | Path)
-        given = [str(files)] if isinstance(files, str | Path) else [str(file) for file in files]
-        absolute = [os.path.abspath(name) for name in given]  # noqa: PTH100 - resolves no links
-        request = {"task": task, "files": absolute, "single": single, "frame": frame}
-        seconds = self.limits.seconds * math.ceil(_count(absolute) / 100)
+        paths = listed(files) if task == "read" else [cast("str | Path", files)]
+        given = [str(path) for path in paths]
+        request = {"task": task, "n_files": len(given), "frame": frame}
+        seconds = self.limits.seconds * math.ceil(len(given) / 100)
+        whole = given[0] if len(given) == 1 else str(Path(given[0]).parent)
         worker = self._idle.get()
         try:
-            answer, pixels = worker.ask(request, seconds=seconds)
+            answer, pixels = worker.ask(request, given, seconds=seconds)
         except ScanError as error:
-            where = given[0] if single or not given else str(Path(given[0]).parent)
-            raise ScanError(error.what, where=where, hint=error.hint, reason=error.reason) from None
+            raise ScanError(error.what, where=whole, hint=error.hint, reason=error.reason) from None
         finally:
             self._idle.put(worker)
         if "error" in answer:
             problem = answer["error"]
-            named = dict(zip(absolute, given, strict=True))
-            where = named.get(problem["where"], problem["where"])
+            named = {str(i): name for i, name in enumerate(given)}
             raise ScanError(
-                problem["what"], where=where, hint=problem["hint"], reason=problem["reason"]
+                problem["what"],
+                where=named.get(problem["where"], whole),
+                hint=problem["hint"],
+                reason=problem["reason"],
             )
         if task == "read" and pixels is not None:
             return scan_from_json(answer, pixels)
         return header_from_json(answer)
-
-
-def _count(files: list[str]) -> int:
-    """How many files are to be read, at least 1; those of a folder are counted."""
-    if len(files) != 1:
-        return max(1, len(files))
-    try:
-        with os.scandir(files[0]) as entries:
-            return max(1, sum(1 for _ in entries))
-    except (OSError, ValueError):  # not a folder: the worker says what it is
-        return 1
 
 
 def _split(item: Item) -> tuple[Files, int | None]:

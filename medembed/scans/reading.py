@@ -12,14 +12,23 @@ from typing import TypeVar
 import numpy as np
 
 from medembed.errors import ScanError
-from medembed.scans.files import BoundedFile, check_size, open_file, sniff
+from medembed.scans.files import BoundedFile, Opener, check_size, open_file, sniff
 from medembed.scans.geometry import along_normal, rounding_mm, slice_distance
 from medembed.scans.header import ScanHeader
 from medembed.scans.pixel_digest import frame_digest
 from medembed.scans.scan import Scan
 from medembed.scans.series import Series, group_series
 
-__all__ = ["Files", "inspect_file", "read_header", "read_scan"]
+__all__ = [
+    "Files",
+    "header_from",
+    "inspect_file",
+    "inspect_from",
+    "listed",
+    "read_header",
+    "read_scan",
+    "scan_from",
+]
 
 Files = str | Path | Sequence[str | Path]
 T = TypeVar("T")
@@ -40,7 +49,7 @@ def read_header(file: str | Path) -> ScanHeader:
     ScanError
         With the path in ``where`` and a code in ``reason``.
     """
-    return _read(file, _header)
+    return header_from(file, open_file)
 
 
 def inspect_file(file: str | Path) -> ScanHeader:
@@ -56,7 +65,7 @@ def inspect_file(file: str | Path) -> ScanHeader:
     ScanError
         With the path in ``where`` and a code in ``reason``.
     """
-    return _read(file, _inspected)
+    return inspect_from(file, open_file)
 
 
 def read_scan(files: Files, *, frame: int | None = None) -> Scan:
@@ -82,33 +91,73 @@ def read_scan(files: Files, *, frame: int | None = None) -> Scan:
     ScanError
         With the path in ``where`` and a code in ``reason`` (docs/reference/scans.md).
     """
-    paths = _listed(files)
-    if len(paths) == 1:
-        return _read(paths[0], lambda file: _scan(file, frame))
-    where = str(Path(paths[0]).parent)
-    if frame is not None:
-        raise ScanError("a frame of several files", where=where, reason="no-such-frame")
-    found = group_series((path, read_header(path)) for path in paths)
-    if len(found) > 1 or found[0].error is not None:
-        # slices that were sent twice are known by their pixels
-        found = group_series((path, inspect_file(path)) for path in paths)
-    series = _only(found, len(paths), where)
-    if len(series.files) == 1:
-        return read_scan(series.files[0])
-    return _stack(series, where)
+    paths = listed(files)
+    return scan_from(paths, frame, open_file, where=str(Path(paths[0]).parent))
 
 
-def _listed(files: Files) -> list[str | Path]:
+def listed(files: Files) -> list[str | Path]:
+    """The files that are meant: these, or those of a folder.
+
+    Raises
+    ------
+    ScanError
+        ``not-found`` or ``empty`` where there are none.
+    """
     if not isinstance(files, str | Path):
         if not files:
             raise ScanError("no file was given", reason="not-found")
         return list(files)
-    if not Path(files).is_dir():
+    try:
+        if not Path(files).is_dir():
+            return [files]
+        inside: list[str | Path] = sorted(p for p in Path(files).iterdir() if not p.is_dir())
+    except PermissionError:
+        raise ScanError(
+            "this folder may not be read", where=str(files), reason="no-permission"
+        ) from None
+    except (OSError, ValueError):  # whoever opens it says what is wrong
         return [files]
-    inside: list[str | Path] = sorted(p for p in Path(files).iterdir() if not p.is_dir())
     if not inside:
         raise ScanError("this folder holds no files", where=str(files), reason="empty")
     return inside
+
+
+def header_from(file: str | Path, opener: Opener) -> ScanHeader:
+    """:func:`read_header` of a file that somebody else opens."""
+    return _read(file, opener, _header)
+
+
+def inspect_from(file: str | Path, opener: Opener) -> ScanHeader:
+    """:func:`inspect_file` of a file that somebody else opens."""
+    return _read(file, opener, _inspected)
+
+
+def scan_from(
+    paths: Sequence[str | Path], frame: int | None, opener: Opener, *, where: str
+) -> Scan:
+    """:func:`read_scan` of files that somebody else opens.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        At least one.
+    frame : int or None
+    opener : callable
+    where : str
+        Names all of them in an error.
+    """
+    if len(paths) == 1:
+        return _read(paths[0], opener, lambda file: _scan(file, frame))
+    if frame is not None:
+        raise ScanError("a frame of several files", where=where, reason="no-such-frame")
+    found = group_series((path, header_from(path, opener)) for path in paths)
+    if len(found) > 1 or found[0].error is not None:
+        # slices that were sent twice are known by their pixels
+        found = group_series((path, inspect_from(path, opener)) for path in paths)
+    series = _only(found, len(paths), where)
+    if len(series.files) == 1:
+        return scan_from(series.files, None, opener, where=where)
+    return _stack(series, opener, where)
 
 
 def _only(found: list[Series], n_files: int, where: str) -> Series:
@@ -125,14 +174,16 @@ def _only(found: list[Series], n_files: int, where: str) -> Series:
     return found[0]
 
 
-def _stack(series: Series, where: str) -> Scan:
+def _stack(series: Series, opener: Opener, where: str) -> Scan:
     """Read the slices of a volume in their order."""
     first = series.headers[0]
     check_size(len(series.files), first.rows, first.columns)
     pixels = np.empty((len(series.files), first.rows, first.columns), np.float32)
     lead: Scan | None = None
+    remarks: dict[str, None] = {}
     for i, file in enumerate(series.files):
-        one = read_scan(file)
+        one = scan_from([file], None, opener, where=where)
+        remarks.update(dict.fromkeys(one.remarks))
         lead = lead or one
         if one.pixels.shape != pixels.shape[1:] or one.units != lead.units:
             raise ScanError("slices that do not fit together", where=where, reason="mixed-geometry")
@@ -157,12 +208,13 @@ def _stack(series: Series, where: str) -> Scan:
         study_uid=lead.study_uid,
         series_uid=lead.series_uid,
         instance_uids=tuple(h.instance_uid for h in series.headers),
+        remarks=tuple(remarks),
     )
 
 
-def _read(path: str | Path, how: Callable[[BoundedFile], T]) -> T:
+def _read(path: str | Path, opener: Opener, how: Callable[[BoundedFile], T]) -> T:
     """Open a file and read it; whatever goes wrong inside becomes a ScanError with its path."""
-    with _one_line_errors(str(path)), open_file(path) as file:
+    with _one_line_errors(str(path)), opener(path) as file:
         return how(file)
 
 

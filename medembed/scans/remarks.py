@@ -24,6 +24,7 @@ class Remark(StrEnum):
     FRAMES = "NumberOfFrames is missing or cannot be used; frames counted from the pixel data"
     MORE_PIXELS = "more pixel data than the header says; the surplus left out"
     RESCALE = "RescaleSlope or RescaleIntercept cannot be used; values as stored"
+    PLANES = "PlanarConfiguration is missing or unknown; colours read pixel by pixel"
     NOT_CLOSED = "the compressed pixel data are not closed; read to the end of the last frame"
     OFFSETS = "the offset table of the compressed pixel data is wrong; frames found without it"
     SIDE_UNKNOWN = "the file does not say which side is left; sides cannot be trusted"

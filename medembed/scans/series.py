@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medembed.errors import ScanError
@@ -46,6 +46,7 @@ def group_series(items: Iterable[tuple[str | Path, ScanHeader]]) -> list[Series]
     copies: dict[str, list[Path]] = defaultdict(list)
     groups: dict[object, list[list[Item]]] = defaultdict(list)
     order: dict[Path, int] = {}
+    given: list[Item] = []
     for name, header in items:
         path = Path(name)
         uid = header.instance_uid
@@ -55,31 +56,51 @@ def group_series(items: Iterable[tuple[str | Path, ScanHeader]]) -> list[Series]
             continue
         if uid:
             copies[uid] = []
-        _place_in(groups[_key(path, header)], (path, header))
+        given.append((path, header))
+    frames = _frames_of_reference(header for _, header in given)
+    for path, header in given:
+        _place_in(groups[_key(path, header, frames)], (path, header))
+    parts: Counter[str] = Counter()
+    for key, alike in groups.items():
+        if not isinstance(key, Path):
+            parts[alike[0][0][1].series_uid] += len(alike)
     found: list[Series] = []
     for key, alike in groups.items():
         if isinstance(key, Path):
-            found.extend(_without_place(members[0], groups) for members in alike)
-        else:
-            found.extend(series for members in alike for series in volumes_of(members))
+            found.extend(_without_place(members[0], groups, frames) for members in alike)
+            continue
+        apart = parts[alike[0][0][1].series_uid] > 1
+        for members in alike:
+            note = "apart from others of its series by size, orientation or spacing"
+            found.extend(s.noted(note if apart else "") for s in volumes_of(members))
     found = [_with_copies(series, copies) for series in found]
     return sorted(found, key=lambda series: min(order[file] for file in series.files))
 
 
-def _key(path: Path, header: ScanHeader) -> object:
+def _frames_of_reference(headers: Iterable[ScanHeader]) -> dict[str, str]:
+    """The frame of reference of each series that names only one: slices without one share it."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for header in headers:
+        if header.frame_uid:
+            named[header.series_uid].add(header.frame_uid)
+    return {series: next(iter(uids)) for series, uids in named.items() if len(uids) == 1}
+
+
+def _key(path: Path, header: ScanHeader, frames: Mapping[str, str]) -> object:
     """What the slices of one volume have in common; the path itself for what stands alone."""
     if _stands_alone(header) or header.position is None or header.orientation is None:
         return path
-    return _kin(header)
+    return _kin(header, frames)
 
 
 def _stands_alone(header: ScanHeader) -> bool:
     return header.format != "dicom" or header.n_frames != 1 or not header.series_uid
 
 
-def _kin(header: ScanHeader) -> tuple[object, ...]:
+def _kin(header: ScanHeader, frames: Mapping[str, str]) -> tuple[object, ...]:
+    frame = header.frame_uid or frames.get(header.series_uid, "")
     is_localizer = "LOCALIZER" in header.image_type
-    return header.series_uid, header.frame_uid, header.rows, header.columns, is_localizer
+    return header.series_uid, frame, header.rows, header.columns, is_localizer
 
 
 def _place_in(alike: list[list[Item]], item: Item) -> None:
@@ -102,10 +123,12 @@ def _place_in(alike: list[list[Item]], item: Item) -> None:
     alike.append([item])
 
 
-def _without_place(item: Item, groups: dict[object, list[list[Item]]]) -> Series:
+def _without_place(
+    item: Item, groups: dict[object, list[list[Item]]], frames: Mapping[str, str]
+) -> Series:
     """A file that stands alone; refused where it is a slice of a volume that lost its place."""
     header = item[1]
-    volumes = () if _stands_alone(header) else groups.get(_kin(header), ())
+    volumes = () if _stands_alone(header) else groups.get(_kin(header, frames), ())
     if any(len(members) > 1 for members in volumes):
         error = ScanError(
             "a slice without position or orientation in a series of slices that have one",

@@ -28,7 +28,7 @@ Item = tuple[Path, ScanHeader]
 _GAP = 1.5  # steps: less is a slice off its place, more is a missing one
 _RUN = 3  # slices that are needed to speak of a distance
 _STACKS = 4  # that may be interleaved
-_STRAYS = 0.1  # of a series that may be refused without giving up the rest
+_STRAYS = 0.15  # of a series that may be refused without giving up the rest
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ def _one_stray(places: npt.NDArray[np.float64], rounding: float) -> int | None:
 
 
 def _holes(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, int]] | None:
-    """Runs between holes, where every slice lies on one grid; None where not."""
+    """Runs between holes, if every slice lies on one grid; else None."""
     steps = np.diff(places)
     usual = steps[steps < _GAP * np.median(steps)].mean()
     ranks = np.cumsum([0, *np.rint(steps / usual)])
@@ -307,7 +307,9 @@ def _holes(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, 
     if steps.min() < 0.75 * usual or not fits_line(filled, rounding):
         return None
     bounds = [0, *(np.flatnonzero(np.diff(ranks) > 1) + 1).tolist(), len(places)]
-    return list(itertools.pairwise(bounds))
+    pieces = list(itertools.pairwise(bounds))
+    # one slice may stand before or after a hole; several are no volumes
+    return pieces if sum(stop - start == 1 for start, stop in pieces) < 2 else None
 
 
 def _irregular(what: str) -> ScanError:

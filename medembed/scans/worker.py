@@ -1,67 +1,121 @@
 """The process that decodes: ``python -m medembed.scans.worker MEMORY_BYTES``.
 
-Requests come on stdin, answers go to what was stdout: 8 bytes of length (little endian), JSON, and
-after a scan its pixels as float32.
+It speaks over the socket that it finds as stdin. A request names how many files it is about, never
+their names: the worker asks for a file by its number, and the parent sends an open descriptor. An
+answer is 8 bytes of length (little endian) and JSON, and after a scan its pixels as float32.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import resource
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
 
 from medembed.errors import ScanError
+from medembed.scans.confinement import confine
+from medembed.scans.files import BoundedFile, Opener, file_from
 from medembed.scans.messages import Json, header_to_json, scan_to_json
-from medembed.scans.reading import inspect_file, read_header, read_scan
+from medembed.scans.reading import header_from, inspect_from, scan_from
 from medembed.scans.scan import Scan
 
-__all__ = ["main"]
+__all__ = ["main", "prepare"]
 
+# All that a file may ask for: nothing can be imported once the process is confined.
 _WARM = (
     "medembed.scans.dicom_header",
     "medembed.scans.dicom_scan",
+    "medembed.scans.jpeg_extended",
+    "medembed.scans.nifti",
     "medembed.scans.plain_image",
     "pydicom.pixels.decoders",
+    "PIL.JpegImagePlugin",
+    "PIL.MpoImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.TiffImagePlugin",
+    "nibabel",
+    "numpy.ma",
+    "gdcm",
+    "jpeg_ls",
+    "openjpeg",
+    "rle",
 )
 _GRACE_SECONDS = 5
 
 
 def main() -> None:
     """Answer requests until the parent closes its end."""
-    memory_bytes = int(sys.argv[1])
-    source, target = _own_pipes()
-    for name in _WARM:
-        import_module(name)
-    _limit(memory_bytes)
-    _send(target, {"ready": True})
+    channel = _own_socket()
+    measures = prepare(int(sys.argv[1]))
+    _send(channel, {"ready": True, "measures": measures})
     while True:
-        head = source.read(8)
+        head = _receive(channel, 8)
         if len(head) < 8:
             return
-        request = json.loads(source.read(int.from_bytes(head, "little")))
+        request = json.loads(_receive(channel, int.from_bytes(head, "little")))
         # the parent counts the time; this ends a worker whose parent was killed
         signal.alarm(request["seconds"] + _GRACE_SECONDS)
-        answer, scan = _answer(request)
-        _send(target, answer)
+        answer, scan = _answer(request, channel)
+        _send(channel, answer)
         if scan is not None:
-            target.write(scan.pixels.data.cast("B"))
-        target.flush()
+            channel.sendall(scan.pixels.data.cast("B"))
         signal.alarm(0)
 
 
-def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Take stdin and stdout for the protocol, so that what a decoder prints goes nowhere."""
-    source = os.fdopen(os.dup(0), "rb")
-    target = os.fdopen(os.dup(1), "wb")
+def prepare(memory_bytes: int) -> tuple[str, ...]:
+    """Import all that decoding needs, then give up everything else.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Address space on top of what is in use now.
+
+    Returns
+    -------
+    tuple of str
+        See :func:`medembed.scans.confinement.confine`.
+    """
+    _warm_up()
+    _limit(memory_bytes)
+    return confine()
+
+
+def _own_socket() -> socket.socket:
+    """Take stdin for the protocol and close what else was inherited.
+
+    What a decoder prints goes nowhere.
+    """
+    channel = socket.socket(fileno=os.dup(0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    return source, target
+    keep = channel.fileno()
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 2**16)
+    return channel
+
+
+def _warm_up() -> None:
+    for name in _WARM:
+        import_module(name)
+    from PIL import Image
+    from pydicom.charset import python_encoding
+    from pydicom.pixels.decoders.base import get_decoder
+
+    from medembed.scans.dicom_pixels import DECODERS
+
+    Image.preinit()
+    for syntax in DECODERS:
+        get_decoder(syntax)
+    for encoding in python_encoding.values():
+        codecs.lookup(encoding)
 
 
 def _limit(memory_bytes: int) -> None:
@@ -74,23 +128,53 @@ def _limit(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (idle + memory_bytes,) * 2)
 
 
-def _answer(request: Json) -> tuple[Json, Scan | None]:
-    files = request["files"][0] if request["single"] else request["files"]
+def _answer(request: Json, channel: socket.socket) -> tuple[Json, Scan | None]:
+    names = [str(i) for i in range(request["n_files"])]
+    opener = _asking(channel)
     try:
         if request["task"] == "read":
-            scan = read_scan(files, frame=request["frame"])
+            scan = scan_from(names, request["frame"], opener, where="")
             return scan_to_json(scan), scan
-        read = inspect_file if request["task"] == "inspect" else read_header
-        return header_to_json(read(files)), None
+        read = inspect_from if request["task"] == "inspect" else header_from
+        return header_to_json(read(names[0], opener)), None
     except ScanError as error:
         problem = {"what": error.what, "where": error.where, "hint": error.hint}
         return {"error": {**problem, "reason": error.reason}}, None
 
 
-def _send(target: BinaryIO, message: Json) -> None:
+def _asking(channel: socket.socket) -> Opener:
+    """Files by their number in the request, opened by the parent."""
+
+    @contextmanager
+    def opened(name: str | Path) -> Iterator[BoundedFile]:
+        _send(channel, {"open": int(str(name))})
+        # one byte, for the descriptor comes with it
+        sign, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+        if not sign:
+            raise SystemExit  # the parent is gone
+        if not descriptors:
+            problem = json.loads(_receive(channel, int.from_bytes(_receive(channel, 8), "little")))
+            raise ScanError(problem["what"], hint=problem["hint"], reason=problem["reason"])
+        with file_from(descriptors[0]) as file:
+            yield file
+
+    return opened
+
+
+def _receive(channel: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes; fewer once the parent is gone."""
+    content = bytearray()
+    while len(content) < size:
+        piece = channel.recv(size - len(content))
+        if not piece:
+            break
+        content += piece
+    return bytes(content)
+
+
+def _send(channel: socket.socket, message: Json) -> None:
     body = json.dumps(message).encode()
-    target.write(len(body).to_bytes(8, "little") + body)
-    target.flush()
+    channel.sendall(len(body).to_bytes(8, "little") + body)
 
 
 if __name__ == "__main__":

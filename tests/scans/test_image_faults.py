@@ -172,6 +172,8 @@ def with_value(path: Path, keyword: str, vr: str, value: bytes, **more: Any) -> 
         ({"PixelSpacing": [-1, -1]}, Remark.SPACING),
         ({"PixelSpacing": [0.5]}, Remark.SPACING),
         ({"PixelSpacing": [0.5, 0]}, Remark.SPACING),
+        ({"PixelSpacing": [1e-30, 1e-30]}, Remark.SPACING),
+        ({"ImagerPixelSpacing": [1e9, 1e9]}, Remark.SPACING),
         ({"NumberOfFrames": 0}, Remark.FRAMES),
         ({"NumberOfFrames": -3}, Remark.FRAMES),
         ({"RescaleSlope": 0, "RescaleIntercept": 0, "Modality": "DX"}, Remark.RESCALE),
@@ -197,6 +199,11 @@ def test_r02_broken_side_values(tmp_path: Path, attributes: dict[str, Any], rema
         ("PixelSpacing", "DS", b"nan\\inf", Remark.SPACING),
         ("PixelSpacing", "DS", b"mm", Remark.SPACING),
         ("PixelSpacing", "US", b"\x01\0", Remark.SPACING),
+        ("ImagerPixelSpacing", "DS", b"0,5\\0,5", Remark.SPACING),
+        ("PixelPaddingValue", "LO", b"none", Remark.PADDING),
+        ("PixelPaddingValue", "OB", b"\1\0", Remark.PADDING),
+        ("VOILUTSequence", "LO", b"none", Remark.VOI_LUT),
+        ("WindowCenter", "DS", b"40,5", Remark.WINDOW),
         ("NumberOfFrames", "IS", b"1A", Remark.FRAMES),
         ("NumberOfFrames", "LO", b"one", Remark.FRAMES),
         ("PixelAspectRatio", "IS", b"1,2\\0", None),
@@ -216,6 +223,31 @@ def test_r02_values_that_are_no_numbers(
 def test_r02_a_spacing_of_another_type_is_read_and_said(tmp_path: Path) -> None:
     scan = read_scan(with_value(tmp_path / "a", "PixelSpacing", "UT", b"0.143\\0.25"))
     assert (scan.spacing_mm, scan.remarks) == ((0.143, 0.25), (Remark.SPACING_TYPE,))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+@pytest.mark.parametrize("planes", [None, 7])
+def test_r02_colours_without_a_planar_configuration(tmp_path: Path, planes: int | None) -> None:
+    ds = dataset(PICTURE, PhotometricInterpretation="rgb", SamplesPerPixel=3)
+    ds.PlanarConfiguration = planes
+    ds.PixelData = np.repeat(PICTURE[..., None], 3, axis=-1).tobytes()
+    scan = read_scan(write(tmp_path / "a", ds))
+    np.testing.assert_array_equal(scan.pixels, PICTURE)
+    assert scan.remarks == (Remark.PLANES,)
+
+
+def test_r02_an_identifier_of_another_type_is_not_lost(tmp_path: Path) -> None:
+    ds = dataset(PICTURE)
+    del ds.PatientID
+    whole = write(tmp_path / "a", ds).read_bytes()
+    at = whole.index(b"\x10\x00\x10\x00PN")
+    element = b"\x10\x00\x20\x00OB\0\0" + struct.pack("<I", 6) + b"MRN 47"
+    end = whole.index(b"\x20\x00\x0d\x00UI")
+    (tmp_path / "a").write_bytes(whole[:end] + element + whole[end:])
+    assert at < end
+    header = read_header(tmp_path / "a")
+    assert header.patient_id == "MRN 47"
+    assert "MRN 47" in header.names
 
 
 def test_r02_of_several_windows_the_good_ones_stay(tmp_path: Path) -> None:

@@ -59,6 +59,17 @@ def test_i03_no_case_is_made_of_the_rest_of_a_refused_series() -> None:
     assert sizes(found) == [30]
 
 
+def test_i03_slices_between_two_distances_are_refused_by_themselves() -> None:
+    places = np.cumsum([0, *[4] * 5, 1.08, 3, *[7] * 6]).tolist()
+    found = group_series(stack(places))
+    assert sorted(good(found)) == [6, 6]
+    assert sum(sizes(found)) == 14
+
+
+def test_i03_isolated_slices_are_no_scans() -> None:
+    assert good(group_series(stack([0.0, 1, 2, 5, 8]))) == []
+
+
 def test_i03_one_slice_between_the_others_is_refused_alone() -> None:
     found = group_series(stack([0, 1, 2, 3, 3.4, 4, 5, 6, 7]))
     assert good(found) == [8]
@@ -148,6 +159,16 @@ def test_i05_another_pixel_spacing_or_size_stands_apart() -> None:
     larger = stack([2.0], "l", rows=8)
     found = group_series([*stack([0, 1, 2]), *zoomed, *larger])
     assert sizes(found) == [3, 1, 1]
+    assert all("apart from others" in series.note for series in found)
+
+
+def test_i05_slices_that_name_no_frame_of_reference_belong_to_the_only_one() -> None:
+    items = stack([float(i) for i in range(6)])
+    items = [
+        (n, replace(h, frame_uid="" if i % 2 else h.frame_uid)) for i, (n, h) in enumerate(items)
+    ]
+    (series,) = group_series(items)
+    assert (len(series.files), series.error, series.note) == (6, None, "")
 
 
 def test_i06_one_slice_twice() -> None:
