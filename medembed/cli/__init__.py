@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "main", "run"]
 
-_VERBS = ("ingest", "train", "embed", "index", "search", "show")
-_ORDER = ("demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "show", "app")
+_VERBS = ("ingest", "train", "embed", "index", "search", "show", "vocabulary")
+_ORDER = (
+    "demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "show",
+    "vocabulary", "app",
+)  # fmt: skip
 
 
 def build(only: str | None = None) -> typer.Typer:

@@ -44,6 +44,15 @@ def ingest(
             "--shift-dates", help="Move all dates of a patient by an own, keyed number of days."
         ),
     ] = False,
+    vocabulary: Annotated[
+        str,
+        typer.Option(
+            "--vocabulary",
+            metavar="FILE",
+            help="What reports are read for: en (default), de, or a YAML file of your own. "
+            "The library keeps it.",
+        ),
+    ] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the new content of a case that has changed.")
     ] = False,
@@ -59,16 +68,23 @@ def ingest(
     from medembed.library import CaseLibrary, IngestReport
     from medembed.library.ingesting import ingest as take
     from medembed.library.ingesting import write_refusals
+    from medembed.notes import load_vocabulary
     from medembed.sources import open_source
 
     keep = tuple(name.strip() for name in keep_columns.split(",") if name.strip())
+    words = load_vocabulary(vocabulary) if vocabulary else None
     opened = [open_source(path, format, notes=notes, keep_columns=keep) for path in sources]
     report = IngestReport()
     with CaseLibrary.open(library, create=True) as target:
         for path, source in zip(sources, opened, strict=True):
             with progress_bar(f"reading {path.name or path}") as progress:
                 report += take(
-                    target, source, replace=replace, shift_dates=shift_dates, progress=progress
+                    target,
+                    source,
+                    replace=replace,
+                    shift_dates=shift_dates,
+                    progress=progress,
+                    vocabulary=words,
                 )
         written = write_refusals(target, report.refusals)
         payload = _payload(target, report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from medembed.library.conditions import FIELDS, Condition, parse_condition
 from medembed.library.library import AddReport, CaseLibrary
 from medembed.library.vectors import VectorSpace
+from medembed.library.vocabulary import library_vocabulary, settle_vocabulary
 
 if TYPE_CHECKING:
     from medembed.library.ingesting import IngestReport, ingest
@@ -20,7 +21,9 @@ __all__ = [
     "IngestReport",
     "VectorSpace",
     "ingest",
+    "library_vocabulary",
     "parse_condition",
+    "settle_vocabulary",
 ]
 
 

@@ -15,6 +15,8 @@ from medembed.cases import Case
 from medembed.errors import LibraryError
 from medembed.library.journal import LibraryJournal
 from medembed.library.library import CaseLibrary, Progress
+from medembed.library.vocabulary import foreign_remarks, settle_vocabulary
+from medembed.notes import Vocabulary
 from medembed.scans import ScanReader
 from medembed.sources import Reading, Refusal, Source
 
@@ -70,6 +72,7 @@ def ingest(
     shift_dates: bool = False,
     reader: ScanReader | None = None,
     progress: Progress | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> IngestReport:
     """Add the cases of a source.
 
@@ -89,17 +92,21 @@ def ingest(
         Decodes the files; by default one with a worker for each processor, up to 8.
     progress : callable, optional
         Called with (steps done, steps in all or None); a step is one look at a file or a row.
+    vocabulary : Vocabulary, optional
+        What reports are read for, by default the library's own. A library holds to what its first
+        ingest did.
 
     Raises
     ------
     LibraryError
-        Where the library's dates are kept the other way.
+        Where the library's dates are kept the other way, or its vocabulary is another.
     SourceError
         Where the source as a whole cannot be read.
     """
+    words = settle_vocabulary(library, vocabulary)
     _settle_dates(library, shift_dates)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    report = _Gathering(library, replace)
+    report = _Gathering(library, replace, words.language)
     with ExitStack() as stack:
         if reader is None:
             workers = min(os.cpu_count() or 1, _MOST_WORKERS)
@@ -111,6 +118,7 @@ def ingest(
             shift_dates,
             progress or _no_progress,
             report.remarks.append,
+            vocabulary=words,
         )
         for outcome in source.read(reading):
             report.take(outcome)
@@ -135,8 +143,10 @@ def ingest(
 class _Gathering:
     """Collects outcomes and adds cases a batch at a time."""
 
-    def __init__(self, library: CaseLibrary, replace: bool) -> None:
+    def __init__(self, library: CaseLibrary, replace: bool, language: str) -> None:
         self._library = library
+        self._language = language
+        self._foreign: Counter[str] = Counter()
         self._replace = replace
         self._waiting: list[Case] = []
         self._refusals: list[Refusal] = []
@@ -147,6 +157,8 @@ class _Gathering:
         if isinstance(outcome, Refusal):
             self._refusals.append(outcome)
             return
+        if outcome.note and outcome.note.language not in ("", self._language):
+            self._foreign[outcome.note.language] += 1
         self._waiting.append(outcome)
         if len(self._waiting) >= _BATCH:
             self.flush()
@@ -158,9 +170,8 @@ class _Gathering:
         self._total += IngestReport(added.added, added.unchanged, added.replaced)
 
     def report(self) -> IngestReport:
-        return self._total + IngestReport(
-            refusals=tuple(self._refusals), remarks=tuple(self.remarks)
-        )
+        remarks = (*self.remarks, *foreign_remarks(self._foreign, self._language))
+        return self._total + IngestReport(refusals=tuple(self._refusals), remarks=remarks)
 
 
 def _settle_dates(library: CaseLibrary, shift_dates: bool) -> None:

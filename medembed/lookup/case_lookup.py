@@ -17,8 +17,10 @@ from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
 from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_stamp, open_index
 from medembed.index.exact import cosine
+from medembed.library import library_vocabulary
 from medembed.lookup.model_choice import ModelChoice, choose_model
 from medembed.lookup.own_patient import cases_of_patients, patients_of_files, patients_of_study
+from medembed.lookup.query_remarks import unknown_words
 from medembed.lookup.question import ImageQuery, Question, Where
 from medembed.lookup.result import LookupHit, Result
 from medembed.notes import read_note
@@ -174,6 +176,7 @@ class CaseLookup:
             parts, own = self._parts(question, index, reading)
         if question.text is not None:
             notes += self._cut_off(question.text)
+            notes += unknown_words(self.library, question.text)
         query = _mixed(parts, question.weights)
         excluded = cases_of_patients(self.library, own)
         excluded &= set(index.cases.case_ids)
@@ -279,7 +282,8 @@ class CaseLookup:
     def _content(self, question: Question) -> QueryContent:
         content = QueryContent()
         if question.text is not None:
-            content += QueryContent.of_text(read_note(question.text))
+            read = read_note(question.text, library_vocabulary(self.library))
+            content += QueryContent.of_text(read)
         if question.case is not None:
             content += QueryContent.of_case(self.library.case(question.case))
         return content

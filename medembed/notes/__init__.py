@@ -1,9 +1,17 @@
-"""Reports: text into :class:`Note`, with sections and assertions."""
+"""Reports: text into :class:`Note`, with sections and assertions, by a :class:`Vocabulary`."""
 
 from medembed.notes.findings import FINDINGS, SIDED_FINDINGS, canonical_label
 from medembed.notes.mirror import mirror_sides
 from medembed.notes.note import Assertion, Note, Section, Side, Status
 from medembed.notes.reading import asserted_findings, read_note
+from medembed.notes.unknown import is_known_finding, unknown_findings
+from medembed.notes.vocabulary import (
+    Vocabulary,
+    VocabularyDocument,
+    load_vocabulary,
+    packaged_vocabularies,
+    vocabulary_of,
+)
 
 __all__ = [
     "FINDINGS",
@@ -13,8 +21,15 @@ __all__ = [
     "Section",
     "Side",
     "Status",
+    "Vocabulary",
+    "VocabularyDocument",
     "asserted_findings",
     "canonical_label",
+    "is_known_finding",
+    "load_vocabulary",
     "mirror_sides",
+    "packaged_vocabularies",
     "read_note",
+    "unknown_findings",
+    "vocabulary_of",
 ]

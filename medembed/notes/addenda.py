@@ -12,6 +12,7 @@ from medembed.notes.vocabulary import Vocabulary
 
 __all__ = ["corrected"]
 
+_NEAR = 3
 _OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 
@@ -47,11 +48,12 @@ def corrected(
             corrects = _has(tokens, vocabulary, "corrects")
             if not assertions and corrects:
                 said = _turned(said, tokens, vocabulary)
-            if corrects:
-                last = {a.label: a for a in stated}
+            last = {a.label: a for a in stated}
+            if corrects or len({a.side for a in stated}) == 1:
                 assertions = [a for a in stated if a.status == last[a.label].status]
             for later in assertions:
-                said = [a for old in said for a in _after(old, later, corrects)]
+                meant = corrects or _refers(tokens, later, vocabulary)
+                said = [a for old in said for a in _after(old, later, meant)]
         said += assertions
     return said
 
@@ -59,6 +61,12 @@ def corrected(
 def _has(tokens: Sequence[Token], vocabulary: Vocabulary, name: str) -> bool:
     hits = (vocabulary.marks.longest(tokens, at, len(tokens)) for at in range(len(tokens)))
     return any(hit is not None and name in hit[1] for hit in hits)
+
+
+def _refers(tokens: Sequence[Token], later: Assertion, vocabulary: Vocabulary) -> bool:
+    """Whether a finding of an addendum is one that was spoken of before: "the fracture"."""
+    before = [token.word for token in tokens if token.end <= later.start][-_NEAR:]
+    return any(word in vocabulary.file.refers for word in before)
 
 
 def _after(old: Assertion, later: Assertion, corrects: bool) -> list[Assertion]:

@@ -25,7 +25,7 @@ _STOP = re.compile(
     """,
     re.VERBOSE,
 )
-_BULLET = re.compile(r"\s*(?:[-*•–>▪](?!v?e\b)\s*|\d{1,2}[.)]\s+)?")
+_BULLET = re.compile(r"\s*(?:[-*•–>▪](?!\s?v?e\b)\s*|\d{1,2}[.)]\s+)?")
 _LAST_WORD = re.compile(r"([^\W_]+)$")
 
 

@@ -103,12 +103,11 @@ class _Reader:
         self.mentions = sentence.mentions
         self.joint_at = {joint.first: joint for joint in sentence.joints}
         self.triggers = [t for t in sentence.triggers if t.first not in side_denials]
-        held = {at for t in sentence.triggers for at in range(t.first, t.last)}
         self.cuts = sorted(
             (at, last)
             for name in ("ends", "exceptions")
             for at, last in sentence.marks.get(name, {}).items()
-            if at not in held
+            if at not in sentence.held
         )
 
     def read(self, asks: bool) -> list[Reading]:
@@ -120,7 +119,7 @@ class _Reader:
         past = [force.in_past if force else False for force in forces]
         for trigger, group in after:
             for i in self._targets(trigger):
-                kinds[i] = _behind(kinds[i], group.kind)
+                kinds[i] = _behind(forces[i], kinds[i], group.kind)
                 past[i] = past[i] and group.kind != "present"
         return [
             self._reading(mention, kind, in_past, asks)
@@ -184,10 +183,12 @@ class _Reader:
                     after.append((trigger, ahead[0]))
                 else:
                     before[trigger.first] = (trigger, ahead[0])
-            elif (behind and not ahead) or self._stands_behind(trigger, behind[0]):
-                after.append((trigger, behind[0]))
-            else:
+            elif ahead and not self._stands_behind(trigger, behind[0]):
                 before[trigger.first] = (trigger, ahead[0])
+            elif behind[0].kind == "uncertain" and not self._targets(trigger):
+                before[trigger.first] = (trigger, behind[0])  # "opacity is likely atelectasis"
+            else:
+                after.append((trigger, behind[0]))
         return before, after
 
     def _closes(self, at: int) -> bool:
@@ -203,14 +204,27 @@ class _Reader:
         """Whether it stands behind its finding as an answer: "pneumothorax: no"."""
         if group.kind not in ("absent", "uncertain", "present") or not self._closes(trigger.last):
             return False
+        return self._follows_mention(trigger)
+
+    def _follows_mention(self, trigger: Trigger) -> bool:
+        """Whether only words that name nothing stand between a mention and a trigger."""
         at = trigger.first - 1
-        while at >= 0 and not self.tokens[at].word[0].isalnum():
+        while at >= 0:
+            if any(m.first <= at < m.last for m in self.mentions):
+                return True
+            word = self.tokens[at].word
+            is_comma = at in self.joint_at and self.joint_at[at].kind != "break"
+            empty = word in self.vocabulary.function or at in self.sentence.held
+            if is_comma or (word[0].isalnum() and not empty and not word.endswith("ly")):
+                return False
             at -= 1
-        return any(m.first <= at < m.last for m in self.mentions)
+        return False
 
     def _stands_behind(self, trigger: Trigger, group: TriggerGroup) -> bool:
         at = trigger.first - 1
         closes = self._closes(trigger.last)
+        if closes and self._follows_mention(trigger):
+            return True
         while at >= 0 and (
             self.tokens[at].word in (":", "-", "–", "=")
             or (closes and self.tokens[at].word in self.vocabulary.verbs)
@@ -325,9 +339,11 @@ class _Reader:
         }
         if self.tokens[at].word[0].isdigit():
             return True
-        if force.kind != "absent":
-            return bool(marked)
         or_follows = self._or_follows(joint, high)
+        if force.kind != "absent":
+            # "history of heart failure, cardiomegaly": what is past is no finding of a list
+            begins = joint.kind == "comma" and not force.has_mention and not or_follows
+            return bool(marked) or begins
         if self._device_begins(at, stop, or_follows) or self._verb_follows(joint, stop):
             return True
         has_side = self._has_side(at, stop)
@@ -450,10 +466,12 @@ class _Reader:
         return self.sentence.any_marked("previously", low, high)
 
 
-def _behind(kind: Kind, behind: Kind) -> Kind:
+def _behind(force: _Force | None, kind: Kind, behind: Kind) -> Kind:
     """What a trigger behind a finding makes of what is in force before it."""
     if kind == "hypothetical":
         return kind
+    if kind == "present" and behind == "gone" and force and force.group.reach == "clause":
+        return kind  # "until the effusion has cleared"
     if kind == "absent" and behind in ("uncertain", "present"):
         return kind
     return behind

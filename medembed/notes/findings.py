@@ -1,8 +1,11 @@
-"""The chest findings that reports are read for and the embedded cohort shows."""
+"""The twelve findings of the chest that the embedded cohort shows: the core of the vocabulary."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from medembed.notes.vocabulary import load_vocabulary
 
 __all__ = ["FINDINGS", "SIDED_FINDINGS", "canonical_label"]
 
@@ -25,7 +28,7 @@ FINDINGS: tuple[str, ...] = (
     "fibrosis",
     "support device",
 )
-"""All findings of the vocabulary, sided ones first."""
+"""The core findings, sided ones first. A vocabulary has more."""
 
 _OTHER_LABELS = {
     "pleural effusion": "effusion",
@@ -54,4 +57,13 @@ def canonical_label(text: str) -> str:
     ('effusion', 'oedema', 'viral')
     """
     plain = re.sub(r"[\s_]+", " ", text).strip().lower()
-    return _OTHER_LABELS.get(plain, plain)
+    if plain in FINDINGS or not plain:
+        return plain
+    return _OTHER_LABELS.get(plain) or _aliases().get(plain, plain)
+
+
+@lru_cache(maxsize=1)
+def _aliases() -> dict[str, str]:
+    findings = load_vocabulary("en").findings
+    named = {" ".join(a.lower().split()): e.label for e in findings.values() for a in e.aliases}
+    return {alias: label for alias, label in named.items() if alias not in findings}

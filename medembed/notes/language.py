@@ -153,15 +153,16 @@ def detect(text: str) -> str:
 
 
 def _by_letters(text: str, languages: tuple[str, ...] = _KNOWN) -> tuple[str, float]:
-    language, confidence = _detector(languages).classify(text)
-    return str(language), float(confidence)
+    """Most likely of some languages by its letters, and how sure the detector is of it."""
+    ranked = _detector().rank(text)
+    return next((str(name), float(sure)) for name, sure in ranked if name in languages)
 
 
-@lru_cache(maxsize=8)
-def _detector(languages: tuple[str, ...]) -> LanguageIdentifier:
-    """Give the detector for some languages: a model of 4.5 MB that ships in its package."""
+@lru_cache(maxsize=1)
+def _detector() -> LanguageIdentifier:
+    """Give the detector, loaded once: a model of 4.5 MB that ships in its package."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     detector = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    detector.set_languages(languages)
+    detector.set_languages(_KNOWN)
     return detector

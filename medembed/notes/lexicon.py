@@ -86,6 +86,8 @@ class Sentence:
         By name: where a marked phrase begins and ends, in tokens.
     links : frozenset of int
         Tokens behind "consistent with" and the like: what follows is where the finding before is.
+    held : frozenset of int
+        Tokens of triggers, also of those that only look like one.
     """
 
     tokens: list[Token]
@@ -94,6 +96,7 @@ class Sentence:
     joints: list[Joint] = field(default_factory=list)
     marks: dict[str, dict[int, int]] = field(default_factory=dict)
     links: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
 
     def marked(self, name: str, at: int) -> bool:
         """Whether a phrase of this name begins at a token."""
@@ -135,11 +138,11 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
     for at in range(len(tokens)):
         if at in taken and (at == 0 or at - 1 in taken):
             continue
-        found = vocabulary.marks.longest(tokens, at, len(tokens))
-        for name in found[1] if found else ():
-            if name == "previously" and at in held:
-                continue  # "not seen previously"
-            marks.setdefault(name, {})[at] = found[0] if found else at
+        for stop, marked in vocabulary.marks.all_at(tokens, at, len(tokens)):
+            for name in marked:
+                if name == "previously" and at in held:
+                    continue  # "not seen previously"
+                marks.setdefault(name, {})[at] = stop
     withs = vocabulary.file.withs
     links = frozenset(
         t.last
@@ -151,7 +154,7 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
         for trigger in triggers
         if (groups := tuple(g for g in trigger.groups if g.kind != "ignored"))
     ]
-    sentence = Sentence(tokens, mentions, triggers, [], marks, links)
+    sentence = Sentence(tokens, mentions, triggers, [], marks, links, frozenset(held))
     sentence.joints = _joints(tokens, taken | held, vocabulary)
     return sentence
 

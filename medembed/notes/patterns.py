@@ -238,7 +238,14 @@ class Phrases(Generic[T]):
     def longest(
         self, tokens: Sequence[Token], at: int, end: int, taken: Collection[int] = ()
     ) -> tuple[int, tuple[T, ...]] | None:
-        """Find the longest phrase that begins at a token.
+        """Find the longest phrase that begins at a token; see :meth:`all_at`."""
+        found = self.all_at(tokens, at, end, taken)
+        return found[-1] if found else None
+
+    def all_at(
+        self, tokens: Sequence[Token], at: int, end: int, taken: Collection[int] = ()
+    ) -> list[tuple[int, tuple[T, ...]]]:
+        """Find the phrases that begin at a token, the longest last.
 
         Parameters
         ----------
@@ -250,11 +257,11 @@ class Phrases(Generic[T]):
 
         Returns
         -------
-        (int, tuple) or None
-            Token behind it, and what it stands for.
+        list of (int, tuple)
+            Token behind each, and what it stands for.
         """
         nodes = [self._root]
-        found: tuple[int, tuple[T, ...]] | None = None
+        found: list[tuple[int, tuple[T, ...]]] = []
         while nodes and at < end and at not in taken:
             word = tokens[at].word
             reached: list[_Node[T]] = []
@@ -274,6 +281,6 @@ class Phrases(Generic[T]):
                 reached = list(dict.fromkeys(reached))
             values = tuple(value for node in reached for value in node.values)
             if values:
-                found = at, tuple(dict.fromkeys(values))
+                found.append((at, tuple(dict.fromkeys(values))))
             nodes = reached
         return found

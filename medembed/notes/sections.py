@@ -25,6 +25,8 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _INLINE = re.compile(r"(?<=[.;:!?\n])[ \t]*(?P<inline>[^\W\d_][^\n:.;!?]{0,69}?)[ \t]*:")
+# "ADDENDUM by Dr. X on Monday:" begins as a heading and goes on as it likes.
+_LOOSE = re.compile(r"^[ \t>*#_]*(?P<loose>[^\W\d_][^\n:]{0,69}):", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 _NEW_LINE = re.compile(r"(?<=[.!?])[ \t]*\r?\n[ \t]*(?=[^\W_])|\r?\n[ \t]*(?=[A-Z])")
 
@@ -65,7 +67,7 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
 
 def _headings(text: str, vocabulary: Vocabulary, folded: str) -> Iterator[_Heading]:
     matches = sorted(
-        (m for pattern in (_LINE, _INLINE) for m in pattern.finditer(text)),
+        (m for pattern in (_LINE, _INLINE, _LOOSE) for m in pattern.finditer(text)),
         key=lambda m: (m.start(m.lastgroup or 0), -m.end()),
     )
     seen = -1
@@ -74,7 +76,9 @@ def _headings(text: str, vocabulary: Vocabulary, folded: str) -> Iterator[_Headi
         start, end = match.span(group)
         if start < seen:
             continue
-        name = _named(folded, start, end, vocabulary)
+        name = _named(folded, start, end, vocabulary, whole=group != "loose")
+        if group == "loose" and name != "addendum":
+            continue
         colon = match.group().rstrip().endswith(":")
         if name is None or (name == "" and not colon):
             continue
@@ -86,13 +90,13 @@ def _headings(text: str, vocabulary: Vocabulary, folded: str) -> Iterator[_Headi
         yield _Heading(name, start, match.end())
 
 
-def _named(folded: str, start: int, end: int, vocabulary: Vocabulary) -> str | None:
+def _named(folded: str, start: int, end: int, vocabulary: Vocabulary, *, whole: bool) -> str | None:
     """Section that words head; empty for a subheading, None where they are no heading."""
     tokens = tokens_of(folded, start, end)
     while tokens and tokens[-1].word in "*_#-":
         tokens.pop()
     hit = vocabulary.headings.longest(tokens, 0, len(tokens)) if tokens else None
-    if hit is None or hit[0] != len(tokens):
+    if hit is None or (whole and hit[0] != len(tokens)):
         return None
     return hit[1][0]
 

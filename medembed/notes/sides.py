@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medembed.notes.lexicon import Sentence, walk
+from medembed.notes.lexicon import Sentence, Trigger, walk
 from medembed.notes.lists import in_one_list
 from medembed.notes.note import Side
 from medembed.notes.vocabulary import Vocabulary
@@ -65,12 +65,14 @@ class _Finder:
         self.tokens = sentence.tokens
         self.mentions = sentence.mentions
         self.joints = sentence.joints
+        self.end = len(sentence.tokens)
         self.cuts = [at for name in ("ends", "exceptions") for at in sentence.marks.get(name, {})]
 
     def find(self) -> Sides:
         found: list[set[str]] = [set() for _ in self.mentions]
         ahead = [False] * len(self.mentions)
         denials = set()
+        borrowed: set[int] = set()  # have no side but that of what stands before them
         last: tuple[int, int] | None = None  # whose the last side was, and where it ended
         for word in self._words():
             denial = self._denial(word)
@@ -78,13 +80,21 @@ class _Finder:
                 denials.add(denial)
                 continue
             owner = self._owner(word)
-            if owner is None:
+            is_ahead = owner is not None and word.first < self.mentions[owner].first
+            is_foreign = owner is not None and self._is_of_another(word, owner)
+            if owner is None or (is_foreign and not is_ahead):
                 continue
+            if owner in borrowed and not is_foreign:
+                found[owner].clear()  # the first side was that of something else
+                last = None
+                borrowed.discard(owner)
+            if is_foreign and not found[owner]:
+                borrowed.add(owner)
             if last and last[0] == owner and not self._goes_on(last[1], word):
                 continue
             last = (owner, word.last)
             found[owner].add(word.side)
-            ahead[owner] |= word.first < self.mentions[owner].first
+            ahead[owner] |= is_ahead
         self._spread(found, ahead)
         findings = self.vocabulary.findings
         sides = [
@@ -123,12 +133,48 @@ class _Finder:
             return self.tokens[at + 2].word not in ("spine", "o", "t")
         return True
 
+    def _is_of_another(self, word: _SideWord, owner: int) -> bool:
+        """Whether a side belongs to something else, from which the finding may borrow it.
+
+        "Left pneumonectomy with right effusion", "left lung clear, right effusion", "right
+        effusion, left lung clear".
+        """
+        mention = self.mentions[owner]
+        if word.last <= mention.first:
+            joint = next((j for j in self.joints if word.last <= j.first < mention.first), None)
+            return joint is not None and self._names_another(word.last, joint.first)
+        if word.first < mention.last or not self._joined(mention.last, word.first):
+            return False
+        if self._is_placed(word.first):
+            return False
+        stop = min((j.first for j in self.joints if j.first >= word.last), default=self.end)
+        return self._names_another(word.last, stop)
+
+    def _names_another(self, low: int, high: int) -> bool:
+        normal = self.vocabulary.file.classes.get("normal_word", ())
+        for at in range(low, high):
+            word = self.tokens[at].word
+            if any(m.first <= at < m.last for m in self.mentions) or at in self.sentence.held:
+                return False
+            if word in self.vocabulary.verbs or word in normal:
+                return True
+            if self.vocabulary.plain.longest(self.tokens, at, self.end):
+                continue
+            if word in self.vocabulary.file.sides.compares or word in self.vocabulary.relations:
+                return False
+            if self._is_foreign(at) and word.isalpha():
+                return True
+        return False
+
     def _mention_before(self, at: int) -> int | None:
         return max((i for i, m in enumerate(self.mentions) if m.last <= at), default=None)
 
     def _denial(self, word: _SideWord) -> int | None:
         """Token of a trigger that denies this side and nothing else."""
         sentence = self.sentence
+        behind = next((t for t in sentence.triggers if t.first == word.last), None)
+        if behind is not None and self._denies_side_before(behind, word):
+            return behind.first  # "right moderate, left none"
         trigger = next((t for t in reversed(sentence.triggers) if t.last <= word.first), None)
         if trigger is None or word.first - trigger.last > _NEAR:
             return None
@@ -147,6 +193,12 @@ class _Finder:
             return None  # "no left effusion"
         others = [w for w in self._words() if w.last <= trigger.first and w.side != word.side]
         return trigger.first if others else None
+
+    def _denies_side_before(self, trigger: Trigger, word: _SideWord) -> bool:
+        closes = trigger.last >= self.end or any(j.first == trigger.last for j in self.joints)
+        denies = any(g.kind == "absent" and g.direction == "after" for g in trigger.groups)
+        others = [w for w in self._words() if w.last <= word.first and w.side != word.side]
+        return closes and denies and bool(others) and self._mention_before(word.first) is not None
 
     def _joined(self, low: int, high: int) -> bool:
         return any(low <= joint.first < high for joint in self.joints)
@@ -178,12 +230,22 @@ class _Finder:
             after = []
         if not before or not after:
             return after[0] if after else before[-1] if before else None
-        if self._is_placed(word.first):
+        if self._is_placed(word.first) and not self._begins_statement(word, after[0]):
             # "effusion on the left and a nodule" is likelier than "effusion and, on the left, …"
             return before[-1]
         near = self._joined(self.mentions[before[-1]].last, word.first)
         far = self._joined(word.last, self.mentions[after[0]].first)
         return before[-1] if far and not near else after[0]
+
+    def _begins_statement(self, word: _SideWord, after: int) -> bool:
+        """Whether a place stands behind a joint and a finding follows: "…, on the right a mass"."""
+        at = word.first - 1
+        while at >= 0 and self.tokens[at].word in self.vocabulary.function:
+            at -= 1
+        joint = next((j for j in self.joints if j.last == at + 1), None)
+        if joint is None or joint.kind not in ("comma", "break"):
+            return False
+        return not self._joined(word.last, self.mentions[after].first)
 
     def _goes_on(self, low: int, word: _SideWord) -> bool:
         """Whether a further side of the same finding is joined to the one before it."""

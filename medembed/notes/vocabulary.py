@@ -208,7 +208,6 @@ class VocabularyDocument:
     where: str = "vocabulary"
 
 
-@lru_cache(maxsize=8)
 def load_vocabulary(name: str = "en") -> Vocabulary:
     """Load a vocabulary of the package by its language, or one from a file.
 
@@ -223,8 +222,13 @@ def load_vocabulary(name: str = "en") -> Vocabulary:
         Where it does not exist or does not fit its form: the file, the key, what to do.
     """
     if name in packaged_vocabularies():
-        return vocabulary_of(read_document(_FOLDER / f"{name}.yaml"))
+        return _packaged(name)
     return vocabulary_of(read_document(Path(name)))
+
+
+@lru_cache(maxsize=8)
+def _packaged(language: str) -> Vocabulary:
+    return vocabulary_of(read_document(_FOLDER / f"{language}.yaml"))
 
 
 @lru_cache(maxsize=1)

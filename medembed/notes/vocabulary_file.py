@@ -172,6 +172,8 @@ class VocabularyFile(VocabularyPart):
         Phrases that do so unless the list goes on: a denied list has "large effusion" in it.
     placed : tuple of str
         Phrases that say where a device lies: in place, tip. What has one is there.
+    refers : tuple of str
+        Words before a finding of an addendum that make it the one spoken of above: the, this.
     corrects : tuple of str
         Phrases by which an addendum takes back what stands above it: should read.
     function : tuple of str
@@ -219,6 +221,7 @@ class VocabularyFile(VocabularyPart):
     sizes: tuple[Phrase, ...] = ()
     large: tuple[Phrase, ...] = ()
     placed: tuple[Phrase, ...] = ()
+    refers: tuple[Word, ...] = ()
     corrects: tuple[Phrase, ...] = ()
     function: tuple[Word, ...] = ()
     verbs: tuple[Word, ...] = ()

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from medembed.cases import Finding
 from medembed.errors import InputError
-from medembed.notes import Note, asserted_findings, canonical_label, read_note
+from medembed.notes import Note, Vocabulary, asserted_findings, canonical_label, read_note
 from medembed.sources.refusal import CellError
 
 __all__ = [
@@ -105,10 +105,10 @@ def findings_of(row: Mapping[str, str], note: Note | None) -> tuple[Finding, ...
     return tuple(found)
 
 
-def note_of(row: Mapping[str, str]) -> Note | None:
+def note_of(row: Mapping[str, str], vocabulary: Vocabulary | None = None) -> Note | None:
     """Read the report of the cell; None where it is blank."""
     text = row.get("note", "")
-    return read_note(text) if text.strip() else None
+    return read_note(text, vocabulary) if text.strip() else None
 
 
 def split_of(row: Mapping[str, str]) -> str:

@@ -113,7 +113,11 @@ class DicomFolderSource:
                 uid = header.study_uid or "alone"
                 studies.setdefault(uid, Study(uid)).add(path, header)
         state.step(len(files) - sum(len(study.files) for study in studies.values()))
-        notes = NotesTable(self._notes_path, self._keep) if self._notes_path else None
+        notes = (
+            NotesTable(self._notes_path, self._keep, reading.vocabulary)
+            if self._notes_path
+            else None
+        )
         if notes:
             pairs = ((h.accession, s.uid) for s in studies.values() for h in s.headers)
             notes.settle_accessions(studies_by_accession(pairs))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medembed.cases import Finding
 from medembed.errors import InputError, SourceError
-from medembed.notes import Note
+from medembed.notes import Note, Vocabulary
 from medembed.sources.columns import findings_of, kept_of, note_of, split_of, text_of
 from medembed.sources.refusal import CellError, Refusal
 from medembed.sources.rows import Row, Table
@@ -54,6 +54,8 @@ class NotesTable:
         csv, tsv or parquet with ``accession`` or ``study_uid`` (or both) and ``note``; further
         columns ``findings, race, site, scanner, split, group_id``.
     keep_columns : sequence of str
+    vocabulary : Vocabulary, optional
+        What the reports are read for.
 
     Raises
     ------
@@ -61,7 +63,13 @@ class NotesTable:
         Where it cannot be read or lacks a column.
     """
 
-    def __init__(self, path: str | Path, keep_columns: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        keep_columns: Sequence[str] = (),
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        self._vocabulary = vocabulary
         self.path = Path(path).absolute()
         self._table = Table(self.path, ("note",), _KNOWN, keep_columns)
         self._keys = [key for key in _KEYS if key in self._table.columns]
@@ -156,7 +164,7 @@ class NotesTable:
         cells = row.cells
         where = f"row {row.number} of the notes table: "
         try:
-            note = note_of(cells)
+            note = note_of(cells, self._vocabulary)
             return StudyNote(
                 note,
                 findings_of(cells, note),

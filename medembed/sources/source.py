@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medembed.cases import Case
+from medembed.notes import Vocabulary
 from medembed.privacy import Pseudonymiser, new_key
 from medembed.scans import ScanReader
 from medembed.sources.refusal import Refusal
@@ -106,6 +107,8 @@ class Reading:
         Called with (steps done, steps in all); a step is one look at one file.
     say : callable
         Takes a line for a person on what was noticed, never a patient's value.
+    vocabulary : Vocabulary or None
+        What reports are read for; None is the package's for English.
     """
 
     reader: ScanReader
@@ -114,6 +117,7 @@ class Reading:
     shift_dates: bool = False
     progress: Callable[[int, int | None], None] = _silent
     say: Callable[[str], None] = _unsaid
+    vocabulary: Vocabulary | None = None
 
 
 class Source(Protocol):

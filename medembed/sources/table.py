@@ -211,7 +211,7 @@ class TableSource:
     def _case(self, draft: _Draft, scans: tuple[ScanRef, ...], reading: Reading) -> Case:
         cells, names = draft.row.cells, reading.names
         patient = cells["patient_id"].strip()
-        note = note_of(cells)
+        note = note_of(cells, reading.vocabulary)
         shift = names.shift_days(patient) if reading.shift_dates else 0
         group, study = cells.get("group_id", "").strip(), cells.get("study_id", "").strip()
         attributes = kept_of(cells, self._table.keep)
