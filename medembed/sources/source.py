@@ -45,6 +45,11 @@ class FileRecord:
         Why it was refused; empty where it was not.
     shown : str
         Its path as it may be shown.
+    header : str
+        What its header says, as JSON without any value that identifies a patient
+        (:mod:`medembed.sources.file_headers`).
+    frame_digests : tuple of str
+        Digests of its decoded frames (:mod:`medembed.scans.pixel_digest`).
     """
 
     state: FileState
@@ -54,6 +59,8 @@ class FileRecord:
     code: str = ""
     reason: str = ""
     shown: str = ""
+    header: str = ""
+    frame_digests: tuple[str, ...] = ()
 
 
 class FileJournal(Protocol):
