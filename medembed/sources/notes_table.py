@@ -17,6 +17,7 @@ from medembed.sources.rows import Row, Table
 __all__ = ["NotesTable", "StudyNote", "studies_by_accession"]
 
 _KEYS = ("accession", "study_uid")
+_IDS = (*_KEYS, "group_id")
 _KNOWN = (*_KEYS, "note", "findings", "race", "site", "scanner", "split", "group_id")
 
 
@@ -63,7 +64,7 @@ class NotesTable:
 
     def __init__(self, path: str | Path, keep_columns: Sequence[str] = ()) -> None:
         self.path = Path(path).absolute()
-        self._table = Table(self.path, ("note",), _KNOWN, keep_columns)
+        self._table = Table(self.path, ("note",), _KNOWN, ids=_IDS, keys=_KEYS, keep=keep_columns)
         self._keys = [key for key in _KEYS if key in self._table.columns]
         if not self._keys:
             raise SourceError("columns missing: accession or study_uid", where=self.path.name)

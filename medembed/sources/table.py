@@ -46,6 +46,7 @@ COLUMNS = (
     "group_id",
 )
 
+_IDS = ("case_id", "patient_id", "study_id", "group_id")
 _CHUNK = 128
 
 
@@ -81,7 +82,9 @@ class TableSource:
 
     def __init__(self, path: str | Path, keep_columns: Sequence[str] = ()) -> None:
         self.path = Path(path).absolute()
-        self._table = Table(self.path, REQUIRED, COLUMNS, keep_columns)
+        self._table = Table(
+            self.path, REQUIRED, COLUMNS, ids=_IDS, keys=REQUIRED, keep=keep_columns
+        )
 
     def read(self, reading: Reading) -> Iterator[Case | Refusal]:
         """Give a case or a refusal for each row, in order."""

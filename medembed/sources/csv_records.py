@@ -1,0 +1,281 @@
+"""Records of a csv file, read strictly: an unclosed quotation mark never joins two rows.
+
+A quotation mark that opens a cell and is not closed makes the cell run on over the next rows, which
+belong to other patients. It shows in one of three ways: text follows the mark that closes the cell,
+no mark closes it, or the cell holds what looks like rows of the table. Then every row that the cell
+touches is refused, and reading continues at the next line that is a row beyond doubt: it has the
+number of cells of the header, and its keys are written as the keys of the other rows are.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Record", "RowShape", "learn_shape", "read_records"]
+
+LONGEST_CELL = 2**24
+_MOST_SHAPES = 10  # keys that are written in more ways than this are compared by less
+_DIGITS = re.compile(r"[0-9]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_LINE_ENDS = re.compile(r"\r\n|\r|\n")
+
+TEXT_BEHIND_QUOTE = "text follows a quotation mark that closes its cell"
+NEVER_CLOSED = "a quotation mark opens a cell and is never closed"
+HOLDS_ROWS = "a quoted cell holds what looks like further rows"
+_INSIDE = "it is inside the broken quotation of an earlier row"
+_AND_REST = "; the rows that follow cannot be told apart and are refused as well"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row as it is written.
+
+    Parameters
+    ----------
+    cells : tuple of str
+    fault : str
+        Why it cannot be trusted; empty where it can.
+    """
+
+    cells: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """How the rows of a table look.
+
+    Parameters
+    ----------
+    n_columns : int
+        Without blank ones behind the last.
+    width : int
+        Cells of a row; those behind the last column are blank.
+    keys : tuple of int
+        Columns whose cells identify a row.
+    levels : tuple of int
+        How closely the cells of each key are compared.
+    shapes : tuple of frozenset of str
+        How the cells of each key are written.
+    """
+
+    n_columns: int
+    width: int
+    keys: tuple[int, ...]
+    levels: tuple[int, ...]
+    shapes: tuple[frozenset[str], ...]
+
+    def fits(self, cells: Sequence[str]) -> bool:
+        """Whether there are as many cells as in other rows, and none behind the last column."""
+        return len(cells) == self.width and not any(c.strip() for c in cells[self.n_columns :])
+
+    def is_keyed(self, cells: Sequence[str], first_column: int = 0) -> bool:
+        """Whether ``cells``, which start at a column, have keys as rows have them.
+
+        At least one key has to be among them, and all that are not blank have to look like keys.
+        """
+        found = False
+        for key, level, shapes in zip(self.keys, self.levels, self.shapes, strict=True):
+            place = key - first_column
+            cell = cells[place].strip() if 0 <= place < len(cells) else ""
+            if not cell:
+                continue
+            if _shape(cell, level) not in shapes:
+                return False
+            found = True
+        return found
+
+    def is_row(self, cells: Sequence[str]) -> bool:
+        """Whether ``cells`` are a row beyond doubt."""
+        return self.fits(cells) and self.is_keyed(cells)
+
+
+def _shape(cell: str, level: int) -> str:
+    """Give how a key is written: all but its digits, also without its letters, or its signs."""
+    if level == 0:
+        return _DIGITS.sub("9", cell).upper()
+    if level == 1:
+        return _DIGITS.sub("9", _LETTERS.sub("a", cell))
+    signs = {
+        "9" if c.isdigit() else "a" if c.isalpha() else " " if c.isspace() else "." for c in cell
+    }
+    return "".join(sorted(signs))
+
+
+@dataclass
+class _Lines:
+    """The lines of a file; remembers those of the record that is being read."""
+
+    lines: Iterator[str]
+    taken: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)  # to be read again, the next one last
+    length: int = 0
+    ended: bool = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self.back:
+            line = self.back.pop()
+        else:
+            try:
+                line = next(self.lines)
+            except StopIteration:
+                self.ended = True
+                raise
+        self.taken.append(line)
+        self.length += len(line)
+        return line
+
+    def begin(self) -> None:
+        """Forget the lines of the record before."""
+        self.taken.clear()
+        self.length = 0
+        self.ended = False
+
+    @property
+    def unclosed(self) -> bool:
+        """Whether a cell ran on to the end of the file, or too far."""
+        return self.ended or self.length > LONGEST_CELL
+
+    def give_back(self, lines: Sequence[str]) -> None:
+        """Read these lines again."""
+        self.back.extend(reversed(lines))
+
+
+def learn_shape(
+    lines: Iterable[str], delimiter: str, columns: Sequence[str], keys: Sequence[int]
+) -> RowShape:
+    """Learn from all rows how many cells they have and how their keys are written.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Below the header, with their ends.
+    delimiter : str
+    columns : sequence of str
+        The header, blank names included.
+    keys : sequence of int
+        Columns whose cells identify a row.
+    """
+    n_columns = len(columns)
+    while n_columns and not columns[n_columns - 1]:
+        n_columns -= 1
+    widths: set[int] = set()
+    seen: list[tuple[set[str], ...]] = [(set(), set(), set()) for _ in keys]
+    for cells in _readable(lines, delimiter):
+        if len(cells) < n_columns or not any(cells) or any(c.strip() for c in cells[n_columns:]):
+            continue
+        widths.add(len(cells))
+        for levels, key in zip(seen, keys, strict=True):
+            cell = cells[key].strip()
+            if cell and not _LINE_ENDS.search(cell):
+                for level, shapes in enumerate(levels):
+                    if len(shapes) <= _MOST_SHAPES:
+                        shapes.add(_shape(cell, level))
+    taken = [
+        next((i for i, shapes in enumerate(levels) if len(shapes) <= _MOST_SHAPES), 2)
+        for levels in seen
+    ]
+    return RowShape(
+        n_columns,
+        # rows that all end with the same blank cells may; a single one may have lost a quote
+        widths.pop() if len(widths) == 1 else len(columns),
+        tuple(keys),
+        tuple(taken),
+        tuple(frozenset(levels[level]) for levels, level in zip(seen, taken, strict=True)),
+    )
+
+
+def _readable(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(LONGEST_CELL)
+    source = _Lines(iter(lines))
+    while True:
+        source.begin()
+        try:
+            yield next(csv.reader(source, delimiter=delimiter, strict=True))
+        except StopIteration:
+            return
+        except csv.Error:
+            if source.unclosed:
+                source.give_back(source.taken[1:])
+
+
+def read_records(lines: Iterable[str], delimiter: str, shape: RowShape) -> Iterator[Record]:
+    """Read the rows below the header.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        With their ends.
+    delimiter : str
+    shape : RowShape
+
+    Yields
+    ------
+    Record
+        One a row, in order; blank ones too, so that rows can be counted.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    source = _Lines(iter(lines))
+    while True:
+        source.begin()
+        try:
+            cells = next(csv.reader(source, delimiter=delimiter, strict=True))
+        except StopIteration:
+            return
+        except csv.Error:
+            if source.unclosed:
+                # nothing behind it closes it, so that the other rows stand for themselves
+                source.give_back(source.taken[1:])
+                del source.taken[1:]
+                yield from _broken(source, delimiter, shape, NEVER_CLOSED)
+            else:
+                yield from _broken(source, delimiter, shape, TEXT_BEHIND_QUOTE)
+            continue
+        if len(source.taken) > 1 and _holds_rows(cells, delimiter, shape):
+            yield from _broken(source, delimiter, shape, HOLDS_ROWS)
+        else:
+            yield Record(tuple(cells))
+
+
+def _broken(source: _Lines, delimiter: str, shape: RowShape, fault: str) -> Iterator[Record]:
+    """Refuse the rows of the lines that were taken, and go on at the next sure row."""
+    rows = sum(shape.is_row(_cells(line, delimiter)) for line in source.taken[1:])
+    lost = False
+    for line in source:
+        if shape.is_row(_cells(line, delimiter)):
+            source.give_back([line])
+            break
+        lost = lost or bool(line.strip())
+        source.taken.clear()
+    else:
+        if lost:
+            fault += _AND_REST
+    yield Record(fault=fault)
+    for _ in range(rows):
+        yield Record(fault=f"{_INSIDE}: {fault}")
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Give the cells of one line by itself; none where it is too long."""
+    return next(csv.reader([line], delimiter=delimiter), []) if len(line) < LONGEST_CELL else []
+
+
+def _holds_rows(cells: Sequence[str], delimiter: str, shape: RowShape) -> bool:
+    """Whether a cell holds the end of a row, whole rows, or the start of a row."""
+    for column, cell in enumerate(cells):
+        pieces = _LINE_ENDS.split(cell)
+        if len(pieces) == 1:
+            continue
+        first, *others = (_cells(piece, delimiter) for piece in pieces)
+        last = others[-1]
+        ends = len(first) == shape.width - column and shape.is_keyed(first[1:], column + 1)
+        starts = len(last) == column + 1 and shape.is_keyed(last[:column])
+        if ends or starts or any(shape.is_row(other) for other in others):
+            return True
+    return False
