@@ -24,7 +24,7 @@ __all__ = [
     "view_of",
 ]
 
-RESERVED = ("case", "patient", "group", "date", "finding")
+RESERVED = ("case", "patient", "group", "date", "finding", "kind")
 """Names that conditions use for themselves, so that no kept column may have them."""
 
 _UNKNOWN = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-", "?"}
