@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,10 @@ __all__ = ["Record", "RowShape", "learn_shape", "read_records"]
 
 LONGEST_CELL = 2**24
 _MOST_SHAPES = 10  # keys that are written in more ways than this are compared by less
+_MOST_COUNTED = 1000
+_LEVELS = (0, 1, 2)
+_COARSE = 2
+_FEW_ROWS = 20
 _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
@@ -60,6 +65,10 @@ class RowShape:
         How closely the cells of each key are compared.
     shapes : tuple of frozenset of str
         How the cells of each key are written.
+    loose : tuple of frozenset of str
+        The same by the coarsest level, used where few rows are known; else empty.
+    n_least : int
+        Keys that no row may lack.
     """
 
     n_columns: int
@@ -67,30 +76,34 @@ class RowShape:
     keys: tuple[int, ...]
     levels: tuple[int, ...]
     shapes: tuple[frozenset[str], ...]
+    loose: tuple[frozenset[str], ...]
+    n_least: int
 
     def fits(self, cells: Sequence[str]) -> bool:
         """Whether there are as many cells as in other rows, and none behind the last column."""
         return len(cells) == self.width and not any(c.strip() for c in cells[self.n_columns :])
 
-    def is_keyed(self, cells: Sequence[str], first_column: int = 0) -> bool:
-        """Whether ``cells``, which start at a column, have keys as rows have them.
-
-        At least one key has to be among them, and all that are not blank have to look like keys.
-        """
-        found = False
-        for key, level, shapes in zip(self.keys, self.levels, self.shapes, strict=True):
-            place = key - first_column
-            cell = cells[place].strip() if 0 <= place < len(cells) else ""
-            if not cell:
-                continue
-            if _shape(cell, level) not in shapes:
-                return False
-            found = True
-        return found
+    def seems_keyed(self, cells: Sequence[str], first_column: int = 0) -> bool:
+        """Whether most keys among ``cells``, which start at a column, look like keys."""
+        likely = [
+            _shape(cell, self.levels[i]) in self.shapes[i] or _shape(cell, _COARSE) in self.loose[i]
+            for i, cell in self._keys_of(cells, first_column)
+        ]
+        return bool(likely) and 2 * sum(likely) >= len(likely)
 
     def is_row(self, cells: Sequence[str]) -> bool:
-        """Whether ``cells`` are a row beyond doubt."""
-        return self.fits(cells) and self.is_keyed(cells)
+        """Whether ``cells`` are a row beyond doubt: all keys look like keys."""
+        keys = list(self._keys_of(cells, 0)) if self.fits(cells) else []
+        return len(keys) >= self.n_least and all(
+            _shape(c, self.levels[i]) in self.shapes[i] for i, c in keys
+        )
+
+    def _keys_of(self, cells: Sequence[str], first_column: int) -> Iterator[tuple[int, str]]:
+        for i, key in enumerate(self.keys):
+            place = key - first_column
+            cell = cells[place].strip() if 0 <= place < len(cells) else ""
+            if cell:
+                yield i, cell
 
 
 def _shape(cell: str, level: int) -> str:
@@ -148,7 +161,11 @@ class _Lines:
 
 
 def learn_shape(
-    lines: Iterable[str], delimiter: str, columns: Sequence[str], keys: Sequence[int]
+    lines: Iterable[str],
+    delimiter: str,
+    columns: Sequence[str],
+    keys: Sequence[int],
+    n_least: int = 1,
 ) -> RowShape:
     """Learn from all rows how many cells they have and how their keys are written.
 
@@ -161,46 +178,81 @@ def learn_shape(
         The header, blank names included.
     keys : sequence of int
         Columns whose cells identify a row.
+    n_least : int
+        How many of them no row may lack.
     """
     n_columns = len(columns)
     while n_columns and not columns[n_columns - 1]:
         n_columns -= 1
     widths: set[int] = set()
-    seen: list[tuple[set[str], ...]] = [(set(), set(), set()) for _ in keys]
-    for cells in _readable(lines, delimiter):
+    n_rows = 0
+    seen = [[_Shapes() for _ in _LEVELS] for _ in keys]
+    for cells, is_clean in _readable(lines, delimiter):
         if len(cells) < n_columns or not any(cells) or any(c.strip() for c in cells[n_columns:]):
             continue
         widths.add(len(cells))
+        n_rows += 1
         for levels, key in zip(seen, keys, strict=True):
             cell = cells[key].strip()
             if cell and not _LINE_ENDS.search(cell):
-                for level, shapes in enumerate(levels):
-                    if len(shapes) <= _MOST_SHAPES:
-                        shapes.add(_shape(cell, level))
-    taken = [
-        next((i for i, shapes in enumerate(levels) if len(shapes) <= _MOST_SHAPES), 2)
-        for levels in seen
-    ]
+                for level, shapes in zip(_LEVELS, levels, strict=True):
+                    shapes.count(_shape(cell, level), is_clean)
+    taken = [next(i for i in _LEVELS if levels[i].tells or i == _COARSE) for levels in seen]
     return RowShape(
         n_columns,
         # rows that all end with the same blank cells may; a single one may have lost a quote
         widths.pop() if len(widths) == 1 else len(columns),
         tuple(keys),
         tuple(taken),
-        tuple(frozenset(levels[level]) for levels, level in zip(seen, taken, strict=True)),
+        tuple(levels[level].trusted for levels, level in zip(seen, taken, strict=True)),
+        tuple(levels[_COARSE].trusted if n_rows < _FEW_ROWS else frozenset() for levels in seen),
+        n_least,
     )
 
 
-def _readable(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+@dataclass
+class _Shapes:
+    """How the keys of a column are written, counted before and after the first broken quotation."""
+
+    clean: Counter[str] = field(default_factory=Counter)
+    later: Counter[str] = field(default_factory=Counter)
+
+    def count(self, shape: str, is_clean: bool) -> None:
+        """Count one more key."""
+        counter = self.clean if is_clean else self.later
+        if shape in counter or len(counter) < _MOST_COUNTED:
+            counter[shape] += 1
+        else:
+            counter[""] += 1
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """Shapes of keys; behind a broken quotation a line of a report may pass for a row."""
+        least = max(3 if self.clean else 1, self.later.total() // 20)
+        later = {shape for shape, count in self.later.items() if count >= least}
+        return frozenset({*self.clean, *later} - {""})
+
+    @property
+    def tells(self) -> bool:
+        """Whether most keys are written in one of few ways."""
+        trusted = self.trusted
+        counts = self.clean + self.later
+        covered = sum(counts[shape] for shape in trusted)
+        return len(trusted) <= _MOST_SHAPES and 2 * covered >= counts.total()
+
+
+def _readable(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], bool]]:
+    """Give what can be read, and whether all before it could be."""
     csv.field_size_limit(LONGEST_CELL)
-    source = _Lines(iter(lines))
+    source, is_clean = _Lines(iter(lines)), True
     while True:
         source.begin()
         try:
-            yield next(csv.reader(source, delimiter=delimiter, strict=True))
+            yield next(csv.reader(source, delimiter=delimiter, strict=True)), is_clean
         except StopIteration:
             return
         except csv.Error:
+            is_clean = False
             if source.unclosed:
                 source.give_back(source.taken[1:])
 
@@ -274,8 +326,8 @@ def _holds_rows(cells: Sequence[str], delimiter: str, shape: RowShape) -> bool:
             continue
         first, *others = (_cells(piece, delimiter) for piece in pieces)
         last = others[-1]
-        ends = len(first) == shape.width - column and shape.is_keyed(first[1:], column + 1)
-        starts = len(last) == column + 1 and shape.is_keyed(last[:column])
-        if ends or starts or any(shape.is_row(other) for other in others):
+        ends = len(first) == shape.width - column and shape.seems_keyed(first[1:], column + 1)
+        starts = len(last) == column + 1 and shape.seems_keyed(last[:column])
+        if ends or starts or any(shape.fits(o) and shape.seems_keyed(o) for o in others):
             return True
     return False

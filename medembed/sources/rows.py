@@ -87,6 +87,7 @@ class Table:
     ) -> None:
         self.path = path
         self._known, self._ids, self._keys = tuple(known), frozenset(ids), tuple(keys)
+        self._n_least = max(1, len(set(keys).intersection(required)))
         self._shape: RowShape | None = None
         if not path.is_file():
             raise SourceError("no such file", where=path.name)
@@ -213,7 +214,7 @@ class Table:
             keys = [self.columns.index(name) for name in self._keys if name in self.columns]
             with self._open() as file:
                 lines = self._below_header(file)
-                self._shape = learn_shape(lines, self._delimiter, self.columns, keys)
+                self._shape = learn_shape(lines, self._delimiter, self.columns, keys, self._n_least)
         shape, number = self._shape, 1
         with self._open() as file:
             for record in read_records(self._below_header(file), self._delimiter, shape):
