@@ -69,6 +69,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         pixel_spacing_mm=cast("tuple[float, float] | None", spacing),
         acquisition_number=_optional_integer(ds, "AcquisitionNumber"),
         transfer_syntax=str(file.transfer_syntax or ""),
+        sop_class=text(ds, "SOPClassUID"),
     )
 
 

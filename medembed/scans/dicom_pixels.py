@@ -22,6 +22,7 @@ from medembed.errors import ScanError
 from medembed.scans.dicom_file import DicomFile, integer, numbers
 from medembed.scans.files import check_size
 from medembed.scans.lookup_tables import entries, table_length
+from medembed.scans.luminance import luminance
 
 __all__ = ["DECODERS", "Layout", "frames"]
 
@@ -54,7 +55,6 @@ _BIT_EXACT = (*_NATIVE, uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1)
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601-7, 2.5.1
 
 
 class Layout:
@@ -233,7 +233,7 @@ def _luminance(
         table, first = _palette(ds)
         return table[np.clip(array.astype(np.int64) - first, 0, len(table) - 1)]
     # (rows, columns, 3) -> (rows, columns)
-    return array.astype(np.float32) @ _LUMINANCE
+    return luminance(array.astype(np.float32))
 
 
 def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
@@ -246,7 +246,7 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
     if "SegmentedRedPaletteColorLookupTableData" in ds:
         indices = np.arange(first, first + length, dtype=np.uint16)
         rgb = apply_color_lut(indices[None], ds)[0, :, :3]  # (length, 3)
-        return rgb.astype(np.float32) @ _LUMINANCE, first
+        return luminance(rgb.astype(np.float32)), first
     # pydicom's apply_color_lut reads the tables of a big endian file the wrong way round
     little = ds.original_encoding[1] is not False
     tables = [
@@ -258,4 +258,4 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
         )
         for colour in colours
     ]
-    return np.stack(tables, axis=-1) @ _LUMINANCE, first
+    return luminance(np.stack(tables, axis=-1)), first

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+from medembed.scans.pixel_digest import combine_pixel_digests
+
 __all__ = ["ScanFormat", "ScanHeader"]
 
 ScanFormat = Literal["dicom", "image", "nifti"]
@@ -54,6 +56,17 @@ class ScanHeader:
     acquisition_number : int or None
     transfer_syntax : str
         UID of the encoding; empty for what is not DICOM.
+    sop_class : str
+        ``SOPClassUID``; :func:`medembed.scans.kind_of` says what kind of thing that is.
+    remarks : tuple of str
+        What is wrong with the file although it was read
+        (:class:`medembed.scans.remarks.Remark`), once each. They hold no value of the file.
+        Complete only after the pixels were decoded.
+    frame_digests : tuple of str
+        :func:`~medembed.scans.pixel_digest.frame_digest` of each frame, in the order of the
+        volume; empty until the pixels were decoded.
+    pixel_sha256 : str
+        The frame digests combined, also where it is not given.
 
     References
     ----------
@@ -89,3 +102,11 @@ class ScanHeader:
     pixel_spacing_mm: tuple[float, float] | None = None
     acquisition_number: int | None = None
     transfer_syntax: str = ""
+    sop_class: str = ""
+    remarks: tuple[str, ...] = ()
+    frame_digests: tuple[str, ...] = field(default=(), repr=False)
+    pixel_sha256: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.frame_digests and not self.pixel_sha256:
+            object.__setattr__(self, "pixel_sha256", combine_pixel_digests(self.frame_digests))

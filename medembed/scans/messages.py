@@ -50,6 +50,7 @@ def scan_to_json(scan: Scan) -> Json:
         "study_uid": scan.study_uid,
         "series_uid": scan.series_uid,
         "instance_uids": scan.instance_uids,
+        "remarks": scan.remarks,
     }
 
 
@@ -67,4 +68,5 @@ def scan_from_json(answer: Json, pixels: npt.NDArray[np.float32]) -> Scan:
         study_uid=answer["study_uid"],
         series_uid=answer["series_uid"],
         instance_uids=tuple(answer["instance_uids"]),
+        remarks=tuple(answer["remarks"]),
     )

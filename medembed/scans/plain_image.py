@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from medembed.errors import ScanError
 from medembed.scans.files import BoundedFile, check_size
 from medembed.scans.header import ScanHeader
+from medembed.scans.luminance import luminance
 from medembed.scans.scan import Scan
 
 __all__ = ["image_header", "image_scan"]
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601-7, 2.5.1
 _SIDEWAYS = (5, 6, 7, 8)  # values of EXIF Orientation that swap rows and columns
 _ORIENTATION = 0x0112
 
@@ -86,7 +85,7 @@ def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
         return np.asarray(image.convert("L"), np.float32)
     if has_alpha:
         samples = np.asarray(image.convert("RGBA"), np.float32)  # (rows, columns, 4)
-        colour, alpha = samples[..., :3], samples[..., 3] / 255
-        return cast("npt.NDArray[np.float32]", (colour @ _LUMINANCE) * alpha)
+        colour, alpha = samples[..., :3], samples[..., 3] / np.float32(255)
+        return luminance(colour) * alpha
     samples = np.asarray(image.convert("RGB"), np.float32)  # (rows, columns, 3)
-    return cast("npt.NDArray[np.float32]", samples @ _LUMINANCE)
+    return luminance(samples)

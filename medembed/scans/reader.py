@@ -100,7 +100,7 @@ class ScanReader:
         return cast(ScanHeader, self._ask("header", file, None))
 
     def inspect(self, file: str | Path) -> ScanHeader:
-        """Read a header and prove that the pixels of all frames decode.
+        """Read a header, prove that the pixels of all frames decode, and give their digests.
 
         Raises
         ------

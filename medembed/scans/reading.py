@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +15,11 @@ from medembed.errors import ScanError
 from medembed.scans.files import BoundedFile, check_size, open_file, sniff
 from medembed.scans.geometry import along_normal, slice_distance
 from medembed.scans.header import ScanHeader
+from medembed.scans.pixel_digest import frame_digest
 from medembed.scans.scan import Scan
 from medembed.scans.series import Series, group_series
 
-__all__ = ["Files", "read_header", "read_scan"]
+__all__ = ["Files", "inspect_file", "read_header", "read_scan"]
 
 Files = str | Path | Sequence[str | Path]
 T = TypeVar("T")
@@ -39,6 +41,22 @@ def read_header(file: str | Path) -> ScanHeader:
         With the path in ``where`` and a code in ``reason``.
     """
     return _read(file, _header)
+
+
+def inspect_file(file: str | Path) -> ScanHeader:
+    """Read a header and decode all pixels, in one pass.
+
+    Returns
+    -------
+    ScanHeader
+        With ``frame_digests`` and all ``remarks``.
+
+    Raises
+    ------
+    ScanError
+        With the path in ``where`` and a code in ``reason``.
+    """
+    return _read(file, _inspected)
 
 
 def read_scan(files: Files, *, frame: int | None = None) -> Scan:
@@ -183,6 +201,24 @@ def _header(file: BoundedFile) -> ScanHeader:
 
     with quiet():
         return header_of(parse(file, pixels=False))
+
+
+def _inspected(file: BoundedFile) -> ScanHeader:
+    if sniff(file) == "dicom":
+        from medembed.scans.dicom_file import parse, quiet
+        from medembed.scans.dicom_header import header_of
+        from medembed.scans.dicom_scan import scan_of
+
+        with quiet():
+            parsed = parse(file, pixels=True)
+            header = header_of(parsed)
+            scan = scan_of(parsed)
+    else:
+        header, scan = _header(file), _scan(file, None)
+    remarks = dict.fromkeys((*header.remarks, *scan.remarks))
+    frames = scan.pixels if scan.is_volume else scan.pixels[None]
+    digests = tuple(frame_digest(frame) for frame in frames)
+    return replace(header, remarks=tuple(remarks), frame_digests=digests)
 
 
 def _scan(file: BoundedFile, frame: int | None) -> Scan:

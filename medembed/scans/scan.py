@@ -95,6 +95,9 @@ class Scan:
         As in the header; empty where there is none. Identifiers: never log them.
     instance_uids : tuple of str
         SOPInstanceUID of each file, in the order of the slices.
+    remarks : tuple of str
+        What is wrong with the file although it was read
+        (:class:`medembed.scans.remarks.Remark`), once each.
 
     Raises
     ------
@@ -112,6 +115,7 @@ class Scan:
     study_uid: str = field(default="", repr=False)
     series_uid: str = field(default="", repr=False)
     instance_uids: tuple[str, ...] = field(default=(), repr=False)
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from medembed.errors import ScanError
 from medembed.scans.messages import Json, header_to_json, scan_to_json
-from medembed.scans.reading import read_header, read_scan
+from medembed.scans.reading import inspect_file, read_header, read_scan
 from medembed.scans.scan import Scan
 
 __all__ = ["main"]
@@ -80,10 +80,8 @@ def _answer(request: Json) -> tuple[Json, Scan | None]:
         if request["task"] == "read":
             scan = read_scan(files, frame=request["frame"])
             return scan_to_json(scan), scan
-        header = read_header(files)
-        if request["task"] == "inspect":
-            read_scan(files)
-        return header_to_json(header), None
+        read = inspect_file if request["task"] == "inspect" else read_header
+        return header_to_json(read(files)), None
     except ScanError as error:
         problem = {"what": error.what, "where": error.where, "hint": error.hint}
         return {"error": {**problem, "reason": error.reason}}, None

@@ -1,0 +1,104 @@
+"""Digests of pixels that do not depend on the file, the header or the format they came in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["combine_pixel_digests", "frame_digest", "pixel_digest"]
+
+# A table of the values that occur is faster than sorting up to here (64 MiB).
+_MAX_SPAN = 2**24
+
+
+def frame_digest(frame: npt.NDArray[np.generic]) -> str:
+    """Digest of one frame: SHA-256 over its shape and the dense ranks of its values.
+
+    The smallest value has rank 0, the next larger one rank 1, and so on, so that any increasing
+    map of the values (rescale, another bit depth, a window that clips nothing) gives the same
+    digest. MONOCHROME1 has to be inverted first, as :class:`~medembed.scans.Scan` has it.
+
+    Parameters
+    ----------
+    frame : array, shape ``(h, w)``, finite
+
+    Returns
+    -------
+    str
+        64 hex digits; ``""`` for a frame of one value, which identifies nothing.
+
+    Examples
+    --------
+    >>> a = np.array([[0, 1], [7, 1]])
+    >>> frame_digest(a) == frame_digest(a * 2.5 - 1024)
+    True
+    >>> frame_digest(np.zeros((2, 2)))
+    ''
+    """
+    ranks, n_values = _dense_ranks(frame)
+    if n_values < 2:
+        return ""
+    digest = hashlib.sha256(f"{frame.shape[0]}x{frame.shape[1]}".encode())
+    digest.update(ranks.astype("<u2" if n_values <= 2**16 else "<u4", order="C").data)
+    return digest.hexdigest()
+
+
+def combine_pixel_digests(digests: Iterable[str]) -> str:
+    """Digest of a series out of those of its frames, in any order.
+
+    A series of files and one multi-frame file of the same slices agree. Frames without digest
+    are left out; ``""`` where none has one.
+    """
+    known = sorted(digest for digest in digests if digest)
+    if len(known) <= 1:
+        return "".join(known)
+    return hashlib.sha256("".join(known).encode()).hexdigest()
+
+
+def pixel_digest(pixels: npt.NDArray[np.generic]) -> str:
+    """Digest of a scan's pixels.
+
+    Parameters
+    ----------
+    pixels : array, shape ``(h, w)`` or ``(d, h, w)``, finite
+
+    Returns
+    -------
+    str
+        Of one frame :func:`frame_digest`, of several :func:`combine_pixel_digests`.
+    """
+    frames = pixels[None] if pixels.ndim == 2 else pixels
+    return combine_pixel_digests(frame_digest(frame) for frame in frames)
+
+
+def _dense_ranks(frame: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.integer], int]:
+    """Rank of each value among the distinct values, and how many of those there are."""
+    low, high = float(frame.min()), float(frame.max())
+    if low == high:
+        return np.zeros(frame.shape, np.uint16), 1
+    indices = _whole_numbers(frame, low, high)
+    if indices is None:
+        values = np.unique(frame)
+        return np.searchsorted(values, frame), len(values)
+    occurs = np.zeros(int(high - low) + 1, np.bool_)
+    occurs[indices] = True
+    ranks = np.cumsum(occurs, dtype=np.uint32) - np.uint32(1)
+    return ranks[indices], int(ranks[-1]) + 1
+
+
+def _whole_numbers(
+    frame: npt.NDArray[np.generic], low: float, high: float
+) -> npt.NDArray[np.int32] | None:
+    """Each value less the smallest; None where these are not small whole numbers."""
+    if high - low >= _MAX_SPAN or max(-low, high) >= _MAX_SPAN:
+        return None
+    values = frame.astype(np.float32)  # exact up to _MAX_SPAN
+    if frame.dtype.kind == "f" and not (np.rint(values[:1]) == frame[:1]).all():
+        return None
+    indices = (values - np.float32(low)).astype(np.int32)
+    if frame.dtype.kind == "f" and not (indices.astype(frame.dtype) + low == frame).all():
+        return None
+    return indices
