@@ -112,6 +112,7 @@ def _known(new: str, old: str, unknown: str) -> str:
 def _split_conflict(case: Case) -> Refusal:
     return Refusal(
         case.case_id,
-        "its patient, its group and its split do not agree with the cases already there",
+        "its patient (or another of its PatientID), its group and its split do not agree with the "
+        "cases already there",
         "split-conflict",
     )

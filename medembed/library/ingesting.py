@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medembed.cases import Case
 from medembed.errors import LibraryError
+from medembed.library.identities import LibraryIdentities
 from medembed.library.journal import LibraryJournal
 from medembed.library.library import CaseLibrary, Progress
 from medembed.scans import ScanReader
@@ -108,6 +109,7 @@ def ingest(
             reader,
             library.pseudonymiser,
             LibraryJournal(library.database, library.pseudonymiser),
+            LibraryIdentities(library.database, library.pseudonymiser),
             shift_dates,
             progress or _no_progress,
             report.remarks.append,

@@ -70,6 +70,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         acquisition_number=_optional_integer(ds, "AcquisitionNumber"),
         transfer_syntax=str(file.transfer_syntax or ""),
         sop_class=text(ds, "SOPClassUID"),
+        birth_date=_date(ds, "PatientBirthDate"),
     )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from medembed.cases import Case
-from medembed.privacy import Pseudonymiser, new_key
+from medembed.privacy import Claim, Pseudonymiser, Settled, new_key
+from medembed.privacy.people import People
 from medembed.scans import ScanReader
 from medembed.sources.refusal import Refusal
 
-__all__ = ["FileJournal", "FileRecord", "FileState", "Reading", "Source"]
+__all__ = ["FileJournal", "FileRecord", "FileState", "Identities", "Reading", "Source"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,51 @@ class FileJournal(Protocol):
         """Keep what became of files; on disk when this returns."""
 
 
+class Identities(Protocol):
+    """Knows the patients there are, and whose study one is."""
+
+    def settle(
+        self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
+    ) -> list[Settled]:
+        """Give the patient of each claim; what was decided holds when this returns.
+
+        Parameters
+        ----------
+        claims : sequence of (case id, Claim)
+        keep_together : bool
+            Whether numbers that stand in for an id may be ids after all.
+        """
+
+    def remarks(self) -> list[str]:
+        """Say what is doubtful about the ids that were settled, each kind with its count."""
+
+
+class OwnIdentities:
+    """Knows the patients of one reading only.
+
+    Parameters
+    ----------
+    names : Pseudonymiser
+    """
+
+    def __init__(self, names: Pseudonymiser) -> None:
+        self._people = People(names)
+
+    def settle(
+        self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
+    ) -> list[Settled]:
+        """Give the patient of each claim."""
+        patients = [self._people.settle(claim, "", keep_together) for _, claim in claims]
+        return [
+            Settled(patient, claim.new_shift_days)
+            for patient, (_, claim) in zip(patients, claims, strict=True)
+        ]
+
+    def remarks(self) -> list[str]:
+        """Say what is doubtful about the ids that were settled."""
+        return self._people.remarks()
+
+
 class NoJournal:
     """Remembers nothing: every reading looks at every file."""
 
@@ -101,6 +148,8 @@ class Reading:
     names : Pseudonymiser
         Of the library that the cases are for.
     journal : FileJournal
+    identities : Identities, optional
+        Patients that are known; by default those of this reading.
     shift_dates : bool
         Whether dates are moved by each patient's own shift.
     progress : callable
@@ -112,9 +161,15 @@ class Reading:
     reader: ScanReader
     names: Pseudonymiser = field(default_factory=lambda: Pseudonymiser(new_key()))
     journal: FileJournal = field(default_factory=NoJournal)
+    identities: Identities | None = None
     shift_dates: bool = False
     progress: Callable[[int, int | None], None] = _silent
     say: Callable[[str], None] = _unsaid
+
+    @cached_property
+    def patients(self) -> Identities:
+        """Patients that are known, and those that come to be."""
+        return self.identities or OwnIdentities(self.names)
 
 
 class Source(Protocol):
