@@ -262,7 +262,7 @@ class DicomFolderSource:
         elif claim.is_anonymous:
             state.noticed[
                 "studies have a PatientID that stands in for a missing one (such as ANONYMIZED, "
-                "UNKNOWN, 0000); count as a patient each"
+                "UNKNOWN, 0000) and count as a patient each"
             ] += 1
         return _Ready(study, key, claim, scans, stated)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 
-from medembed.privacy import Claim, Pseudonymiser, name_keys, name_tokens
+from medembed.privacy import Claim, Pseudonymiser, is_placeholder, name_keys, name_tokens
 from medembed.privacy.identity import IdentityRow
 from medembed.scans import ScanHeader
 from medembed.scans.messages import header_from_json, header_to_json
@@ -72,7 +72,9 @@ class FileHeader:
             names=(),
             birth_date=None,
         )
-        return cls(kept, claim, name_keys(names, name_tokens(*header.names)))
+        # a path called "test" or "0" names nobody, whatever a header has for a name
+        telling = (token for token in name_tokens(*header.names) if not is_placeholder(token))
+        return cls(kept, claim, name_keys(names, telling))
 
     def to_json(self) -> str:
         """Write as JSON what differs from an empty header."""
