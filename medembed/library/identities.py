@@ -67,10 +67,17 @@ class LibraryIdentities:
 
     def remarks(self) -> list[str]:
         """Say what is doubtful about the ids that were settled here, each kind with its count."""
-        rows: dict[str, list[IdentityRow]] = {}
-        for row in _rows(self._database.read(), list(self._touched)):
+        db, rows = self._database.read(), dict[str, list[IdentityRow]]()
+        for row in _rows(db, list(self._touched)):
             rows.setdefault(row.person, []).append(row)
-        return count_remarks(rows.values())
+        found = count_remarks(rows.values())
+        torn = sum(person in rows for person in _in_several_splits(db))
+        if torn:
+            found.append(
+                f"{torn} PatientIDs are in several splits, where an earlier version put them; "
+                "a new library keeps each in one"
+            )
+        return found
 
 
 def patients_of_id(library: CaseLibrary, raw_id: str) -> set[str]:
@@ -98,6 +105,16 @@ def _rows(db: sqlite3.Connection, persons: Sequence[str]) -> Iterable[IdentityRo
             chunk,
         ).fetchall():
             yield IdentityRow(*values)
+
+
+def _in_several_splits(db: sqlite3.Connection) -> list[str]:
+    return [
+        person
+        for (person,) in db.execute(
+            "SELECT i.person FROM identities i JOIN patients p USING (patient_id) "
+            "GROUP BY i.person HAVING count(DISTINCT p.split) > 1"
+        )
+    ]
 
 
 def _patient_of(db: sqlite3.Connection, case_id: str) -> str:

@@ -56,14 +56,15 @@ def settle_split(db: sqlite3.Connection, case: Case, names: Pseudonymiser) -> st
         else:
             missing.append((table, owner))
     person = _person_of(db, case.patient_id)
-    wanted.update(
-        split
-        for (split,) in db.execute(
-            "SELECT DISTINCT p.split FROM identities i JOIN patients p USING (patient_id) "
-            "WHERE i.person = ?",
-            (person,),
+    if missing[:1] == [("patients", case.patient_id)]:
+        wanted.update(
+            split
+            for (split,) in db.execute(
+                "SELECT DISTINCT p.split FROM identities i JOIN patients p USING (patient_id) "
+                "WHERE i.person = ?",
+                (person,),
+            )
         )
-    )
     if len(wanted) > 1:
         return None
     owner = case.group_id or person or case.patient_id

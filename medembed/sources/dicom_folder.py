@@ -42,6 +42,7 @@ class _State:
     reading: Reading
     mask: PathMask
     names: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    tuples: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)  # each kept once
     noticed: Counter[str] = field(default_factory=Counter)
     owners: dict[str, str] = field(default_factory=dict)
     shared: set[str] = field(default_factory=set)
@@ -182,7 +183,7 @@ class DicomFolderSource:
                 record, kept = records[path], known_header(records[path])
                 if kept is not None:
                     state.mask.add(kept.names)
-                    state.names[path] = kept.names
+                    state.names[path] = state.tuples.setdefault(kept.names, kept.names)
                 if kept is None or record.code in HEADER_FAULTS:
                     found.refused.append((path, record.reason, record.code))
                 elif kept.header.format != "dicom" and self._is_folder:

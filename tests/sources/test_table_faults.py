@@ -156,6 +156,34 @@ def test_t01_no_note_ever_holds_another_patients_row(
                 assert row.cells["note"].strip() == texts[number].strip()
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    texts=st.lists(st.text('ab,;"\n\r\t .:5C3-é', max_size=40), min_size=1, max_size=6),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    mark=st.sampled_from([",", ";", "\t"]),
+    note_first=st.booleans(),
+)
+def test_reports_that_are_quoted_right_are_read_to_the_letter(
+    tmp_path_factory: pytest.TempPathFactory,
+    texts: list[str],
+    end: str,
+    mark: str,
+    note_first: bool,
+) -> None:
+    import csv
+
+    path = tmp_path_factory.mktemp("t") / "cases.csv"
+    names = HEADER.split(",")
+    order = [names[3], *names[:3]] if note_first else names
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=mark, lineterminator=end, quoting=csv.QUOTE_ALL)
+        writer.writerow(order)
+        for i, text in enumerate(texts):
+            row = {"case_id": f"c{i}", "patient_id": f"p{i}", "image_path": f"x/{i}.png"}
+            writer.writerow([{**row, "note": text}[name] for name in order])
+    assert notes(list(table(path).rows())) == {f"c{i}": text for i, text in enumerate(texts)}
+
+
 def test_t02_cp1252(tmp_path: Path) -> None:
     rows = rows_of(
         tmp_path, f"{HEADER}\nc1,p1,1.png,".encode() + b"Patient\x92s effusion \x96 old\n"
