@@ -7,7 +7,7 @@ from dataclasses import replace as replaced
 from pathlib import Path
 
 from medembed.cases import Case
-from medembed.library.older import older_digest
+from medembed.library.older import take_older_content
 from medembed.library.rows import (
     content_digest,
     fetch_cases,
@@ -63,8 +63,7 @@ def add_case(
         )
     if case.split not in ("", split):
         return _split_conflict(case)
-    if content != digest and content == older_digest(db, case, names):
-        _take_hashes(db, number, case, digest)
+    if take_older_content(db, number, case, content, names):
         content = digest
     if content == digest:
         _follow_scans(db, number, case, home)
@@ -78,16 +77,6 @@ def add_case(
     VectorStore(db).forget_case(number)
     update_case(db, number, case, digest, home)
     return "replaced"
-
-
-def _take_hashes(db: sqlite3.Connection, row: int, case: Case, digest: bytes) -> None:
-    """Bring a case of schema 1 to the scan hash of today; its vectors stay."""
-    db.executemany(
-        "UPDATE scans SET sha256 = ? WHERE case_row = ? AND position = ?",
-        [(scan.sha256, row, i) for i, scan in enumerate(case.scans)],
-    )
-    db.execute("UPDATE cases SET content = ? WHERE id = ?", (digest, row))
-    seal_cases(db, [row])
 
 
 def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> None:
@@ -126,7 +115,6 @@ def _known(new: str, old: str, unknown: str) -> str:
 def _split_conflict(case: Case) -> Refusal:
     return Refusal(
         case.case_id,
-        "its patient (or another of its PatientID), its group and its split do not agree with the "
-        "cases already there",
+        "its patient, its group and its split do not agree with the cases already there",
         "split-conflict",
     )

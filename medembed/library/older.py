@@ -8,27 +8,52 @@ import sqlite3
 from dataclasses import replace
 
 from medembed.cases import Case, ScanRef
-from medembed.library.rows import content_digest
+from medembed.library.rows import content_digest, fetch_cases, seal_cases
 from medembed.privacy import Pseudonymiser
 
-__all__ = ["older_digest"]
+__all__ = ["take_older_content"]
 
 
-def older_digest(db: sqlite3.Connection, case: Case, names: Pseudonymiser) -> bytes | None:
-    """Give the content digest under the scan hash of schema 1: over the files in slice order.
+def take_older_content(
+    db: sqlite3.Connection, row: int, case: Case, content: bytes, names: Pseudonymiser
+) -> bool:
+    """Bring an unchanged case of schema 1 to the scan hash of today; its vectors stay.
+
+    Schema 1 hashed a series over its files in slice order.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        In a transaction.
+    row : int
+        Of the stored case.
+    case : Case
+        As it is now.
+    content : bytes
+        Content digest that is stored.
+    names : Pseudonymiser
+        Finds the hashes of files in the journal.
 
     Returns
     -------
-    bytes or None
-        None where it is the same as today's, or a file's hash is not in the journal.
+    bool
+        Whether the case is the same under the older hash, and was brought up to date.
     """
     if all(len(scan.files) == 1 for scan in case.scans):
-        return None
-    scans = tuple(_older(db, scan, names) for scan in case.scans)
-    known = [scan for scan in scans if scan is not None]
-    if len(known) < len(scans):
-        return None
-    return content_digest(replace(case, scans=tuple(known)))
+        return False
+    scans = [_older(db, scan, names) for scan in case.scans]
+    known = tuple(scan for scan in scans if scan is not None)
+    if len(known) < len(scans) or content != content_digest(replace(case, scans=known)):
+        return False
+    if next(fetch_cases(db, [row]), None) is None:  # checked: damage must not get a new seal
+        return False
+    db.executemany(
+        "UPDATE scans SET sha256 = ? WHERE case_row = ? AND position = ?",
+        [(scan.sha256, row, i) for i, scan in enumerate(case.scans)],
+    )
+    db.execute("UPDATE cases SET content = ? WHERE id = ?", (content_digest(case), row))
+    seal_cases(db, [row])
+    return True
 
 
 def _older(db: sqlite3.Connection, scan: ScanRef, names: Pseudonymiser) -> ScanRef | None:
