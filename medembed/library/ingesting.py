@@ -199,7 +199,7 @@ def write_refusals(library: CaseLibrary, refusals: Sequence[Refusal]) -> Path | 
     writer.writerow(("where", "code", "reason"))
     writer.writerows(_cells(refusals))
     with replace_private(path) as file:
-        file.write(text.getvalue().encode("utf-8"))
+        file.write(text.getvalue().encode("utf-8", "replace"))
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -37,6 +38,8 @@ def cell_fault(cells: Mapping[str, str], ids: Collection[str]) -> str:
             return f"column {name} has a zero byte"
         if cell[:1] == "#" and cell.strip().lower() in _ERRORS:
             return f"column {name} has an error value of a spreadsheet formula"
+        if name in ids and any(unicodedata.category(c) == "Cf" for c in cell):
+            return f"column {name} has an invisible character"
         if name in ids and _SCIENTIFIC.fullmatch(cell.strip()):
             return (
                 f"column {name} has a number in scientific notation, which has lost its digits; "

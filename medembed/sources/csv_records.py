@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Record", "RowShape", "learn_shape", "read_records"]
+__all__ = ["Dialect", "Record", "RowShape", "learn_shape", "read_records"]
 
 LONGEST_CELL = 2**24
 _MOST_SHAPES = 10  # keys that are written in more ways than this are compared by less
@@ -50,11 +50,39 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Dialect:
+    """How cells are set apart.
+
+    Parameters
+    ----------
+    delimiter : str
+    is_spaced : bool
+        Whether blanks stand before the quotation marks that open cells.
+    """
+
+    delimiter: str
+    is_spaced: bool = False
+
+    def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Read records strictly; :class:`csv.Error` where a quotation is broken."""
+        return csv.reader(
+            lines, delimiter=self.delimiter, skipinitialspace=self.is_spaced, strict=True
+        )
+
+    def cells(self, line: str) -> list[str]:
+        """Give the cells of one line by itself; none where it is too long."""
+        if len(line) >= LONGEST_CELL:
+            return []
+        return next(csv.reader([line], delimiter=self.delimiter), [])
+
+
+@dataclass(frozen=True)
 class RowShape:
     """How the rows of a table look.
 
     Parameters
     ----------
+    dialect : Dialect
     n_columns : int
         Without blank ones behind the last.
     width : int
@@ -71,6 +99,7 @@ class RowShape:
         Keys that no row may lack.
     """
 
+    dialect: Dialect
     n_columns: int
     width: int
     keys: tuple[int, ...]
@@ -83,13 +112,20 @@ class RowShape:
         """Whether there are as many cells as in other rows, and none behind the last column."""
         return len(cells) == self.width and not any(c.strip() for c in cells[self.n_columns :])
 
+    def seems_row(self, cells: Sequence[str]) -> bool:
+        """Whether ``cells`` may be a row: most keys look like keys."""
+        return self.fits(cells) and self.seems_keyed(cells)
+
     def seems_keyed(self, cells: Sequence[str], first_column: int = 0) -> bool:
         """Whether most keys among ``cells``, which start at a column, look like keys."""
+        end = first_column + len(cells)
+        missing = len(self.keys) - sum(first_column <= key < end for key in self.keys)
+        least = max(1, self.n_least - missing)
         likely = [
             _shape(cell, self.levels[i]) in self.shapes[i] or _shape(cell, _COARSE) in self.loose[i]
             for i, cell in self._keys_of(cells, first_column)
         ]
-        return bool(likely) and 2 * sum(likely) >= len(likely)
+        return len(likely) >= least and 2 * sum(likely) >= len(likely)
 
     def is_row(self, cells: Sequence[str]) -> bool:
         """Whether ``cells`` are a row beyond doubt: all keys look like keys."""
@@ -162,7 +198,7 @@ class _Lines:
 
 def learn_shape(
     lines: Iterable[str],
-    delimiter: str,
+    dialect: Dialect,
     columns: Sequence[str],
     keys: Sequence[int],
     n_least: int = 1,
@@ -173,7 +209,7 @@ def learn_shape(
     ----------
     lines : iterable of str
         Below the header, with their ends.
-    delimiter : str
+    dialect : Dialect
     columns : sequence of str
         The header, blank names included.
     keys : sequence of int
@@ -187,7 +223,7 @@ def learn_shape(
     widths: set[int] = set()
     n_rows = 0
     seen = [[_Shapes() for _ in _LEVELS] for _ in keys]
-    for cells, is_clean in _readable(lines, delimiter):
+    for cells, is_clean in _readable(lines, dialect):
         if len(cells) < n_columns or not any(cells) or any(c.strip() for c in cells[n_columns:]):
             continue
         widths.add(len(cells))
@@ -199,6 +235,7 @@ def learn_shape(
                     shapes.count(_shape(cell, level), is_clean)
     taken = [next(i for i in _LEVELS if levels[i].tells or i == _COARSE) for levels in seen]
     return RowShape(
+        dialect,
         n_columns,
         # rows that all end with the same blank cells may; a single one may have lost a quote
         widths.pop() if len(widths) == 1 else len(columns),
@@ -241,14 +278,14 @@ class _Shapes:
         return len(trusted) <= _MOST_SHAPES and 2 * covered >= counts.total()
 
 
-def _readable(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], bool]]:
+def _readable(lines: Iterable[str], dialect: Dialect) -> Iterator[tuple[list[str], bool]]:
     """Give what can be read, and whether all before it could be."""
     csv.field_size_limit(LONGEST_CELL)
     source, is_clean = _Lines(iter(lines)), True
     while True:
         source.begin()
         try:
-            yield next(csv.reader(source, delimiter=delimiter, strict=True)), is_clean
+            yield next(dialect.reader(source)), is_clean
         except StopIteration:
             return
         except csv.Error:
@@ -257,14 +294,13 @@ def _readable(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str],
                 source.give_back(source.taken[1:])
 
 
-def read_records(lines: Iterable[str], delimiter: str, shape: RowShape) -> Iterator[Record]:
+def read_records(lines: Iterable[str], shape: RowShape) -> Iterator[Record]:
     """Read the rows below the header.
 
     Parameters
     ----------
     lines : iterable of str
         With their ends.
-    delimiter : str
     shape : RowShape
 
     Yields
@@ -277,7 +313,7 @@ def read_records(lines: Iterable[str], delimiter: str, shape: RowShape) -> Itera
     while True:
         source.begin()
         try:
-            cells = next(csv.reader(source, delimiter=delimiter, strict=True))
+            cells = next(shape.dialect.reader(source))
         except StopIteration:
             return
         except csv.Error:
@@ -285,22 +321,22 @@ def read_records(lines: Iterable[str], delimiter: str, shape: RowShape) -> Itera
                 # nothing behind it closes it, so that the other rows stand for themselves
                 source.give_back(source.taken[1:])
                 del source.taken[1:]
-                yield from _broken(source, delimiter, shape, NEVER_CLOSED)
+                yield from _broken(source, shape, NEVER_CLOSED)
             else:
-                yield from _broken(source, delimiter, shape, TEXT_BEHIND_QUOTE)
+                yield from _broken(source, shape, TEXT_BEHIND_QUOTE)
             continue
-        if len(source.taken) > 1 and _holds_rows(cells, delimiter, shape):
-            yield from _broken(source, delimiter, shape, HOLDS_ROWS)
+        if len(source.taken) > 1 and _holds_rows(cells, shape):
+            yield from _broken(source, shape, HOLDS_ROWS)
         else:
             yield Record(tuple(cells))
 
 
-def _broken(source: _Lines, delimiter: str, shape: RowShape, fault: str) -> Iterator[Record]:
+def _broken(source: _Lines, shape: RowShape, fault: str) -> Iterator[Record]:
     """Refuse the rows of the lines that were taken, and go on at the next sure row."""
-    rows = sum(shape.is_row(_cells(line, delimiter)) for line in source.taken[1:])
+    rows = sum(shape.is_row(shape.dialect.cells(line)) for line in source.taken[1:])
     lost = False
     for line in source:
-        if shape.is_row(_cells(line, delimiter)):
+        if shape.is_row(shape.dialect.cells(line)):
             source.give_back([line])
             break
         lost = lost or bool(line.strip())
@@ -313,21 +349,16 @@ def _broken(source: _Lines, delimiter: str, shape: RowShape, fault: str) -> Iter
         yield Record(fault=f"{_INSIDE}: {fault}")
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
-    """Give the cells of one line by itself; none where it is too long."""
-    return next(csv.reader([line], delimiter=delimiter), []) if len(line) < LONGEST_CELL else []
-
-
-def _holds_rows(cells: Sequence[str], delimiter: str, shape: RowShape) -> bool:
+def _holds_rows(cells: Sequence[str], shape: RowShape) -> bool:
     """Whether a cell holds the end of a row, whole rows, or the start of a row."""
     for column, cell in enumerate(cells):
         pieces = _LINE_ENDS.split(cell)
         if len(pieces) == 1:
             continue
-        first, *others = (_cells(piece, delimiter) for piece in pieces)
+        first, *others = (shape.dialect.cells(piece) for piece in pieces)
         last = others[-1]
         ends = len(first) == shape.width - column and shape.seems_keyed(first[1:], column + 1)
         starts = len(last) == column + 1 and shape.seems_keyed(last[:column])
-        if ends or starts or any(shape.fits(o) and shape.seems_keyed(o) for o in others):
+        if ends or starts or any(map(shape.seems_row, others)):
             return True
     return False

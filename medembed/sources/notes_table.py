@@ -77,7 +77,7 @@ class NotesTable:
         self._table = Table(self.path, ("note",), _KNOWN, ids=_IDS, keys=_KEYS, keep=keep_columns)
         self._keys = [key for key in _KEYS if key in self._table.columns]
         if not self._keys:
-            raise SourceError("columns missing: accession or study_uid", where=self.path.name)
+            raise SourceError("columns missing: accession or study_uid", where=self._table.name)
         self._rows: dict[str, dict[str, Row]] = {key: {} for key in _KEYS}
         self._faults: list[Refusal] = []
         self._joined: set[int] = set()
@@ -119,7 +119,7 @@ class NotesTable:
         return (study_key if column == "study_uid" else accession_key)(self._names, value)
 
     def _refuse(self, row: Row, reason: str, code: str) -> None:
-        self._faults.append(Refusal(f"{self.path.name} row {row.number}", reason, code))
+        self._faults.append(Refusal(f"{self._table.name} row {row.number}", reason, code))
 
     def settle_accessions(self, studies: Mapping[str, set[str]]) -> None:
         """Take note of which accession numbers stand for several studies, and join none by them.
@@ -208,6 +208,6 @@ class NotesTable:
         self._table.say_rows(say)
         left = len(self._numbers - self._joined)
         if left:
-            say(f"{self.path.name}: {left} notes match no study")
+            say(f"{self._table.name}: {left} notes match no study")
         if n_without:
-            say(f"{n_without} studies have no note in {self.path.name}")
+            say(f"{n_without} studies have no note in {self._table.name}")

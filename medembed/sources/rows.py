@@ -9,16 +9,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from medembed.errors import SourceError
 from medembed.sources.cell_faults import cell_fault, plain_text
 from medembed.sources.columns import RESERVED
-from medembed.sources.csv_records import RowShape, learn_shape, read_records
+from medembed.sources.csv_records import Dialect, RowShape, learn_shape, read_records
 from medembed.sources.table_text import find_encoding, open_text
 
-__all__ = ["TABLE_SUFFIXES", "Row", "Table"]
+__all__ = ["TABLE_SUFFIXES", "Row", "Table", "shown"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -27,6 +28,7 @@ _BATCH = 1024
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t|]*\s*', re.IGNORECASE)  # Excel's own first line
 _UNDEFINED = re.compile(r"[\x81\x8d\x8f\x90\x9d]")
 _MOST_NAMED = 5
+_MOST_TITLES = 20
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,14 @@ class Table:
         keys: Sequence[str],
         keep: Sequence[str] = (),
     ) -> None:
-        self.path = path
+        self.path, self.name = path, shown(path.name)
         self._known, self._ids, self._keys = tuple(known), frozenset(ids), tuple(keys)
         self._n_least = max(1, len(set(keys).intersection(required)))
         self._shape: RowShape | None = None
         if not path.is_file():
-            raise SourceError("no such file", where=path.name)
+            raise SourceError("no such file", where=self.name)
         if path.stat().st_size == 0:
-            raise SourceError("an empty file, not a table", where=path.name)
+            raise SourceError("an empty file, not a table", where=self.name)
         self._encoding = None if self._is_parquet else find_encoding(path)
         self._skip_lines = 0
         written = self._parquet_header() if self._is_parquet else self._csv_header()
@@ -100,7 +102,7 @@ class Table:
         self.keep = self._kept(keep)
         self._check_columns(required)
         used = (*known, *self.keep)
-        self.ignored = tuple(_shown(n) for n in self.columns if n and n not in used)
+        self.ignored = tuple(shown(n) for n in self.columns if n and n not in used)
         self._odd_rows: list[int] = []
 
     def _kept(self, keep: Sequence[str]) -> tuple[str, ...]:
@@ -115,35 +117,37 @@ class Table:
         counts = Counter(self.columns)
         doubled = sorted(n for n in {*self._known, *self.keep} if counts[n] > 1)
         if doubled:
-            raise SourceError(f"columns named twice: {', '.join(doubled)}", where=self.path.name)
+            raise SourceError(f"columns named twice: {', '.join(doubled)}", where=self.name)
         missing = [name for name in required if name not in self.columns]
         if missing:
             near = near_misses(missing, self.columns, self._known)
-            raise SourceError(
-                f"columns missing: {', '.join(missing)}",
-                where=self.path.name,
-                hint=f"rename {near}" if near else "docs/reference/table-source.md lists them",
-            )
+            below = self._header_below(required)
+            hint = "docs/reference/table-source.md lists them"
+            if below:
+                hint = f"line {below} looks like the header: remove the lines above it"
+            elif near:
+                hint = f"rename {near}"
+            raise SourceError(f"columns missing: {', '.join(missing)}", where=self.name, hint=hint)
         lost = [name for name in self.keep if name not in self.columns]
         if lost:
-            raise SourceError(f"no columns to keep: {', '.join(lost)}", where=self.path.name)
+            raise SourceError(f"no columns to keep: {', '.join(lost)}", where=self.name)
         taken = [name for name in self.keep if name.lower() in RESERVED]
         if taken:
             raise SourceError(
                 f"conditions use these names for themselves: {', '.join(taken)}",
-                where=self.path.name,
+                where=self.name,
                 hint="rename the columns",
             )
 
     def say(self, say: Callable[[str], None]) -> None:
         """Say what was noticed on opening: the encoding, and columns left out."""
         if self._encoding == "cp1252":
-            say(f"{self.path.name} is not UTF-8 and was read as Windows-1252")
+            say(f"{self.name} is not UTF-8 and was read as Windows-1252")
         if self.ignored:
             absent = [name for name in self._known if name not in self.columns]
             near = near_misses(absent, self.ignored, self._known)
             say(
-                f"{self.path.name}: columns left out: {', '.join(self.ignored)} "
+                f"{self.name}: columns left out: {', '.join(self.ignored)} "
                 f"(--keep-columns keeps some{f'; to use them, rename {near}' if near else ''})"
             )
 
@@ -153,7 +157,7 @@ class Table:
             named = ", ".join(map(str, self._odd_rows[:_MOST_NAMED]))
             more = len(self._odd_rows) - _MOST_NAMED
             say(
-                f"{self.path.name}: bytes that Windows-1252 does not define, so that letters may "
+                f"{self.name}: bytes that Windows-1252 does not define, so that letters may "
                 f"be wrong: rows {named}{f' and {more} more' if more > 0 else ''}"
             )
 
@@ -173,11 +177,11 @@ class Table:
 
     def _csv_header(self) -> list[str]:
         with self._open() as file:
-            line = file.readline()
+            line = self._first_line(file)
             stated = _SEPARATOR_LINE.fullmatch(line)
             if stated:
-                self._skip_lines = 1
-                line = file.readline()
+                self._skip_lines += 1
+                line = self._first_line(file)
         if stated:
             self._delimiter = stated[1]
         else:
@@ -189,8 +193,28 @@ class Table:
                     csv.reader(self._lines(file), delimiter=self._delimiter, strict=True), []
                 )
         except csv.Error as error:
-            raise SourceError("the header cannot be read as csv", where=self.path.name) from error
+            raise SourceError("the header cannot be read as csv", where=self.name) from error
         return header
+
+    def _first_line(self, file: Any) -> str:
+        """Give the next line that is not blank."""
+        line: str = file.readline()
+        while line and not line.strip():
+            self._skip_lines += 1
+            line = file.readline()
+        return line
+
+    def _header_below(self, required: Sequence[str]) -> int:
+        """Number of the line further down that has the columns; 0 where none of the first has."""
+        if self._is_parquet:
+            return 0
+        with self._open() as file:
+            for number, line in enumerate(islice(file, _MOST_TITLES), 1):
+                for mark in _DELIMITERS:
+                    names = {_bare(name, self._known) for name in _cells(line, mark)}
+                    if names.issuperset(required):
+                        return number
+        return 0
 
     def _score(self, header: Sequence[str]) -> tuple[int, int]:
         names = {_bare(name, self._known) for name in header}
@@ -209,15 +233,22 @@ class Table:
         next(csv.reader(lines, delimiter=self._delimiter, strict=True), None)
         return lines
 
+    def _dialect(self) -> Dialect:
+        """Whether blanks stand between separators and the quotation marks of cells."""
+        spaced = re.compile(re.escape(self._delimiter) + ' +"')
+        with self._open() as file:
+            return Dialect(self._delimiter, any(map(spaced.search, file)))
+
     def _csv_rows(self) -> Iterator[Row]:
         if self._shape is None:
             keys = [self.columns.index(name) for name in self._keys if name in self.columns]
+            dialect = self._dialect()
             with self._open() as file:
                 lines = self._below_header(file)
-                self._shape = learn_shape(lines, self._delimiter, self.columns, keys, self._n_least)
+                self._shape = learn_shape(lines, dialect, self.columns, keys, self._n_least)
         shape, number = self._shape, 1
         with self._open() as file:
-            for record in read_records(self._below_header(file), self._delimiter, shape):
+            for record in read_records(self._below_header(file), shape):
                 number += 1
                 if record.fault:
                     yield Row(number, {}, record.fault)
@@ -242,7 +273,7 @@ class Table:
         try:
             return pyarrow.parquet.ParquetFile(self.path)
         except (pyarrow.ArrowInvalid, OSError) as error:
-            raise SourceError("not a readable parquet file", where=self.path.name) from error
+            raise SourceError("not a readable parquet file", where=self.name) from error
 
     def _parquet_header(self) -> list[str]:
         return [str(name) for name in self._parquet().schema_arrow.names]
@@ -293,10 +324,11 @@ def near_misses(wanted: Sequence[str], columns: Sequence[str], known: Sequence[s
     for name in wanted:
         near = difflib.get_close_matches(_plain(name), free, n=1, cutoff=0.85)
         if near:
-            found.append(f'"{_shown(free.pop(near[0]))}" to {name}')
+            found.append(f'"{shown(free.pop(near[0]))}" to {name}')
     return ", ".join(found)
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """Write a name that somebody else chose so that it can be printed."""
     plain = "".join(c if c.isprintable() else "\ufffd" for c in name)
     return plain if len(plain) <= 60 else plain[:57] + "..."

@@ -127,24 +127,25 @@ class TableSource:
             done += len(chunk)
             reading.progress(done, None)
         if rows == 0:
-            raise SourceError("a table without rows", where=self.path.name)
+            raise SourceError("a table without rows", where=self._table.name)
         self._table.say_rows(reading.say)
         if shared:
-            reading.say(f"{self.path.name}: {len(shared)} images stand under several patients")
+            reading.say(f"{self._table.name}: {len(shared)} images stand under several patients")
         for what, count in self._noticed.items():
-            reading.say(f"{self.path.name}: {count} {what}")
+            reading.say(f"{self._table.name}: {count} {what}")
         if self._n_anonymous:
             reading.say(
-                f"{self.path.name}: {self._n_anonymous} rows have a patient_id that stands in for "
-                "a missing one (such as 0, UNKNOWN, ANONYMIZED); each study is a patient of its own"
+                f"{self._table.name}: {self._n_anonymous} rows have a patient_id that stands in "
+                "for a missing one (such as 0, UNKNOWN, ANONYMIZED); each study is a patient of "
+                "its own"
             )
         for remark in reading.patients.remarks():
-            reading.say(f"{self.path.name}: {remark}")
+            reading.say(f"{self._table.name}: {remark}")
 
     def _drafts(self) -> Iterator[_Draft | Refusal]:
         seen: set[str] = set()
         for row in self._table.rows():
-            where = f"{self.path.name} row {row.number}"
+            where = f"{self._table.name} row {row.number}"
             if row.fault:
                 yield Refusal(where, row.fault, "bad-row")
                 continue
@@ -153,6 +154,9 @@ class TableSource:
                 yield Refusal(where, f"no {' and no '.join(empty)}", "missing-value")
                 continue
             case_id = row.cells["case_id"].strip()
+            if text_of(row.cells, "case_id") == "unknown":
+                yield Refusal(where, "its case_id says that it is not known", "missing-value")
+                continue
             if case_id in seen:
                 yield Refusal(where, "its case_id stood in an earlier row", "duplicate-case")
                 continue
@@ -173,6 +177,8 @@ class TableSource:
                     "an image path that leaves the table's folder; give it in full", "path-outside"
                 )
             path = self.path.parent / path
+            if "\\" in part and not path.exists():
+                raise CellError("an image path with backslashes; write it with /", "bad-path")
             if path.is_dir():
                 inside = tuple(sorted(file for file in path.iterdir() if not file.is_dir()))
                 if not inside:

@@ -203,6 +203,17 @@ def test_t02_cp1252(tmp_path: Path) -> None:
     ]
 
 
+def test_a_blank_before_a_quotation_mark_does_not_cut_a_report(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, 'c1, p1, 1.png, "Left\neffusion, small"\nc2,p2,2.png,b\n')
+    assert notes(rows) == {"c1": "Left\neffusion, small", "c2": "b"}
+
+
+def test_lines_above_the_header(tmp_path: Path) -> None:
+    assert notes(rows_of(tmp_path, f"\r\n \n{HEADER}\nc1,p1,1.png,a\n".encode())) == {"c1": "a"}
+    with pytest.raises(SourceError, match="line 2 looks like the header: remove the lines above"):
+        rows_of(tmp_path, f"Export of 2020\n{HEADER}\nc1,p1,1.png,a\n".encode())
+
+
 def test_t03_one_bad_byte(tmp_path: Path) -> None:
     content = f"{HEADER}\nc1,p1,1.png,Köln Überblähung\nc2,p2,2.png,stray ".encode()
     rows = rows_of(tmp_path, content + b"\xe9 byte\nc3,p3,3.png,clear\n")
@@ -314,6 +325,7 @@ def test_blank_cells_behind_all_rows_are_no_columns(tmp_path: Path) -> None:
         ("c1,1.23E+11,1.png,a", "column patient_id has a number in scientific notation"),
         ('c1,"1,23E+11",1.png,a', "column patient_id has a number in scientific notation"),
         ("1e+16,p1,1.png,a", "column case_id has a number in scientific notation"),
+        ("c1,p\u200b1,1.png,a", "column patient_id has an invisible character"),
         ("c1,#REF!,1.png,a", "column patient_id has an error value of a spreadsheet"),
         ("c1,p1,1.png,#N/A", "column note has an error value of a spreadsheet"),
         ("c1,p1,1.png,#NAME?", "column note has an error value of a spreadsheet"),
