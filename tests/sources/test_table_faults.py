@@ -158,7 +158,7 @@ def test_t01_no_note_ever_holds_another_patients_row(
 
 @settings(max_examples=100, deadline=None)
 @given(
-    texts=st.lists(st.text('ab,;"\n\r\t .:5C3-é', max_size=40), min_size=1, max_size=6),
+    texts=st.lists(st.text('ab,;"\n\r\t .:C-é', max_size=40), min_size=1, max_size=6),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     mark=st.sampled_from([",", ";", "\t"]),
     note_first=st.booleans(),
