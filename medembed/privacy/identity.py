@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -142,6 +142,8 @@ class Claim:
         By which the dates of a new patient, or of ``own_patient``, may be moved.
     placeholder : {"", "word", "number"}
         Whether the id stands in for a missing one, and how it is written.
+    neighbours : tuple of bytes
+        Of such a number the hashes of the ids before and after it (:meth:`among`).
     """
 
     row: IdentityRow | None
@@ -150,6 +152,7 @@ class Claim:
     shift_days: int
     own_shift_days: int
     placeholder: str = ""
+    neighbours: tuple[bytes, ...] = ()
 
     @classmethod
     def of(
@@ -187,7 +190,20 @@ class Claim:
             names.shift_days(raw_id),
             names.shift_days(own, _NO_ID),
             placeholder,
+            _neighbours(names, raw_id) if placeholder == "number" else (),
         )
+
+    def among(self, ids: Container[bytes]) -> Claim:
+        """Give the claim beside others: a number is an id where its neighbours are ids, too.
+
+        Parameters
+        ----------
+        ids : container of bytes
+            ``row.bare`` of all claims of the source.
+        """
+        if any(one in ids for one in self.neighbours):
+            return replace(self, placeholder="")
+        return self
 
     @property
     def is_anonymous(self) -> bool:
@@ -232,6 +248,15 @@ def _row_of(
         keyed("sex", sex if sex in ("F", "M") else ""),
         keyed("birth", birth_date.isoformat() if birth_date and _is_told(birth_date) else ""),
     )
+
+
+def _neighbours(names: Pseudonymiser, raw_id: str) -> tuple[bytes, ...]:
+    """Hash the ids that come before and after a number, with as many zeros in front."""
+    if not re.fullmatch(r"\d+", raw_id, re.ASCII):
+        return ()
+    near = [n for n in (int(raw_id) - 1, int(raw_id) + 1) if n >= 0]
+    rows = [_row_of(names, str(n).zfill(len(raw_id)), "", "", None) for n in near]
+    return tuple(row.bare for row in rows)
 
 
 def _is_told(birth_date: date) -> bool:

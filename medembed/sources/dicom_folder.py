@@ -44,6 +44,7 @@ class _State:
     names: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     tuples: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)  # each kept once
     noticed: Counter[str] = field(default_factory=Counter)
+    ids: set[bytes] = field(default_factory=set)
     owners: dict[str, str] = field(default_factory=dict)
     shared: set[str] = field(default_factory=set)
     steps: int = 0
@@ -191,6 +192,8 @@ class DicomFolderSource:
                     found.refused.append((path, reason, "not-dicom"))
                 else:
                     header = kept.header
+                    if kept.claim.row is not None:
+                        state.ids.add(kept.claim.row.bare)
                     found.add(path, header.study_uid or _ALONE, header.accession)
             state.step(len(chunk))
         state.step(len(found.refused))
@@ -258,6 +261,7 @@ class DicomFolderSource:
         if study.headers[0].header.format != "dicom":
             own = f"file {scans[0].sha256}"
             key, claim = names.study(own), Claim.of(names, "", own=own)
+        claim = claim.among(state.ids)
         if claim.row is None:
             state.noticed["studies have no PatientID and count as a patient each"] += 1
         elif claim.is_anonymous:

@@ -93,6 +93,7 @@ class FileHeader:
             claim.shift_days,
             claim.own_shift_days,
             claim.placeholder,
+            [one.hex() for one in claim.neighbours],
         ]
         kept = {"v": _VERSION, "header": said, "claim": whose, "names": list(self.names)}
         return json.dumps(kept, separators=(",", ":"))
@@ -103,8 +104,16 @@ class FileHeader:
         kept = json.loads(text) if text else {}
         if kept.get("v") != _VERSION:
             return None
-        row, usual, own, shift, own_shift, placeholder = kept["claim"]
-        claim = Claim(_row(row), tuple(usual), own, shift, own_shift, placeholder)
+        row, usual, own, shift, own_shift, placeholder, near = kept["claim"]
+        claim = Claim(
+            _row(row),
+            tuple(usual),
+            own,
+            shift,
+            own_shift,
+            placeholder,
+            tuple(map(bytes.fromhex, near)),
+        )
         return cls(header_from_json(kept["header"]), claim, tuple(kept["names"]))
 
 

@@ -95,6 +95,7 @@ class TableSource:
         """Give a case or a refusal for each row, in order."""
         self._table.say(reading.say)
         self._n_anonymous = 0
+        self._ids: set[bytes] = set()
         self._noticed: Counter[str] = Counter()
         drafts = self._drafts()
         done = rows = 0
@@ -190,6 +191,14 @@ class TableSource:
             raise CellError("no image_path", "missing-value")
         return tuple(images)
 
+    def _all_ids(self, reading: Reading) -> set[bytes]:
+        """Hashes of all ids of the table, read again the first time they are asked for."""
+        if not self._ids:
+            cells = {row.cells.get("patient_id", "").strip() for row in self._table.rows()}
+            rows = (Claim.of(reading.names, cell, own="").row for cell in cells)
+            self._ids = {row.bare for row in rows if row is not None}
+        return self._ids
+
     def _patients(
         self,
         chunk: Sequence[_Draft | Refusal],
@@ -210,6 +219,8 @@ class TableSource:
             sex = normalise_sex(cells.get("sex", ""))
             own = f"table {study or case_id}"
             claim = Claim.of(reading.names, cells["patient_id"], sex=sex, own=own)
+            if claim.neighbours:
+                claim = claim.among(self._all_ids(reading))
             claims.append((case_id, claim))
         self._n_anonymous += sum(claim.is_anonymous for _, claim in claims)
         settled = reading.patients.settle(claims, keep_together=True)

@@ -240,6 +240,44 @@ def test_i01_in_tables(library: CaseLibrary, reader: ScanReader, tmp_path: Path)
     assert (again.unchanged, again.refusals) == (8, ())
 
 
+def test_numbers_among_their_neighbours_are_ids(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    ids = ["0", "1", "1111", "1112", "0", "1111", "9999", "9999"]
+    for i, raw_id in enumerate(ids):
+        write_png(tmp_path / f"{i}.png", i)
+        write(tmp_path / "d", i, raw_id)
+    table = write_csv(tmp_path / "cases.csv", rows(*({"patient_id": i} for i in ids)))
+    ingest(library, TableSource(table), reader=reader)
+    take(library, tmp_path / "d", reader)
+    found = list(people(library).values())
+    for patients in (found[:8], found[8:]):
+        assert patients[0] == patients[4]
+        assert patients[2] == patients[5]
+        assert patients[6] != patients[7]  # nobody has 9998 or 10000
+    assert len({*found[:6], *found[8:14]}) == 4
+
+
+def test_a_person_whom_an_earlier_version_put_into_two_splits_is_said(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    write(tmp_path / "d", 1)
+    write(tmp_path / "d", 2, IssuerOfPatientID="HOSPITAL")
+    take(library, tmp_path / "d", reader)
+    names = library.pseudonymiser
+    with CaseLibrary.create(tmp_path / "old") as empty:
+        _copy_key(library, empty)
+    with CaseLibrary.open(tmp_path / "old") as old:
+        usual = [names.patient("4711"), names.patient("4711", "HOSPITAL")]
+        for case, patient, split in zip(library.cases(), usual, ("train", "test"), strict=True):
+            old.add([_as(case, patient_id=patient, split=split)])
+        report = take(old, tmp_path / "d", reader)
+        assert report.unchanged == 2
+        assert "1 PatientIDs are in several splits" in report.remarks[-1]
+        write(tmp_path / "new", 3, PatientBirthDate="19710203")
+        assert take(old, tmp_path / "new", reader).refused_by_code == {"split-conflict": 1}
+
+
 def test_a_table_and_a_folder_know_the_same_patients(
     library: CaseLibrary, reader: ScanReader, tmp_path: Path
 ) -> None:
