@@ -99,15 +99,17 @@ class ScanRef:
         One file, or the files of one series in the order of their slices. Absolute, or relative
         to the library's folder where they lie inside it.
     sha256 : str
-        Hex digest over the files' contents in that order.
+        Hex digest of the files' contents (:func:`medembed.scans.scan_hash.scan_sha256`).
     modality, view : str
         As in :class:`medembed.scans.Scan`.
     frame : int or None
         A single frame of a multi-frame file, counted from 0; None means all of it.
     kind : str
-        What the scan is, such as ``"image"`` or ``"segmentation"``; ``"unknown"`` is a value.
+        What sort of object it is: ``"image"``, ``"secondary capture"``, ``"segmentation"``, …
+        (:mod:`medembed.scans.sop_classes`).
     pixel_sha256 : str
-        Hex digest of the decoded pixels, the same in another file or format; empty where not known.
+        Hex digest of the decoded pixels, whatever their file, header and format
+        (:mod:`medembed.scans.pixel_digest`); empty where they identify nothing.
     """
 
     files: tuple[str, ...]
@@ -123,6 +125,8 @@ class ScanRef:
             raise InputError("a scan needs at least one file")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise InputError("a scan's sha256 is 64 hex digits")
+        if not re.fullmatch(r"([0-9a-f]{64})?", self.pixel_sha256):
+            raise InputError("a scan's pixel_sha256 is 64 hex digits or empty")
 
 
 def is_unknown(text: str) -> bool:
@@ -165,7 +169,7 @@ class Case:
         Sorted, without doubles.
     study_date : date or None
         Moved by ``date_shift_days`` against the date in the source.
-    modality, view : str
+    modality, view, kind : str
         Of the study's first scan; ``"unknown"`` is a value.
     sex : {"F", "M", "O", "unknown"}
     age_years : float or None
@@ -178,8 +182,6 @@ class Case:
         Cases of one group never fall into two splits; empty means the patient is the group.
     attributes : mapping of str to str
         Further columns that the source was told to keep.
-    kind : str
-        That of the study's first scan.
 
     Raises
     ------
@@ -219,7 +221,7 @@ class Case:
             raise InputError("sex is F, M, O or unknown")
         if self.split not in ("", "train", "val", "test"):
             raise InputError("a split is train, val or test")
-        for name in ("modality", "view", "race", "site", "scanner"):
+        for name in ("modality", "view", "kind", "race", "site", "scanner"):
             object.__setattr__(self, name, getattr(self, name).strip() or "unknown")
         object.__setattr__(self, "findings", tuple(sorted(set(self.findings))))
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medembed.cases import Case
+from medembed.library.older import take_older_content
 from medembed.library.rows import (
     content_digest,
     fetch_cases,
@@ -75,6 +76,8 @@ def _add_case(
         )
     if case.split not in ("", split):
         return _split_conflict(case)
+    if take_older_content(db, number, case, content, names):
+        content = digest
     if content == digest:
         if number in written:  # it is read again
             seal_cases(db, [number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from medembed.cases import Case
 from medembed.errors import LibraryError
+from medembed.library.identities import LibraryIdentities
 from medembed.library.journal import LibraryJournal
 from medembed.library.library import CaseLibrary, Progress
 from medembed.library.vocabulary import foreign_remarks, settle_vocabulary
 from medembed.notes import Vocabulary
+from medembed.privacy.private_files import replace_private
 from medembed.scans import ScanReader
 from medembed.sources import Reading, Refusal, Source
 
@@ -115,6 +118,7 @@ def ingest(
             reader,
             library.pseudonymiser,
             LibraryJournal(library.database, library.pseudonymiser),
+            LibraryIdentities(library.database, library.pseudonymiser),
             shift_dates,
             progress or _no_progress,
             report.remarks.append,
@@ -201,13 +205,12 @@ def write_refusals(library: CaseLibrary, refusals: Sequence[Refusal]) -> Path | 
     if not refusals:
         path.unlink(missing_ok=True)
         return None
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("where", "code", "reason"))
-        writer.writerows(_cells(refusals))
-    draft.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("where", "code", "reason"))
+    writer.writerows(_cells(refusals))
+    with replace_private(path) as file:
+        file.write(text.getvalue().encode("utf-8", "replace"))
     return path
 
 

@@ -32,10 +32,14 @@ def draw_split(owner: str, names: Pseudonymiser) -> str:
 def settle_split(db: sqlite3.Connection, case: Case, names: Pseudonymiser) -> str | None:
     """Find the split of a case and write it down for its patient and group.
 
+    Patients that share a PatientID may be one person, so that they share a split too; it is drawn
+    from that id alone, which makes it the same in whatever order they come.
+
     Returns
     -------
     str or None
-        None where the patient, the group and the given split do not agree; nothing is written.
+        None where the patient, the others of its PatientID, the group and the given split do not
+        agree; nothing is written.
     """
     wanted = {case.split} if case.split else set[str]()
     owners = [("patients", "patient_id", case.patient_id), ("groups", "group_id", case.group_id)]
@@ -51,9 +55,27 @@ def settle_split(db: sqlite3.Connection, case: Case, names: Pseudonymiser) -> st
             wanted.add(row[0])
         else:
             missing.append((table, owner))
+    person = _person_of(db, case.patient_id)
+    if missing[:1] == [("patients", case.patient_id)]:
+        wanted.update(
+            split
+            for (split,) in db.execute(
+                "SELECT DISTINCT p.split FROM identities i JOIN patients p USING (patient_id) "
+                "WHERE i.person = ?",
+                (person,),
+            )
+        )
     if len(wanted) > 1:
         return None
-    split = wanted.pop() if wanted else draw_split(case.group_id or case.patient_id, names)
+    owner = case.group_id or person or case.patient_id
+    split = wanted.pop() if wanted else draw_split(owner, names)
     for table, owner in missing:
         db.execute(f"INSERT INTO {table} VALUES (?, ?)", (owner, split))  # noqa: S608  own names
     return split
+
+
+def _person_of(db: sqlite3.Connection, patient_id: str) -> str:
+    row = db.execute(
+        "SELECT person FROM identities WHERE patient_id = ? LIMIT 1", (patient_id,)
+    ).fetchone()
+    return str(row[0]) if row else ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-__all__ = ["PathMask", "name_tokens"]
+from medembed.privacy.pseudonyms import Pseudonymiser
+
+__all__ = ["PathMask", "name_keys", "name_tokens"]
 
 _WORDS = re.compile(r"[^\W_]+")
 _MASK = "…"
@@ -32,6 +34,27 @@ def name_tokens(*values: str) -> tuple[str, ...]:
     return tuple(tokens)
 
 
+def name_keys(names: Pseudonymiser, tokens: Iterable[str]) -> tuple[str, ...]:
+    """Put tokens into keyed form, to be kept: their length and a hash."""
+    key = _keyed(names)
+    return tuple(key(_fold(token)) for token in tokens)
+
+
+def _keyed(names: Pseudonymiser) -> Callable[[str], str]:
+    known: dict[str, str] = {}
+
+    def key(token: str) -> str:
+        if token not in known:
+            known[token] = f"{len(token)}:{names.digest('name', token).hex()[:16]}"
+        return known[token]
+
+    return key
+
+
+def _plain(token: str) -> str:
+    return f"{len(token)}:{token}"
+
+
 class PathMask:
     """Shows paths relative to a source, every component that names a patient as ``…``.
 
@@ -41,8 +64,8 @@ class PathMask:
 
     Parameters
     ----------
-    tokens : iterable of str
-        Words of names and ids known from the start, as :func:`name_tokens` gives them.
+    names : Pseudonymiser, optional
+        Where given, tokens are known by their keys only (:func:`name_keys`).
 
     Examples
     --------
@@ -52,33 +75,44 @@ class PathMask:
     ('…/series 1/0001.dcm', 'x/…')
     """
 
-    def __init__(self, tokens: Iterable[str] = ()) -> None:
-        self._tokens = set(tokens)
+    def __init__(self, names: Pseudonymiser | None = None) -> None:
+        self._key = _plain if names is None else _keyed(names)
+        self._is_keyed = names is not None
+        self._tokens: set[str] = set()
 
     def add(self, tokens: Iterable[str]) -> None:
-        """Remember the tokens of one more header."""
-        self._tokens.update(_fold(token) for token in tokens)
+        """Remember the tokens of one more header, or their keys."""
+        self._tokens.update(self._keys(tokens))
 
     def __call__(self, relative: str, own: Iterable[str] = ()) -> str:
         """Give ``relative`` (parts joined by ``/``) with the telling parts hidden."""
-        own_tokens = [_fold(token) for token in own]
+        own_keys = self._keys(own)
         return "/".join(
-            _MASK if self._tells(part, own_tokens) else _printable(part)
+            _MASK if self._tells(part, own_keys) else _printable(part)
             for part in relative.split("/")
         )
 
     def hides(self, relative: str) -> bool:
         """Whether a part of ``relative`` would be hidden."""
-        return any(self._tells(part, []) for part in relative.split("/"))
+        return any(self._tells(part, set()) for part in relative.split("/"))
 
-    def _tells(self, part: str, own: list[str]) -> bool:
+    def _keys(self, tokens: Iterable[str]) -> set[str]:
+        return set(tokens) if self._is_keyed else {_plain(_fold(token)) for token in tokens}
+
+    def _tells(self, part: str, own: set[str]) -> bool:
         if "^" in part or "," in part:
             return True
         folded = _fold(part)
-        words = set(_WORDS.findall(folded))
-        if words & self._tokens or words.intersection(own):
+        words = {self._key(word) for word in _WORDS.findall(folded)}
+        if words & self._tokens or words & own:
             return True
-        return any(len(token) >= _SHORTEST and token in folded for token in own)
+        lengths = {int(key.partition(":")[0]) for key in own}
+        return any(
+            self._key(folded[start : start + length]) in own
+            for length in lengths
+            if length >= _SHORTEST
+            for start in range(len(folded) - length + 1)
+        )
 
 
 def _printable(part: str) -> str:

@@ -72,6 +72,10 @@ class Pseudonymiser:
         """Pseudonym ``P-…`` of ``PatientID``; one id of two issuers is two patients."""
         return self._name("P", "patient", issuer.strip(), raw_id.strip())
 
+    def patient_apart(self, *said: bytes) -> str:
+        """Pseudonym of another patient of an id, told apart by hashes of what else is said."""
+        return self._name("P", "patient apart", *(part.hex() for part in said), "of this id")
+
     def study(self, uid: str) -> str:
         """Case name ``C-…`` of a ``StudyInstanceUID``."""
         return self._name("C", "study", uid.strip())

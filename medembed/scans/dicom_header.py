@@ -75,6 +75,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         phase=_phase(ds),
         sop_class=text(ds, "SOPClassUID"),
         remarks=tuple(file.remarks),
+        birth_date=_date(ds, "PatientBirthDate"),
     )
 
 

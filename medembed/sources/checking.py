@@ -1,31 +1,40 @@
-"""Files looked at once: decoded and hashed when new, remembered when known."""
+"""Files looked at once: their headers, then their pixels; what is known is not opened again."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
 from medembed.errors import InternalError, ScanError
 from medembed.scans import Scan, ScanHeader
+from medembed.scans.scan_hash import file_sha256
+from medembed.scans.sop_classes import kind_of
+from medembed.sources.file_header import FileHeader
 from medembed.sources.source import FileRecord, FileState, Reading
 
 __all__ = [
+    "HEADER_FAULTS",
+    "HEADER_ONLY",
     "NO_FILE",
     "check_files",
-    "file_headers",
     "file_state",
-    "hash_file",
-    "hash_files",
-    "refused",
+    "known_header",
+    "read_headers",
     "remember",
     "short",
 ]
 
-_BLOCK = 2**20
+_UID = re.compile(r"[0-9.]{1,64}")
 # what another try may find otherwise although the file is the same
 _PASSING = ("timeout", "decoder-crashed", "no-permission", "not-found", "changing")
+
+HEADER_FAULTS = ("no-pixels", "no-study", "bad-uid")
+"""Codes of files that can be no part of a study, by their headers alone."""
+
+HEADER_ONLY = "header-only"
+"""Code of a file whose header is known and whose pixels were not decoded yet."""
 
 NO_FILE = FileState(-1, -1)
 """Stands for the state of what is no regular file."""
@@ -42,34 +51,74 @@ def file_state(path: Path) -> FileState | None:
     return FileState(stat.st_size, stat.st_mtime_ns)
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def hash_files(records: Sequence[FileRecord]) -> str:
-    """SHA-256 of a scan: of its file, or over the digests of its files in their order."""
-    if len(records) == 1:
-        return records[0].sha256
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(bytes.fromhex(record.sha256))
-    return digest.hexdigest()
-
-
 def short(error: ScanError) -> str:
     """Give the error as one clause without its path."""
     return f"{error.what}; {error.hint}" if error.hint else error.what
 
 
-def check_files(
-    paths: Sequence[Path], reading: Reading, show: Callable[[Path], str]
-) -> dict[Path, FileRecord]:
-    """Find out of each file whether its pixels decode, and its SHA-256.
+def known_header(record: FileRecord | None) -> FileHeader | None:
+    """Give the header that a record keeps; None where there is none."""
+    return FileHeader.from_json(record.header) if record is not None else None
+
+
+def read_headers(paths: Sequence[Path], reading: Reading) -> dict[Path, FileRecord]:
+    """Find out of each file what its header says; what the journal knows is not read again.
+
+    Returns
+    -------
+    dict of Path to FileRecord
+        One for each path. One with a header may have the code :data:`HEADER_ONLY`; one without a
+        header was refused.
+    """
+    found: dict[Path, FileRecord] = {}
+    states: dict[Path, FileState] = {}
+    for path in paths:
+        state = file_state(path)
+        record = reading.journal.known(path, state) if state else None
+        if record is not None and (record.header or record.code):
+            found[path] = record
+        else:
+            states[path] = state or NO_FILE
+    fresh: dict[Path, FileRecord] = {}
+    outcomes = reading.reader.map("header", list(states))
+    for (path, state), outcome in zip(states.items(), outcomes, strict=True):
+        if isinstance(outcome, Scan):
+            raise InternalError("a reader asked for a header gave a scan")
+        if isinstance(outcome, ScanError):
+            fresh[path] = _refused(state, outcome)
+        else:
+            header = FileHeader.of(outcome, reading.names).to_json()
+            fault = header_fault(outcome)
+            fresh[path] = FileRecord(
+                state,
+                modality=outcome.modality,
+                view=outcome.view,
+                code=fault[1] if fault else HEADER_ONLY,
+                reason=fault[0] if fault else "",
+                header=header,
+            )
+    remember(fresh, reading)
+    return found | fresh
+
+
+def header_fault(header: ScanHeader) -> tuple[str, str] | None:
+    """Give the reason and the code where a file can be no part of a study."""
+    if not header.has_pixels:
+        kind = kind_of(header.sop_class, header.image_type, header.modality)
+        what = f" ({kind})" if kind not in ("unknown", "image") else ""
+        return f"a DICOM object without pixels{what}", "no-pixels"
+    if header.format != "dicom":
+        return None
+    if not header.study_uid:
+        return "no StudyInstanceUID (0020,000D)", "no-study"
+    uids = (header.study_uid, header.series_uid, header.instance_uid)
+    if not all(_UID.fullmatch(uid) for uid in uids if uid):
+        return "a UID that is none (DICOM PS3.5 9.1)", "bad-uid"
+    return None
+
+
+def check_files(paths: Sequence[Path], reading: Reading) -> dict[Path, FileRecord]:
+    """Find out of each file whether its pixels decode, and the digests of file and pixels.
 
     A file that the journal knows is not opened. The others are decoded in the reader's worker
     processes; what came of them is in the journal when this returns.
@@ -79,8 +128,6 @@ def check_files(
     paths : sequence of Path
         Absolute, without doubles; some hundreds at a time.
     reading : Reading
-    show : callable
-        Gives the path as it may be shown to a person.
 
     Returns
     -------
@@ -88,48 +135,53 @@ def check_files(
         One for each path; refused ones have a ``code``.
     """
     found: dict[Path, FileRecord] = {}
-    states: dict[Path, FileState] = {}
+    waiting: dict[Path, tuple[FileState, FileRecord | None]] = {}
     for path in paths:
         state = file_state(path)
         record = reading.journal.known(path, state) if state else None
-        if record is not None:
+        if record is not None and (record.code not in ("", HEADER_ONLY) or _is_whole(record)):
             found[path] = record
         else:
-            states[path] = state or NO_FILE
+            waiting[path] = state or NO_FILE, record
     fresh: dict[Path, FileRecord] = {}
-    outcomes = reading.reader.map("inspect", list(states))
-    for (path, state), outcome in zip(states.items(), outcomes, strict=True):
-        fresh[path] = _record(path, state, outcome, show)
+    outcomes = reading.reader.map("inspect", list(waiting))
+    for (path, (state, known)), outcome in zip(waiting.items(), outcomes, strict=True):
+        if isinstance(outcome, Scan):
+            raise InternalError("a reader asked to inspect gave a scan")
+        if file_state(path) != state and state != NO_FILE:
+            reason = "it changed while it was read; ingest again"
+            fresh[path] = FileRecord(state, code="changing", reason=reason)
+        elif isinstance(outcome, ScanError):
+            # its header still says whose it is
+            fresh[path] = _refused(state, outcome, known.header if known else "")
+        else:
+            fresh[path] = _inspected(path, state, outcome, reading)
     remember(fresh, reading)
     return found | fresh
 
 
-def _record(
-    path: Path,
-    state: FileState,
-    outcome: Scan | ScanHeader | ScanError,
-    show: Callable[[Path], str],
-) -> FileRecord:
-    if isinstance(outcome, ScanError):
-        return refused(path, state, outcome, show)
-    if isinstance(outcome, Scan):
-        raise InternalError("a reader asked to inspect gave a scan")
+def _is_whole(record: FileRecord) -> bool:
+    return not record.code and known_header(record) is not None
+
+
+def _inspected(path: Path, state: FileState, header: ScanHeader, reading: Reading) -> FileRecord:
     try:
-        sha256 = hash_file(path)
+        sha256 = header.file_sha256 or file_sha256(path)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
-        return FileRecord(state, code="no-permission", reason=reason, shown=show(path))
-    if file_state(path) != state:
-        reason = "it changed while it was read; ingest again"
-        return FileRecord(state, code="changing", reason=reason, shown=show(path))
-    return FileRecord(state, sha256, outcome.modality, outcome.view)
+        return FileRecord(state, code="no-permission", reason=reason)
+    return FileRecord(
+        state,
+        sha256,
+        header.modality,
+        header.view,
+        header=FileHeader.of(header, reading.names).to_json(),
+        frame_digests=header.frame_digests,
+    )
 
 
-def refused(
-    path: Path, state: FileState, error: ScanError, show: Callable[[Path], str]
-) -> FileRecord:
-    """Write down that a file cannot be read as a scan."""
-    return FileRecord(state, code=error.reason, reason=short(error), shown=show(path))
+def _refused(state: FileState, error: ScanError, header: str = "") -> FileRecord:
+    return FileRecord(state, code=error.reason, reason=short(error), header=header)
 
 
 def remember(records: Mapping[Path, FileRecord], reading: Reading) -> None:
@@ -141,13 +193,3 @@ def remember(records: Mapping[Path, FileRecord], reading: Reading) -> None:
     }
     if lasting:
         reading.journal.remember(lasting)
-
-
-def file_headers(
-    paths: Sequence[Path], reading: Reading
-) -> Iterator[tuple[Path, ScanHeader | ScanError]]:
-    """Give the header of each file in order, or why it has none that can be read."""
-    for path, outcome in zip(paths, reading.reader.map("header", paths), strict=True):
-        if isinstance(outcome, Scan):
-            raise InternalError("a reader asked for a header gave a scan")
-        yield path, outcome

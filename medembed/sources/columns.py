@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from medembed.cases import Finding
 from medembed.errors import InputError
@@ -24,15 +24,17 @@ __all__ = [
     "view_of",
 ]
 
-RESERVED = ("case", "patient", "group", "date", "finding")
+RESERVED = ("case", "patient", "group", "date", "finding", "kind")
 """Names that conditions use for themselves, so that no kept column may have them."""
 
 _UNKNOWN = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-", "?"}
 _NO_FINDING = {"", "no finding", "no findings", "none", "normal"}
 _LATERAL = {"L", "LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL"}
-_AGE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*([DWMY]?)", re.IGNORECASE | re.ASCII)
+_AGE = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*([DWMY]?)", re.IGNORECASE | re.ASCII)
 _YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-_DATE_FORMS = ("%Y-%m-%d", "%Y%m%d", "%Y.%m.%d", "%Y/%m/%d")
+_DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d)|([-./])(\d{1,2})\4(\d{1,2}))", re.ASCII)
+_DAY_AND_YEAR = re.compile(r"\d{1,2}([-./ ])\w+\1(\d{2}|\d{4})")
+_FIRST_YEAR, _LAST_YEAR = 1895, 2299  # the first radiograph; shared archives move dates far ahead
 
 
 def text_of(row: Mapping[str, str], column: str) -> str:
@@ -42,7 +44,7 @@ def text_of(row: Mapping[str, str], column: str) -> str:
 
 
 def age_of(row: Mapping[str, str]) -> float | None:
-    """Age in years: a number, or DICOM's ``071Y``, ``006M``; None where unknown.
+    """Age in years: a number, ``63.5`` or ``63,5``, or DICOM's ``071Y``; None where unknown.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def age_of(row: Mapping[str, str]) -> float | None:
     if text == "unknown":
         return None
     match = _AGE.fullmatch(text)
-    years = float(match[1]) * _YEARS[match[2].upper()] if match else -1.0
+    years = float(match[1].replace(",", ".")) * _YEARS[match[2].upper()] if match else -1.0
     if not 0 <= years <= 130:
         raise CellError("an age that is not 0 to 130 years", "bad-age")
     return years
@@ -70,13 +72,28 @@ def date_of(row: Mapping[str, str]) -> date | None:
     text = text_of(row, "study_date")
     if text == "unknown":
         return None
-    day = re.split(r"[T ]", text, maxsplit=1)[0]
-    for form in _DATE_FORMS:
-        try:
-            return datetime.strptime(day, form).date()
-        except ValueError:
-            continue
-    raise CellError("a study date that is not written year-month-day", "bad-date")
+    match = _DATE.fullmatch(re.split(r"[T ]", text, maxsplit=1)[0])
+    if match is None:
+        raise CellError(_date_fault(text), "bad-date")
+    year, month, day = match.group(1), match[2] or match[5], match[3] or match[6]
+    try:
+        found = date(int(year), int(month), int(day))
+    except ValueError:
+        raise CellError("a study date that is not in the calendar", "bad-date") from None
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise CellError(f"a study date outside {_FIRST_YEAR} to {_LAST_YEAR}", "bad-date")
+    return found
+
+
+def _date_fault(text: str) -> str:
+    if re.fullmatch(r"\d{5}(\.\d*)?", text, re.ASCII):
+        return "a study date that is a spreadsheet's day number; format the column as 2020-01-31"
+    if _DAY_AND_YEAR.fullmatch(text):
+        return (
+            "a study date that begins with the day or the month, which cannot be told apart; "
+            "write it as 2020-01-31"
+        )
+    return "a study date that is not written year-month-day"
 
 
 def findings_of(row: Mapping[str, str], note: Note | None) -> tuple[Finding, ...]:

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalise_sex
-from medembed.errors import InputError, ScanError, SourceError
-from medembed.privacy import PathMask, name_tokens
-from medembed.scans import ScanHeader
+from medembed.errors import InputError, SourceError
+from medembed.privacy import Claim, PathMask, Settled, merge_claims
+from medembed.scans.pixel_digest import combine_pixel_digests
+from medembed.scans.scan_hash import scan_sha256
+from medembed.scans.series import Series
 from medembed.sources.checking import (
-    NO_FILE,
+    HEADER_FAULTS,
     check_files,
-    file_headers,
-    file_state,
-    hash_files,
-    refused,
-    remember,
+    known_header,
+    read_headers,
     short,
 )
 from medembed.sources.columns import moved
-from medembed.sources.notes_table import NotesTable, StudyNote, studies_by_accession
+from medembed.sources.file_header import FileHeader
+from medembed.sources.notes_table import NotesTable, StudyNote
 from medembed.sources.refusal import CellError, Refusal
 from medembed.sources.source import FileRecord, Reading
-from medembed.sources.study import Study, choose_scans, one_patient
+from medembed.sources.study import Study, choose_scans, kind_of_header
 from medembed.sources.walk import walk_files
 
 __all__ = ["DicomFolderSource"]
 
 _CHUNK_FILES = 128
 _HEADER_CHUNK = 512
-_UID = re.compile(r"[0-9.]{1,64}")
+_ALONE = "alone"
 
 
 @dataclass
@@ -41,15 +40,45 @@ class _State:
     """What one reading gathers."""
 
     reading: Reading
-    mask: PathMask = field(default_factory=PathMask)
+    mask: PathMask
     names: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    tuples: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)  # each kept once
     noticed: Counter[str] = field(default_factory=Counter)
+    ids: set[bytes] = field(default_factory=set)
+    owners: dict[str, str] = field(default_factory=dict)
+    shared: set[str] = field(default_factory=set)
     steps: int = 0
     total: int = 0
 
     def step(self, count: int) -> None:
         self.steps += count
         self.reading.progress(self.steps, self.total)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A study whose scans are chosen, before it is known whose it is."""
+
+    study: Study
+    case_id: str
+    claim: Claim
+    scans: tuple[ScanRef, ...]
+    stated: StudyNote | None
+
+
+@dataclass
+class _Found:
+    """What the headers of a folder say: its studies, and the files that are part of none."""
+
+    studies: dict[str, Study] = field(default_factory=dict)
+    accessions: dict[str, set[str]] = field(default_factory=dict)
+    refused: list[tuple[Path, str, str]] = field(default_factory=list)
+
+    def add(self, path: Path, key: str, accession: str) -> None:
+        """Take a file as part of a study."""
+        self.studies.setdefault(key, Study(key)).files.append(path)
+        if accession:
+            self.accessions.setdefault(accession, set()).add(key)
 
 
 class DicomFolderSource:
@@ -96,195 +125,215 @@ class DicomFolderSource:
             )
 
     def read(self, reading: Reading) -> Iterator[Case | Refusal]:
-        """Give a case for each study, and a refusal for each file that is not taken."""
-        state = _State(reading)
+        """Give a case for each study, and a refusal for each file that is not taken.
+
+        The headers of all files come first, so that a study is whole wherever its files are. Then
+        studies are decoded and given, some at a time. What was read is in the journal by then:
+        after a stop, no file is opened again for it.
+        """
+        state = _State(reading, PathMask(reading.names))
         files = [f for f in self._files() if self._notes_path is None or f != self._notes_path]
         state.total = 2 * len(files)
-        headers, records = self._headers(files, state)
-        for path in files:
-            if path in records:
-                yield Refusal(records[path].shown, records[path].reason, records[path].code)
-        studies: dict[str, Study] = {}
-        for path, header in headers.items():
-            fault = self._fault(header)
-            if fault:
-                yield Refusal(self._show(path, state), *fault)
-            else:
-                uid = header.study_uid or "alone"
-                studies.setdefault(uid, Study(uid)).add(path, header)
-        state.step(len(files) - sum(len(study.files) for study in studies.values()))
-        notes = (
-            NotesTable(self._notes_path, self._keep, reading.vocabulary)
-            if self._notes_path
-            else None
-        )
-        if notes:
-            pairs = ((h.accession, s.uid) for s in studies.values() for h in s.headers)
-            notes.settle_accessions(studies_by_accession(pairs))
+        found = self._find_studies(files, state)
+        for path, reason, code in found.refused:
+            yield Refusal(self._show([path], state), reason, code)
+        notes = None
+        if self._notes_path:
+            notes = NotesTable(
+                self._notes_path, self._keep, names=reading.names, vocabulary=reading.vocabulary
+            )
+            notes.settle_accessions(found.accessions)
         without = 0
-        for chunk in _chunks(studies.values()):
-            paths = [path for study in chunk for path in study.files]
-            known = check_files(paths, reading, lambda path: self._show(path, state))
+        for chunk in _chunks(found.studies.values()):
+            known = check_files([path for study in chunk for path in study.files], reading)
+            ready = []
             for study in chunk:
-                try:
-                    stated = notes.join(study.uid, study.accessions) if notes else None
-                except CellError as error:
-                    yield Refusal(self._show_all(study.files, state), error.what, error.code)
-                    continue
-                without += stated is None
-                yield from self._take(study, known, stated, state)
-            state.step(len(paths))
+                for outcome in self._choose(study, known, notes, state):
+                    if isinstance(outcome, Refusal):
+                        yield outcome
+                    else:
+                        ready.append(outcome)
+            without += sum(one.stated is None for one in ready)
+            patients = reading.patients.settle([(one.case_id, one.claim) for one in ready])
+            for one, patient in zip(ready, patients, strict=True):
+                yield self._case(one, patient, state)
+            state.step(sum(len(study.files) for study in chunk))
+            for study in chunk:
+                study.headers.clear()
         if notes:
             yield from notes.faults()
             notes.say(reading.say, without)
+        self._say(state)
+
+    def _say(self, state: _State) -> None:
+        say = state.reading.say
         for what, count in state.noticed.items():
-            reading.say(f"{count} {what}")
+            say(f"{count} {what}")
+        if state.shared:
+            say(f"{len(state.shared)} scans have the same pixels under several patients")
+        for remark in state.reading.patients.remarks():
+            say(remark)
 
     def _files(self) -> Iterator[Path]:
         return walk_files(self.path) if self._is_folder else iter([self.path])
 
-    def _headers(
-        self, files: Sequence[Path], state: _State
-    ) -> tuple[dict[Path, ScanHeader], dict[Path, FileRecord]]:
-        """Headers of all files that have one, and what became of the others."""
-        headers: dict[Path, ScanHeader] = {}
-        refusals: dict[Path, FileRecord] = {}
-        faults: dict[Path, ScanError] = {}
+    def _find_studies(self, files: Sequence[Path], state: _State) -> _Found:
+        found = _Found()
         for start in range(0, len(files), _HEADER_CHUNK):
-            fresh = []
-            for path in files[start : start + _HEADER_CHUNK]:
-                now = file_state(path)
-                record = state.reading.journal.known(path, now) if now else None
-                if record is not None and record.code:
-                    refusals[path] = record
-                    state.step(1)
+            chunk = files[start : start + _HEADER_CHUNK]
+            records = read_headers(chunk, state.reading)
+            for path in chunk:
+                record, kept = records[path], known_header(records[path])
+                if kept is not None:
+                    state.mask.add(kept.names)
+                    state.names[path] = state.tuples.setdefault(kept.names, kept.names)
+                if kept is None or record.code in HEADER_FAULTS:
+                    found.refused.append((path, record.reason, record.code))
+                elif kept.header.format != "dicom" and self._is_folder:
+                    reason = "no DICOM: it says of no patient; name it in a table"
+                    found.refused.append((path, reason, "not-dicom"))
                 else:
-                    fresh.append(path)
-            for path, outcome in file_headers(fresh, state.reading):
-                if isinstance(outcome, ScanError):
-                    faults[path] = outcome
-                else:
-                    headers[path] = outcome
-                    state.names[path] = outcome.names
-                    state.mask.add(name_tokens(*outcome.names))
-                state.step(1)
-        # only now are all names known that a path may show
-        unread = {
-            path: refused(path, file_state(path) or NO_FILE, fault, lambda p: self._show(p, state))
-            for path, fault in faults.items()
-        }
-        remember(unread, state.reading)
-        return headers, refusals | unread
+                    header = kept.header
+                    if kept.claim.row is not None:
+                        state.ids.add(kept.claim.row.bare)
+                    found.add(path, header.study_uid or _ALONE, header.accession)
+            state.step(len(chunk))
+        state.step(len(found.refused))
+        return found
 
-    def _fault(self, header: ScanHeader) -> tuple[str, str] | None:
-        """Give the reason and the code where a file can be no part of a study."""
-        if not header.has_pixels:
-            return "a DICOM object without pixels", "no-pixels"
-        if header.format != "dicom":
-            if not self._is_folder:
-                return None
-            return "no DICOM: it says of no patient; name it in a table", "not-dicom"
-        if not header.study_uid:
-            return "no StudyInstanceUID (0020,000D)", "no-study"
-        uids = (header.study_uid, header.series_uid, header.instance_uid)
-        if not all(_UID.fullmatch(uid) for uid in uids if uid):
-            return "a UID that is none (DICOM PS3.5 9.1)", "bad-uid"
-        return None
-
-    def _take(
+    def _choose(
         self,
         study: Study,
-        known: dict[Path, FileRecord],
-        stated: StudyNote | None,
+        known: Mapping[Path, FileRecord],
+        notes: NotesTable | None,
         state: _State,
-    ) -> Iterator[Case | Refusal]:
-        patient = one_patient(study.headers)
-        if patient is None:
+    ) -> Iterator[_Ready | Refusal]:
+        """Choose the scans of a study; what is not taken comes first."""
+        files, study.files = study.files, []
+        for path in files:
+            record, kept = known[path], known_header(known[path])
+            if kept is not None and (kept.header.study_uid or _ALONE) == study.key:
+                study.add(path, kept)
+            else:  # it changed between one look and the next
+                reason = record.reason or "it changed while it was read; ingest again"
+                yield Refusal(self._show([path], state), reason, record.code or "changing")
+        if not study.files:
+            return
+        try:
+            stated = notes.join(study.key, study.accessions) if notes else None
+        except CellError as error:
+            yield Refusal(self._show(study.files, state), error.what, error.code)
+            return
+        claim = merge_claims([one.claim for one in study.headers])
+        if claim is None:
             for path in study.files:
-                yield Refusal(
-                    self._show(path, state),
-                    "files of several patients carry its StudyInstanceUID",
-                    "wrong-patient",
-                )
+                yield Refusal(self._show([path], state), _several(study.headers), "wrong-patient")
             return
         for path in study.files:
             if known[path].code:
-                yield Refusal(self._show(path, state), known[path].reason, known[path].code)
+                yield Refusal(self._show([path], state), known[path].reason, known[path].code)
         choice = choose_scans(study, known)
         state.noticed.update(choice.noticed)
-        for files, error in choice.refused:
-            yield Refusal(self._show_all(files, state), short(error), error.reason)
-        if not choice.series:
-            return
-        scans = tuple(
-            ScanRef(
-                tuple(str(path) for path in series.files),
-                hash_files([known[path] for path in series.files]),
-                series.headers[0].modality,
-                series.headers[0].view,
-            )
-            for series in choice.series
-        )
-        telling = sum(
-            state.mask.hides(self._relative(path)) for s in choice.series for path in s.files
-        )
-        if telling:
-            state.noticed[
-                "files lie under names that name a patient, and the library keeps their paths"
-            ] += telling
-        try:
-            yield self._case(study, patient, scans, stated, state)
-        except InputError as error:
-            yield Refusal(self._show_all(study.files, state), error.what, "bad-study")
+        for refused, fault in choice.refused:
+            yield Refusal(self._show(refused, state), short(fault), fault.reason)
+        if choice.series:
+            scans = tuple(_scan(series, known) for series in choice.series)
+            self._notice(choice.series, state)
+            yield self._ready(study, claim, scans, stated, state)
 
-    def _case(
+    def _notice(self, taken: Sequence[Series], state: _State) -> None:
+        for series in taken:
+            for header in series.headers:
+                state.noticed.update(f"files: {remark}" for remark in header.remarks)
+        files = [path for series in taken for path in series.files]
+        telling = sum(state.mask.hides(self._relative(path)) for path in files)
+        if telling:
+            what = "files lie under names that name a patient, and the library keeps their paths"
+            state.noticed[what] += telling
+
+    def _ready(
         self,
         study: Study,
-        patient: tuple[str, str],
+        claim: Claim,
         scans: tuple[ScanRef, ...],
         stated: StudyNote | None,
         state: _State,
-    ) -> Case:
-        names = state.reading.names
-        headers = study.headers
-        raw_id, issuer = patient
-        own = study.uid if headers[0].format == "dicom" else f"file {scans[0].sha256}"
-        if not raw_id:
-            raw_id, issuer = f"study {own}", "no PatientID"
+    ) -> _Ready:
+        names, key = state.reading.names, study.key
+        if study.headers[0].header.format != "dicom":
+            own = f"file {scans[0].sha256}"
+            key, claim = names.study(own), Claim.of(names, "", own=own)
+        claim = claim.among(state.ids)
+        if claim.row is None:
             state.noticed["studies have no PatientID and count as a patient each"] += 1
-        shift = names.shift_days(raw_id, issuer) if state.reading.shift_dates else 0
+        elif claim.is_anonymous:
+            state.noticed[
+                "studies have a PatientID that stands in for a missing one (such as ANONYMIZED, "
+                "UNKNOWN, 0000) and count as a patient each"
+            ] += 1
+        return _Ready(study, key, claim, scans, stated)
+
+    def _case(self, one: _Ready, patient: Settled, state: _State) -> Case | Refusal:
+        names, stated, scans = state.reading.names, one.stated, one.scans
+        headers = [kept.header for kept in one.study.headers]
+        for scan in scans:
+            if scan.pixel_sha256:
+                owner = state.owners.setdefault(scan.pixel_sha256, patient.patient_id)
+                if owner != patient.patient_id:
+                    state.shared.add(scan.pixel_sha256)
+        shift = patient.shift_days if state.reading.shift_dates else 0
         days = [header.study_date for header in headers if header.study_date]
         ages = [header.age_years for header in headers if header.age_years is not None]
         sexes = {header.sex for header in headers} - {"unknown"}
-        return Case(
-            case_id=names.study(own),
-            patient_id=names.patient(raw_id, issuer),
-            scans=scans,
-            note=stated.note if stated else None,
-            findings=stated.findings if stated else (),
-            study_date=moved(min(days), shift) if days else None,
-            date_shift_days=shift,
-            modality=scans[0].modality,
-            view=scans[0].view,
-            sex=normalise_sex(sexes.pop() if len(sexes) == 1 else ""),
-            age_years=ages[0] if ages else None,
-            race=stated.race if stated else "unknown",
-            site=_stated(stated.site if stated else "", headers[0].institution),
-            scanner=_stated(stated.scanner if stated else "", headers[0].manufacturer_model),
-            split=stated.split if stated else "",
-            group_id=names.group(stated.group_id) if stated and stated.group_id else "",
-            attributes=stated.attributes if stated else {},
-        )
+        try:
+            return Case(
+                case_id=one.case_id,
+                patient_id=patient.patient_id,
+                scans=scans,
+                note=stated.note if stated else None,
+                findings=stated.findings if stated else (),
+                study_date=moved(min(days), shift) if days else None,
+                date_shift_days=shift,
+                modality=scans[0].modality,
+                view=scans[0].view,
+                kind=scans[0].kind,
+                sex=normalise_sex(sexes.pop() if len(sexes) == 1 else ""),
+                age_years=ages[0] if ages else None,
+                race=stated.race if stated else "unknown",
+                site=_stated(stated.site if stated else "", headers[0].institution),
+                scanner=_stated(stated.scanner if stated else "", headers[0].manufacturer_model),
+                split=stated.split if stated else "",
+                group_id=names.group(stated.group_id) if stated and stated.group_id else "",
+                attributes=stated.attributes if stated else {},
+            )
+        except InputError as error:
+            return Refusal(self._show(one.study.files, state), error.what, "bad-study")
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix() if self._is_folder else path.name
 
-    def _show(self, path: Path, state: _State) -> str:
-        return state.mask(self._relative(path), name_tokens(*state.names.get(path, ())))
-
-    def _show_all(self, files: Sequence[Path], state: _State) -> str:
-        first = self._show(files[0], state)
+    def _show(self, files: Sequence[Path], state: _State) -> str:
+        first = state.mask(self._relative(files[0]), state.names.get(files[0], ()))
         return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
+
+
+def _scan(series: Series, known: Mapping[Path, FileRecord]) -> ScanRef:
+    records = [known[path] for path in series.files]
+    return ScanRef(
+        tuple(str(path) for path in series.files),
+        scan_sha256([record.sha256 for record in records]),
+        series.headers[0].modality,
+        series.headers[0].view,
+        kind=kind_of_header(series.headers[0]),
+        pixel_sha256=combine_pixel_digests(d for record in records for d in record.frame_digests),
+    )
+
+
+def _several(headers: Sequence[FileHeader]) -> str:
+    rows = [one.claim.row for one in headers if one.claim.row is not None]
+    if len({row.bare for row in rows}) > 1 or len({row.issuer for row in rows} - {b""}) > 1:
+        return "files of several patients carry its StudyInstanceUID"
+    return "files of people of different sex or birth date carry its StudyInstanceUID"
 
 
 def _stated(*values: str) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medembed.cases import Finding
 from medembed.errors import InputError, SourceError
 from medembed.notes import Note, Vocabulary
+from medembed.privacy import Pseudonymiser
 from medembed.sources.columns import findings_of, kept_of, note_of, split_of, text_of
+from medembed.sources.file_header import accession_key, study_key
 from medembed.sources.refusal import CellError, Refusal
 from medembed.sources.rows import Row, Table
 
-__all__ = ["NotesTable", "StudyNote", "studies_by_accession"]
+__all__ = ["NotesTable", "StudyNote"]
 
 _KEYS = ("accession", "study_uid")
+_IDS = (*_KEYS, "group_id")
 _KNOWN = (*_KEYS, "note", "findings", "race", "site", "scanner", "split", "group_id")
 
 
@@ -54,6 +56,9 @@ class NotesTable:
         csv, tsv or parquet with ``accession`` or ``study_uid`` (or both) and ``note``; further
         columns ``findings, race, site, scanner, split, group_id``.
     keep_columns : sequence of str
+    names : Pseudonymiser, optional
+        Where given, studies and accession numbers are joined by their keyed hashes
+        (:mod:`medembed.sources.file_header`).
     vocabulary : Vocabulary, optional
         What the reports are read for.
 
@@ -67,14 +72,16 @@ class NotesTable:
         self,
         path: str | Path,
         keep_columns: Sequence[str] = (),
+        names: Pseudonymiser | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
+        self._names = names
         self._vocabulary = vocabulary
         self.path = Path(path).absolute()
-        self._table = Table(self.path, ("note",), _KNOWN, keep_columns)
+        self._table = Table(self.path, ("note",), _KNOWN, ids=_IDS, keys=_KEYS, keep=keep_columns)
         self._keys = [key for key in _KEYS if key in self._table.columns]
         if not self._keys:
-            raise SourceError("columns missing: accession or study_uid", where=self.path.name)
+            raise SourceError("columns missing: accession or study_uid", where=self._table.name)
         self._rows: dict[str, dict[str, Row]] = {key: {} for key in _KEYS}
         self._faults: list[Refusal] = []
         self._joined: set[int] = set()
@@ -88,7 +95,7 @@ class NotesTable:
             if row.fault:
                 self._refuse(row, row.fault, "bad-row")
                 continue
-            stated = [(key, row.cells[key].strip()) for key in self._keys]
+            stated = [(key, self._key(key, row.cells[key])) for key in self._keys]
             keys = [pair for pair in stated if pair[1]]
             if not keys:
                 self._refuse(row, "neither accession nor study_uid", "missing-value")
@@ -110,8 +117,13 @@ class NotesTable:
             if row.number in self._numbers:
                 self._rows[column][value] = row
 
+    def _key(self, column: str, value: str) -> str:
+        if self._names is None:
+            return value.strip()
+        return (study_key if column == "study_uid" else accession_key)(self._names, value)
+
     def _refuse(self, row: Row, reason: str, code: str) -> None:
-        self._faults.append(Refusal(f"{self.path.name} row {row.number}", reason, code))
+        self._faults.append(Refusal(f"{self._table.name} row {row.number}", reason, code))
 
     def settle_accessions(self, studies: Mapping[str, set[str]]) -> None:
         """Take note of which accession numbers stand for several studies, and join none by them.
@@ -119,9 +131,9 @@ class NotesTable:
         Parameters
         ----------
         studies : mapping of str to set of str
-            Study UIDs by accession number.
+            Studies by accession number.
         """
-        ambiguous = [number for number, uids in studies.items() if len(uids) > 1]
+        ambiguous = [number for number, ones in studies.items() if len(ones) > 1]
         for number in ambiguous:
             row = self._rows["accession"].pop(number, None)
             if row is not None and not row.cells.get("study_uid", "").strip():
@@ -134,8 +146,15 @@ class NotesTable:
         """Give the rows that cannot be joined."""
         yield from self._faults
 
-    def join(self, study_uid: str, accessions: set[str]) -> StudyNote | None:
+    def join(self, study: str, accessions: set[str]) -> StudyNote | None:
         """Find what the table says of a study; None where it says nothing.
+
+        Parameters
+        ----------
+        study : str
+            Its UID, or the key of it where the table has keys.
+        accessions : set of str
+            Its accession numbers, likewise.
 
         Raises
         ------
@@ -143,7 +162,7 @@ class NotesTable:
             Where its row has a value that does not fit, or several rows answer to it.
         """
         rows = {}
-        by_uid = self._rows["study_uid"].get(study_uid)
+        by_uid = self._rows["study_uid"].get(study)
         for row in (by_uid, *(self._rows["accession"].get(a) for a in sorted(accessions))):
             if row is not None:
                 rows[row.number] = row
@@ -153,8 +172,8 @@ class NotesTable:
         if len(rows) > 1:
             raise CellError("several rows of the notes table answer to it", "ambiguous-note")
         (row,) = rows.values()
-        stated = row.cells.get("study_uid", "").strip()
-        if stated and stated != study_uid:
+        stated = self._key("study_uid", row.cells.get("study_uid", ""))
+        if stated and stated != study:
             raise CellError(
                 "the notes table gives its accession number to another study", "wrong-study"
             )
@@ -190,17 +209,9 @@ class NotesTable:
             Studies that no row answers to.
         """
         self._table.say(say)
+        self._table.say_rows(say)
         left = len(self._numbers - self._joined)
         if left:
-            say(f"{self.path.name}: {left} notes match no study")
+            say(f"{self._table.name}: {left} notes match no study")
         if n_without:
-            say(f"{n_without} studies have no note in {self.path.name}")
-
-
-def studies_by_accession(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Gather study UIDs by accession number, blank numbers left out."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for accession, uid in pairs:
-        if accession:
-            found[accession].add(uid)
-    return found
+            say(f"{n_without} studies have no note in {self._table.name}")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from medembed.cases import Case
 from medembed.notes import Vocabulary
-from medembed.privacy import Pseudonymiser, new_key
+from medembed.privacy import Claim, Pseudonymiser, Settled, new_key
+from medembed.privacy.people import People
 from medembed.scans import ScanReader
 from medembed.sources.refusal import Refusal
 
-__all__ = ["FileJournal", "FileRecord", "FileState", "Reading", "Source"]
+__all__ = ["FileJournal", "FileRecord", "FileState", "Identities", "Reading", "Source"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ class FileRecord:
     shown : str
         Its path as it may be shown.
     header : str
-        What its header says, as JSON; names and ids never in clear.
+        What its header says, as JSON without any value that identifies a patient
+        (:mod:`medembed.sources.file_headers`).
     frame_digests : tuple of str
-        Digest of the pixels of each frame.
+        Digests of its decoded frames (:mod:`medembed.scans.pixel_digest`).
     """
 
     state: FileState
@@ -71,6 +74,51 @@ class FileJournal(Protocol):
 
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
         """Keep what became of files; on disk when this returns."""
+
+
+class Identities(Protocol):
+    """Knows the patients there are, and whose study one is."""
+
+    def settle(
+        self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
+    ) -> list[Settled]:
+        """Give the patient of each claim; what was decided holds when this returns.
+
+        Parameters
+        ----------
+        claims : sequence of (case id, Claim)
+        keep_together : bool
+            Whether numbers that stand in for an id may be ids after all.
+        """
+
+    def remarks(self) -> list[str]:
+        """Say what is doubtful about the ids that were settled, each kind with its count."""
+
+
+class OwnIdentities:
+    """Knows the patients of one reading only.
+
+    Parameters
+    ----------
+    names : Pseudonymiser
+    """
+
+    def __init__(self, names: Pseudonymiser) -> None:
+        self._people = People(names)
+
+    def settle(
+        self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
+    ) -> list[Settled]:
+        """Give the patient of each claim."""
+        patients = [self._people.settle(claim, "", keep_together) for _, claim in claims]
+        return [
+            Settled(patient, claim.new_shift_days)
+            for patient, (_, claim) in zip(patients, claims, strict=True)
+        ]
+
+    def remarks(self) -> list[str]:
+        """Say what is doubtful about the ids that were settled."""
+        return self._people.remarks()
 
 
 class NoJournal:
@@ -101,6 +149,8 @@ class Reading:
     names : Pseudonymiser
         Of the library that the cases are for.
     journal : FileJournal
+    identities : Identities, optional
+        Patients that are known; by default those of this reading.
     shift_dates : bool
         Whether dates are moved by each patient's own shift.
     progress : callable
@@ -114,10 +164,16 @@ class Reading:
     reader: ScanReader
     names: Pseudonymiser = field(default_factory=lambda: Pseudonymiser(new_key()))
     journal: FileJournal = field(default_factory=NoJournal)
+    identities: Identities | None = None
     shift_dates: bool = False
     progress: Callable[[int, int | None], None] = _silent
     say: Callable[[str], None] = _unsaid
     vocabulary: Vocabulary | None = None
+
+    @cached_property
+    def patients(self) -> Identities:
+        """Patients that are known, and those that come to be."""
+        return self.identities or OwnIdentities(self.names)
 
 
 class Source(Protocol):

@@ -6,14 +6,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from medembed.errors import ScanError
 from medembed.scans import ScanHeader, Series, group_series
+from medembed.scans.sop_classes import kind_of
+from medembed.sources.file_header import FileHeader
 from medembed.sources.source import FileRecord
 
-__all__ = ["ScanChoice", "Study", "choose_scans", "one_patient"]
+__all__ = ["NO_PICTURES", "ScanChoice", "Study", "choose_scans", "kind_of_header", "pick_pictures"]
+
+T = TypeVar("T")
 
 _FRONTAL = ("PA", "AP")
+_OF_FUNCTION = ("PT", "NM")  # shown upon the pictures of another modality
+# what a study shows, best first: those of a later row are left out beside an earlier one
+_PICTURES = (("image", "unknown"), ("secondary capture",), ("localizer",))
+
+NO_PICTURES = "no-picture"
+"""Code of a scan that is a mask, a dose or the like, without a picture beside it."""
+
+
+def kind_of_header(header: ScanHeader) -> str:
+    """Say what kind of thing a file is (:func:`medembed.scans.sop_classes.kind_of`)."""
+    return kind_of(header.sop_class, header.image_type, header.modality)
 
 
 @dataclass
@@ -22,25 +38,26 @@ class Study:
 
     Parameters
     ----------
-    uid : str
+    key : str
+        Keyed hash of that UID, and the id of the case.
     files : list of Path
-    headers : list of ScanHeader
-        In the same order.
+    headers : list of FileHeader
+        In the same order; empty until they are needed.
     """
 
-    uid: str = field(repr=False)
+    key: str
     files: list[Path] = field(default_factory=list, repr=False)
-    headers: list[ScanHeader] = field(default_factory=list, repr=False)
+    headers: list[FileHeader] = field(default_factory=list, repr=False)
 
-    def add(self, path: Path, header: ScanHeader) -> None:
-        """Take one more file."""
+    def add(self, path: Path, header: FileHeader) -> None:
+        """Take one more file with its header."""
         self.files.append(path)
         self.headers.append(header)
 
     @property
     def accessions(self) -> set[str]:
-        """Accession numbers of the study, without blanks."""
-        return {header.accession for header in self.headers if header.accession}
+        """Keyed hashes of the accession numbers of the study."""
+        return {one.header.accession for one in self.headers if one.header.accession}
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,7 @@ class ScanChoice:
     series : tuple of Series
         Volumes first, then frontal views, then the rest, each in the order of the files.
     refused : tuple of (files, ScanError)
+        Files that cannot be told apart, are no volume, or hold no picture.
     noticed : counter of str
         What was left out without being refused.
     """
@@ -61,35 +79,20 @@ class ScanChoice:
     noticed: Counter[str]
 
 
-def one_patient(headers: Sequence[ScanHeader]) -> tuple[str, str] | None:
-    """Whose study it is: ``PatientID`` and its issuer; blank where no file says.
-
-    Returns
-    -------
-    tuple of str or None
-        None where two files name two patients.
-    """
-    stated = {(h.patient_id.strip(), h.issuer.strip()) for h in headers if h.patient_id.strip()}
-    ids = {patient for patient, _ in stated}
-    issuers = {issuer for _, issuer in stated if issuer}
-    if len(ids) > 1 or len(issuers) > 1:
-        return None
-    return (ids.pop() if ids else "", issuers.pop() if issuers else "")
-
-
 def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
     """Choose the scans of a study among its files that decode.
 
     The same instance with the same content counts once; with another content it is refused.
-    Localizers are left out where there is anything else.
+    Masks, doses, presentation states and the like are left out beside pictures, and refused alone;
+    screen captures and localizers are taken only where there is nothing better.
     """
     refused: list[tuple[tuple[Path, ...], ScanError]] = []
     noticed: Counter[str] = Counter()
     uids: set[str] = set()
     contents: set[str] = set()
     taken: list[tuple[str | Path, ScanHeader]] = []
-    for path, header in zip(study.files, study.headers, strict=True):
-        record = known[path]
+    for path, kept in zip(study.files, study.headers, strict=True):
+        record, header = known[path], kept.header
         if record.code:
             continue
         if record.sha256 in contents:
@@ -113,15 +116,52 @@ def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
             series.append(one)
             if one.note:
                 noticed[f"scans are part of a series that was {one.note}"] += 1
-    wanted = [one for one in series if "LOCALIZER" not in one.headers[0].image_type]
-    if wanted and len(wanted) < len(series):
-        noticed["localizers were left out"] += len(series) - len(wanted)
-        series = wanted
+    series, left_out = pick_pictures(series, [kind_of_header(s.headers[0]) for s in series])
+    for kind, ones in left_out.items():
+        if series:
+            noticed[f"{kind}s were left out"] += len(ones)
+            continue
+        error = ScanError(f"a {kind}, and its study holds no picture", reason=NO_PICTURES)
+        refused.extend((one.files, error) for one in ones)
+    if series and kind_of_header(series[0].headers[0]) not in _PICTURES[0]:
+        noticed[f"studies hold nothing but {kind_of_header(series[0].headers[0])}s"] += 1
     series.sort(key=_rank)
     return ScanChoice(tuple(series), tuple(refused), noticed)
 
 
-def _rank(series: Series) -> tuple[bool, bool]:
+def pick_pictures(scans: Sequence[T], kinds: Sequence[str]) -> tuple[list[T], dict[str, list[T]]]:
+    """Part the scans that show the patient from those that are left out beside them.
+
+    Parameters
+    ----------
+    scans : sequence
+    kinds : sequence of str
+        Of each scan.
+
+    Returns
+    -------
+    pictures : list
+        In their order; empty where there are none.
+    left_out : dict of str to list
+        By kind.
+    """
+    best = next((tier for tier in _PICTURES if any(kind in tier for kind in kinds)), ())
+    pictures: list[T] = []
+    left_out: dict[str, list[T]] = {}
+    for scan, kind in zip(scans, kinds, strict=True):
+        if kind in best:
+            pictures.append(scan)
+        else:
+            left_out.setdefault(kind, []).append(scan)
+    return pictures, left_out
+
+
+def _rank(series: Series) -> tuple[bool, bool, bool, bool]:
     header = series.headers[0]
     is_volume = len(series.files) > 1 or header.n_frames > 1
-    return not is_volume, header.view not in _FRONTAL
+    return (
+        kind_of_header(header) == "unknown",
+        not is_volume,
+        header.modality in _OF_FUNCTION,
+        header.view not in _FRONTAL,
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalise_sex
 from medembed.errors import InputError, ScanError, SourceError
-from medembed.scans import ScanHeader, group_series
-from medembed.sources.checking import check_files, file_headers, hash_files, short
+from medembed.privacy import Claim, Settled
+from medembed.scans import group_series
+from medembed.scans.pixel_digest import combine_pixel_digests
+from medembed.scans.scan_hash import scan_sha256
+from medembed.sources.checking import check_files, known_header, short
 from medembed.sources.columns import (
     age_of,
     date_of,
@@ -25,6 +29,7 @@ from medembed.sources.columns import (
 from medembed.sources.refusal import CellError, Refusal
 from medembed.sources.rows import Row, Table
 from medembed.sources.source import FileRecord, Reading
+from medembed.sources.study import kind_of_header, pick_pictures
 
 __all__ = ["COLUMNS", "REQUIRED", "TableSource"]
 
@@ -46,6 +51,7 @@ COLUMNS = (
     "group_id",
 )
 
+_IDS = ("case_id", "patient_id", "study_id", "group_id")
 _CHUNK = 128
 
 
@@ -81,14 +87,19 @@ class TableSource:
 
     def __init__(self, path: str | Path, keep_columns: Sequence[str] = ()) -> None:
         self.path = Path(path).absolute()
-        self._table = Table(self.path, REQUIRED, COLUMNS, keep_columns)
+        self._table = Table(
+            self.path, REQUIRED, COLUMNS, ids=_IDS, keys=REQUIRED, keep=keep_columns
+        )
 
     def read(self, reading: Reading) -> Iterator[Case | Refusal]:
         """Give a case or a refusal for each row, in order."""
         self._table.say(reading.say)
+        self._n_anonymous = 0
+        self._ids: set[bytes] = set()
+        self._noticed: Counter[str] = Counter()
         drafts = self._drafts()
         done = rows = 0
-        patients: dict[str, str] = {}
+        owners: dict[str, str] = {}
         shared: set[str] = set()
         while chunk := list(islice(drafts, _CHUNK)):
             rows += len(chunk)
@@ -99,29 +110,43 @@ class TableSource:
                 for image in draft.images
                 for file in image
             ]
-            known = check_files(list(dict.fromkeys(files)), reading, self._show)
+            known = check_files(list(dict.fromkeys(files)), reading)
+            patients = self._patients(chunk, known, reading)
             for draft in chunk:
-                outcome = draft if isinstance(draft, Refusal) else self._take(draft, known, reading)
+                outcome = (
+                    draft
+                    if isinstance(draft, Refusal)
+                    else self._take(draft, patients, known, reading)
+                )
                 if isinstance(outcome, Case):
                     for scan in outcome.scans:
-                        owner = patients.setdefault(scan.sha256, outcome.patient_id)
+                        content = scan.pixel_sha256 or scan.sha256
+                        owner = owners.setdefault(content, outcome.patient_id)
                         if owner != outcome.patient_id:
-                            shared.add(scan.sha256)
+                            shared.add(content)
                 yield outcome
             done += len(chunk)
             reading.progress(done, None)
         if rows == 0:
-            raise SourceError("a table without rows", where=self.path.name)
+            raise SourceError("a table without rows", where=self._table.name)
+        self._table.say_rows(reading.say)
         if shared:
-            reading.say(f"{self.path.name}: {len(shared)} images stand under several patients")
-
-    def _show(self, path: Path) -> str:
-        return path.name
+            reading.say(f"{self._table.name}: {len(shared)} images stand under several patients")
+        for what, count in self._noticed.items():
+            reading.say(f"{self._table.name}: {count} {what}")
+        if self._n_anonymous:
+            reading.say(
+                f"{self._table.name}: {self._n_anonymous} rows have a patient_id that stands in "
+                "for a missing one (such as 0, UNKNOWN, ANONYMIZED); each study is a patient of "
+                "its own"
+            )
+        for remark in reading.patients.remarks():
+            reading.say(f"{self._table.name}: {remark}")
 
     def _drafts(self) -> Iterator[_Draft | Refusal]:
         seen: set[str] = set()
         for row in self._table.rows():
-            where = f"{self.path.name} row {row.number}"
+            where = f"{self._table.name} row {row.number}"
             if row.fault:
                 yield Refusal(where, row.fault, "bad-row")
                 continue
@@ -130,6 +155,9 @@ class TableSource:
                 yield Refusal(where, f"no {' and no '.join(empty)}", "missing-value")
                 continue
             case_id = row.cells["case_id"].strip()
+            if text_of(row.cells, "case_id") == "unknown":
+                yield Refusal(where, "its case_id says that it is not known", "missing-value")
+                continue
             if case_id in seen:
                 yield Refusal(where, "its case_id stood in an earlier row", "duplicate-case")
                 continue
@@ -150,6 +178,8 @@ class TableSource:
                     "an image path that leaves the table's folder; give it in full", "path-outside"
                 )
             path = self.path.parent / path
+            if "\\" in part and not path.exists():
+                raise CellError("an image path with backslashes; write it with /", "bad-path")
             if path.is_dir():
                 inside = tuple(sorted(file for file in path.iterdir() if not file.is_dir()))
                 if not inside:
@@ -161,8 +191,47 @@ class TableSource:
             raise CellError("no image_path", "missing-value")
         return tuple(images)
 
+    def _all_ids(self, reading: Reading) -> set[bytes]:
+        """Hashes of all ids of the table, read again the first time they are asked for."""
+        if not self._ids:
+            cells = {row.cells.get("patient_id", "").strip() for row in self._table.rows()}
+            rows = (Claim.of(reading.names, cell, own="").row for cell in cells)
+            self._ids = {row.bare for row in rows if row is not None}
+        return self._ids
+
+    def _patients(
+        self,
+        chunk: Sequence[_Draft | Refusal],
+        known: Mapping[Path, FileRecord],
+        reading: Reading,
+    ) -> dict[str, Settled]:
+        """Whose case each row with readable images is, by its place in the table."""
+        rows = [
+            draft
+            for draft in chunk
+            if isinstance(draft, _Draft)
+            and not any(known[file].code for image in draft.images for file in image)
+        ]
+        claims = []
+        for draft in rows:
+            cells = draft.row.cells
+            case_id, study = cells["case_id"].strip(), cells.get("study_id", "").strip()
+            sex = normalise_sex(cells.get("sex", ""))
+            own = f"table {study or case_id}"
+            claim = Claim.of(reading.names, cells["patient_id"], sex=sex, own=own)
+            if claim.neighbours:
+                claim = claim.among(self._all_ids(reading))
+            claims.append((case_id, claim))
+        self._n_anonymous += sum(claim.is_anonymous for _, claim in claims)
+        settled = reading.patients.settle(claims, keep_together=True)
+        return {draft.where: one for draft, one in zip(rows, settled, strict=True)}
+
     def _take(
-        self, draft: _Draft, known: dict[Path, FileRecord], reading: Reading
+        self,
+        draft: _Draft,
+        patients: Mapping[str, Settled],
+        known: Mapping[Path, FileRecord],
+        reading: Reading,
     ) -> Case | Refusal:
         files = [file for image in draft.images for file in image]
         for number, file in enumerate(files, 1):
@@ -170,7 +239,8 @@ class TableSource:
                 which = f"image {number} of {len(files)}: " if len(files) > 1 else ""
                 return Refusal(draft.where, which + known[file].reason, known[file].code)
         try:
-            return self._case(draft, self._scans(draft, known, reading), reading)
+            scans = self._scans(draft, known)
+            return self._case(draft, patients[draft.where], scans, reading)
         except CellError as error:
             return Refusal(draft.where, error.what, error.code)
         except ScanError as error:
@@ -178,54 +248,66 @@ class TableSource:
         except InputError as error:
             return Refusal(draft.where, error.what, "bad-row")
 
-    def _scans(
-        self, draft: _Draft, known: dict[Path, FileRecord], reading: Reading
-    ) -> tuple[ScanRef, ...]:
-        files = list(dict.fromkeys(file for image in draft.images for file in image))
-        groups: list[tuple[Path, ...]] = [(file,) for file in files]
-        if len(files) > 1:
-            headers: list[tuple[str | Path, ScanHeader]] = []
-            for path, outcome in file_headers(files, reading):
-                if isinstance(outcome, ScanError):
-                    raise outcome
-                headers.append((path, outcome))
-            series = group_series(headers)
-            for one in series:
-                if one.error is not None:
-                    raise one.error
-            groups = [one.files for one in series]
+    def _scans(self, draft: _Draft, known: Mapping[Path, FileRecord]) -> tuple[ScanRef, ...]:
+        headers = {
+            file: kept.header
+            for image in draft.images
+            for file in image
+            if (kept := known_header(known[file])) is not None
+        }
+        series = group_series(headers.items())
+        for one in series:
+            if one.error is not None:
+                raise one.error
+        kinds = [kind_of_header(one.headers[0]) for one in series]
+        pictures, left_out = pick_pictures(series, kinds)
+        for kind, ones in left_out.items():
+            if pictures:
+                self._noticed[f"{kind}s were left out"] += len(ones)
+            else:
+                self._noticed[f"rows show nothing but {kind}s"] += 1
+        self._noticed.update(
+            f"files: {r}" for one in series for h in one.headers for r in h.remarks
+        )
+        taken = pictures or series
         modality, view = text_of(draft.row.cells, "modality"), view_of(draft.row.cells)
         refs = []
-        for group in groups:
-            records = [known[file] for file in group]
+        for one in taken:
+            records = [known[file] for file in one.files]
             refs.append(
                 ScanRef(
-                    tuple(str(file) for file in group),
-                    hash_files(records),
+                    tuple(str(file) for file in one.files),
+                    scan_sha256([record.sha256 for record in records]),
                     _first(modality.upper() if modality != "unknown" else "", records[0].modality),
-                    _first(view, records[0].view) if len(groups) == 1 else records[0].view,
+                    _first(view, records[0].view) if len(taken) == 1 else records[0].view,
+                    kind=kind_of_header(one.headers[0]),
+                    pixel_sha256=combine_pixel_digests(
+                        digest for record in records for digest in record.frame_digests
+                    ),
                 )
             )
         return tuple(refs)
 
-    def _case(self, draft: _Draft, scans: tuple[ScanRef, ...], reading: Reading) -> Case:
+    def _case(
+        self, draft: _Draft, patient: Settled, scans: tuple[ScanRef, ...], reading: Reading
+    ) -> Case:
         cells, names = draft.row.cells, reading.names
-        patient = cells["patient_id"].strip()
         note = note_of(cells, reading.vocabulary)
-        shift = names.shift_days(patient) if reading.shift_dates else 0
+        shift = patient.shift_days if reading.shift_dates else 0
         group, study = cells.get("group_id", "").strip(), cells.get("study_id", "").strip()
         attributes = kept_of(cells, self._table.keep)
         if study:
             attributes["study_id"] = names.study(study)
         return Case(
             case_id=cells["case_id"].strip(),
-            patient_id=names.patient(patient),
+            patient_id=patient.patient_id,
             scans=scans,
             note=note,
             findings=findings_of(cells, note),
             study_date=moved(date_of(cells), shift),
             date_shift_days=shift,
             modality=scans[0].modality,
+            kind=scans[0].kind,
             view=_first(view_of(cells), scans[0].view),
             sex=normalise_sex(cells.get("sex", "")),
             age_years=age_of(cells),

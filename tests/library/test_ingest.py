@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import write_csv, write_dicom, write_png
+from example_files import write_csv, write_dicom, write_png, write_slices
 
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary, ingest
@@ -191,3 +193,20 @@ def test_a_killed_ingest_continues(
         report = take(watching, DicomFolderSource(tmp_path / "d"), reader)
         assert (report.added, report.unchanged) == (150 - before, before)
         assert len(reader.decoded) <= 150 - before  # nothing acknowledged is decoded again
+
+
+def test_a_series_of_schema_1_is_unchanged_and_gets_the_hash_of_today(
+    library: CaseLibrary, reader: CountingReader, tmp_path: Path
+) -> None:
+    files = write_slices(tmp_path / "d", 1, 3)
+    source = DicomFolderSource(tmp_path / "d")
+    take(library, source, reader)
+    (case,) = library.cases()
+    in_order = hashlib.sha256()
+    for file in files:
+        in_order.update(hashlib.sha256(file.read_bytes()).digest())
+    older = replace(case.scans[0], sha256=in_order.hexdigest(), kind="unknown", pixel_sha256="")
+    library.add([replace(case, scans=(older,), kind="unknown")], replace=True)
+    report = take(library, source, reader)
+    assert (report.unchanged, report.refusals) == (1, ())
+    assert list(library.cases()) == [case]

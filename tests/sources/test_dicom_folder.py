@@ -242,7 +242,8 @@ def test_localizers_are_left_out_beside_a_volume(tmp_path: Path, reader: ScanRea
 
 def test_dates_of_a_patient_move_together(tmp_path: Path, reader: ScanReader) -> None:
     write_dicom(tmp_path / "1.dcm", 1)
-    write_dicom(tmp_path / "2.dcm", 2, PatientID="MRN00001", StudyDate="20200210")
+    write_dicom(tmp_path / "2.dcm", 2, PatientID="MRN00001", StudyDate="20200210",
+                PatientSex="M", PatientAge="021Y")  # fmt: skip
     write_dicom(tmp_path / "3.dcm", 3, StudyDate="00010101")
     cases, _ = take(tmp_path, reader, shift_dates=True)
     days = [case.study_date for case in cases if case.patient_id == NAMES.patient("MRN00001")]

@@ -67,6 +67,12 @@ def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
     assert "MRN0" not in repr(case)
 
 
+def test_an_age_may_have_a_decimal_comma(folder: Path, reader: ScanReader) -> None:
+    table = write_csv(folder / "cases.csv", rows_of({"age": "63,5"}, {"age": "63.5"}))
+    ages = [case.age_years for case in take(TableSource(table), reader) if isinstance(case, Case)]
+    assert ages == [63.5, 63.5]
+
+
 def test_without_a_findings_cell_the_note_tells_them(folder: Path, reader: ScanReader) -> None:
     note = "Left effusion, no pneumothorax. Possible mass."
     rows = rows_of({"note": note, "findings": ""}, {"findings": ""})
@@ -85,6 +91,12 @@ def test_without_a_findings_cell_the_note_tells_them(folder: Path, reader: ScanR
         ({"age": "131"}, "bad-age"),
         ({"age": "-1"}, "bad-age"),
         ({"study_date": "31.01.2020"}, "bad-date"),
+        ({"study_date": "31-Jan-2020"}, "bad-date"),
+        ({"study_date": "43861"}, "bad-date"),
+        ({"study_date": "43861.5"}, "bad-date"),
+        ({"study_date": "202001"}, "bad-date"),
+        ({"study_date": "0001-01-01"}, "bad-date"),
+        ({"study_date": "438311"}, "bad-date"),
         ({"study_date": "2020-02-30"}, "bad-date"),
         ({"findings": "effusion:up"}, "bad-finding"),
         ({"split": "holdout"}, "bad-split"),
@@ -143,7 +155,7 @@ def test_images_may_be_several_a_series_or_a_folder(folder: Path, reader: ScanRe
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
-def test_encodings_are_told_apart_and_latin_1_is_said(
+def test_encodings_are_told_apart_and_windows_1252_is_said(
     folder: Path, reader: ScanReader, encoding: str
 ) -> None:
     table = write_csv(folder / "cases.csv", rows_of({"site": "Köln"}), encoding)
@@ -151,7 +163,7 @@ def test_encodings_are_told_apart_and_latin_1_is_said(
     (case,) = take(TableSource(table), reader, said)
     assert isinstance(case, Case)
     assert case.site == "Köln"
-    assert any("Latin-1" in line for line in said) == (encoding == "latin-1")
+    assert any("Windows-1252" in line for line in said) == (encoding == "latin-1")
 
 
 def test_a_semicolon_table_and_a_parquet_file_say_the_same(

@@ -77,7 +77,7 @@ def test_our_own_reader_finds_what_was_reported(told: list[tuple[Study, str]]) -
             if label in SIDED_FINDINGS and label in labels:
                 sided += 1
                 sides += any(a == label and b in (side, "bilateral") for a, b in have)
-        # a report also tells of builds and of old marks (a tortuous aorta), which no lesion stands for
+        # a report also tells of builds and old marks (a tortuous aorta), which are no lesions
         false += len((labels & set(FINDINGS)) - {x.label for x in seen})
     assert found / wanted > 0.95
     assert sides / sided > 0.93
