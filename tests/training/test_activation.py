@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from small_pairs import small_config, write_library
+from small_pairs import write_library
 
+from medembed.config import load_config
 from medembed.errors import LibraryBusyError, ModelError
 from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
@@ -18,7 +19,9 @@ from medembed.model import DualEncoder, embed_library, find_model, toy_model
 from medembed.model import embedding as embedding_module
 from medembed.model.activation import PENDING
 from medembed.model.choice import choose_model
-from medembed.training import train
+from medembed.training import TrainingConfig, train
+
+pytestmark = pytest.mark.usefixtures("bare_models")
 
 
 @pytest.fixture
@@ -32,6 +35,11 @@ def library(tmp_path: Path) -> CaseLibrary:
     return library
 
 
+def quick(seed: int = 0) -> TrainingConfig:
+    """A training of one epoch of two projections."""
+    return load_config("toy", ["name=small", "epochs=1", "workers=1", f"seed={seed}"])
+
+
 def found(library: CaseLibrary) -> Sequence[str]:
     with CaseLookup(library) as lookup:
         return [hit.case_id for hit in lookup.search(text="left effusion", k=3).hits]
@@ -39,7 +47,7 @@ def found(library: CaseLibrary) -> Sequence[str]:
 
 def test_the_old_model_serves_until_the_new_one_has_its_vectors(library: CaseLibrary) -> None:
     before = found(library)
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     assert (library.active_model, library.get_meta(PENDING)) == ("toy", "small")
     assert found(library) == before
     done = embed_library(library, DualEncoder.load(report.folder), workers=1)
@@ -52,7 +60,7 @@ def test_the_old_model_serves_until_the_new_one_has_its_vectors(library: CaseLib
 def test_an_interrupted_embedding_activates_nothing_and_is_resumed(
     library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     model = DualEncoder.load(report.folder)
     monkeypatch.setattr(embedding_module, "_CHUNK", 5)
 
@@ -71,7 +79,7 @@ def test_an_interrupted_embedding_activates_nothing_and_is_resumed(
 def test_embedding_takes_the_waiting_model_and_searching_the_active_one(
     library: CaseLibrary,
 ) -> None:
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     assert choose_model(library).folder == library.path / "models" / "toy"
     assert find_model(library, newest=True) == Path(report.folder)
     assert find_model(library) == library.path / "models" / "toy"
@@ -79,13 +87,13 @@ def test_embedding_takes_the_waiting_model_and_searching_the_active_one(
 
 def test_the_only_trained_model_is_found_before_it_has_vectors(tmp_path: Path) -> None:
     library = write_library(tmp_path, n=24)
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     assert library.active_model is None
     assert find_model(library) == Path(report.folder)
 
 
 def test_another_model_of_the_library_is_activated_only_when_told(library: CaseLibrary) -> None:
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     library.set_meta(PENDING, None)
     model = DualEncoder.load(report.folder)
     assert not embed_library(library, model, workers=1).active
@@ -97,11 +105,11 @@ def test_another_model_of_the_library_is_activated_only_when_told(library: CaseL
 def test_retraining_under_a_serving_name_leaves_the_serving_folder_alone(
     library: CaseLibrary,
 ) -> None:
-    first = train(library, small_config(epochs=1))
+    first = train(library, quick())
     embed_library(library, DualEncoder.load(first.folder), workers=1)
     chosen_before = choose_model(library)
     before = found(library)
-    second = train(library, small_config(epochs=1, seed=1))
+    second = train(library, quick(1))
     assert second.fingerprint != first.fingerprint
     assert Path(second.folder).name == "small"
     assert library.get_meta(PENDING) == "small"
@@ -114,7 +122,7 @@ def test_retraining_under_a_serving_name_leaves_the_serving_folder_alone(
     assert library.active_model == "small"
     assert choose_model(library).fingerprint == second.fingerprint
     assert chosen_before.load().fingerprint == first.fingerprint
-    third = train(library, small_config(epochs=1, seed=2))
+    third = train(library, quick(2))
     kept = sorted(p.name for p in (library.path / "models").glob("small*"))
     assert kept == ["small", f"small@{second.fingerprint[:12]}"], "one that serves, one that waits"
     assert third.fingerprint == choose_model(library, "small").fingerprint
@@ -124,7 +132,7 @@ def test_at_every_moment_of_a_retraining_a_search_answers_by_one_model(
     library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Search between any two steps on the disk that retraining and embedding take."""
-    first = train(library, small_config(epochs=1))
+    first = train(library, quick())
     embed_library(library, DualEncoder.load(first.folder), workers=1)
     seen: list[str] = []
 
@@ -144,7 +152,7 @@ def test_at_every_moment_of_a_retraining_a_search_answers_by_one_model(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", looking)
-        second = train(library, small_config(epochs=1, seed=1))
+        second = train(library, quick(1))
     assert len(seen) >= 4
     assert set(seen) == {first.fingerprint}
     embed_library(library, DualEncoder.load(second.folder), lambda *_: look(), workers=1)
@@ -156,10 +164,10 @@ def test_at_every_moment_of_a_retraining_a_search_answers_by_one_model(
 def test_retraining_a_model_that_has_its_vectors_activates_it_at_once(
     library: CaseLibrary,
 ) -> None:
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     embed_library(library, DualEncoder.load(report.folder), workers=1)
     library.active_model = "toy"
-    again = train(library, small_config(epochs=1))
+    again = train(library, quick())
     assert again.unchanged
     assert (library.active_model, library.get_meta(PENDING)) == ("small", None)
 
@@ -168,7 +176,7 @@ def test_a_scan_that_cannot_be_read_does_not_hold_a_model_back_but_an_archive_do
     library: CaseLibrary, tmp_path: Path
 ) -> None:
     scans = sorted((tmp_path / "scans").iterdir())
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     model = DualEncoder.load(report.folder)
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -218,13 +226,13 @@ def test_a_second_training_of_a_name_says_who_holds_it(library: CaseLibrary) -> 
         writer_lock(library.path / "models" / ".small.lock", "the training of model 'small'"),
         pytest.raises(LibraryBusyError, match="training of model 'small'") as caught,
     ):
-        train(library, small_config(epochs=1))
+        train(library, quick())
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
 
 
 def test_two_embeddings_at_once_write_each_vector_once(library: CaseLibrary) -> None:
-    report = train(library, small_config(epochs=1))
+    report = train(library, quick())
     reports, said = [], []
 
     def work() -> None:
@@ -247,7 +255,7 @@ def test_models_and_checkpoints_are_private_whatever_the_umask(tmp_path: Path) -
     held = os.umask(0)
     try:
         library = write_library(tmp_path, n=24)
-        train(library, small_config(epochs=1))
+        train(library, quick())
     finally:
         os.umask(held)
     models = library.path / "models"
@@ -262,7 +270,7 @@ def test_a_full_disk_is_one_line_and_the_old_model_stays_whole(
     import errno
     import os
 
-    first = train(library, small_config(epochs=1))
+    first = train(library, quick())
     embed_library(library, DualEncoder.load(first.folder), workers=1)
     before = found(library)
     opened = os.open
@@ -275,10 +283,10 @@ def test_a_full_disk_is_one_line_and_the_old_model_stays_whole(
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", full)
         with pytest.raises(ModelError, match="No space left on device") as caught:
-            train(library, small_config(epochs=1, seed=1))
+            train(library, quick(1))
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     assert found(library) == before
     assert not list((library.path / "models").rglob("*.writing"))
-    second = train(library, small_config(epochs=1, seed=1))
+    second = train(library, quick(1))
     assert DualEncoder.load(second.folder).fingerprint == second.fingerprint

@@ -20,6 +20,8 @@ from medembed.model.activation import PENDING
 from medembed.training import aligning, train
 from medembed.training.collapse import check_collapse, effective_rank, hubness
 
+pytestmark = pytest.mark.usefixtures("bare_models")
+
 
 def draws(n: int, dim: int, seed: int = 0) -> np.ndarray:
     return unit_rows(np.random.default_rng(seed).normal(size=(n, dim)))
@@ -102,17 +104,13 @@ def test_identical_notes_count_once() -> None:
     assert (check.n_cases, check.n_notes, check.collapsed) == (200, 5, False)
 
 
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("n", [18, 48])
-def test_the_smallest_sound_trainings_are_not_called_collapsed(
-    tmp_path: Path, n: int, seed: int
-) -> None:
+def test_the_smallest_sound_trainings_are_not_called_collapsed(tmp_path: Path, n: int) -> None:
     library = write_library(tmp_path, n=n)
-    for config in (
-        load_config("toy", ["epochs=1", "workers=1", f"seed={seed}"]),
-        small_config(epochs=1, seed=seed),
-    ):
-        assert not train(library, config).collapsed
+    assert not train(library, small_config(epochs=1)).collapsed
+    for seed in range(3):
+        toy = load_config("toy", ["epochs=1", "workers=1", f"seed={seed}"])
+        assert not train(library, toy).collapsed
 
 
 def collapse(library: CaseLibrary, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ from medembed.training import trainer as trainer_module
 from medembed.training.batches import patient_aware_batches
 from medembed.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("bare_models")
+
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> CaseLibrary:
@@ -210,11 +212,11 @@ def test_nan_anywhere_keeps_nothing(
         monkeypatch.setattr(Trainer, "_step", spoilt)
     else:
         monkeypatch.setattr(
-            trainer_module.TextFeeder, "forward", lambda self, texts: torch.full((len(texts), 16), torch.nan)
+            trainer_module.TextFeeder,
+            "forward",
+            lambda self, texts: torch.full((len(texts), 16), torch.nan),
         )
-    config = small_config(
-        optim={"lr": 1e-3}, loss={}, validate_every=1, checkpoint_seconds=1e-6
-    )
+    config = small_config(optim={"lr": 1e-3}, loss={}, validate_every=1, checkpoint_seconds=1e-6)
     with pytest.raises(InputError, match="not finite"):
         train(library, config)
     assert keeps_nothing(library)
