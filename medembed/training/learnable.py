@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NothingLearntError",
+    "diverged",
     "require_learnable",
     "require_parameters",
     "require_readable_notes",
@@ -32,6 +33,15 @@ _ROWS = 256
 
 class NothingLearntError(ConfigError):
     """A training came to a state that it cannot learn from; its checkpoint is of no use."""
+
+
+def diverged(what: str) -> NothingLearntError:
+    """Say that numbers are no longer finite."""
+    return NothingLearntError(
+        f"training diverged: {what}; nothing was saved",
+        where="optim.lr",
+        hint="lower optim.lr (and optim.text_lr)",
+    )
 
 
 def require_learnable(config: TrainingConfig, train: Cohort) -> None:

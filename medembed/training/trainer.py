@@ -22,14 +22,14 @@ from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import Cohort
 from medembed.training.collapse import CollapseCheck, check_collapse
-from medembed.training.learnable import NothingLearntError
+from medembed.training.learnable import NothingLearntError, diverged
 from medembed.training.loss import clip_loss, findings_loss
+from medembed.training.measuring import measure, unit_vectors
 from medembed.training.phrases import PhraseBook, PhraseHead
 from medembed.training.settings import TrainingConfig
 from medembed.training.sides import ImageFeeder, Mode, TextFeeder
 from medembed.training.speed import fastest_mode
 from medembed.training.texts import Reading, other_side, same_meaning
-from medembed.training.validation import retrieval_summary
 
 __all__ = ["Outcome", "Trainer"]
 
@@ -37,23 +37,12 @@ Progress = Callable[[int, int | None], None]
 OnEpoch = Callable[[Mapping[str, float]], None]
 State = dict[str, torch.Tensor]
 
-_VALIDATED = 1000
-"""Cases that are looked at, in validation and for the collapse check: their cost has a limit."""
-
 _ENOUGH = 100
 """With fewer validation cases the collapse check looks at training cases."""
 
 
 _STEPS_TO_JUDGE = 3
 """Steps with the very same loss after which a training counts as standing still."""
-
-
-def _diverged(what: str) -> NothingLearntError:
-    return NothingLearntError(
-        f"training diverged: {what}; nothing was saved",
-        where="optim.lr",
-        hint="lower optim.lr (and optim.text_lr)",
-    )
 
 
 @dataclass(frozen=True)
@@ -217,13 +206,11 @@ class Trainer:
             )
 
     def _check_collapse(self) -> CollapseCheck:
-        name = "validation" if len(self.val) >= _ENOUGH else "training"
-        validating = name == "validation"
-        images, words, texts = self._vectors(
-            self.val if validating else self.train,
-            self._val_images if validating else self.images,
-            self._val_texts if validating else self.texts,
-        )
+        if len(self.val) >= _ENOUGH:
+            cohort, feeders, name = self.val, (self._val_images, self._val_texts), "validation"
+        else:
+            cohort, feeders, name = self.train, (self.images, self.texts), "training"
+        images, words, texts = unit_vectors(self.towers, cohort, *feeders)
         return check_collapse(images.cpu().numpy(), words.cpu().numpy(), texts, name)
 
     def _has_settled(self) -> bool:
@@ -240,14 +227,14 @@ class Trainer:
             group["lr"] = group["peak"] * rate
         loss = self._loss(batch, rng)
         if not torch.isfinite(loss):
-            raise _diverged("the loss is not finite")
+            raise diverged("the loss is not finite")
         self._note_loss(float(loss.detach()))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, config.optim.clip)
         if not torch.isfinite(norm):
-            raise _diverged("the gradient is not finite")
+            raise diverged("the gradient is not finite")
         self.optimizer.step()
         with torch.no_grad():
             self.towers.logit_scale.clamp_(0, math.log(config.loss.max_scale))
@@ -351,7 +338,7 @@ class Trainer:
         candidate = self._average or current
         for weights in (current, candidate):
             if not all(v.isfinite().all() for v in weights.values() if v.is_floating_point()):
-                raise _diverged("the weights are not finite")
+                raise diverged("the weights are not finite")
         if measured and len(self.val) > 1:
             if self._average is not None:
                 current = {k: v.detach().clone() for k, v in current.items()}
@@ -369,41 +356,9 @@ class Trainer:
             self._best = entry
             self._best_state = {k: v.detach().clone().cpu() for k, v in candidate.items()}
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Measure the validation cases: loss, R@10 and MRR both ways; ``score`` is the mean MRR."""
-        images, words, texts = self._vectors(self.val, self._val_images, self._val_texts)
-        out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), texts)
-        readings = [self.val.reports[case].full for case in range(len(texts))]
-        losses = []
-        for at in range(0, len(texts) - 1, self.config.batch_size):
-            part = slice(at, at + self.config.batch_size)
-            same = same_meaning(readings[part], [r.labels for r in readings[part]])
-            scale = self.towers.logit_scale.exp()
-            allowed = torch.from_numpy(same).to(self.device)
-            losses.append(float(clip_loss(images[part], words[part], scale, allowed)))
-        out["val_loss"] = float(np.mean(losses))
-        out["score"] = (out["image_to_text_MRR"] + out["text_to_image_MRR"]) / 2
-        return out
-
-    @torch.no_grad()
-    def _vectors(
-        self, cohort: Cohort, of_images: ImageFeeder, of_texts: TextFeeder
-    ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Unit vectors of images and notes of the first cases, and the notes."""
-        self.towers.eval()
-        cases = range(min(len(cohort), _VALIDATED))
-        texts = [cohort.reports[case].full.text for case in cases]
-        rows, notes = [], []
-        for case in cases:
-            units = functional.normalize(of_images.whole(case), dim=-1)
-            rows.append(functional.normalize(units.mean(dim=0), dim=-1))
-        for at in range(0, len(texts), 64):
-            notes.append(functional.normalize(of_texts.forward(texts[at : at + 64]), dim=-1))
-        images, words = torch.stack(rows), torch.cat(notes)
-        if not (images.isfinite().all() and words.isfinite().all()):
-            raise _diverged("the vectors are not finite")
-        return images, words, texts
+        """Measure the validation cases: :func:`medembed.training.measuring.measure`."""
+        return measure(self.config, self.towers, self.val, self._val_images, self._val_texts)
 
     # how it computes -------------------------------------------------------------------------
 
