@@ -1,0 +1,75 @@
+"""Vectors of the cases as training stands, and how well images and notes find each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from medembed.training.learnable import diverged
+from medembed.training.loss import clip_loss
+from medembed.training.texts import same_meaning
+from medembed.training.validation import retrieval_summary
+
+if TYPE_CHECKING:
+    from medembed.model.towers import Towers
+    from medembed.training.cohort import Cohort
+    from medembed.training.settings import TrainingConfig
+    from medembed.training.sides import ImageFeeder, TextFeeder
+
+__all__ = ["measure", "unit_vectors"]
+
+MOST = 1000
+"""Cases that are looked at, so that the cost of a validation has a limit."""
+
+
+@torch.no_grad()
+def unit_vectors(
+    towers: Towers, cohort: Cohort, images: ImageFeeder, texts: TextFeeder
+) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    """Unit vectors of images and notes of the first cases, and the notes.
+
+    Raises
+    ------
+    NothingLearntError
+        Where they are not finite.
+    """
+    towers.eval()
+    cases = range(min(len(cohort), MOST))
+    notes = [cohort.reports[case].full.text for case in cases]
+    rows, words = [], []
+    for case in cases:
+        units = functional.normalize(images.whole(case), dim=-1)
+        rows.append(functional.normalize(units.mean(dim=0), dim=-1))
+    for at in range(0, len(notes), 64):
+        words.append(functional.normalize(texts.forward(notes[at : at + 64]), dim=-1))
+    of_images, of_notes = torch.stack(rows), torch.cat(words)
+    if not (of_images.isfinite().all() and of_notes.isfinite().all()):
+        raise diverged("the vectors are not finite")
+    return of_images, of_notes, notes
+
+
+@torch.no_grad()
+def measure(
+    config: TrainingConfig,
+    towers: Towers,
+    val: Cohort,
+    of_images: ImageFeeder,
+    of_texts: TextFeeder,
+) -> dict[str, float]:
+    """Measure cases: loss, R@10 and MRR both ways; ``score`` is the mean MRR."""
+    images, words, texts = unit_vectors(towers, val, of_images, of_texts)
+    out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), texts)
+    readings = [val.reports[case].full for case in range(len(texts))]
+    losses = []
+    for at in range(0, len(texts) - 1, config.batch_size):
+        part = slice(at, at + config.batch_size)
+        same = same_meaning(readings[part], [r.labels for r in readings[part]])
+        allowed = torch.from_numpy(same).to(images.device)
+        scale = towers.logit_scale.exp()
+        losses.append(float(clip_loss(images[part], words[part], scale, allowed)))
+    out["val_loss"] = float(np.mean(losses))
+    out["score"] = (out["image_to_text_MRR"] + out["text_to_image_MRR"]) / 2
+    return out
