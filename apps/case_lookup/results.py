@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.asking import examples, open_case, relax, use
-from apps.case_lookup.desk import Dropped, Question
-from apps.case_lookup.markup import Markup, join, notice, tag
+from apps.case_lookup.asking import examples, open_case, relax, search_again, use
+from apps.case_lookup.desk import Question
+from apps.case_lookup.dropped import Dropped
+from apps.case_lookup.markup import Markup, escaped, join, notice, tag
 from apps.case_lookup.pictures import Look, data_uri, n_slices, presets, render
 from apps.case_lookup.wording import (
     chips,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from apps.case_lookup.desk import Desk
     from medembed.lookup import LookupHit, Result
 
-__all__ = ["Found", "show_error", "show_found", "show_welcome"]
+__all__ = ["Found", "answers_to", "show_error", "show_found", "show_welcome"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def show_welcome(desk: Desk) -> None:
                 tag("h1", "Find the most similar past cases"),
                 tag(
                     "p",
-                    "Drop the image on your screen, type what you see, or both. The closest of "
-                    f"{thousands(count)} cases in this library come back with image, report and "
+                    "Drop an image file on this page, describe what you see, or both. You get the "
+                    f"closest of {thousands(count)} cases in this library with image, report and "
                     "score.",
                 ),
             )
@@ -69,15 +70,36 @@ def show_welcome(desk: Desk) -> None:
             st.html(tag("p", "For example", class_="rr-label"))
             with st.container(horizontal=True, gap="small"):
                 for position, words in enumerate(offered):
-                    st.button(words, key=f"example-{position}", on_click=use, args=(words,))
+                    label = escaped(words, "markdown")
+                    st.button(label, key=f"example-{position}", on_click=use, args=(words,))
         if count and desk.trouble:
             st.html(notice("Not ready to search", desk.trouble))
         if not count:
-            st.html(notice("This library holds no case yet", "medembed ingest adds some."))
+            st.html(notice("This library has no cases yet", "Add some with medembed ingest."))
+
+
+def answers_to(question: Question) -> Markup:
+    """Make the style by which only the answer to this question stands undimmed.
+
+    It is drawn right after the sidebar and before anything is searched. From then on an answer to
+    any other question is dimmed and says so, also if the search fails or is stopped.
+    """
+    found = f".st-key-found-{question.mark}.st-key-found-{question.mark}"  # twice outweighs once
+    return Markup(
+        f"<style>{found} {{ opacity: 1; }}{found} .st-key-changed {{ display: none; }}</style>"
+    )
 
 
 def show_found(desk: Desk, found: Found, dropped: Dropped | None) -> None:
     """Draw the query and the ranked cases; a query without an image takes no column."""
+    with st.container(key=f"found-{found.question.mark}"):
+        with st.container(key="changed", horizontal=True, vertical_alignment="center"):
+            st.html(tag("p", "The query or the filters have changed.", role="status"))
+            st.button("Search again", on_click=search_again)
+        _show_answer(desk, found, dropped)
+
+
+def _show_answer(desk: Desk, found: Found, dropped: Dropped | None) -> None:
     question = found.question
     if question.scan is None and not question.case_id:
         st.html(tag("p", question.words, class_="rr-asked"))
@@ -92,6 +114,7 @@ def show_found(desk: Desk, found: Found, dropped: Dropped | None) -> None:
 
 def _show_ranked(desk: Desk, found: Found) -> None:
     result = found.result
+    st.html(_in_force(found.question))
     if not result.hits:
         _show_nothing(desk, found)
         return
@@ -102,7 +125,8 @@ def _show_ranked(desk: Desk, found: Found) -> None:
             tag(
                 "div",
                 tag("strong", "Nothing like it here."),
-                f" {line[:1].upper()}{line[1:]}. What follows is the nearest, not the similar.",
+                f" {line[:1].upper()}{line[1:]}. These are the closest cases, but none is a close "
+                "match.",
                 class_="rr-novel",
                 role="status",
             )
@@ -112,14 +136,19 @@ def _show_ranked(desk: Desk, found: Found) -> None:
             _show_hit(desk, hit)
 
 
+def _in_force(question: Question) -> Markup:
+    """Which filters the list was made with, as they were when it was made."""
+    if not question.where:
+        return tag("p", "Showing all cases, no filter", class_="rr-force")
+    named = [tag("span", condition_words(c), class_="rr-chip") for c in question.where]
+    return tag("p", "Showing cases: ", join(*named), class_="rr-force")
+
+
 def _summary(found: Found) -> Markup:
     shown, plan = len(found.result.hits), found.result.plan
-    named = " and ".join(condition_words(c) for c in found.question.where)
-    words = f"The {shown} nearest of {thousands(plan.matching)} cases"
+    words = f"The {shown} closest of {thousands(plan.matching)} cases"
     if shown < found.question.k:
-        words = "Only 1 case" if shown == 1 else f"Only {shown} cases"
-    if named:
-        words = f"{words} with {named}"
+        words = "Only 1 case matches" if shown == 1 else f"Only {shown} cases match"
     if found.question.own_patients and not any("own patient" in note for note in plan.notes):
         words = f"{words}, the query's own patient left out"
     return tag(
@@ -149,7 +178,7 @@ def _show_question(desk: Desk, question: Question, dropped: Dropped | None) -> N
         parts.append(tag("p", question.words, class_="rr-words"))
     if question.is_mixed:
         share = round(100 * question.image_weight)
-        parts.append(tag("p", f"image {share} %, words {100 - share} %", class_="rr-quiet"))
+        parts.append(tag("p", f"Image {share} %, words {100 - share} %", class_="rr-quiet"))
     st.html(join(*parts))
 
 
@@ -210,22 +239,27 @@ def _show_nothing(desk: Desk, found: Found) -> None:
     """No case matches: say which filter to relax, and what that would give."""
     where = found.question.where
     if not where:
-        st.html(notice("Nothing to compare with", "medembed embed LIBRARY makes it ready."))
+        st.html(notice("Nothing to compare with", "Prepare the library with medembed embed."))
         return
     st.html(notice("No case matches all filters", " and ".join(condition_words(c) for c in where)))
     helpful = [(condition, n) for condition, n in desk.relaxations(where) if n]
     for position, (condition, n) in enumerate(helpful):
         st.button(
-            f"Without “{condition_words(condition)}”: {thousands(n)} "
-            + ("case" if n == 1 else "cases"),
+            escaped(
+                f"Without “{condition_words(condition)}”: {thousands(n)} "
+                f"{'case' if n == 1 else 'cases'}",
+                "markdown",
+            ),
             key=f"relax-{position}",
             on_click=relax,
             args=(condition,),
         )
     if not helpful:
-        st.html(tag("p", "No single filter is to blame: drop two or more.", class_="rr-quiet"))
+        st.html(
+            tag("p", "Removing one filter is not enough. Remove two or more.", class_="rr-quiet")
+        )
 
 
 def show_error(error: MedEmbedError) -> None:
     """Say in one line what went wrong; the query stays as it is."""
-    st.error(str(error))
+    st.error(escaped(str(error), "markdown"))

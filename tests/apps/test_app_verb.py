@@ -12,7 +12,8 @@ import pytest
 from streamlit import config
 
 from apps.case_lookup.markup import Markup, join, tag
-from apps.case_lookup.server import SecurityHeaders, settings
+from apps.case_lookup.middleware import SecurityHeaders
+from apps.case_lookup.server import settings
 from apps.commands import app, open_reading_room
 from medembed.errors import InputError
 
@@ -94,7 +95,7 @@ def test_every_answer_forbids_other_addresses() -> None:
     assert "connect-src 'self'" in policy
     assert not re.search(r"https?:|\*|unsafe-eval'(?<!wasm-unsafe-eval')", policy)
     assert headers[b"x-frame-options"] == b"DENY"
-    assert len(sent[0]["headers"]) == 6
+    assert len(sent[0]["headers"]) == 7
 
 
 def test_markup_cannot_be_broken_out_of() -> None:
