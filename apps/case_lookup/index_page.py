@@ -1,4 +1,4 @@
-"""The page's frame: Streamlit's own, with one script of ours before all of Streamlit's."""
+"""The page's frame: Streamlit's own, with our scripts before all of Streamlit's."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ if TYPE_CHECKING:
 
 __all__ = ["framed", "routes"]
 
-_SCRIPT = Path(__file__).with_name("neutral_names.js")
-_ADDRESS = "/room/neutral-names.js"
+_SCRIPTS = ("neutral_names.js", "changed.js")
+_FRESH = {"Cache-Control": "no-cache"}
 
 
 def framed(page: str) -> str:
-    """Put our script before the first script of a page.
+    """Put our scripts before the first script of a page.
 
-    It has to run first, so that no file reaches Streamlit under its own name. Where it does not
+    They have to run first, so that no file reaches Streamlit under its own name. If they do not
     run, the style sheet hides the place to drop files.
     """
-    return page.replace("<script", f'<script src=".{_ADDRESS}"></script>\n    <script', 1)
+    ours = "".join(f'<script src="./room/{name}"></script>\n    ' for name in _SCRIPTS)
+    return page.replace("<script", f"{ours}<script", 1)
 
 
 def routes() -> list[Route]:
-    """Give the routes of the frame and of the script; they stand before Streamlit's own."""
+    """Give the routes of the frame and of our scripts; they come before Streamlit's own."""
     import streamlit
     from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
     frame = Path(streamlit.__file__).parent / "static" / "index.html"
-    page, script = framed(frame.read_text(encoding="utf-8")), _SCRIPT.read_bytes()
-    fresh = {"Cache-Control": "no-cache"}
+    page = framed(frame.read_text(encoding="utf-8"))
 
     def show_page(_: Request) -> Response:
-        return HTMLResponse(page, headers=fresh)
+        return HTMLResponse(page, headers=_FRESH)
 
-    def show_script(_: Request) -> Response:
-        return Response(script, headers=fresh, media_type="text/javascript")
+    def show_script(request: Request) -> Response:
+        script = Path(__file__).with_name(request.url.path.rpartition("/")[2]).read_bytes()
+        return Response(script, headers=_FRESH, media_type="text/javascript")
 
-    return [Route("/", show_page), Route(_ADDRESS, show_script)]
+    return [Route("/", show_page), *(Route(f"/room/{name}", show_script) for name in _SCRIPTS)]

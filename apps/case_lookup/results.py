@@ -86,7 +86,7 @@ def answers_to(question: Question) -> Markup:
     """
     found = f".st-key-found-{question.mark}.st-key-found-{question.mark}"  # twice outweighs once
     return Markup(
-        f"<style>{found} {{ opacity: 1; }}{found} .st-key-changed {{ display: none; }}</style>"
+        f"<style>{found} {{ opacity: 1; }}{found} .st-key-changed {{ visibility: hidden; }}</style>"
     )
 
 
