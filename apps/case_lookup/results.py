@@ -86,7 +86,7 @@ def answers_to(question: Question) -> Markup:
     """
     found = f".st-key-found-{question.mark}.st-key-found-{question.mark}"  # twice outweighs once
     return Markup(
-        f"<style>{found} {{ opacity: 1; }}{found} .st-key-changed {{ visibility: hidden; }}</style>"
+        f"<style>{found} .st-key-answer {{ opacity: 1; }}{found} .st-key-changed {{ visibility: hidden; }}</style>"
     )
 
 
@@ -96,7 +96,8 @@ def show_found(desk: Desk, found: Found, dropped: Dropped | None) -> None:
         with st.container(key="changed", horizontal=True, vertical_alignment="center"):
             st.html(tag("p", "The query or the filters have changed.", role="status"))
             st.button("Search again", on_click=search_again)
-        _show_answer(desk, found, dropped)
+        with st.container(key="answer"):
+            _show_answer(desk, found, dropped)
 
 
 def _show_answer(desk: Desk, found: Found, dropped: Dropped | None) -> None:
