@@ -243,9 +243,9 @@ def _among(field: str, chosen: list[str]) -> list[Condition]:
 
 def _dates() -> list[Condition]:
     left, right = st.columns(2, gap="small")
-    limits = {"min_value": date(1900, 1, 1), "max_value": date(2199, 12, 31)}
-    start = left.date_input("From", None, key="f_date_from", format="YYYY-MM-DD", **limits)
-    end = right.date_input("To", None, key="f_date_to", format="YYYY-MM-DD", **limits)
+    first, last = date(1900, 1, 1), date(2199, 12, 31)
+    start = left.date_input("From", None, first, last, key="f_date_from", format="YYYY-MM-DD")
+    end = right.date_input("To", None, first, last, key="f_date_to", format="YYYY-MM-DD")
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 

@@ -14,6 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from apps.case_lookup.asking import ask
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.desk import Desk, Question
+from apps.case_lookup.markup import escaped
 from apps.case_lookup.results import (
     Found,
     answers_to,
@@ -85,7 +86,8 @@ def main() -> None:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
         _LOG.error("reading room: %s", where)
-        st.error(f"Internal error ({where}). Reload the page to continue.")
+        line = f"Internal error ({where}). Reload the page to continue."
+        st.error(escaped(line, "markdown"))
 
 
 if __name__ == "__main__":  # Streamlit runs it so; a worker of the reader, imported again, does not

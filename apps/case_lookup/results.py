@@ -84,9 +84,10 @@ def answers_to(question: Question) -> Markup:
     It is drawn right after the sidebar and before anything is searched. From then on an answer to
     any other question is dimmed and says so, also if the search fails or is stopped.
     """
-    found = f".st-key-found-{question.mark}.st-key-found-{question.mark}"  # twice outweighs once
+    found = f".st-key-found-{question.mark}" * 2  # named twice it outweighs the rule for all
     return Markup(
-        f"<style>{found} .st-key-answer {{ opacity: 1; }}{found} .st-key-changed {{ visibility: hidden; }}</style>"
+        f"<style>{found} .st-key-answer {{ opacity: 1; }}"
+        f"{found} .st-key-changed {{ visibility: hidden; }}</style>"
     )
 
 
@@ -187,7 +188,7 @@ def _show_hit(desk: Desk, hit: LookupHit) -> None:
     with st.container(key=f"hit-{hit.rank}"):
         st.html(_card(desk, hit))
         st.button(
-            f"Open case {hit.rank}",
+            f"Open case {hit.rank:d}",
             key=f"open-{hit.rank}",
             on_click=open_case,
             args=(hit.case_id,),
