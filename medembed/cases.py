@@ -99,6 +99,10 @@ class ScanRef:
         As in :class:`medembed.scans.Scan`.
     frame : int or None
         A single frame of a multi-frame file, counted from 0; None means all of it.
+    kind : str
+        What the scan is, such as ``"image"`` or ``"segmentation"``; ``"unknown"`` is a value.
+    pixel_sha256 : str
+        Hex digest of the decoded pixels, the same in another file or format; empty where not known.
     """
 
     files: tuple[str, ...]
@@ -106,6 +110,8 @@ class ScanRef:
     modality: str = "unknown"
     view: str = "unknown"
     frame: int | None = None
+    kind: str = "unknown"
+    pixel_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.files or not all(self.files):
@@ -156,6 +162,8 @@ class Case:
         Cases of one group never fall into two splits; empty means the patient is the group.
     attributes : mapping of str to str
         Further columns that the source was told to keep.
+    kind : str
+        That of the study's first scan.
 
     Raises
     ------
@@ -180,6 +188,7 @@ class Case:
     split: str = ""
     group_id: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "unknown"
 
     def __post_init__(self) -> None:
         for name in ("case_id", "patient_id"):

@@ -8,6 +8,7 @@
     │   ├── NoteError            a report that cannot be read
     │   ├── SourceError          a table or folder that cannot be read at all
     │   ├── LibraryError         a case library that is missing, foreign or of another version
+    │   │   └── LibraryBusyError another process writes what this one wants to write
     │   ├── ConditionError       a ``--where`` condition that cannot be understood
     │   ├── ConfigError          a configuration file or ``key=value`` that does not fit
     │   ├── ModelError           a model folder or name that cannot be loaded
@@ -27,6 +28,7 @@ __all__ = [
     "FingerprintError",
     "InputError",
     "InternalError",
+    "LibraryBusyError",
     "LibraryError",
     "MedEmbedError",
     "ModelError",
@@ -120,6 +122,10 @@ class SourceError(InputError):
 
 class LibraryError(InputError):
     """A case library is missing, foreign, or of another version."""
+
+
+class LibraryBusyError(LibraryError):
+    """Another process writes what this one wants to write."""
 
 
 class ConditionError(InputError):

@@ -37,7 +37,7 @@ def index(
     """
     from medembed.index import open_index
     from medembed.library import CaseLibrary
-    from medembed.lookup.model_choice import choose_model
+    from medembed.model.choice import choose_model
 
     opened = CaseLibrary.open(library)
     made = open_index(opened, choose_model(opened, model).fingerprint, kind)

@@ -138,7 +138,7 @@ def show_hits(result: Result) -> None:
     console.print(
         Text(f"{plan.matching} {'case' if plan.matching == 1 else 'cases'} may answer, {how}.")
     )
-    console.print(Text(_sentence(result.novelty), style="bold" if result.novel else ""))
+    console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
         console.print(Text(_sentence(line), style="dim"))
 

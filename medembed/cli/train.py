@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medembed.cli.embed import show_embedded
 from medembed.cli.frame import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.errors import ModelError
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
+    from medembed.model import EmbedReport
+    from medembed.training import TrainReport
 
 __all__ = ["train"]
 
@@ -25,13 +32,19 @@ def train(
         typer.Option("--config", metavar="FILE", help="A YAML file, or a name such as starter."),
     ] = "starter",
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget an earlier part of this training.")
+        bool, typer.Option("--restart", help="Discard the checkpoint and start over.")
+    ] = False,
+    no_embed: Annotated[
+        bool,
+        typer.Option("--no-embed", help="Leave the vectors, and the change of model, to embed."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Align images with notes, so that each finds the other.
+    """Align images with notes, so that each finds the other, and embed the library's cases.
 
-    Stopped, the same command goes on where it was. The model becomes the library's active one.
+    If interrupted, run the same command to resume. The model becomes the active one once the
+    library has its vectors; until then the one before serves. A model that has collapsed is kept,
+    but not activated, and the command leaves with 2.
 
     Example: medembed train demo-library --config demo epochs=10 optim.lr=1e-3
     """
@@ -39,6 +52,7 @@ def train(
     from medembed.library import CaseLibrary
 
     settings = load_config(config, overrides or ())
+    embedded: EmbedReport | None = None
     with CaseLibrary.open(library) as opened:
         from medembed.training import prepare
         from medembed.training import train as run
@@ -47,20 +61,54 @@ def train(
             prepare(opened, settings, progress)
         with progress_bar("train") as progress:
             report = run(opened, settings, progress, on_epoch=_say, restart=restart)
+        if not (no_embed or report.collapsed):
+            embedded = _embed(opened, report.folder)
 
     def human() -> None:
-        write = sys.stdout.write
-        if report.unchanged:
-            write(f"{report.name} has been trained so already; --restart does it anew\n")
-        write(f"{report.name}: {report.n_train} cases to learn from, {report.n_val} to judge by\n")
-        if report.refused:
-            refused = ", ".join(f"{n} {why}" for why, n in sorted(report.refused.items()))
-            write(f"scans that could not be read: {refused}\n")
-        if "score" in report.best:
-            write(f"kept {_line(report.best)}\n")
-        write(f"model in {report.folder}\nnext: medembed embed {library}\n")
+        _tell(report)
+        if embedded is not None:
+            show_embedded(embedded, str(library))
+        elif not report.collapsed:
+            sys.stdout.write(f"next: medembed embed {library}\n")
 
-    emit(report.to_json(), as_json, human)
+    payload = {**report.to_json(), "embedded": embedded.to_json() if embedded else None}
+    emit(payload, as_json, human)
+    if report.collapsed:
+        raise ModelError(
+            f"the model has collapsed: {'; '.join(report.collapse['reasons'])}",
+            where=report.name,
+            hint="it is kept but not activated; try other data, a lower optim.lr or more epochs",
+        )
+
+
+def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
+    from medembed.model import DualEncoder, embed_library
+
+    model = DualEncoder.load(folder)
+    with progress_bar("embed") as progress:
+        return embed_library(library, model, progress, waiting=note)
+
+
+def _tell(report: TrainReport) -> None:
+    write = sys.stdout.write
+    if report.unchanged:
+        write(
+            f"Model {report.name!r} is already trained with this configuration; "
+            "use --restart to retrain.\n"
+        )
+    write(f"{report.name}: {report.n_train} cases to learn from, {report.n_val} to judge by\n")
+    if report.refused:
+        refused = ", ".join(f"{n} {why}" for why, n in sorted(report.refused.items()))
+        write(f"scans that could not be read: {refused}\n")
+    for remark in report.remarks:
+        write(f"{remark}\n")
+    if "score" in report.best:
+        write(f"kept {_line(report.best)}\n")
+    if report.collapse:
+        from medembed.training.collapse import CollapseCheck
+
+        write(f"{CollapseCheck.from_json(report.collapse)}\n")
+    write(f"model in {report.folder}\n")
 
 
 def _line(entry: Mapping[str, float]) -> str:

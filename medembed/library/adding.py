@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace as replaced
 from pathlib import Path
 
 from medembed.cases import Case
@@ -10,8 +11,10 @@ from medembed.library.rows import (
     content_digest,
     fetch_cases,
     insert_case,
+    seal_cases,
     store_files,
     update_case,
+    write_scan_contents,
 )
 from medembed.library.splits import settle_split
 from medembed.library.vectors import VectorStore
@@ -60,7 +63,7 @@ def add_case(
     if case.split not in ("", split):
         return _split_conflict(case)
     if content == digest:
-        _follow_files(db, number, case, home)
+        _follow_scans(db, number, case, home)
         return "unchanged"
     if not replace:
         return Refusal(
@@ -73,24 +76,37 @@ def add_case(
     return "replaced"
 
 
-def _follow_files(db: sqlite3.Connection, row: int, case: Case, home: Path) -> None:
-    """Take the new paths of an unchanged case where the old files are gone."""
-    old = [
-        files
-        for (files,) in db.execute(
-            "SELECT files FROM scans WHERE case_row = ? ORDER BY position", (row,)
-        )
-    ]
-    new = [store_files(scan.files, home) for scan in case.scans]
-    if old == new:
-        return
+def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> None:
+    """Take new paths of an unchanged case if the old files are gone, and newly known contents."""
     stored = next(fetch_cases(db, [row]))
-    if all((home / file).exists() for scan in stored.scans for file in scan.files):
-        return  # a copy elsewhere: the files known are still there
-    db.executemany(
-        "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
-        [(files, row, i) for i, files in enumerate(new)],
+    new = [store_files(scan.files, home) for scan in case.scans]
+    moved = new != [store_files(scan.files, home) for scan in stored.scans] and not all(
+        (home / file).exists() for scan in stored.scans for file in scan.files
+    )  # else it is a copy elsewhere, and the files known are still there
+    if moved:
+        db.executemany(
+            "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
+            [(files, row, i) for i, files in enumerate(new)],
+        )
+    learned = tuple(
+        replaced(
+            old,
+            kind=_known(scan.kind, old.kind, "unknown"),
+            pixel_sha256=_known(scan.pixel_sha256, old.pixel_sha256, ""),
+        )
+        for scan, old in zip(case.scans, stored.scans, strict=True)
     )
+    kind = _known(case.kind, stored.kind, "unknown")
+    if learned != stored.scans or kind != stored.kind:
+        write_scan_contents(db, row, learned)
+        db.execute("UPDATE cases SET kind = ? WHERE id = ?", (kind, row))
+    elif not moved:
+        return
+    seal_cases(db, [row])
+
+
+def _known(new: str, old: str, unknown: str) -> str:
+    return old if new == unknown else new
 
 
 def _split_conflict(case: Case) -> Refusal:

@@ -29,6 +29,7 @@ _TEXT_COLUMNS = {
     "sex": "sex",
     "modality": "modality",
     "view": "view",
+    "kind": "kind",
     "race": "race",
     "site": "site",
     "scanner": "scanner",

@@ -8,17 +8,15 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 from medembed.errors import LibraryError
-from medembed.privacy import new_key
+from medembed.library.faults import DATABASE_NAME
+from medembed.library.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, write_schema
+from medembed.library.seals import row_seal, vector_seal
 
 __all__ = ["APPLICATION_ID", "DATABASE_NAME", "SCHEMA_VERSION", "Database"]
 
-DATABASE_NAME = "library.sqlite"
-APPLICATION_ID = 0x4D454D42  # "MEMB"
-SCHEMA_VERSION = 1
 _BUSY_SECONDS = 60.0
 
 
@@ -91,8 +89,21 @@ class Database:
                 where=where,
                 hint="update MedEmbed",
             )
-        if version < SCHEMA_VERSION:
+        if version < 1:
             raise LibraryError(f"of an unknown schema version {version}", where=where)
+        if version < SCHEMA_VERSION:
+            self._migrate()
+
+    def _migrate(self) -> None:
+        folder = self.path.parent
+        if not (os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)):
+            raise LibraryError(
+                "made by an older MedEmbed, and cannot be brought up to date where it is read-only",
+                where=self.path.name,
+                hint="open it once where it can be written, for example with medembed show LIBRARY",
+            )
+        with self.write() as db:
+            migrate(db)
 
     def read(self) -> sqlite3.Connection:
         """Give this thread's connection."""
@@ -103,9 +114,10 @@ class Database:
                 self.path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False
             )
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA recursive_triggers = ON")  # a replaced row is a removed one
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -65536")  # KiB
-            connection.create_function("as_number", 1, as_number, deterministic=True)
+            _add_functions(connection)
             with self._lock:
                 self._connections[key] = connection
         return connection
@@ -140,19 +152,18 @@ def _write_schema(path: Path) -> None:
         connection.execute("PRAGMA page_size = 16384")  # several vectors of a KiB or two a page
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        schema = (files("medembed.library") / "schema.sql").read_text("utf-8")
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{schema}\n"
-            f"PRAGMA application_id = {APPLICATION_ID};\n"
-            f"PRAGMA user_version = {SCHEMA_VERSION};"
-        )
-        connection.executemany(
-            "INSERT INTO meta (name, value) VALUES (?, ?)",
-            [("library_id", str(uuid.uuid4())), ("key", new_key())],
-        )
+        _add_functions(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        write_schema(connection)
         connection.execute("COMMIT")
     finally:
         connection.close()
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    connection.create_function("as_number", 1, as_number, deterministic=True)
+    connection.create_function("row_seal", -1, row_seal, deterministic=True)
+    connection.create_function("vector_seal", 2, vector_seal, deterministic=True)
 
 
 def as_number(text: object) -> float | None:

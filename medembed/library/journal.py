@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from medembed.library.database import Database
+from medembed.library.seals import FILE_COLUMNS, row_seal
 from medembed.privacy import Pseudonymiser
 from medembed.sources import FileRecord, FileState
 
 __all__ = ["LibraryJournal"]
+
+_COLUMNS = ", ".join(FILE_COLUMNS)
 
 
 class LibraryJournal:
@@ -37,13 +41,20 @@ class LibraryJournal:
 
     def known(self, path: Path, state: FileState) -> FileRecord | None:
         """Give what is known of a file in this state."""
-        row = self._database.read().execute(
-            "SELECT sha256, modality, view, code, reason, shown FROM files "
-            "WHERE path = ? AND size = ? AND mtime_ns = ? AND (code = '' OR reader = ?)",
-            (self._key(path), state.size, state.mtime_ns, self._reader),
+        found = (
+            self._database.read()
+            .execute(
+                f"SELECT {_COLUMNS}, seal FROM files "  # noqa: S608  own names only
+                "WHERE path = ? AND size = ? AND mtime_ns = ? AND (code = '' OR reader = ?)",
+                (self._key(path), state.size, state.mtime_ns, self._reader),
+            )
+            .fetchone()
         )
-        found = row.fetchone()
-        return None if found is None else FileRecord(state, *found)
+        if found is None or row_seal(*found[:-1]) != found[-1]:
+            return None  # never looked at, or the row was damaged: it is looked at again
+        (sha256, modality, view, code, reason, shown, _, header, digests) = found[3:-1]
+        frames = tuple(json.loads(digests or "[]"))
+        return FileRecord(state, sha256, modality, view, code, reason, shown, header, frames)
 
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
         """Keep what became of files; on disk when this returns."""
@@ -59,10 +70,14 @@ class LibraryJournal:
                 record.reason,
                 record.shown,
                 self._reader,
+                record.header,
+                json.dumps(record.frame_digests) if record.frame_digests else "",
             )
             for path, record in records.items()
         ]
         with self._database.write() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+                f"INSERT OR REPLACE INTO files ({_COLUMNS}, seal) "  # noqa: S608  own names only
+                f"VALUES ({', '.join('?' * (len(FILE_COLUMNS) + 1))})",
+                [(*row, row_seal(*row)) for row in rows],
             )

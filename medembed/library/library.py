@@ -30,7 +30,7 @@ Progress = Callable[[int, int | None], None]
 # what may stand in a folder before it becomes a library
 _DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "cohort")
 _BATCH = 256
-_COUNTED = ("split", "sex", "modality", "view", "race", "site", "scanner")
+_COUNTED = ("split", "sex", "modality", "view", "kind", "race", "site", "scanner")
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,8 @@ class CaseLibrary:
         Parameters
         ----------
         field : str
-            ``split, sex, modality, view, race, site, scanner``, ``finding`` (labels),
+            ``split, sex, modality, view, kind, race, site, scanner``, ``finding``
+            (labels),
             or a kept attribute (cases that lack it are not counted).
         """
         if field in _COUNTED:
@@ -292,6 +293,32 @@ class CaseLibrary:
                 "no such field to count", hint=f"there are: {', '.join((*_COUNTED, 'finding'))}"
             )
         return dict(rows)
+
+    def cases_with_scan(self, sha256: str) -> list[str]:
+        """Ids of the cases that have a scan of this hash, in the order they were added."""
+        return self._ids(
+            "SELECT DISTINCT c.id, c.case_id FROM scans s JOIN cases c ON c.id = s.case_row "
+            "WHERE s.sha256 = ? ORDER BY c.id",
+            sha256,
+        )
+
+    def cases_with_pixels(self, digest: str) -> list[str]:
+        """Ids of the cases that have a scan with these pixels, in whatever file or format.
+
+        Parameters
+        ----------
+        digest : str
+            Of decoded pixels; an empty one stands for no pixels and has no cases.
+        """
+        return self._ids(
+            "SELECT DISTINCT c.id, c.case_id FROM scan_contents s "
+            "JOIN cases c ON c.id = s.case_row "
+            "WHERE s.pixel_sha256 = ? AND s.pixel_sha256 <> '' ORDER BY c.id",
+            digest,
+        )
+
+    def _ids(self, sql: str, value: str) -> list[str]:
+        return [case_id for _, case_id in self._db.execute(sql, (value,))]
 
     def scan_files(self, case: Case) -> list[tuple[Path, ...]]:
         """Give the files of each scan of ``case`` as absolute paths."""

@@ -8,16 +8,37 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from medembed.cases import Case, Finding, ScanRef, Sex
+from medembed.library.faults import damaged
+from medembed.library.seals import case_seal
 from medembed.notes import Assertion, Note, Section, Side
 
-__all__ = ["content_digest", "fetch_cases", "insert_case", "store_files", "update_case"]
+__all__ = [
+    "content_digest",
+    "fetch_cases",
+    "insert_case",
+    "read_cases",
+    "seal_cases",
+    "store_files",
+    "update_case",
+    "write_scan_contents",
+]
+
+_Row: TypeAlias = tuple[Any, ...]
+_Parts: TypeAlias = tuple[list[_Row], ...]
 
 _COLUMNS = (
     "id, case_id, patient_id, group_id, split, study_date, date_shift_days, modality, view, sex, "
-    "age_years, race, site, scanner"
+    "age_years, race, site, scanner, kind, content"
+)
+_PARTS = (  # table, its columns beside case_row, and in what order they come
+    ("scans", "position, files, sha256, modality, view, frame", "position"),
+    ("scan_contents", "position, kind, pixel_sha256", "position"),
+    ("notes", "text, sections, assertions", "case_row"),
+    ("findings", "label, side", "label, side"),
+    ("attributes", "name, value", "name"),
 )
 _CHUNK = 500
 
@@ -40,8 +61,8 @@ def content_digest(case: Case) -> bytes:
     """Give the SHA-256 over all that the source said of a case.
 
     Paths and the split are left out: a file that moved is the same file, and a split may have
-    been given by the library. Sections and assertions are left out, since they follow from the
-    text and the rules of the day.
+    been given by the library. Sections and assertions, the kinds of scans and the digests of
+    their pixels are left out, since they follow from the source and the rules of the day.
     """
     content: dict[str, Any] = {
         **_scalars(case),
@@ -75,6 +96,7 @@ def insert_case(db: sqlite3.Connection, case: Case, split: str, digest: bytes, h
         "group_id": case.group_id or None,
         "split": split,
         "content": digest,
+        "kind": case.kind,
         **_scalars(case),
     }
     marks = ", ".join(f":{name}" for name in values)
@@ -88,13 +110,18 @@ def insert_case(db: sqlite3.Connection, case: Case, split: str, digest: bytes, h
 
 def update_case(db: sqlite3.Connection, row: int, case: Case, digest: bytes, home: Path) -> None:
     """Write ``case`` over the one in ``row``; its split stays."""
-    values = {"group_id": case.group_id or None, "content": digest, **_scalars(case)}
+    values = {
+        "group_id": case.group_id or None,
+        "content": digest,
+        "kind": case.kind,
+        **_scalars(case),
+    }
     sets = ", ".join(f"{name} = :{name}" for name in values)
     db.execute(
         f"UPDATE cases SET {sets} WHERE id = :row",  # noqa: S608  own names only
         {**values, "row": row},
     )
-    for table in ("scans", "notes", "findings", "attributes"):
+    for table, _, _ in _PARTS:
         db.execute(f"DELETE FROM {table} WHERE case_row = ?", (row,))  # noqa: S608  own names
     _insert_content(db, row, case, home)
 
@@ -107,6 +134,7 @@ def _insert_content(db: sqlite3.Connection, row: int, case: Case, home: Path) ->
             for i, s in enumerate(case.scans)
         ],
     )
+    write_scan_contents(db, row, case.scans)
     if case.note:
         sections = [[s.name, s.start, s.end] for s in case.note.sections]
         assertions = [
@@ -123,63 +151,87 @@ def _insert_content(db: sqlite3.Connection, row: int, case: Case, home: Path) ->
         "INSERT INTO attributes VALUES (?, ?, ?)",
         [(row, name, value) for name, value in case.attributes.items()],
     )
+    seal_cases(db, [row])
+
+
+def write_scan_contents(db: sqlite3.Connection, row: int, scans: Sequence[ScanRef]) -> None:
+    """Write the kinds and pixel digests of a case's scans, over older ones."""
+    db.execute("DELETE FROM scan_contents WHERE case_row = ?", (row,))
+    db.executemany(
+        "INSERT INTO scan_contents VALUES (?, ?, ?, ?)",
+        [
+            (row, i, s.kind, s.pixel_sha256)
+            for i, s in enumerate(scans)
+            if s.kind != "unknown" or s.pixel_sha256
+        ],
+    )
+
+
+def seal_cases(db: sqlite3.Connection, rows: Sequence[int]) -> None:
+    """Write the seals of the cases of ``rows`` over what is stored of them."""
+    for start in range(0, len(rows), _CHUNK):
+        stored = _stored(db, rows[start : start + _CHUNK])
+        db.executemany(
+            "UPDATE cases SET seal = ? WHERE id = ?",
+            [(case_seal(values, *parts), row) for row, (_, values, parts) in stored.items()],
+        )
 
 
 def fetch_cases(db: sqlite3.Connection, rows: Sequence[int]) -> Iterator[Case]:
     """Read the cases of ``rows`` in that order, a few hundred at a time.
 
     A case that was removed after its row was looked up is left out.
+
+    Raises
+    ------
+    LibraryError
+        Where a case is not as it was written.
     """
+    for values, parts in read_cases(db, rows):
+        yield _case(values, *parts)
+
+
+def read_cases(db: sqlite3.Connection, rows: Sequence[int]) -> Iterator[tuple[_Row, _Parts]]:
+    """Read the stored values of the cases of ``rows`` and check them against their seals."""
     for start in range(0, len(rows), _CHUNK):
-        yield from _fetch_chunk(db, rows[start : start + _CHUNK])
+        chunk = rows[start : start + _CHUNK]
+        stored = _stored(db, chunk)
+        for row in chunk:
+            if row in stored:
+                seal, values, parts = stored[row]
+                if seal != case_seal(values, *parts):
+                    raise damaged(f"case {values[1]!a}")
+                yield values, parts
 
 
-def _fetch_chunk(db: sqlite3.Connection, rows: Sequence[int]) -> Iterator[Case]:
+def _stored(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, _Row, _Parts]]:
+    """Give seal, values and parts of each case, by its row."""
     marks = ", ".join("?" * len(rows))
-
-    def gather(columns: str, table: str, order: str) -> dict[int, list[tuple[Any, ...]]]:
-        found: dict[int, list[tuple[Any, ...]]] = {}
-        sql = (
-            f"SELECT case_row, {columns} FROM {table} "  # noqa: S608  own names and marks only
-            f"WHERE case_row IN ({marks}) ORDER BY {order}"
-        )
-        for row, *values in db.execute(sql, rows):
-            found.setdefault(row, []).append(tuple(values))
-        return found
-
+    found: list[dict[int, list[_Row]]] = []
     db.execute("SAVEPOINT reading")  # the parts of a case out of one moment
     try:
-        cases = {
-            values[0]: values[1:]
-            for values in db.execute(
-                f"SELECT {_COLUMNS} FROM cases WHERE id IN ({marks})",  # noqa: S608  marks only
-                rows,
+        cases = db.execute(
+            f"SELECT seal, {_COLUMNS} FROM cases WHERE id IN ({marks})",  # noqa: S608  marks only
+            rows,
+        ).fetchall()
+        for table, columns, order in _PARTS:
+            of_row: dict[int, list[_Row]] = {}
+            sql = (
+                f"SELECT case_row, {columns} FROM {table} "  # noqa: S608  own names and marks only
+                f"WHERE case_row IN ({marks}) ORDER BY case_row, {order}"
             )
-        }
-        scans = gather("files, sha256, modality, view, frame", "scans", "case_row, position")
-        notes = gather("text, sections, assertions", "notes", "case_row")
-        findings = gather("label, side", "findings", "case_row, label, side")
-        attributes = gather("name, value", "attributes", "case_row, name")
+            for row, *values in db.execute(sql, rows):
+                of_row.setdefault(row, []).append(tuple(values))
+            found.append(of_row)
     finally:
         db.execute("RELEASE reading")
-    for row in rows:
-        if row in cases:
-            note = notes.get(row)
-            yield _case(
-                cases[row],
-                tuple(_scan(values) for values in scans[row]),
-                _note(note[0]) if note else None,
-                tuple(Finding(label, cast(Side, side)) for label, side in findings.get(row, [])),
-                dict(cast("list[tuple[str, str]]", attributes.get(row, []))),
-            )
+    return {
+        row: (seal, (row, *values), tuple(part.get(row, []) for part in found))
+        for seal, row, *values in cases
+    }
 
 
-def _scan(values: tuple[Any, ...]) -> ScanRef:
-    files, sha256, modality, view, frame = values
-    return ScanRef(tuple(json.loads(files)), sha256, modality, view, frame)
-
-
-def _note(values: tuple[Any, ...]) -> Note:
+def _note(values: _Row) -> Note:
     text, sections, assertions = values
     return Note(
         text,
@@ -189,20 +241,25 @@ def _note(values: tuple[Any, ...]) -> Note:
 
 
 def _case(
-    values: tuple[Any, ...],
-    scans: tuple[ScanRef, ...],
-    note: Note | None,
-    findings: tuple[Finding, ...],
-    attributes: dict[str, str],
+    values: _Row,
+    scans: list[_Row],
+    contents: list[_Row],
+    notes: list[_Row],
+    findings: list[_Row],
+    attributes: list[_Row],
 ) -> Case:
-    (case_id, patient_id, group_id, split, study_date, shift) = values[:6]
-    (modality, view, sex, age_years, race, site, scanner) = values[6:]
+    (case_id, patient_id, group_id, split, study_date, shift) = values[1:7]
+    (modality, view, sex, age_years, race, site, scanner, kind) = values[7:15]
+    shown = {position: (scan_kind, pixels) for position, scan_kind, pixels in contents}
     return Case(
         case_id=case_id,
         patient_id=patient_id,
-        scans=scans,
-        note=note,
-        findings=findings,
+        scans=tuple(
+            ScanRef(tuple(json.loads(files)), *rest, *shown.get(position, ()))
+            for position, files, *rest in scans
+        ),
+        note=_note(notes[0]) if notes else None,
+        findings=tuple(Finding(label, cast(Side, side)) for label, side in findings),
         study_date=date.fromisoformat(study_date) if study_date else None,
         date_shift_days=shift,
         modality=modality,
@@ -212,7 +269,8 @@ def _case(
         race=race,
         site=site,
         scanner=scanner,
+        kind=kind,
         split=split,
         group_id=group_id or "",
-        attributes=attributes,
+        attributes=dict(cast("list[tuple[str, str]]", attributes)),
     )

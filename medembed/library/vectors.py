@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import FingerprintError, InternalError, LibraryError
+from medembed.library.faults import damaged
+from medembed.library.seals import vector_seal
 
 __all__ = ["VectorKind", "VectorSpace", "VectorStore"]
 
@@ -102,8 +104,11 @@ class VectorStore:
             ).fetchone()
             if found is None:
                 raise LibraryError("a vector for a case that is not in the library")
-            rows.append((space * _SPACE + found[0], vector.tobytes()))
-        self._db.executemany("INSERT OR REPLACE INTO vectors (id, vector) VALUES (?, ?)", rows)
+            number, blob = space * _SPACE + found[0], vector.tobytes()
+            rows.append((number, blob, vector_seal(number, blob)))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO vectors (id, vector, seal) VALUES (?, ?, ?)", rows
+        )
         self._db.execute("UPDATE spaces SET revision = revision + 1 WHERE id = ?", (space,))
 
     def get(self, fingerprint: str, kind: str) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -119,13 +124,14 @@ class VectorStore:
         ids: list[str] = []
         size = dimensions * _FLOAT.itemsize
         raw = bytearray(count * size)  # filled in place: joining blobs would hold all of it twice
-        for case_id, blob in self._db.execute(
-            "SELECT c.case_id, v.vector FROM vectors v JOIN cases c ON c.id = v.id - ? "
+        for number, case_id, blob, seal in self._db.execute(
+            "SELECT v.id, c.case_id, v.vector, v.seal "
+            "FROM vectors v JOIN cases c ON c.id = v.id - ? "
             "WHERE v.id BETWEEN ? AND ? ORDER BY v.id",
             (space * _SPACE, *bounds),
         ):
-            if len(blob) != size:
-                raise LibraryError("a stored vector has the wrong length", where="library.sqlite")
+            if len(blob) != size or seal != vector_seal(number, blob):
+                raise damaged(f"the {kind} vector of case {case_id!a}")
             start = len(ids) * size
             raw[start : start + size] = blob
             ids.append(case_id)

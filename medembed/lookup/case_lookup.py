@@ -17,10 +17,23 @@ from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
 from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_stamp, open_index
 from medembed.index.exact import cosine
-from medembed.lookup.model_choice import ModelChoice, choose_model
-from medembed.lookup.own_patient import cases_of_patients, patients_of_files, patients_of_study
+from medembed.lookup.own_patient import (
+    Own,
+    cases_of_patients,
+    own_of_case,
+    own_of_files,
+    own_of_scan,
+)
 from medembed.lookup.question import ImageQuery, Question, Where
 from medembed.lookup.result import LookupHit, Result
+from medembed.lookup.wording import (
+    COLLAPSED,
+    NoveltyReason,
+    cut_off_line,
+    own_cases_line,
+    own_patient_line,
+)
+from medembed.model.choice import ModelChoice, choose_model
 from medembed.notes import read_note
 
 if TYPE_CHECKING:
@@ -65,6 +78,7 @@ class CaseLookup:
     ) -> None:
         self.library = library
         self._choice: ModelChoice = choose_model(library, model)
+        self._collapsed = self._choice.collapsed
         self._model: DualEncoder | None = self._choice.loaded
         self._index: LibraryIndex | None = None
         self._limits = limits
@@ -167,6 +181,7 @@ class CaseLookup:
         before = self._index
         index = self.index
         notes = [index.said] if index is not before and index.said else []
+        notes += [COLLAPSED] if self._collapsed else []
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
             # The worker reads the image while torch and the model are loaded.
@@ -175,15 +190,20 @@ class CaseLookup:
         if question.text is not None:
             notes += self._cut_off(question.text)
         query = _mixed(parts, question.weights)
-        excluded = cases_of_patients(self.library, own)
-        excluded &= set(index.cases.case_ids)
-        if own:
-            notes.append(
-                f"the query's own patient was left out ({len(excluded)} "
-                f"{'case' if len(excluded) == 1 else 'cases'})"
-            )
+        present = set(index.cases.case_ids)
+        excluded = (cases_of_patients(self.library, own.patients) | own.cases) & present
+        own_cases = tuple(sorted(own.cases))
+        if own_cases:
+            notes.append(own_cases_line(own_cases))
+        if own.patients:
+            notes.append(own_patient_line(len(excluded)))
         hits = index.cases.search(query, question.k, _allowed(index, matching, excluded))
-        novel, line = self._novelty(question, index, query, excluded, hits, matching is None)
+        best: float | None = None
+        reason = _unjudged(question, index)
+        threshold = index.novelty.thresholds.get(_kind(question) or "")
+        if not reason:
+            best = _best(index, query, excluded, hits, matching is None)
+            reason = "nobody else" if best is None else ""
         found = self._hits(hits, parts, self._content(question), index)
         plan = Plan(
             hits.plan.method,
@@ -191,7 +211,20 @@ class CaseLookup:
             hits.plan.matching,
             (*notes, *hits.plan.notes),
         )
-        return Result(found, plan, novel, line, self.fingerprint, question.to_json())
+        novel = best is not None and threshold is not None and best < threshold
+        return Result(
+            found,
+            plan,
+            "unknown" if reason else "novel" if novel else "familiar",
+            self.fingerprint,
+            question.to_json(),
+            novelty_reason=reason,
+            best_score=best,
+            novelty_threshold=threshold,
+            fewest_words=index.novelty.fewest_words,
+            own_cases=own_cases,
+            own_patient_cases=len(excluded),
+        )
 
     def _read(self, files: tuple[Path, ...]) -> tuple[Scan, ScanHeader]:
         from medembed.scans import ScanReader
@@ -208,10 +241,10 @@ class CaseLookup:
         question: Question,
         index: LibraryIndex,
         reading: Future[tuple[Scan, ScanHeader]] | None,
-    ) -> tuple[dict[str, Floats], set[str]]:
-        """Vector of each part of the question, and the patients it belongs to."""
+    ) -> tuple[dict[str, Floats], Own]:
+        """Vector of each part of the question, and what of the library it is itself."""
         vectors: dict[str, Floats] = {}
-        own: set[str] = set()
+        own = Own()
         if question.text is not None:
             model = self.model
             from medembed.model.notes import note_text
@@ -224,10 +257,10 @@ class CaseLookup:
             scan = question.scan
             if reading is not None:
                 scan, header = reading.result()
-                own |= patients_of_files(self.library, question.files, header)
+                own |= own_of_files(self.library, question.files, header)
             if scan is None:
                 raise QueryError("no image to look for")
-            own |= patients_of_study(self.library, scan.study_uid)
+            own |= own_of_scan(self.library, scan)
             vectors["image"] = model.encode_scans([scan])[0]
         if question.case is not None:
             if question.case not in index.cases:
@@ -235,7 +268,7 @@ class CaseLookup:
                     "this case has no vector of the model yet", hint="medembed embed LIBRARY"
                 )
             vectors["case"] = index.cases.vector(question.case)
-            own.add(self.library.case(question.case).patient_id)
+            own |= own_of_case(self.library, self.library.case(question.case))
         return {name: vectors[name] for name in question.parts}, own
 
     def _cut_off(self, text: str) -> list[str]:
@@ -245,36 +278,7 @@ class CaseLookup:
         ids, _ = self.model.tokens([note_text(read_note(text))])
         if ids.shape[1] < limit:
             return []
-        return [f"the model reads {limit} tokens; what follows of the text did not count"]
-
-    def _novelty(
-        self,
-        question: Question,
-        index: LibraryIndex,
-        query: Floats,
-        excluded: set[str],
-        hits: Hits,
-        whole: bool,
-    ) -> tuple[bool, str]:
-        """Judge by the whole library, whatever the conditions."""
-        kind = _kind(question)
-        if kind is None:
-            return False, "whether it is novel cannot be said for this mixture"
-        threshold = index.novelty.thresholds.get(kind)
-        if threshold is None:
-            return False, "whether it is novel cannot be said: too few cases of other patients"
-        fewest = index.novelty.fewest_words
-        if kind != "image" and len((question.text or "").split()) < fewest:
-            return False, f"whether it is novel cannot be said of a text below {fewest} words"
-        if not whole:
-            hits = index.cases.search(query, 1, _allowed(index, None, excluded))
-        if not hits.scores.size:
-            return False, "whether it is novel cannot be said: nobody else to compare with"
-        best = float(hits.scores[0, 0])
-        compared = f"best score {best:.2f}, 1 in 100 of the library's own cases is below"
-        if best < threshold:
-            return True, f"novel, nothing quite like it here: {compared} {threshold:.2f}"
-        return False, f"not novel: {compared} {threshold:.2f}"
+        return [cut_off_line(limit)]
 
     def _content(self, question: Question) -> QueryContent:
         content = QueryContent()
@@ -348,3 +352,24 @@ def _kind(question: Question) -> QueryKind | None:
         return "image"
     equal = len(set(question.weights.values())) == 1
     return "both" if len(parts) == 2 and "text" in parts and equal else None
+
+
+def _unjudged(question: Question, index: LibraryIndex) -> NoveltyReason:
+    """Why the library cannot tell whether this query is novel; empty where it can."""
+    kind = _kind(question)
+    if kind is None:
+        return "mixture"
+    if kind not in index.novelty.thresholds:
+        return "few cases"
+    if kind != "image" and len((question.text or "").split()) < index.novelty.fewest_words:
+        return "short text"
+    return ""
+
+
+def _best(
+    index: LibraryIndex, query: Floats, excluded: set[str], hits: Hits, whole: bool
+) -> float | None:
+    """Best score in the whole library, whatever the conditions."""
+    if not whole:
+        hits = index.cases.search(query, 1, _allowed(index, None, excluded))
+    return float(hits.scores[0, 0]) if hits.scores.size else None

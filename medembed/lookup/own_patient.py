@@ -1,76 +1,157 @@
-"""Whose image is it? The query's own patient must not answer for itself.
+"""Whose image is it? The query itself and its own patient must not answer.
 
-An image belongs to a patient of the library where its bytes are those of an ingested scan, or
-where its ``PatientID`` or ``StudyInstanceUID`` has the pseudonym of a patient or case there. A
-copy that was re-encoded *and* stripped of its identifiers is not recognised.
+A case *is* the query where it has the same scan (the bytes of its files, whatever their number and
+order), the same pixels (under another file, header or format), or the same ``StudyInstanceUID``.
+Its patient, and a patient whose pseudonym the file's ``PatientID`` gives, is the query's own. A
+copy whose pixels were changed *and* that was stripped of its identifiers is not recognised.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medembed.library import Condition
+from medembed.scans.pixel_digest import pixel_digest
+from medembed.scans.scan_hash import scan_sha256
 
 if TYPE_CHECKING:
     from medembed.cases import Case
     from medembed.library import CaseLibrary
-    from medembed.scans import ScanHeader
+    from medembed.scans import Scan, ScanHeader
 
-__all__ = ["cases_of_patients", "content_sha256", "patients_of_files", "patients_of_study"]
+__all__ = [
+    "Own",
+    "cases_of_patients",
+    "own_of_case",
+    "own_of_files",
+    "own_of_scan",
+    "patients_of_files",
+]
 
 _STUDY = "study_id"
 
 
-def content_sha256(files: Sequence[Path]) -> str:
-    """Hex digest over the files' contents in their order, as :class:`medembed.ScanRef` has it."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class Own:
+    """What of a library is the query itself, or of its patient.
+
+    Parameters
+    ----------
+    cases : frozenset of str
+        Ids of the cases that are the query.
+    patients : frozenset of str
+        Their patients, and those that the query's header names.
+    """
+
+    cases: frozenset[str] = frozenset()
+    patients: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, cases: Iterable[Case]) -> Own:
+        """Take cases with their patients."""
+        found = list(cases)
+        return cls(
+            frozenset(case.case_id for case in found), frozenset(case.patient_id for case in found)
+        )
+
+    def __or__(self, other: Own) -> Own:
+        return Own(self.cases | other.cases, self.patients | other.patients)
 
 
-def patients_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader) -> set[str]:
-    """Patients of the library whom these files belong to; mostly none or one.
+def own_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader) -> Own:
+    """What the bytes of some files and their header say.
 
     Parameters
     ----------
     library : CaseLibrary
     files : sequence of Path
+        One file, the files of one series, or its folder.
     header : ScanHeader
-        Of the first file.
+        Of one of them.
     """
-    found = patients_of_study(library, header.study_uid)
-    if all(path.is_file() for path in files):
-        found |= _patients_of_content(library, content_sha256(files))
+    own = _with_scans(library, _scan_hashes(files)) | _of_study(library, header.study_uid)
     if header.patient_id.strip():
         names = library.pseudonymiser
         wanted = {
             names.patient(header.patient_id, header.issuer),
             names.patient(header.patient_id),
         }
-        found |= {case.patient_id for case in _cases_of(library, wanted)}
-    return found
+        named = frozenset(case.patient_id for case in _cases_of(library, wanted))
+        own |= Own(patients=named)
+    return own
 
 
-def patients_of_study(library: CaseLibrary, study_uid: str) -> set[str]:
-    """Patient of the study with this ``StudyInstanceUID``; none where it is not in the library."""
-    if not study_uid.strip():
-        return set()
-    name = library.pseudonymiser.study(study_uid)
-    found = {case.patient_id for case in library.select([name])}
-    if _STUDY in library.attribute_names():  # a table's cases have names of their own
-        found |= {case.patient_id for case in library.cases(Condition(_STUDY, "=", (name,)))}
-    return found
+def own_of_scan(library: CaseLibrary, scan: Scan) -> Own:
+    """What the pixels and the ``StudyInstanceUID`` of a decoded scan say."""
+    return _with_pixels(library, pixel_digest(scan.pixels)) | _of_study(library, scan.study_uid)
+
+
+def own_of_case(library: CaseLibrary, case: Case) -> Own:
+    """Cases that hold a scan of this case as well, itself left out; its patient."""
+    own = Own(patients=frozenset({case.patient_id}))
+    own |= _with_scans(library, {scan.sha256 for scan in case.scans})
+    for scan in case.scans:
+        own |= _with_pixels(library, scan.pixel_sha256)
+    return Own(own.cases - {case.case_id}, own.patients)
+
+
+def patients_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader) -> set[str]:
+    """Patients of the library whom these files belong to; mostly none or one."""
+    return set(own_of_files(library, files, header).patients)
 
 
 def cases_of_patients(library: CaseLibrary, patients: Iterable[str]) -> set[str]:
     """Ids of all cases of these patients."""
     return {case.case_id for case in _cases_of(library, set(patients))}
+
+
+def _scan_hashes(files: Sequence[Path]) -> set[str]:
+    """Hashes under which ingest may have written these files down.
+
+    A file that stands there twice was left out at ingest, and one file of several may be a scan
+    of its own there.
+    """
+    found: list[str] = []
+    for path in files:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in inside:
+            if file.is_file():
+                with file.open("rb") as stream:
+                    found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if not found:
+        return set()
+    once = list(dict.fromkeys(found))
+    return {scan_sha256(found), scan_sha256(once), *once}
+
+
+def _with_scans(library: CaseLibrary, hashes: set[str]) -> Own:
+    rows = library.database.read().execute(
+        "SELECT DISTINCT c.case_id, c.patient_id FROM scans s JOIN cases c ON c.id = s.case_row "
+        "WHERE s.sha256 IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(hashes)),),
+    )
+    found = [(str(case_id), str(patient)) for case_id, patient in rows]
+    return Own(frozenset(c for c, _ in found), frozenset(p for _, p in found))
+
+
+def _with_pixels(library: CaseLibrary, digest: str) -> Own:
+    return Own.of(library.select(library.cases_with_pixels(digest)))
+
+
+def _of_study(library: CaseLibrary, study_uid: str) -> Own:
+    """Cases of the study with this ``StudyInstanceUID``."""
+    if not study_uid.strip():
+        return Own()
+    name = library.pseudonymiser.study(study_uid)
+    found = list(library.select([name]))
+    if _STUDY in library.attribute_names():  # a table's cases have names of their own
+        found += library.cases(Condition(_STUDY, "=", (name,)))
+    return Own.of(found)
 
 
 def _cases_of(library: CaseLibrary, patients: set[str]) -> list[Case]:
@@ -79,12 +160,3 @@ def _cases_of(library: CaseLibrary, patients: set[str]) -> list[Case]:
     condition = Condition("patient", "in", tuple(sorted(patients)))
     # Conditions compare without regard to case; patients do not.
     return [case for case in library.cases(condition) if case.patient_id in patients]
-
-
-def _patients_of_content(library: CaseLibrary, sha256: str) -> set[str]:
-    rows = library.database.read().execute(
-        "SELECT DISTINCT c.patient_id FROM scans s JOIN cases c ON c.id = s.case_row "
-        "WHERE s.sha256 = ?",
-        (sha256,),
-    )
-    return {str(row[0]) for row in rows}

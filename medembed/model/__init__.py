@@ -1,9 +1,35 @@
-"""The :class:`DualEncoder`: images and notes in one space, in one folder, without pickle."""
+"""The :class:`DualEncoder`: images and notes in one space, in one folder, without pickle.
+
+The public names are loaded when first used: to find a model needs no torch, to run one does.
+"""
 
 from __future__ import annotations
 
-from medembed.model.dual_encoder import DualEncoder
-from medembed.model.embedding import EmbedReport, embed_library, find_model
-from medembed.model.toy import toy_model
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medembed.model.choice import find_model
+    from medembed.model.dual_encoder import DualEncoder
+    from medembed.model.embedding import EmbedReport, embed_library
+    from medembed.model.toy import toy_model
+
+_HOME = {
+    "DualEncoder": "medembed.model.dual_encoder",
+    "EmbedReport": "medembed.model.embedding",
+    "embed_library": "medembed.model.embedding",
+    "find_model": "medembed.model.choice",
+    "toy_model": "medembed.model.toy",
+}
 
 __all__ = ["DualEncoder", "EmbedReport", "embed_library", "find_model", "toy_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'medembed.model' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

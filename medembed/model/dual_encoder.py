@@ -14,7 +14,13 @@ import torch
 
 from medembed.encoders.tokens import Tokens, read_tokens
 from medembed.errors import ModelError, QueryError
-from medembed.model.folder import digests_of, fingerprint_of, read_folder, write_folder
+from medembed.model.folder import (
+    digests_of,
+    fingerprint_of,
+    read_folder,
+    standing,
+    write_folder,
+)
 from medembed.model.graph import Graph
 from medembed.preprocess import Preprocess
 from medembed.scans import Scan
@@ -148,7 +154,7 @@ class DualEncoder:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        folder = Path(folder_or_name)
+        folder = standing(Path(folder_or_name))
         about, files = read_folder(folder)
         try:
             weights = load_file(folder / "weights.safetensors", device=device)

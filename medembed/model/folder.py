@@ -13,15 +13,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from medembed.errors import ModelError
+from medembed.privacy.private_files import (
+    DRAFT_SUFFIX,
+    private_folder,
+    replace_private,
+    sync_folder,
+)
 
-__all__ = ["MODEL_VERSION", "fingerprint_of", "read_folder", "write_folder"]
+__all__ = [
+    "MODEL_VERSION",
+    "fingerprint_of",
+    "read_folder",
+    "standing",
+    "stated_fingerprint",
+    "unwritable",
+    "write_folder",
+]
 
 MODEL_VERSION = 2
 """Raised whenever the same weights and settings would give other vectors than before."""
@@ -55,31 +70,78 @@ def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
 
 
+def unwritable(error: OSError) -> ModelError:
+    """Say in one line that the machine does not let a model be written."""
+    return ModelError(
+        f"the model cannot be written: {error.strerror or type(error).__name__}",
+        where="models",
+        hint="what was there before is untouched; the same command resumes once this is mended",
+    )
+
+
 def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """Write a model folder whole or not at all: beside its place, then renamed.
 
     Raises
     ------
     ModelError
-        Where something other than a model lies in its place.
+        Where something other than a model lies in its place, or the machine does not let it; then
+        the model that was there stays.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").is_file():
         raise ModelError("the folder holds something that is not a model", where=str(folder))
-    beside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}")
+    old = _old(folder)
     text = json.dumps({"format": _FORMAT, **about}, indent=1, sort_keys=True).encode()
-    for name, data in {**files, "model.json": text}.items():
-        with (beside / name).open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    old = folder.with_name(f".{folder.name}.old")
+    try:
+        private_folder(beside)
+        for name, data in {**files, "model.json": text}.items():
+            with replace_private(beside / name) as stream:
+                stream.write(data)
+        if not folder.exists() and old.is_dir():  # a writer was killed between its two renames
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        with suppress(OSError):
+            if not folder.exists() and old.is_dir():
+                old.rename(folder)
+        raise unwritable(error) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    beside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def standing(folder: Path) -> Path:
+    """Where the model of this folder can be read; another place while it is being replaced."""
+    return folder if folder.exists() or not _old(folder).is_dir() else _old(folder)
+
+
+def stated_fingerprint(folder: Path) -> str:
+    """Fingerprint that a model folder states; it is checked when the model is loaded.
+
+    Raises
+    ------
+    ModelError
+        Where there is no model, or it states none.
+    """
+    try:
+        about = json.loads((standing(folder) / "model.json").read_bytes())
+        return str(about["fingerprint"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelError(
+            f"no model is called {folder.name!r}",
+            hint="medembed show models LIBRARY lists them",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError("model.json cannot be read", where=folder.name) from None
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -97,9 +159,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         Where the folder is no model, is of another version, or was changed.
     """
     where = str(folder)
-    old = folder.with_name(f".{folder.name}.old")
-    if not folder.exists() and old.is_dir():  # a writer was stopped between two renames
-        old.rename(folder)
+    folder = standing(folder)
     try:
         about = json.loads((folder / "model.json").read_bytes())
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from stat import S_ISREG
 
 from medembed.errors import InternalError, ScanError
 from medembed.scans import Scan, ScanHeader
+from medembed.scans.scan_hash import scan_sha256
 from medembed.sources.source import FileRecord, FileState, Reading
 
 __all__ = [
@@ -52,13 +53,8 @@ def hash_file(path: Path) -> str:
 
 
 def hash_files(records: Sequence[FileRecord]) -> str:
-    """SHA-256 of a scan: of its file, or over the digests of its files in their order."""
-    if len(records) == 1:
-        return records[0].sha256
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(bytes.fromhex(record.sha256))
-    return digest.hexdigest()
+    """SHA-256 of a scan, from the digests of its files."""
+    return scan_sha256([record.sha256 for record in records])
 
 
 def short(error: ScanError) -> str:

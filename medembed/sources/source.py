@@ -45,6 +45,10 @@ class FileRecord:
         Why it was refused; empty where it was not.
     shown : str
         Its path as it may be shown.
+    header : str
+        What its header says, as JSON; names and ids never in clear.
+    frame_digests : tuple of str
+        Digest of the pixels of each frame.
     """
 
     state: FileState
@@ -54,6 +58,8 @@ class FileRecord:
     code: str = ""
     reason: str = ""
     shown: str = ""
+    header: str = ""
+    frame_digests: tuple[str, ...] = ()
 
 
 class FileJournal(Protocol):

@@ -54,7 +54,8 @@ def patient_aware_batches(
     No two cases of one patient, nor of one group, share a batch, so that a case's likeness to
     another study of its own patient is never held to be wrong. Cases that find no place (a
     patient of more studies than there are batches) and a last batch of less than half the size
-    are left out of this epoch; the order is another in each.
+    (or half the largest batch, where patients are too few to fill one) are left out of this epoch;
+    the order is another in each.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def patient_aware_batches(
     Returns
     -------
     list of list of int
-        Indices of cases. No batch where all cases are of one patient.
+        Indices of cases. No batch where all cases are of one patient or group.
     """
     n = len(patients)
     if n == 0:
@@ -88,5 +89,5 @@ def patient_aware_batches(
                 batches[at].append(index)
                 taken[at] |= keys
                 break
-    smallest = min(batch_size // 2, n // 2)
+    smallest = min(batch_size, n, max(map(len, batches))) // 2
     return [batch for batch in batches if len(batch) >= max(2, smallest)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,27 @@ from typing import Any
 import torch
 
 from medembed.errors import ModelError
+from medembed.model.folder import unwritable
+from medembed.privacy.private_files import replace_private
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, beside the place and then renamed."""
+    """Write tensors and plain values, beside the place and then renamed.
+
+    Raises
+    ------
+    ModelError
+        Where the machine does not let it; the checkpoint before stays.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    beside = path.with_name(f"{path.name}.writing")
-    with beside.open("wb") as stream:
-        stream.write(buffer.getbuffer())
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+    try:
+        with replace_private(path) as stream:
+            stream.write(buffer.getbuffer())
+    except OSError as error:
+        raise unwritable(error) from error
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any] | None:

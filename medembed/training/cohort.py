@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.cases import ATTRIBUTES, Case, group_of
+from medembed.cases import ATTRIBUTES, Case, ScanRef, group_of
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.pixels import PixelCache
@@ -38,6 +38,8 @@ class Cohort:
         Rows of each case's images in ``pixels``.
     reports : tuple of ReportTexts
     pixels : PixelCache
+    scans : tuple of tuple of str
+        Names of each case's scans, the same for the same pixels where that is known.
     balanced_by : tuple of str
         Group of each case that batches are balanced by; empty where they are not.
     """
@@ -48,6 +50,7 @@ class Cohort:
     rows: tuple[npt.NDArray[np.int64], ...]
     reports: tuple[ReportTexts, ...]
     pixels: PixelCache
+    scans: tuple[tuple[str, ...], ...] = ()
     balanced_by: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -55,10 +58,15 @@ class Cohort:
 
     @property
     def digest(self) -> str:
-        """Changes with the cases, their notes, rows or groups: a checkpoint belongs to one."""
+        """Changes with the cases, their notes, scans or groups: a checkpoint belongs to one.
+
+        Where pixels lie in the cache does not count: it may be deleted and filled again.
+        """
         about: list[object] = [
-            [case_id, report.full.text, rows.tolist()]
-            for case_id, report, rows in zip(self.case_ids, self.reports, self.rows, strict=True)
+            [case_id, report.full.text, scans, len(rows)]
+            for case_id, report, scans, rows in zip(
+                self.case_ids, self.reports, self.scans, self.rows, strict=True
+            )
         ]
         if self.balanced_by:
             about.append(self.balanced_by)
@@ -88,6 +96,7 @@ def gather(
     balance: BalanceSettings | None = None,
     workers: int = 0,
     progress: Progress | None = None,
+    check: Callable[[Cohort], None] | None = None,
 ) -> tuple[Cohort, Cohort, dict[str, int]]:
     """Decode what is not in the cache yet and lay out the training and validation cases.
 
@@ -99,6 +108,9 @@ def gather(
         What the training cases are grouped by.
     workers : int
     progress : callable, optional
+    check : callable, optional
+        Called with the training cases, first without pixels and then with them; it raises where
+        they cannot be learnt from.
 
     Returns
     -------
@@ -127,24 +139,41 @@ def gather(
             where=library.path.name,
             hint="ingest reports together with the scans: medembed ingest --help",
         )
+    reports = {
+        case.case_id: ReportTexts(_read(case.note))
+        for cases in splits.values()
+        for case in cases
+        if case.note
+    }
+    train = _balanced(_lay_out(splits["train"], cache, reports, decoded=False), balance, groups)
+    if check:
+        check(train)
     everything = [case for cases in splits.values() for case in cases]
     refused = cache.fill(library, everything, workers=workers, progress=progress)
-    train, val = (_lay_out(splits[name], cache) for name in ("train", "val"))
+    train, val = (_lay_out(splits[name], cache, reports) for name in ("train", "val"))
     if len(train) < SMALLEST:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
         raise LibraryError(
             f"only {len(train)} training cases have a scan that can be read ({reasons or 'none'})",
             where=library.path.name,
         )
-    if balance is not None:
-        train = replace(train, balanced_by=tuple(groups[case_id] for case_id in train.case_ids))
-        if len(set(train.balanced_by)) < 2:
-            raise ConfigError(
-                f"all training cases are of one group of {balance.attribute!r}",
-                where="balance.attribute",
-                hint="leave balance away",
-            )
+    train = _balanced(train, balance, groups)
+    if check:
+        check(train)
     return train, val, refused
+
+
+def _balanced(train: Cohort, balance: BalanceSettings | None, groups: dict[str, str]) -> Cohort:
+    if balance is None:
+        return train
+    train = replace(train, balanced_by=tuple(groups[case_id] for case_id in train.case_ids))
+    if len(set(train.balanced_by)) < 2:
+        raise ConfigError(
+            f"all training cases are of one group of {balance.attribute!r}",
+            where="balance.attribute",
+            hint="leave balance away",
+        )
+    return train
 
 
 def _groups(library: CaseLibrary, balance: BalanceSettings) -> dict[str, str]:
@@ -162,20 +191,32 @@ def _groups(library: CaseLibrary, balance: BalanceSettings) -> dict[str, str]:
     }
 
 
-def _lay_out(cases: Iterable[Case], cache: PixelCache) -> Cohort:
-    kept: list[tuple[Case, npt.NDArray[np.int64], ReportTexts]] = []
+def _lay_out(
+    cases: Iterable[Case],
+    cache: PixelCache,
+    reports: Mapping[str, ReportTexts],
+    decoded: bool = True,
+) -> Cohort:
+    """Cases with a readable scan; all of them, without rows, as long as nothing is decoded."""
+    kept: list[tuple[Case, list[ScanRef]]] = []
     for case in cases:
-        spans = [cache.span(ref) for ref in case.scans if ref in cache]
-        if spans and case.note:
-            rows = np.concatenate([np.arange(first, first + count) for first, count in spans])
-            kept.append((case, rows, ReportTexts(_read(case.note))))
+        refs = [ref for ref in case.scans if not decoded or ref in cache]
+        if refs and case.note:
+            kept.append((case, refs))
+    spans = [[cache.span(ref) for ref in refs] for _, refs in kept if decoded]
     return Cohort(
-        case_ids=tuple(case.case_id for case, _, _ in kept),
-        patients=tuple(case.patient_id for case, _, _ in kept),
-        groups=tuple(case.group_id for case, _, _ in kept),
-        rows=tuple(rows for _, rows, _ in kept),
-        reports=tuple(report for _, _, report in kept),
+        case_ids=tuple(case.case_id for case, _ in kept),
+        patients=tuple(case.patient_id for case, _ in kept),
+        groups=tuple(case.group_id for case, _ in kept),
+        rows=tuple(
+            np.concatenate([np.arange(first, first + count) for first, count in of_case])
+            for of_case in spans
+        ),
+        reports=tuple(reports[case.case_id] for case, _ in kept),
         pixels=cache,
+        scans=tuple(
+            tuple(ref.pixel_sha256 or cache.key_of(ref) for ref in refs) for _, refs in kept
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from medembed.training.images import augment
 from medembed.training.settings import TrainingConfig
 from medembed.training.texts import Reading
 
-__all__ = ["ImageFeeder", "Mode", "TextFeeder", "mode_of"]
+__all__ = ["ImageFeeder", "Mode", "TextFeeder"]
 
 _CHUNK = 64
 _ALIKE = 16
@@ -34,10 +34,9 @@ class Mode:
     bfloat16: bool = False
     channels_last: bool = False
 
-
-def mode_of(values: dict[str, bool]) -> Mode:
-    """Read a mode back from a checkpoint."""
-    return Mode(bool(values["bfloat16"]), bool(values["channels_last"]))
+    def __str__(self) -> str:
+        precision = "bfloat16" if self.bfloat16 else "float32"
+        return f"{precision}, channels last" if self.channels_last else precision
 
 
 class ImageFeeder:

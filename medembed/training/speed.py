@@ -21,7 +21,9 @@ _PROBED = 16
 """Images of the batch that is timed."""
 
 
-def fastest_mode(config: TrainingConfig, side: nn.Module, images: torch.Tensor) -> Mode:
+def fastest_mode(
+    config: TrainingConfig, side: nn.Module, images: torch.Tensor
+) -> tuple[Mode, dict[str, float]]:
     """Time one step forth and back in each mode that the configuration leaves open.
 
     Parameters
@@ -32,6 +34,12 @@ def fastest_mode(config: TrainingConfig, side: nn.Module, images: torch.Tensor) 
         Image side; a copy of it is run.
     images : Tensor ``(n, 1, …)``
         A batch in [0, 1].
+
+    Returns
+    -------
+    mode : Mode
+    seconds : dict of str to float
+        What each mode took, by its name; empty where nothing was measured.
     """
     precisions = [False, True] if config.precision == "auto" else [config.precision == "bfloat16"]
     layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
@@ -39,14 +47,16 @@ def fastest_mode(config: TrainingConfig, side: nn.Module, images: torch.Tensor) 
         layouts = [False]
     modes = [Mode(p, c) for p in precisions for c in layouts]
     if len(modes) == 1:
-        return modes[0]
+        return modes[0], {}
     images = images[:_PROBED]
     best, shortest = modes[0], _time(copy.deepcopy(side), images, modes[0])
+    measured = {str(best): shortest}
     for mode in modes[1:]:
         seconds = _time(copy.deepcopy(side), images, mode, give_up=2 * shortest)
+        measured[str(mode)] = seconds
         if seconds < _GAIN * shortest:
             best, shortest = mode, seconds
-    return best
+    return best, measured
 
 
 def _time(side: nn.Module, images: torch.Tensor, mode: Mode, give_up: float = math.inf) -> float:

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ from torch import nn
 from torch.nn import functional
 
 from medembed.encoders.tokens import Tokens
-from medembed.errors import InternalError
 from medembed.model.towers import Towers
 from medembed.notes import mirror_sides
 from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import Cohort
+from medembed.training.collapse import CollapseCheck, check_collapse
+from medembed.training.learnable import NothingLearntError
 from medembed.training.loss import clip_loss, findings_loss
 from medembed.training.phrases import PhraseBook, PhraseHead
 from medembed.training.settings import TrainingConfig
-from medembed.training.sides import ImageFeeder, Mode, TextFeeder, mode_of
+from medembed.training.sides import ImageFeeder, Mode, TextFeeder
 from medembed.training.speed import fastest_mode
 from medembed.training.texts import Reading, other_side, same_meaning
 from medembed.training.validation import retrieval_summary
@@ -37,7 +38,22 @@ OnEpoch = Callable[[Mapping[str, float]], None]
 State = dict[str, torch.Tensor]
 
 _VALIDATED = 1000
-"""Cases of the validation split that are looked at, so that its cost has a limit."""
+"""Cases that are looked at, in validation and for the collapse check: their cost has a limit."""
+
+_ENOUGH = 100
+"""With fewer validation cases the collapse check looks at training cases."""
+
+
+_STEPS_TO_JUDGE = 3
+"""Steps with the very same loss after which a training counts as standing still."""
+
+
+def _diverged(what: str) -> NothingLearntError:
+    return NothingLearntError(
+        f"training diverged: {what}; nothing was saved",
+        where="optim.lr",
+        hint="lower optim.lr (and optim.text_lr)",
+    )
 
 
 @dataclass(frozen=True)
@@ -50,14 +66,15 @@ class Outcome:
         One entry an epoch.
     best : dict
         The entry whose weights are kept.
-    mode : Mode
+    collapse : CollapseCheck
+        Of the kept weights.
     seconds : float
         Spent, earlier parts of an interrupted training counted in.
     """
 
     history: list[dict[str, float]]
     best: dict[str, float]
-    mode: Mode
+    collapse: CollapseCheck
     seconds: float
 
 
@@ -120,6 +137,7 @@ class Trainer:
         self._history: list[dict[str, float]] = []
         self._best: dict[str, float] = {}
         self._best_state: State = {}
+        self._losses: list[float] = []  # number of steps, smallest and largest loss
 
     def _optimizer(self) -> torch.optim.AdamW:
         optim = self.config.optim
@@ -150,14 +168,17 @@ class Trainer:
         progress: Progress | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Outcome:
-        """Train to the end, from ``checkpoint`` on where it holds a part of this training."""
+        """Train to the end, from ``checkpoint`` on where it holds a part of this training.
+
+        Raises
+        ------
+        NothingLearntError
+            Where the loss or the weights are no longer finite, or the loss never changed.
+        """
         kept = read_checkpoint(checkpoint, key)
         epoch, step, total_loss, seconds = 0, 0, 0.0, 0.0
         if kept is not None:
             epoch, step, total_loss, seconds = self._restore(kept)
-        else:
-            mode = self._choose_mode()
-            self._use(mode)
         config = self.config
         started = written = time.monotonic()
         while epoch < config.epochs and not self._has_settled():
@@ -178,10 +199,32 @@ class Trainer:
             written = time.monotonic()
             spent = seconds + written - started
             write_checkpoint(checkpoint, self._state(key, epoch, step, total_loss, spent))
+        self._require_change()
         self.towers.load_state_dict(self._best_state)
         self.towers.eval()
         spent = seconds + time.monotonic() - started
-        return Outcome(self._history, self._best, self.images.mode, spent)
+        return Outcome(self._history, self._best, self._check_collapse(), spent)
+
+    def _require_change(self) -> None:
+        count, smallest, largest = self._losses or (0, 0.0, 0.0)
+        if count == 0:
+            raise NothingLearntError("not one batch of two patients came together")
+        if count >= _STEPS_TO_JUDGE and smallest == largest:
+            raise NothingLearntError(
+                f"the loss was the same in all {count:.0f} steps, so nothing was learnt",
+                where="optim.lr",
+                hint="check that images and notes differ, and the learning rates",
+            )
+
+    def _check_collapse(self) -> CollapseCheck:
+        name = "validation" if len(self.val) >= _ENOUGH else "training"
+        validating = name == "validation"
+        images, words, texts = self._vectors(
+            self.val if validating else self.train,
+            self._val_images if validating else self.images,
+            self._val_texts if validating else self.texts,
+        )
+        return check_collapse(images.cpu().numpy(), words.cpu().numpy(), texts, name)
 
     def _has_settled(self) -> bool:
         later = [e for e in self._history if "score" in e and e["epoch"] > self._best["epoch"]]
@@ -197,16 +240,23 @@ class Trainer:
             group["lr"] = group["peak"] * rate
         loss = self._loss(batch, rng)
         if not torch.isfinite(loss):
-            raise InternalError("the training loss is not finite", hint="lower optim.lr")
+            raise _diverged("the loss is not finite")
+        self._note_loss(float(loss.detach()))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-        nn.utils.clip_grad_norm_(parameters, config.optim.clip)
+        norm = nn.utils.clip_grad_norm_(parameters, config.optim.clip)
+        if not torch.isfinite(norm):
+            raise _diverged("the gradient is not finite")
         self.optimizer.step()
         with torch.no_grad():
             self.towers.logit_scale.clamp_(0, math.log(config.loss.max_scale))
             self._follow(epoch * n_steps + step)
         return float(loss.detach())
+
+    def _note_loss(self, loss: float) -> None:
+        count, smallest, largest = self._losses or (0, loss, loss)
+        self._losses = [count + 1, min(smallest, loss), max(largest, loss)]
 
     def _loss(self, batch: list[int], rng: np.random.Generator) -> torch.Tensor:
         config = self.config
@@ -299,6 +349,9 @@ class Trainer:
         measured = last or (epoch + 1) % self.config.validate_every == 0
         current = self.towers.state_dict()
         candidate = self._average or current
+        for weights in (current, candidate):
+            if not all(v.isfinite().all() for v in weights.values() if v.is_floating_point()):
+                raise _diverged("the weights are not finite")
         if measured and len(self.val) > 1:
             if self._average is not None:
                 current = {k: v.detach().clone() for k, v in current.items()}
@@ -319,19 +372,9 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Measure the validation cases: loss, R@10 and MRR both ways; ``score`` is the mean MRR."""
-        self.towers.eval()
-        cases = range(min(len(self.val), _VALIDATED))
-        texts = [self.val.reports[case].full.text for case in cases]
-        rows, notes = [], []
-        for case in cases:
-            units = functional.normalize(self._val_images.whole(case), dim=-1)
-            rows.append(functional.normalize(units.mean(dim=0), dim=-1))
-        for at in range(0, len(texts), 64):
-            chosen = texts[at : at + 64]
-            notes.append(functional.normalize(self._val_texts.forward(chosen), dim=-1))
-        images, words = torch.stack(rows), torch.cat(notes)
+        images, words, texts = self._vectors(self.val, self._val_images, self._val_texts)
         out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), texts)
-        readings = [self.val.reports[case].full for case in cases]
+        readings = [self.val.reports[case].full for case in range(len(texts))]
         losses = []
         for at in range(0, len(texts) - 1, self.config.batch_size):
             part = slice(at, at + self.config.batch_size)
@@ -343,16 +386,37 @@ class Trainer:
         out["score"] = (out["image_to_text_MRR"] + out["text_to_image_MRR"]) / 2
         return out
 
+    @torch.no_grad()
+    def _vectors(
+        self, cohort: Cohort, of_images: ImageFeeder, of_texts: TextFeeder
+    ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """Unit vectors of images and notes of the first cases, and the notes."""
+        self.towers.eval()
+        cases = range(min(len(cohort), _VALIDATED))
+        texts = [cohort.reports[case].full.text for case in cases]
+        rows, notes = [], []
+        for case in cases:
+            units = functional.normalize(of_images.whole(case), dim=-1)
+            rows.append(functional.normalize(units.mean(dim=0), dim=-1))
+        for at in range(0, len(texts), 64):
+            notes.append(functional.normalize(of_texts.forward(texts[at : at + 64]), dim=-1))
+        images, words = torch.stack(rows), torch.cat(notes)
+        if not (images.isfinite().all() and words.isfinite().all()):
+            raise _diverged("the vectors are not finite")
+        return images, words, texts
+
     # how it computes -------------------------------------------------------------------------
 
-    def _choose_mode(self) -> Mode:
+    def choose_mode(self) -> tuple[Mode, dict[str, float]]:
+        """Precision and memory layout, and the seconds that each took where it was measured."""
         config = self.config
         if config.image.frozen:
-            return Mode()
+            return Mode(), {}
         rows = np.concatenate(self.train.rows)[: config.batch_size]
         return fastest_mode(config, self.towers.image, self.images.pixels(rows))
 
-    def _use(self, mode: Mode) -> None:
+    def use(self, mode: Mode) -> None:
+        """Compute in this mode from now on."""
         self.images.mode = self._val_images.mode = mode
         if mode.channels_last:
             self.towers.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -368,7 +432,6 @@ class Trainer:
             "step": step,
             "total_loss": total_loss,
             "seconds": seconds,
-            "mode": asdict(self.images.mode),
             "towers": self.towers.state_dict(),
             "heads": self.heads.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -376,10 +439,10 @@ class Trainer:
             "history": self._history,
             "best": self._best,
             "best_state": self._best_state,
+            "losses": self._losses,
         }
 
     def _restore(self, state: dict[str, Any]) -> tuple[int, int, float, float]:
-        self._use(mode_of(state["mode"]))
         self.towers.load_state_dict(state["towers"])
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -388,4 +451,5 @@ class Trainer:
         self._history = copy.deepcopy(state["history"])
         self._best = dict(state["best"])
         self._best_state = state["best_state"]
+        self._losses = list(state["losses"])
         return state["epoch"], state["step"], state["total_loss"], state["seconds"]

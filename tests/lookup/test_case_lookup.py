@@ -127,7 +127,9 @@ def test_a_case_query_loads_no_model_and_no_torch(library) -> None:
 def test_json_is_what_the_design_promises(library) -> None:
     result = CaseLookup(library, Oracle()).search(text="right pleural effusion", k=40)
     data = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert set(data) == {"query", "model", "plan", "novel", "hits"}
+    assert {"query", "model", "plan", "novel", "hits"} <= set(data)
+    assert data["novelty"]["state"] == "unknown"
+    assert (data["own_cases"], data["own_patient_cases"]) == ([], 0)
     assert data["model"] == FINGERPRINT
     assert data["query"]["text"] == "right pleural effusion"
     assert {"method", "searched", "matching"} <= set(data["plan"])
@@ -205,7 +207,7 @@ def test_a_library_without_a_model_says_what_to_run(tmp_path: Path, library) -> 
         empty.add([make_case(0)])
         with pytest.raises(ModelError, match="medembed train"):
             CaseLookup(empty)
-        with pytest.raises(ModelError, match="no such model"):
+        with pytest.raises(ModelError, match="no model is called"):
             CaseLookup(empty, "nobody")
     with pytest.raises(ModelError, match="no model to encode"):
         CaseLookup(library).search(text="mass")
@@ -251,14 +253,18 @@ def test_novel_is_said_by_the_librarys_own_measure_whatever_the_conditions(tmp_p
         strange = lookup.search(image=flat_scan(far))
         assert strange.novel is True
         assert strange.hits, "what is nearest is shown all the same"
-        assert "nothing quite like it" in strange.novelty
+        assert strange.novelty == "novel"
+        assert "nothing quite like it" in strange.novelty_line
+        assert strange.best_score == pytest.approx(best[far], abs=1e-6)
+        assert strange.novelty_threshold == threshold
+        assert near.novelty == "familiar"
         narrowed = lookup.search(image=flat_scan(12), where="case=case-200")
         assert narrowed.novel is False, "the library has its like, the condition hides it"
         uneven = lookup.search(
             text="mass", image=flat_scan(12), weights={"text": 0.9, "image": 0.1}
         )
         assert uneven.novel is False
-        assert "cannot be said" in uneven.novelty
+        assert (uneven.novelty, uneven.novelty_reason) == ("unknown", "mixture")
 
 
 def test_a_few_words_are_not_held_against_whole_notes(tmp_path: Path) -> None:
@@ -268,14 +274,17 @@ def test_a_few_words_are_not_held_against_whole_notes(tmp_path: Path) -> None:
         assert lookup.index.novelty.fewest_words >= 4
         short = lookup.search(text="mass")
         assert short.novel is False
-        assert "cannot be said of a text below" in short.novelty
-        assert "best score" in lookup.search(text="a mass in the left upper lobe").novelty
+        assert (short.novelty, short.novelty_reason) == ("unknown", "short text")
+        words = lookup.index.novelty.fewest_words
+        assert f"shorter than {words} words" in short.novelty_line
+        assert "best score" in lookup.search(text="a mass in the left upper lobe").novelty_line
 
 
 def test_a_small_library_does_not_call_anything_novel(library) -> None:
     result = CaseLookup(library, Oracle()).search(text="mass")
     assert result.novel is False
-    assert "too few" in result.novelty
+    assert (result.novelty, result.novelty_reason) == ("unknown", "few cases")
+    assert "too few" in result.novelty_line
 
 
 def test_a_scan_of_a_study_in_the_library_does_not_find_its_patient(tmp_path: Path) -> None:

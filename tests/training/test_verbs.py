@@ -25,20 +25,37 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return library.path
 
 
-def test_training_and_embedding_answer_in_json(library: Path) -> None:
+def test_training_embeds_activates_and_answers_in_json(library: Path) -> None:
     words = ("train", library, "--config", "toy", "epochs=2", "workers=1", "--json")
     code, out, _ = run(*words)
     report = json.loads(out)
     assert code == 0
     assert (report["n_train"], report["n_val"], report["unchanged"]) == (16, 4, False)
     assert {"text_to_image_R@10", "image_to_text_R@10", "val_loss"} <= set(report["best"])
-    assert json.loads(run(*words)[1])["unchanged"]
-    code, out, _ = run("embed", library, "--json")
-    embedded = json.loads(out)
-    assert code == 0
+    assert {"image_effective_rank", "text_to_image_first_hits", "text_to_image_hubness"} <= set(
+        report["collapse"]
+    )
+    embedded = report["embedded"]
     assert (embedded["images"], embedded["notes"]) == (24, 24)
+    assert (embedded["active"], embedded["activated"]) == (True, True)
     assert embedded["fingerprint"] == report["fingerprint"]
+    again = json.loads(run(*words)[1])
+    assert again["unchanged"]
+    assert (again["embedded"]["active"], again["embedded"]["activated"]) == (True, False)
     assert "0 image vectors and 0 note vectors" in run("embed", library)[1]
+
+
+def test_without_embedding_the_next_command_is_said_and_activates(library: Path) -> None:
+    words = ("train", library, "--config", "toy", "epochs=1", "workers=1", "name=later")
+    code, out, _ = run(*words, "--no-embed")
+    assert code == 0
+    assert f"next: medembed embed {library}" in out
+    shown = json.loads(run("show", "models", library, "--json")[1])
+    assert shown["active_model"] != "later"
+    code, out, _ = run("embed", library, "--json")
+    assert code == 0
+    assert json.loads(out)["activated"]
+    assert json.loads(run("show", "models", library, "--json")[1])["active_model"] == "later"
 
 
 @pytest.mark.parametrize(

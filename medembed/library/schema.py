@@ -1,0 +1,63 @@
+"""Schema of ``library.sqlite``: writing it, and bringing an older one up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from importlib.resources import files
+
+from medembed.library.rows import seal_cases
+from medembed.library.seals import FILE_COLUMNS, seal_rows, seal_triggers
+from medembed.privacy import new_key
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate", "write_schema"]
+
+APPLICATION_ID = 0x4D454D42  # "MEMB"
+SCHEMA_VERSION = 2
+
+
+def write_schema(db: sqlite3.Connection) -> None:
+    """Write the schema, an identity and a key into an empty file, within an open transaction."""
+    for part in (_text("schema.sql"), _text("schema_2.sql"), seal_triggers()):
+        _execute(db, part)
+    db.executemany(
+        "INSERT INTO meta (name, value) VALUES (?, ?)",
+        [("library_id", str(uuid.uuid4())), ("key", new_key())],
+    )
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a file of schema 1 to the present one, within an open transaction."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version >= SCHEMA_VERSION:
+        return  # another process was first
+    for part in (_text("schema_2.sql"), seal_triggers()):
+        _execute(db, part)
+    seal_rows(db)
+    seal_cases(db, [row for (row,) in db.execute("SELECT id FROM cases ORDER BY id")])
+    db.execute("UPDATE vectors SET seal = vector_seal(id, vector)")
+    columns = ", ".join(FILE_COLUMNS)
+    db.execute(f"UPDATE files SET seal = row_seal({columns})")  # noqa: S608  own names only
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _execute(db: sqlite3.Connection, script: str) -> None:
+    """Run a script's statements; ``executescript`` would end the transaction."""
+    for statement in _statements(script):
+        db.execute(statement)
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _text(name: str) -> str:
+    return (files("medembed.library") / name).read_text("utf-8")
