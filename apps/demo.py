@@ -99,13 +99,13 @@ class _Way:
     def _align(self, library: CaseLibrary) -> None:
         from medembed.config import load_config
         from medembed.index import open_index
-        from medembed.model import DualEncoder, embed_library, find_model
+        from medembed.model import DualEncoder, embed_library
         from medembed.training import train
 
         with self._step("train", "Aligning scans and notes  ") as progress:
-            train(library, load_config(MODEL), progress=progress)
+            trained = train(library, load_config(MODEL), progress=progress)
         with self._step("embed", "Embedding every case      ") as progress:
-            model = DualEncoder.load(find_model(library))
+            model = DualEncoder.load(trained.folder)
             embed_library(library, model, progress=progress)
         with self._step("index", "Building the index        "):
             open_index(library, model.fingerprint)

@@ -149,6 +149,7 @@ def ask(desk: Desk) -> tuple[Question, Dropped | None]:
         case_id=state["like"],
         image_weight=share / 100,
         where=where,
+        own_cases=dropped.cases if dropped else (),
         own_patients=dropped.patients if dropped else (),
         k=k,
     )

@@ -30,6 +30,7 @@ from medembed.scans import Scan, ScanReader
 
 if TYPE_CHECKING:
     from medembed.lookup import CaseLookup, Result
+    from medembed.lookup.own_patient import Own
 
 __all__ = ["Desk", "Question"]
 
@@ -61,8 +62,9 @@ class Question:
         0 to 1, share of the image where words and an image (or case) are given.
     where : tuple of Condition
         All hold.
-    own_patients : tuple of str
-        Pseudonyms of whom the dropped image shows: they do not answer for themselves.
+    own_cases, own_patients : tuple of str
+        Cases that the dropped files are, and pseudonyms of whom they show: they do not answer for
+        themselves.
     k : int
     """
 
@@ -72,6 +74,7 @@ class Question:
     case_id: str = ""
     image_weight: float = 0.5
     where: tuple[Condition, ...] = ()
+    own_cases: tuple[str, ...] = ()
     own_patients: tuple[str, ...] = ()
     k: int = 10
 
@@ -281,15 +284,17 @@ class Desk:
             files = written(uploads, folder)
             try:
                 scan = self._read(files)
-                return Dropped(key, scan, patients=self._patients(files))
+                own = self._own(files)
+                return Dropped(
+                    key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
+                )
             except ScanError as error:
                 return Dropped(key, refusal=_line(error))
 
-    def _patients(self, files: list[Path]) -> tuple[str, ...]:
-        from medembed.lookup.own_patient import patients_of_files
+    def _own(self, files: list[Path]) -> Own:
+        from medembed.lookup.own_patient import own_of_files
 
-        header = self._reader.header(files[0])
-        return tuple(sorted(patients_of_files(self.library, files, header)))
+        return own_of_files(self.library, files, self._reader.header(files[0]))
 
 
 def _name(reference: ScanRef) -> str:

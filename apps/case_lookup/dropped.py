@@ -42,13 +42,14 @@ class Dropped:
     scan : Scan or None
     refusal : str
         Why it cannot be used; empty where it can.
-    patients : tuple of str
-        Patients of the library whom it belongs to, mostly none or one.
+    cases, patients : tuple of str
+        Cases of the library that it is, and patients whom it belongs to; mostly none or one.
     """
 
     key: tuple[str, ...]
     scan: Scan | None = None
     refusal: str = ""
+    cases: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
 
 

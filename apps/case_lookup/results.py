@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from apps.case_lookup.desk import Desk
     from medembed.lookup import LookupHit, Result
 
+_MOST_OWN = 5
+
 __all__ = ["Found", "answers_to", "show_error", "show_found", "show_welcome"]
 
 
@@ -117,25 +119,50 @@ def _show_answer(desk: Desk, found: Found, dropped: Dropped | None) -> None:
 def _show_ranked(desk: Desk, found: Found) -> None:
     result = found.result
     st.html(_in_force(found.question))
+    _show_own(found)
     if not result.hits:
         _show_nothing(desk, found)
         return
     st.html(_summary(found))
-    if result.novel:
-        line = result.novelty.partition(": ")[2] or result.novelty
-        st.html(
-            tag(
-                "div",
-                tag("strong", "Nothing like it here."),
-                f" {line[:1].upper()}{line[1:]}. These are the closest cases, but none is a close "
-                "match.",
-                class_="rr-novel",
-                role="status",
-            )
-        )
+    if result.novelty != "familiar":
+        st.html(_novelty(result))
     with st.container(key="hits"):
         for hit in result.hits:
             _show_hit(desk, hit)
+
+
+def _show_own(found: Found) -> None:
+    """Name the cases that are the query itself, apart from those that are like it."""
+    question = found.question
+    own = sorted({*found.result.own_cases, *question.own_cases})[:_MOST_OWN]
+    if not own:
+        return
+    line = (
+        "The same image is also in the library as:"
+        if question.case_id
+        else ("This image is in the library. It is not in the list below:")
+    )
+    with st.container(key="own", horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(tag("p", line, role="status"))
+        for position, case_id in enumerate(own):
+            label = escaped(f"case {case_id}", "markdown")
+            st.button(label, key=f"own-{position}", on_click=open_case, args=(case_id,))
+
+
+def _novelty(result: Result) -> Markup:
+    """Say that nothing is quite like the query, or why that cannot be told."""
+    if result.novelty == "unknown" or result.best_score is None or result.novelty_threshold is None:
+        line = result.novelty_line
+        return tag("p", f"{line[:1].upper()}{line[1:]}.", class_="rr-quiet")
+    return tag(
+        "div",
+        tag("strong", "Nothing like it here."),
+        f" The best score is {result.best_score:.2f}; of the library's own cases 1 in 100 scores "
+        f"below {result.novelty_threshold:.2f}. These are the closest cases, but none is a close "
+        "match.",
+        class_="rr-novel",
+        role="status",
+    )
 
 
 def _in_force(question: Question) -> Markup:
@@ -147,15 +174,17 @@ def _in_force(question: Question) -> Markup:
 
 
 def _summary(found: Found) -> Markup:
-    shown, plan = len(found.result.hits), found.result.plan
-    words = f"The {shown} closest of {thousands(plan.matching)} cases"
-    if shown < found.question.k:
-        words = "Only 1 case matches" if shown == 1 else f"Only {shown} cases match"
-    if found.question.own_patients and not any("own patient" in note for note in plan.notes):
-        words = f"{words}, the query's own patient left out"
+    result, question = found.result, found.question
+    shown = len(result.hits)
+    words = [f"The {shown} closest of {thousands(result.plan.matching)} cases"]
+    if shown < question.k:
+        words = ["Only 1 case matches" if shown == 1 else f"Only {shown} cases match"]
+    if question.own_patients and not result.own_patient_cases:
+        words.append("the query's own patient was left out")
+    words += [note for note in result.plan.notes if note != result.own_cases_line]
     return tag(
         "div",
-        tag("span", "; ".join((words, *plan.notes))),
+        tag("span", "; ".join(words)),
         tag("span", f"{found.seconds:.2f} s"),
         class_="rr-summary",
     )

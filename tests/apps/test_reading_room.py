@@ -137,10 +137,34 @@ def test_the_patient_of_a_dropped_file_does_not_answer_for_itself(
         content = library.scan_files(library.case("C-0004"))[0][0].read_bytes()
     room.slider(key="k").set_value(50).run()
     drop(room, ("x", content))
-    assert "own patient left out" in html(room).replace("was left out", "left out")
+    assert "own patient was left out" in html(room)
     assert len(ranked(room)) == 12  # of 14, cases 4 and 5 are of one patient
     assert "44 y" not in without_css(room)
     assert "45 y" not in without_css(room)
+
+
+def test_a_case_that_is_the_dropped_image_is_set_apart_with_a_way_to_it(
+    room: AppTest, small_library: Path
+) -> None:
+    with CaseLibrary.open(small_library) as library:
+        content = library.scan_files(library.case("C-0004"))[0][0].read_bytes()
+    drop(room, ("x", content))
+    assert "This image is in the library." in html(room)
+    assert html(room).count("C-0004") == 0, "named by its button alone"
+    press(room, "case C-0004")
+    assert room.query_params["case"] == ["C-0004"] or room.query_params["case"] == "C-0004"
+
+
+def test_an_image_that_no_case_is_sets_nothing_apart(room: AppTest, radiograph: bytes) -> None:
+    drop(room, ("x", radiograph))
+    assert "is in the library" not in html(room)
+    assert not [b for b in room.button if b.key and b.key.startswith("own-")]
+
+
+def test_what_cannot_be_judged_new_is_said_and_not_taken_for_familiar(room: AppTest) -> None:
+    ask(room, "effusion")
+    assert "No novelty check" in html(room)
+    assert "Nothing like it here" not in html(room)
 
 
 def test_a_whole_series_can_be_dropped(room: AppTest, small_library: Path) -> None:
