@@ -11,6 +11,7 @@ import streamlit as st
 from apps.case_lookup.desk import Question
 from apps.case_lookup.dropped import Dropped
 from apps.case_lookup.markup import Markup, escaped, tag
+from apps.case_lookup.visits import forget
 from apps.case_lookup.wording import finding_words, thousands
 from medembed.cases import Finding
 from medembed.library import Condition
@@ -96,6 +97,8 @@ def clear_filters() -> None:
 
 
 def _forget_file() -> None:
+    dropped: Dropped | None = st.session_state.get("dropped")
+    forget(dropped.key if dropped else ())
     st.session_state["drop_round"] = st.session_state.get("drop_round", 0) + 1
     st.session_state["dropped"] = None
 
@@ -123,6 +126,7 @@ def ask(desk: Desk) -> tuple[Question, Dropped | None]:
             words = st.text_input(
                 "Words",
                 key="words",
+                autocomplete="off",  # a browser keeps what was typed
                 placeholder="right effusion, basal atelectasis",
                 on_change=close_case,
             ).strip()

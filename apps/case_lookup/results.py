@@ -140,7 +140,7 @@ def _show_own(found: Found) -> None:
     line = (
         "The same image is also in the library as:"
         if question.case_id
-        else ("This image is in the library. It is not in the list below:")
+        else ("This image is in the library, and left out of the list:")
     )
     with st.container(key="own", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(tag("p", line, role="status"))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+from collections.abc import Sequence
 
 from apps.case_lookup.middleware import Asgi, Message, Receive, Send
 
-__all__ = ["OpenPages", "enter"]
+__all__ = ["OpenPages", "enter", "forget"]
 
 HEADER = "X-Medembed-Page"
 """Ours, between the middleware and the script: which socket a run of the script belongs to."""
@@ -43,6 +44,23 @@ def enter(page: str | None, session_id: str) -> None:
     with _entering:
         if page in _sessions:  # it may have been closed since
             _sessions[page] = session_id
+
+
+def forget(uploads: Sequence[str]) -> None:
+    """Let go of uploads that the page has cleared; Streamlit would keep them with the session.
+
+    Parameters
+    ----------
+    uploads : sequence of str
+        Their ids, of the session whose script calls this.
+    """
+    from streamlit.runtime import exists, get_instance
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    run = get_script_run_ctx()
+    if run is not None and exists():
+        for upload in uploads:
+            get_instance().uploaded_file_mgr.remove_file(run.session_id, upload)
 
 
 class OpenPages:

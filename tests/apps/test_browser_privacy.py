@@ -37,6 +37,20 @@ DROP = """([name, content]) => {
     document.querySelector("h1").dispatchEvent(new DragEvent(kind,
       {dataTransfer: held, bubbles: true, cancelable: true, composed: true}));
 }"""
+# a folder, as a file manager drops it
+DROP_FOLDER = """([names, contents]) => {
+  const files = names.map((name, i) =>
+    new File([Uint8Array.from(atob(contents[i]), (c) => c.charCodeAt(0))], name));
+  const entries = files.map((file) =>
+    ({isFile: true, name: file.name, file: (done) => done(file)}));
+  const rest = [entries.slice(0, 2), entries.slice(2), []];  // a browser hands them out in parts
+  const folder = {isDirectory: true, name: "DOE^JANE",
+    createReader: () => ({readEntries: (done) => done(rest.shift() ?? [])})};
+  const event = new DragEvent("drop", {bubbles: true, cancelable: true, composed: true});
+  const items = [{kind: "file", webkitGetAsEntry: () => folder}];
+  Object.defineProperty(event, "dataTransfer", {value: {types: ["Files"], files: [], items}});
+  document.querySelector("h1").dispatchEvent(event);
+}"""
 # what the server says slowly, so that a run can be seen and stopped
 SLOW = """
 import time
@@ -153,6 +167,20 @@ def test_the_name_of_a_file_stands_nowhere(page: Any, radiograph: bytes, way: An
     assert b"image-1.dcm" in sent, "the upload was seen"
 
 
+def test_a_folder_of_a_series_can_be_dropped(page: Any, small_library: Path) -> None:
+    from playwright.sync_api import expect
+
+    with CaseLibrary.open(small_library) as library:
+        files = library.scan_files(library.case("C-0013"))[0]
+    names = [f"DOE^JANE_{number}.dcm" for number in range(len(files))]
+    contents = [base64.b64encode(file.read_bytes()).decode() for file in files]
+    page.evaluate(DROP_FOLDER, [names, contents])
+    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="case C-0013")).to_be_visible()
+    assert "JANE" not in everything(page)
+    assert b"JANE" not in b"".join(page.sent)
+
+
 def test_the_name_of_a_refused_file_stands_nowhere(page: Any) -> None:
     from playwright.sync_api import expect
 
@@ -180,7 +208,7 @@ def uploaded_bytes(port: int) -> int:
     return sum(int(line.split()[-1]) for line in lines if "UploadedFileManager" in line)
 
 
-def test_a_dropped_file_goes_when_its_page_goes(
+def test_a_dropped_file_goes_when_it_is_cleared_and_when_its_page_goes(
     browser: Any, room: tuple[int, Popen[str]], radiograph: bytes
 ) -> None:
     from playwright.sync_api import expect
@@ -190,6 +218,11 @@ def test_a_dropped_file_goes_when_its_page_goes(
     choose(page, radiograph)
     expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
     assert uploaded_bytes(room[0]) == len(radiograph)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_text("Find the most similar past cases")).to_be_visible()
+    assert uploaded_bytes(room[0]) == 0
+    choose(page, radiograph)
+    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
     page.close()
     assert uploaded_bytes(room[0]) == 0
 

@@ -149,7 +149,7 @@ def test_a_case_that_is_the_dropped_image_is_set_apart_with_a_way_to_it(
     with CaseLibrary.open(small_library) as library:
         content = library.scan_files(library.case("C-0004"))[0][0].read_bytes()
     drop(room, ("x", content))
-    assert "This image is in the library." in html(room)
+    assert "This image is in the library," in html(room)
     assert html(room).count("C-0004") == 0, "named by its button alone"
     press(room, "case C-0004")
     assert room.query_params["case"] == ["C-0004"] or room.query_params["case"] == "C-0004"
