@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from apps.case_lookup.asking import close_case, look_like, open_case
+from apps.case_lookup.faults import one_line
 from apps.case_lookup.markup import Markup, escaped, join, notice, tag
 from apps.case_lookup.pictures import (
     Look,
@@ -78,6 +79,11 @@ def _title(case: Case) -> Markup:
 @st.fragment
 def _viewer(desk: Desk, case: Case, query: Scan | None) -> None:
     """The image with its window and slice; moving a slider redraws this part only."""
+    with one_line():
+        _view(desk, case, query)
+
+
+def _view(desk: Desk, case: Case, query: Scan | None) -> None:
     position = 0
     if len(case.scans) > 1:
         with st.container(key="images"):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from apps.case_lookup.dropped import Dropped, Upload, decoding_folder, written
+from apps.case_lookup.faults import line_of
 from apps.case_lookup.pictures import Look, n_slices, presets, render
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
 from medembed.errors import MedEmbedError, ScanError
@@ -289,7 +290,7 @@ class Desk:
                     key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
                 )
             except ScanError as error:
-                return Dropped(key, refusal=_line(error))
+                return Dropped(key, refusal=line_of(error))
 
     def _own(self, files: list[Path]) -> Own:
         from medembed.lookup.own_patient import own_of_files
@@ -321,8 +322,3 @@ def _sweep_parts(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
                 part.unlink()
-
-
-def _line(error: MedEmbedError) -> str:
-    """What was wrong, without the name of the file."""
-    return f"{error.what}; {error.hint}" if error.hint else error.what

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-import traceback
 from pathlib import Path
 
 import streamlit as st
@@ -14,18 +12,16 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from apps.case_lookup.asking import ask
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.desk import Desk, Question
-from apps.case_lookup.markup import escaped
+from apps.case_lookup.faults import one_line, show_error
 from apps.case_lookup.results import (
     Found,
     answers_to,
-    show_error,
     show_found,
     show_welcome,
 )
 from apps.case_lookup.visits import HEADER, enter
 from medembed.errors import LibraryError, MedEmbedError
 
-_LOG = logging.getLogger("medembed.apps")
 _CSS = Path(__file__).with_name("room.css")
 
 
@@ -75,19 +71,11 @@ def main() -> None:
     run = get_script_run_ctx()
     if run is not None:
         enter(st.context.headers.get(HEADER), run.session_id)
-    try:
+    with one_line():
         path = os.environ.get("MEDEMBED_LIBRARY", "")
         if not path:
             raise LibraryError("no library was named", hint="start with: medembed app LIBRARY")
         _room(open_desk(path))
-    except MedEmbedError as error:
-        show_error(error)
-    except Exception as error:  # noqa: BLE001  a traceback could hold a patient's value
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
-        _LOG.error("reading room: %s", where)
-        line = f"Internal error ({where}). Reload the page to continue."
-        st.error(escaped(line, "markdown"))
 
 
 if __name__ == "__main__":  # Streamlit runs it so; a worker of the reader, imported again, does not

@@ -10,6 +10,7 @@ import streamlit as st
 from apps.case_lookup.asking import examples, open_case, relax, search_again, use
 from apps.case_lookup.desk import Question
 from apps.case_lookup.dropped import Dropped
+from apps.case_lookup.faults import line_of
 from apps.case_lookup.markup import Markup, escaped, join, notice, tag
 from apps.case_lookup.pictures import Look, data_uri, n_slices, presets, render
 from apps.case_lookup.wording import (
@@ -23,7 +24,7 @@ from apps.case_lookup.wording import (
     why_words,
 )
 from medembed.cases import Case
-from medembed.errors import MedEmbedError, ScanError
+from medembed.errors import ScanError
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _MOST_OWN = 5
 
-__all__ = ["Found", "answers_to", "show_error", "show_found", "show_welcome"]
+__all__ = ["Found", "answers_to", "show_found", "show_welcome"]
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _show_question(desk: Desk, question: Question, dropped: Dropped | None) -> N
         try:
             scan = desk.scan(desk.library.case(question.case_id))
         except ScanError as error:
-            parts.append(tag("p", str(error), class_="rr-quiet"))
+            parts.append(tag("p", f"{line_of(error)}.", class_="rr-quiet"))
     if scan is not None:
         window = next(iter(presets(scan).values()))
         image = render(scan, Look(window, n_slices(scan) // 2), 900)
@@ -289,8 +290,3 @@ def _show_nothing(desk: Desk, found: Found) -> None:
         st.html(
             tag("p", "Removing one filter is not enough. Remove two or more.", class_="rr-quiet")
         )
-
-
-def show_error(error: MedEmbedError) -> None:
-    """Say in one line what went wrong; the query stays as it is."""
-    st.error(escaped(str(error), "markdown"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.case_lookup.dropped import sweep_drops
+from apps.case_lookup.faults import quiet_tracebacks
 from apps.case_lookup.index_page import routes
 from apps.case_lookup.middleware import ANY_ADDRESS, SameOrigin, SecurityHeaders
 from apps.case_lookup.visits import OpenPages
@@ -71,6 +72,7 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
         ) from None
     os.environ["MEDEMBED_LIBRARY"] = str(library.resolve())
     sweep_drops()
+    quiet_tracebacks()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:

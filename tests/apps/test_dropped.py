@@ -84,6 +84,8 @@ def test_the_room_sweeps_before_it_opens(
     here: Path, small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "medembed-drop-abandoned").mkdir()
+    monkeypatch.setenv("MEDEMBED_LIBRARY", "set anew by the start")
+    monkeypatch.setattr("apps.case_lookup.server.quiet_tracebacks", lambda: None)
     monkeypatch.setattr("streamlit.starlette.App.run", lambda *_, **__: None)
     server.start(small_library, "127.0.0.1", 8599, lambda _: None)
     assert list(here.iterdir()) == []

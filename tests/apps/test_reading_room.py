@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import apps.case_lookup.page as page_module
 from medembed.cases import Case
+from medembed.errors import ScanError
 from medembed.library import CaseLibrary
 from medembed.scans import read_scan
 
@@ -355,6 +356,37 @@ def test_a_fault_of_ours_is_one_line_without_its_message(
     assert len(room.error) == 1
     assert "RuntimeError" in room.error[0].value
     assert "Planted" not in room.error[0].value + caplog.text
+
+
+def test_a_fault_while_an_image_is_drawn_is_one_line_without_its_message(
+    small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It happens in a fragment, which Streamlit runs and catches by itself."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("Planted^Name")
+
+    monkeypatch.setattr("apps.case_lookup.case_page.render", broken)
+    room = open_case(small_library, "C-0001")
+    assert not room.exception
+    assert len(room.error) == 1
+    assert "RuntimeError" in room.error[0].value
+    assert "Planted" not in room.error[0].value + caplog.text
+    assert "effusion<small>present" in html(room), "the rest of the page stays"
+
+
+def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
+    small_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ScanError("the file is cut off", where="/archive/DOE^JANE_1950.dcm", hint="copy it")
+
+    room = open_case(small_library, "C-0001")
+    press(room, "Find similar")
+    monkeypatch.setattr("apps.case_lookup.desk.Desk.scan", broken)
+    press(room, "Search")
+    assert "the file is cut off" in html(room)
+    assert "JANE" not in html(room) + "".join(error.value for error in room.error)
 
 
 # libraries that cannot be used -------------------------------------------------------------
