@@ -99,6 +99,7 @@ def clear_filters() -> None:
 def _forget_file() -> None:
     dropped: Dropped | None = st.session_state.get("dropped")
     forget(dropped.key if dropped else ())
+    st.session_state.pop("found", None)  # it holds the decoded image
     st.session_state["drop_round"] = st.session_state.get("drop_round", 0) + 1
     st.session_state["dropped"] = None
 
@@ -180,7 +181,9 @@ def _file(desk: Desk) -> Dropped | None:
         on_change=close_case,
     )
     if not uploads:
-        state["dropped"] = None
+        if state.get("dropped") is not None:
+            state["dropped"] = None
+            state.pop("found", None)  # it holds the decoded image
         return None
     key = tuple(upload.file_id for upload in uploads)
     known: Dropped | None = state.get("dropped")

@@ -5,7 +5,7 @@
 "use strict";
 (() => {
   const WIDGETS = '[data-testid="stSidebar"] [data-testid="stElementContainer"][class*="st-key-"]';
-  const PARTS = 'input:not([type="file"]):not([role="combobox"]), textarea, [role="slider"], button';
+  const PARTS = 'input:not([type="file"]):not([role="combobox"]), textarea, [role="slider"], [role="spinbutton"], button';
   let known = { list: null, said: new Map() };
   let wasRunning = true;
   let due = false;

@@ -185,6 +185,11 @@ class Desk:
         self.trouble = ""
         return result
 
+    def holds(self, result: Result) -> bool:
+        """Whether the library still has every case of an answer."""
+        shown = {hit.case_id for hit in result.hits}
+        return len(list(self.library.select(sorted(shown)))) == len(shown)
+
     def vocabulary(self, field: str) -> Mapping[str, int]:
         """Values of a field with their counts, most frequent first, unknown left out.
 

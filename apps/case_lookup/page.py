@@ -32,10 +32,13 @@ def open_desk(path: str) -> Desk:
 
 
 def _answer(desk: Desk, question: Question) -> Found:
-    """What the question finds; the last answer is given again while the question stays."""
+    """What the question finds; the last answer is given again while it holds.
+
+    It holds while the question stays and none of its cases has been erased.
+    """
     state = st.session_state
     found: Found | None = state.get("found")
-    if found is not None and found.question.mark == question.mark:
+    if found is not None and found.question.mark == question.mark and desk.holds(found.result):
         return found
     waiting = "Searching" if desk.is_ready else "Loading the model, once after the start"
     with st.spinner(waiting):

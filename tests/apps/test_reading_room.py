@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import apps.case_lookup.page as page_module
+from apps.case_lookup.desk import Desk
 from medembed.cases import Case
 from medembed.errors import ScanError
 from medembed.library import CaseLibrary
@@ -387,6 +388,33 @@ def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
     press(room, "Search")
     assert "the file is cut off" in html(room)
     assert "JANE" not in html(room) + "".join(error.value for error in room.error)
+
+
+def test_a_list_with_a_case_that_has_left_the_library_is_asked_for_again(
+    room: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(room, "effusion")
+    asked: list[object] = []
+    search, select = Desk.search, CaseLibrary.select
+    monkeypatch.setattr(Desk, "search", lambda *a: asked.append(a) or search(*a))
+    room.run()
+    assert asked == []
+
+    def without(self: CaseLibrary, case_ids: list[str]) -> list[Case]:
+        return [case for case in select(self, case_ids) if case.case_id != "C-0009"]
+
+    monkeypatch.setattr(CaseLibrary, "select", without)
+    room.run()
+    assert len(asked) == 1
+    assert "49 y" not in without_css(room)
+
+
+def test_clear_lets_go_of_the_image_and_of_what_it_found(room: AppTest, radiograph: bytes) -> None:
+    drop(room, ("a.dcm", radiograph))
+    assert room.session_state["found"].question.scan is not None
+    press(room, "Clear")
+    assert room.session_state["dropped"] is None
+    assert "found" not in room.session_state
 
 
 # libraries that cannot be used -------------------------------------------------------------
