@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.frame import EXIT_USER, AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.frame import EXIT_GATE, AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def audit(
     ] = None,
     gate: Annotated[
         bool,
-        typer.Option("--gate", help="Leave with 2 unless every primary question passes."),
+        typer.Option("--gate", help="Exit with code 3 unless every primary question passes."),
     ] = False,
     undated: Annotated[
         bool, typer.Option("--undated", help="Leave the day out: a rerun is the same to the bit.")
@@ -70,6 +70,8 @@ def audit(
     What is asked is declared beforehand in a protocol, which is stamped into the report. Nothing
     is shown of groups of 1 to 10 patients. --against compares the model with another one of the
     library on the same queries; --before lists the verdicts that turned since an earlier audit.
+    With --gate the exit code is 0 where the gate passes and 3 where it does not; no other verb
+    exits with 3.
 
     Example: medembed audit demo-library --out audit --by sex,age_band
     """
@@ -110,8 +112,8 @@ def audit(
     }
     emit(found, as_json, lambda: _tell(report, written))
     if gate and not report["gate"]["passed"]:
-        note("medembed: the gate is closed: " + "; ".join(report["gate"]["reasons"][:3]))
-        raise SystemExit(EXIT_USER)
+        note("medembed: the gate did not pass: " + "; ".join(report["gate"]["reasons"][:3]))
+        raise SystemExit(EXIT_GATE)
 
 
 def _earlier(path: Path) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
         console.print(table)
     _tell_changes(report, lambda line: console.print(Text(line)))
     passed = report["gate"]["passed"]
-    console.print(Text("Gate: " + ("open" if passed else "closed")))
+    console.print(Text("Gate: " + ("PASS" if passed else "did not pass")))
     for name, path in written.items():
         console.print(Text(f"{name}: {path}"))
 

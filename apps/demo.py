@@ -99,13 +99,13 @@ class _Way:
     def _align(self, library: CaseLibrary) -> None:
         from medembed.config import load_config
         from medembed.index import open_index
-        from medembed.model import DualEncoder, embed_library, find_model
+        from medembed.model import DualEncoder, embed_library
         from medembed.training import train
 
         with self._step("train", "Aligning scans and notes  ") as progress:
-            train(library, load_config(MODEL), progress=progress)
+            trained = train(library, load_config(MODEL), progress=progress)
         with self._step("embed", "Embedding every case      ") as progress:
-            model = DualEncoder.load(find_model(library))
+            model = DualEncoder.load(trained.folder)
             embed_library(library, model, progress=progress)
         with self._step("index", "Building the index        "):
             open_index(library, model.fingerprint)
@@ -179,9 +179,9 @@ class _Way:
         console.print(
             Text(
                 'Plain words such as "right pleural effusion" (area under the ROC curve, 0.5 is '
-                f"chance): that side above the other {means['auc_side']:.2f}, the finding above "
-                f"its absence {means['auc_presence']:.2f}, on average over the findings that have "
-                "a side."
+                f"chance): that side above the other {_mean(means['auc_side'])}, the finding above "
+                f"its absence {_mean(means['auc_presence'])}, on average over the findings that "
+                "have a side."
             )
         )
         for number, (asked, result) in enumerate(self.searches, start=1):
@@ -200,3 +200,7 @@ class _Way:
   docs/guides, docs/reference and every verb's --help
 (medembed is in .venv/bin; the people in {self.folder} are simulated)""",
         )
+
+
+def _mean(value: float | None) -> str:
+    return "not assessable, too few patients" if value is None else f"{value:.2f}"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.desk import Dropped, Question
-from apps.case_lookup.markup import Markup, tag
+from apps.case_lookup.desk import Question
+from apps.case_lookup.dropped import Dropped
+from apps.case_lookup.markup import Markup, escaped, tag
+from apps.case_lookup.visits import forget
 from apps.case_lookup.wording import finding_words, thousands
 from medembed.cases import Finding
 from medembed.library import Condition
@@ -17,7 +19,17 @@ from medembed.library import Condition
 if TYPE_CHECKING:
     from apps.case_lookup.desk import Desk
 
-__all__ = ["ask", "clear_all", "close_case", "examples", "look_like", "open_case", "relax", "use"]
+__all__ = [
+    "ask",
+    "clear_all",
+    "close_case",
+    "examples",
+    "look_like",
+    "open_case",
+    "relax",
+    "search_again",
+    "use",
+]
 
 AGES = (0, 100)
 NOT_FOR_DIAGNOSIS = "For research and teaching. Not a medical device, not for diagnosis."
@@ -70,6 +82,12 @@ def relax(condition: Condition) -> None:
         state[f"f_{condition.field}"] = []
 
 
+def search_again() -> None:
+    """Ask the library again, also if the question is still the same: cases may have come in."""
+    st.session_state.pop("found", None)
+    close_case()
+
+
 def clear_filters() -> None:
     """Bring every filter back to "any"."""
     for key in ("modality", "view", "sex", "finding", "site"):
@@ -79,6 +97,9 @@ def clear_filters() -> None:
 
 
 def _forget_file() -> None:
+    dropped: Dropped | None = st.session_state.get("dropped")
+    forget(dropped.key if dropped else ())
+    st.session_state.pop("found", None)  # it holds the decoded image
     st.session_state["drop_round"] = st.session_state.get("drop_round", 0) + 1
     st.session_state["dropped"] = None
 
@@ -106,6 +127,7 @@ def ask(desk: Desk) -> tuple[Question, Dropped | None]:
             words = st.text_input(
                 "Words",
                 key="words",
+                autocomplete="off",  # a browser keeps what was typed
                 placeholder="right effusion, basal atelectasis",
                 on_change=close_case,
             ).strip()
@@ -117,10 +139,10 @@ def ask(desk: Desk) -> tuple[Question, Dropped | None]:
             share = 50
             if words and (scan is not None or state["like"]):
                 share = st.slider(
-                    "Words against image", 0, 100, 50, 10, key="share", format="%d %% image"
+                    "Weight of the image", 0, 100, 50, 10, key="share", format="%d %%"
                 )
             left, right = st.columns([3, 1.4], gap="small")
-            left.button("Search", type="primary", width="stretch", on_click=close_case)
+            left.button("Search", type="primary", width="stretch", on_click=search_again)
             right.button("Clear", width="stretch", on_click=clear_all)
         with st.container(key="filters", gap="small"):
             where, k = _filters(desk)
@@ -128,9 +150,11 @@ def ask(desk: Desk) -> tuple[Question, Dropped | None]:
     question = Question(
         words=words,
         scan=scan,
+        dropped=dropped.key if dropped else (),
         case_id=state["like"],
         image_weight=share / 100,
         where=where,
+        own_cases=dropped.cases if dropped else (),
         own_patients=dropped.patients if dropped else (),
         k=k,
     )
@@ -157,7 +181,9 @@ def _file(desk: Desk) -> Dropped | None:
         on_change=close_case,
     )
     if not uploads:
-        state["dropped"] = None
+        if state.get("dropped") is not None:
+            state["dropped"] = None
+            state.pop("found", None)  # it holds the decoded image
         return None
     key = tuple(upload.file_id for upload in uploads)
     known: Dropped | None = state.get("dropped")
@@ -166,7 +192,7 @@ def _file(desk: Desk) -> Dropped | None:
             known = desk.read_dropped(uploads)
         state["dropped"] = known
     if known.refusal:
-        st.error(f"This file cannot be used: {known.refusal}.")
+        st.error(f"This file cannot be used: {escaped(known.refusal, 'markdown')}.")
     return known
 
 
@@ -178,10 +204,10 @@ def _filters(desk: Desk) -> tuple[tuple[Condition, ...], int]:
     findings = desk.findings()
     if findings:
         chosen = st.multiselect(
-            "Findings (all of them)",
+            "Findings (all must be present)",
             findings,
             key="f_finding",
-            format_func=lambda name: finding_words(Finding.parse(name)),
+            format_func=lambda name: escaped(finding_words(Finding.parse(name)), "text"),
             placeholder="any",
         )
         where += [Condition("finding", "=", (name,)) for name in chosen]
@@ -198,13 +224,25 @@ def _filters(desk: Desk) -> tuple[tuple[Condition, ...], int]:
 
 
 def _choice(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
-    """Let the user pick any number of values; nothing is shown where there is nothing to pick."""
+    """Let the user pick any number of values; nothing is shown if there is nothing to pick."""
     if len(counts) < 2:
         return []
     key = f"f_{field}"
     if len(counts) > _MANY:
-        return list(st.multiselect(label, list(counts), key=key, placeholder="any"))
-    return list(st.pills(label, list(counts), key=key, selection_mode="multi") or [])
+        return st.multiselect(
+            label,
+            list(counts),
+            key=key,
+            format_func=lambda value: escaped(value, "text"),
+            placeholder="any",
+        )
+    return st.pills(
+        label,
+        list(counts),
+        key=key,
+        format_func=lambda value: escaped(value, "markdown"),
+        selection_mode="multi",
+    )
 
 
 def _among(field: str, chosen: list[str]) -> list[Condition]:
@@ -213,9 +251,9 @@ def _among(field: str, chosen: list[str]) -> list[Condition]:
 
 def _dates() -> list[Condition]:
     left, right = st.columns(2, gap="small")
-    limits = {"min_value": date(1900, 1, 1), "max_value": date(2199, 12, 31)}
-    start = left.date_input("From", None, key="f_date_from", format="YYYY-MM-DD", **limits)
-    end = right.date_input("To", None, key="f_date_to", format="YYYY-MM-DD", **limits)
+    first, last = date(1900, 1, 1), date(2199, 12, 31)
+    start = left.date_input("From", None, first, last, key="f_date_from", format="YYYY-MM-DD")
+    end = right.date_input("To", None, first, last, key="f_date_to", format="YYYY-MM-DD")
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 

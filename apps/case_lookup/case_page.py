@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from apps.case_lookup.asking import close_case, look_like, open_case
-from apps.case_lookup.markup import Markup, join, notice, tag
+from apps.case_lookup.faults import one_line
+from apps.case_lookup.markup import Markup, escaped, join, notice, tag
 from apps.case_lookup.pictures import (
     Look,
     data_uri,
@@ -44,7 +45,11 @@ def show_case(desk: Desk, case_id: str, question: Question) -> None:
     try:
         case = desk.library.case(case_id)
     except MedEmbedError:
-        st.html(notice("This library has no such case", "It may have been erased."))
+        st.html(
+            notice(
+                "This library has no such case", "Check the link. The case may have been erased."
+            )
+        )
         st.button(back, on_click=close_case)
         return
     with st.container(key="case-bar", horizontal=True, vertical_alignment="center", gap="small"):
@@ -74,6 +79,11 @@ def _title(case: Case) -> Markup:
 @st.fragment
 def _viewer(desk: Desk, case: Case, query: Scan | None) -> None:
     """The image with its window and slice; moving a slider redraws this part only."""
+    with one_line():
+        _view(desk, case, query)
+
+
+def _view(desk: Desk, case: Case, query: Scan | None) -> None:
     position = 0
     if len(case.scans) > 1:
         with st.container(key="images"):
@@ -83,13 +93,13 @@ def _viewer(desk: Desk, case: Case, query: Scan | None) -> None:
                 default=0,
                 required=True,
                 key=f"image-{case.case_id}",
-                format_func=lambda i: _image_words(case, i),
+                format_func=lambda i: escaped(_image_words(case, i), "markdown"),
                 label_visibility="collapsed",
             )
     try:
         scan = desk.scan(case, position)
     except ScanError as error:
-        st.error(f"This image cannot be shown: {error.what}.")
+        st.error(f"This image cannot be shown: {escaped(error.what, 'markdown')}.")
         return
     look, compare = _controls(scan, f"{case.case_id}-{position}", query is not None)
     pictures = [_picture(scan, look, f"{kind(case)}, {who(case)}")]
@@ -260,7 +270,7 @@ def _other_studies(desk: Desk, case: Case) -> None:
         for position, other in enumerate(others[:12]):
             named = ", ".join(finding_words(f) for f in other.findings) or "no finding recorded"
             st.button(
-                f"{when(other)} · {kind(other)} · {named}",
+                escaped(f"{when(other)} · {kind(other)} · {named}", "markdown"),
                 key=f"study-{position}",
                 on_click=open_case,
                 args=(other.case_id,),

@@ -1,23 +1,28 @@
 """What the page works at: one library, its model, and the reader of scans, shared by all visitors.
 
-The model is loaded by a thread of its own, so that the page stands before torch is imported.
+The model is loaded by a thread of its own, so that the page stands before torch is imported. Every
+visitor's script runs in a thread of its own: what they share is behind a lock, and of bounded size.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from apps.case_lookup.dropped import Dropped, Upload, decoding_folder, written
+from apps.case_lookup.faults import line_of
 from apps.case_lookup.pictures import Look, n_slices, presets, render
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
 from medembed.errors import MedEmbedError, ScanError
@@ -26,19 +31,19 @@ from medembed.scans import Scan, ScanReader
 
 if TYPE_CHECKING:
     from medembed.lookup import CaseLookup, Result
+    from medembed.lookup.own_patient import Own
 
-__all__ = ["Desk", "Dropped", "Question"]
+__all__ = ["Desk", "Question"]
 
 _CACHE_BYTES = 512 * 2**20
 _RECOUNT_SECONDS = 30.0
-_THUMBNAIL_PX = 360
+_THUMBNAILS, _THUMBNAIL_PX, _PART = "thumbnails", 360, ".part"
+_ABANDONED_SECONDS = 600.0  # a picture is written in less than one
 
+_Key = tuple[str, int, ScanRef]
 
-class _Upload(Protocol):
-    name: str
-    file_id: str
-
-    def getbuffer(self) -> memoryview: ...
+_caching = threading.Lock()
+_decoding = tuple(threading.Lock() for _ in range(32))  # by the scan's hash: one decode at a time
 
 
 @dataclass(frozen=True)
@@ -50,24 +55,36 @@ class Question:
     words : str
         Empty where none.
     scan : Scan or None
+    dropped : tuple of str
+        Ids of the uploads that the scan was read from.
     case_id : str
         A case of the library to start from; empty where none.
     image_weight : float
         0 to 1, share of the image where words and an image (or case) are given.
     where : tuple of Condition
         All hold.
-    own_patients : tuple of str
-        Pseudonyms of whom the dropped image shows: they do not answer for themselves.
+    own_cases, own_patients : tuple of str
+        Cases that the dropped files are, and pseudonyms of whom they show: they do not answer for
+        themselves.
     k : int
     """
 
     words: str = ""
     scan: Scan | None = None
+    dropped: tuple[str, ...] = ()
     case_id: str = ""
     image_weight: float = 0.5
     where: tuple[Condition, ...] = ()
+    own_cases: tuple[str, ...] = ()
     own_patients: tuple[str, ...] = ()
     k: int = 10
+
+    @property
+    def mark(self) -> str:
+        """A short name that is the same where the same is asked, to the last filter."""
+        share = self.image_weight if self.is_mixed else None
+        asked = (self.words, self.dropped, self.case_id, share, self.where, self.k)
+        return hashlib.sha256(repr(asked).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     @property
     def is_empty(self) -> bool:
@@ -78,27 +95,6 @@ class Question:
     def is_mixed(self) -> bool:
         """Whether words stand beside an image or a case."""
         return bool(self.words) and (self.scan is not None or bool(self.case_id))
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """What was dropped on the page: decoded, or refused with one line.
-
-    Parameters
-    ----------
-    key : tuple of str
-        Streamlit's ids of the uploads.
-    scan : Scan or None
-    refusal : str
-        Why it cannot be used; empty where it can.
-    patients : tuple of str
-        Patients of the library whom it belongs to, mostly none or one.
-    """
-
-    key: tuple[str, ...]
-    scan: Scan | None = None
-    refusal: str = ""
-    patients: tuple[str, ...] = ()
 
 
 class Desk:
@@ -123,8 +119,10 @@ class Desk:
         self._looking = threading.Lock()
         self._warm = threading.Event()
         self._reader = ScanReader(workers=2)
-        self._counts: dict[str, tuple[float, dict[str, int]]] = {}
-        self._scans: OrderedDict[tuple[str, int], Scan] = OrderedDict()
+        self._counts: dict[str, tuple[float, Mapping[str, int]]] = {}
+        self._counting = threading.Lock()
+        self._scans: OrderedDict[_Key, Scan] = OrderedDict()
+        _sweep_parts(self.library.path / _THUMBNAILS)
         threading.Thread(target=self._warm_up, name="model", daemon=True).start()
 
     def _warm_up(self) -> None:
@@ -187,17 +185,23 @@ class Desk:
         self.trouble = ""
         return result
 
-    def vocabulary(self, field: str) -> dict[str, int]:
+    def holds(self, result: Result) -> bool:
+        """Whether the library still has every case of an answer."""
+        shown = {hit.case_id for hit in result.hits}
+        return len(list(self.library.select(sorted(shown)))) == len(shown)
+
+    def vocabulary(self, field: str) -> Mapping[str, int]:
         """Values of a field with their counts, most frequent first, unknown left out.
 
         Counted anew every half minute at most, for cases may come in while the room is open.
         """
-        counted, counts = self._counts.get(field, (-_RECOUNT_SECONDS, {}))
-        if time.monotonic() - counted >= _RECOUNT_SECONDS:
-            everything = self.library.vocabulary(field)
-            counts = {v: n for v, n in everything.items() if v and v != "unknown"}
-            self._counts[field] = (time.monotonic(), counts)
-        return counts
+        with self._counting:
+            counted, counts = self._counts.get(field, (float("-inf"), {}))
+            if time.monotonic() - counted >= _RECOUNT_SECONDS:
+                everything = self.library.vocabulary(field)
+                counts = {v: n for v, n in everything.items() if v and v != "unknown"}
+                self._counts[field] = (time.monotonic(), counts)
+            return counts
 
     def findings(self) -> list[str]:
         """Findings to filter by, most frequent first; sided ones also as ``"label:side"``."""
@@ -231,64 +235,72 @@ class Desk:
         ScanError
             Where the file has gone or can no longer be read.
         """
-        key = (case.case_id, position)
-        if key in self._scans:
+        # the reference holds the file's digest: a case whose content changed has another key
+        key = (case.case_id, position, case.scans[position])
+        kept = self._kept(key)
+        if kept is not None:
+            return kept
+        with _decoding[hash(key) % len(_decoding)]:  # a second visitor waits for the first's
+            kept = self._kept(key)
+            return self._decoded(case, key) if kept is None else kept
+
+    def _kept(self, key: _Key) -> Scan | None:
+        with _caching:
+            if key not in self._scans:
+                return None
             self._scans.move_to_end(key)
             return self._scans[key]
-        reference = case.scans[position]
+
+    def _decoded(self, case: Case, key: _Key) -> Scan:
+        _, position, reference = key
         files = [Path(file) for file in self.library.scan_files(case)[position]]
         if not all(file.exists() for file in files):
             raise ScanError("the image file is no longer where it was when the case was added")
         scan = self._read(files, reference.frame)
-        self._scans[key] = scan
-        while (
-            sum(s.pixels.nbytes for s in self._scans.values()) > _CACHE_BYTES
-            and len(self._scans) > 1
-        ):
-            self._scans.popitem(last=False)
+        with _caching:
+            self._scans[key] = scan
+            held = sum(scan.pixels.nbytes for scan in self._scans.values())
+            while held > _CACHE_BYTES and len(self._scans) > 1:
+                held -= self._scans.popitem(last=False)[1].pixels.nbytes
         return scan
 
     def thumbnail(self, case: Case, position: int = 0) -> Image.Image:
         """Give a small picture of one scan, kept in the library's ``thumbnails`` (derived)."""
-        folder = self.library.path / "thumbnails"
+        folder = self.library.path / _THUMBNAILS
         file = folder / f"{_name(case.scans[position])}.png"
-        if file.exists():
+        try:
             with Image.open(file) as kept:
                 return kept.copy()
+        except (OSError, SyntaxError):  # not there yet, or damaged: Pillow raises either
+            pass
         scan = self.scan(case, position)
         window = next(iter(presets(scan).values()))
         image = render(scan, Look(window, n_slices(scan) // 2), _THUMBNAIL_PX)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            image.save(stream, "PNG")
-        Path(temporary).replace(file)
+        with suppress(OSError):  # a library that cannot be written to is shown all the same
+            _keep(image, file)
         return image
 
-    def read_dropped(self, uploads: Sequence[_Upload]) -> Dropped:
+    def read_dropped(self, uploads: Sequence[Upload]) -> Dropped:
         """Decode what was dropped: one file, or the files of one series.
 
         The bytes lie in files of mode 0600 without their names, only while they are decoded.
         """
         key = tuple(upload.file_id for upload in uploads)
-        with tempfile.TemporaryDirectory(prefix="medembed-") as folder:
-            files = []
-            for number, upload in enumerate(uploads):
-                file = Path(folder) / f"{number:05d}{_ending(upload.name)}"
-                file.touch(mode=0o600)
-                file.write_bytes(upload.getbuffer())
-                files.append(file)
+        with decoding_folder() as folder:
+            files = written(uploads, folder)
             try:
                 scan = self._read(files)
-                return Dropped(key, scan, patients=self._patients(files))
+                own = self._own(files)
+                return Dropped(
+                    key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
+                )
             except ScanError as error:
-                return Dropped(key, refusal=_line(error))
+                return Dropped(key, refusal=line_of(error))
 
-    def _patients(self, files: list[Path]) -> tuple[str, ...]:
-        from medembed.lookup.own_patient import patients_of_files
+    def _own(self, files: list[Path]) -> Own:
+        from medembed.lookup.own_patient import own_of_files
 
-        header = self._reader.header(files[0])
-        return tuple(sorted(patients_of_files(self.library, files, header)))
+        return own_of_files(self.library, files, self._reader.header(files[0]))
 
 
 def _name(reference: ScanRef) -> str:
@@ -296,15 +308,22 @@ def _name(reference: ScanRef) -> str:
     return f"{reference.sha256}{frame}"
 
 
-def _ending(name: str) -> str:
-    """The part of a file's name that says its kind; nothing else of the name is kept."""
-    lower = name.lower()
-    for ending in (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".dcm"):
-        if lower.endswith(ending):
-            return ending
-    return ""
+def _keep(image: Image.Image, file: Path) -> None:
+    """Write a picture whole or not at all; of two that write it, either is right."""
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=_PART)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            image.save(stream, "PNG")
+        Path(temporary).replace(file)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
-def _line(error: MedEmbedError) -> str:
-    """What was wrong, without the name of the file."""
-    return f"{error.what}; {error.hint}" if error.hint else error.what
+def _sweep_parts(folder: Path) -> None:
+    """Remove parts of pictures that a killed room has left behind."""
+    for part in folder.glob(f"*{_PART}"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                part.unlink()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-import traceback
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apps.case_lookup.asking import ask
 from apps.case_lookup.case_page import show_case
-from apps.case_lookup.desk import Desk, Dropped, Question
-from apps.case_lookup.results import Found, show_error, show_found, show_welcome
+from apps.case_lookup.desk import Desk, Question
+from apps.case_lookup.faults import one_line, show_error
+from apps.case_lookup.results import (
+    Found,
+    answers_to,
+    show_found,
+    show_welcome,
+)
+from apps.case_lookup.visits import HEADER, enter
 from medembed.errors import LibraryError, MedEmbedError
 
-_LOG = logging.getLogger("medembed.apps")
 _CSS = Path(__file__).with_name("room.css")
 
 
@@ -26,31 +31,28 @@ def open_desk(path: str) -> Desk:
     return Desk(Path(path))
 
 
-def _answer(desk: Desk, question: Question, dropped: Dropped | None) -> Found:
-    """What the question finds; the last answer is given again while the question stays."""
+def _answer(desk: Desk, question: Question) -> Found:
+    """What the question finds; the last answer is given again while it holds.
+
+    It holds while the question stays and none of its cases has been erased.
+    """
     state = st.session_state
-    asked = (
-        question.words,
-        dropped.key if dropped else (),
-        question.case_id,
-        question.image_weight if question.is_mixed else None,
-        question.where,
-        question.k,
-    )
-    if state.get("asked") == asked:
-        return state["found"]
+    found: Found | None = state.get("found")
+    if found is not None and found.question.mark == question.mark and desk.holds(found.result):
+        return found
     waiting = "Searching" if desk.is_ready else "Loading the model, once after the start"
     with st.spinner(waiting):
         started = time.perf_counter()
         result = desk.search(question)
         seconds = time.perf_counter() - started
     found = Found(question, result, seconds)
-    state["asked"], state["found"] = asked, found
+    state["found"] = found
     return found
 
 
 def _room(desk: Desk) -> None:
     question, dropped = ask(desk)
+    st.html(answers_to(question))
     case_id = st.query_params.get("case", "")
     if case_id:
         show_case(desk, case_id, question)
@@ -58,7 +60,7 @@ def _room(desk: Desk) -> None:
         show_welcome(desk)
     else:
         try:
-            found = _answer(desk, question, dropped)
+            found = _answer(desk, question)
         except MedEmbedError as error:
             show_error(error)
         else:
@@ -69,18 +71,14 @@ def main() -> None:
     """Draw the page; a fault is one line that holds no patient's value."""
     st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
     st.html(_CSS)
-    try:
+    run = get_script_run_ctx()
+    if run is not None:
+        enter(st.context.headers.get(HEADER), run.session_id)
+    with one_line():
         path = os.environ.get("MEDEMBED_LIBRARY", "")
         if not path:
             raise LibraryError("no library was named", hint="start with: medembed app LIBRARY")
         _room(open_desk(path))
-    except MedEmbedError as error:
-        st.error(str(error))
-    except Exception as error:  # noqa: BLE001  a traceback could hold a patient's value
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
-        _LOG.error("reading room: %s", where)
-        st.error(f"A fault of ours ({where}); the rest of the page goes on after a reload.")
 
 
 if __name__ == "__main__":  # Streamlit runs it so; a worker of the reader, imported again, does not

@@ -25,7 +25,7 @@ __all__ = [
 
 AUTO = "Auto"
 FULL = "Full range"
-OWN = "As sent"
+OWN = "File window"
 _HU = ("lung", "mediastinum", "bone")
 
 

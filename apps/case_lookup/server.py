@@ -3,88 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import threading
 import tomllib
 import webbrowser
-from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from apps.case_lookup.dropped import sweep_drops
+from apps.case_lookup.faults import quiet_tracebacks
+from apps.case_lookup.index_page import routes
+from apps.case_lookup.middleware import ANY_ADDRESS, SameOrigin, SecurityHeaders
+from apps.case_lookup.visits import OpenPages
 from medembed.errors import InputError
 
-__all__ = ["SecurityHeaders", "settings", "start"]
+__all__ = ["settings", "start"]
 
 _HERE = Path(__file__).parent
-
-Message = MutableMapping[str, Any]
-
-
-class SecurityHeaders:
-    """ASGI middleware: the browser itself refuses any request to another address.
-
-    Parameters
-    ----------
-    app : ASGI application
-
-    References
-    ----------
-    W3C, Content Security Policy Level 3.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self._app = app
-        self._headers = (
-            (b"content-security-policy", _policy().encode("ascii")),
-            (b"x-frame-options", b"DENY"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cross-origin-opener-policy", b"same-origin"),
-        )
-
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
-        """Hand the request on, and add the headers to the answer."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                names = {name for name, _ in self._headers}
-                kept = [h for h in message.get("headers", []) if h[0].lower() not in names]
-                message["headers"] = [*kept, *self._headers]
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
-
-
-def _policy() -> str:
-    import streamlit
-
-    page = Path(streamlit.__file__).parent / "static" / "index.html"
-    inline = re.findall(rb"<script>(.*?)</script>", page.read_bytes(), re.DOTALL)
-    allowed = [f"'sha256-{b64encode(sha256(script).digest()).decode()}'" for script in inline]
-    return "; ".join(
-        (
-            "default-src 'self'",
-            "img-src 'self' data: blob:",
-            "font-src 'self' data:",
-            "style-src 'self' 'unsafe-inline'",  # Streamlit sets styles from its scripts
-            " ".join(("script-src 'self' 'wasm-unsafe-eval'", *allowed)),
-            "worker-src 'self' blob:",
-            "connect-src 'self'",
-            "object-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
-    )
 
 
 def settings(host: str, port: int) -> dict[str, Any]:
@@ -92,8 +29,7 @@ def settings(host: str, port: int) -> dict[str, Any]:
     options = _flat(tomllib.loads((_HERE / "settings.toml").read_text(encoding="utf-8")))
     options["server.address"] = host
     options["server.port"] = port
-    if host not in ("0.0.0.0", "::"):  # noqa: S104  compared with, not bound to
-        # a page elsewhere that points its own name at this address is refused (DNS rebinding)
+    if host not in ANY_ADDRESS:  # a second lock behind SameOrigin, which looks at the port too
         options["server.allowedHosts"] = ["localhost", "127.0.0.1", "::1", host]
     return options
 
@@ -135,14 +71,25 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
             "the reading room needs Streamlit", hint="pip install 'medembed[app]'"
         ) from None
     os.environ["MEDEMBED_LIBRARY"] = str(library.resolve())
+    sweep_drops()
+    quiet_tracebacks()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        shown = "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host  # noqa: S104
+        shown = "localhost" if host in ("127.0.0.1", "::1", *ANY_ADDRESS) else host
         threading.Thread(target=opened, args=(f"http://{shown}:{port}",), daemon=True).start()
         yield
 
-    app = App(_HERE / "page.py", middleware=[Middleware(SecurityHeaders)], lifespan=lifespan)
+    app = App(
+        _HERE / "page.py",
+        routes=routes(),
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(SameOrigin, host=host, port=port),
+            Middleware(OpenPages),
+        ],
+        lifespan=lifespan,
+    )
     app.run(config=settings(host, port))
 
 

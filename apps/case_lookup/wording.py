@@ -29,7 +29,7 @@ _SEX = {"F": "F", "M": "M", "O": "other"}
 
 
 def thousands(number: int) -> str:
-    """Write a count with thin thousands."""
+    """Write a count with its thousands set apart."""
     return f"{number:,}"
 
 
@@ -97,9 +97,9 @@ def said(assertion: Assertion) -> str:
 def why_words(why: Why) -> str:
     """What the case and the query both state; empty where they state nothing in common."""
     parts = [
-        ("same: ", why.shared),
+        ("in common: ", why.shared),
         ("differs: ", why.differing),
-        ("in its note: ", why.words),
+        ("words in its report: ", why.words),
     ]
     line = "; ".join(f"{name}{', '.join(items)}" for name, items in parts if items)
     line = re.sub(r"([a-z][a-z ]*):(left|right|bilateral)\b", r"\2 \1", line)

@@ -39,6 +39,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout,
 LibraryPath = Annotated[Path, typer.Argument(metavar="LIBRARY", help="Folder of the case library.")]
 
 EXIT_FAULT, EXIT_USER, EXIT_STOPPED = 1, 2, 130
+EXIT_GATE = 3
+"""Of ``audit --gate`` alone: the audit was done, and its gate did not pass. A pipeline can tell it
+from a mistyped option (2) or a crash (1); neither Python (1, 2, 120) nor click (1, 2) uses it."""
 
 _OWN_NAME = re.compile(
     r"library\.sqlite.*|(model|training|index)\.json|checkpoint\.pt|weights\.safetensors"

@@ -21,6 +21,7 @@ from medembed.library import CaseLibrary
 from medembed.model import toy_model
 from medembed.notes import Assertion, Note, Section
 from medembed.scans import read_scan
+from medembed.scans.scan_hash import scan_sha256
 
 N_CASES = 14
 ROOT = "1.2.826.0.1.3680043.8.498.77"
@@ -111,7 +112,7 @@ def make_note(number: int) -> Note:
 
 
 def make_case(number: int, files: list[Path]) -> Case:
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    digest = scan_sha256([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
     modality, view = ("CT", "unknown") if len(files) > 1 else ("DX", "PA")
     return Case(
         case_id=f"C-{number:04d}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from streamlit import config
 
+from apps.case_lookup.faults import quiet_tracebacks
 from apps.case_lookup.markup import Markup, join, tag
-from apps.case_lookup.server import SecurityHeaders, settings
+from apps.case_lookup.middleware import SecurityHeaders
+from apps.case_lookup.server import settings
 from apps.commands import app, open_reading_room
 from medembed.errors import InputError
 
@@ -94,7 +97,7 @@ def test_every_answer_forbids_other_addresses() -> None:
     assert "connect-src 'self'" in policy
     assert not re.search(r"https?:|\*|unsafe-eval'(?<!wasm-unsafe-eval')", policy)
     assert headers[b"x-frame-options"] == b"DENY"
-    assert len(sent[0]["headers"]) == 6
+    assert len(sent[0]["headers"]) == 7
 
 
 def test_markup_cannot_be_broken_out_of() -> None:
@@ -113,3 +116,17 @@ def test_an_absent_streamlit_is_said_with_what_to_install(
     with pytest.raises(InputError, match="Streamlit") as raised:
         open_reading_room(small_library, port=0, browser=False)
     assert "[app]" in str(raised.value)
+
+
+def test_no_log_holds_the_message_of_a_foreign_error(caplog: pytest.LogCaptureFixture) -> None:
+    before = logging.getLogRecordFactory()
+    try:
+        quiet_tracebacks()
+        try:
+            raise KeyError("Planted^Name")
+        except KeyError:
+            logging.getLogger("streamlit.error_util").exception("Uncaught %s", "execution")
+    finally:
+        logging.setLogRecordFactory(before)
+    assert "Uncaught execution (KeyError at test_app_verb.py:" in caplog.text
+    assert "Planted" not in caplog.text

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-pytestmark = pytest.mark.browser
+from tests.apps.serving import CHROMIUM, FLAGS, serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-START = "import sys; from medembed.cli import main; main()"
+pytestmark = pytest.mark.browser
 
 # text colour against the nearest painted background, WCAG 2.2 relative luminance
 CONTRAST = """() => {
@@ -61,43 +46,21 @@ CONTRAST = """() => {
 }"""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def served(small_library: Path) -> Iterator[tuple[str, list[str]]]:
-    """Address of a running reading room, and what it says while it runs."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, "app", str(small_library), f"--port={port}", "--no-browser"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    said = [process.stdout.readline()]
-    assert f":{port}" in said[0], said[0]
-    try:
-        yield f"http://localhost:{port}", said
-    finally:
-        process.send_signal(signal.SIGINT)
-        said += process.communicate(timeout=30)[0].splitlines()
-        assert said[1:] == ["The reading room is closed."], "the server is quiet"
-        assert process.returncode == 0
+def served(small_library: Path) -> Iterator[str]:
+    """Address of a running reading room."""
+    with serving(small_library) as (port, _):
+        yield f"http://localhost:{port}"
 
 
 def test_a_radiologist_finds_compares_and_reads(
-    served: tuple[str, list[str]], radiograph: bytes, tmp_path: Path
+    served: str, radiograph: bytes, tmp_path: Path
 ) -> None:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     from playwright.sync_api import expect, sync_playwright
 
-    address, _ = served
+    address = served
     asked: list[str] = []
     complaints: list[str] = []
     with sync_playwright() as driver:
@@ -127,7 +90,7 @@ def test_a_radiologist_finds_compares_and_reads(
             {"name": "Planted_Name.dcm", "mimeType": "application/dicom", "buffer": radiograph},
         )
         expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("Words against image")).to_be_visible()
+        expect(page.get_by_text("Weight of the image")).to_be_visible()
         assert "Planted" not in page.locator("body").inner_text()
 
         expect(page.locator(".rr-hit")).to_have_count(10)  # those of the words alone have gone

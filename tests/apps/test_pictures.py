@@ -57,7 +57,7 @@ def test_hounsfield_presets_only_where_there_are_hounsfield_units() -> None:
 def test_the_files_own_window_comes_first() -> None:
     own = (Window(10, 20), Window(30, 40))
     offered = presets(Scan(np.arange(4, dtype=np.float32).reshape(2, 2), windows=own))
-    assert list(offered.items())[:2] == [("As sent", own[0]), ("As sent 2", own[1])]
+    assert list(offered.items())[:2] == [("File window", own[0]), ("File window 2", own[1])]
 
 
 def test_one_grey_level_can_be_drawn() -> None:

@@ -23,6 +23,7 @@ from medembed.library import CaseLibrary
 
 WORDS = "right pleural effusion"
 FINDING = "finding=effusion:right"
+FILTER = "PA"
 SIZE = {"width": 1440, "height": 900}
 MOST_BYTES = 400_000
 START = "from medembed.cli import main; main()"
@@ -71,6 +72,8 @@ def take(address: str, dropped: Path, words: str, out: Path) -> None:
         page.get_by_label("Words", exact=True).fill(words, timeout=60_000)
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit").first).to_be_visible(timeout=120_000)
+        page.get_by_role("button", name=FILTER, exact=True).click()
+        expect(page.locator(".rr-force .rr-chip")).to_be_visible(timeout=60_000)
         page.set_input_files("input[type=file]", dropped)
         expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=60_000)
         calm(page)

@@ -22,8 +22,9 @@ def command_line_reference() -> str:
         "a test keeps it fresh.",
         "",
         "Exit codes: 0 done · 2 the user's to mend, in one line · 1 a fault of ours ·",
-        "130 stopped by Ctrl-C (the same command continues). With `--json`, stdout holds one",
-        "JSON object and nothing else; progress and notes go to stderr.",
+        "130 stopped by Ctrl-C (the same command continues) · 3 of `audit --gate` alone: the gate",
+        "did not pass. With `--json`, stdout holds one JSON object and nothing else; progress and",
+        "notes go to stderr.",
     ]
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         parts += ["", f"## medembed {name}", ""]

@@ -1,7 +1,8 @@
-"""What every verb promises: help with an example, JSON, three exit codes, a light start."""
+"""What every verb promises: help with an example, JSON, its exit codes, a light start."""
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from medembed.cli import build
+import medembed.errors as errors
+from medembed.cli import build, frame
 
 ROOT = typer.main.get_command(build())
 VERBS = dict(ROOT.commands)  # type: ignore[attr-defined]
@@ -96,3 +98,32 @@ def test_help_and_import_load_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_the_gates_exit_code_is_used_by_the_audit_alone() -> None:
+    """No other way out of the command line can be taken for a gate that did not pass."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.MedEmbedError)}
+    codes |= {frame.EXIT_FAULT, frame.EXIT_USER, frame.EXIT_STOPPED}
+    assert frame.EXIT_GATE not in codes
+    assert frame.EXIT_GATE not in {0, 120}  # done, and Python that could not flush its streams
+    users, bare = set(), set()
+    root = Path(frame.__file__).parents[2]
+    for file in [
+        f for part in ("medembed", "evaluation", "apps") for f in (root / part).rglob("*.py")
+    ]:
+        where = file.relative_to(root).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name) and node.id == "EXIT_GATE":
+                users.add(where)
+            if isinstance(node, ast.Call) and _leaves(node):
+                given = [*node.args, *(word.value for word in node.keywords)]
+                if any(isinstance(a, ast.Constant) and a.value == frame.EXIT_GATE for a in given):
+                    bare.add(where)
+    assert users == {"medembed/cli/frame.py", "apps/audit.py"}
+    assert bare == set()
+
+
+def _leaves(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name in {"SystemExit", "Exit", "exit", "_exit", "fail"}

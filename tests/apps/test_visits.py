@@ -1,0 +1,131 @@
+"""What was dropped on a page goes when the page goes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from apps.case_lookup import visits
+from apps.case_lookup.visits import HEADER, OpenPages, enter
+
+STREAM = {"type": "websocket", "path": "/_stcore/stream"}
+
+
+class Runtime:
+    """Notes what it is told; ``active`` are the sessions whose page is open."""
+
+    def __init__(self) -> None:
+        self.active: set[str] = set()
+        self.told: list[tuple[str, str]] = []
+        self.uploaded_file_mgr = self
+
+    def is_active_session(self, session_id: str) -> bool:
+        return session_id in self.active
+
+    def close_session(self, session_id: str) -> None:
+        self.told.append(("close", session_id))
+
+    def remove_session_files(self, session_id: str) -> None:
+        self.told.append(("files", session_id))
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    made = Runtime()
+    monkeypatch.setattr("streamlit.runtime.get_instance", lambda: made)
+    return made
+
+
+async def visit(pages: OpenPages, runtime: Runtime, code: int | None, **scope: Any) -> None:
+    """One socket: opened, the script run as session S, closed with ``code``."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.disconnect"} | ({} if code is None else {"code": code})
+
+    async def send(message: Any) -> None: ...
+
+    await pages({**STREAM, "headers": [], **scope}, receive, send)
+
+
+def streamlit(runtime: Runtime, runs: bool = True) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        names = {key.lower(): value for key, value in scope["headers"]}
+        page = names[HEADER.lower().encode()].decode()
+        runtime.active.add("S")
+        if runs:
+            enter(page, "S")
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        runtime.active.discard("S")
+
+    return app
+
+
+@pytest.mark.parametrize("code", [1000, 1001])
+def test_a_page_that_is_closed_or_left_ends_its_session_at_once(
+    runtime: Runtime, code: int
+) -> None:
+    asyncio.run(visit(OpenPages(streamlit(runtime)), runtime, code))
+    assert runtime.told == [("close", "S"), ("files", "S")]
+    assert visits._sessions == {}
+
+
+@pytest.mark.parametrize("code", [1006, 1011, 1012, None])
+def test_a_page_that_is_lost_is_waited_for_and_then_ended(
+    runtime: Runtime, code: int | None
+) -> None:
+    async def lose() -> None:
+        await visit(OpenPages(streamlit(runtime), lost_seconds=0.05), runtime, code)
+        assert runtime.told == []
+        await asyncio.sleep(0.2)
+
+    asyncio.run(lose())
+    assert runtime.told == [("close", "S"), ("files", "S")]
+
+
+def test_a_page_that_comes_back_keeps_its_session(runtime: Runtime) -> None:
+    async def lose_and_return() -> None:
+        await visit(OpenPages(streamlit(runtime), lost_seconds=0.05), runtime, 1006)
+        runtime.active.add("S")
+        await asyncio.sleep(0.2)
+
+    asyncio.run(lose_and_return())
+    assert runtime.told == []
+
+
+def test_a_page_that_comes_back_and_is_closed_without_a_run_is_ended(runtime: Runtime) -> None:
+    """Streamlit runs no script when a page comes back: the page names its session itself."""
+    back = [(b"sec-websocket-protocol", b"streamlit, token, S")]
+
+    async def lose_return_and_close() -> None:
+        pages = OpenPages(streamlit(runtime, runs=False), lost_seconds=60)
+        await visit(pages, runtime, 1006, headers=back)
+        await visit(pages, runtime, 1001, headers=back)
+        assert pages._waiting == {}
+
+    asyncio.run(lose_return_and_close())
+    assert runtime.told == [("close", "S"), ("files", "S")]
+
+
+def test_no_page_waits_longer_than_ten_minutes_for_its_heartbeat() -> None:
+    from apps.case_lookup.server import settings
+
+    chosen = settings("127.0.0.1", 8501)
+    heartbeat = 2 * chosen["server.websocketPingInterval"]  # sent, and not answered
+    assert visits.LOST_SECONDS + heartbeat <= 600
+    assert chosen["server.disconnectedSessionTTL"] > visits.LOST_SECONDS, "or it is lost sight of"
+
+
+def test_a_visitor_cannot_name_another_page_than_its_own(runtime: Runtime) -> None:
+    forged = [(HEADER.lower().encode(), b"of another page")]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        names = [v for k, v in scope["headers"] if k == HEADER.lower().encode()]
+        assert len(names) == 1
+        assert names != [b"of another page"]
+
+    asyncio.run(visit(OpenPages(app), runtime, 1001, headers=forged))
+    enter("of another page", "S")
+    assert visits._sessions == {}
