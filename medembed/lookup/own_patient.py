@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medembed.library import Condition
+from medembed.library.identities import patients_of_id
+from medembed.privacy import is_placeholder
 from medembed.scans.pixel_digest import pixel_digest
 from medembed.scans.scan_hash import scan_sha256
 
@@ -75,9 +77,9 @@ def own_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader
         Of one of them.
     """
     own = _with_scans(library, _scan_hashes(files)) | _of_study(library, header.study_uid)
-    if header.patient_id.strip():
+    if not is_placeholder(header.patient_id):
         names = library.pseudonymiser
-        wanted = {
+        wanted = patients_of_id(library, header.patient_id) | {
             names.patient(header.patient_id, header.issuer),
             names.patient(header.patient_id),
         }
