@@ -74,6 +74,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         transfer_syntax=str(file.transfer_syntax or ""),
         phase=_phase(ds),
         sop_class=text(ds, "SOPClassUID"),
+        birth_date=_date(ds, "PatientBirthDate"),
         remarks=tuple(file.remarks),
     )
 

@@ -69,6 +69,10 @@ class ScanHeader:
         volume; empty until the pixels were decoded.
     pixel_sha256 : str
         The frame digests combined, also where it is not given.
+    birth_date : date or None
+        ``PatientBirthDate``, placeholders included.
+    file_sha256 : str
+        SHA-256 of the file's content, in hex; empty until the pixels were decoded.
 
     References
     ----------
@@ -109,6 +113,8 @@ class ScanHeader:
     remarks: tuple[str, ...] = ()
     frame_digests: tuple[str, ...] = field(default=(), repr=False)
     pixel_sha256: str = field(default="", repr=False)
+    birth_date: date | None = field(default=None, repr=False)
+    file_sha256: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if self.frame_digests and not self.pixel_sha256:

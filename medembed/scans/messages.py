@@ -16,12 +16,15 @@ __all__ = ["Json", "header_from_json", "header_to_json", "scan_from_json", "scan
 
 Json = dict[str, Any]
 
+_DATES = ("study_date", "birth_date")
+
 
 def header_to_json(header: ScanHeader) -> Json:
     """Turn a header into what JSON can hold."""
     values = asdict(header)
-    if header.study_date is not None:
-        values["study_date"] = header.study_date.isoformat()
+    for name in _DATES:
+        if values[name] is not None:
+            values[name] = values[name].isoformat()
     return values
 
 
@@ -32,8 +35,9 @@ def header_from_json(answer: Json) -> ScanHeader:
         for field in fields(ScanHeader)
         if (value := answer.get(field.name)) is not None
     }
-    if "study_date" in values:
-        values["study_date"] = date.fromisoformat(values["study_date"])
+    for name in _DATES:
+        if name in values:
+            values[name] = date.fromisoformat(values[name])
     return ScanHeader(**values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def inspect_file(file: str | Path) -> ScanHeader:
     Returns
     -------
     ScanHeader
-        With ``frame_digests`` and all ``remarks``.
+        With ``frame_digests``, ``file_sha256`` and all ``remarks``.
 
     Raises
     ------
@@ -275,7 +276,17 @@ def _inspected(file: BoundedFile) -> ScanHeader:
     remarks = dict.fromkeys((*header.remarks, *scan.remarks))
     frames = scan.pixels if scan.is_volume else scan.pixels[None]
     digests = tuple(frame_digest(frame) for frame in frames)
-    return replace(header, remarks=tuple(remarks), frame_digests=digests)
+    return replace(
+        header, remarks=tuple(remarks), frame_digests=digests, file_sha256=_sha256_of(file)
+    )
+
+
+def _sha256_of(file: BoundedFile) -> str:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _scan(file: BoundedFile, frame: int | None) -> Scan:
