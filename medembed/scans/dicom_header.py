@@ -54,7 +54,8 @@ def header_of(file: DicomFile) -> ScanHeader:
         study_uid=_identifier(ds, "StudyInstanceUID"),
         series_uid=_identifier(ds, "SeriesInstanceUID"),
         instance_uid=_identifier(ds, "SOPInstanceUID"),
-        patient_id=_identifier(ds, "PatientID"),
+        # two values are none of the two patients
+        patient_id="\\".join(exact_texts(ds, "PatientID")),
         issuer=_identifier(ds, "IssuerOfPatientID"),
         accession=_identifier(ds, "AccessionNumber"),
         study_date=study_date,
