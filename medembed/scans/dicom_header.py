@@ -54,7 +54,8 @@ def header_of(file: DicomFile) -> ScanHeader:
         study_uid=_identifier(ds, "StudyInstanceUID"),
         series_uid=_identifier(ds, "SeriesInstanceUID"),
         instance_uid=_identifier(ds, "SOPInstanceUID"),
-        patient_id=_identifier(ds, "PatientID"),
+        # two values are none of the two patients
+        patient_id="\\".join(exact_texts(ds, "PatientID")),
         issuer=_identifier(ds, "IssuerOfPatientID"),
         accession=_identifier(ds, "AccessionNumber"),
         study_date=study_date,
@@ -74,6 +75,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         transfer_syntax=str(file.transfer_syntax or ""),
         phase=_phase(ds),
         sop_class=text(ds, "SOPClassUID"),
+        birth_date=_date(ds, "PatientBirthDate"),
         remarks=tuple(file.remarks),
         birth_date=_date(ds, "PatientBirthDate"),
     )

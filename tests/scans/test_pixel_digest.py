@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,12 @@ def test_a_series_of_files_and_one_file_of_the_same_slices_agree(tmp_path: Path)
     assert whole.pixel_sha256 == combine_pixel_digests(
         digest for header in single for digest in header.frame_digests
     )
+
+
+def test_inspect_gives_the_hash_of_the_file(tmp_path: Path) -> None:
+    for form in ("PNG", "JPEG 2000", "NIfTI"):
+        path = FORMS[form](tmp_path)
+        assert inspect_file(path).file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_the_worker_sends_digests_and_the_header_alone_has_none(tmp_path: Path) -> None:
