@@ -69,6 +69,8 @@ def _add_case(
         written[insert_case(db, case, split, digest, home)] = None
         return "added"
     number, patient, split, content = row
+    if number in written:  # it may be read again
+        seal_cases(db, [number])
     if patient != case.patient_id:
         return Refusal(
             case.case_id, "this case id belongs to another patient already", "wrong-patient"
@@ -76,8 +78,6 @@ def _add_case(
     if case.split not in ("", split):
         return _split_conflict(case)
     if content == digest:
-        if number in written:  # it is read again
-            seal_cases(db, [number])
         if _follow_scans(db, number, case, home):
             written[number] = None
         return "unchanged"
