@@ -70,6 +70,8 @@ def _add_case(
         written[insert_case(db, case, split, digest, home)] = None
         return "added"
     number, patient, split, content = row
+    if number in written:  # it may be read again
+        seal_cases(db, [number])
     if patient != case.patient_id:
         return Refusal(
             case.case_id, "this case id belongs to another patient already", "wrong-patient"
@@ -79,8 +81,6 @@ def _add_case(
     if take_older_content(db, number, case, content, names):
         content = digest
     if content == digest:
-        if number in written:  # it is read again
-            seal_cases(db, [number])
         if _follow_scans(db, number, case, home):
             written[number] = None
         return "unchanged"

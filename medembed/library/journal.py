@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -81,3 +82,36 @@ class LibraryJournal:
                 f"VALUES ({', '.join('?' * (len(FILE_COLUMNS) + 1))})",
                 [(*row, row_seal(*row)) for row in rows],
             )
+
+    def is_unchanged(self, files: Sequence[Path], sha256: str) -> bool:
+        """Whether a scan's files are still those that it was ingested from.
+
+        A file is hashed only if its size or its time of change is another than the journal knows.
+
+        Parameters
+        ----------
+        files : sequence of Path
+        sha256 : str
+            Of the scan: that of its one file, or over those of several.
+
+        Raises
+        ------
+        OSError
+            Where a file cannot be read.
+        """
+        digests = [self._digest(path) for path in files]
+        if len(digests) == 1:
+            return digests[0] == sha256
+        orders = (sorted(digests), digests)  # schema 1 took a series in the order of its slices
+        return any(
+            hashlib.sha256(b"".join(map(bytes.fromhex, order))).hexdigest() == sha256
+            for order in orders
+        )
+
+    def _digest(self, path: Path) -> str:
+        found = path.stat()
+        record = self.known(path, FileState(found.st_size, found.st_mtime_ns))
+        if record is not None and record.sha256:
+            return record.sha256
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medembed.cases import Case
+from medembed.cases import Case, ScanRef
 from medembed.errors import ConditionError, LibraryError
 from medembed.library.adding import add_cases
 from medembed.library.conditions import Where, compile_conditions, parse_where
@@ -327,6 +327,16 @@ class CaseLibrary:
     def scan_files(self, case: Case) -> list[tuple[Path, ...]]:
         """Give the files of each scan of ``case`` as absolute paths."""
         return [tuple(self.path / file for file in scan.files) for scan in case.scans]
+
+    def has_changed_files(self, scan: ScanRef) -> bool:
+        """Whether a scan's files are there but no longer those that it was ingested from."""
+        from medembed.library.journal import LibraryJournal  # a search starts without sources
+
+        journal = LibraryJournal(self._database, self.pseudonymiser)
+        try:
+            return not journal.is_unchanged([self.path / file for file in scan.files], scan.sha256)
+        except OSError:  # gone, or not to be read: whoever decodes it says so
+            return False
 
     # vectors
 

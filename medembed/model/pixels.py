@@ -54,8 +54,8 @@ def read_pixels(
     Yields
     ------
     uint8 array or ScanError
-        One for each, in order; an error where a scan no longer decodes or is of another kind
-        than the model reads.
+        One for each, in order; an error where a scan no longer decodes, its files are no longer
+        those that were ingested, or it is of another kind than the model reads.
     """
 
     def items() -> Iterator[tuple[str | list[str], int | None]]:
@@ -67,9 +67,12 @@ def read_pixels(
         return
     count = workers or (os.cpu_count() or 1)
     with ScanReader(workers=min(count, len(wanted))) as reader:
-        for scan in reader.map("read", items()):
+        for (case, at), scan in zip(wanted, reader.map("read", items()), strict=True):
             if not isinstance(scan, Scan):
                 yield scan if isinstance(scan, ScanError) else ScanError("no pixels")
+                continue
+            if library.has_changed_files(case.scans[at]):  # of another patient, perhaps
+                yield ScanError("no longer the file that was ingested", reason="changed")
                 continue
             try:
                 yield preprocess.pixels(scan)

@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_pairs import write_library
 
 import medembed.model.pixels as px
 from medembed.cases import Case, ScanRef
 from medembed.model.pixels import PixelCache
 from medembed.preprocess import Preprocess
 
+READ_PIXELS = px.read_pixels
 PREPROCESS = Preprocess(size=4, window="range", mean=0.0, std=1.0)
 
 
@@ -38,6 +40,20 @@ def decoded(
         i = int(case.scans[at].sha256, 16)
         time.sleep(0.0005)
         yield np.full((1 + i % 3, 1, 4, 4), i, np.uint8)
+
+
+def test_a_file_that_was_replaced_after_the_ingest_is_not_its_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(px, "read_pixels", READ_PIXELS)
+    library = write_library(tmp_path, n=6)
+    cases = list(library.cases())
+    first, second = (Path(case.scans[0].files[0]) for case in cases[:2])
+    first.write_bytes(second.read_bytes())
+    preprocess = Preprocess(size=8, window="range", mean=0.0, std=1.0)
+    cache = PixelCache(library.path / "cache", preprocess)
+    assert cache.fill(library, cases, workers=1) == {"changed": 1}
+    assert [case.scans[0] in cache for case in cases] == [False] + [True] * 5
 
 
 @pytest.fixture(autouse=True)
