@@ -51,7 +51,8 @@ def header_of(file: DicomFile) -> ScanHeader:
         study_uid=text(ds, "StudyInstanceUID"),
         series_uid=text(ds, "SeriesInstanceUID"),
         instance_uid=text(ds, "SOPInstanceUID"),
-        patient_id=text(ds, "PatientID"),
+        # two values are none of the two patients
+        patient_id="\\".join(texts(ds, "PatientID")),
         issuer=text(ds, "IssuerOfPatientID"),
         accession=text(ds, "AccessionNumber"),
         study_date=study_date,
