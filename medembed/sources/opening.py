@@ -41,7 +41,7 @@ def open_source(
     path : path-like
         Table, folder or file.
     format : str
-        One of :data:`SOURCES`; ``"auto"`` takes a csv, tsv or parquet file, or a folder with
+        One of :data:`SOURCES`; ``"auto"`` takes a csv, tsv, txt or parquet file, or a folder with
         ``cases.csv`` or ``cases.parquet``, as a table, and all else as DICOM.
     notes : path-like, optional
         Table of reports to join to DICOM studies.

@@ -21,7 +21,7 @@ from medembed.sources.table_text import find_encoding, open_text
 
 __all__ = ["TABLE_SUFFIXES", "Row", "Table", "shown"]
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")  # .txt is Excel's "Unicode text"
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BATCH = 1024

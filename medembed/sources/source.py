@@ -50,7 +50,7 @@ class FileRecord:
         Its path as it may be shown.
     header : str
         What its header says, as JSON without any value that identifies a patient
-        (:mod:`medembed.sources.file_headers`).
+        (:mod:`medembed.sources.file_header`).
     frame_digests : tuple of str
         Digests of its decoded frames (:mod:`medembed.scans.pixel_digest`).
     """

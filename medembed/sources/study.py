@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -107,7 +107,8 @@ def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
             continue
         contents.add(record.sha256)
         uids.add(uid)
-        taken.append((path, header))
+        # slices that were sent twice are known by their pixels
+        taken.append((path, replace(header, frame_digests=record.frame_digests)))
     series = []
     for one in group_series(taken):
         if one.error is not None:
@@ -115,7 +116,7 @@ def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
         else:
             series.append(one)
             if one.note:
-                noticed[f"scans are part of a series that was {one.note}"] += 1
+                noticed[f"scans: {one.note}"] += 1
     series, left_out = pick_pictures(series, [kind_of_header(s.headers[0]) for s in series])
     for kind, ones in left_out.items():
         if series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -250,7 +250,7 @@ class TableSource:
 
     def _scans(self, draft: _Draft, known: Mapping[Path, FileRecord]) -> tuple[ScanRef, ...]:
         headers = {
-            file: kept.header
+            file: replace(kept.header, frame_digests=known[file].frame_digests)
             for image in draft.images
             for file in image
             if (kept := known_header(known[file])) is not None

@@ -116,6 +116,15 @@ def test_ids_that_are_written_in_two_ways_share_a_split(
     assert len(set(people(library).values())) == 5  # blanks around an id are none of it
 
 
+def test_two_ids_in_one_element_are_neither_of_the_two_patients(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    for seed, patient in enumerate(("4711", "4712", "4711\\4712")):
+        write(tmp_path / "d", seed, patient)
+    take(library, tmp_path / "d", reader)
+    assert len(set(people(library).values())) == 3
+
+
 def test_dates_of_a_patient_move_together_with_and_without_an_issuer(
     library: CaseLibrary, reader: ScanReader, tmp_path: Path
 ) -> None:

@@ -264,6 +264,9 @@ def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -
     write_csv(folder / "cases.csv", rows_of({}))
     assert open_source(folder).format == "table"
     assert open_source(folder / "cases.csv").format == "table"
+    (folder / "cases.csv").rename(folder / "unicode.txt")
+    assert open_source(folder / "unicode.txt").format == "table"
+    (folder / "unicode.txt").rename(folder / "cases.csv")
     assert open_source(folder, "dicom").format == "dicom"
     with pytest.raises(SourceError, match="no such file"):
         open_source(folder / "none")
