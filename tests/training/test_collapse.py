@@ -72,12 +72,21 @@ def test_a_side_that_gives_one_vector_has_collapsed(side: str) -> None:
     assert f"the {side} side gives the same vector" in check.reasons[0]
 
 
-def test_a_side_on_one_line_has_collapsed() -> None:
-    angle = np.linspace(0, 1, 40)[:, np.newaxis]
-    line = (1 - angle) * draws(1, 16, 3) + angle * draws(1, 16, 4)  # not yet of unit length
-    check = check_collapse(line.astype(np.float32), draws(40, 16), texts(40), "training")
-    assert check.image_effective_rank == pytest.approx(1, abs=0.01)
-    assert check.collapsed
+def line(spread: float) -> np.ndarray:
+    """Unit vectors on one line, of two kinds or of little spread."""
+    middle, way = np.eye(16)[0], np.eye(16)[1]
+    at = np.where(np.arange(40) % 2, 1.0, -1.0) * np.sqrt(spread)
+    return unit_rows(middle + at[:, np.newaxis] * way)
+
+
+def test_a_side_on_one_line_has_collapsed_only_where_there_is_little_spread() -> None:
+    narrow = check_collapse(line(5e-4), draws(40, 16), texts(40), "training")
+    assert narrow.image_effective_rank == pytest.approx(1, abs=0.01)
+    assert narrow.image_spread == pytest.approx(5e-4, rel=0.01)
+    assert narrow.collapsed
+    two_kinds = check_collapse(line(0.1), draws(40, 16), texts(40), "training")
+    assert two_kinds.image_effective_rank == pytest.approx(1, abs=0.01)
+    assert not two_kinds.collapsed, "an archive of two kinds of cases"
 
 
 def test_the_same_first_hits_for_everything_are_a_collapse_where_cases_are_many() -> None:
