@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
 )
+from streamlit.testing.v1 import AppTest
 
 from medembed.cases import Case, Finding, ScanRef
 from medembed.library import CaseLibrary
@@ -22,6 +24,7 @@ from medembed.model import toy_model
 from medembed.notes import Assertion, Note, Section
 from medembed.scans import read_scan
 from medembed.scans.scan_hash import scan_sha256
+from tests.apps.acting import PAGE
 
 N_CASES = 14
 ROOT = "1.2.826.0.1.3680043.8.498.77"
@@ -161,3 +164,17 @@ def _close_the_room() -> Iterator[None]:
 def radiograph(tmp_path: Path) -> bytes:
     """A radiograph that no case of the library has, of a patient whom it does not know."""
     return write_radiograph(tmp_path / "Planted_Name.dcm", 41, "PLANTED-ID").read_bytes()
+
+
+@pytest.fixture
+def room(small_library: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("MEDEMBED_LIBRARY", str(small_library))
+    return AppTest.from_file(PAGE, default_timeout=30).run()
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    before = os.environ.get("MEDEMBED_LIBRARY")
+    yield
+    if before is None:
+        os.environ.pop("MEDEMBED_LIBRARY", None)

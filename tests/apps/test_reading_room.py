@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import apps.case_lookup.page as page_module
-from apps.case_lookup.desk import Desk
-from medembed.cases import Case
-from medembed.errors import ScanError
 from medembed.library import CaseLibrary
-from medembed.scans import read_scan
+from tests.apps.acting import (
+    ask,
+    button,
+    drop,
+    html,
+    in_force,
+    open_case,
+    press,
+    ranked,
+    scores,
+    without_css,
+)
 
-PAGE = page_module.__file__
 PLANTED = ("Planted", "PLANTED", "Name.dcm", "1.2.826")
-
-
-@pytest.fixture
-def room(small_library: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setenv("MEDEMBED_LIBRARY", str(small_library))
-    return AppTest.from_file(PAGE, default_timeout=30).run()
-
-
-def html(room: AppTest) -> str:
-    return "\n".join(element.proto.body for element in room.html)
-
-
-def without_css(room: AppTest) -> str:
-    return re.sub(r"<style>.*?</style>", "", html(room), flags=re.DOTALL)
-
-
-def button(room: AppTest, label: str) -> object:
-    return next(b for b in room.button if b.label.replace("\\", "").startswith(label))
-
-
-def press(room: AppTest, label: str) -> AppTest:
-    return button(room, label).click().run()  # type: ignore[attr-defined]
-
-
-def ask(room: AppTest, words: str) -> AppTest:
-    return room.text_input(key="words").set_value(words).run()
-
-
-def drop(room: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    uploads = [(name, content, "application/octet-stream") for name, content in files]
-    return room.get("file_uploader")[0].set_value(uploads).run()
-
-
-def ranked(room: AppTest) -> list[str]:
-    return re.findall(r'class="rr-rank">(\d+)<', html(room))
-
-
-def scores(room: AppTest) -> list[float]:
-    return [float(x) for x in re.findall(r"<b>(-?\d\.\d\d)</b>", html(room))]
-
-
-def in_force(room: AppTest) -> list[str]:
-    """The filters that the result says it was made with."""
-    line = re.findall(r'class="rr-force">(.*?)</p>', html(room))
-    return re.findall(r'class="rr-chip">(.*?)<', line[0]) if line else []
-
-
-def open_case(small_library: Path, case_id: str) -> AppTest:
-    os.environ["MEDEMBED_LIBRARY"] = str(small_library)
-    room = AppTest.from_file(PAGE, default_timeout=30)
-    room.query_params["case"] = case_id
-    return room.run()
 
 
 @pytest.fixture
@@ -298,187 +248,3 @@ def test_an_address_without_a_case_is_one_line(small_library: Path, name: str) -
     assert not room.exception
     assert "This library has no such case" in html(room)
     assert name not in html(room)
-
-
-# what must not happen ----------------------------------------------------------------------
-
-
-def test_pictures_travel_in_the_page_and_not_at_an_open_address(room: AppTest) -> None:
-    ask(room, "effusion")
-    assert html(room).count('src="data:image/jpeg;base64,') == 10
-    assert not room.get("imgs")
-    assert "/media/" not in html(room)
-
-
-def test_nothing_of_an_uploads_name_or_header_is_shown_or_logged(
-    room: AppTest, radiograph: bytes, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    drop(room, ("Planted_Name.dcm", radiograph))
-    ask(room, "effusion")
-    shown = without_css(room) + repr(room.query_params)
-    said = "\n".join(record.getMessage() for record in caplog.records)
-    for word in PLANTED:
-        assert word not in shown
-        assert word not in said
-
-
-def test_a_dropped_file_leaves_no_copy(
-    room: AppTest, radiograph: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "drops"))
-    (tmp_path / "drops").mkdir()
-    modes: list[int] = []
-    write = Path.write_bytes
-
-    def watched(self: Path, content: bytes) -> int:
-        done = write(self, content)
-        modes.append(self.stat().st_mode & 0o777)
-        assert "Planted" not in str(self)
-        return done
-
-    monkeypatch.setattr(Path, "write_bytes", watched)
-    drop(room, ("Planted_Name.dcm", radiograph))
-    assert not room.error
-    assert modes == [0o600]
-    assert list((tmp_path / "drops").iterdir()) == []
-
-
-def test_a_fault_of_ours_is_one_line_without_its_message(
-    small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(self: CaseLibrary, case_id: str) -> Case:
-        raise RuntimeError("Planted^Name")
-
-    monkeypatch.setenv("MEDEMBED_LIBRARY", str(small_library))
-    monkeypatch.setattr(CaseLibrary, "case", broken)
-    room = open_case(small_library, "C-0001")
-    assert not room.exception
-    assert len(room.error) == 1
-    assert "RuntimeError" in room.error[0].value
-    assert "Planted" not in room.error[0].value + caplog.text
-
-
-def test_a_fault_while_an_image_is_drawn_is_one_line_without_its_message(
-    small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It happens in a fragment, which Streamlit runs and catches by itself."""
-
-    def broken(*_: object) -> None:
-        raise RuntimeError("Planted^Name")
-
-    monkeypatch.setattr("apps.case_lookup.case_page.render", broken)
-    room = open_case(small_library, "C-0001")
-    assert not room.exception
-    assert len(room.error) == 1
-    assert "RuntimeError" in room.error[0].value
-    assert "Planted" not in room.error[0].value + caplog.text
-    assert "effusion<small>present" in html(room), "the rest of the page stays"
-
-
-def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
-    small_library: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise ScanError("the file is cut off", where="/archive/DOE^JANE_1950.dcm", hint="copy it")
-
-    room = open_case(small_library, "C-0001")
-    press(room, "Find similar")
-    monkeypatch.setattr("apps.case_lookup.desk.Desk.scan", broken)
-    press(room, "Search")
-    assert "the file is cut off" in html(room)
-    assert "JANE" not in html(room) + "".join(error.value for error in room.error)
-
-
-def test_a_list_with_a_case_that_has_left_the_library_is_asked_for_again(
-    room: AppTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ask(room, "effusion")
-    asked: list[object] = []
-    search, select = Desk.search, CaseLibrary.select
-    monkeypatch.setattr(Desk, "search", lambda *a: asked.append(a) or search(*a))
-    room.run()
-    assert asked == []
-
-    def without(self: CaseLibrary, case_ids: list[str]) -> list[Case]:
-        return [case for case in select(self, case_ids) if case.case_id != "C-0009"]
-
-    monkeypatch.setattr(CaseLibrary, "select", without)
-    room.run()
-    assert len(asked) == 1
-    assert "49 y" not in without_css(room)
-
-
-def test_clear_lets_go_of_the_image_and_of_what_it_found(room: AppTest, radiograph: bytes) -> None:
-    drop(room, ("a.dcm", radiograph))
-    assert room.session_state["found"].question.scan is not None
-    press(room, "Clear")
-    assert room.session_state["dropped"] is None
-    assert "found" not in room.session_state
-
-
-# libraries that cannot be used -------------------------------------------------------------
-
-
-def _start(path: Path | str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setenv("MEDEMBED_LIBRARY", str(path))
-    return AppTest.from_file(PAGE, default_timeout=30).run()
-
-
-def test_a_missing_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = _start(tmp_path / "none", monkeypatch)
-    assert len(room.error) == 1
-    assert not room.exception
-
-
-def test_an_empty_library_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    CaseLibrary.create(tmp_path / "empty").close()
-    assert "has no cases yet" in html(_start(tmp_path / "empty", monkeypatch))
-
-
-def test_a_library_without_the_models_vectors_is_one_line(
-    small_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with CaseLibrary.open(small_library) as full, CaseLibrary.create(tmp_path / "bare") as bare:
-        bare.add(full.cases())
-    room = ask(_start(tmp_path / "bare", monkeypatch), "effusion")
-    assert not room.exception
-    assert [e.value.count("\n") for e in room.error] == [0]
-    assert "model" in room.error[0].value
-
-
-def test_an_image_that_has_gone_is_said_and_the_rest_stays(
-    small_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    st.cache_resource.clear()  # another desk may hold the image in memory
-    desk_scan = "apps.case_lookup.desk.CaseLibrary.scan_files"
-    monkeypatch.setattr(desk_scan, lambda self, case: [(tmp_path / "gone.dcm",)] * 9)
-    room = open_case(small_library, "C-0006")
-    assert "This image cannot be shown" in room.error[0].value
-    assert "effusion<small>present" in html(room)
-
-
-@pytest.fixture(autouse=True)
-def _environment() -> Iterator[None]:
-    before = os.environ.get("MEDEMBED_LIBRARY")
-    yield
-    if before is None:
-        os.environ.pop("MEDEMBED_LIBRARY", None)
-
-
-def test_thumbnails_are_derived_and_kept_in_the_library(room: AppTest, small_library: Path) -> None:
-    ask(room, "effusion")
-    kept = sorted((small_library / "thumbnails").iterdir())
-    assert kept
-    assert all(re.fullmatch(r"[0-9a-f]{64}(-\d+)?\.png", file.name) for file in kept)
-    first = html(room)
-    for file in kept:
-        file.unlink()
-    press(room, "Search")
-    assert re.sub(r"\d\.\d\d s<", "", html(room)) == re.sub(r"\d\.\d\d s<", "", first)
-
-
-def test_read_scan_agrees_with_the_librarys_files(small_library: Path) -> None:
-    with CaseLibrary.open(small_library) as library:
-        files = library.scan_files(library.case("C-0013"))[0]
-    assert read_scan(files).pixels.shape == (5, 32, 64)
