@@ -51,9 +51,12 @@ def corrected(
             last = {a.label: a for a in stated}
             if corrects or len({a.side for a in stated}) == 1:
                 assertions = [a for a in stated if a.status == last[a.label].status]
-            for later in assertions:
-                meant = corrects or _refers(tokens, later, vocabulary)
-                said = [a for old in said for a in _after(old, later, meant)]
+            later = dict.fromkeys(
+                (replace(a, start=0, end=0), corrects or _refers(folded, a, vocabulary))
+                for a in assertions
+            )  # each once, so that the time stays in proportion to the text
+            for again, meant in later:
+                said = [a for old in said for a in _after(old, again, meant)]
         said += assertions
     return said
 
@@ -63,10 +66,10 @@ def _has(tokens: Sequence[Token], vocabulary: Vocabulary, name: str) -> bool:
     return any(hit is not None and name in hit[1] for hit in hits)
 
 
-def _refers(tokens: Sequence[Token], later: Assertion, vocabulary: Vocabulary) -> bool:
+def _refers(folded: str, later: Assertion, vocabulary: Vocabulary) -> bool:
     """Whether a finding of an addendum is one that was spoken of before: "the fracture"."""
-    before = [token.word for token in tokens if token.end <= later.start][-_NEAR:]
-    return any(word in vocabulary.file.refers for word in before)
+    before = tokens_of(folded, max(0, later.start - _NEAR * 12), later.start)[-_NEAR:]
+    return any(token.word in vocabulary.file.refers for token in before)
 
 
 def _after(old: Assertion, later: Assertion, corrects: bool) -> list[Assertion]:

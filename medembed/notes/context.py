@@ -119,6 +119,8 @@ class _Reader:
         past = [force.in_past if force else False for force in forces]
         for trigger, group in after:
             for i in self._targets(trigger):
+                if group.kind == "absent" and self._is_contrast(self.mentions[i], trigger):
+                    continue  # "seen on CT but not detected on the radiograph"
                 kinds[i] = _behind(forces[i], kinds[i], group.kind)
                 past[i] = past[i] and group.kind != "present"
         return [
@@ -344,7 +346,9 @@ class _Reader:
             # "history of heart failure, cardiomegaly": what is past is no finding of a list
             begins = joint.kind == "comma" and not force.has_mention and not or_follows
             return bool(marked) or begins
-        if self._device_begins(at, stop, or_follows) or self._verb_follows(joint, stop):
+        if self._device_begins(at, stop, or_follows):
+            return True
+        if not or_follows and self._verb_follows(joint, stop):
             return True
         has_side = self._has_side(at, stop)
         if "new_statement" in marked:
@@ -424,6 +428,11 @@ class _Reader:
                 break
             targets.append(i)
         return targets
+
+    def _is_contrast(self, mention: Mention, trigger: Trigger) -> bool:
+        """Whether a "but" stands between a finding of today and what is said of it behind."""
+        cut = any(mention.last <= at < trigger.first for at, _ in self.cuts)
+        return cut and not self._seen_before(mention)
 
     def _reaches_back(self, gap: range) -> bool:
         """Whether no other subject stands between a finding and a trigger behind it."""

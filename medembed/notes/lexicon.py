@@ -132,6 +132,7 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
     triggers = [
         Trigger(groups, first, last)
         for first, last, groups in walk(vocabulary.triggers, tokens, taken)
+        if not _is_compound(tokens, first)
     ]
     held = {at for trigger in triggers for at in range(trigger.first, trigger.last)}
     marks: dict[str, dict[int, int]] = {}
@@ -157,6 +158,14 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
     sentence = Sentence(tokens, mentions, triggers, [], marks, links, frozenset(held))
     sentence.joints = _joints(tokens, taken | held, vocabulary)
     return sentence
+
+
+def _is_compound(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a word is the tail of another: "HER2-negative"."""
+    if at < 2 or tokens[at - 1].word != "-":
+        return False
+    touches = tokens[at - 2].end == tokens[at - 1].start and tokens[at - 1].end == tokens[at].start
+    return touches and tokens[at - 2].word[-1].isalnum()
 
 
 def walk(

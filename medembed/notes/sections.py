@@ -53,11 +53,12 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
     """
     sections: list[Section] = []
     headings = list(_headings(text, vocabulary, folded))
+    last_observed = max((i for i, h in enumerate(headings) if h.name in _OBSERVED), default=-1)
     name, start = "body", 0
     for i, heading in enumerate(headings):
         if not heading.name and name in READ:
             continue  # a subheading
-        observed = any(h.name in _OBSERVED for h in headings[i:])
+        observed = i <= last_observed
         _close(sections, name, start, heading.start, text, folded, vocabulary, observed)
         name = heading.name or "findings"
         start = heading.end if heading.name else heading.start

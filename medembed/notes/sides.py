@@ -91,7 +91,9 @@ class _Finder:
             if is_foreign and not found[owner]:
                 borrowed.add(owner)
             if last and last[0] == owner and not self._goes_on(last[1], word):
-                continue
+                if not is_ahead:
+                    continue
+                found[owner].clear()  # "after left lobectomy shows right effusion"
             last = (owner, word.last)
             found[owner].add(word.side)
             ahead[owner] |= is_ahead
@@ -127,7 +129,7 @@ class _Finder:
         if at and self.tokens[at - 1].word[-1].isdigit() and self.tokens[at - 1].end < token.start:
             return False
         following = self.tokens[at + 1].word if at + 1 < len(self.tokens) else ""
-        if following in ("spine", "'", "’") or following[:1].isdigit():
+        if following in ("spine", "'", "’", ":") or following[:1].isdigit():
             return False
         if following in ("/", "-") and at + 2 < len(self.tokens):
             return self.tokens[at + 2].word not in ("spine", "o", "t")
@@ -222,8 +224,11 @@ class _Finder:
         for i, mention in enumerate(self.mentions):
             if mention.first <= word.first < mention.last:
                 return i
-        before = [i for i, m in enumerate(self.mentions) if m.last <= word.first]
-        after = [i for i, m in enumerate(self.mentions) if m.first >= word.last]
+        named = [(i, m) for i, m in enumerate(self.mentions) if m.label]
+        before = [i for i, m in named if m.last <= word.first]
+        after = [i for i, m in named if m.first >= word.last]
+        if self._is_of_lookalike(word, after):
+            return None
         if before and self._cut(self.mentions[before[-1]].last, word.first):
             before = []
         if after and self._cut(word.last, self.mentions[after[0]].first):
@@ -236,6 +241,16 @@ class _Finder:
         near = self._joined(self.mentions[before[-1]].last, word.first)
         far = self._joined(word.last, self.mentions[after[0]].first)
         return before[-1] if far and not near else after[0]
+
+    def _is_of_lookalike(self, word: _SideWord, after: list[int]) -> bool:
+        """Whether a side stands before what looks like a finding: "left thyroid nodule, …"."""
+        alike = next((m for m in self.mentions if not m.label and m.first >= word.last), None)
+        if alike is None or self._joined(word.last, alike.first):
+            return False
+        if not after:
+            return not self._is_placed(word.first)
+        following = self.mentions[after[0]].first
+        return alike.last <= following and self._joined(alike.last, following)
 
     def _begins_statement(self, word: _SideWord, after: int) -> bool:
         """Whether a place stands behind a joint and a finding follows: "…, on the right a mass"."""
