@@ -77,7 +77,6 @@ def header_of(file: DicomFile) -> ScanHeader:
         sop_class=text(ds, "SOPClassUID"),
         birth_date=_date(ds, "PatientBirthDate"),
         remarks=tuple(file.remarks),
-        birth_date=_date(ds, "PatientBirthDate"),
     )
 
 
