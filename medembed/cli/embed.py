@@ -72,5 +72,5 @@ def show_embedded(report: EmbedReport, library: str) -> None:
     if report.activated:
         write("searches use this model from now on\n")
     elif not report.active:
-        write("the active model stays; search with this one by --model\n")
+        write("searches do not use this model unless --model names it\n")
     write(f'next: medembed search {library} --text "right pleural effusion"\n')

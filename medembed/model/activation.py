@@ -64,6 +64,8 @@ def propose(library: CaseLibrary, name: str) -> None:
 
     Where the library has the vectors already, for it is an earlier model again, it becomes active.
     """
+    if library.active_model == name:  # the very model: another one would have moved it aside
+        return
     fingerprint = stated_fingerprint(library.path / "models" / name)
     has_vectors = any(
         space.fingerprint == fingerprint and space.kind == "image" and space.n_vectors

@@ -172,6 +172,17 @@ def test_retraining_a_model_that_has_its_vectors_activates_it_at_once(
     assert (library.active_model, library.get_meta(PENDING)) == ("small", None)
 
 
+def test_repeating_the_active_training_leaves_nothing_waiting(
+    library: CaseLibrary, tmp_path: Path
+) -> None:
+    (tmp_path / "scans" / "000-0.png").unlink()
+    report = train(library, quick())
+    embed_library(library, DualEncoder.load(report.folder), workers=1)
+    assert library.active_model == "small"
+    assert train(library, quick()).unchanged
+    assert (library.active_model, library.get_meta(PENDING)) == ("small", None)
+
+
 def test_a_scan_that_cannot_be_read_does_not_hold_a_model_back_but_an_archive_does(
     library: CaseLibrary, tmp_path: Path
 ) -> None:
