@@ -187,11 +187,19 @@ class _Reader:
                     before[trigger.first] = (trigger, ahead[0])
             elif ahead and not self._stands_behind(trigger, behind[0]):
                 before[trigger.first] = (trigger, ahead[0])
-            elif behind[0].kind == "uncertain" and not self._targets(trigger):
+            elif self._looks_ahead(trigger, behind[0]):
                 before[trigger.first] = (trigger, behind[0])  # "opacity is likely atelectasis"
             else:
                 after.append((trigger, behind[0]))
         return before, after
+
+    def _looks_ahead(self, trigger: Trigger, group: TriggerGroup) -> bool:
+        """Whether none stands before what speaks of the one before: "is likely atelectasis"."""
+        words = [token.word for token in self.tokens[trigger.first : trigger.last]]
+        denies = any(word in self.vocabulary.file.barriers for word in words)
+        if group.kind != "uncertain" and not (group.kind == "gone" and denies):
+            return False
+        return not self._targets(trigger)
 
     def _closes(self, at: int) -> bool:
         """Whether nothing follows that a trigger could speak of: a comma, the end."""
@@ -344,8 +352,9 @@ class _Reader:
         or_follows = self._or_follows(joint, high)
         if force.kind != "absent":
             # "history of heart failure, cardiomegaly": what is past is no finding of a list
-            begins = joint.kind == "comma" and not force.has_mention and not or_follows
-            return bool(marked) or begins
+            begins = joint.kind in ("comma", "paren") and not force.has_mention and not or_follows
+            placed = self._device_begins(at, stop, or_follows=True)
+            return bool(marked) or begins or placed
         if self._device_begins(at, stop, or_follows):
             return True
         if not or_follows and self._verb_follows(joint, stop):
@@ -408,7 +417,9 @@ class _Reader:
         for at in range(inside[0].last, high):
             if self.tokens[at].word in self.vocabulary.verbs:
                 following = [t.word for t in self.tokens[at + 1 : at + 4]]
-                return joint.kind == "comma" or not any(word in seen for word in following)
+                return joint.kind in ("comma", "paren") or not any(
+                    word in seen for word in following
+                )
         return False
 
     # ------------------------------------------------------------ back
