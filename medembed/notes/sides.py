@@ -152,6 +152,8 @@ class SideFinder:
             word = self.tokens[at].word
             if any(m.first <= at < m.last for m in self.mentions) or at in self.sentence.held:
                 return False
+            if any(w.first <= at < w.last for w in self._words()):
+                return False  # "R>L"
             if word in self.vocabulary.verbs or word in normal:
                 return True
             if self.vocabulary.plain.longest(self.tokens, at, self.end):
