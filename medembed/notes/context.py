@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from medembed.notes.lexicon import Joint, Mention, Sentence, Trigger
-from medembed.notes.lists import in_one_list, next_joint
+from medembed.notes.lexicon import Mention, Sentence, Trigger
+from medembed.notes.lists import in_one_list
 from medembed.notes.note import Status
 from medembed.notes.patterns import tokens_of
+from medembed.notes.scopes import Force, Scopes
 from medembed.notes.vocabulary import Vocabulary
 from medembed.notes.vocabulary_file import Kind, TriggerGroup
 
@@ -43,19 +44,6 @@ class Reading:
     status: Status
     historical: bool = False
     is_said: bool = True
-
-
-@dataclass(frozen=True)
-class _Force:
-    """What is in force at a word."""
-
-    kind: Kind
-    group: TriggerGroup
-    last: int
-    is_phrase: bool = False
-    has_noun: bool = False
-    has_mention: bool = False
-    in_past: bool = False
 
 
 def read_context(
@@ -100,6 +88,7 @@ class _Reader:
         self.vocabulary = vocabulary
         self.tokens = sentence.tokens
         self.end = len(sentence.tokens)
+        self.scopes = Scopes(sentence, vocabulary)
         self.mentions = sentence.mentions
         self.joint_at = {joint.first: joint for joint in sentence.joints}
         self.triggers = [t for t in sentence.triggers if t.first not in side_denials]
@@ -111,14 +100,14 @@ class _Reader:
         )
 
     def read(self, asks: bool) -> list[Reading]:
-        forces: list[_Force | None] = [None] * len(self.mentions)
+        forces: list[Force | None] = [None] * len(self.mentions)
         before, after = self._directions()
         for low, high in self._clauses():
             self._forward(low, high, before, forces)
         kinds: list[Kind] = [force.kind if force else "present" for force in forces]
         past = [force.in_past if force else False for force in forces]
         for trigger, group in after:
-            for i in self._targets(trigger):
+            for i in self._targets(trigger, group):
                 if group.kind == "absent" and self._is_contrast(self.mentions[i], trigger):
                     continue  # "seen on CT but not detected on the radiograph"
                 kinds[i] = _behind(forces[i], kinds[i], group.kind)
@@ -187,11 +176,19 @@ class _Reader:
                     before[trigger.first] = (trigger, ahead[0])
             elif ahead and not self._stands_behind(trigger, behind[0]):
                 before[trigger.first] = (trigger, ahead[0])
-            elif behind[0].kind == "uncertain" and not self._targets(trigger):
+            elif self._looks_ahead(trigger, behind[0]):
                 before[trigger.first] = (trigger, behind[0])  # "opacity is likely atelectasis"
             else:
                 after.append((trigger, behind[0]))
         return before, after
+
+    def _looks_ahead(self, trigger: Trigger, group: TriggerGroup) -> bool:
+        """Whether none stands before what speaks of the one before: "is likely atelectasis"."""
+        words = [token.word for token in self.tokens[trigger.first : trigger.last]]
+        denies = any(word in self.vocabulary.file.barriers for word in words)
+        if group.kind != "uncertain" and not (group.kind == "gone" and denies):
+            return False
+        return not self._targets(trigger, group)
 
     def _closes(self, at: int) -> bool:
         """Whether nothing follows that a trigger could speak of: a comma, the end."""
@@ -254,9 +251,9 @@ class _Reader:
         low: int,
         high: int,
         before: dict[int, tuple[Trigger, TriggerGroup]],
-        forces: list[_Force | None],
+        forces: list[Force | None],
     ) -> None:
-        force: _Force | None = None
+        force: Force | None = None
         doubt = False
         at = low
         while at < high:
@@ -268,7 +265,7 @@ class _Reader:
                 continue
             joint = self.joint_at.get(at)
             if joint is not None:
-                if force is not None and self._ends(force, joint, high):
+                if force is not None and self.scopes.ends(force, joint, high):
                     force = None
                 at = joint.last
                 continue
@@ -296,14 +293,14 @@ class _Reader:
         return word[0].isalnum() and word not in self.vocabulary.function and not describes
 
     def _composed(
-        self, force: _Force | None, trigger: Trigger, group: TriggerGroup, doubt: bool
-    ) -> _Force:
+        self, force: Force | None, trigger: Trigger, group: TriggerGroup, doubt: bool
+    ) -> Force:
         """Read a trigger together with the one that it stands beside."""
         kind: Kind = group.kind
         if kind == "contrast":
             kind = "uncertain" if doubt else "absent"
         is_phrase = trigger.last - trigger.first > 1  # "no acute findings"
-        new = _Force(kind, group, trigger.last, is_phrase, in_past=kind == "history")
+        new = Force(kind, group, trigger.last, is_phrase, in_past=kind == "history")
         if force is None:
             return new
         if force.kind == "hypothetical":
@@ -322,98 +319,14 @@ class _Reader:
                 return replace(force, last=trigger.last, in_past=kind == "history")
         return new
 
-    def _ends(self, force: _Force, joint: Joint, high: int) -> bool:
-        """Whether what is in force ends at a joint, since a new statement begins behind it."""
-        at = joint.last
-        if force.group.reach == "clause" or at >= high:
-            return False
-        if not force.has_noun and not (force.is_phrase and joint.first == force.last):
-            return False  # "no right, left or bilateral effusion"
-        if joint.kind == "break" or force.group.reach == "noun":
-            return True
-        if joint.kind == "or":
-            return False
-        if joint.kind == "with" and force.kind in ("gone", "history"):
-            return True
-        stop = next_joint(self.sentence, at, high)
-        marked = {
-            name for name in ("new_statement", "sizes", "large") if self.sentence.marked(name, at)
-        }
-        if self.tokens[at].word[0].isdigit():
-            return True
-        or_follows = self._or_follows(joint, high)
-        if force.kind != "absent":
-            # "history of heart failure, cardiomegaly": what is past is no finding of a list
-            begins = joint.kind == "comma" and not force.has_mention and not or_follows
-            return bool(marked) or begins
-        if self._device_begins(at, stop, or_follows):
-            return True
-        if not or_follows and self._verb_follows(joint, stop):
-            return True
-        has_side = self._has_side(at, stop)
-        if "new_statement" in marked:
-            return not (or_follows and self._has_side(at, at + 1))
-        if "sizes" in marked:
-            return has_side or not or_follows
-        if "large" in marked:
-            return not or_follows and (has_side or not self._bare_item(stop, high))
-        return False
-
-    def _or_follows(self, joint: Joint, high: int) -> bool:
-        ors = self.vocabulary.file.ors
-        return any(
-            joint.last <= at < high
-            for at in (
-                *(j.first for j in self.sentence.joints if j.kind == "or"),
-                *(t.first for t in self.triggers if self.tokens[t.first].word in ors),
-            )
-        )
-
-    def _has_side(self, low: int, high: int) -> bool:
-        return any(
-            self.vocabulary.sides.longest(self.tokens, at, self.end)
-            for at in range(low, min(high, self.end))
-        )
-
-    def _bare_item(self, at: int, high: int) -> bool:
-        """Whether a further item of a list follows a joint, without a size of its own."""
-        joint = self.joint_at.get(at)
-        if joint is None or joint.last >= high:
-            return False
-        names = ("new_statement", "sizes", "large")
-        if any(self.sentence.marked(name, joint.last) for name in names):
-            return False
-        stop = next_joint(self.sentence, joint.last, high)
-        return any(joint.last <= m.first < stop for m in self.mentions)
-
-    def _device_begins(self, low: int, high: int, or_follows: bool) -> bool:
-        entries = self.vocabulary.findings
-        devices = [m for m in self.mentions if m.label and entries[m.label].device]
-        if not any(low <= m.first < high for m in devices):
-            return False
-        if self.sentence.any_marked("placed", low, high):
-            return True
-        before = [m for m in self.mentions if m.last <= low]
-        return not or_follows and not (before and before[-1] in devices)
-
-    def _verb_follows(self, joint: Joint, high: int) -> bool:
-        """Whether a finding is the subject of a verb of its own: "…, the effusion has grown".
-
-        "No effusion and consolidation is seen" has one verb for all of its list.
-        """
-        seen = self.vocabulary.file.classes.get("seen", ())
-        inside = [m for m in self.mentions if joint.last <= m.first < high]
-        if not inside:
-            return False
-        for at in range(inside[0].last, high):
-            if self.tokens[at].word in self.vocabulary.verbs:
-                following = [t.word for t in self.tokens[at + 1 : at + 4]]
-                return joint.kind == "comma" or not any(word in seen for word in following)
-        return False
-
     # ------------------------------------------------------------ back
 
-    def _targets(self, trigger: Trigger) -> list[int]:
+    def _bare_comma_before(self, at: int) -> bool:
+        before = self.mentions[at - 1].last if at else 0
+        joint = self.joint_at.get(before)
+        return joint is not None and joint.kind == "comma"
+
+    def _targets(self, trigger: Trigger, group: TriggerGroup) -> list[int]:
         """Mentions that a trigger behind them speaks of: the list that ends before it."""
         behind = [i for i, m in enumerate(self.mentions) if m.last <= trigger.first]
         if not behind:
@@ -422,6 +335,8 @@ class _Reader:
         gap = range(self.mentions[last].last, trigger.first)
         if len(gap) > _BACK or not self._reaches_back(gap):
             return []
+        if group.kind == "present" and self._bare_comma_before(last):
+            return [last]  # "cannot exclude effusion, pneumothorax is present"
         targets = [last]
         for i in reversed(behind[:-1]):
             if not in_one_list(self.sentence, self.vocabulary, i, i + 1, back=True):
@@ -430,9 +345,13 @@ class _Reader:
         return targets
 
     def _is_contrast(self, mention: Mention, trigger: Trigger) -> bool:
-        """Whether a "but" stands between a finding of today and what is said of it behind."""
-        cut = any(mention.last <= at < trigger.first for at, _ in self.cuts)
-        return cut and not self._seen_before(mention)
+        """Whether a finding was seen one way and, as is said behind it, not another way."""
+        gap = range(mention.last, trigger.first)
+        cut = any(at in gap for at, _ in self.cuts)
+        joint = next((joint.first for joint in self.sentence.joints if joint.first in gap), 0)
+        seen = self.vocabulary.file.classes.get("seen", ())
+        shown = any(self.tokens[at].word in seen for at in range(mention.last, joint))
+        return (cut or shown) and not self._seen_before(mention)
 
     def _reaches_back(self, gap: range) -> bool:
         """Whether no other subject stands between a finding and a trigger behind it."""
@@ -475,7 +394,7 @@ class _Reader:
         return self.sentence.any_marked("previously", low, high)
 
 
-def _behind(force: _Force | None, kind: Kind, behind: Kind) -> Kind:
+def _behind(force: Force | None, kind: Kind, behind: Kind) -> Kind:
     """What a trigger behind a finding makes of what is in force before it."""
     if kind == "hypothetical":
         return kind

@@ -23,72 +23,73 @@ __all__ = ["detect"]
 # "IM" (nail), "die" (punch), "sin.", "con", "fossa ovalis et …".
 _WORDS: dict[str, tuple[str, str]] = {
     "en": (
-        "the of with without and there is are was were has have been seen shows showing this that "
-        "these for from not left right upper lower lung lungs heart chest small mild moderate "
-        "large stable unchanged evidence within both spine brain kidney liver tip above below "
-        "w/o neg s/p h/o r/o clear enlarged acute unremarkable bone bones osseous line "
-        "demonstrating demonstrates since placement view radiograph bowel gallbladder "
-        "disease wall year old effusion cardiomegaly",
+        "the of with without and there is are was were has have been seen shows showing this "
+        "that these for from not left right upper lower lung lungs heart chest small mild "
+        "moderate large stable unchanged evidence within both spine brain kidney liver tip "
+        "above below w/o neg s/p h/o r/o clear enlarged acute unremarkable bone bones osseous "
+        "line demonstrating demonstrates since placement view radiograph bowel gallbladder "
+        "disease wall year old effusion cardiomegaly tumour tumor negative breast knee hip "
+        "shoulder nodule nodules mass masses swelling bladder",
         "no on at to by in normal an or as size scan tube image patient",
     ),
     "de": (
-        "kein keine keinen keiner keines ohne nicht und ist sind mit der das dem bei nach "
-        "beidseits bds regelrecht unauffällig unauffälliger zustand verdacht nachweis vergrößert "
-        "pleuraerguss pleuraergüsse erguss herz lunge oberlappen unterlappen mittellappen lappen "
-        "rundherd herd fraktur bekannte bekannter bekanntes zum zur wie sich eine einer einem "
-        "eines wurde frei kardiomegalie randwinkel skoliose aortensklerose hiatushernie atelektase "
-        "atelektasen verschattung frakturen stauung emphysem perikarderguss "
-        "hautemphysem thoraxdrainage linksseitig rechtsseitig linken rechten linkes rechtes "
-        "unterlappens ausgedehnte kleiner großer größe befund beurteilung lungenemphysem v.a. z.n.",
-        "den von rechts links für auf unverändert veränderungen infiltrat pneumonie",
+        "kein keine keinen keiner keines ohne nicht und ist sind der bei nach beidseits bds "
+        "regelrecht unauffällig unauffälliger zustand verdacht nachweis vergrößert pleuraerguss "
+        "pleuraergüsse erguss herz oberlappen unterlappen mittellappen lappen rundherd fraktur "
+        "bekannte bekannter bekanntes zum zur sich eine einer einem eines wurde frei "
+        "kardiomegalie randwinkel skoliose aortensklerose hiatushernie atelektase atelektasen "
+        "verschattung frakturen stauung emphysem perikarderguss hautemphysem thoraxdrainage "
+        "linksseitig rechtsseitig linken rechten linkes rechtes unterlappens ausgedehnte "
+        "kleiner großer größe befund beurteilung lungenemphysem v.a. z.n.",
+        "den von rechts links für auf unverändert veränderungen infiltrat pneumonie mit das dem "
+        "wie herd lunge",
     ),
     "fr": (
-        "pas aucun aucune absence d'épanchement épanchement sans avec du une est sont gauche droit "
-        "droite poumon poumons cœur cardiomégalie supérieur inférieur opacité "
-        "montrant chez patiente examen lésion lésions normale épaule genou au aux les dans sur",
-        "de le un ni par",
+        "pas aucun aucune absence d'épanchement épanchement sans avec une sont gauche droit "
+        "droite poumon poumons cœur cardiomégalie supérieur inférieur opacité montrant chez "
+        "patiente examen lésion lésions normale épaule genou dans",
+        "de le un ni par est les au aux du sur",
     ),
     "es": (
-        "derrame neumotórax izquierdo izquierda derecho derecha lóbulo observa "
-        "hay el los las una y pulmón pulmones corazón lesión nódulo sin "
-        "costilla con del colecistitis consolidación cardiomegalia estudio ambas ambos "
-        "enfisema atelectasia",
-        "de en un para por se",
+        "derrame neumotórax izquierdo izquierda derecho derecha lóbulo observa una pulmón "
+        "pulmones corazón lesión nódulo sin costilla colecistitis consolidación cardiomegalia "
+        "estudio ambas ambos enfisema atelectasia",
+        "de en un para por se hay el los las y con del",
     ),
     "nl": (
-        "geen het een niet zonder aanwijzingen voor linker rechter klein vergroot beiderzijds "
-        "onveranderd pleuravocht longen hart fractuur bekend van ter",
-        "de op en in links rechts",
+        "geen een niet zonder aanwijzingen voor linker rechter vergroot beiderzijds onveranderd "
+        "pleuravocht longen fractuur bekend",
+        "de op en in links rechts van ter hart klein het",
     ),
     "it": (
         "senza assenza versamento pleurico sinistro sinistra destra destro cuore ingrandito "
-        "polmone polmoni polmonare lobo si della di alla nella "
-        "frattura enfisema sede segni evidenti osserva invariato precedente",
-        "non del il un per e",
+        "polmone polmoni polmonare lobo della alla nella frattura enfisema sede segni evidenti "
+        "osserva invariato precedente",
+        "non del il un per e si di",
     ),
     "pt": (
         "sem não ausência esquerda esquerdo direita direito pulmão pulmões coração há uma à "
-        "nos nas exame alterações fratura lesão do ao pneumotórax",
-        "da na em um os derrame",
+        "exame alterações fratura lesão pneumotórax",
+        "da na em um os derrame nos nas do ao",
     ),
     "pl": (
-        "brak bez nie cech stronie lewej prawej lewego prawego płuc płuca serce "
-        "opłucnej opłucnowej odmy stwierdza się złamanie powiększone oraz",
-        "w z po",
+        "brak bez nie cech stronie lewej prawej lewego prawego płuc płuca serce opłucnej "
+        "opłucnowej odmy stwierdza się złamanie powiększone",
+        "w z po oraz",
     ),
     "sv": (
-        "ingen inget inga utan och är på höger vänster hjärtat lungor lungorna lungan pleuravätska "
-        "frakturer förstorat känd oförändrat misstänkt med ej tecken övre nedre",
-        "i till av som",
+        "ingen inget inga utan och är på höger vänster hjärtat lungor lungorna lungan "
+        "pleuravätska frakturer förstorat känd oförändrat misstänkt ej tecken övre nedre",
+        "i till av som med",
     ),
     "da": (
         "ingen intet uden er på højre venstre hjertet lunger forstørret ikke",
         "i til af som",
     ),
     "tr": (
-        "yok yoktur izlenmedi izlendi saptanmadı mevcut sol sağ akciğer efüzyon görülmedi ve her "
-        "iki plevral bulgusu kalp",
-        "bir ile",
+        "yok yoktur izlenmedi izlendi saptanmadı mevcut sağ akciğer efüzyon görülmedi iki "
+        "plevral bulgusu kalp",
+        "bir ile ve her sol",
     ),
 }  # fmt: skip
 _POINTS: dict[str, list[tuple[str, int]]] = {}
@@ -128,18 +129,23 @@ def detect(text: str) -> str:
     >>> detect("Lungs clear w/o effusion."), detect("Kein Pneumothorax."), detect("Atelectasis")
     ('en', 'de', '')
     """
-    folded = text[:_HEAD].lower()
+    head = text[:_HEAD]
+    folded = head.lower()
     letters = len(_LETTER.findall(folded))
     if letters < 4:
         return ""
     if len(_LATIN.findall(folded)) < letters / 2:
         return _by_letters(folded)[0]
-    tokens = _TOKEN.findall(folded)
+    shouted = sum(map(str.isupper, head)) > letters / 2
+    tokens = _TOKEN.findall(head)
     points: Counter[str] = Counter()
-    for token in tokens:
+    for written in tokens:
+        token = written.lower()
         key = token if token in _POINTS else token.rstrip(".")
+        capitals = written.isupper() and len(written) > 1 and not shouted
         for language, count in _POINTS.get(key, []):
-            points[language] += count
+            if language == "en" or not capitals:  # "LES", "NOS", "EST" are no small words
+                points[language] += count
     english = points.pop("en", 0)
     (best, most), *others = points.most_common(2) or [("", 0)]
     if most >= 2 and most > english:

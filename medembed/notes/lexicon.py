@@ -60,7 +60,7 @@ class Joint:
 
     Parameters
     ----------
-    kind : {"comma", "and", "or", "with", "break"}
+    kind : {"comma", "and", "or", "with", "paren", "break"}
     first, last : int
         Half-open range of tokens.
     comma : bool
@@ -197,7 +197,9 @@ def _joints(tokens: Sequence[Token], held: set[int], vocabulary: Vocabulary) -> 
             kinds.append(kind)
             at += 1
         if kinds:
-            named = next((k for k in ("break", "with", "or", "and") if k in kinds), "comma")
+            named = next(
+                (k for k in ("break", "paren", "with", "or", "and") if k in kinds), "comma"
+            )
             joints.append(Joint(named, first, at, "comma" in kinds))
         else:
             at += 1
@@ -207,8 +209,10 @@ def _joints(tokens: Sequence[Token], held: set[int], vocabulary: Vocabulary) -> 
 def _joint_kind(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> str:
     word = tokens[at].word
     file = vocabulary.file
-    if word in (",", "("):
+    if word == ",":
         return "comma"
+    if word == "(":
+        return "paren"
     if word == ":":
         return "break"
     if word in ("-", "–", "—"):

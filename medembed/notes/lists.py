@@ -44,21 +44,11 @@ def in_one_list(
     joint = next((j for j in sentence.joints if j.first == first.last), None)
     words = range(joint.last if joint else first.last, second.first)
     if joint is None:
-        versus = any(t.first == first.last for t in sentence.triggers)
         held = next((t for t in sentence.triggers if t.first == first.last), None)
-        if not versus or held is None or not any(g.direction == "both" for g in held.groups):
-            return False
+        if held is None or not any(group.direction == "both" for group in held.groups):
+            return False  # other than "versus"
         words = range(held.last, second.first)
-    elif (
-        joint.kind == "break"
-        or (not comma and joint.kind == "comma")
-        or (
-            not comma
-            and joint.comma is False
-            and joint.kind == "or"
-            and _is_slash(sentence, joint.first)
-        )
-    ):
+    elif joint.kind in ("break", "paren") or (not comma and joint.kind == "comma"):
         return False
     if joint and back and joint.kind == "comma":
         names = ("new_statement", "sizes", "large")
@@ -77,7 +67,3 @@ def in_one_list(
         if not word[0].isalnum() and word not in "-'>":
             return False
     return True
-
-
-def _is_slash(sentence: Sentence, at: int) -> bool:
-    return sentence.tokens[at].word == "/"

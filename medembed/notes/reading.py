@@ -13,7 +13,7 @@ from medembed.notes.language import detect
 from medembed.notes.lexicon import read_sentence
 from medembed.notes.note import Assertion, Note, Section, Side
 from medembed.notes.sections import READ, find_sections
-from medembed.notes.sides import find_sides
+from medembed.notes.sides import SideFinder
 from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 
 __all__ = ["asserted_findings", "read_note"]
@@ -82,9 +82,10 @@ def _read_section(
             asked = []
             continue
         yield from asked
-        sides = find_sides(text, sentence, vocabulary)
+        finder = SideFinder(text, sentence, vocabulary)
         asks = folded[start:end].rstrip().endswith("?")
-        readings = read_context(sentence, vocabulary, sides.denials, asks)
+        readings = read_context(sentence, vocabulary, finder.denials(), asks)
+        sides = finder.find([reading.status == "absent" for reading in readings])
         said = [
             Assertion(
                 mention.label,
@@ -94,9 +95,7 @@ def _read_section(
                 mention.end,
                 reading.historical,
             )
-            for mention, reading, side in zip(
-                sentence.mentions, readings, sides.of_mentions, strict=True
-            )
+            for mention, reading, side in zip(sentence.mentions, readings, sides, strict=True)
             if mention.label and reading.is_said
         ]
         asked = said if asks else []

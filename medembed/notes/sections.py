@@ -27,6 +27,7 @@ _LINE = re.compile(
 _INLINE = re.compile(r"(?<=[.;:!?\n])[ \t]*(?P<inline>[^\W\d_][^\n:.;!?]{0,69}?)[ \t]*:")
 # "ADDENDUM by Dr. X on Monday:" begins as a heading and goes on as it likes.
 _LOOSE = re.compile(r"^[ \t>*#_]*(?P<loose>[^\W\d_][^\n:]{0,69}):", re.MULTILINE)
+_NEXT_SENTENCE = r"(?<=[.!?])[ \t]+(?=[A-Z])"
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 _NEW_LINE = re.compile(r"(?<=[.!?])[ \t]*\r?\n[ \t]*(?=[^\W_])|\r?\n[ \t]*(?=[A-Z])")
 
@@ -126,9 +127,10 @@ def _close(
 
 def _turn(text: str, folded: str, name: str, start: int, end: int, vocabulary: Vocabulary) -> int:
     """Where findings begin within a section that is not read; its end where they do not."""
-    for match in re.compile(rf"{_BLANK_LINE.pattern}|{_NEW_LINE.pattern}").finditer(
-        text, start, end
-    ):
+    turns = [_BLANK_LINE.pattern, _NEW_LINE.pattern]
+    if name not in _ASKED:
+        turns.append(_NEXT_SENTENCE)  # "COMPARISON: None. Left effusion."
+    for match in re.compile("|".join(turns)).finditer(text, start, end):
         if not text[start : match.start()].strip():
             continue  # a heading alone on its line: what follows belongs to it
         stop = text.find("\n", match.end(), end)

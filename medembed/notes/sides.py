@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medembed.notes.lexicon import Sentence, Trigger, walk
@@ -9,7 +10,7 @@ from medembed.notes.lists import in_one_list
 from medembed.notes.note import Side
 from medembed.notes.vocabulary import Vocabulary
 
-__all__ = ["Sides", "find_sides"]
+__all__ = ["SideFinder"]
 
 _NEAR = 3  # words between a denial and the side that it denies
 _LETTERS = {"l": "left", "r": "right"}
@@ -22,24 +23,8 @@ class _SideWord:
     last: int
 
 
-@dataclass(frozen=True)
-class Sides:
-    """Sides of a sentence.
-
-    Parameters
-    ----------
-    of_mentions : list of {"", "left", "right", "bilateral"}
-        One for each mention.
-    denials : frozenset of int
-        Tokens of triggers that deny a side only: "effusion on the right, none on the left".
-    """
-
-    of_mentions: list[Side]
-    denials: frozenset[int]
-
-
-def find_sides(text: str, sentence: Sentence, vocabulary: Vocabulary) -> Sides:
-    """Give each mention of a sentence the side that the sentence names for it.
+class SideFinder:
+    """Finds the side that a sentence names for each of its mentions.
 
     A side before a finding goes to the next finding ("left basal consolidation"), one in a phrase
     of place goes to the finding before it ("nodule in the left lung") unless there is none. What
@@ -54,10 +39,7 @@ def find_sides(text: str, sentence: Sentence, vocabulary: Vocabulary) -> Sides:
     sentence : Sentence
     vocabulary : Vocabulary
     """
-    return _Finder(text, sentence, vocabulary).find()
 
-
-class _Finder:
     def __init__(self, text: str, sentence: Sentence, vocabulary: Vocabulary) -> None:
         self.text = text
         self.sentence = sentence
@@ -68,16 +50,29 @@ class _Finder:
         self.end = len(sentence.tokens)
         self.cuts = [at for name in ("ends", "exceptions") for at in sentence.marks.get(name, {})]
 
-    def find(self) -> Sides:
+    def denials(self) -> frozenset[int]:
+        """Tokens of triggers that deny a side only: "effusion on the right, none on the left"."""
+        found = (self._denial(word) for word in self._words())
+        return frozenset(at for at in found if at is not None)
+
+    def find(self, absent: Sequence[bool]) -> list[Side]:
+        """Give the side of each mention.
+
+        Parameters
+        ----------
+        absent : sequence of bool
+            Which mentions are denied: what is there and what is not share no side.
+
+        Returns
+        -------
+        list of {"", "left", "right", "bilateral"}
+        """
         found: list[set[str]] = [set() for _ in self.mentions]
         ahead = [False] * len(self.mentions)
-        denials = set()
         borrowed: set[int] = set()  # have no side but that of what stands before them
         last: tuple[int, int] | None = None  # whose the last side was, and where it ended
         for word in self._words():
-            denial = self._denial(word)
-            if denial is not None:
-                denials.add(denial)
+            if self._denial(word) is not None:
                 continue
             owner = self._owner(word)
             is_ahead = owner is not None and word.first < self.mentions[owner].first
@@ -97,13 +92,12 @@ class _Finder:
             last = (owner, word.last)
             found[owner].add(word.side)
             ahead[owner] |= is_ahead
-        self._spread(found, ahead)
+        self._spread(found, ahead, absent)
         findings = self.vocabulary.findings
-        sides = [
+        return [
             _merged(side) if mention.label and findings[mention.label].sided else ""
             for mention, side in zip(self.mentions, found, strict=True)
         ]
-        return Sides(sides, frozenset(denials))
 
     def _words(self) -> list[_SideWord]:
         words = []
@@ -158,6 +152,8 @@ class _Finder:
             word = self.tokens[at].word
             if any(m.first <= at < m.last for m in self.mentions) or at in self.sentence.held:
                 return False
+            if any(w.first <= at < w.last for w in self._words()):
+                return False  # "R>L"
             if word in self.vocabulary.verbs or word in normal:
                 return True
             if self.vocabulary.plain.longest(self.tokens, at, self.end):
@@ -287,7 +283,7 @@ class _Finder:
         inside = any(m.first <= at < m.last for m in self.mentions)
         return not inside
 
-    def _spread(self, found: list[set[str]], ahead: list[bool]) -> None:
+    def _spread(self, found: list[set[str]], ahead: list[bool], absent: Sequence[bool]) -> None:
         """Give what one item of a list has to its neighbours that have no side of their own."""
         own = [bool(sides) for sides in found]
         mentions, sentence, vocabulary = self.mentions, self.sentence, self.vocabulary
@@ -297,12 +293,15 @@ class _Finder:
             same = mentions[i].label == mentions[i - 1].label and not self._denies(gap)
             linked = any(at in gap for at in sentence.links) and not self._denies(gap)
             accompanies = linked or self._accompanies(gap)
+            if absent[i] != absent[i - 1]:
+                continue
             if not own[i] and found[i - 1] and (joined or same or accompanies):
                 found[i] |= found[i - 1]
                 ahead[i] = ahead[i - 1]
         for i in range(len(mentions) - 1, 0, -1):  # "effusion and consolidation on the right"
             joined = in_one_list(sentence, vocabulary, i - 1, i, back=True)
-            if own[i] and not found[i - 1] and joined and not ahead[i]:
+            shares = joined and absent[i] == absent[i - 1]
+            if own[i] and not found[i - 1] and shares and not ahead[i]:
                 found[i - 1] |= found[i]
                 own[i - 1] = True
         for i in range(len(mentions) - 1):  # "effusion … : right effusion": the same named twice

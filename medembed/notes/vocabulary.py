@@ -286,9 +286,9 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            "no such vocabulary file",
+            "no such file",
             where=path.name,
-            hint=f"give a path, or one of: {', '.join(packaged_vocabularies())}",
+            hint=f"give a YAML file, or one of: {', '.join(packaged_vocabularies())}",
         ) from None
     except (UnicodeDecodeError, OSError):
         raise ConfigError(

@@ -215,6 +215,7 @@ def sentence_sets() -> dict[str, list[Text]]:
     for name, file in (
         ("development", "development_sentences.yaml"),
         ("held out", "heldout_sentences.yaml"),
+        ("fresh", "fresh_sentences.yaml"),
     ):
         path = NOTES / file
         if path.exists():

@@ -224,7 +224,7 @@ def test_a_file_that_does_not_fit_is_one_line(
 
 
 def test_a_file_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(ConfigError, match="no such vocabulary file"):
+    with pytest.raises(ConfigError, match="no such file"):
         load_vocabulary("nowhere.yaml")
 
 
