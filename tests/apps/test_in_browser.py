@@ -9,41 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.apps.serving import CHROMIUM, FLAGS, serving
+from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS, serving
 
 pytestmark = pytest.mark.browser
 
 # text colour against the nearest painted background, WCAG 2.2 relative luminance
-CONTRAST = """() => {
-  const rgba = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
-  const lum = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = e => {
-    for (; e; e = e.parentElement) {
-      const c = rgba(getComputedStyle(e).backgroundColor);
-      if (c.length < 4 || c[3] > 0.5) return c;
-    }
-    return [13, 16, 18];
-  };
-  const low = [];
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const e = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !e.checkVisibility({checkOpacity: true})) continue;
-    if (['STYLE', 'SCRIPT', 'NOSCRIPT'].includes(e.tagName)) continue;
-    const ink = rgba(getComputedStyle(e).color);
-    // a slider's value stands above its thumb, whose child it is
-    const thumb = e.closest('[data-testid="stSliderThumbValue"]');
-    const under = thumb ? thumb.parentElement.parentElement : e;
-    const box = e.getBoundingClientRect();
-    if (box.width < 2 || box.height < 2) continue;
-    const [a, b] = [lum(ink), lum(ground(under))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) low.push(`${texts.currentNode.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
-  }
-  return low;
-}"""
 
 
 @pytest.fixture(scope="module")

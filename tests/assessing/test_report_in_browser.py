@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apps.test_in_browser import CHROMIUM, CONTRAST, FLAGS
 from assessing.report_cases import make_report
 from assessing.report_changes import make_changed_report
 
 from evaluation.report import write_report
+from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS
 
 pytestmark = pytest.mark.browser
 
