@@ -231,6 +231,11 @@ class SideFinder:
             after = []
         if not before or not after:
             return after[0] if after else before[-1] if before else None
+        of_next = self.mentions[after[0]].first - word.last <= 1 and self._joined(
+            self.mentions[before[-1]].last, word.first
+        )  # "no nodule, increase in left effusion"
+        if of_next:
+            return after[0]
         if self._is_placed(word.first) and not self._begins_statement(word, after[0]):
             # "effusion on the left and a nodule" is likelier than "effusion and, on the left, …"
             return before[-1]
