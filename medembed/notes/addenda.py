@@ -90,12 +90,15 @@ def _turned(
     said: list[Assertion], tokens: Sequence[Token], vocabulary: Vocabulary
 ) -> list[Assertion]:
     """Change the sides above where an addendum only says that one is another."""
-    sides = []
+    sides: list[Side] = []
     for at in range(len(tokens)):
         hit = vocabulary.sides.longest(tokens, at, len(tokens))
         if hit is not None and hit[1][0] in ("left", "right"):
-            sides.append(hit[1][0])
-    if set(sides) != {"left", "right"}:
+            sides.append("left" if hit[1][0] == "left" else "right")
+    if len(set(sides)) == 1:
+        wrong = _OTHER[sides[0]]  # "this should be right lower lobe"
+        return [replace(a, side=sides[0]) if a.side == wrong else a for a in said]
+    if not sides:
         return said
     labels = {a.label for a in said if a.side in _OTHER and a.status != "absent"}
     if len({a.side for a in said if a.side in _OTHER}) != 1 and len(labels) != 1:

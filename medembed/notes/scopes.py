@@ -83,11 +83,19 @@ class Scopes:
             begins = joint.kind in ("comma", "paren") and not force.has_mention and not or_follows
             placed = self._device_begins(at, stop, or_follows=True)
             return bool(marked) or begins or placed
+        return self._denial_ends(joint, stop, high, marked)
+
+    def _denial_ends(self, joint: Joint, stop: int, high: int, marked: set[str]) -> bool:
+        """Whether a negation ends at a joint; unlike a doubt it goes on to an "or"."""
+        at = joint.last
+        or_follows = self._or_follows(joint, high)
         if self._device_begins(at, stop, or_follows):
             return True
         if not or_follows and self._verb_follows(joint, stop):
             return True
         has_side = self._has_side(at, stop)
+        if has_side and joint.kind == "comma" and not or_follows:
+            return True  # "no abnormality of the heart, emphysema of both lungs"
         if "new_statement" in marked:
             return not (or_follows and self._has_side(at, at + 1))
         if "sizes" in marked:

@@ -141,10 +141,15 @@ class SideFinder:
             return joint is not None and self._names_another(word.last, joint.first)
         if word.first < mention.last or not self._joined(mention.last, word.first):
             return False
-        if self._is_placed(word.first):
+        if self._is_placed(word.first) and not self._begins_clause(word):
             return False
         stop = min((j.first for j in self.joints if j.first >= word.last), default=self.end)
         return self._names_another(word.last, stop)
+
+    def _begins_clause(self, word: _SideWord) -> bool:
+        """Whether a place has a verb of its own: "…, on the right it persists"."""
+        stop = min((j.first for j in self.joints if j.first >= word.last), default=self.end)
+        return any(self.tokens[at].word in self.vocabulary.verbs for at in range(word.last, stop))
 
     def _names_another(self, low: int, high: int) -> bool:
         normal = self.vocabulary.file.classes.get("normal_word", ())
@@ -231,6 +236,12 @@ class SideFinder:
             after = []
         if not before or not after:
             return after[0] if after else before[-1] if before else None
+        gap = range(self.mentions[before[-1]].last, word.first)
+        apart = self._joined(gap.start, gap.stop) or any(
+            trigger.first in gap for trigger in self.sentence.triggers
+        )
+        if apart and self.mentions[after[0]].first - word.last <= 1:
+            return after[0]  # "no nodule, increase in left effusion"
         if self._is_placed(word.first) and not self._begins_statement(word, after[0]):
             # "effusion on the left and a nodule" is likelier than "effusion and, on the left, …"
             return before[-1]
