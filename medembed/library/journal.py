@@ -12,6 +12,7 @@ from pathlib import Path
 from medembed.library.database import Database
 from medembed.library.seals import FILE_COLUMNS, row_seal
 from medembed.privacy import Pseudonymiser
+from medembed.scans.scan_hash import scan_sha256
 from medembed.sources import FileRecord, FileState
 
 __all__ = ["LibraryJournal"]
@@ -100,13 +101,10 @@ class LibraryJournal:
             Where a file cannot be read.
         """
         digests = [self._digest(path) for path in files]
-        if len(digests) == 1:
-            return digests[0] == sha256
-        orders = (sorted(digests), digests)  # schema 1 took a series in the order of its slices
-        return any(
-            hashlib.sha256(b"".join(map(bytes.fromhex, order))).hexdigest() == sha256
-            for order in orders
-        )
+        if scan_sha256(digests) == sha256:
+            return True
+        # schema 1 took a series in the order of its slices
+        return hashlib.sha256(b"".join(map(bytes.fromhex, digests))).hexdigest() == sha256
 
     def _digest(self, path: Path) -> str:
         found = path.stat()

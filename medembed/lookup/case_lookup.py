@@ -25,7 +25,7 @@ from medembed.lookup.own_patient import (
     own_of_files,
     own_of_scan,
 )
-from medembed.lookup.query_remarks import unknown_words
+from medembed.lookup.query_remarks import unknown_labels, unknown_words
 from medembed.lookup.question import ImageQuery, Question, Where
 from medembed.lookup.result import LookupHit, Result
 from medembed.lookup.wording import (
@@ -192,6 +192,7 @@ class CaseLookup:
         if question.text is not None:
             notes += self._cut_off(question.text)
             notes += unknown_words(self.library, question.text)
+        notes += unknown_labels(self.library, question.where)
         query = _mixed(parts, question.weights)
         present = set(index.cases.case_ids)
         excluded = (cases_of_patients(self.library, own.patients) | own.cases) & present

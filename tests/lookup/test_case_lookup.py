@@ -309,3 +309,13 @@ def test_a_scan_of_a_study_in_the_library_does_not_find_its_patient(tmp_path: Pa
         assert ids(lookup.search(image=flat_scan(0, study_uid="1.2.3"))) == ["case-2"]
         assert ids(lookup.search(image=flat_scan(0, study_uid="7.8.9"))) == [name, "case-1"]
         assert len(lookup.search(image=flat_scan(0, study_uid="5.5")).hits) == 3
+
+
+def test_a_finding_that_nobody_knows_is_named_and_a_known_one_without_cases_is_not(
+    library: CaseLibrary,
+) -> None:
+    with CaseLookup(library, Oracle()) as lookup:
+        unknown = lookup.search(case="case-0", where="finding=flibbertosis")
+        known = lookup.search(case="case-0", where="finding=scoliosis")
+    assert any("flibbertosis" in line for line in unknown.plan.notes)
+    assert not any("vocabulary" in line for line in known.plan.notes)

@@ -341,7 +341,7 @@ def nifti(
         ((1, 1), LEFT, RIGHT, True, (Remark.SIDE_DISPUTED,)),
     ],
 )
-def test_r04_nifti_orientation(
+def test_r04_nifti_no_orientation(
     tmp_path: Path,
     codes: tuple[int, int],
     sform: np.ndarray,
