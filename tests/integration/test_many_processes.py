@@ -173,7 +173,9 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
             for part in parts.values():
                 part.keep_going()
             time.sleep(chance.uniform(2, 6))
-            parts[chance.choice(sorted(parts))].kill()
+            # trainings are long: killed as often as the others they would never end
+            rates = [2 if part.loops else 1 for part in parts.values()]
+            chance.choices(list(parts.values()), rates)[0].kill()
         for part in parts.values():
             part.keep_going()
         assert answers(port, 60), parts["room"].errors()[-2000:]
@@ -199,7 +201,8 @@ def test_no_process_ended_in_a_way_of_its_own(
             assert part.ends == [], (part.name, part.errors()[-2000:])
         else:
             assert set(part.ends) <= {0, 2}, (part.name, part.errors()[-2000:])
-            assert part.ends.count(0) >= 1, part.errors()[-2000:]
+    trainings = [part for part in parts.values() if not part.loops]
+    assert sum(part.ends.count(0) for part in trainings) >= 1, trainings[0].errors()[-2000:]
     assert sum(part.kills for part in parts.values()) > SECONDS / 10
 
 
