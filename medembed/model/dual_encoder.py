@@ -284,8 +284,10 @@ class DualEncoder:
         Raises
         ------
         QueryError
-            Where a text is blank.
+            Where a text is blank, or one text is given instead of a list.
         """
+        if isinstance(texts, str):  # its letters would be read as texts
+            raise QueryError("one text where a list is needed", hint="give [text]")
         texts = list(texts)
         if not all(text.strip() for text in texts):
             raise QueryError("an empty text has no meaning to search for")

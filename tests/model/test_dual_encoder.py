@@ -71,6 +71,8 @@ def test_nothing_to_encode_gives_no_rows(small: DualEncoder) -> None:
 def test_a_blank_text_is_refused(small: DualEncoder) -> None:
     with pytest.raises(QueryError):
         small.encode_notes(["effusion", "  \n"])
+    with pytest.raises(QueryError, match="list"):  # not a vector for each letter
+        small.encode_notes("effusion")
 
 
 def test_a_row_of_zeros_still_becomes_a_unit_row() -> None:
