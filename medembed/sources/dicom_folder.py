@@ -143,6 +143,10 @@ class DicomFolderSource:
             notes = NotesTable(
                 self._notes_path, self._keep, names=reading.names, vocabulary=reading.vocabulary
             )
+            # another source may have brought a study of the same number; the journal has both
+            for number, studies in reading.journal.accessions().items():
+                if number in found.accessions:
+                    found.accessions[number] |= studies
             notes.settle_accessions(found.accessions)
         without = 0
         for chunk in _chunks(found.studies.values()):
