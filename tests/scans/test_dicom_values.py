@@ -278,3 +278,15 @@ def test_a_view_is_not_lateral_for_the_sound_of_a_word(meaning: str, view: str) 
     ds = Dataset()
     ds.ViewCodeSequence = [item(CodeMeaning=meaning)]
     assert view_of(ds) == view
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5), (9, 1, 3), (2, 4, 4), (5, 7, 7)])
+def test_frames_of_single_bits_may_end_in_the_middle_of_a_byte(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    bits = np.random.default_rng(3).integers(0, 2, shape, dtype=np.uint8)
+    ds = dataset(bits, BitsAllocated=1, BitsStored=1, HighBit=0)
+    ds.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes()
+    path = write(tmp_path / "bits.dcm", ds)
+    assert np.array_equal(read_scan(path).pixels, bits)
+    assert np.array_equal(read_scan(path, frame=1).pixels, bits[1])
