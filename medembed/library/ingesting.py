@@ -174,6 +174,12 @@ class _Gathering:
         self._total += IngestReport(added.added, added.unchanged, added.replaced)
 
     def report(self) -> IngestReport:
+        crossing = self._library.pictures_in_several_splits()
+        if crossing:
+            self.remarks.append(
+                f"{crossing} pictures of this library stand under patients of different splits; "
+                "a common group_id keeps them in one"
+            )
         remarks = (*self.remarks, *foreign_remarks(self._foreign, self._language))
         return self._total + IngestReport(refusals=tuple(self._refusals), remarks=remarks)
 

@@ -58,6 +58,18 @@ class LibraryJournal:
         frames = tuple(json.loads(digests or "[]"))
         return FileRecord(state, sha256, modality, view, code, reason, shown, header, frames)
 
+    def accessions(self) -> dict[str, set[str]]:
+        """Give the studies that carried each accession number so far, all as keyed hashes."""
+        found: dict[str, set[str]] = {}
+        rows = self._database.read().execute(
+            "SELECT DISTINCT json_extract(header, '$.header.accession'), "
+            "json_extract(header, '$.header.study_uid') FROM files WHERE header <> ''"
+        )
+        for accession, study in rows:
+            if accession and study:
+                found.setdefault(accession, set()).add(study)
+        return found
+
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
         """Keep what became of files; on disk when this returns."""
         rows = [

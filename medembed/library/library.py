@@ -306,6 +306,19 @@ class CaseLibrary:
             sha256,
         )
 
+    def pictures_in_several_splits(self) -> int:
+        """Count the pictures whose pixels stand in more than one split."""
+        (count,) = (
+            self.database.read()
+            .execute(
+                "SELECT count(*) FROM (SELECT 1 FROM scan_contents s JOIN cases c "
+                "ON c.id = s.case_row WHERE s.pixel_sha256 <> '' "
+                "GROUP BY s.pixel_sha256 HAVING count(DISTINCT c.split) > 1)"
+            )
+            .fetchone()
+        )
+        return int(count)
+
     def cases_with_pixels(self, digest: str) -> list[str]:
         """Ids of the cases that have a scan with these pixels, in whatever file or format.
 

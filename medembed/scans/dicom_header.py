@@ -23,7 +23,7 @@ _VIEW_MEANINGS = (
     ("antero-posterior", "AP"),
     ("posteroanterior", "PA"),
     ("anteroposterior", "AP"),
-    ("lateral", "LATERAL"),
+    (r"(?<!medio-)lateral(?! (?:decubitus|oblique))", "LATERAL"),  # no projection of the breast
 )
 _PHASES = ("TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "DiffusionBValue")
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
@@ -97,7 +97,7 @@ def view_of(ds: Dataset) -> str:
     for code in ds.get("ViewCodeSequence") or ():
         meaning = text(code, "CodeMeaning").lower()
         for words, view in _VIEW_MEANINGS:
-            if words in meaning:
+            if re.search(rf"\b{words}\b", meaning):
                 return view
     return "unknown"
 

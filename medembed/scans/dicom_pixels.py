@@ -192,6 +192,9 @@ def _decoded(
             indices=indices,
         )
         return
+    if layout.bits_allocated == 1 and syntax in _NATIVE and syntax != uid.ExplicitVRBigEndian:
+        yield from _single_bits(ds, layout, indices)
+        return
     decoder = get_decoder(syntax)
     decoded = decoder.iter_array(
         ds,
@@ -202,6 +205,22 @@ def _decoded(
     )
     for array, _ in decoded:
         yield array
+
+
+def _single_bits(
+    ds: Dataset, layout: Layout, indices: Sequence[int]
+) -> Iterator[npt.NDArray[np.generic]]:
+    """Frames of one bit a pixel, which follow each other without a gap (DICOM PS3.5 8.1.1).
+
+    pydicom gives up where a frame ends in the middle of a byte.
+    """
+    content = np.frombuffer(ds.PixelData, np.uint8)
+    size = layout.rows * layout.columns
+    for index in indices:
+        first, skipped = divmod(index * size, 8)
+        taken = content[first : first + math.ceil((skipped + size) / 8)]
+        bits = np.unpackbits(taken, bitorder="little")[skipped : skipped + size]
+        yield bits.reshape(layout.rows, layout.columns)
 
 
 def _settle_frames(file: DicomFile, layout: Layout) -> None:

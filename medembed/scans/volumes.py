@@ -308,8 +308,11 @@ def _holes(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, 
         return None
     bounds = [0, *(np.flatnonzero(np.diff(ranks) > 1) + 1).tolist(), len(places)]
     pieces = list(itertools.pairwise(bounds))
-    # one slice may stand before or after a hole; several are no volumes
-    return pieces if sum(stop - start == 1 for start, stop in pieces) < 2 else None
+    lengths = [stop - start for start, stop in pieces]
+    # one slice may stand before or after a hole; several are no volumes, nor are the many pairs
+    # that two series make whose slices lie between each other
+    short = sum(length < _RUN for length in lengths)
+    return pieces if lengths.count(1) < 2 and short <= 2 else None
 
 
 def _irregular(what: str) -> ScanError:

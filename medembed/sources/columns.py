@@ -31,6 +31,7 @@ _UNKNOWN = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-", "?"}
 _NO_FINDING = {"", "no finding", "no findings", "none", "normal"}
 _LATERAL = {"L", "LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL"}
 _AGE = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*([DWMY]?)", re.IGNORECASE | re.ASCII)
+_NO_AGES = ("000Y", "999Y")  # what anonymisers write where there is none
 _YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d)|([-./])(\d{1,2})\4(\d{1,2}))", re.ASCII)
 _DAY_AND_YEAR = re.compile(r"\d{1,2}([-./ ])\w+\1(\d{2}|\d{4})")
@@ -46,6 +47,8 @@ def text_of(row: Mapping[str, str], column: str) -> str:
 def age_of(row: Mapping[str, str]) -> float | None:
     """Age in years: a number, ``63.5`` or ``63,5``, or DICOM's ``071Y``; None where unknown.
 
+    ``000Y`` and ``999Y`` stand in for a missing one.
+
     Raises
     ------
     CellError
@@ -53,6 +56,8 @@ def age_of(row: Mapping[str, str]) -> float | None:
     """
     text = text_of(row, "age")
     if text == "unknown":
+        return None
+    if text.upper() in _NO_AGES:
         return None
     match = _AGE.fullmatch(text)
     years = float(match[1].replace(",", ".")) * _YEARS[match[2].upper()] if match else -1.0
@@ -137,7 +142,8 @@ def split_of(row: Mapping[str, str]) -> str:
         Where it is not one of train, val and test.
     """
     text = row.get("split", "").strip().lower()
-    names = {"validation": "val", "valid": "val", "dev": "val", "training": "train"}
+    names = {"validation": "val", "validate": "val", "valid": "val", "dev": "val"}
+    names |= {"training": "train", "testing": "test"}
     text = names.get(text, text)
     if text in _UNKNOWN:
         return ""

@@ -33,6 +33,7 @@ __all__ = ["DicomFolderSource"]
 _CHUNK_FILES = 128
 _HEADER_CHUNK = 512
 _ALONE = "alone"
+_SAME_AGE_YEARS = 1.0  # some files of a study say whole years, others days
 
 
 @dataclass
@@ -142,6 +143,10 @@ class DicomFolderSource:
             notes = NotesTable(
                 self._notes_path, self._keep, names=reading.names, vocabulary=reading.vocabulary
             )
+            # another source may have brought a study of the same number; the journal has both
+            for number, studies in reading.journal.accessions().items():
+                if number in found.accessions:
+                    found.accessions[number] |= studies
             notes.settle_accessions(found.accessions)
         without = 0
         for chunk in _chunks(found.studies.values()):
@@ -284,6 +289,9 @@ class DicomFolderSource:
         shift = patient.shift_days if state.reading.shift_dates else 0
         days = [header.study_date for header in headers if header.study_date]
         ages = [header.age_years for header in headers if header.age_years is not None]
+        agree = bool(ages) and max(ages) - min(ages) <= _SAME_AGE_YEARS
+        if ages and not agree:
+            state.noticed["studies have files of different ages, and their age is unknown"] += 1
         sexes = {header.sex for header in headers} - {"unknown"}
         try:
             return Case(
@@ -298,7 +306,7 @@ class DicomFolderSource:
                 view=scans[0].view,
                 kind=scans[0].kind,
                 sex=normalise_sex(sexes.pop() if len(sexes) == 1 else ""),
-                age_years=ages[0] if ages else None,
+                age_years=ages[0] if agree else None,
                 race=stated.race if stated else "unknown",
                 site=_stated(stated.site if stated else "", headers[0].institution),
                 scanner=_stated(stated.scanner if stated else "", headers[0].manufacturer_model),

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from medembed.errors import SourceError
 from medembed.registry import Registry
-from medembed.sources.rows import TABLE_SUFFIXES
+from medembed.sources.rows import TABLE_SUFFIXES, shown
 from medembed.sources.source import Source
 
 __all__ = ["SOURCES", "open_source"]
 
 SOURCES: Registry[Callable[..., Source]] = Registry("source", "medembed.sources")
 """Kinds of source by name; called with the path, and with ``notes`` and ``keep_columns`` if set."""
+
+_PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 
 SOURCES.register(
     "table",
@@ -56,6 +58,8 @@ def open_source(
     path = Path(path)
     if not path.exists():
         raise SourceError("no such file or folder", where=path.name or str(path))
+    if path.suffix.lower() in _PACKED and Path(path.stem).suffix.lower() in TABLE_SUFFIXES:
+        raise SourceError("a packed table", where=shown(path.name), hint="unpack it first")
     tables = [path / f"cases{suffix}" for suffix in TABLE_SUFFIXES]
     inside = next((table for table in tables if table.is_file()), None) if path.is_dir() else None
     if format == "auto":

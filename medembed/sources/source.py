@@ -72,6 +72,9 @@ class FileJournal(Protocol):
     def known(self, path: Path, state: FileState) -> FileRecord | None:
         """Give what is known of a file in this state."""
 
+    def accessions(self) -> Mapping[str, set[str]]:
+        """Give the studies that carried each accession number so far, all as keyed hashes."""
+
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
         """Keep what became of files; on disk when this returns."""
 
@@ -126,6 +129,10 @@ class NoJournal:
 
     def known(self, path: Path, state: FileState) -> None:
         """Know nothing."""
+
+    def accessions(self) -> dict[str, set[str]]:
+        """Know none."""
+        return {}
 
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
         """Keep nothing."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalise_sex
 from medembed.errors import InputError, ScanError, SourceError
-from medembed.privacy import Claim, Settled
+from medembed.privacy import Claim, Settled, merge_claims
 from medembed.scans import group_series
 from medembed.scans.pixel_digest import combine_pixel_digests
 from medembed.scans.scan_hash import scan_sha256
@@ -255,6 +255,7 @@ class TableSource:
             for file in image
             if (kept := known_header(known[file])) is not None
         }
+        _check_one_patient(draft, known)
         series = group_series(headers.items())
         for one in series:
             if one.error is not None:
@@ -318,6 +319,15 @@ class TableSource:
             group_id=names.group(group) if group else "",
             attributes=attributes,
         )
+
+
+def _check_one_patient(draft: _Draft, known: Mapping[Path, FileRecord]) -> None:
+    """Refuse a row whose DICOM files name two patients; stand-ins for ids name nobody."""
+    files = (file for image in draft.images for file in image)
+    kept = (known_header(known[file]) for file in files)
+    claims = [one.claim for one in kept if one is not None and not one.claim.is_anonymous]
+    if claims and merge_claims(claims) is None:
+        raise CellError("its files are of several patients by their headers", "wrong-patient")
 
 
 def _climbs(path: Path) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from scans.dicom_samples import dataset, item, lut_item, write
 
 from medembed.errors import ScanError
 from medembed.scans import VoiLut, Window, apply_window, default_window, read_header, read_scan
+from medembed.scans.dicom_header import view_of
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4)
 
@@ -257,3 +259,34 @@ def test_a_header_says_what_the_library_asks_for(tmp_path: Path) -> None:
 def test_an_age_is_read_in_its_own_unit(tmp_path: Path, age: str, years: float | None) -> None:
     header = read_header(write(tmp_path / "a.dcm", dataset(RAMP, PatientAge=age)))
     assert header.age_years == (None if years is None else pytest.approx(years, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("meaning", "view"),
+    [
+        ("lateral", "LATERAL"),
+        ("Left lateral", "LATERAL"),
+        ("postero-anterior", "PA"),
+        ("medio-lateral oblique", "unknown"),
+        ("mediolateral", "unknown"),
+        ("cranio-caudal exaggerated laterally", "unknown"),
+        ("left lateral decubitus", "unknown"),
+        ("bilateral", "unknown"),
+    ],
+)
+def test_a_view_is_not_lateral_for_the_sound_of_a_word(meaning: str, view: str) -> None:
+    ds = Dataset()
+    ds.ViewCodeSequence = [item(CodeMeaning=meaning)]
+    assert view_of(ds) == view
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5), (9, 1, 3), (2, 4, 4), (5, 7, 7)])
+def test_frames_of_single_bits_may_end_in_the_middle_of_a_byte(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    bits = np.random.default_rng(3).integers(0, 2, shape, dtype=np.uint8)
+    ds = dataset(bits, BitsAllocated=1, BitsStored=1, HighBit=0)
+    ds.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes()
+    path = write(tmp_path / "bits.dcm", ds)
+    assert np.array_equal(read_scan(path).pixels, bits)
+    assert np.array_equal(read_scan(path, frame=1).pixels, bits[1])

@@ -70,6 +70,14 @@ def test_i03_isolated_slices_are_no_scans() -> None:
     assert good(group_series(stack([0.0, 1, 2, 5, 8]))) == []
 
 
+@pytest.mark.parametrize("offset", [1.0, 0.75, 2.0])
+def test_i03_two_series_whose_slices_lie_between_each_other_are_no_pairs(offset: float) -> None:
+    places = sorted([3.0 * i for i in range(8)] + [3.0 * i + offset for i in range(8)])
+    (series,) = group_series(stack(places))
+    assert series.error is not None
+    assert series.error.reason == "irregular-spacing"
+
+
 def test_i03_one_slice_between_the_others_is_refused_alone() -> None:
     found = group_series(stack([0, 1, 2, 3, 3.4, 4, 5, 6, 7]))
     assert good(found) == [8]

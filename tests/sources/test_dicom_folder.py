@@ -265,3 +265,15 @@ def test_paths_that_name_the_patient_are_hidden_and_said(
     assert said == [
         "1 files lie under names that name a patient, and the library keeps their paths"
     ]
+
+
+@pytest.mark.parametrize(("other", "age"), [("046Y", 45.0), ("054Y", None), ("", 45.0)])
+def test_different_ages_in_one_study_are_no_age(
+    tmp_path: Path, reader: ScanReader, other: str, age: float | None
+) -> None:
+    write_dicom(tmp_path / "1.dcm", 1, PatientAge="045Y")
+    write_dicom(tmp_path / "2.dcm", 1, SOPInstanceUID="1.2.3", PatientAge=other)
+    said: list[str] = []
+    (case,), _ = take(tmp_path, reader, said)
+    assert case.age_years == age
+    assert any("different ages" in line for line in said) == (age is None)

@@ -162,7 +162,34 @@ def test_the_same_pixels_under_two_patients_are_said(
     write(tmp_path / "d", 1)
     write(tmp_path / "d", 2, "4712", PixelData=pixels)
     report = take(library, tmp_path / "d", reader)
-    assert report.remarks == ("1 scans have the same pixels under several patients",)
+    assert "1 scans have the same pixels under several patients" in report.remarks
+
+
+@pytest.mark.parametrize("other", ["train", "test"])
+def test_the_same_pixels_in_two_splits_are_said_across_ingests(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path, other: str
+) -> None:
+    for i, split in enumerate(("train", other)):
+        write_png(tmp_path / f"{i}.png", 7)
+        row = {"case_id": f"c{i}", "patient_id": f"p{i}", "image_path": f"{i}.png"}
+        rows = write_csv(tmp_path / f"{i}.csv", [row | {"split": split}])
+        report = ingest(library, TableSource(rows), reader=reader)
+    said = [line for line in report.remarks if "different splits" in line]
+    assert len(said) == (other == "test")
+    assert all(line.startswith("1 pictures") for line in said)
+
+
+def test_an_accession_number_of_two_studies_joins_none_across_ingests(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    notes = write_csv(tmp_path / "n.csv", [{"accession": "A1", "note": "Large left effusion."}])
+    write(tmp_path / "a", 1, "4711", AccessionNumber="A1")
+    write(tmp_path / "b", 2, "4712", AccessionNumber="A1")
+    for folder in ("a", "b"):
+        source = DicomFolderSource(tmp_path / folder, notes=notes)
+        report = ingest(library, source, reader=reader)
+    assert report.refused_by_code == {"ambiguous-accession": 1}
+    assert sorted(case.note is None for case in library.cases()) == [False, True]
 
 
 def test_patients_of_an_earlier_version_keep_their_names(

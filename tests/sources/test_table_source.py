@@ -14,7 +14,7 @@ from medembed.library.conditions import FIELDS
 from medembed.privacy import Pseudonymiser
 from medembed.scans import ScanReader
 from medembed.sources import Reading, Refusal, TableSource, open_source
-from medembed.sources.columns import RESERVED
+from medembed.sources.columns import RESERVED, age_of, split_of
 from medembed.sources.table import COLUMNS
 
 NAMES = Pseudonymiser(bytes(32))
@@ -276,3 +276,38 @@ def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -
 
 def test_no_kept_column_can_hide_a_field_of_conditions() -> None:
     assert set(FIELDS) - set(COLUMNS) == set(RESERVED)
+
+
+def test_a_row_whose_files_are_of_two_patients_is_refused(
+    tmp_path: Path, reader: ScanReader
+) -> None:
+    write_dicom(tmp_path / "two" / "a.dcm", 1)
+    write_dicom(tmp_path / "two" / "b.dcm", 2)
+    write_dicom(tmp_path / "one" / "a.dcm", 3)
+    write_dicom(tmp_path / "one" / "b.dcm", 4, PatientID="ANONYMIZED", PatientSex="M")
+    rows = rows_of({"image_path": "two"}, {"image_path": "one"})
+    refusal, case = take(TableSource(write_csv(tmp_path / "cases.csv", rows)), reader)
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "wrong-patient"
+    assert "MRN" not in refusal.reason
+    assert isinstance(case, Case)
+
+
+@pytest.mark.parametrize(
+    ("word", "split"),
+    [("validate", "val"), ("Validation", "val"), ("dev", "val"), ("testing", "test")],
+)
+def test_the_splits_of_public_tables_are_understood(word: str, split: str) -> None:
+    assert split_of({"split": word}) == split
+
+
+@pytest.mark.parametrize("text", ["000Y", "999Y", "000y"])
+def test_an_age_that_stands_in_for_a_missing_one_is_unknown(text: str) -> None:
+    assert age_of({"age": text}) is None
+    assert age_of({"age": "0"}) == 0
+
+
+def test_a_packed_table_is_said_to_be_packed(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(SourceError, match=r"a packed table.*unpack it first"):
+        open_source(tmp_path / "cases.csv.gz")
