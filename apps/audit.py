@@ -163,7 +163,7 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
     rows = [row for row in report["outcomes"]["table"] if row["comparison"] == "rest"]
     stamp = report["stamp"]
     console.print(
-        f"{stamp['n_cases']} cases of {stamp['n_patients']} patients, split {stamp['split']}, "
+        f"{_size(stamp)}, split {stamp['split']}, "
         f"protocol {stamp['protocol_name']} ({stamp['protocol_sha256'][:12]})"
     )
     console.print("Comparisons of a group with the rest: " + _counted(rows, "verdict"))
@@ -188,6 +188,14 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
     console.print(Text("Gate: " + ("PASS" if passed else "did not pass")))
     for name, path in written.items():
         console.print(Text(f"{name}: {path}"))
+
+
+def _size(stamp: dict[str, Any]) -> str:
+    """How much was audited; a number that would tell a small group's size is withheld."""
+    if stamp["n_patients"] is None:
+        return "Number of patients withheld (a small group could be told from it)"
+    cases = "cases" if stamp["n_cases"] is None else f"{stamp['n_cases']} cases"
+    return f"{cases} of {stamp['n_patients']} patients"
 
 
 def _tell_changes(report: dict[str, Any], say: Callable[[str], None]) -> None:

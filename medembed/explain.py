@@ -103,7 +103,7 @@ class Why:
         if len(self.parts) > 1:
             said.append(", ".join(f"{name} {score:.2f}" for name, score in self.parts.items()))
         if not said:
-            said.append("near by score only")
+            said.append("no shared findings; similar by score only")
         return "; ".join(said)
 
     def to_json(self) -> dict[str, Any]:

@@ -192,7 +192,8 @@ def _file(desk: Desk) -> Dropped | None:
             known = desk.read_dropped(uploads)
         state["dropped"] = known
     if known.refusal:
-        st.error(f"This file cannot be used: {escaped(known.refusal, 'markdown')}.")
+        what = "This file" if len(key) == 1 else "These files"
+        st.error(f"{what} cannot be used: {escaped(known.refusal, 'markdown')}.")
     return known
 
 

@@ -97,7 +97,7 @@ def main() -> None:
     try:
         code = build(sys.argv[1] if len(sys.argv) > 1 else None)(standalone_mode=False)
     except typer.Abort:
-        fail("stopped; the same command continues where it was", EXIT_STOPPED)
+        fail("interrupted; run the same command to resume", EXIT_STOPPED)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         line = " ".join(error.format_message().split())

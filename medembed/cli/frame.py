@@ -69,7 +69,7 @@ def run_guarded(action: Callable[[], object]) -> None:
             traceback.print_exc()
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        fail("stopped; the same command continues where it was", EXIT_STOPPED)
+        fail("interrupted; run the same command to resume", EXIT_STOPPED)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone
         raise SystemExit(0) from None

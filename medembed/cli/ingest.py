@@ -41,7 +41,7 @@ def ingest(
     shift_dates: Annotated[
         bool,
         typer.Option(
-            "--shift-dates", help="Move all dates of a patient by an own, keyed number of days."
+            "--shift-dates", help="Shift each patient's dates by a secret offset of their own."
         ),
     ] = False,
     vocabulary: Annotated[
@@ -54,14 +54,14 @@ def ingest(
         ),
     ] = "",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the new content of a case that has changed.")
+        bool, typer.Option("--replace", help="Overwrite cases whose content changed.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add cases to a library; it is made where there is none.
+    """Add cases to a library, creating it if needed.
 
-    What cannot be taken is refused file by file, with a reason, and the rest goes on. The same
-    again adds nothing; after a stop the same command continues.
+    Files that cannot be read are refused one by one, with a reason. Re-running adds no duplicates;
+    an interrupted run resumes.
 
     Example: medembed ingest my-library scans/ --notes reports.csv
     """

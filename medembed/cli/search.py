@@ -36,17 +36,19 @@ def search(
         ),
     ] = None,
     case: Annotated[
-        str | None, typer.Option("--case", metavar="ID", help="A case of the library asks.")
+        str | None,
+        typer.Option("--case", metavar="ID", help="Use a case of the library as the query."),
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             "--where",
             metavar="COND",
-            help="sex=F, age>=60, finding=effusion:right, view in PA,AP; repeated ones all hold.",
+            help="sex=F, age>=60, finding=effusion:right, view in PA,AP, kind=image; repeat it to "
+            "narrow further.",
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="At most so many hits.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of hits at most.")] = 10,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -132,12 +134,12 @@ def show_hits(result: Result) -> None:
             table.add_row(*(Text(_plain(cell)) for cell in cells))
         console.print(table)
     else:
-        console.print("No case may answer.")
+        console.print("No cases match.")
     plan = result.plan
-    how = "all compared" if plan.method == "exact" else "by an approximate walk"
-    console.print(
-        Text(f"{plan.matching} {'case' if plan.matching == 1 else 'cases'} may answer, {how}.")
-    )
+    if plan.matching:
+        how = "exact" if plan.method == "exact" else "approximate, HNSW"
+        word = "case" if plan.matching == 1 else "cases"
+        console.print(Text(f"Searched {plan.matching} matching {word} ({how})."))
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
         console.print(Text(_sentence(line), style="dim"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _LISTS = ("sources", "encoders", "models")
-_COUNTED = ("split", "modality", "view", "sex", "race", "site", "scanner", "finding")
+_COUNTED = ("split", "kind", "modality", "view", "sex", "race", "site", "scanner", "finding")
 _MOST = 12
 
 
@@ -33,7 +33,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in a library, or which sources, encoders and models there are.
+    """Show what is in a library, or which sources, encoders and models there are.
 
     A library whose folder is called like one of the lists is shown as ./sources.
 
@@ -53,7 +53,7 @@ def show(
         with CaseLibrary.open(what if library is None else library) as opened:
             payload = _summary(opened)
         if what == "models" and library is not None:
-            payload = {"models": payload["models"], "active_model": payload["active_model"]}
+            payload = {name: payload[name] for name in ("models", "active_model", "pending_model")}
         emit(payload, as_json, lambda: _tell(payload))
 
 
@@ -78,6 +78,9 @@ def _encoders() -> dict[str, str]:
 
 
 def _summary(library: CaseLibrary) -> dict[str, Any]:
+    from medembed.library import library_vocabulary
+    from medembed.model.activation import PENDING
+
     return {
         "library": library.path.name,
         "cases": len(library),
@@ -88,6 +91,8 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
         "attributes": library.attribute_names(),
         "models": _models(library.path / "models"),
         "active_model": library.active_model,
+        "pending_model": library.get_meta(PENDING) or None,
+        "vocabulary": library_vocabulary(library).name,
         "vectors": [
             {
                 "model": space.fingerprint,
@@ -127,17 +132,22 @@ def _tell(payload: dict[str, Any]) -> None:
             shown = [f"{value} {count}" for value, count in list(counts.items())[:_MOST]]
             more = [f"and {len(counts) - _MOST} more"] if len(counts) > _MOST else []
             lines.append(f"  {name + ':':<10} {', '.join([*shown, *more]) or 'none'}")
+        lines.append(f"  reports:   read with the vocabulary {payload['vocabulary']}")
         if payload["attributes"]:
             lines.append(f"  kept:      {', '.join(payload['attributes'])}")
     for model in payload["models"]:
         active = " (active)" if model["name"] == payload["active_model"] else ""
+        if model["name"] == payload["pending_model"]:
+            active += " (waits for its vectors: medembed embed)"
         lines.append(f"  model:     {model['name']}{active} {model['fingerprint'] or ''}".rstrip())
     if not payload["models"]:
         lines.append("  model:     none yet (medembed train)")
+    named = {model["fingerprint"]: model["name"] for model in payload["models"]}
     for space in payload.get("vectors", ()):
+        model_name = named.get(space["model"], "no longer there,")
         lines.append(
             f"  vectors:   {space['vectors']} of {space['kind']}s, "
-            f"{space['dimensions']} dimensions, model {space['model'][:12]}"
+            f"{space['dimensions']} dimensions, model {model_name} {space['model'][:12]}"
         )
     if payload.get("indexes"):
         lines.append(f"  index:     {', '.join(name[:12] for name in payload['indexes'])}")

@@ -193,7 +193,8 @@ class CaseIndex:
         take = min(wanted, matching)
         notes = []
         if take < wanted:
-            notes.append(f"{take} hits for {wanted} asked, since no more cases may answer")
+            some = f"only {take} of the {wanted} requested cases match"
+            notes.append(some if take else "no cases match")
         dropped = len(state.ids) - matching + (state.graph.dead if state.graph else 0)
         if take and state.graph is not None and dropped <= _GRAPH_DROPS:
             rows, scores = self._walk(state, state.graph, asked, take, dropped, mask)

@@ -237,8 +237,13 @@ class CaseLookup:
             if self._reader is None:
                 self._reader = ScanReader(self._limits)
             reader = self._reader
-        scan = reader.read(files if len(files) > 1 else files[0])
-        return scan, _first_header(reader, files[0])
+        try:
+            scan = reader.read(files if len(files) > 1 else files[0])
+            return scan, _first_header(reader, files[0])
+        except ScanError as error:  # its place is a path, which may name a patient
+            raise ScanError(
+                error.what, where="image", hint=error.hint, reason=error.reason
+            ) from None
 
     def _parts(
         self,

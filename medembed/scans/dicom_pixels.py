@@ -245,7 +245,8 @@ def _check_length(file: DicomFile, layout: Layout) -> None:
     keyword = next(k for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if k in ds)
     if len(ds[keyword].value or b"") < math.ceil(layout.n_frames * frame_bits(file) / 8):
         raise ScanError(
-            f"{keyword} is shorter than Rows, Columns and NumberOfFrames say", reason="truncated"
+            f"the file is cut off: {keyword} is too short for its rows and columns",
+            reason="truncated",
         )
 
 

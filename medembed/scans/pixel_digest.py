@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,13 @@ __all__ = ["combine_pixel_digests", "frame_digest", "pixel_digest"]
 # A table of the values that occur is faster than sorting up to here (64 MiB).
 _MAX_SPAN = 2**24
 
+_COMMON: Final = "~"
+"""Mark of a digest by which a frame cannot be known apart from those of other patients."""
+_FEWEST_VALUES = 16
+"""Masks, screens of text and clipped films have fewer; an 8-bit export of a film has more."""
+_MOST_OF_ONE_VALUE = 0.95
+"""A blank frame with a burnt-in side mark or a line of text holds more of one value."""
+
 
 def frame_digest(frame: npt.NDArray[np.generic]) -> str:
     """Digest of one frame: SHA-256 over its shape and the dense ranks of its values.
@@ -21,6 +29,10 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
     map of the values (rescale, another bit depth, a window that clips nothing) gives the same
     digest. MONOCHROME1 has to be inverted first, as :class:`~medembed.scans.Scan` has it.
 
+    Two patients may have the same mask, blank film or screen of text. Such a frame (fewer than 16
+    values, or one value in more than 95% of its pixels) has a digest with a ``"~"`` before it:
+    good for finding a slice that was sent twice, and left out where a scan is identified.
+
     Parameters
     ----------
     frame : array, shape ``(h, w)``, finite
@@ -28,13 +40,16 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
     Returns
     -------
     str
-        64 hex digits; ``""`` for a frame of one value, which identifies nothing.
+        64 hex digits, after a ``"~"`` where the frame identifies nothing; ``""`` for a frame of
+        one value.
 
     Examples
     --------
-    >>> a = np.array([[0, 1], [7, 1]])
+    >>> a = np.arange(20).reshape(4, 5)
     >>> frame_digest(a) == frame_digest(a * 2.5 - 1024)
     True
+    >>> frame_digest(a > 9)[:1]
+    '~'
     >>> frame_digest(np.zeros((2, 2)))
     ''
     """
@@ -43,16 +58,23 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
         return ""
     digest = hashlib.sha256(f"{frame.shape[0]}x{frame.shape[1]}".encode())
     digest.update(ranks.astype("<u2" if n_values <= 2**16 else "<u4", order="C").data)
-    return digest.hexdigest()
+    return f"{_COMMON if _is_common(ranks, n_values) else ''}{digest.hexdigest()}"
+
+
+def _is_common(ranks: npt.NDArray[np.integer], n_values: int) -> bool:
+    """Whether frames of other patients may well look the same."""
+    if n_values < _FEWEST_VALUES:
+        return True
+    return bool(np.bincount(ranks.ravel()).max() > _MOST_OF_ONE_VALUE * ranks.size)
 
 
 def combine_pixel_digests(digests: Iterable[str]) -> str:
     """Digest of a series out of those of its frames, in any order.
 
-    A series of files and one multi-frame file of the same slices agree. Frames without digest
-    are left out; ``""`` where none has one.
+    A series of files and one multi-frame file of the same slices agree. Frames that identify
+    nothing are left out; ``""`` where none does.
     """
-    known = sorted(digest for digest in digests if digest)
+    known = sorted(digest for digest in digests if digest and digest[0] != _COMMON)
     if len(known) <= 1:
         return "".join(known)
     return hashlib.sha256("".join(known).encode()).hexdigest()
@@ -68,7 +90,7 @@ def pixel_digest(pixels: npt.NDArray[np.generic]) -> str:
     Returns
     -------
     str
-        Of one frame :func:`frame_digest`, of several :func:`combine_pixel_digests`.
+        :func:`combine_pixel_digests` of its frames; ``""`` where none identifies it.
     """
     frames = pixels[None] if pixels.ndim == 2 else pixels
     return combine_pixel_digests(frame_digest(frame) for frame in frames)

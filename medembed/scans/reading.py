@@ -164,7 +164,7 @@ def scan_from(
 def _only(found: list[Series], n_files: int, where: str) -> Series:
     if len(found) > 1:
         raise ScanError(
-            f"these {n_files} files make {len(found)} series and not one volume",
+            f"{n_files} files that belong to {len(found)} series",
             where=where,
             hint="give the files of one series",
             reason="several-series",

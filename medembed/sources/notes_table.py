@@ -21,6 +21,8 @@ _KEYS = ("accession", "study_uid")
 _IDS = (*_KEYS, "group_id")
 _KNOWN = (*_KEYS, "note", "findings", "race", "site", "scanner", "split", "group_id")
 
+_DOUBLED = "a further row for this study; none of its rows is used"
+
 
 @dataclass(frozen=True)
 class StudyNote:
@@ -105,14 +107,14 @@ class NotesTable:
                 continue  # the same row again
             if clash:
                 doubled.update(clash)
-                self._refuse(row, "its study has another row already", "duplicate-note")
+                self._refuse(row, _DOUBLED, "duplicate-note")
                 continue
             self._numbers.add(row.number)
             taken.update(dict.fromkeys(keys, row))
         for pair, row in taken.items():
             if pair in doubled and row.number in self._numbers:
                 self._numbers.discard(row.number)
-                self._refuse(row, "its study has another row as well", "duplicate-note")
+                self._refuse(row, _DOUBLED, "duplicate-note")
         for (column, value), row in taken.items():
             if row.number in self._numbers:
                 self._rows[column][value] = row

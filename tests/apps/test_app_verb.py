@@ -130,3 +130,19 @@ def test_no_log_holds_the_message_of_a_foreign_error(caplog: pytest.LogCaptureFi
         logging.setLogRecordFactory(before)
     assert "Uncaught execution (KeyError at test_app_verb.py:" in caplog.text
     assert "Planted" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("n_cases", "n_patients", "line"),
+    [
+        (None, None, "Number of patients withheld (a small group could be told from it)"),
+        (None, 40, "cases of 40 patients"),
+        (90, 40, "90 cases of 40 patients"),
+    ],
+)
+def test_the_audit_says_that_a_size_is_withheld(
+    n_cases: int | None, n_patients: int | None, line: str
+) -> None:
+    from apps.audit import _size
+
+    assert _size({"n_cases": n_cases, "n_patients": n_patients}) == line

@@ -88,3 +88,29 @@ def test_a_radiologist_finds_compares_and_reads(
     assert not [url for url in asked if "Planted" in url or "effusion" in url]
     assert complaints == []
     assert (tmp_path / "words.png").stat().st_size > 10_000
+
+
+def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(served)
+        page.get_by_test_id("stExpandSidebarButton").click(timeout=60_000)
+        page.get_by_label("Words", exact=True).fill("right pleural effusion")
+        page.keyboard.press("Enter")
+        expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        opener = page.get_by_test_id("stExpandSidebarButton")
+        expect(opener).to_be_visible()
+        right = "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
+        assert page.locator(".rr-hit, .rr-score").evaluate_all(right) <= 390
+        below = opener.bounding_box()
+        words = page.locator(".rr-asked").bounding_box()
+        assert below is not None
+        assert words is not None
+        assert words["y"] >= below["y"] + below["height"], "the button lies on the words"
+        browser.close()

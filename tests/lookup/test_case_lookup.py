@@ -61,7 +61,7 @@ def test_a_case_never_finds_its_own_patient_and_the_plan_says_so(library) -> Non
         assert ids(result) == ranking(vector(number), others)
         assert result.plan.matching == 38
         assert any("own patient was left out (2 cases)" in line for line in result.plan.notes)
-        assert any("38 hits for 100 asked" in line for line in result.plan.notes)
+        assert any(line == "only 38 of the 100 requested cases match" for line in result.plan.notes)
 
 
 def test_a_mixture_ranks_as_the_weighted_sum_of_its_parts(library) -> None:

@@ -73,13 +73,13 @@ def test_function_words_are_no_content() -> None:
 def test_an_image_states_nothing_and_only_the_score_is_given() -> None:
     case = make_case(1, findings=(Finding("effusion"),))
     why = explain(QueryContent(), case, {"image": 0.5})
-    assert str(why) == "near by score only"
+    assert str(why) == "no shared findings; similar by score only"
     assert why.to_json() == {
         "shared_findings": [],
         "differing_findings": [],
         "words": [],
         "parts": {"image": 0.5},
-        "line": "near by score only",
+        "line": "no shared findings; similar by score only",
     }
 
 

@@ -187,7 +187,7 @@ def test_the_verb_shows_a_table_of_at_most_100_columns(home) -> None:
     done = medembed("search", home / "library", "--text", "a bright field", "--where", "sex=F")
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 100
-    assert "cases may answer, all compared" in done.stdout
+    assert "matching cases (exact)" in done.stdout
     assert "novel" in done.stdout
 
 
@@ -232,3 +232,13 @@ def test_a_report_cannot_steer_the_terminal() -> None:
     case = make_case(0, note=Note(text, (Section("impression", 11, len(text)),)))
     assert impression(case) == "\x1b[2Jgone\u202e txt"
     assert _plain(impression(case)) == " [2Jgone  txt"
+
+
+def test_a_file_that_cannot_be_read_is_not_named(home, tmp_path: Path) -> None:
+    broken = tmp_path / "DOE_JANE.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 40)
+    for more in ([], ["--image", str(broken)]):
+        done = medembed("search", home / "library", "--image", broken, *more)
+        assert done.returncode == 2
+        assert done.stderr.startswith("medembed: image: ")
+        assert "DOE" not in done.stdout + done.stderr

@@ -116,6 +116,29 @@ def test_a_frame_of_one_value_identifies_nothing() -> None:
     assert combine_pixel_digests([]) == combine_pixel_digests(["", ""]) == ""
 
 
+@pytest.mark.parametrize(
+    "common",
+    [
+        PICTURE > 100,  # a mask
+        np.digitize(PICTURE, np.arange(14, 200, 14)),  # 14 or 15 grey levels
+        np.where(np.arange(48 * 64).reshape(48, 64) < 100, PICTURE, 0),  # a line of text on black
+        np.where(np.arange(48 * 64).reshape(48, 64) == 5, 1, 0),  # one odd pixel
+    ],
+)
+def test_what_other_patients_may_have_as_well_identifies_nothing(common: np.ndarray) -> None:
+    assert frame_digest(common).startswith("~")
+    assert frame_digest(common) != frame_digest(np.fliplr(common)), "still tells slices apart"
+    assert pixel_digest(common * 3.0 - 7) == ""
+    assert pixel_digest(np.stack([common, common[::-1]])) == ""
+    assert pixel_digest(np.stack([common, PICTURE])) == EXPECTED
+
+
+def test_a_dark_picture_with_wide_borders_identifies() -> None:
+    dark = np.zeros((480, 640), np.uint8)
+    dark[100:180, 100:300] = np.random.default_rng(0).integers(1, 20, (80, 200))
+    assert len(pixel_digest(dark)) == 64
+
+
 def test_a_series_of_files_and_one_file_of_the_same_slices_agree(tmp_path: Path) -> None:
     volume = np.random.default_rng(1).integers(0, 99, (4, 8, 9)).astype(np.uint16)
     volume[2] = 5  # a slice that identifies nothing
