@@ -26,7 +26,9 @@ _FUNCTION_WORDS = """
     these they this those to two under up very view was were what when which while who will with
     without would x-ray xray you your
 """
-_STOPWORDS = frozenset(_FUNCTION_WORDS.split())
+_SIDE_WORDS = ("left", "right", "bilateral", "both", "left-sided", "right-sided")
+"""A side says something only beside its finding; alone it stands in every report."""
+_STOPWORDS = frozenset((*_FUNCTION_WORDS.split(), *_SIDE_WORDS))
 _MOST_WORDS = 6
 _MOST_FINDINGS = 12
 
@@ -163,7 +165,7 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Why:
 
 
 def content_words(text: str) -> tuple[str, ...]:
-    """Words of three letters or more that are not function words, in order, once each."""
+    """Words of three letters or more that are neither function words nor sides, in order, once each."""
     words = re.findall(r"[^\W\d_][\w'-]{2,}", text.casefold())
     return tuple(dict.fromkeys(w for w in words if w not in _STOPWORDS))
 

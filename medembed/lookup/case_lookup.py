@@ -200,7 +200,7 @@ class CaseLookup:
         if own_cases:
             notes.append(own_cases_line(own_cases))
         if own.patients:
-            notes.append(own_patient_line(len(excluded)))
+            notes.append(own_patient_line(len(excluded), len(own.patients)))
         hits = index.cases.search(query, question.k, _allowed(index, matching, excluded))
         best: float | None = None
         reason = _unjudged(question, index)

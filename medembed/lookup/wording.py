@@ -59,9 +59,12 @@ def own_cases_line(cases: Sequence[str]) -> str:
     return f"this image is in the library: {word} {named}{more}"
 
 
-def own_patient_line(n: int) -> str:
-    """Say how many cases of the query's own patient were left out."""
-    return f"the query's own patient was left out ({n} {'case' if n == 1 else 'cases'})"
+def own_patient_line(n: int, n_patients: int = 1) -> str:
+    """Say how many cases of the query's own patient, or of those it may be, were left out."""
+    cases = f"{n} {'case' if n == 1 else 'cases'}"
+    if n_patients > 1:
+        return f"the {n_patients} patients whom the query may belong to were left out ({cases})"
+    return f"the query's own patient was left out ({cases})"
 
 
 def cut_off_line(limit: int) -> str:

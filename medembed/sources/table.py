@@ -101,6 +101,7 @@ class TableSource:
         done = rows = 0
         owners: dict[str, str] = {}
         shared: set[str] = set()
+        named: dict[str, set[str]] = {}
         while chunk := list(islice(drafts, _CHUNK)):
             rows += len(chunk)
             files = [
@@ -118,7 +119,9 @@ class TableSource:
                     if isinstance(draft, Refusal)
                     else self._take(draft, patients, known, reading)
                 )
-                if isinstance(outcome, Case):
+                if isinstance(outcome, Case) and isinstance(draft, _Draft):
+                    for person in _persons_of(draft, known):
+                        named.setdefault(person, set()).add(outcome.patient_id)
                     for scan in outcome.scans:
                         content = scan.pixel_sha256 or scan.sha256
                         owner = owners.setdefault(content, outcome.patient_id)
@@ -132,6 +135,12 @@ class TableSource:
         self._table.say_rows(reading.say)
         if shared:
             reading.say(f"{self._table.name}: {len(shared)} images stand under several patients")
+        apart = sum(len(patients) > 1 for patients in named.values())
+        if apart:
+            reading.say(
+                f"{self._table.name}: {apart} PatientIDs of the images' headers have several "
+                "patient_ids in the table, which may put one person into two splits"
+            )
         for what, count in self._noticed.items():
             reading.say(f"{self._table.name}: {count} {what}")
         if self._n_anonymous:
@@ -319,6 +328,14 @@ class TableSource:
             group_id=names.group(group) if group else "",
             attributes=attributes,
         )
+
+
+def _persons_of(draft: _Draft, known: Mapping[Path, FileRecord]) -> set[str]:
+    """Pseudonyms of the ids in the headers of a row's DICOM files; stand-ins name nobody."""
+    files = (file for image in draft.images for file in image)
+    kept = (known_header(known[file]) for file in files)
+    claims = (one.claim for one in kept if one is not None and not one.claim.is_anonymous)
+    return {claim.row.person for claim in claims if claim.row is not None}
 
 
 def _check_one_patient(draft: _Draft, known: Mapping[Path, FileRecord]) -> None:

@@ -128,6 +128,7 @@ def _gather(
         library,
         config.preprocess,
         balance=config.balance,
+        findings=config.loss.findings,
         workers=config.workers,
         progress=progress,
         check=partial(require_learnable, config),

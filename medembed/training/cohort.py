@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from medembed.cases import ATTRIBUTES, Case, ScanRef, group_of
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.pixels import PixelCache
-from medembed.notes import Note, read_note
+from medembed.notes import FINDINGS, Note, read_note
 from medembed.preprocess import Preprocess
 from medembed.training.settings import BalanceSettings
 from medembed.training.texts import Label, ReportTexts
@@ -94,6 +95,7 @@ def gather(
     preprocess: Preprocess,
     *,
     balance: BalanceSettings | None = None,
+    findings: Literal["core", "all"] = "core",
     workers: int = 0,
     progress: Progress | None = None,
     check: Callable[[Cohort], None] | None = None,
@@ -106,6 +108,8 @@ def gather(
     preprocess : Preprocess
     balance : BalanceSettings, optional
         What the training cases are grouped by.
+    findings : {"core", "all"}
+        Which of the findings that reports assert are learnt from.
     workers : int
     progress : callable, optional
     check : callable, optional
@@ -140,7 +144,7 @@ def gather(
             hint="ingest reports together with the scans: medembed ingest --help",
         )
     reports = {
-        case.case_id: ReportTexts(_read(case.note))
+        case.case_id: ReportTexts(_read(case.note), None if findings == "all" else FINDINGS)
         for cases in splits.values()
         for case in cases
         if case.note

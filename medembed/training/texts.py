@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,13 +61,16 @@ class ReportTexts:
     Parameters
     ----------
     note : Note
+    only : collection of str, optional
+        Findings that count; None counts all.
     """
 
-    def __init__(self, note: Note) -> None:
+    def __init__(self, note: Note, only: Collection[str] | None = None) -> None:
         self._note = note
-        present = [a for a in note.assertions if a.status == "present" and not a.historical]
+        counted = [a for a in note.assertions if only is None or a.label in only]
+        present = [a for a in counted if a.status == "present" and not a.historical]
         self.present: frozenset[Label] = frozenset().union(*map(labels_of, present))
-        open_ = [a for a in note.assertions if a.status == "uncertain" and not a.historical]
+        open_ = [a for a in counted if a.status == "uncertain" and not a.historical]
         self.uncertain: frozenset[Label] = frozenset().union(*map(labels_of, open_)) - self.present
         self.full = Reading(note_text(note), self.present)
         self._stated = present

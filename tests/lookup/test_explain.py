@@ -65,9 +65,9 @@ def test_a_word_that_the_note_only_denies_does_not_count_as_shared() -> None:
     assert why.words == ("fracture",)
 
 
-def test_function_words_are_no_content() -> None:
+def test_function_words_and_sides_are_no_content() -> None:
     words = content_words("There is a LARGE right-sided effusion with the effusion in it, 12 mm")
-    assert words == ("large", "right-sided", "effusion")
+    assert words == ("large", "effusion")
 
 
 def test_an_image_states_nothing_and_only_the_score_is_given() -> None:

@@ -293,6 +293,19 @@ def test_a_row_whose_files_are_of_two_patients_is_refused(
     assert isinstance(case, Case)
 
 
+def test_one_person_of_the_headers_under_several_patient_ids_is_said(
+    tmp_path: Path, reader: ScanReader
+) -> None:
+    for i in (1, 2, 3):
+        write_dicom(tmp_path / f"{i}.dcm", i, PatientID="MRN1" if i < 3 else "MRN3")
+    rows = rows_of(*({"image_path": f"{i}.dcm", "patient_id": f"q{i}"} for i in (1, 2, 3)))
+    said: list[str] = []
+    cases = take(TableSource(write_csv(tmp_path / "cases.csv", rows)), reader, said)
+    assert len({case.patient_id for case in cases if isinstance(case, Case)}) == 3
+    assert [line for line in said if "PatientIDs" in line and ": 1 " in line]
+    assert not any("MRN" in line for line in said)
+
+
 @pytest.mark.parametrize(
     ("word", "split"),
     [("validate", "val"), ("Validation", "val"), ("dev", "val"), ("testing", "test")],

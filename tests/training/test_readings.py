@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medembed.model.notes import note_text, sentences
-from medembed.notes import mirror_sides, read_note
+from medembed.notes import FINDINGS, mirror_sides, read_note
 from medembed.training.images import augment
 from medembed.training.phrases import PhraseBook
 from medembed.training.settings import ImageAugmentation, TextAugmentation
@@ -133,3 +133,10 @@ def test_the_same_seed_changes_images_the_same_way() -> None:
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, images)
+
+
+def test_findings_beyond_the_core_ones_are_learnt_from_only_where_asked_for() -> None:
+    note = read_note("FINDINGS: Small right effusion. There is scoliosis.")
+    assert ("scoliosis", "") in ReportTexts(note).present
+    assert ReportTexts(note, FINDINGS).present == {("effusion", ""), ("effusion", "right")}
+    assert not any("scoliosis" in text.text for text in ReportTexts(note, FINDINGS).phrases)

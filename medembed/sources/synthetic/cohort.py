@@ -265,7 +265,9 @@ def _tables(folder: Path, config: CohortConfig, studies: list[Study]) -> None:
             "scanner": study.scanner,
             "split": _split_of(config.seed, study.patient),
         }
-        reports.append({**shared, "note": write_report(study, config.seed)})
+        # said outright: an empty cell would be read from the report, marks of age included
+        stated = {"findings": findings or "No Finding"}
+        reports.append({**shared, **stated, "note": write_report(study, config.seed)})
         truth.append(
             {
                 **shared,
