@@ -165,7 +165,7 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Why:
 
 
 def content_words(text: str) -> tuple[str, ...]:
-    """Words of three letters or more that are neither function words nor sides, in order, once each."""
+    """Words of three letters or more but function words and sides, in order, once each."""
     words = re.findall(r"[^\W\d_][\w'-]{2,}", text.casefold())
     return tuple(dict.fromkeys(w for w in words if w not in _STOPWORDS))
 
