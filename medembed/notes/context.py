@@ -74,7 +74,7 @@ def read_answer(folded: str, start: int, end: int, vocabulary: Vocabulary) -> St
     while tokens and not tokens[-1].word.isalnum():
         tokens.pop()
     hit = vocabulary.triggers.longest(tokens, 0, len(tokens)) if tokens else None
-    if hit is None or hit[0] != len(tokens):
+    if hit is None or (hit[0] != len(tokens) and tokens[hit[0]].word != ","):
         return None
     kinds = {group.kind for group in hit[1]}
     return "absent" if "absent" in kinds else "present" if "present" in kinds else None
@@ -105,19 +105,45 @@ class _Reader:
         for low, high in self._clauses():
             self._forward(low, high, before, forces)
         kinds: list[Kind] = [force.kind if force else "present" for force in forces]
+        kinds = [
+            "present" if kind == "absent" and self._changes(mention) else kind
+            for mention, kind in zip(self.mentions, kinds, strict=True)
+        ]
         past = [force.in_past if force else False for force in forces]
+        lasts = [False] * len(kinds)  # "the previously seen effusion has not resolved"
         for trigger, group in after:
             for i in self._targets(trigger, group):
                 if group.kind == "absent" and self._is_contrast(self.mentions[i], trigger):
                     continue  # "seen on CT but not detected on the radiograph"
+                if kinds[i] == "uncertain" and self._doubts(trigger, group, forces[i]):
+                    continue
                 kinds[i] = _behind(forces[i], kinds[i], group.kind)
+                lasts[i] = lasts[i] or group.kind == "present"
                 past[i] = past[i] and group.kind != "present"
         return [
-            self._reading(mention, kind, in_past, asks)
-            for mention, kind, in_past in zip(self.mentions, kinds, past, strict=True)
+            self._reading(mention, kind, in_past, asks, is_today)
+            for mention, kind, in_past, is_today in zip(
+                self.mentions, kinds, past, lasts, strict=True
+            )
         ]
 
-    def _reading(self, mention: Mention, kind: Kind, in_past: bool, asks: bool) -> Reading:
+    def _doubts(self, trigger: Trigger, group: TriggerGroup, force: Force | None) -> bool:
+        """Whether a doubt stays in spite of what follows: "suggests a nodule, not seen on PA"."""
+        if group.kind != "present" or group.direction != "after" or force is None:
+            return False
+        words = (token.word for token in self.tokens[trigger.first : trigger.last])
+        negates = any(word in self.vocabulary.file.barriers for word in words)
+        return negates or not force.has_mention
+
+    def _changes(self, mention: Mention) -> bool:
+        """Whether it is its change that is denied: "no significant pneumothorax change"."""
+        if mention.last >= self.end or not self._closes(mention.last + 1):
+            return False
+        return self.tokens[mention.last].word in self.vocabulary.file.classes.get("change", ())
+
+    def _reading(
+        self, mention: Mention, kind: Kind, in_past: bool, asks: bool, is_today: bool
+    ) -> Reading:
         if mention.how == "normal":
             return Reading("absent")
         if kind == "hypothetical":
@@ -128,7 +154,7 @@ class _Reader:
             kind = "uncertain"
         if asks and kind != "absent":
             return Reading("uncertain", in_past)
-        current = self._is_current(mention)
+        current = is_today or self._is_current(mention)
         if kind == "history":
             return Reading("present", historical=not current)
         seen_before = not current and self._seen_before(mention)
@@ -224,6 +250,9 @@ class _Reader:
         closes = self._closes(trigger.last)
         if closes and self._follows_mention(trigger):
             return True
+        joint = self.joint_at.get(at)
+        if closes and joint and joint.kind == "comma" and group.kind == "gone":
+            return any(m.last == at for m in self.mentions)  # "effusion, no longer present"
         while at >= 0 and (
             self.tokens[at].word in (":", "-", "–", "=")
             or (closes and self.tokens[at].word in self.vocabulary.verbs)
@@ -380,6 +409,8 @@ class _Reader:
             joint = self.joint_at.get(at)
             if joint and joint.last < self.end:
                 word = self.tokens[joint.last].word
+                if any(t.first == joint.last and _is_of_next(t) for t in self.triggers):
+                    return range(low, at)  # "history of fractures, now with effusion"
                 is_still = self.sentence.marked("still", joint.last)
                 if not is_still and word not in self.vocabulary.function:
                     return range(low, at)
@@ -392,6 +423,10 @@ class _Reader:
     def _seen_before(self, mention: Mention) -> bool:
         low, high = self._clause_of(mention.first)
         return self.sentence.any_marked("previously", low, high)
+
+
+def _is_of_next(trigger: Trigger) -> bool:
+    return all(group.direction == "before" for group in trigger.groups)
 
 
 def _behind(force: Force | None, kind: Kind, behind: Kind) -> Kind:

@@ -14,6 +14,8 @@ __all__ = ["Joint", "Mention", "Sentence", "Trigger", "read_sentence", "walk"]
 
 T = TypeVar("T")
 
+_ASIDE = 4  # words in "though small and unchanged,"
+
 
 @dataclass(frozen=True)
 class Mention:
@@ -143,6 +145,8 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
             for name in marked:
                 if name == "previously" and at in held:
                     continue  # "not seen previously"
+                if name == "ends" and _is_aside(tokens, at, vocabulary):
+                    continue
                 marks.setdefault(name, {})[at] = stop
     withs = vocabulary.file.withs
     links = frozenset(
@@ -158,6 +162,18 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
     sentence = Sentence(tokens, mentions, triggers, [], marks, links, frozenset(held))
     sentence.joints = _joints(tokens, taken | held, vocabulary)
     return sentence
+
+
+def _is_aside(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> bool:
+    """Whether "though" begins no clause of its own: "effusion, though small, is present"."""
+    if at == 0 or tokens[at - 1].word != ",":
+        return False
+    words = [token.word for token in tokens[at + 1 : at + 2 + _ASIDE]]
+    if "," not in words or words.index(",") + 1 >= len(words):
+        return False
+    comma = words.index(",")
+    aside, following = words[:comma], words[comma + 1]
+    return following in vocabulary.verbs and not vocabulary.verbs.intersection(aside)
 
 
 def _is_compound(tokens: Sequence[Token], at: int) -> bool:
@@ -218,6 +234,8 @@ def _joint_kind(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> str
     if word in ("-", "–", "—"):
         before = at > 0 and tokens[at - 1].end < tokens[at].start
         behind = at + 1 < len(tokens) and tokens[at].end < tokens[at + 1].start
+        if before and not behind and vocabulary.sides.longest(tokens, at + 1, len(tokens)):
+            return "break"  # "no consolidation -left effusion"
         return "break" if before and behind else ""
     if word == "/":
         sides = at > 0 and at + 1 < len(tokens)

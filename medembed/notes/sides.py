@@ -278,6 +278,8 @@ class SideFinder:
         compares = set(self.vocabulary.file.sides.compares)
         if any(w in compares or w in "<>=" for w in words):
             return True
+        if words in ([name] for name in self.vocabulary.file.ors):
+            return True  # "no left or right effusion"
         turns = [joint for joint in self.joints if joint.first in gap]
         if not turns:
             return False
@@ -317,7 +319,7 @@ class SideFinder:
                 own[i - 1] = True
         for i in range(len(mentions) - 1):  # "effusion … : right effusion": the same named twice
             if not found[i] and mentions[i].label == mentions[i + 1].label:
-                found[i] |= found[i + 1]
+                found[i] |= found[i + 1] if absent[i] == absent[i + 1] else set()
 
     def _denies(self, gap: range) -> bool:
         return any(
