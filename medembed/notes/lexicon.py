@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from medembed.notes.ellipsis import unnamed_finding
 from medembed.notes.patterns import Phrases, Token, tokens_of
 from medembed.notes.vocabulary import How, Vocabulary
 from medembed.notes.vocabulary_file import TriggerGroup
@@ -130,6 +131,14 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
         ]
     if not any(mention.label for mention in mentions):
         return None
+    named = mentions[-1]
+    entry = vocabulary.findings.get(named.label)
+    if entry and (entry.sided or entry.device):
+        place = unnamed_finding(tokens, range(named.first, named.last), vocabulary)
+        if place is not None:
+            again = tokens[named.first : named.last]
+            mentions.append(replace(named, first=place, last=place + len(again)))
+            tokens[place:place] = again
     taken = {at for mention in mentions for at in range(mention.first, mention.last)}
     triggers = [
         Trigger(groups, first, last)

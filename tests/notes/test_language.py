@@ -14,8 +14,8 @@ FOREIGN = [text for language, texts in SENTENCES.items() if language != "en" for
 # Deny or doubt what an English reading would find: to take one of these for English is the harm.
 DENIALS = (
     "kein", "ohne", "nicht", "pas", "absence", "aucun", "aucune", "nessun", "sans", "sin", "no se",
-    "geen", "assenza", "senza", "sem", "ausência", "não", "bez", "brak", "nie", "ingen", "inget", "inga", "ej",
-    "utan", "yok", "saptanmadı", "görülmedi", "izlenmedi",
+    "geen", "assenza", "senza", "sem", "ausência", "não", "bez", "brak", "nie", "ingen", "inget",
+    "inga", "ej", "utan", "yok", "saptanmadı", "görülmedi", "izlenmedi",
 )  # fmt: skip
 
 
