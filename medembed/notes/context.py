@@ -120,6 +120,9 @@ class _Reader:
                 kinds[i] = _behind(forces[i], kinds[i], group.kind)
                 lasts[i] = lasts[i] or group.kind == "present"
                 past[i] = past[i] and group.kind != "present"
+            if group.kind == "gone":
+                for i in self._neither(self._targets(trigger, group), forces):
+                    kinds[i] = "present"
         return [
             self._reading(mention, kind, in_past, asks, is_today)
             for mention, kind, in_past, is_today in zip(
@@ -134,6 +137,16 @@ class _Reader:
         words = (token.word for token in self.tokens[trigger.first : trigger.last])
         negates = any(word in self.vocabulary.file.barriers for word in words)
         return negates or not force.has_mention
+
+    def _neither(self, targets: list[int], forces: list[Force | None]) -> list[int]:
+        """Mentions of a list that denies its end: "neither effusion nor oedema has resolved"."""
+        words = self.vocabulary.file.classes.get("neither", ())
+        listed = [
+            i
+            for i, force in enumerate(forces)
+            if force and self.tokens[force.last - 1].word in words
+        ]
+        return listed if set(targets) & set(listed) else []
 
     def _changes(self, mention: Mention) -> bool:
         """Whether it is its change that is denied: "no significant pneumothorax change"."""
