@@ -26,6 +26,7 @@ from medembed.notes.vocabulary_file import Kind, TriggerGroup
 __all__ = ["Reading", "read_answer", "read_context"]
 
 _ADJACENT = 3  # words between two triggers that are read together
+_ADJECTIVES = 4  # words between "the" and its finding: "the left upper lobe consolidation"
 _BACK = 14  # words that a trigger behind a finding reaches back over
 
 
@@ -321,11 +322,27 @@ class _Reader:
                     force = None if is_noun else replace(force, has_noun=True, has_mention=True)
                 continue
             if force is not None:
-                if self.tokens[at].word in force.group.ends:
+                if self.tokens[at].word in force.group.ends or self._is_property(force, at):
                     force = None
                 elif not force.has_noun and self._is_noun(at):
                     force = replace(force, has_noun=True)
             at += 1
+
+    def _is_property(self, force: Force, at: int) -> bool:
+        """Whether what is denied is said of a finding: "no loculation of the right effusion"."""
+        place = self.vocabulary.file.sides.place
+        if force.kind != "absent" or not force.has_noun or self.tokens[at].word not in place:
+            return False
+        if at + 1 >= self.end or self.tokens[at + 1].word not in self.vocabulary.file.refers:
+            return False
+        first = next((m.first for m in self.mentions if m.first > at), self.end)
+        if first == self.end or first - at > 2 + _ADJECTIVES:
+            return False
+        held, verbs = self.sentence.held, self.vocabulary.verbs
+        return not any(
+            word in held or word in self.joint_at or self.tokens[word].word in {*place, *verbs}
+            for word in range(at + 1, first)
+        )
 
     def _is_noun(self, at: int) -> bool:
         word = self.tokens[at].word

@@ -73,6 +73,8 @@ class Scopes:
             return False
         if joint.kind == "with" and force.kind in ("gone", "history"):
             return True
+        if joint.kind == "with" and self.tokens[at].word in self.vocabulary.file.refers:
+            return True  # "no rib fracture with the pneumothorax"
         stop = next_joint(self.sentence, at, high)
         marked = {name for name in _BEGINNINGS if self.sentence.marked(name, at)}
         if self.tokens[at].word[0].isdigit():
