@@ -41,6 +41,8 @@ def unnamed_finding(tokens: Sequence[Token], named: range, vocabulary: Vocabular
     one, other = _side(tokens, before, vocabulary), _side(tokens, after, vocabulary)
     if not one or not other or one[0] == other[0]:
         return None
+    if not _denies(tokens, after, vocabulary) and not _describes(tokens, after, vocabulary):
+        return None
     differ = _denies(tokens, before, vocabulary) != _denies(tokens, after, vocabulary)
     ones = vocabulary.file.classes.get("pronoun", ())
     one_at = next((at for at in after if tokens[at].word in ones), None)
@@ -81,6 +83,17 @@ def _denies(tokens: Sequence[Token], where: range, vocabulary: Vocabulary) -> bo
         if hit and any(group.kind in _ABSENT for group in hit[1]):
             return True
         at = hit[0] if hit else at + 1
+    return False
+
+
+def _describes(tokens: Sequence[Token], where: range, vocabulary: Vocabulary) -> bool:
+    """Whether words are said of a finding: "is unchanged", "a small one", and not "is clear"."""
+    if any(tokens[at].word in vocabulary.file.classes.get("sound", ()) for at in where):
+        return False
+    for at in where:
+        hit = vocabulary.marks.longest(tokens, at, where.stop)
+        if hit is not None and {"still", "sizes", "large"}.intersection(hit[1]):
+            return True
     return False
 
 
