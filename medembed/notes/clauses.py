@@ -14,19 +14,21 @@ _WRAPPED = 60  # characters in a line, from which on a text is taken to be wrapp
 
 _STOP = re.compile(
     r"""(?P<stop>[.!])(?=\s|$)
-      | (?P<joined>(?<=[^\W\d_]{2})[.!]|(?<=[^\W\d_]\))[.!])(?=[^\W\d_]{2}|\d{1,2}[.)\s]|\[)
+      | (?P<joined>(?<=\d)\.(?=[A-Z][a-z])
+          | (?:(?<=[^\W\d_]{2})[.!]|(?<=[^\W\d_]\))[.!])
+            (?=[^\W\d_]{2}|[LR][ ]|\d{1,2}[.)\s]|\[))
       | (?P<ask>\?)(?=\s+[A-Z]|\s*$|\s*\n)
       | ;
       | \.{2,}|…
       | \\\.br\\
       | \n[ \t]*\n
       | \n(?=[ \t]*(?:[-*•–>▪]|\d{1,2}[.)]\s|\[[ xX]?\]|[☐☑☒✓✗]))
-      | (?<=\w)\s(?=\d{1,2}[.)]\s+[A-Z])
+      | (?<=\w)\s(?=\d{1,2}[.)]\s*[A-Z][\w\s])
       | (?P<line>\r?\n)(?=[ \t]*(?P<next>[A-Z]\S*))
     """,
     re.VERBOSE,
 )
-_BULLET = re.compile(r"\s*(?:[-*•–>▪](?!\s?v?e\b)\s*|\d{1,2}[.)]\s+)?")
+_BULLET = re.compile(r"\s*(?:[-*•–>▪](?!\s?v?e\b)\s*|\d{1,2}[.)](?!\d)\s*)?")
 _LAST_WORD = re.compile(r"([^\W_]+)$")
 
 
@@ -67,6 +69,8 @@ def _goes_on(
             return bool(re.match(r"[.]\s*\d", text[at : at + 8]))
         single = len(last) == 1 and last.isalpha() and word is not None
         return single and bool(re.match(r"\.\s+[^\W\d_]", text[at : at + 8]))
+    if match["ask"]:
+        return text[here:at].rstrip()[-1:] in {"", ",", "(", ":", "/"}  # "effusion, ? nodule"
     if match["line"] is None:
         return False
     line_start = text.rfind("\n", here, at) + 1 or here

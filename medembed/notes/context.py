@@ -26,6 +26,7 @@ from medembed.notes.vocabulary_file import Kind, TriggerGroup
 __all__ = ["Reading", "read_answer", "read_context"]
 
 _ADJACENT = 3  # words between two triggers that are read together
+_ADJECTIVES = 4  # words between "the" and its finding: "the left upper lobe consolidation"
 _BACK = 14  # words that a trigger behind a finding reaches back over
 
 
@@ -74,7 +75,7 @@ def read_answer(folded: str, start: int, end: int, vocabulary: Vocabulary) -> St
     while tokens and not tokens[-1].word.isalnum():
         tokens.pop()
     hit = vocabulary.triggers.longest(tokens, 0, len(tokens)) if tokens else None
-    if hit is None or hit[0] != len(tokens):
+    if hit is None or (hit[0] != len(tokens) and tokens[hit[0]].word != ","):
         return None
     kinds = {group.kind for group in hit[1]}
     return "absent" if "absent" in kinds else "present" if "present" in kinds else None
@@ -105,19 +106,58 @@ class _Reader:
         for low, high in self._clauses():
             self._forward(low, high, before, forces)
         kinds: list[Kind] = [force.kind if force else "present" for force in forces]
+        kinds = [
+            "present" if kind == "absent" and self._changes(mention) else kind
+            for mention, kind in zip(self.mentions, kinds, strict=True)
+        ]
         past = [force.in_past if force else False for force in forces]
+        lasts = [False] * len(kinds)  # "the previously seen effusion has not resolved"
         for trigger, group in after:
             for i in self._targets(trigger, group):
                 if group.kind == "absent" and self._is_contrast(self.mentions[i], trigger):
                     continue  # "seen on CT but not detected on the radiograph"
+                if kinds[i] == "uncertain" and self._doubts(trigger, group, forces[i]):
+                    continue
                 kinds[i] = _behind(forces[i], kinds[i], group.kind)
+                lasts[i] = lasts[i] or group.kind == "present"
                 past[i] = past[i] and group.kind != "present"
+            if group.kind == "gone":
+                for i in self._neither(self._targets(trigger, group), forces):
+                    kinds[i] = "present"
         return [
-            self._reading(mention, kind, in_past, asks)
-            for mention, kind, in_past in zip(self.mentions, kinds, past, strict=True)
+            self._reading(mention, kind, in_past, asks, is_today)
+            for mention, kind, in_past, is_today in zip(
+                self.mentions, kinds, past, lasts, strict=True
+            )
         ]
 
-    def _reading(self, mention: Mention, kind: Kind, in_past: bool, asks: bool) -> Reading:
+    def _doubts(self, trigger: Trigger, group: TriggerGroup, force: Force | None) -> bool:
+        """Whether a doubt stays in spite of what follows: "suggests a nodule, not seen on PA"."""
+        if group.kind != "present" or group.direction != "after" or force is None:
+            return False
+        words = (token.word for token in self.tokens[trigger.first : trigger.last])
+        negates = any(word in self.vocabulary.file.barriers for word in words)
+        return negates or not force.has_mention
+
+    def _neither(self, targets: list[int], forces: list[Force | None]) -> list[int]:
+        """Mentions of a list that denies its end: "neither effusion nor oedema has resolved"."""
+        words = self.vocabulary.file.classes.get("neither", ())
+        listed = [
+            i
+            for i, force in enumerate(forces)
+            if force and self.tokens[force.last - 1].word in words
+        ]
+        return listed if set(targets) & set(listed) else []
+
+    def _changes(self, mention: Mention) -> bool:
+        """Whether it is its change that is denied: "no significant pneumothorax change"."""
+        if mention.last >= self.end or not self._closes(mention.last + 1):
+            return False
+        return self.tokens[mention.last].word in self.vocabulary.file.classes.get("change", ())
+
+    def _reading(
+        self, mention: Mention, kind: Kind, in_past: bool, asks: bool, is_today: bool
+    ) -> Reading:
         if mention.how == "normal":
             return Reading("absent")
         if kind == "hypothetical":
@@ -128,7 +168,7 @@ class _Reader:
             kind = "uncertain"
         if asks and kind != "absent":
             return Reading("uncertain", in_past)
-        current = self._is_current(mention)
+        current = is_today or self._is_current(mention)
         if kind == "history":
             return Reading("present", historical=not current)
         seen_before = not current and self._seen_before(mention)
@@ -224,6 +264,9 @@ class _Reader:
         closes = self._closes(trigger.last)
         if closes and self._follows_mention(trigger):
             return True
+        joint = self.joint_at.get(at)
+        if closes and joint and joint.kind == "comma" and group.kind == "gone":
+            return any(m.last == at for m in self.mentions)  # "effusion, no longer present"
         while at >= 0 and (
             self.tokens[at].word in (":", "-", "–", "=")
             or (closes and self.tokens[at].word in self.vocabulary.verbs)
@@ -279,11 +322,27 @@ class _Reader:
                     force = None if is_noun else replace(force, has_noun=True, has_mention=True)
                 continue
             if force is not None:
-                if self.tokens[at].word in force.group.ends:
+                if self.tokens[at].word in force.group.ends or self._is_property(force, at):
                     force = None
                 elif not force.has_noun and self._is_noun(at):
                     force = replace(force, has_noun=True)
             at += 1
+
+    def _is_property(self, force: Force, at: int) -> bool:
+        """Whether what is denied is said of a finding: "no loculation of the right effusion"."""
+        place = self.vocabulary.file.sides.place
+        if force.kind != "absent" or not force.has_noun or self.tokens[at].word not in place:
+            return False
+        if at + 1 >= self.end or self.tokens[at + 1].word not in self.vocabulary.file.refers:
+            return False
+        first = next((m.first for m in self.mentions if m.first > at), self.end)
+        if first == self.end or first - at > 2 + _ADJECTIVES:
+            return False
+        held, verbs = self.sentence.held, self.vocabulary.verbs
+        return not any(
+            word in held or word in self.joint_at or self.tokens[word].word in {*place, *verbs}
+            for word in range(at + 1, first)
+        )
 
     def _is_noun(self, at: int) -> bool:
         word = self.tokens[at].word
@@ -380,6 +439,8 @@ class _Reader:
             joint = self.joint_at.get(at)
             if joint and joint.last < self.end:
                 word = self.tokens[joint.last].word
+                if any(t.first == joint.last and _is_of_next(t) for t in self.triggers):
+                    return range(low, at)  # "history of fractures, now with effusion"
                 is_still = self.sentence.marked("still", joint.last)
                 if not is_still and word not in self.vocabulary.function:
                     return range(low, at)
@@ -392,6 +453,10 @@ class _Reader:
     def _seen_before(self, mention: Mention) -> bool:
         low, high = self._clause_of(mention.first)
         return self.sentence.any_marked("previously", low, high)
+
+
+def _is_of_next(trigger: Trigger) -> bool:
+    return all(group.direction == "before" for group in trigger.groups)
 
 
 def _behind(force: Force | None, kind: Kind, behind: Kind) -> Kind:

@@ -58,13 +58,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "nl": (
         "geen een niet zonder aanwijzingen voor linker rechter vergroot beiderzijds onveranderd "
-        "pleuravocht longen fractuur bekend",
-        "de op en in links rechts van ter hart klein het",
+        "pleuravocht longen fractuur bekend er",
+        "de op en in links rechts van ter hart klein het is of",
     ),
     "it": (
         "senza assenza versamento pleurico sinistro sinistra destra destro cuore ingrandito "
         "polmone polmoni polmonare lobo della alla nella frattura enfisema sede segni evidenti "
-        "osserva invariato precedente",
+        "osserva invariato precedente nessun nessuna nessuno",
         "non del il un per e si di",
     ),
     "pt": (
@@ -76,6 +76,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "brak bez nie cech stronie lewej prawej lewego prawego płuc płuca serce opłucnej "
         "opłucnowej odmy stwierdza się złamanie powiększone",
         "w z po oraz",
+    ),
+    "cs": (
+        "žádný žádná žádné není bez pravé levé vpravo vlevo výpotek plic srdce zlomenina",
+        "na je v",
     ),
     "sv": (
         "ingen inget inga utan och är på höger vänster hjärtat lungor lungorna lungan "

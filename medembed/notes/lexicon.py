@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from medembed.notes.ellipsis import unnamed_finding
 from medembed.notes.patterns import Phrases, Token, tokens_of
 from medembed.notes.vocabulary import How, Vocabulary
 from medembed.notes.vocabulary_file import TriggerGroup
@@ -13,6 +14,8 @@ from medembed.notes.vocabulary_file import TriggerGroup
 __all__ = ["Joint", "Mention", "Sentence", "Trigger", "read_sentence", "walk"]
 
 T = TypeVar("T")
+
+_ASIDE = 4  # words in "though small and unchanged,"
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,14 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
         ]
     if not any(mention.label for mention in mentions):
         return None
+    named = mentions[-1]
+    entry = vocabulary.findings.get(named.label)
+    if entry and (entry.sided or entry.device):
+        place = unnamed_finding(tokens, range(named.first, named.last), vocabulary)
+        if place is not None:
+            again = tokens[named.first : named.last]
+            mentions.append(replace(named, first=place, last=place + len(again)))
+            tokens[place:place] = again
     taken = {at for mention in mentions for at in range(mention.first, mention.last)}
     triggers = [
         Trigger(groups, first, last)
@@ -143,6 +154,8 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
             for name in marked:
                 if name == "previously" and at in held:
                     continue  # "not seen previously"
+                if name == "ends" and _is_aside(tokens, at, vocabulary):
+                    continue
                 marks.setdefault(name, {})[at] = stop
     withs = vocabulary.file.withs
     links = frozenset(
@@ -158,6 +171,18 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
     sentence = Sentence(tokens, mentions, triggers, [], marks, links, frozenset(held))
     sentence.joints = _joints(tokens, taken | held, vocabulary)
     return sentence
+
+
+def _is_aside(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> bool:
+    """Whether "though" begins no clause of its own: "effusion, though small, is present"."""
+    if at == 0 or tokens[at - 1].word != ",":
+        return False
+    words = [token.word for token in tokens[at + 1 : at + 2 + _ASIDE]]
+    if "," not in words or words.index(",") + 1 >= len(words):
+        return False
+    comma = words.index(",")
+    aside, following = words[:comma], words[comma + 1]
+    return following in vocabulary.verbs and not vocabulary.verbs.intersection(aside)
 
 
 def _is_compound(tokens: Sequence[Token], at: int) -> bool:
@@ -218,6 +243,8 @@ def _joint_kind(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> str
     if word in ("-", "–", "—"):
         before = at > 0 and tokens[at - 1].end < tokens[at].start
         behind = at + 1 < len(tokens) and tokens[at].end < tokens[at + 1].start
+        if before and not behind and vocabulary.sides.longest(tokens, at + 1, len(tokens)):
+            return "break"  # "no consolidation -left effusion"
         return "break" if before and behind else ""
     if word == "/":
         sides = at > 0 and at + 1 < len(tokens)

@@ -73,6 +73,8 @@ class Scopes:
             return False
         if joint.kind == "with" and force.kind in ("gone", "history"):
             return True
+        if joint.kind == "with" and self.tokens[at].word in self.vocabulary.file.refers:
+            return True  # "no rib fracture with the pneumothorax"
         stop = next_joint(self.sentence, at, high)
         marked = {name for name in _BEGINNINGS if self.sentence.marked(name, at)}
         if self.tokens[at].word[0].isdigit():
@@ -81,7 +83,11 @@ class Scopes:
         if force.kind != "absent":
             # "history of heart failure, cardiomegaly": what is past is no finding of a list
             begins = joint.kind in ("comma", "paren") and not force.has_mention and not or_follows
-            placed = self._device_begins(at, stop, or_follows=True)
+            begins = begins or (
+                force.kind == "history" and joint.kind == "comma" and self._has_side(at, stop)
+            )  # "previous tuberculosis, scarring at the right apex"
+            of_past = force.kind == "history"  # "history of breast cancer, chest port"
+            placed = self._device_begins(at, stop, or_follows=or_follows or not of_past)
             return bool(marked) or begins or placed
         return self._denial_ends(joint, stop, high, marked)
 
@@ -93,6 +99,8 @@ class Scopes:
             return True
         if not or_follows and self._verb_follows(joint, stop):
             return True
+        if joint.kind == "comma" and not or_follows and self._accompanied(at, stop, high):
+            return True  # "no infiltrate, COPD with bullae"
         has_side = self._has_side(at, stop)
         if has_side and joint.kind == "comma" and not or_follows:
             return True  # "no abnormality of the heart, emphysema of both lungs"
@@ -113,6 +121,13 @@ class Scopes:
                 *(t.first for t in self.sentence.triggers if self.tokens[t.first].word in ors),
             )
         )
+
+    def _accompanied(self, low: int, high: int, end: int) -> bool:
+        """Whether something that is no finding stands behind a joint, with a finding beside it."""
+        following = self.joint_at.get(high)
+        if following is None or following.kind != "with" or following.last >= end:
+            return False
+        return not any(low <= m.first < high for m in self.mentions)
 
     def _has_side(self, low: int, high: int) -> bool:
         return any(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medembed.notes.note import Section
 from medembed.notes.patterns import tokens_of
@@ -53,7 +53,7 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
         In order, without overlap, blank ones left out.
     """
     sections: list[Section] = []
-    headings = list(_headings(text, vocabulary, folded))
+    headings = _settled(list(_headings(text, vocabulary, folded)))
     last_observed = max((i for i, h in enumerate(headings) if h.name in _OBSERVED), default=-1)
     name, start = "body", 0
     for i, heading in enumerate(headings):
@@ -65,6 +65,28 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
         start = heading.end if heading.name else heading.start
     _close(sections, name, start, len(text), text, folded, vocabulary, False)
     return tuple(sections)
+
+
+def _settled(headings: list[_Heading]) -> list[_Heading]:
+    """Tell what headings with two meanings head.
+
+    A bare "DIAGNOSIS:" is the request's where findings follow it, else the reader's. "CHEST X-RAY:"
+    begins findings, but names an earlier one under "COMPARISON:".
+    """
+    settled: list[_Heading] = []
+    for heading in headings:
+        if heading.name != "study":
+            settled.append(heading)
+        elif not settled or settled[-1].name != "comparison":
+            settled.append(replace(heading, name="findings"))
+    headings = settled
+    findings = [i for i, heading in enumerate(headings) if heading.name == "findings"]
+    return [
+        replace(heading, name="indication" if findings and i < findings[0] else "impression")
+        if heading.name == "diagnosis"
+        else heading
+        for i, heading in enumerate(headings)
+    ]
 
 
 def _headings(text: str, vocabulary: Vocabulary, folded: str) -> Iterator[_Heading]:

@@ -175,7 +175,9 @@ class SideFinder:
     def _denial(self, word: _SideWord) -> int | None:
         """Token of a trigger that denies this side and nothing else."""
         sentence = self.sentence
-        behind = next((t for t in sentence.triggers if t.first == word.last), None)
+        behind = next((t for t in sentence.triggers if t.first >= word.last), None)
+        if behind is not None and not self._is_bare(word.last, behind.first):
+            behind = None
         if behind is not None and self._denies_side_before(behind, word):
             return behind.first  # "right moderate, left none"
         trigger = next((t for t in reversed(sentence.triggers) if t.last <= word.first), None)
@@ -196,6 +198,12 @@ class SideFinder:
             return None  # "no left effusion"
         others = [w for w in self._words() if w.last <= trigger.first and w.side != word.side]
         return trigger.first if others else None
+
+    def _is_bare(self, low: int, high: int) -> bool:
+        """Whether at most a word of place stands in a range: "left side none", "left base none"."""
+        return high - low <= 1 and all(
+            self.vocabulary.plain.longest(self.tokens, at, self.end) for at in range(low, high)
+        )
 
     def _denies_side_before(self, trigger: Trigger, word: _SideWord) -> bool:
         closes = trigger.last >= self.end or any(j.first == trigger.last for j in self.joints)
@@ -278,6 +286,8 @@ class SideFinder:
         compares = set(self.vocabulary.file.sides.compares)
         if any(w in compares or w in "<>=" for w in words):
             return True
+        if words in ([name] for name in self.vocabulary.file.ors):
+            return True  # "no left or right effusion"
         turns = [joint for joint in self.joints if joint.first in gap]
         if not turns:
             return False
@@ -317,7 +327,7 @@ class SideFinder:
                 own[i - 1] = True
         for i in range(len(mentions) - 1):  # "effusion … : right effusion": the same named twice
             if not found[i] and mentions[i].label == mentions[i + 1].label:
-                found[i] |= found[i + 1]
+                found[i] |= found[i + 1] if absent[i] == absent[i + 1] else set()
 
     def _denies(self, gap: range) -> bool:
         return any(

@@ -13,9 +13,9 @@ SENTENCES: dict[str, list[str]] = yaml.safe_load(
 FOREIGN = [text for language, texts in SENTENCES.items() if language != "en" for text in texts]
 # Deny or doubt what an English reading would find: to take one of these for English is the harm.
 DENIALS = (
-    "kein", "ohne", "nicht", "pas", "absence", "aucun", "sans", "sin", "no se", "geen", "assenza",
-    "senza", "sem", "ausência", "não", "bez", "brak", "nie", "ingen", "inget", "inga", "ej", "utan",
-    "yok", "saptanmadı", "görülmedi", "izlenmedi",
+    "kein", "ohne", "nicht", "pas", "absence", "aucun", "aucune", "nessun", "sans", "sin", "no se",
+    "geen", "assenza", "senza", "sem", "ausência", "não", "bez", "brak", "nie", "ingen", "inget",
+    "inga", "ej", "utan", "yok", "saptanmadı", "görülmedi", "izlenmedi",
 )  # fmt: skip
 
 
@@ -63,6 +63,8 @@ def test_what_has_no_language_has_none(text: str) -> None:
     [
         ("Пневмоторакс не выявлен. Pneumothorax.", "ru"),
         ("未见气胸。", "zh"),
+        ("Žádný pneumothorax, žádná fraktura.", "cs"),
+        ("Ei pneumothoraxia. Sydän normaali.", "fi"),
         ("気胸は認めません。", "ja"),
         ("Δεν παρατηρείται πνευμοθώρακας.", "el"),
         ("Ei ilmarintaa eikä pleuranestettä. Sydän on normaalikokoinen.", "fi"),

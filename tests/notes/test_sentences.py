@@ -16,17 +16,7 @@ VOCABULARY = load_vocabulary("en")
 FILES = ("development", "heldout", "fresh")
 SENTENCES = {name: read_tests(HERE / f"{name}_sentences.yaml") for name in FILES}
 # Read otherwise still, and known to be.
-KNOWN = {
-    "History of rib fractures, now with a large right pneumothorax.": "now makes both current",
-    "Small left pneumothorax, not visible on the supine film.": "one film or two cannot be told",
-    "No PTX. Sm R eff, ? RLL consolidation": "a question mark after a comma ends the sentence",
-    "Previous tuberculosis, scarring at the right apex.": "history reaches over the comma",
-    "There is a lucency at the right apex suggesting pneumothorax on the expiratory view, not "
-    "confirmed on the inspiratory view.": "not confirmed on another view is read as denied",
-    "CLINICAL QUESTION: fracture?\nDIAGNOSIS: No fracture. Large joint effusion.": "a bare "
-    "DIAGNOSIS heads the request's diagnosis in other hospitals",
-    "Prior left basal consolidation is less dense.": "less dense does not say that it is there",
-}
+KNOWN: dict[str, str] = {}
 CASES = [
     pytest.param(
         test,
