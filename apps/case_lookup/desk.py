@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -111,9 +111,13 @@ class Desk:
         Where there is none, or it is foreign.
     """
 
+    # whether a scan's files are others than at ingest: asked of the library, once there is one
+    _is_replaced: Callable[[ScanRef], bool] = staticmethod(lambda _: False)
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.library = CaseLibrary.open(path)
+        self._is_replaced = self.library.has_changed_files
         self.trouble = ""
         self._lookup: CaseLookup | None = None
         self._looking = threading.Lock()
@@ -256,6 +260,8 @@ class Desk:
         files = [Path(file) for file in self.library.scan_files(case)[position]]
         if not all(file.exists() for file in files):
             raise ScanError("the image file is no longer where it was when the case was added")
+        if self._is_replaced(reference):  # by that of another patient, perhaps
+            raise ScanError("the image file was replaced after the case was added")
         scan = self._read(files, reference.frame)
         with _caching:
             self._scans[key] = scan

@@ -20,6 +20,7 @@ from PIL import Image
 from apps.case_lookup import desk as desk_module
 from apps.case_lookup.desk import Desk
 from medembed.cases import Case, ScanRef
+from medembed.errors import ScanError
 from medembed.library import CaseLibrary
 from medembed.scans import Scan
 
@@ -188,3 +189,21 @@ def test_the_mark_of_a_question_tells_apart_whatever_changes_the_answer() -> Non
     assert replace(base).mark == base.mark
     alone = Question(words="effusion")
     assert replace(alone, image_weight=0.1).mark == alone.mark, "the weight counts in mixtures only"
+
+
+def test_a_file_that_was_replaced_after_ingest_is_not_shown_as_its_case(
+    small_library: Path,
+) -> None:
+    shared = Desk(small_library)
+    first = next(iter(shared.library.cases()))
+    file = shared.library.scan_files(first)[0][0]
+    before = file.read_bytes()
+    try:
+        Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64).astype(np.uint8)).save(
+            file, format="PNG"
+        )
+        with pytest.raises(ScanError, match="replaced"):
+            shared.scan(first)
+    finally:
+        file.write_bytes(before)
+    assert shared.scan(first).pixels.size
