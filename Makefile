@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# test files side by side; a file stays on one process, so that its fixtures are made once
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := medembed evaluation apps tests
 
 .PHONY: help demo test check lint types layers docs test-slow test-browser audit-gates format clean
@@ -16,7 +18,7 @@ demo: .venv/.run ## set up, then the whole way on the embedded cohort, then the 
 	@$(BIN)/medembed demo $(ARGS)
 
 test: .venv/.dev ## set up, then the default tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: lint types layers docs test test-slow test-browser ## what CI runs
 
@@ -34,7 +36,7 @@ docs: .venv/.dev ## links, the command-line reference, and promises in the docs
 	$(BIN)/pytest -q tests/contracts/test_docs.py
 
 test-slow: .venv/.dev ## tests that take longer
-	$(BIN)/pytest -q -m "slow and not browser and not gpu and not pacs"
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "slow and not browser and not gpu and not pacs"
 
 test-browser: .venv/.dev ## the reading room and the audit's page in headless chromium
 	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \

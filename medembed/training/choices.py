@@ -83,6 +83,12 @@ class Run:
                 where="device",
                 hint="--restart begins anew on the processor",
             )
+        if run.choices.device == "cpu" and run.choices.channels_last:
+            raise ConfigError(
+                "this training was begun in channels last, which is not safe on a processor",
+                where="channels_last",
+                hint="--restart begins anew without",
+            )
         return run
 
 
@@ -97,14 +103,22 @@ def choose_device(config: TrainingConfig) -> tuple[str, str]:
     Raises
     ------
     ConfigError
-        Where a CUDA device is asked for and none is there.
+        Where a CUDA device is asked for and none is there, or channels last without one.
     """
     there = torch.cuda.is_available()
     if config.device == "cuda" and not there:
         raise ConfigError("no CUDA device is here", where="device", hint="device=cpu or auto")
     if config.device != "auto":
-        return config.device, "as configured"
-    return ("cuda", "a CUDA device is here") if there else ("cpu", "no CUDA device is here")
+        chosen = config.device, "as configured"
+    else:
+        chosen = ("cuda", "a CUDA device is here") if there else ("cpu", "no CUDA device is here")
+    if chosen[0] == "cpu" and config.channels_last is True:
+        raise ConfigError(
+            "channels last is for CUDA devices: on a processor its gradients cannot be repeated",
+            where="channels_last",
+            hint="channels_last=auto or false",
+        )
+    return chosen
 
 
 def made_with(device: str) -> dict[str, str]:

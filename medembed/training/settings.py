@@ -175,6 +175,9 @@ class TrainingConfig(Settings):
     precision : {"auto", "float32", "bfloat16"}
         ``"auto"`` measures a few steps and takes the faster.
     channels_last : bool or "auto"
+        Memory layout of images on a CUDA device. Never used on a processor: there the gradients
+        of oneDNN's channels-last kernels change from run to run and write past their buffers
+        (oneDNN 3.12 in torch 2.13, AVX2).
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
     workers : int

@@ -43,7 +43,7 @@ def fastest_mode(
     """
     precisions = [False, True] if config.precision == "auto" else [config.precision == "bfloat16"]
     layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
-    if images.ndim != 4:
+    if images.ndim != 4 or not images.is_cuda:
         layouts = [False]
     modes = [Mode(p, c) for p in precisions for c in layouts]
     if len(modes) == 1:

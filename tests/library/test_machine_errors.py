@@ -8,8 +8,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -208,9 +210,10 @@ def test_a_read_only_file_system_serves_searches_and_refuses_writing(tmp_path: P
 def test_a_library_that_another_user_may_only_read_opens(tmp_path: Path) -> None:
     if os.geteuid():
         pytest.skip("only root can be another user")
-    tmp_path.chmod(0o755)
-    for above in list(tmp_path.parents)[:2]:
-        above.chmod(above.stat().st_mode | 0o055)
+    for folder in takewhile(
+        lambda f: f != Path(tempfile.gettempdir()), (tmp_path, *tmp_path.parents)
+    ):
+        folder.chmod(folder.stat().st_mode | 0o055)
     with CaseLibrary.create(tmp_path / "lib") as library:
         library.add(make_case(i) for i in range(5))
     (tmp_path / "lib").chmod(0o755)

@@ -20,6 +20,7 @@ from medembed.training import train
 from medembed.training import trainer as trainer_module
 from medembed.training.choices import run_key
 from medembed.training.sides import Mode
+from medembed.training.speed import fastest_mode
 from medembed.training.trainer import Trainer
 
 
@@ -98,16 +99,16 @@ def test_two_fresh_processes_train_a_real_pair_to_the_same_bits(
 def test_what_auto_chose_stands_in_the_record_with_its_reason(
     library: CaseLibrary, monkeypatch: pytest.MonkeyPatch, bare_models: None
 ) -> None:
-    choosing(monkeypatch, Mode(channels_last=True))
+    choosing(monkeypatch, Mode(bfloat16=True))
     kept = record(train(library, small_config(**AUTO)).folder)
     assert kept["chosen"] == {
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "bfloat16": False,
-        "channels_last": True,
+        "bfloat16": True,
+        "channels_last": False,
         "threads": torch.get_num_threads(),
     }
-    assert "measured" in kept["why"]["channels_last"]
-    assert "10.0 ms" in kept["why"]["channels_last"]
+    assert "measured" in kept["why"]["bfloat16"]
+    assert "10.0 ms" in kept["why"]["bfloat16"]
     assert kept["made_with"]["torch"] == torch.__version__
 
 
@@ -115,7 +116,7 @@ def test_two_trainings_that_chose_otherwise_have_other_keys(
     library: CaseLibrary, monkeypatch: pytest.MonkeyPatch, bare_models: None
 ) -> None:
     kept = []
-    for mode in (Mode(), Mode(channels_last=True), Mode()):
+    for mode in (Mode(), Mode(bfloat16=True), Mode()):
         choosing(monkeypatch, mode)
         kept.append(record(train(library, small_config(**AUTO), restart=True).folder))
     assert kept[0]["key"] != kept[1]["key"]
@@ -127,7 +128,7 @@ def test_two_trainings_that_chose_otherwise_have_other_keys(
 def test_a_resumed_training_computes_as_its_first_part_did(
     library: CaseLibrary, monkeypatch: pytest.MonkeyPatch, bare_models: None
 ) -> None:
-    choosing(monkeypatch, Mode(channels_last=True))
+    choosing(monkeypatch, Mode(bfloat16=True))
     config = small_config(**AUTO)
     whole = train(library, config)
     step, steps = Trainer._step, 0
@@ -144,7 +145,7 @@ def test_a_resumed_training_computes_as_its_first_part_did(
         patched.setattr(Trainer, "_step", failing)
         with pytest.raises(_PulledPlugError):
             train(library, other)
-    calls = choosing(monkeypatch, Mode(bfloat16=True))  # the machine is busy with other things now
+    calls = choosing(monkeypatch, Mode())  # the machine is busy with other things now
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
@@ -171,6 +172,30 @@ def test_a_training_begun_on_another_device_is_not_resumed_here(
     with pytest.raises(ConfigError, match="--restart"):
         train(library, config)
     assert train(library, config, restart=True).chosen["device"] == "cpu"
+
+
+def test_channels_last_is_never_used_on_a_processor(
+    library: CaseLibrary, bare_models: None
+) -> None:
+    auto = small_config(epochs=1, device="cpu", channels_last="auto")
+    images = torch.rand(4, 1, 32, 32)
+    assert fastest_mode(auto, torch.nn.Conv2d(1, 2, 3), images)[0] == Mode()
+    with pytest.raises(ConfigError, match="channels_last=auto or false"):
+        train(library, small_config(epochs=1, device="cpu", channels_last=True))
+
+
+def test_a_training_begun_in_channels_last_on_a_processor_is_not_resumed(
+    library: CaseLibrary, monkeypatch: pytest.MonkeyPatch, bare_models: None
+) -> None:
+    config = small_config(epochs=1, device="cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", lambda *_: (_ for _ in ()).throw(_PulledPlugError))
+        with pytest.raises(_PulledPlugError):
+            train(library, config)
+    (run,) = library.path.rglob("run.json")
+    run.write_text(run.read_text().replace('"channels_last": false', '"channels_last": true'))
+    with pytest.raises(ConfigError, match="--restart"):
+        train(library, config)
 
 
 def test_pixels_in_another_order_are_the_same_training(
