@@ -43,7 +43,7 @@ test-browser: .venv/.dev ## the reading room and the audit's page in headless ch
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
 
 audit-gates: .venv/.dev ## simulations behind docs/results/audit-gates.md (hours; ARGS="--scale 0.02")
-	@$(BIN)/python tests/benchmarks/audit_gates.py $(ARGS)
+	@$(BIN)/python tests/simulation/audit_gates.py $(ARGS)
 
 format: .venv/.dev ## mend the style
 	$(BIN)/ruff check --fix $(SOURCES)

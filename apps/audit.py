@@ -76,8 +76,8 @@ def audit(
     Example: medembed audit demo-library --out audit --by sex,age_band
     """
     from evaluation.library_audit import audit_library, load_protocol
-    from evaluation.library_scores import find_fingerprint
     from evaluation.report import write_report
+    from evaluation.retrieval.library import find_fingerprint
     from medembed.library import CaseLibrary
 
     declared = load_protocol(protocol)

@@ -15,7 +15,7 @@ import typer
 from medembed.cli.frame import AsJson, Progress, emit, note, progress_bar, verb
 
 if TYPE_CHECKING:
-    from evaluation.library_scores import LibraryScores
+    from evaluation.retrieval.library import LibraryScores
     from medembed.library import CaseLibrary
     from medembed.lookup import Result
 
@@ -112,7 +112,7 @@ class _Way:
 
     def _measure(self, library: CaseLibrary) -> None:
         from apps.plain_words import plain_words
-        from evaluation.library_scores import evaluate_library
+        from evaluation.retrieval.library import evaluate_library
 
         pool = min(POOL, len(library.split("test")))
         with self._step("evaluate", "Measuring on unseen people") as progress:
@@ -141,7 +141,7 @@ class _Way:
                 self.searches.append((title, lookup.search(**question, k=5)))
 
     def to_json(self) -> dict[str, Any]:
-        from evaluation.zero_shot import zero_shot_means
+        from evaluation.retrieval.zero_shot import zero_shot_means
 
         assert self.figures is not None
         return {
@@ -158,8 +158,8 @@ class _Way:
         from rich.console import Console
         from rich.text import Text
 
-        from evaluation.wording import meaning, score_table, title
-        from evaluation.zero_shot import zero_shot_means
+        from evaluation.retrieval.text_report import meaning, score_table, title
+        from evaluation.retrieval.zero_shot import zero_shot_means
         from medembed.cli.search import show_hits
 
         assert self.figures is not None

@@ -30,9 +30,9 @@ def plain_words(
     Returns
     -------
     list of dict
-        As :func:`evaluation.zero_shot.zero_shot_table` gives them.
+        As :func:`evaluation.retrieval.zero_shot.zero_shot_table` gives them.
     """
-    from evaluation.zero_shot import plain_queries, zero_shot_table
+    from evaluation.retrieval.zero_shot import plain_queries, zero_shot_table
     from medembed.model import DualEncoder, find_model
 
     if model is None:

@@ -10,43 +10,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evaluation.audit import Audit, audit_outcomes
-    from evaluation.comparison import Comparison, compare_outcomes
+    from evaluation.change.comparison import Comparison, compare_outcomes
     from evaluation.library_audit import Protocol, audit_library, load_protocol
-    from evaluation.library_scores import LibraryScores, evaluate_library
-    from evaluation.nulls import NullControl, null_control
-    from evaluation.pairs import SameLabel, SharedTrait
-    from evaluation.resampling import PatientResampler
-    from evaluation.retrieval import RetrievalScores, retrieval_scores
-    from evaluation.zero_shot import (
+    from evaluation.retrieval.library import LibraryScores, evaluate_library
+    from evaluation.retrieval.null_controls import NullControl, null_control
+    from evaluation.retrieval.relevance import SameLabel, SharedTrait
+    from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
+    from evaluation.retrieval.zero_shot import (
         plain_queries,
         ranking_auc,
         zero_shot_markdown,
         zero_shot_means,
         zero_shot_table,
     )
+    from evaluation.stats.bootstrap import PatientResampler
 
 _HOME = {
     "Audit": "evaluation.audit",
-    "Comparison": "evaluation.comparison",
-    "LibraryScores": "evaluation.library_scores",
-    "NullControl": "evaluation.nulls",
-    "PatientResampler": "evaluation.resampling",
+    "Comparison": "evaluation.change.comparison",
+    "LibraryScores": "evaluation.retrieval.library",
+    "NullControl": "evaluation.retrieval.null_controls",
+    "PatientResampler": "evaluation.stats.bootstrap",
     "Protocol": "evaluation.library_audit",
-    "RetrievalScores": "evaluation.retrieval",
-    "SameLabel": "evaluation.pairs",
-    "SharedTrait": "evaluation.pairs",
+    "RetrievalScores": "evaluation.retrieval.scores",
+    "SameLabel": "evaluation.retrieval.relevance",
+    "SharedTrait": "evaluation.retrieval.relevance",
     "audit_library": "evaluation.library_audit",
     "audit_outcomes": "evaluation.audit",
-    "compare_outcomes": "evaluation.comparison",
-    "evaluate_library": "evaluation.library_scores",
+    "compare_outcomes": "evaluation.change.comparison",
+    "evaluate_library": "evaluation.retrieval.library",
     "load_protocol": "evaluation.library_audit",
-    "null_control": "evaluation.nulls",
-    "plain_queries": "evaluation.zero_shot",
-    "ranking_auc": "evaluation.zero_shot",
-    "retrieval_scores": "evaluation.retrieval",
-    "zero_shot_markdown": "evaluation.zero_shot",
-    "zero_shot_means": "evaluation.zero_shot",
-    "zero_shot_table": "evaluation.zero_shot",
+    "null_control": "evaluation.retrieval.null_controls",
+    "plain_queries": "evaluation.retrieval.zero_shot",
+    "ranking_auc": "evaluation.retrieval.zero_shot",
+    "retrieval_scores": "evaluation.retrieval.scores",
+    "zero_shot_markdown": "evaluation.retrieval.zero_shot",
+    "zero_shot_means": "evaluation.retrieval.zero_shot",
+    "zero_shot_table": "evaluation.retrieval.zero_shot",
 }
 
 __all__ = [

@@ -34,7 +34,7 @@ def evaluate(
 
     Example: medembed evaluate demo-library --split test --pool 300
     """
-    from evaluation.library_scores import evaluate_library, find_fingerprint
+    from evaluation.retrieval.library import evaluate_library, find_fingerprint
     from medembed.library import CaseLibrary
 
     with CaseLibrary.open(library) as opened:
@@ -48,7 +48,13 @@ def evaluate(
         from rich.console import Console
         from rich.text import Text
 
-        from evaluation.wording import LEGEND, excluded_line, meaning, score_table, title
+        from evaluation.retrieval.text_report import (
+            LEGEND,
+            excluded_line,
+            meaning,
+            score_table,
+            title,
+        )
 
         console = Console(highlight=False)
         if not console.is_terminal:

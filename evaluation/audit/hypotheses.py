@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.audit.reading import UNKNOWN, Grouping
-from evaluation.inference import holm_by_family
+from evaluation.audit.table_input import UNKNOWN, Grouping
+from evaluation.stats import holm_by_family
 from medembed.errors import InputError
 
 __all__ = ["OTHER", "PRIMARY", "Hypothesis", "Plan", "holm_of_questions", "question"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.inference import gate as passes
+from evaluation.stats import gate as passes
 from medembed.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evaluation.library_audit.audit import audit_library
+from evaluation.library_audit.cases import TextSide
 from evaluation.library_audit.outcomes import OUTCOMES
 from evaluation.library_audit.protocol import Protocol, load_protocol
-from evaluation.library_audit.queries import TextSide
+from evaluation.library_audit.run import audit_library
 
 __all__ = ["OUTCOMES", "Protocol", "TextSide", "audit_library", "load_protocol"]

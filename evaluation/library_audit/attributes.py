@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.gathering import NO_FINDING
+from evaluation.retrieval.load_cases import NO_FINDING
 from medembed.cases import ATTRIBUTES, UNKNOWN, Case, group_of
 
 __all__ = ["ATTRIBUTES", "STRATA", "TITLES", "UNKNOWN", "attribute_values", "stratum_values"]

@@ -1,7 +1,7 @@
 """Which counts of a whole report are taken out: small ones, and what gives them away.
 
 All counts are put into one system of sums (:mod:`evaluation.library_audit.counting`), in patients
-first, then in cases, then in both together, and :func:`evaluation.inference.suppress` chooses.
+first, then in cases, then in both together, and :func:`evaluation.stats.suppress` chooses.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
-from evaluation.inference import Minimum, suppress
-from evaluation.inference.attacking import Relation
 from evaluation.library_audit.counting import Cell, Sizes, System, system_of
 from evaluation.library_audit.rows import Reading
+from evaluation.stats import Minimum, suppress
+from evaluation.stats.attacker_lp import Relation
 from medembed.errors import InputError
 
 __all__ = ["Known", "Withheld", "find_withheld"]

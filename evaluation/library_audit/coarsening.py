@@ -1,6 +1,6 @@
 """How exact the means of a whole report may be, beside the counts that it withholds.
 
-As within the table of outcomes (:mod:`evaluation.audit.coarsening`), for every section whose rows
+As within the table of outcomes (:mod:`evaluation.audit.rounding`), for every section whose rows
 show means over cases.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from math import ceil, inf, isfinite, log2
 
-from evaluation.inference import Minimum
-from evaluation.inference.attacking import Bounds, Limit, Relation
-from evaluation.inference.figures import BLANK, EXACT, ROUNDED, Mean, rounded, settle, step_of
 from evaluation.library_audit.choosing import Known, Withheld
 from evaluation.library_audit.counting import Sizes
 from evaluation.library_audit.rows import Average, Reading
+from evaluation.stats import Minimum
+from evaluation.stats.attacker_lp import Bounds, Limit, Relation
+from evaluation.stats.rounding import BLANK, EXACT, ROUNDED, Mean, rounded, settle, step_of
 
 __all__ = ["Levels", "end_of", "find_levels", "rest_of", "step_of_row"]
 
@@ -25,7 +25,7 @@ _FAR = 1e9
 
 
 class Levels:
-    """Levels of the means of a report (:mod:`evaluation.inference.figures`).
+    """Levels of the means of a report (:mod:`evaluation.stats.rounding`).
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def rest_of(reading: Reading, average: Average) -> float | None:
 
 
 def step_of_row(reading: Reading, level: int, minimum: Minimum) -> float:
-    """Give the step of a row's figures, in units (:func:`evaluation.inference.figures.step_of`)."""
+    """Give the step of a row's figures, in units (:func:`evaluation.stats.rounding.step_of`)."""
     return step_of(level, str(reading.row.get("precision", "low")), 0, minimum)
 
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inference.attacking import Relation, few_together
 from evaluation.library_audit.populations import Facts, Key
+from evaluation.stats.attacker_lp import Relation, few_together
 
 __all__ = ["Cell", "Sizes", "System", "system_of"]
 

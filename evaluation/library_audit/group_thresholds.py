@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.library_audit.attempts import Attempt, Material
-from evaluation.library_audit.queries import TextSide
+from evaluation.library_audit.cases import TextSide
+from evaluation.library_audit.mitigation_runs import Attempt, Material
 from evaluation.library_audit.zero_shot import score_findings
 from evaluation.mitigation import GroupThresholds, equal_rates, equal_sensitivity
 from medembed.errors import InputError

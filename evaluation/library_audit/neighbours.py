@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.gathering import GatheredCases, joined, same_finding
-from evaluation.pairs import Pairs, SameLabel
+from evaluation.retrieval.load_cases import GatheredCases, joined, same_finding
+from evaluation.retrieval.relevance import Pairs, SameLabel
 
 __all__ = ["copies", "first_hits", "relevance", "reordered"]
 
@@ -67,7 +67,7 @@ def reordered(
     Returns
     -------
     callable of (start, stop)
-        As :func:`evaluation.directions.image_to_image` takes them.
+        As :func:`evaluation.retrieval.tasks.image_to_image` takes them.
     """
     depth = lists.shape[1]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.directions import Relevance, image_to_image, image_to_text, text_to_image
-from evaluation.gathering import GatheredCases
-from evaluation.retrieval import RetrievalScores
+from evaluation.retrieval.load_cases import GatheredCases
+from evaluation.retrieval.scores import RetrievalScores
+from evaluation.retrieval.tasks import Relevance, image_to_image, image_to_text, text_to_image
 from medembed.errors import InputError
 
 __all__ = ["OUTCOMES", "Outcome", "outcome_columns"]
@@ -126,8 +126,8 @@ def outcome_columns(
         Where each of these stands among all.
     seed : int
     scores : callable of (start, stop), optional
-        Of another ranking of images by images, as :func:`~evaluation.directions.image_to_image`
-        takes them.
+        Of another ranking of images by images, as
+        :func:`~evaluation.retrieval.tasks.image_to_image` takes them.
 
     Returns
     -------

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.groups.contrast import text_groups
-from evaluation.pairs import codes
+from evaluation.retrieval.relevance import codes
+from evaluation.sections.group_vs_rest import text_groups
 
 if TYPE_CHECKING:
-    from evaluation.library_audit.queries import AuditedCases
+    from evaluation.library_audit.cases import AuditedCases
 
 __all__ = ["EVERYONE", "Facts", "Key", "facts_of"]
 

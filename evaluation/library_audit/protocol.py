@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evaluation.inference import Minimum
 from evaluation.library_audit.attributes import ATTRIBUTES, STRATA
 from evaluation.library_audit.outcomes import OUTCOMES
+from evaluation.stats import Minimum
 from medembed.config.files import find_config, read_yaml
 from medembed.errors import ConfigError
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.inference import Minimum
 from evaluation.library_audit.counting import Cell, Sizes
 from evaluation.library_audit.populations import EVERYONE, Key
+from evaluation.stats import Minimum
 
 __all__ = ["Average", "Reading", "Row", "readings"]
 

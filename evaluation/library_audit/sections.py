@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.groups import assess_counterfactual, assess_exposure, assess_leakage
-from evaluation.groups.label_quality import assess_label_quality, label_outcomes
-from evaluation.groups.modality_gap import assess_modality_gap
 from evaluation.library_audit.neighbours import first_hits, relevance
 from evaluation.library_audit.zero_shot import zero_shot_section
+from evaluation.sections import assess_counterfactual, assess_exposure, assess_leakage
+from evaluation.sections.label_quality import assess_label_quality, label_outcomes
+from evaluation.sections.modality_gap import assess_modality_gap
 from medembed.errors import InputError, LibraryError
 from medembed.notes import asserted_findings
 
 if TYPE_CHECKING:
+    from evaluation.library_audit.cases import AuditedCases, TextSide
     from evaluation.library_audit.protocol import Protocol
-    from evaluation.library_audit.queries import AuditedCases, TextSide
     from medembed.library import CaseLibrary
 
 __all__ = ["assess_sections"]

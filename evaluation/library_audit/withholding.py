@@ -20,14 +20,14 @@ from copy import deepcopy
 from math import ceil, floor, isfinite, isnan, nan
 from typing import Any
 
-from evaluation.inference import Minimum
-from evaluation.inference.figures import BLANK, EXACT, coarsen, set_gap
 from evaluation.library_audit.choosing import Withheld, find_withheld
 from evaluation.library_audit.coarsening import Levels, find_levels, rest_of, step_of_row
 from evaluation.library_audit.counting import Sizes
 from evaluation.library_audit.populations import EVERYONE, Facts
 from evaluation.library_audit.rows import Reading, Row, readings
-from evaluation.report.withheld import blanked, minimum_of
+from evaluation.report.last_check import blanked, minimum_of
+from evaluation.stats import Minimum
+from evaluation.stats.rounding import BLANK, EXACT, coarsen, set_gap
 
 __all__ = ["withhold"]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.gathering import GatheredCases, gather
-from evaluation.groups.calibration import fit_platt
-from evaluation.groups.zero_shot_errors import assess_zero_shot, choose_threshold
-from evaluation.zero_shot import plain_queries
+from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.retrieval.zero_shot import plain_queries
+from evaluation.sections.calibration import fit_platt
+from evaluation.sections.finding_errors import assess_zero_shot, choose_threshold
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
+    from evaluation.library_audit.cases import AuditedCases, TextSide
     from evaluation.library_audit.protocol import Protocol
-    from evaluation.library_audit.queries import AuditedCases, TextSide
     from medembed.library import CaseLibrary
 
 __all__ = ["FindingScores", "score_findings", "zero_shot_section"]

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluation.comparison import Comparison, compare_outcomes
-from evaluation.inference.verdicts import Minimum
-from evaluation.paired_tables import patients_of
+from evaluation.change.align_runs import patients_of
+from evaluation.change.comparison import Comparison, compare_outcomes
+from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def assess_mitigation(
     name : str
         Of the mitigation.
     before, after, outcomes, attributes, patient, query, higher_is_better, repetitions, seed
-        As in :func:`~evaluation.comparison.compare_outcomes`, paired by queries.
+        As in :func:`~evaluation.change.comparison.compare_outcomes`, paired by queries.
     targets : sequence of (attribute, group, outcome)
         Whom it is meant to help, declared before these patients were looked at; each has to
         improve.

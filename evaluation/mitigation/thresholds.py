@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.inference.verdicts import Minimum
 from evaluation.labels import group_labels
+from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
 __all__ = ["Constraint", "GroupThresholds", "Rule", "equal_rates", "equal_sensitivity"]

@@ -5,7 +5,7 @@ It is rendered from the report's JSON alone; no figure is computed here.
 
 from __future__ import annotations
 
-from evaluation.report.files import model_card, outcomes_csv, write_report
 from evaluation.report.page import render
+from evaluation.report.write import model_card, outcomes_csv, write_report
 
 __all__ = ["model_card", "outcomes_csv", "render", "write_report"]

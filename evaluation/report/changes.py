@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluation.report.figures import finite
-from evaluation.report.folding import Counts, Fold, counted, fold_rows
-from evaluation.report.forest import Axis, gap_axis, row_svg
-from evaluation.report.reading import Names, Row, Section, interval, names, section
+from evaluation.report.collapse import Counts, Fold, counted, fold_rows
+from evaluation.report.forest_svg import Axis, gap_axis, row_svg
+from evaluation.report.number_format import finite
 from evaluation.report.verdicts import verdict_of
+from evaluation.report.view_model import Names, Row, Section, interval, names, section
 
 __all__ = ["Attempt", "Change", "changes"]
 

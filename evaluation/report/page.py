@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from evaluation.report.answer import (
+from evaluation.report.changes import Change, changes
+from evaluation.report.collapse import fold_outcomes
+from evaluation.report.forest_svg import axis_svg
+from evaluation.report.guidelines import Answered, answered
+from evaluation.report.headline import (
     MOST_NAMED,
     answer,
     by_adjusting,
@@ -20,15 +24,19 @@ from evaluation.report.answer import (
     changed_by_adjusting,
     primaries,
 )
-from evaluation.report.changes import Change, changes
-from evaluation.report.drawings import Part, parts
-from evaluation.report.figures import Kind, figure, finite, gap_kind, in_steps, level_kind, plural
-from evaluation.report.folding import fold_outcomes
-from evaluation.report.forest import axis_svg
-from evaluation.report.reading import Row, names, outcome_readings, section
-from evaluation.report.reporting_items import Answered, answered
+from evaluation.report.last_check import checked, minimum_of
+from evaluation.report.number_format import (
+    Kind,
+    figure,
+    finite,
+    gap_kind,
+    in_steps,
+    level_kind,
+    plural,
+)
+from evaluation.report.section_tables import Part, parts
 from evaluation.report.verdicts import VERDICTS
-from evaluation.report.withheld import checked, minimum_of
+from evaluation.report.view_model import Row, names, outcome_readings, section
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,7 +160,7 @@ def context_of(report: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     report : mapping
-        As :func:`evaluation.report.withheld.checked` gives it.
+        As :func:`evaluation.report.last_check.checked` gives it.
 
     Returns
     -------
@@ -349,7 +357,7 @@ def _tally(value: int) -> Markup:
 def _svg(drawn: str) -> Markup:
     from markupsafe import Markup
 
-    return Markup(drawn)  # noqa: S704 - numbers and fixed words only: evaluation.report.forest
+    return Markup(drawn)  # noqa: S704 - numbers and fixed words only: evaluation.report.forest_svg
 
 
 def _axis(axis: Any) -> Markup:

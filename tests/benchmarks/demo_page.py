@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from evaluation.zero_shot import zero_shot_markdown
+from evaluation.retrieval.zero_shot import zero_shot_markdown
 
 SETTINGS = """\
 **The settings were chosen on another cohort** (seed 1, its validation and test cases together:

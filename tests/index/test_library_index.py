@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.embeddings import unit_rows
 from medembed.errors import FingerprintError

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from example_files import deflated, make_dataset, write_png
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
+from support.example_files import deflated, make_dataset, write_png
 
 SECRETS = ("DOE", "JANE", "MRN4711", "ACC4711", "19500117", "1.2.826.4711")
 WHO = {

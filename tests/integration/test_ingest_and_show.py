@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import write_csv, write_dicom, write_png
+from support.example_files import write_csv, write_dicom, write_png
 
 from medembed.cli import main
 

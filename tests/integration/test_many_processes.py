@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from library_crowd import KINDS, write_table
-from small_pairs import note_of
+from support.library_crowd import KINDS, write_table
+from support.small_pairs import note_of
 
 from medembed.library import CaseLibrary, ingest
 from medembed.model import DualEncoder
@@ -29,7 +29,7 @@ from medembed.sources import open_source
 pytestmark = pytest.mark.slow
 
 SECONDS = float(os.environ.get("MEDEMBED_CROWD_SECONDS", "120"))
-CROWD = Path(__file__).parents[1] / "library_crowd.py"
+CROWD = Path(__file__).parents[1] / "support" / "library_crowd.py"
 START = 48
 COMMAND = (sys.executable, "-m", "medembed.cli")
 
@@ -62,7 +62,7 @@ class Part:
                 env={
                     **os.environ,
                     "OMP_NUM_THREADS": "1",
-                    "PYTHONPATH": str(CROWD.parent),
+                    "PYTHONPATH": str(CROWD.parents[1]),
                     "PYTHONWARNINGS": "ignore",
                 },
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.planted_harm import against_rest, audited
+from simulation.planted_harm import against_rest, audited
 
 from evaluation.library_audit import Protocol
 from evaluation.report import render

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.cases import Case, Finding, ScanRef
 from medembed.errors import LibraryError

@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from example_cases import make_case
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.example_cases import make_case
 
 from medembed.cases import Case, Finding
 from medembed.errors import ConditionError

@@ -15,7 +15,7 @@ from medembed.library import CaseLibrary
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from example_cases import make_case
+from support.example_cases import make_case
 from medembed.library import CaseLibrary
 library = CaseLibrary.open(sys.argv[1], create=True)
 def acknowledge(done, total):

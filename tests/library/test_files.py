@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock

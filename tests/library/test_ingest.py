@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import write_csv, write_dicom, write_png, write_slices
+from support.example_files import write_csv, write_dicom, write_png, write_slices
 
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary, ingest

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.cases import Finding, ScanRef
 from medembed.errors import LibraryError

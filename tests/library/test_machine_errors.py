@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.errors import LibraryBusyError, LibraryError
 from medembed.library import CaseLibrary
@@ -24,7 +24,7 @@ TESTS = Path(__file__).parents[1]
 ADD = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from example_cases import make_case
+from support.example_cases import make_case
 from medembed.cli.frame import run_guarded
 from medembed.library import CaseLibrary
 {before}
@@ -327,7 +327,7 @@ def read_only_view(folder: Path, at: Path) -> Iterator[Path]:
 def killed_writer(folder: Path) -> None:
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from example_cases import make_case\n"
+        "from support.example_cases import make_case\n"
         "from medembed.library import CaseLibrary\n"
         "library = CaseLibrary.open(sys.argv[1])\n"
         "library.add([make_case(77)])\n"

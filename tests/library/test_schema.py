@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.cases import ScanRef
 from medembed.library import CaseLibrary

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_pairs import image_of, note_of
+from support.small_pairs import image_of, note_of
 
 from medembed.cases import Case, ScanRef
 from medembed.errors import ScanError

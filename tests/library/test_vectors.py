@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.errors import FingerprintError, InternalError, LibraryError
 from medembed.library import CaseLibrary

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.cases import Finding
 from medembed.embeddings import unit_rows

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_cases import make_case
 from lookup.known_library import FINGERPRINT, Oracle, fill, vector
+from support.example_cases import make_case
 
 from medembed.embeddings import unit_rows
 from medembed.errors import ConditionError, FingerprintError, ModelError, QueryError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from example_cases import make_case
+from support.example_cases import make_case
 
 from medembed.cases import Finding
 from medembed.explain import QueryContent, content_words, explain

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from example_cases import make_case
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+from support.example_cases import make_case
 
 from medembed.cases import ScanRef
 from medembed.cli import main

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_cases import make_case
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from support.example_cases import make_case
 
 from medembed.cases import ScanRef
 from medembed.library import CaseLibrary, ingest

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_pairs import write_library
+from support.small_pairs import write_library
 
 import medembed.model.pixels as px
 from medembed.cases import Case, ScanRef

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from golden_notes import golden_sentences, read
+from support.golden_notes import golden_sentences, read
 
 from medembed.notes import asserted_findings, read_note
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from golden_notes import golden_sentences
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.golden_notes import golden_sentences
 
 from medembed.notes import Note, mirror_sides, read_note
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from golden_notes import Golden, golden_sentences, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.golden_notes import Golden, golden_sentences, read
 
 from medembed.errors import NoteError
 from medembed.notes import FINDINGS, asserted_findings, mirror_sides, read_note

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from example_files import write_csv, write_dicom
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.example_files import write_csv, write_dicom
 
 from medembed.cli import main
 from medembed.errors import ConfigError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from benchmarks.decoding_table import Row
 from scans.reference import Opinion, difference, opinion, path_of, samples
+from support.decoding_table import Row
 
 from medembed.scans import read_scan
 

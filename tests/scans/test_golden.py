@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.decoding_table import TABLE, render
 from scans import golden
 from scans.reference import missing_tools, path_of, samples
+from support.decoding_table import TABLE, render
 
 from medembed.errors import ScanError
 from medembed.scans import read_header, read_scan
@@ -43,7 +43,7 @@ def test_the_table_of_comparisons_is_up_to_date() -> None:
     kept = TABLE.read_text(encoding="utf-8")
     # the last column may move by a tenth where a C library is of another version
     assert _without_differences(kept) == _without_differences(fresh), (
-        "run: python tests/benchmarks/decoding_table.py"
+        "run: python tests/support/decoding_table.py"
     )
 
 

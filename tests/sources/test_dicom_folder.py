@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import write_csv, write_dicom, write_png, write_slices
+from support.example_files import write_csv, write_dicom, write_png, write_slices
 
 from medembed.cases import Case, Finding
 from medembed.errors import SourceError
@@ -37,7 +37,7 @@ def test_a_study_becomes_a_case_with_a_scan_for_each_image(
     write_dicom(tmp_path / "b" / "IM2", 1, SOPInstanceUID="1.2.3", InstitutionName="North")
     (case,), refusals = take(tmp_path, reader)
     assert refusals == []
-    from example_files import make_dataset
+    from support.example_files import make_dataset
 
     assert case.case_id == NAMES.study(make_dataset(1).StudyInstanceUID)
     assert case.patient_id == NAMES.patient("MRN00001")
@@ -163,7 +163,7 @@ def reports(path: Path, *rows: dict[str, str]) -> Path:
 
 
 def test_notes_are_joined_by_accession_or_study_uid(tmp_path: Path, reader: ScanReader) -> None:
-    from example_files import make_dataset
+    from support.example_files import make_dataset
 
     for seed in (1, 2, 3):
         write_dicom(tmp_path / "dicom" / f"{seed}.dcm", seed, InstitutionName="North")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from example_files import write_csv, write_dicom, write_png, write_slices
+from support.example_files import write_csv, write_dicom, write_png, write_slices
 
 from medembed.library import CaseLibrary, ingest
 from medembed.scans import ScanReader

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import write_csv, write_dicom, write_png
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.example_files import write_csv, write_dicom, write_png
 
 from medembed.cases import Case, ScanRef, normalise_sex
 from medembed.library import CaseLibrary, ingest
@@ -156,7 +156,7 @@ def test_a_study_that_comes_again_under_another_patient_is_refused(
 def test_the_same_pixels_under_two_patients_are_said(
     library: CaseLibrary, reader: ScanReader, tmp_path: Path
 ) -> None:
-    from example_files import make_dataset
+    from support.example_files import make_dataset
 
     pixels = make_dataset(1).PixelData
     write(tmp_path / "d", 1)

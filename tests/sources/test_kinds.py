@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import CT, write_csv, write_dicom, write_slices
 from pydicom import uid
 from pydicom.uid import generate_uid
+from support.example_files import CT, write_csv, write_dicom, write_slices
 
 from medembed.cases import Case
 from medembed.library import CaseLibrary, ingest

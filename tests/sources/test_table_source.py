@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_files import write_csv, write_dicom, write_png, write_slices
+from support.example_files import write_csv, write_dicom, write_png, write_slices
 
 from medembed.cases import Case, Finding
 from medembed.errors import SourceError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from small_pairs import write_library
+from support.small_pairs import write_library
 
 from medembed.config import load_config
 from medembed.errors import LibraryBusyError, ModelError

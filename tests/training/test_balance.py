@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_pairs import small_config, write_library
+from support.small_pairs import small_config, write_library
 
 from medembed.config import load_config
 from medembed.errors import ConfigError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_pairs import small_config, write_library
+from support.small_pairs import small_config, write_library
 from typer.testing import CliRunner
 
 from medembed.cli import build

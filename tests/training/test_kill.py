@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_pairs import write_library
+from support.small_pairs import write_library
 
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_pairs import small_config, write_library
+from support.small_pairs import small_config, write_library
 from typer.testing import CliRunner
 
 from medembed.cases import Case, ScanRef

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_pairs import small_config, write_library
+from support.small_pairs import small_config, write_library
 
 from medembed.config import load_config
 from medembed.errors import ConfigError
@@ -59,7 +59,7 @@ from medembed.config import load_config
 from medembed.library import CaseLibrary
 from medembed.training import train
 sys.path.insert(0, sys.argv[1])
-from small_pairs import small_config
+from support.small_pairs import small_config
 name = sys.argv[3]
 config = (
     small_config(epochs=2) if name == "small" else load_config("toy", ["workers=1", "epochs=2"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_pairs import small_config, write_library
+from support.small_pairs import small_config, write_library
 
 from medembed.config import load_config
 from medembed.errors import LibraryError

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_pairs import write_library
+from support.small_pairs import write_library
 from typer.testing import CliRunner
 
 from medembed.cli import build

@@ -1,0 +1,230 @@
+"""The audit of outcomes: any system's per-query results, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from evaluation.audit.contrasts import compare
+from evaluation.audit.hypotheses import Plan
+from evaluation.audit.result import Audit
+from evaluation.audit.standardised import Adjusted, adjust
+from evaluation.audit.suppression import Hidden, hide, measured_sets
+from evaluation.audit.table import cell_table, row_table
+from evaluation.audit.table_input import Kind, Queries, read_queries
+from evaluation.stats import Minimum
+from evaluation.stats.threads import one_thread
+from medembed.errors import InputError
+
+__all__ = ["audit_outcomes"]
+
+
+@one_thread()
+def audit_outcomes(
+    table: Any,
+    outcomes: Sequence[str],
+    attributes: Sequence[str],
+    *,
+    patient: str = "patient_id",
+    strata: Sequence[str] = (),
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    intersections: bool | Sequence[Sequence[str]] = True,
+    seed: int = 0,
+    primary: Sequence[Any] = (),
+    families: Mapping[str, Sequence[Any]] | None = None,
+    minimum: Minimum | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    contrasts: Literal["rest", "largest", "all"] = "rest",
+    overlap: float = 0.8,
+    repetitions: int = 2000,
+    permutations: int = 999,
+) -> Audit:
+    """Audit how each group of patients is served, with patients as the sampling unit.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or mapping of str to array of shape (n_queries,)
+        One row per query, of any system.
+    outcomes : sequence of str
+        Numeric columns; NaN where not measured, which is counted for each group. Of only 0 and 1
+        an outcome is a proportion, else a score of any range.
+    attributes : sequence of str
+        Columns of groups. Missing values and words that say so are the group "unknown".
+    patient : str
+        Column of patients' pseudonyms; none may be missing.
+    strata : sequence of str
+        Columns of the mix of cases (finding, view, age) that gaps are adjusted to. The columns
+        ``gap``, ``p_adjusted`` and ``verdict`` are then the standardised ones; the naive ones
+        stand beside them.
+    margin : float
+        Largest gap, either way, that is of no consequence, in the outcome's own unit.
+    alpha : float
+        Chance of any false alarm within a family of tests; intervals have the level 1 - alpha.
+    intersections : bool or sequence of sequences of str
+        Cross all pairs of attributes, or those given; groups are then called ``w*F`` of
+        ``race*sex``.
+    seed : int
+        The same seed and table give the same bits.
+    primary : sequence
+        Hypotheses named before the data was looked at, each (attribute, outcome),
+        (attribute, group, outcome) or a mapping of these. Without a group: each group of the
+        attribute but "unknown".
+    families : mapping of str to sequence of hypotheses, optional
+        Holm's adjustment is made within each. Rows of none are in the family "primary" or, if
+        they are not, in "all other"; other comparisons than with the rest have families of their
+        own.
+    minimum : Minimum, optional
+        Patients that a group needs: 11 to be reported, 50 to be called precise.
+    kinds : mapping of outcome to {"proportion", "score"}, optional
+    contrasts : {"rest", "largest", "all"}
+        Each group with the rest; besides, with the largest group; besides, all pairs.
+    overlap : float
+        Least share of a group's queries that has to lie in strata which the other side has, for
+        an adjusted gap to be assessable.
+    repetitions : int
+        Draws of the bootstrap-t intervals of scores.
+    permutations : int
+        Draws of the permutation check ``p_max_t``; 0 leaves it out. It needs attributes that are
+        the same for all queries of a patient.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    InputError
+        A missing column, an outcome that is not numeric or infinite, queries without a patient, a
+        hypothesis on what is not audited, settings that make no sense.
+
+    Notes
+    -----
+    Tests are score tests over patients, adjusted by Holm (:mod:`evaluation.stats.score_test`);
+    intervals of proportions are Korn–Graubard's, joined by MOVER
+    (:mod:`evaluation.stats.proportions`), those of scores bootstrap-t
+    (:mod:`evaluation.stats.bootstrap_t`); adjusted ones are described in
+    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`,
+    and what is hidden in :mod:`evaluation.audit.suppression`. In rows whose counts are hidden only
+    to protect another group means are given in steps of .02 (of .1, of fewer than
+    ``minimum.precise`` patients) of the outcome's range, intervals rounded outwards, and where
+    that would still give a small group away coarser or not at all
+    (:mod:`evaluation.stats.rounding`).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> sex = rng.choice(["F", "M"], 4000)
+    >>> table = {"patient_id": np.arange(4000), "sex": sex,
+    ...          "hit": rng.random(4000) < np.where(sex == "F", 0.6, 0.75)}
+    >>> audit = audit_outcomes(table, ["hit"], ["sex"], primary=[("sex", "hit")])
+    >>> audit.table[["group", "gap", "verdict"]].round(2).values.tolist()
+    [['F', -0.14, 'exceeds'], ['M', 0.14, 'exceeds']]
+    """
+    least = Minimum() if minimum is None else minimum
+    _check(margin, alpha, overlap, repetitions, permutations, contrasts, least)
+    plan = Plan.of(primary, families, attributes, outcomes)
+    queries = read_queries(
+        table, outcomes, attributes, patient=patient, strata=strata,
+        intersections=intersections, kinds=kinds,
+    )  # fmt: skip
+    blocks = compare(
+        queries, contrasts=contrasts, minimum=least, alpha=alpha, repetitions=repetitions,
+        seed=seed,
+    )  # fmt: skip
+    adjusted: list[Adjusted] | None = None
+    if queries.strata is not None:
+        adjusted = adjust(
+            queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap
+        )  # fmt: skip
+    measured = measured_sets(queries.values)
+    hidden = hide(queries, measured, least)
+    rows = row_table(
+        queries, blocks, adjusted, plan, hidden, measured,
+        margin=margin, alpha=alpha, minimum=least, overlap=overlap, permutations=permutations,
+        seed=seed,
+    )  # fmt: skip
+    settings: dict[str, Any] = {
+        "outcomes": list(outcomes),
+        "kinds": dict(zip(queries.outcomes, queries.kinds, strict=True)),
+        "attributes": list(attributes),
+        "intersections": [g.attribute for g in queries.groupings if len(g.parts) > 1],
+        "strata": list(strata),
+        "n_strata": queries.n_strata if strata else 0,
+        "margin": margin,
+        "alpha": alpha,
+        "contrasts": contrasts,
+        "overlap": overlap,
+        "minimum": {"reported": least.reported, "precise": least.precise},
+        "primary": [
+            {"attribute": h.attribute, "group": h.group, "outcome": h.outcome} for h in plan.primary
+        ],
+        "families": sorted({str(name) for name in rows["family"]}),
+        "seed": seed,
+        "repetitions": repetitions,
+        "permutations": permutations,
+        **_totals(queries, hidden, least),
+    }
+    return Audit(
+        rows,
+        cell_table(queries, hidden, least),
+        settings,
+        _notes(queries, hidden, bool(strata), permutations),
+    )
+
+
+def _check(
+    margin: float,
+    alpha: float,
+    overlap: float,
+    repetitions: int,
+    permutations: int,
+    contrasts: str,
+    minimum: Minimum,
+) -> None:
+    if not (np.isfinite(margin) and margin > 0) or not 0 < alpha < 0.5:
+        raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
+    if not 0 <= overlap <= 1:
+        raise InputError("an overlap outside 0 to 1")
+    if repetitions < 200:
+        raise InputError("fewer than 200 repetitions", hint="give 2000 or more")
+    if permutations != 0 and permutations < 99:
+        raise InputError("fewer than 99 permutations", hint="give 999 or more, or 0 for none")
+    if contrasts not in {"rest", "largest", "all"}:
+        raise InputError('contrasts are "rest", "largest" or "all"')
+    if minimum.reported < 2 or minimum.precise < minimum.reported:
+        raise InputError("minimum sizes below 2 patients, or precise below reported")
+
+
+def _totals(queries: Queries, hidden: Hidden, minimum: Minimum) -> dict[str, int | None]:
+    shown = queries.n_patients >= minimum.reported and (0, "all") not in hidden.cells
+    return {
+        "n_patients": queries.n_patients if shown else None,
+        "n_queries": len(queries.owner) if shown else None,
+    }
+
+
+def _notes(queries: Queries, hidden: Hidden, adjusted: bool, permutations: int) -> tuple[str, ...]:
+    notes = [
+        "Conclusions are about patients like those of this archive, searched in this archive.",
+    ]
+    if hidden.cells:
+        notes.append(
+            "Groups with too few patients are suppressed, and counts of others from which theirs "
+            "could be derived are hidden. Figures beside hidden counts are given in steps, "
+            "intervals rounded outwards; verdicts are those of the figures as they are."
+        )
+    varying = [g.attribute for g in queries.groupings if g.varies]
+    if varying and permutations:
+        notes.append(
+            f"No permutation check for {', '.join(varying)}: patients have queries in several of "
+            "its groups and cannot be exchanged."
+        )
+    if adjusted:
+        notes.append(
+            "Adjusted gaps compare groups at the same mix of cases. Where the mix itself is a "
+            "consequence of how a group is treated, adjusting hides harm: read the naive gap too."
+        )
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""What changed: two runs of one archive, two models, two audits."""

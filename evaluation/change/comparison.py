@@ -1,0 +1,339 @@
+"""What changed for each group between two runs: model versions, years, before and after a change.
+
+Two audits side by side do not say what changed: each has its own error, and most of it is the same
+patients'. Here the queries (or the patients) of both runs are paired, each group's change has an
+interval with patients as units, and the tests of a family are adjusted together (Holm).
+
+==================  ===============================================================================
+``improved``        a change for the better is established: adjusted p at most alpha, and the
+                    interval leaves out none
+``worse``           the same for the worse
+``no_change_shown`` neither; a small archive shows no change however large it is: see ``worst``
+``not_assessable``  no number that could be tested, or a group too small to be reported
+==================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.change.align_runs import Overlap, Pairing, Runs, line_up
+from evaluation.change.paired import Change, paired_change, repeated_change
+from evaluation.stats.clusters import cluster_sums
+from evaluation.stats.multiplicity import holm_by_family
+from evaluation.stats.proportions import mover
+from evaluation.stats.rounding import ROUNDED, coarsen, step_of
+from evaluation.stats.verdict import Minimum
+from medembed.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ChangeVerdict", "Comparison", "compare_outcomes"]
+
+ChangeVerdict = Literal["improved", "worse", "no_change_shown", "not_assessable"]
+
+ALL = "all"
+"""Attribute and group of the row over all patients."""
+
+_FIGURES = (
+    "before", "after", "change", "ci_low", "ci_high", "worst", "p", "p_adjusted",
+    "gap_before", "gap_after", "gap_change", "gap_change_ci_low", "gap_change_ci_high",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Each group's change between two runs.
+
+    Parameters
+    ----------
+    rows : tuple of dict
+        By attribute, group and outcome: ``family, primary, n_patients, n_queries, n_unpaired``
+        (queries of the group that were not measured in both), ``before, after, change, ci_low,
+        ci_high`` (level 1 - alpha), ``worst`` (end of the 1 - 2 alpha interval on the harmful
+        side), ``p, p_adjusted, gap_before, gap_after, gap_change, gap_change_ci_low,
+        gap_change_ci_high`` (the group against all others, not adjusted), ``precision, verdict,
+        reason``. None where there is no number or it may not be shown.
+    overlap : Overlap
+        Patients and queries in both runs and in one alone.
+    settings : dict
+        As asked for.
+    notes : tuple of str
+        What a reader has to know: who is in one run only, what was withheld.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    overlap: Overlap
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows as a data frame, NaN for what there is no number of."""
+        import pandas as pd
+
+        frame = pd.DataFrame(list(self.rows))
+        counts = dict.fromkeys(("n_patients", "n_queries", "n_unpaired"), "Int64")
+        return frame.astype(counts | dict.fromkeys(_FIGURES, "float64"))
+
+    def row(self, attribute: str, group: str, outcome: str) -> dict[str, Any]:
+        """Find one row.
+
+        Raises
+        ------
+        InputError
+            Where there is none.
+        """
+        for row in self.rows:
+            if (row["attribute"], row["group"], row["outcome"]) == (attribute, group, outcome):
+                return row
+        raise InputError(f"no group of that name in {attribute!r} with outcome {outcome!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; null where there is no number."""
+        plain: dict[str, Any] = json.loads(
+            json.dumps(
+                {
+                    "settings": self.settings,
+                    "overlap": self.overlap.to_json(),
+                    "rows": list(self.rows),
+                    "notes": list(self.notes),
+                },
+                allow_nan=False,
+            )
+        )
+        return plain
+
+
+def compare_outcomes(
+    before: pd.DataFrame | Mapping[str, Any],
+    after: pd.DataFrame | Mapping[str, Any],
+    outcomes: Sequence[str],
+    attributes: Sequence[str],
+    *,
+    patient: str = "patient_id",
+    query: str | None = None,
+    pairing: Pairing = "queries",
+    higher_is_better: bool | Mapping[str, bool] = True,
+    primary: Sequence[tuple[str, str, str]] = (),
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    minimum: Minimum | None = None,
+    repetitions: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two runs, group by group.
+
+    Parameters
+    ----------
+    before, after : data frame or mapping of columns
+        One row per query, as for ``audit_outcomes``; outcomes are numbers, NaN where not measured.
+    outcomes, attributes : sequence of str
+        Columns. ``"sex*age_band"`` crosses two of them. A patient's missing attribute is the group
+        "unknown". Paired by queries, the groups are those of ``before``; a query whose group is
+        another in ``after`` is refused.
+    patient : str
+        Column of patients; its values are in no output.
+    query : str, optional
+        Column that names a query in both tables, with ``pairing="queries"``. Without it the rows
+        of both tables have to be the same queries in the same order.
+    pairing : {"queries", "patients", "all"}
+        ``queries``: those in both tables. ``patients``: all queries of the patients in both.
+        ``all``: everyone; patients in both make the runs alike, which is counted.
+    higher_is_better : bool or mapping of outcome to bool
+        False for outcomes such as a rate of missed findings.
+    primary : sequence of (attribute, group, outcome)
+        Named before the data was looked at: a family of their own.
+    margin : float
+        Largest loss that was declared to be of no consequence; not part of a verdict here.
+    alpha : float
+    minimum : Minimum, optional
+        Patients that a group needs.
+    repetitions, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        Where a column is missing or not a number, a query occurs twice, or nothing is in both.
+
+    Examples
+    --------
+    >>> old = {"patient_id": [str(i) for i in range(40)], "sex": ["F", "M"] * 20, "hit": [0.0] * 40}
+    >>> new = old | {"hit": [1.0, 0.0] * 20}
+    >>> found = compare_outcomes(old, new, ["hit"], ["sex"])
+    >>> found.row("sex", "F", "hit")["verdict"], found.row("sex", "M", "hit")["verdict"]
+    ('improved', 'no_change_shown')
+    """
+    minimum = minimum or Minimum()
+    if not margin > 0 or not 0 < alpha < 0.5:
+        raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
+    better = _directions(outcomes, higher_is_better)
+    runs = line_up(before, after, list(outcomes), list(attributes), patient, query, pairing)
+    drawn = {"alpha": alpha, "repetitions": repetitions, "seed": seed}
+    wanted = {tuple(map(str, test)) for test in primary}
+    rows = []
+    for attribute, labels in {ALL: None, **runs.groups}.items():
+        for group in [ALL] if labels is None else np.unique(labels).tolist():
+            member = np.ones(runs.size, dtype=bool) if labels is None else labels == group
+            for number, outcome in enumerate(outcomes):
+                row: dict[str, Any] = {"attribute": attribute, "group": group, "outcome": outcome}
+                named = (attribute, group, outcome) in wanted
+                row |= {"family": "primary" if named else "other", "primary": named}
+                row |= {"higher_is_better": better[outcome]}
+                rows.append(row | _numbers(runs, number, member, minimum, drawn))
+    missing = wanted - {(r["attribute"], r["group"], r["outcome"]) for r in rows}
+    if missing:
+        raise InputError("a primary test of a group or outcome that is not there")
+    adjusted = holm_by_family(
+        [np.nan if row["p"] is None else row["p"] for row in rows], [r["family"] for r in rows]
+    )
+    for row, p in zip(rows, adjusted.tolist(), strict=True):
+        row["p_adjusted"] = None if np.isnan(p) else p
+        row["verdict"], row["reason"] = _verdict(row, alpha, minimum)
+    withheld = _withhold(rows, runs, minimum)
+    overlap = runs.overlap.shown(minimum)
+    return Comparison(
+        tuple(rows),
+        overlap,
+        {
+            "outcomes": list(outcomes), "attributes": list(attributes), "pairing": pairing,
+            "primary": [list(test) for test in primary], "margin": margin, "alpha": alpha,
+            "minimum": {"reported": minimum.reported, "precise": minimum.precise},
+            "repetitions": repetitions, "seed": seed,
+        },
+        (*overlap.sentences(pairing, minimum), *withheld),
+    )  # fmt: skip
+
+
+def _directions(
+    outcomes: Sequence[str], higher_is_better: bool | Mapping[str, bool]
+) -> dict[str, bool]:
+    if isinstance(higher_is_better, bool):
+        return dict.fromkeys(outcomes, higher_is_better)
+    unknown = set(higher_is_better) - set(outcomes)
+    if unknown:
+        raise InputError(f"a direction for {sorted(unknown)[0]!r}, which is not an outcome")
+    return {name: bool(higher_is_better.get(name, True)) for name in outcomes}
+
+
+def _change(runs: Runs, number: int, member: NDArray[np.bool_], drawn: dict[str, Any]) -> Change:
+    if runs.later is None:
+        return paired_change(
+            runs.before[member, number], runs.after[member, number], runs.owner[member], **drawn
+        )
+    return repeated_change(
+        runs.after[member, number], runs.later[member], runs.owner[member], **drawn
+    )
+
+
+def _numbers(
+    runs: Runs,
+    number: int,
+    member: NDArray[np.bool_],
+    minimum: Minimum,
+    drawn: dict[str, Any],
+) -> dict[str, Any]:
+    found = _change(runs, number, member, drawn)
+    precision = minimum.precision(found.n_patients)
+    row: dict[str, Any] = {
+        "n_patients": found.n_patients,
+        "n_queries": found.n_queries,
+        "n_unpaired": runs.unpaired(number, member),
+        "precision": precision,
+    }
+    row |= dict.fromkeys(_FIGURES)
+    if precision == "suppressed":
+        return row
+    row |= {"before": found.before, "after": found.after, "change": found.change}
+    row["p"] = None if np.isnan(found.p) else found.p
+    if found.interval is not None and found.inner is not None:
+        row["ci_low"], row["ci_high"] = found.interval
+        row["inner"] = found.inner
+    rest = _change(runs, number, ~member, drawn | {"inner": False})
+    if minimum.precision(rest.n_patients) == "suppressed":
+        return row
+    row["gap_before"] = found.before - rest.before
+    row["gap_after"] = found.after - rest.after
+    row["gap_change"] = found.change - rest.change
+    if found.interval is not None and rest.interval is not None:
+        related = _relation(runs, number, member)
+        row["gap_change_ci_low"], row["gap_change_ci_high"] = mover(
+            found.change, found.interval, rest.change, rest.interval, related
+        )
+    return row
+
+
+def _relation(runs: Runs, number: int, member: NDArray[np.bool_]) -> float:
+    """Correlation of a group's change with the others', from patients who are in both."""
+    if runs.later is None:
+        values = runs.after[:, number] - runs.before[:, number]
+    else:
+        values = np.where(runs.later, runs.after[:, number], -runs.after[:, number])
+    a, b = (cluster_sums(values, runs.owner, mask) for mask in (member, ~member))
+    ua, ub = (x.sums - x.sums.sum() / x.sizes.sum() * x.sizes for x in (a, b))
+    _, in_a, in_b = np.intersect1d(a.patients, b.patients, return_indices=True)
+    spread = float(np.sqrt(np.sum(ua**2) * np.sum(ub**2)))
+    if not len(in_a) or spread <= 0:
+        return 0.0
+    return float(np.clip(np.sum(ua[in_a] * ub[in_b]) / spread, -1.0, 1.0))
+
+
+def _verdict(row: dict[str, Any], alpha: float, minimum: Minimum) -> tuple[ChangeVerdict, str]:
+    inner = row.pop("inner", None)
+    if row["precision"] == "suppressed":
+        few = f"fewer than {minimum.reported} patients" if row["n_patients"] else "not measured"
+        return "not_assessable", few
+    if inner is None:
+        return "not_assessable", "the change has no interval"
+    row["worst"] = inner[0] if row["higher_is_better"] else inner[1]
+    low, high, p = row["ci_low"], row["ci_high"], row["p_adjusted"]
+    if p is not None and p <= alpha and not low <= 0 <= high:
+        good = (row["change"] > 0) == row["higher_is_better"]
+        return ("improved" if good else "worse"), "a change is established"
+    if row["before"] == row["after"] and p is None:
+        return "no_change_shown", "no patient changed"
+    return "no_change_shown", "no change could be established"
+
+
+def _round(row: dict[str, Any], step: float) -> None:
+    """Round the means, and give the change between them as they are shown."""
+    coarsen(row, set(_FIGURES) - {"p", "p_adjusted"}, step)
+    if row["change"] is not None:
+        row["change"] = round(row["after"] - row["before"], 9)
+        for end, outer in (("ci_low", min), ("ci_high", max)):
+            row[end] = None if row[end] is None else outer(row[end], row["change"])
+
+
+def _withhold(rows: list[dict[str, Any]], runs: Runs, minimum: Minimum) -> list[str]:
+    """Take out the counts from which a small number of patients could be derived."""
+    hidden, everything = runs.hidden_counts(rows, minimum)
+    for row in rows:
+        if everything or (row["attribute"], row["group"], row["outcome"]) in hidden:
+            row["n_patients"] = row["n_queries"] = row["n_unpaired"] = None
+            _round(row, step_of(ROUNDED, row["precision"], 0, minimum))
+        elif 1 <= row["n_unpaired"] < minimum.reported:
+            row["n_unpaired"] = None
+    if everything:
+        return [
+            "Counts by group are withheld: together with those of each run they would give away "
+            "small numbers of patients who are in one run only. Figures are rounded, so as not to "
+            "tell them."
+        ]
+    if hidden:
+        return [
+            "Some counts are withheld, and figures beside them rounded, so that no small number of "
+            "patients can be derived."
+        ]
+    return []

@@ -1,0 +1,134 @@
+"""The cases of a library that an audit compares: vectors, patients and groups, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.library_audit.attributes import attribute_values
+from evaluation.library_audit.protocol import Protocol
+from evaluation.retrieval.load_cases import GatheredCases, gather
+from medembed.errors import FingerprintError, LibraryError
+
+if TYPE_CHECKING:
+    from medembed.cases import Case
+    from medembed.library import CaseLibrary
+    from medembed.notes import Note
+
+__all__ = ["AuditedCases", "TextSide", "gather_queries"]
+
+
+@dataclass(frozen=True)
+class TextSide:
+    """How the audited model reads words; evaluation itself loads no model.
+
+    Parameters
+    ----------
+    read : callable of a Note
+        What of a report it reads.
+    encode : callable of n texts
+        Gives float vectors of shape (n, d).
+    """
+
+    read: Callable[[Note], str]
+    encode: Callable[[list[str]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class AuditedCases:
+    """Everything that is compared, a row for each case.
+
+    Parameters
+    ----------
+    cases : tuple of Case
+    by_image : GatheredCases
+    paired : GatheredCases or None
+        Those with a note vector.
+    rows_of_pairs : int array or None
+        Where they stand among all.
+    attributes : dict of str to str array of shape (n_cases,)
+    """
+
+    cases: tuple[Case, ...]
+    by_image: GatheredCases
+    paired: GatheredCases | None
+    rows_of_pairs: NDArray[np.int64] | None
+    attributes: dict[str, NDArray[np.str_]]
+
+    def among(self, kept: Collection[str], noted: Collection[str]) -> AuditedCases:
+        """Keep these cases, and of their notes these.
+
+        Parameters
+        ----------
+        kept, noted : collection of str
+            Ids of cases; those that are not there change nothing.
+        """
+        rows = np.array([i for i, name in enumerate(self.by_image.case_ids) if name in kept], int)
+        place = {self.by_image.case_ids[row]: new for new, row in enumerate(rows.tolist())}
+        paired, of_pairs = None, None
+        if self.paired is not None:
+            chosen = [
+                i for i, name in enumerate(self.paired.case_ids) if name in place and name in noted
+            ]
+            if chosen:
+                paired = self.paired.take(np.array(chosen, dtype=np.int64))
+                of_pairs = np.array([place[name] for name in paired.case_ids], dtype=np.int64)
+        return AuditedCases(
+            tuple(self.cases[row] for row in rows.tolist()),
+            self.by_image.take(rows),
+            paired,
+            of_pairs,
+            {name: labels[rows] for name, labels in self.attributes.items()},
+        )
+
+    def patients(self) -> NDArray[np.str_]:
+        """Name the resampled unit of each case the same in every split; for no output."""
+        first: dict[int, str] = {}
+        for owner, case in zip(self.by_image.owners.tolist(), self.cases, strict=True):
+            first[owner] = min(first.get(owner, case.patient_id), case.patient_id)
+        return np.array([first[owner] for owner in self.by_image.owners.tolist()], dtype=np.str_)
+
+
+def gather_queries(
+    library: CaseLibrary, protocol: Protocol, fingerprint: str, split: str | None = None
+) -> AuditedCases:
+    """Bring cases, vectors and groups together.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    protocol : Protocol
+    fingerprint : str
+    split : str, optional
+        Another than the protocol's.
+
+    Raises
+    ------
+    LibraryError, FingerprintError
+        Where the split is empty, has no vectors, or holds a single patient.
+    """
+    split = split or protocol.split
+    by_image = gather(library, fingerprint, split=split, with_notes=False)
+    if len(set(by_image.owners.tolist())) < 2:
+        raise LibraryError(
+            f"the split {split!r} holds vectors of one patient",
+            hint="an audit needs at least two",
+        )
+    paired: GatheredCases | None = None
+    rows = None
+    try:
+        paired = gather(library, fingerprint, split=split)
+    except FingerprintError:
+        paired = None  # cases without notes: only images are compared
+    if paired is not None:
+        place = {case_id: row for row, case_id in enumerate(by_image.case_ids)}
+        rows = np.array([place[case_id] for case_id in paired.case_ids], dtype=np.int64)
+    cases = tuple(library.select(list(by_image.case_ids)))
+    attributes = {
+        name: attribute_values(cases, name, protocol.age_bands) for name in protocol.attributes
+    }
+    return AuditedCases(cases, by_image, paired, rows, attributes)

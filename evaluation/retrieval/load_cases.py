@@ -1,0 +1,222 @@
+"""Bring the cases of one split together for evaluation: vectors, notes, findings, belongings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.retrieval.relevance import SharedTrait, codes
+from medembed.errors import FingerprintError, LibraryError
+
+if TYPE_CHECKING:
+    from medembed.cases import Case, Finding
+    from medembed.library import CaseLibrary
+
+__all__ = ["NO_FINDING", "GatheredCases", "gather", "joined", "same_finding"]
+
+NO_FINDING = frozenset({"no finding", "no findings", "normal"})
+"""Labels by which sources say that there is none; two such cases share nothing."""
+
+
+@dataclass(frozen=True)
+class GatheredCases:
+    """Cases that are ranked against each other, row by row.
+
+    Parameters
+    ----------
+    images : float32 array of shape (n, d)
+    notes : float32 array of shape (n, d) or None
+        None where the cases were gathered by their images alone.
+    note_text : int array of shape (n,)
+        Equal where notes read the same but for case and blanks; -1 without a note.
+    scans : int array of shape (n,)
+        Equal where cases share a scan (by the sha256 of its files and its frame).
+    owners : int array of shape (n,)
+        Equal where cases belong to one patient, or to one group where the source names groups:
+        what is resampled, and what never answers for itself.
+    findings : tuple of tuple of Finding
+        Without those that say that there is none.
+    case_ids : tuple of str
+    """
+
+    images: NDArray[np.float32]
+    notes: NDArray[np.float32] | None
+    note_text: NDArray[np.int64]
+    scans: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    findings: tuple[tuple[Finding, ...], ...]
+    case_ids: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: NDArray[np.int64]) -> GatheredCases:
+        """The same for some of the cases."""
+        return replace(
+            self,
+            images=self.images[rows],
+            notes=None if self.notes is None else self.notes[rows],
+            note_text=self.note_text[rows],
+            scans=self.scans[rows],
+            owners=self.owners[rows],
+            findings=tuple(self.findings[row] for row in rows.tolist()),
+            case_ids=tuple(self.case_ids[row] for row in rows.tolist()),
+        )
+
+
+def gather(
+    library: CaseLibrary,
+    fingerprint: str,
+    *,
+    split: str = "test",
+    with_notes: bool = True,
+    pool: int | None = None,
+    seed: int = 0,
+) -> GatheredCases:
+    """Read the cases of a split that have an image vector and, ``with_notes``, a note vector.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    fingerprint : str
+        Model whose vectors are read.
+    split : {"train", "val", "test", "all"}
+    with_notes : bool
+    pool : int, optional
+        Cases to draw, patient by patient in an order drawn by ``seed``; all without it.
+    seed : int
+
+    Raises
+    ------
+    LibraryError
+        Where the split is empty or smaller than ``pool``.
+    FingerprintError
+        Where the split has no vectors of this model.
+    """
+    names = ("train", "val", "test") if split == "all" else (split,)
+    wanted = [case_id for name in names for case_id in library.split(name)]
+    if not wanted:
+        raise LibraryError(
+            f"no cases in the split {split!r}", hint="medembed show LIBRARY says what is there"
+        )
+    image_row = _rows_by_id(library, fingerprint, "image")
+    note_row = _rows_by_id(library, fingerprint, "note") if with_notes else {}
+    chosen = [i for i in wanted if i in image_row and (not with_notes or i in note_row)]
+    if not chosen:
+        what = "image and note vectors" if with_notes else "image vectors"
+        raise FingerprintError(
+            f"none of the {len(wanted)} cases of the split {split!r} has {what} of this model",
+            hint="run: medembed embed LIBRARY",
+        )
+    if pool is not None:
+        chosen = _draw(library, chosen, pool, seed)
+    cases = list(library.select(chosen))
+    ids = [case.case_id for case in cases]
+    return GatheredCases(
+        images=_vectors(library, fingerprint, "image", ids),
+        notes=_vectors(library, fingerprint, "note", ids) if with_notes else None,
+        note_text=codes([_reading(case) for case in cases]),
+        scans=joined([(f"{s.sha256}:{s.frame}" for s in case.scans) for case in cases]),
+        owners=joined(
+            [(f"p:{c.patient_id}", *([f"g:{c.group_id}"] if c.group_id else [])) for c in cases]
+        ),
+        findings=tuple(
+            tuple(f for f in case.findings if f.label not in NO_FINDING) for case in cases
+        ),
+        case_ids=tuple(ids),
+    )
+
+
+def _rows_by_id(library: CaseLibrary, fingerprint: str, kind: str) -> dict[str, int]:
+    return {name: row for row, name in enumerate(library.vectors(fingerprint, kind)[0])}
+
+
+def _vectors(
+    library: CaseLibrary, fingerprint: str, kind: str, ids: Sequence[str]
+) -> NDArray[np.float32]:
+    known, vectors = library.vectors(fingerprint, kind)
+    row = {name: place for place, name in enumerate(known)}
+    return np.asarray(vectors[[row[name] for name in ids]], dtype=np.float32)
+
+
+def _draw(library: CaseLibrary, chosen: list[str], pool: int, seed: int) -> list[str]:
+    if not 2 <= pool <= len(chosen):
+        raise LibraryError(
+            f"a pool of {pool} out of {len(chosen)} cases",
+            hint=f"ask for 2 to {len(chosen)}, or leave --pool away for all",
+        )
+    patient = library.patients()
+    by_patient: dict[str, list[str]] = {}
+    for name in sorted(chosen):
+        by_patient.setdefault(patient[name], []).append(name)
+    names = sorted(by_patient)
+    order = np.random.default_rng(seed).permutation(len(names))
+    drawn = [name for place in order for name in by_patient[names[place]]]
+    kept = set(drawn[:pool])
+    return [name for name in chosen if name in kept]
+
+
+def _reading(case: Case) -> str:
+    return " ".join(case.note.text.casefold().split()) if case.note else ""
+
+
+def joined(keys: Sequence[Iterable[str]]) -> NDArray[np.int64]:
+    """Number rows so that those that share a key, directly or through others, are one.
+
+    Examples
+    --------
+    >>> joined([["a", "b"], ["c"], ["b", "d"], ["d"]])
+    array([0, 1, 0, 0])
+    """
+    parent = list(range(len(keys)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[str, int] = {}
+    for row, names in enumerate(keys):
+        for name in names:
+            a, b = root(row), root(first.setdefault(name, row))
+            parent[max(a, b)] = min(a, b)
+    return codes(np.array([root(row) for row in range(len(keys))], dtype=np.int64))
+
+
+def same_finding(
+    wanted: Sequence[Sequence[Finding]], given: Sequence[Sequence[Finding]], *, side: bool
+) -> SharedTrait:
+    """State which cases share a finding.
+
+    Parameters
+    ----------
+    wanted : per query, its findings
+    given : per item, its findings
+    side : bool
+        Whether the side counts: then an item's finding has to answer to the query's by
+        :meth:`medembed.cases.Finding.matches` (bilateral answers to either side; a finding
+        without a side in the query is answered by any).
+
+    Returns
+    -------
+    SharedTrait
+    """
+    labels = sorted({f.label for row in (*wanted, *given) for f in row})
+    place = {label: number for number, label in enumerate(labels)}
+    sides = ("", "left", "right", "bilateral")
+    asked = np.zeros((len(wanted), 4 * len(labels)), dtype=np.bool_)
+    held = np.zeros((len(given), 4 * len(labels)), dtype=np.bool_)
+    for row, findings in enumerate(wanted):
+        for f in findings:
+            asked[row, 4 * place[f.label] + (sides.index(f.side) if side else 0)] = True
+    for row, findings in enumerate(given):
+        for f in findings:
+            answers = {"", f.side} | ({"left", "right"} if f.side == "bilateral" else set())
+            for name in answers:
+                held[row, 4 * place[f.label] + sides.index(name)] = True
+    return SharedTrait(asked, held)

@@ -1,0 +1,104 @@
+"""Null controls: what the same measure gives where vectors know nothing of their cases.
+
+The vectors stay as they are; which case each belongs to is shuffled. A score that does not stand
+clear of its null controls is luck, a leak, or a property of the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.retrieval.rank_statistics import Standing, measure
+from medembed.errors import InputError
+
+__all__ = ["NullControl", "null_control"]
+
+
+@dataclass(frozen=True)
+class NullControl:
+    """Measures over several shuffles.
+
+    Parameters
+    ----------
+    mean : dict of str to float
+        By the measure's name.
+    range95 : dict of str to (low, high)
+        Within which 95% of the shuffles fall.
+    repetitions : int
+    n_queries : int
+        Queries per shuffle that had a relevant item, on average.
+    """
+
+    mean: dict[str, float]
+    range95: dict[str, tuple[float, float]]
+    repetitions: int
+    n_queries: float
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values: the means at the top, the ranges under ``range95``."""
+        return {
+            **self.mean,
+            "range95": {name: list(pair) for name, pair in self.range95.items()},
+            "repetitions": self.repetitions,
+            "n_queries": self.n_queries,
+        }
+
+
+def null_control(
+    shuffled: Callable[[NDArray[np.int64]], Standing],
+    n: int,
+    measures: Sequence[str],
+    *,
+    repetitions: int = 100,
+    seed: int = 0,
+) -> NullControl:
+    """Measure again and again with shuffled belongings.
+
+    Parameters
+    ----------
+    shuffled : callable of an int array of shape (n,)
+        Gets a permutation and gives the standing of the queries under it: case i holds the
+        vector of case ``permutation[i]``.
+    n : int
+        Cases to shuffle.
+    measures : sequence of str
+    repetitions : int
+        Shuffles, at least 2.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        With fewer than two shuffles, or where no query of a shuffle has a relevant item.
+    """
+    if repetitions < 2:
+        raise InputError("a null control from fewer than 2 shuffles")
+    rng = np.random.default_rng([seed, 0x6E756C6C])
+    found: dict[str, list[float]] = {name: [] for name in measures}
+    sizes = []
+    for _ in range(repetitions):
+        standing = shuffled(rng.permutation(n).astype(np.int64))
+        kept = np.flatnonzero(standing.relevant > 0)
+        if not len(kept):
+            raise InputError("no query has a relevant item", hint="nothing can be measured here")
+        measured = standing.take(kept)
+        sizes.append(len(kept))
+        for name in measures:
+            per_query = measure(name, measured)
+            centre = np.median(per_query) if name == "median_rank" else per_query.mean()
+            found[name].append(float(centre))
+    return NullControl(
+        mean={name: float(np.mean(values)) for name, values in found.items()},
+        range95={name: _middle95(values) for name, values in found.items()},
+        repetitions=repetitions,
+        n_queries=float(np.mean(sizes)),
+    )
+
+
+def _middle95(values: Sequence[float]) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,392 @@
+r"""Can the group be read off the vectors? Probes split by patient, against a permuted attribute.
+
+That a group can be read off is no harm by itself; it says that a ranking *could* use it, and that a
+name taken off a case does not take the patient's group off it (Gichoya 2022).
+
+Two probes, one against the rest for each group, the areas under their ROC curves averaged:
+
+- ``linear``: least squares on the group's indicator with a ridge. For two classes its direction is
+  Fisher's, :math:`(X^T X + \lambda I)^{-1} X^T y` on centred columns, what logistic regression
+  estimates too where groups differ by a shift; in closed form, so that a thousand permuted
+  attributes are a thousand right-hand sides of one system.
+- ``nonlinear``: the same on random Fourier features of a Gaussian kernel (Rahimi and Recht 2007),
+  its width the median distance between patients.
+
+Folds hold whole patients and do not look at the group; areas are over pairs within a fold. Split by
+image instead, a probe recognises the patient and "finds" an attribute of noise (.74 for .50).
+
+The null distribution hands patients' attributes around and repeats everything. Where an attribute
+differs within patients (year, view), whole sequences are exchanged among patients of equally many
+images.
+
+References
+----------
+Gichoya et al., Lancet Digital Health 4:e406, 2022; Rahimi and Recht, NIPS 2007; Ojala and Garriga,
+*Permutation tests for studying classifier performance*, JMLR 11:1833, 2010; Hastie, Tibshirani and
+Friedman, *The Elements of Statistical Learning*, 2009, §4.2 (least squares and discriminants).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evaluation.retrieval.relevance import codes
+from evaluation.sections.group_vs_rest import plain, text_groups
+from evaluation.stats import Minimum, decide, holm
+from evaluation.stats.auc import patient_area
+from evaluation.stats.verdict import Verdict
+from medembed.errors import InputError
+
+__all__ = ["Leakage", "LeakageRow", "assess_leakage"]
+
+_CELLS = 4_000_000
+_FEATURES = 512
+_PENALTIES = {"linear": 1e-2, "nonlinear": 1.0}
+"""Of the mean eigenvalue. Fourier features are many and overfit the patients of the training."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Probe = Literal["linear", "nonlinear"]
+
+
+@dataclass(frozen=True)
+class LeakageRow:
+    """How well a probe reads an attribute.
+
+    Parameters
+    ----------
+    attribute, space : str
+        Space: ``"image"`` or ``"note"``, or what the caller named it.
+    probe : {"linear", "nonlinear"}
+    auc : float or None
+        Mean over groups of one against the rest; .5 is chance.
+    ci_low, ci_high : float or None
+        95% over patients; at least as wide as areas scatter under permuted attributes, since probes
+        fitted to other patients would differ, which the patients who are read do not show. With
+        more than two groups the means of the groups' ends, too wide rather than too narrow.
+    null_mean : float or None
+        Of the same under permuted attributes.
+    p, p_adjusted : float or None
+        One-sided, by permutation; Holm over all rows.
+    n_patients, n_unknown : int or None
+        Read; and left out since nothing is known of them. None where it would tell of fewer than
+        ``minimum.reported``.
+    n_groups : int
+    by_group : dict of str to float
+        Area of each group against the rest.
+    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+        Whether the area exceeds .5 by more than the margin.
+    reason : str
+    inner_low, inner_high : float or None
+        Ends of the area at 1 - 2 alpha, which the verdict is taken from.
+    """
+
+    attribute: str
+    space: str
+    probe: Probe
+    auc: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    null_mean: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    n_patients: int | None = None
+    n_unknown: int | None = None
+    n_groups: int = 0
+    by_group: Mapping[str, float] | None = None
+    verdict: Verdict = "not_assessable"
+    reason: str = ""
+    inner_low: float | None = None
+    inner_high: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values under the names above."""
+        return plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What :func:`assess_leakage` found.
+
+    Parameters
+    ----------
+    rows : tuple of LeakageRow
+    notes : tuple of str
+    folds, permutations : int
+    """
+
+    rows: tuple[LeakageRow, ...]
+    notes: tuple[str, ...]
+    folds: int
+    permutations: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Rows and notes in plain values."""
+        return {
+            "rows": [row.to_json() for row in self.rows],
+            "notes": list(self.notes),
+            "folds": self.folds,
+            "permutations": self.permutations,
+        }
+
+
+def assess_leakage(
+    spaces: Mapping[str, ArrayLike],
+    patients: ArrayLike,
+    groups: Mapping[str, ArrayLike],
+    *,
+    probes: Sequence[Probe] = ("linear", "nonlinear"),
+    folds: int = 5,
+    permutations: int = 999,
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    minimum: Minimum | None = None,
+    seed: int = 0,
+) -> Leakage:
+    """Read each attribute off each space of vectors.
+
+    Parameters
+    ----------
+    spaces : mapping of str to float array of shape (n, d)
+        ``{"image": …, "note": …}``; a row of NaN where a case has no such vector.
+    patients : array of shape (n,)
+    groups : mapping of str to array of shape (n,)
+        By attribute. ``"unknown"`` is no group to be read, and left out; groups of fewer than
+        ``minimum.reported`` patients likewise, and nothing is shown of them.
+    probes : sequence of {"linear", "nonlinear"}
+    folds : int
+        Of patients, 2 or more.
+    permutations : int
+        At least 99.
+    margin, alpha : float
+        Of the verdict on the area less .5.
+    minimum : Minimum, optional
+    seed : int
+
+    Returns
+    -------
+    Leakage
+
+    Raises
+    ------
+    InputError
+        Where arrays do not fit each other.
+    """
+    least = minimum or Minimum()
+    owner = codes(patients)
+    if folds < 2 or permutations < 99 or not probes or not groups:
+        raise InputError("fewer than 2 folds or 99 permutations, or no probe or attribute")
+    if (owner < 0).any():
+        raise InputError("a case without a patient")
+    rows: list[LeakageRow] = []
+    for space, given in spaces.items():
+        vectors = np.asarray(given, dtype=np.float64)
+        if vectors.ndim != 2 or len(vectors) != len(owner) or np.isinf(vectors).any():
+            raise InputError(f"vectors of {space!r} are no finite rows, one for each case")
+        there = np.asarray(~np.isnan(vectors).any(axis=1))
+        for attribute, values in groups.items():
+            labels = text_groups(values, attribute, len(owner))
+            kept, n_unknown, whole = _readable(labels, owner, there, least)
+            for probe in probes:
+                row = LeakageRow(attribute, space, probe, n_unknown=n_unknown)
+                row = _read(
+                    row, vectors[kept], owner[kept], labels[kept], folds, permutations, alpha,
+                    least, seed,
+                )  # fmt: skip
+                # The number of patients read would give away how many were too few to be read.
+                rows.append(row if whole else replace(row, n_patients=None))
+    adjusted = holm([np.nan if row.p is None else row.p for row in rows])
+    done = []
+    for row, p in zip(rows, adjusted.tolist(), strict=True):
+        if row.reason:
+            done.append(row)
+            continue
+        inner = None
+        if row.inner_low is not None and row.inner_high is not None:
+            inner = (row.inner_low - 0.5, row.inner_high - 0.5)
+        gap = None if row.auc is None else row.auc - 0.5
+        found = decide(gap, inner, p, margin=margin, alpha=alpha)
+        done.append(
+            replace(row, p_adjusted=p, verdict=found.verdict, reason=_words(found.verdict, margin))
+        )
+    return Leakage(
+        tuple(done),
+        (
+            "Probes are fitted and tested on different patients; p is against permuted attributes.",
+            "That a group can be read off does not say that the ranking uses it.",
+        ),
+        folds,
+        permutations,
+    )
+
+
+def _words(verdict: Verdict, margin: float) -> str:
+    return {
+        "within": f"the area lies within {margin:g} of chance",
+        "exceeds": "the probe reads the group off the vectors of patients that it never saw",
+        "inconclusive": f"neither chance nor an area within {margin:g} of it could be established",
+        "not_assessable": "the area has no interval",
+    }[verdict]
+
+
+def _readable(
+    labels: NDArray[np.str_], owner: Ints, there: NDArray[np.bool_], minimum: Minimum
+) -> tuple[NDArray[np.bool_], int | None, bool]:
+    """Cases of large enough known groups; unknown patients; whether no small group was left out."""
+    kept = np.asarray(there & (labels != "unknown"))
+    whole = True
+    for name in np.unique(labels[kept]):
+        if len(np.unique(owner[kept & (labels == name)])) < minimum.reported:
+            kept, whole = np.asarray(kept & (labels != name)), False
+    n = len(np.unique(owner[there & (labels == "unknown")]))
+    shown = n == 0 or n >= minimum.reported
+    return kept, n if shown else None, whole and shown
+
+
+def _read(
+    row: LeakageRow,
+    vectors: Floats,
+    owner: Ints,
+    labels: NDArray[np.str_],
+    folds: int,
+    permutations: int,
+    alpha: float,
+    minimum: Minimum,
+    seed: int,
+) -> LeakageRow:
+    names = np.unique(labels).tolist()
+    if len(names) < 2:
+        why = f"fewer than two known groups of {minimum.reported} patients or more"
+        return replace(row, reason=why)
+    owner = codes(owner)
+    group = np.searchsorted(names, labels)
+    n_patients = int(owner.max()) + 1
+    row = replace(row, n_patients=n_patients, n_groups=len(names))
+    if np.ptp(vectors, axis=0).max() <= 1e-12:
+        return replace(row, reason="vectors that do not differ")
+    rng = np.random.default_rng([seed, 0x6C65616B])
+    fold = (rng.permutation(n_patients) % folds)[owner]
+    features = vectors if row.probe == "linear" else _fourier(vectors, owner, rng)
+    permuted = _permuted(group, owner, permutations, rng)
+    scores, null = _cross_fitted(
+        features, group, permuted, fold, folds, len(names), _PENALTIES[row.probe]
+    )
+    areas, ends, inner = [], [], []
+    for number in range(len(names)):
+        kind = group == number
+        try:
+            found = patient_area(scores[:, number], kind, owner, strata=fold)
+            narrow = patient_area(scores[:, number], kind, owner, strata=fold, level=1 - 2 * alpha)
+        except InputError:  # no fold holds both
+            return replace(row, reason="no fold holds patients of each group and of the rest")
+        areas.append(found.auc)
+        ends.append((found.low, found.high))
+        inner.append((narrow.low, narrow.high))
+        if len(names) == 2:
+            areas, ends, inner = areas * 2, ends * 2, inner * 2
+            break
+    auc = float(np.mean(areas))
+    row = replace(
+        row,
+        auc=auc,
+        null_mean=float(np.nanmean(null)),
+        p=float((1 + np.sum(null >= auc - 1e-12)) / (1 + permutations)),
+        by_group=dict(zip(names, areas, strict=True)),
+    )
+    if any(end is None for pair in (*ends, *inner) for end in pair):
+        return replace(row, reason="too few patients of a group for an interval")
+    low, high = _widened(auc, ends, float(np.nanstd(null)), 0.95)
+    inner_low, inner_high = _widened(auc, inner, float(np.nanstd(null)), 1 - 2 * alpha)
+    return replace(row, ci_low=low, ci_high=high, inner_low=inner_low, inner_high=inner_high)
+
+
+def _widened(auc: float, ends: list[Any], scatter: float, level: float) -> tuple[float, float]:
+    """Mean ends of the groups, no nearer than permuted attributes scatter on the logit scale."""
+    low, high = np.mean(np.array(ends, dtype=np.float64), axis=0).tolist()
+    if 0 < auc < 1:
+        reach = NormalDist().inv_cdf((1 + level) / 2) * 4 * scatter
+        odds = auc / (1 - auc)
+        low = min(low, 1 / (1 + np.exp(reach) / odds))
+        high = max(high, 1 / (1 + np.exp(-reach) / odds))
+    return float(low), float(high)
+
+
+def _fourier(vectors: Floats, owner: Ints, rng: np.random.Generator) -> Floats:
+    """Random Fourier features of a Gaussian kernel as wide as patients are apart."""
+    first = np.unique(owner, return_index=True)[1]
+    one, two = (vectors[rng.choice(first, 1000)] for _ in range(2))
+    apart = np.linalg.norm(one - two, axis=1)
+    width = float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
+    frequencies = rng.normal(size=(vectors.shape[1], _FEATURES)) / width
+    return np.asarray(np.cos(vectors @ frequencies + rng.uniform(0, 2 * np.pi, _FEATURES)))
+
+
+def _permuted(group: Ints, owner: Ints, permutations: int, rng: np.random.Generator) -> Ints:
+    """Group of each case under permutations, shape (permutations, n)."""
+    n_patients = int(owner.max()) + 1
+    of_patient = np.full(n_patients, -1)
+    of_patient[owner] = group
+    if (of_patient[owner] == group).all():
+        draws = rng.permuted(np.broadcast_to(of_patient, (permutations, n_patients)), axis=1)
+        return np.asarray(draws[:, owner])
+    order = np.argsort(owner, kind="stable")
+    sizes = np.bincount(owner)
+    starts = np.cumsum(sizes) - sizes
+    out = np.empty((permutations, len(group)), dtype=np.int64)
+    for size in np.unique(sizes):
+        cases = order[starts[sizes == size][:, None] + np.arange(size)]  # (patients, size)
+        block = np.broadcast_to(np.arange(len(cases)), (permutations, len(cases)))
+        giver = rng.permuted(block, axis=1)
+        out[:, cases.ravel()] = group[cases][giver].reshape(permutations, -1)
+    return out
+
+
+def _cross_fitted(
+    features: Floats,
+    group: Ints,
+    permuted: Ints,
+    fold: Ints,
+    folds: int,
+    n_groups: int,
+    penalty: float,
+) -> tuple[Floats, Floats]:
+    """Scores (n, groups) of held-out cases, and mean areas under each permutation."""
+    n_shown = 1 if n_groups == 2 else n_groups
+    scores = np.zeros((len(group), n_groups))
+    won, pairs = np.zeros((2, len(permuted), n_shown))
+    step = max(1, _CELLS // (len(group) * n_shown))
+    for number in range(folds):
+        test = fold == number
+        if not test.any() or test.all():
+            continue
+        mean = features[~test].mean(axis=0)
+        train, held = features[~test] - mean, features[test] - mean
+        cross = train.T @ train
+        ridge = penalty * np.trace(cross) / len(cross) + 1e-12
+        reach = np.linalg.inv(cross + ridge * np.eye(len(cross))) @ held.T  # (features, test)
+        scores[test] = reach.T @ (train.T @ np.eye(n_groups)[group[~test]])
+        for start in range(0, len(permuted), step):
+            labels = permuted[start : start + step]
+            for column in range(n_shown):
+                drawn = (labels[:, test] == column).astype(np.float64)
+                guess = (labels[:, ~test] == column).astype(np.float64) @ train @ reach
+                rank = _ranks(guess)
+                n1 = drawn.sum(axis=1)
+                won[start : start + step, column] += (rank * drawn).sum(axis=1) - n1 * (n1 + 1) / 2
+                pairs[start : start + step, column] += n1 * (test.sum() - n1)
+    with np.errstate(invalid="ignore"):
+        return scores, np.asarray((won / pairs).mean(axis=1))
+
+
+def _ranks(table: Floats) -> Floats:
+    """Ranks from 1 within each row. Ties, of measure zero under a ridge, fall as they stand."""
+    order = np.argsort(table, axis=1, kind="stable")
+    ranks = np.empty(table.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, table.shape[1] + 1)[None, :], axis=1)
+    return ranks

@@ -1,0 +1,258 @@
+"""Many tests at once: Holm within each declared family, and permutation max-T as a check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evaluation.retrieval.relevance import codes
+from evaluation.stats.score_test import score_statistic
+from medembed.errors import InputError
+
+__all__ = ["MaxT", "holm", "holm_by_family", "max_t", "permutation_max_t"]
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p-values so that a family's chance of any false alarm keeps its level.
+
+    Parameters
+    ----------
+    p_values : float array of shape (n_tests,)
+        NaN for a test that could not be made: it stays NaN and is not counted.
+
+    Returns
+    -------
+    float64 array of shape (n_tests,)
+
+    References
+    ----------
+    Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 6:65, 1979.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03, float("nan")])
+    array([0.03, 0.06, 0.06,  nan])
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    made = ~np.isnan(p)
+    if p.ndim != 1 or ((p[made] < 0) | (p[made] > 1)).any():
+        raise InputError("p-values outside 0 to 1")
+    out = np.full(p.shape, np.nan)
+    order = np.flatnonzero(made)[np.argsort(p[made], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    out[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return out
+
+
+def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> NDArray[np.float64]:
+    """Apply :func:`holm` within each family of tests, declared before the data was looked at.
+
+    Examples
+    --------
+    >>> holm_by_family([0.02, 0.02, 0.02], ["primary", "explored", "explored"])
+    array([0.02, 0.04, 0.04])
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    family = codes(list(families))
+    if p.shape != family.shape or (family < 0).any():
+        raise InputError("a test without a family", hint="name one for each")
+    out = np.full(p.shape, np.nan)
+    for number in range(int(family.max(initial=-1)) + 1):
+        out[family == number] = holm(p[family == number])
+    return out
+
+
+@dataclass(frozen=True)
+class MaxT:
+    """Tests of each attribute's groups against the rest, adjusted by permutation.
+
+    Parameters
+    ----------
+    tests : tuple of (attribute, group)
+        Rows of the arrays.
+    t : float64 array of shape (n_tests, n_outcomes)
+        The score statistic; NaN where not assessable.
+    p_adjusted : float64 array of shape (n_tests, n_outcomes)
+        Over all tests and outcomes together.
+    permutations : int
+    """
+
+    tests: tuple[tuple[str, str], ...]
+    t: NDArray[np.float64]
+    p_adjusted: NDArray[np.float64]
+    permutations: int
+
+
+def permutation_max_t(
+    outcomes: ArrayLike,
+    patients: ArrayLike,
+    attributes: Mapping[str, ArrayLike],
+    *,
+    permutations: int = 2000,
+    seed: int = 0,
+) -> MaxT:
+    r"""Hand patients' attributes around among them and see how large the largest |t| becomes.
+
+    A patient keeps its queries and their outcomes; all its attributes move together to another
+    patient, so that tests keep their correlation. Adjusted by step-down maxima.
+
+    Parameters
+    ----------
+    outcomes : float array of shape (n_queries, n_outcomes) or (n_queries,)
+        NaN where not measured.
+    patients : array of shape (n_queries,)
+    attributes : mapping of str to array of shape (n_queries,)
+        Groups by attribute; the same for all queries of a patient.
+    permutations : int
+        At least 99.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        Where an attribute differs within a patient: then patients cannot be exchanged.
+
+    Notes
+    -----
+    The pooled mean does not change under permutation, so neither do patients' residual sums
+    :math:`u_p`; each permutation is one product of the groups' membership with
+    :math:`(u, u^2, n, [n > 0])`: :func:`max_t`. p is
+    :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
+
+    References
+    ----------
+    Westfall and Young, *Resampling-Based Multiple Testing*, 1993, algorithm 4.1 (step-down max-T).
+    """
+    values = np.asarray(outcomes, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    owner = codes(patients)
+    if permutations < 99:
+        raise InputError("fewer than 99 permutations")
+    if values.ndim != 2 or len(values) != len(owner) or (owner < 0).any() or not len(owner):
+        raise InputError("outcomes and patients of different numbers of queries")
+    if np.isinf(values).any():
+        raise InputError("an outcome that is infinite")
+    n_patients = int(owner.max()) + 1
+    tests, groups = _groups(attributes, owner, n_patients)
+    measured = ~np.isnan(values)
+    size = np.stack(
+        [np.bincount(owner, c, n_patients).astype(np.float64) for c in measured.T.astype(float)],
+        axis=1,
+    )
+    total = np.stack(
+        [np.bincount(owner, c, n_patients) for c in np.where(measured, values, 0.0).T], axis=1
+    )
+    with np.errstate(invalid="ignore"):
+        pooled = total.sum(axis=0) / size.sum(axis=0)
+    u = np.where(size > 0, total - pooled * size, 0.0)
+    t, adjusted = max_t(u, size, groups, permutations=permutations, seed=seed)
+    return MaxT(tests, t, adjusted, permutations)
+
+
+def max_t(
+    u: NDArray[np.float64],
+    size: NDArray[np.float64],
+    groups: Sequence[NDArray[np.int64]],
+    *,
+    families: NDArray[np.int64] | None = None,
+    permutations: int = 999,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score statistics and their p adjusted by permutation, from the sums of patients.
+
+    Parameters
+    ----------
+    u, size : float64 arrays of shape (n_patients, n_outcomes)
+        Sum of residuals, and queries, of each patient.
+    groups : sequence of int arrays of shape (n_patients,)
+        Each attribute's groups, numbered from 0; tests are all groups of the first, then of the
+        next.
+    families : int array of shape (n_tests, n_outcomes), optional
+        Maxima are taken within each; below 0 for what is no test. One family by default.
+    permutations, seed
+
+    Returns
+    -------
+    t, p_adjusted : float64 arrays of shape (n_tests, n_outcomes)
+    """
+    from scipy.sparse import csr_array  # the command line starts without scipy
+
+    # Patients of the same groups in all attributes are interchangeable: fewer sums to take.
+    kinds, kind = np.unique(np.stack(groups, axis=1), axis=0, return_inverse=True)
+    kind = kind.ravel()
+    wide = [int(g.max(initial=-1)) + 1 for g in groups]
+    at = np.concatenate([kinds[:, i] + sum(wide[:i]) for i in range(len(groups))])
+    to = np.tile(np.arange(len(kinds)), len(groups))
+    member = csr_array((np.ones(len(at)), (at, to)), shape=(sum(wide), len(kinds)))
+    # Outcomes that were measured on the same queries share their columns of sizes.
+    sizes, column = np.unique(size, axis=1, return_inverse=True)
+    column = column.ravel()
+    table = np.concatenate([u, u**2, sizes, (sizes > 0).astype(np.float64)], axis=1)
+    everything, m, w = table.sum(axis=0), u.shape[1], sizes.shape[1]
+    where = np.concatenate([np.arange(2 * m), 2 * m + column, 2 * m + w + column])
+    order = np.argsort(kind, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(kind, minlength=len(kinds)))])
+
+    def statistics(order: NDArray[np.int64]) -> NDArray[np.float64]:
+        pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
+        inside = member @ (pick @ table)
+        return _t_of(inside[:, where], everything[where])
+
+    t = statistics(order)
+    family = np.zeros(t.shape, dtype=np.int64) if families is None else families
+    usable = ~np.isnan(t) & (family >= 0)
+    size_of_t, family = np.abs(t[usable]), family[usable]
+    ranks = [np.flatnonzero(family == f) for f in np.unique(family)]
+    ranks = [r[np.argsort(-size_of_t[r], kind="stable")] for r in ranks]
+    rng = np.random.default_rng(seed)
+    beyond, given = np.zeros(len(size_of_t)), np.empty(len(u), dtype=np.int64)
+    for _ in range(permutations):
+        given[rng.permutation(len(u))] = np.arange(len(u))  # who takes each one's groups
+        drawn = np.nan_to_num(np.abs(statistics(given[order])[usable]))
+        for r in ranks:
+            largest = np.maximum.accumulate(drawn[r][::-1])[::-1]  # over this and lesser tests
+            beyond[r] += largest >= size_of_t[r] - 1e-9
+    flat = np.empty(len(size_of_t))
+    for r in ranks:
+        flat[r] = np.maximum.accumulate((1 + beyond[r]) / (1 + permutations))
+    adjusted = np.full(t.shape, np.nan)
+    adjusted[usable] = flat
+    return t, adjusted
+
+
+def _groups(
+    attributes: Mapping[str, ArrayLike], owner: NDArray[np.int64], n_patients: int
+) -> tuple[tuple[tuple[str, str], ...], list[NDArray[np.int64]]]:
+    tests: list[tuple[str, str]] = []
+    found = []
+    for name, given in attributes.items():
+        group = codes(given)
+        if group.shape != owner.shape or (group < 0).any():
+            raise InputError(f"attribute {name!r} lacks a group for a query")
+        of_patient = np.full(n_patients, -1, dtype=np.int64)
+        of_patient[owner] = group
+        if (of_patient[owner] != group).any():
+            raise InputError(
+                f"attribute {name!r} differs within a patient",
+                hint="patients can then not be exchanged; use the score test with Holm",
+            )
+        tests += [(name, str(label)) for label in np.unique(np.asarray(given)).tolist()]
+        found.append(of_patient)
+    if not found:
+        raise InputError("no attribute to test")
+    return tuple(tests), found
+
+
+def _t_of(inside: NDArray[np.float64], everything: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of all."""
+    u, squares, n, k = np.split(inside, 4, axis=1)
+    rest_u, rest_squares, rest_n, rest_k = np.split(everything - inside, 4, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = u / n - rest_u / rest_n
+        return score_statistic(
+            gap, squares / n**2, np.maximum(rest_squares, 0) / rest_n**2, np.zeros_like(gap),
+            k, rest_k, k + rest_k,
+        )[0]  # fmt: skip

@@ -1,0 +1,61 @@
+"""``audit --gate`` in a pipeline: 0 where the gate passes, 3 where it does not, 2 for a mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from medembed.cli import build
+from medembed.cli.frame import EXIT_GATE
+from medembed.library import CaseLibrary
+
+
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool, *options: str
+) -> tuple[int, dict[str, Any], str]:
+    """Exit code, JSON and stderr of the verb over an audit whose gate is given."""
+    report = {
+        "gate": {"passed": passed, "reasons": [] if passed else ["F, hit: exceeds the margin"]},
+        "stamp": {},
+        "outcomes": {"table": []},
+        "mitigation": None,
+        "comparison": None,
+        "drift": None,
+    }
+    monkeypatch.setattr("evaluation.library_audit.audit_library", lambda *_, **__: report)
+    monkeypatch.setattr("evaluation.report.write_report", lambda *_: {})
+    monkeypatch.setattr("evaluation.retrieval.library.find_fingerprint", lambda *_: "f" * 64)
+    CaseLibrary.create(tmp_path / "library").close()
+    call = ["audit", str(tmp_path / "library"), "--out", str(tmp_path / "out"), "--json", *options]
+    done = CliRunner().invoke(build(), call)
+    return done.exit_code, json.loads(done.stdout), done.stderr
+
+
+def test_a_gate_that_does_not_pass_exits_with_3_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, found, said = run(tmp_path, monkeypatch, False, "--gate")
+    assert code == EXIT_GATE == 3
+    assert found["gate"]["passed"] is False
+    assert "F, hit: exceeds the margin" in said
+
+
+def test_a_gate_that_passes_exits_with_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(tmp_path, monkeypatch, True, "--gate")[0] == 0
+
+
+def test_without_gate_the_audit_is_done_whatever_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path, monkeypatch, False)[0] == 0
+
+
+@pytest.mark.parametrize("mistake", ["--gaet", "--protocol=nowhere.yaml", "--before=nowhere"])
+def test_a_mistake_beside_gate_is_no_verdict(tmp_path: Path, mistake: str) -> None:
+    CaseLibrary.create(tmp_path / "library").close()
+    call = ["audit", str(tmp_path / "library"), "--out", str(tmp_path / "out"), "--gate", mistake]
+    assert CliRunner().invoke(build(), call).exit_code == 2

@@ -1,0 +1,69 @@
+"""Two audits side by side: what turned, what is missing, and rules that differ."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from evaluation.change.drift import compare_audits
+from medembed.errors import InputError
+
+
+def audit(verdicts: dict[str, str], margin: float = 0.05, gap: float | None = 0.02) -> Any:
+    rows = [
+        {"attribute": "sex", "group": g, "outcome": "hit", "comparison": "rest", "estimate": 0.5,
+         "gap": None if v == "not_assessable" else gap, "verdict": v}
+        for g, v in verdicts.items()
+    ]  # fmt: skip
+    return {"settings": {"margin": margin, "alpha": 0.05}, "table": rows}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "turn"),
+    [
+        ("within", "within", "same"),
+        ("within", "exceeds", "new"),
+        ("not_assessable", "exceeds", "new"),
+        ("exceeds", "within", "settled"),
+        ("exceeds", "inconclusive", "no_longer_shown"),
+        ("exceeds", "not_assessable", "no_longer_assessable"),
+        ("not_assessable", "within", "now_assessable"),
+        ("inconclusive", "within", "other"),
+    ],
+)
+def test_how_a_verdict_turned(before: str, after: str, turn: str) -> None:
+    found = compare_audits(audit({"F": before}), audit({"F": after}, gap=0.07))
+    assert [row["turn"] for row in found.rows] == [turn]
+    assert len(found.turned()) == (turn != "same")
+    change = found.rows[0]["gap_change"]
+    if "not_assessable" in (before, after):
+        assert change is None
+    else:
+        assert change == pytest.approx(0.05)
+
+
+def test_what_is_in_one_report_only_is_listed() -> None:
+    found = compare_audits(
+        audit({"F": "within", "M": "within"}), {"outcomes": audit({"F": "exceeds", "X": "within"})}
+    )
+    assert found.only_before == (("sex", "M", "hit", "rest"),)
+    assert found.only_after == (("sex", "X", "hit", "rest"),)
+    assert found.turned("new") == list(found.rows)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
+
+
+def test_other_rules_are_said() -> None:
+    same = compare_audits(audit({"F": "within"}), audit({"F": "within"}))
+    other = compare_audits(audit({"F": "within"}), audit({"F": "within"}, margin=0.1))
+    assert len(same.notes) == 1
+    assert "margin" in other.notes[1]
+
+
+def test_what_is_no_audit_is_refused() -> None:
+    good = audit({"F": "within"})
+    for bad in ({}, {"table": [{}], "settings": {}}, {"outcomes": None}, audit({"M": "within"}),
+                good | {"table": good["table"] * 2}):  # fmt: skip
+        with pytest.raises(InputError):
+            compare_audits(good, bad)
