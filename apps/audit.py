@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.frame import EXIT_GATE, AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.command import EXIT_GATE, AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _text_side(library: CaseLibrary, name: str | None) -> TextSide | None:
     """Words to vectors by the model of the vectors, loaded when first asked; None without it."""
     from evaluation.library_audit import TextSide
     from medembed.model import DualEncoder, find_model
-    from medembed.model.notes import note_text
+    from medembed.model.report_text import note_text
 
     try:
         folder = find_model(library, name)

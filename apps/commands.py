@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from medembed.cli.frame import AsJson, LibraryPath, emit, note, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, note, verb
 
 __all__ = ["app", "open_reading_room"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.frame import AsJson, Progress, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, Progress, emit, note, progress_bar, verb
 
 if TYPE_CHECKING:
     from evaluation.retrieval.library import LibraryScores
@@ -111,7 +111,7 @@ class _Way:
             open_index(library, model.fingerprint)
 
     def _measure(self, library: CaseLibrary) -> None:
-        from apps.plain_words import plain_words
+        from apps.text_prompts import plain_words
         from evaluation.retrieval.library import evaluate_library
 
         pool = min(POOL, len(library.split("test")))

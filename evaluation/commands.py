@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from medembed.cli.frame import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 
 __all__ = ["evaluate"]
 

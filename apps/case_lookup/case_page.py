@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.asking import close_case, look_like, open_case
 from apps.case_lookup.faults import one_line
-from apps.case_lookup.markup import Markup, escaped, join, notice, tag
-from apps.case_lookup.pictures import (
+from apps.case_lookup.formatting import chips, finding_words, kind, marked_note, when, who
+from apps.case_lookup.html import Markup, escaped, join, notice, tag
+from apps.case_lookup.rendering import (
     Look,
     data_uri,
     n_slices,
@@ -19,13 +19,13 @@ from apps.case_lookup.pictures import (
     render,
     value_range,
 )
-from apps.case_lookup.wording import chips, finding_words, kind, marked_note, when, who
+from apps.case_lookup.sidebar import close_case, look_like, open_case
 from medembed.cases import Case, Finding
 from medembed.errors import MedEmbedError, ScanError
 from medembed.scans import Scan, VoiLut, Window
 
 if TYPE_CHECKING:
-    from apps.case_lookup.desk import Desk, Question
+    from apps.case_lookup.session import Desk, Question
 
 __all__ = ["show_case"]
 

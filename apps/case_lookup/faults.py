@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps.case_lookup.markup import escaped
+from apps.case_lookup.html import escaped
 from medembed.errors import MedEmbedError, ScanError
 
 __all__ = ["line_of", "one_line", "place_of", "quiet_tracebacks", "show_error"]
@@ -26,7 +26,7 @@ def line_of(error: MedEmbedError) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Kind and place of a foreign error, such as ``KeyError at desk.py:120``; not its message."""
+    """Kind and place of a foreign error, such as ``KeyError at page.py:120``; not its message."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

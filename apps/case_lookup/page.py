@@ -9,9 +9,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apps.case_lookup.asking import ask
 from apps.case_lookup.case_page import show_case
-from apps.case_lookup.desk import Desk, Question
 from apps.case_lookup.faults import one_line, show_error
 from apps.case_lookup.results import (
     Found,
@@ -19,6 +17,8 @@ from apps.case_lookup.results import (
     show_found,
     show_welcome,
 )
+from apps.case_lookup.session import Desk, Question
+from apps.case_lookup.sidebar import ask
 from apps.case_lookup.visits import HEADER, enter
 from medembed.errors import LibraryError, MedEmbedError
 

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.asking import examples, open_case, relax, search_again, use
-from apps.case_lookup.desk import Question
 from apps.case_lookup.dropped import Dropped
 from apps.case_lookup.faults import line_of
-from apps.case_lookup.markup import Markup, escaped, join, notice, tag
-from apps.case_lookup.pictures import Look, data_uri, n_slices, presets, render
-from apps.case_lookup.wording import (
+from apps.case_lookup.formatting import (
     chips,
     condition_words,
     excerpt,
@@ -23,12 +19,16 @@ from apps.case_lookup.wording import (
     who,
     why_words,
 )
+from apps.case_lookup.html import Markup, escaped, join, notice, tag
+from apps.case_lookup.rendering import Look, data_uri, n_slices, presets, render
+from apps.case_lookup.session import Question
+from apps.case_lookup.sidebar import examples, open_case, relax, search_again, use
 from medembed.cases import Case
 from medembed.errors import ScanError
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
-    from apps.case_lookup.desk import Desk
+    from apps.case_lookup.session import Desk
     from medembed.lookup import LookupHit, Result
 
 _MOST_OWN = 5

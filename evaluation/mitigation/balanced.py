@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from medembed.training.balanced import BalancedBatches, balanced_batches, group_shares
+from medembed.training.balanced_sampler import BalancedBatches, balanced_batches, group_shares
 
 __all__ = ["BalancedBatches", "balanced_batches", "group_shares"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from medembed.cli.frame import EXIT_STOPPED, EXIT_USER, fail, note
+from medembed.cli.command import EXIT_STOPPED, EXIT_USER, fail, note
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints

@@ -1,7 +1,7 @@
 """``python -m medembed.cli`` is the command ``medembed``."""
 
 from medembed.cli import run
-from medembed.cli.frame import run_guarded
+from medembed.cli.command import run_guarded
 
 if __name__ == "__main__":
     run_guarded(run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medembed.cli.frame import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 
 if TYPE_CHECKING:
     from medembed.model import EmbedReport

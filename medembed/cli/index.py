@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from medembed.cli.frame import AsJson, LibraryPath, emit, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, verb
 
 __all__ = ["index"]
 
@@ -37,7 +37,7 @@ def index(
     """
     from medembed.index import open_index
     from medembed.library import CaseLibrary
-    from medembed.model.choice import choose_model
+    from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
     made = open_index(opened, choose_model(opened, model).fingerprint, kind)

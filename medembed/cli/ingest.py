@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.frame import AsJson, LibraryPath, emit, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, progress_bar, verb
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary, IngestReport
@@ -66,8 +66,8 @@ def ingest(
     Example: medembed ingest my-library scans/ --notes reports.csv
     """
     from medembed.library import CaseLibrary, IngestReport
-    from medembed.library.ingesting import ingest as take
-    from medembed.library.ingesting import write_refusals
+    from medembed.library.ingestion import ingest as take
+    from medembed.library.ingestion import write_refusals
     from medembed.notes import load_vocabulary
     from medembed.sources import open_source
 

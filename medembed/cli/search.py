@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medembed.cli.frame import AsJson, LibraryPath, emit, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, verb
 from medembed.errors import QueryError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.frame import AsJson, emit, verb
+from medembed.cli.command import AsJson, emit, verb
 from medembed.errors import LibraryError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.embed import show_embedded
-from medembed.cli.frame import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.errors import ModelError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.frame import EXIT_USER, AsJson, emit, verb
+from medembed.cli.command import EXIT_USER, AsJson, emit, verb
 from medembed.errors import InputError
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ for _name, _summary in (
     ("resnet50", "ResNet50 of MONAI, 2D or 3D, from scratch"),
     ("vit", "vision transformer of MONAI, 2D or 3D, from scratch"),
 ):
-    IMAGE_ENCODERS.register(_name, f"medembed.encoders.monai_images:{_name.upper()}", _summary)
+    IMAGE_ENCODERS.register(_name, f"medembed.encoders.monai:{_name.upper()}", _summary)
 IMAGE_ENCODERS.register(
     "efficientnet-lite0",
-    "medembed.encoders.starter:EFFICIENTNET_LITE0",
+    "medembed.encoders.pretrained:EFFICIENTNET_LITE0",
     "EfficientNet-lite0, ImageNet weights from the package index (extra: starter), 2D",
 )
 IMAGE_ENCODERS.register(
@@ -39,10 +39,14 @@ TEXT_ENCODERS.register(
     "bert", "medembed.encoders.bert:BERT", "small BERT with a WordPiece of its own, from scratch"
 )
 TEXT_ENCODERS.register(
-    "hub", "medembed.encoders.hub:HUB", "any transformers encoder: a local folder or a hub name"
+    "hub",
+    "medembed.encoders.huggingface:HUB",
+    "any transformers encoder: a local folder or a hub name",
 )
 TEXT_ENCODERS.register(
-    "minilm", "medembed.encoders.starter:MINILM", "MiniLM from the package index (extra: starter)"
+    "minilm",
+    "medembed.encoders.pretrained:MINILM",
+    "MiniLM from the package index (extra: starter)",
 )
 TEXT_ENCODERS.register(
     "toy", "medembed.encoders.toy:TOY_TEXT", "counts words by their length; for tests"

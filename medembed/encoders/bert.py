@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from medembed.encoders.settings import Options, TextEncoder
-from medembed.encoders.tokens import Tokens
+from medembed.encoders.tokenizers import Tokens
 from medembed.encoders.transformer_text import TextPooling, TransformerText, restore_text
 from medembed.encoders.wordpiece import learn_wordpiece
 from medembed.errors import ConfigError

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     from torch import nn
 
-    from medembed.encoders.tokens import Tokens
+    from medembed.encoders.tokenizers import Tokens
 
 __all__ = [
     "ImageEncoder",

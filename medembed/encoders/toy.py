@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from medembed.encoders.settings import ImageEncoder, Options, TextEncoder
-from medembed.encoders.tokens import LetterTokens, Tokens
+from medembed.encoders.tokenizers import LetterTokens, Tokens
 from medembed.errors import ConfigError
 
 __all__ = ["TOY_IMAGE", "TOY_TEXT"]

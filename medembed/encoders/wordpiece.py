@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from medembed.encoders.tokens import WordPieceTokens
+from medembed.encoders.tokenizers import WordPieceTokens
 
 __all__ = ["learn_pieces", "learn_wordpiece"]
 

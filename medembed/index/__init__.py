@@ -1,8 +1,8 @@
 """Nearest cases: :class:`CaseIndex` over bare vectors, and the index files of a library."""
 
 from medembed.index.case_index import AUTO_EXACT_ROWS, CaseIndex, IndexKind
-from medembed.index.derived import LibraryIndex, library_stamp, open_index
 from medembed.index.hits import Hits, Method, Plan
+from medembed.index.library_index import LibraryIndex, library_stamp, open_index
 from medembed.index.novelty import Novelty, QueryKind, calibrate
 
 __all__ = [

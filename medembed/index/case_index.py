@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError, InputError, QueryError
-from medembed.index.arguments import allowed_rows, checked_names, checked_vectors, whole_count
 from medembed.index.exact import best_rows, order_candidates
-from medembed.index.graph import Graph
 from medembed.index.hits import Hits, Plan
-from medembed.index.state import State, state_of
-from medembed.index.storage import read_sealed, write_sealed
+from medembed.index.hnsw import Graph
+from medembed.index.sealed_files import read_sealed, write_sealed
+from medembed.index.snapshot import State, state_of
+from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
 __all__ = ["AUTO_EXACT_ROWS", "CaseIndex", "IndexKind"]
 

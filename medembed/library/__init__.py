@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from medembed.library.conditions import FIELDS, Condition, parse_condition
+from medembed.library.filters import FIELDS, Condition, parse_condition
 from medembed.library.library import AddReport, CaseLibrary
 from medembed.library.vectors import VectorSpace
 from medembed.library.vocabulary import library_vocabulary, settle_vocabulary
 
 if TYPE_CHECKING:
-    from medembed.library.ingesting import IngestReport, ingest
+    from medembed.library.ingestion import IngestReport, ingest
 
 __all__ = [
     "FIELDS",
@@ -30,5 +30,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load the way in only for who adds cases: a search starts without the sources."""
     if name in ("IngestReport", "ingest"):
-        return getattr(import_module("medembed.library.ingesting"), name)
+        return getattr(import_module("medembed.library.ingestion"), name)
     raise AttributeError(f"module 'medembed.library' has no attribute {name!r}")

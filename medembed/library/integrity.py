@@ -14,8 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from medembed.errors import LibraryBusyError
+from medembed.library.case_rows import read_cases
 from medembed.library.faults import damaged
-from medembed.library.rows import read_cases
 from medembed.library.seals import SEALED_TABLES, schema_seal
 from medembed.privacy.private_files import replace_private
 

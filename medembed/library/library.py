@@ -15,16 +15,16 @@ import numpy.typing as npt
 
 from medembed.cases import Case, ScanRef
 from medembed.errors import ConditionError, LibraryError
-from medembed.library.adding import add_cases
-from medembed.library.conditions import Where, compile_conditions, parse_where
+from medembed.library.case_rows import fetch_cases
 from medembed.library.database import DATABASE_NAME, Database
 from medembed.library.faults import damaged, file_errors
+from medembed.library.filters import Where, compile_conditions, parse_where
 from medembed.library.integrity import STAMP_NAME
-from medembed.library.rows import fetch_cases
+from medembed.library.upsert import add_cases
 from medembed.library.vectors import VectorSpace, VectorStore
 from medembed.privacy import Pseudonymiser
 from medembed.privacy.private_files import private_folder
-from medembed.sources.refusal import Refusal
+from medembed.sources.rejection import Refusal
 
 __all__ = ["AddReport", "CaseLibrary", "Progress"]
 
@@ -343,7 +343,7 @@ class CaseLibrary:
 
     def has_changed_files(self, scan: ScanRef) -> bool:
         """Whether a scan's files are there but no longer those that it was ingested from."""
-        from medembed.library.journal import LibraryJournal  # a search starts without sources
+        from medembed.library.file_cache import LibraryJournal  # a search starts without sources
 
         journal = LibraryJournal(self._database, self.pseudonymiser)
         try:

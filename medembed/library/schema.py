@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from importlib.resources import files
 
-from medembed.library.rows import seal_cases
+from medembed.library.case_rows import seal_cases
 from medembed.library.seals import FILE_COLUMNS, seal_rows, seal_schema, seal_triggers
 from medembed.privacy import new_key
 

@@ -1,7 +1,7 @@
 """Past cases like a scan, some words, or a case: :class:`CaseLookup`."""
 
 from medembed.lookup.case_lookup import CaseLookup
-from medembed.lookup.question import ImageQuery, Where
+from medembed.lookup.query import ImageQuery, Where
 from medembed.lookup.result import LookupHit, Result
 
 __all__ = ["CaseLookup", "ImageQuery", "LookupHit", "Result", "Where"]

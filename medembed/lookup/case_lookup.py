@@ -18,24 +18,24 @@ from medembed.explain import QueryContent, explain
 from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_stamp, open_index
 from medembed.index.exact import cosine
 from medembed.library import library_vocabulary
-from medembed.lookup.own_patient import (
-    Own,
-    cases_of_patients,
-    own_of_case,
-    own_of_files,
-    own_of_scan,
-)
-from medembed.lookup.query_remarks import unknown_labels, unknown_words
-from medembed.lookup.question import ImageQuery, Question, Where
-from medembed.lookup.result import LookupHit, Result
-from medembed.lookup.wording import (
+from medembed.lookup.messages import (
     COLLAPSED,
     NoveltyReason,
     cut_off_line,
     own_cases_line,
     own_patient_line,
 )
-from medembed.model.choice import ModelChoice, choose_model
+from medembed.lookup.patient_exclusion import (
+    Own,
+    cases_of_patients,
+    own_of_case,
+    own_of_files,
+    own_of_scan,
+)
+from medembed.lookup.query import ImageQuery, Question, Where
+from medembed.lookup.query_remarks import unknown_labels, unknown_words
+from medembed.lookup.result import LookupHit, Result
+from medembed.model.resolve import ModelChoice, choose_model
 from medembed.notes import read_note
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class CaseLookup:
         own = Own()
         if question.text is not None:
             model = self.model
-            from medembed.model.notes import note_text
+            from medembed.model.report_text import note_text
 
             # A pasted report is read as those of the library were.
             read = note_text(read_note(question.text))
@@ -281,7 +281,7 @@ class CaseLookup:
         return {name: vectors[name] for name in question.parts}, own
 
     def _cut_off(self, text: str) -> list[str]:
-        from medembed.model.notes import note_text
+        from medembed.model.report_text import note_text
 
         limit = self.model.max_length
         ids, _ = self.model.tokens([note_text(read_note(text))])

@@ -8,7 +8,7 @@ from typing import Any
 from medembed.cases import Case
 from medembed.explain import Why
 from medembed.index import Plan
-from medembed.lookup.wording import (
+from medembed.lookup.messages import (
     Novelty,
     NoveltyReason,
     novelty_line,

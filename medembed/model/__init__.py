@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medembed.model.choice import find_model
     from medembed.model.dual_encoder import DualEncoder
-    from medembed.model.embedding import EmbedReport, embed_library
+    from medembed.model.embed_cases import EmbedReport, embed_library
+    from medembed.model.resolve import find_model
     from medembed.model.toy import toy_model
 
 _HOME = {
     "DualEncoder": "medembed.model.dual_encoder",
-    "EmbedReport": "medembed.model.embedding",
-    "embed_library": "medembed.model.embedding",
-    "find_model": "medembed.model.choice",
+    "EmbedReport": "medembed.model.embed_cases",
+    "embed_library": "medembed.model.embed_cases",
+    "find_model": "medembed.model.resolve",
     "toy_model": "medembed.model.toy",
 }
 

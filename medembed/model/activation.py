@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from medembed.errors import ModelError
-from medembed.model.folder import standing, stated_fingerprint, unwritable
+from medembed.model.model_files import standing, stated_fingerprint, unwritable
 from medembed.privacy.private_files import DRAFT_SUFFIX, keep_private, sync_folder
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medembed.encoders.tokens import Tokens, read_tokens
+from medembed.encoders.tokenizers import Tokens, read_tokens
 from medembed.errors import ModelError, QueryError
-from medembed.model.folder import (
+from medembed.model.aten_interpreter import Graph
+from medembed.model.model_files import (
     digests_of,
     fingerprint_of,
     read_folder,
     standing,
     write_folder,
 )
-from medembed.model.graph import Graph
 from medembed.preprocess import Preprocess
 from medembed.scans import Scan
 
@@ -208,7 +208,7 @@ class DualEncoder:
             names = read_folder(self._folder)[0]["digests"]
             return {name: (self._folder / name).read_bytes() for name in names}
         if self._files is None:
-            from medembed.model.pack import pack
+            from medembed.model.serialise import pack
 
             self._files = pack(self.towers(), self._tokens, self._preprocess)
         return self._files
@@ -216,7 +216,7 @@ class DualEncoder:
     def towers(self) -> Towers:
         """The modules themselves, for training on; imports what they are made of."""
         if self._towers is None:
-            from medembed.model.pack import unpack
+            from medembed.model.serialise import unpack
 
             self._towers = unpack(self._architecture, self._weights).to(self._device).eval()
         return self._towers

@@ -1,4 +1,4 @@
-"""Write a tower as a graph for :mod:`medembed.model.graph`, by ``torch.export``."""
+"""Write a tower as a graph for :mod:`medembed.model.aten_interpreter`, by ``torch.export``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from medembed.model.graph import Graph
+from medembed.model.aten_interpreter import Graph
 
 __all__ = ["export_graph"]
 

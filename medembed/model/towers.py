@@ -15,7 +15,7 @@ from medembed.encoders.settings import ImageSettings, Options, Settings, TextSet
 from medembed.errors import ConfigError
 
 if TYPE_CHECKING:
-    from medembed.encoders.tokens import Tokens
+    from medembed.encoders.tokenizers import Tokens
 
 __all__ = [
     "ImageSide",

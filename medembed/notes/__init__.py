@@ -1,9 +1,9 @@
 """Reports: text into :class:`Note`, with sections and assertions, by a :class:`Vocabulary`."""
 
 from medembed.notes.findings import FINDINGS, SIDED_FINDINGS, canonical_label
-from medembed.notes.mirror import mirror_sides
 from medembed.notes.note import Assertion, Note, Section, Side, Status
-from medembed.notes.reading import asserted_findings, read_note
+from medembed.notes.parse import asserted_findings, read_note
+from medembed.notes.swap_laterality import mirror_sides
 from medembed.notes.unknown import is_known_finding, unknown_findings
 from medembed.notes.vocabulary import (
     Vocabulary,

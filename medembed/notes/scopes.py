@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from medembed.notes.enumerations import next_joint
 from medembed.notes.lexicon import Joint, Sentence
-from medembed.notes.lists import next_joint
 from medembed.notes.vocabulary import Vocabulary
 from medembed.notes.vocabulary_file import Kind, TriggerGroup
 

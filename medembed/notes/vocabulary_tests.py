@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from medembed.notes.note import Note
-from medembed.notes.reading import read_note
+from medembed.notes.parse import read_note
 from medembed.notes.vocabulary import Vocabulary, check_form, read_yaml
 
 __all__ = ["Failure", "VocabularyTest", "failures", "read_tests", "stated"]

@@ -19,8 +19,8 @@ from pydicom.valuerep import PersonName
 
 from medembed.errors import ScanError
 from medembed.scans.encapsulated import read_fragments, split_frames
-from medembed.scans.files import BoundedBytes, BoundedFile
 from medembed.scans.remarks import Remark
+from medembed.scans.safe_open import BoundedBytes, BoundedFile
 
 __all__ = [
     "DicomFile",

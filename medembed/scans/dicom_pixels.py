@@ -22,11 +22,11 @@ from pydicom.pixels.processing import apply_color_lut
 
 from medembed.errors import ScanError
 from medembed.scans.dicom_file import DicomFile, integer, numbers, text
-from medembed.scans.files import check_size
 from medembed.scans.frame_count import count_frames, frame_bits
 from medembed.scans.lookup_tables import entries, table_length
 from medembed.scans.luminance import luminance
 from medembed.scans.remarks import Remark
+from medembed.scans.safe_open import check_size
 
 __all__ = ["DECODERS", "Layout", "frames"]
 

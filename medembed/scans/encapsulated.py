@@ -10,8 +10,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from medembed.errors import ScanError
-from medembed.scans.files import BoundedBytes, BoundedFile
 from medembed.scans.remarks import Remark
+from medembed.scans.safe_open import BoundedBytes, BoundedFile
 
 __all__ = ["Fragments", "read_fragments", "split_frames"]
 

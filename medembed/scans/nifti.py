@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import ScanError
-from medembed.scans.files import BoundedFile, check_size
 from medembed.scans.header import ScanHeader
 from medembed.scans.remarks import Remark
+from medembed.scans.safe_open import BoundedFile, check_size
 from medembed.scans.scan import Scan
 
 __all__ = ["AXES", "nifti_header", "nifti_scan"]

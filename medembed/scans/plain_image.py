@@ -9,9 +9,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medembed.errors import ScanError
-from medembed.scans.files import BoundedFile, check_size
 from medembed.scans.header import ScanHeader
 from medembed.scans.luminance import luminance
+from medembed.scans.safe_open import BoundedFile, check_size
 from medembed.scans.scan import Scan
 
 __all__ = ["image_header", "image_scan"]

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from medembed.errors import ScanError
 from medembed.scans.confinement import confine
-from medembed.scans.files import BoundedFile, Opener, file_from
-from medembed.scans.messages import Json, header_to_json, scan_to_json
-from medembed.scans.reading import header_from, inspect_from, scan_from
+from medembed.scans.read import header_from, inspect_from, scan_from
+from medembed.scans.safe_open import BoundedFile, Opener, file_from
 from medembed.scans.scan import Scan
+from medembed.scans.worker_protocol import Json, header_to_json, scan_to_json
 
 __all__ = ["main", "prepare"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from medembed.sources.refusal import Refusal
+from medembed.sources.rejection import Refusal
 
 if TYPE_CHECKING:
     from medembed.sources.dicom_folder import DicomFolderSource
     from medembed.sources.notes_table import NotesTable
-    from medembed.sources.opening import SOURCES, open_source
+    from medembed.sources.registry import SOURCES, open_source
     from medembed.sources.source import FileJournal, FileRecord, FileState, Reading, Source
     from medembed.sources.table import TableSource
 
@@ -21,10 +21,10 @@ _HOME = {
     "FileState": "source",
     "NotesTable": "notes_table",
     "Reading": "source",
-    "SOURCES": "opening",
+    "SOURCES": "registry",
     "Source": "source",
     "TableSource": "table",
-    "open_source": "opening",
+    "open_source": "registry",
 }
 
 __all__ = [

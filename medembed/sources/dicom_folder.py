@@ -13,20 +13,20 @@ from medembed.privacy import Claim, PathMask, Settled, merge_claims
 from medembed.scans.pixel_digest import combine_pixel_digests
 from medembed.scans.scan_hash import scan_sha256
 from medembed.scans.series import Series
-from medembed.sources.checking import (
+from medembed.sources.cell_parsers import moved
+from medembed.sources.file_header import FileHeader
+from medembed.sources.file_walk import walk_files
+from medembed.sources.notes_table import NotesTable, StudyNote
+from medembed.sources.rejection import CellError, Refusal
+from medembed.sources.source import FileRecord, Reading
+from medembed.sources.study import Study, choose_scans, kind_of_header
+from medembed.sources.verify_files import (
     HEADER_FAULTS,
     check_files,
     known_header,
     read_headers,
     short,
 )
-from medembed.sources.columns import moved
-from medembed.sources.file_header import FileHeader
-from medembed.sources.notes_table import NotesTable, StudyNote
-from medembed.sources.refusal import CellError, Refusal
-from medembed.sources.source import FileRecord, Reading
-from medembed.sources.study import Study, choose_scans, kind_of_header
-from medembed.sources.walk import walk_files
 
 __all__ = ["DicomFolderSource"]
 

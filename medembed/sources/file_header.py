@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from medembed.privacy import Claim, Pseudonymiser, is_placeholder, name_keys, name_tokens
 from medembed.privacy.identity import IdentityRow
 from medembed.scans import ScanHeader
-from medembed.scans.messages import header_from_json, header_to_json
+from medembed.scans.worker_protocol import header_from_json, header_to_json
 
 __all__ = ["FileHeader", "accession_key", "study_key"]
 

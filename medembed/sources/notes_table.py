@@ -10,10 +10,10 @@ from medembed.cases import Finding
 from medembed.errors import InputError, SourceError
 from medembed.notes import Note, Vocabulary
 from medembed.privacy import Pseudonymiser
-from medembed.sources.columns import findings_of, kept_of, note_of, split_of, text_of
+from medembed.sources.cell_parsers import findings_of, kept_of, note_of, split_of, text_of
 from medembed.sources.file_header import accession_key, study_key
-from medembed.sources.refusal import CellError, Refusal
-from medembed.sources.rows import Row, Table
+from medembed.sources.rejection import CellError, Refusal
+from medembed.sources.tabular import Row, Table
 
 __all__ = ["NotesTable", "StudyNote"]
 

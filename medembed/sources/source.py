@@ -13,7 +13,7 @@ from medembed.notes import Vocabulary
 from medembed.privacy import Claim, Pseudonymiser, Settled, new_key
 from medembed.privacy.people import People
 from medembed.scans import ScanReader
-from medembed.sources.refusal import Refusal
+from medembed.sources.rejection import Refusal
 
 __all__ = ["FileJournal", "FileRecord", "FileState", "Identities", "Reading", "Source"]
 

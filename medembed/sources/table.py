@@ -14,8 +14,7 @@ from medembed.privacy import Claim, Settled, merge_claims
 from medembed.scans import group_series
 from medembed.scans.pixel_digest import combine_pixel_digests
 from medembed.scans.scan_hash import scan_sha256
-from medembed.sources.checking import check_files, known_header, short
-from medembed.sources.columns import (
+from medembed.sources.cell_parsers import (
     age_of,
     date_of,
     findings_of,
@@ -26,10 +25,11 @@ from medembed.sources.columns import (
     text_of,
     view_of,
 )
-from medembed.sources.refusal import CellError, Refusal
-from medembed.sources.rows import Row, Table
+from medembed.sources.rejection import CellError, Refusal
 from medembed.sources.source import FileRecord, Reading
 from medembed.sources.study import kind_of_header, pick_pictures
+from medembed.sources.tabular import Row, Table
+from medembed.sources.verify_files import check_files, known_header, short
 
 __all__ = ["COLUMNS", "REQUIRED", "TableSource"]
 

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medembed.training.aligning import TrainReport, prepare, train
+    from medembed.training.alignment import TrainReport, prepare, train
     from medembed.training.settings import TrainingConfig
 
 _HOME = {
-    "TrainReport": "medembed.training.aligning",
+    "TrainReport": "medembed.training.alignment",
     "TrainingConfig": "medembed.training.settings",
-    "prepare": "medembed.training.aligning",
-    "train": "medembed.training.aligning",
+    "prepare": "medembed.training.alignment",
+    "train": "medembed.training.alignment",
 }
 
 __all__ = ["TrainReport", "TrainingConfig", "prepare", "train"]

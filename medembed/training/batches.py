@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medembed.training.balanced import balanced_batches
+from medembed.training.balanced_sampler import balanced_batches
 
 if TYPE_CHECKING:
     from medembed.training.cohort import Cohort

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from medembed.errors import ModelError
-from medembed.model.folder import unwritable
+from medembed.model.model_files import unwritable
 from medembed.privacy.private_files import replace_private
 
 __all__ = ["read_checkpoint", "write_checkpoint"]

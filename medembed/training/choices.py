@@ -18,8 +18,8 @@ import torch
 
 from medembed.errors import ConfigError
 from medembed.privacy.private_files import replace_private
+from medembed.training.feature_feeders import Mode
 from medembed.training.settings import TrainingConfig
-from medembed.training.sides import Mode
 
 __all__ = ["Choices", "Run", "choose_device", "computing", "made_with", "run_key"]
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from medembed.cases import ATTRIBUTES, Case, ScanRef, group_of
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
-from medembed.model.pixels import PixelCache
+from medembed.model.pixel_cache import PixelCache
 from medembed.notes import FINDINGS, Note, read_note
 from medembed.preprocess import Preprocess
 from medembed.training.settings import BalanceSettings
-from medembed.training.texts import Label, ReportTexts
+from medembed.training.text_views import Label, ReportTexts
 
 __all__ = ["Cohort", "gather"]
 

@@ -15,7 +15,7 @@ from medembed.training.batches import epoch_batches
 if TYPE_CHECKING:
     from torch import nn
 
-    from medembed.encoders.tokens import Tokens
+    from medembed.encoders.tokenizers import Tokens
     from medembed.training.cohort import Cohort
     from medembed.training.settings import TrainingConfig
 

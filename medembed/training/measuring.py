@@ -10,14 +10,14 @@ from torch.nn import functional
 
 from medembed.training.learnable import diverged
 from medembed.training.loss import clip_loss
-from medembed.training.texts import same_meaning
+from medembed.training.text_views import same_meaning
 from medembed.training.validation import retrieval_summary
 
 if TYPE_CHECKING:
     from medembed.model.towers import Towers
     from medembed.training.cohort import Cohort
+    from medembed.training.feature_feeders import ImageFeeder, TextFeeder
     from medembed.training.settings import TrainingConfig
-    from medembed.training.sides import ImageFeeder, TextFeeder
 
 __all__ = ["measure", "unit_vectors"]
 

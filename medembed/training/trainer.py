@@ -15,21 +15,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from medembed.encoders.tokens import Tokens
+from medembed.encoders.tokenizers import Tokens
 from medembed.model.towers import Towers
 from medembed.notes import mirror_sides
+from medembed.training.autotune import fastest_mode
 from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import Cohort
 from medembed.training.collapse import CollapseCheck, check_collapse
+from medembed.training.feature_feeders import ImageFeeder, Mode, TextFeeder
 from medembed.training.learnable import NothingLearntError, diverged
 from medembed.training.loss import clip_loss, findings_loss
 from medembed.training.measuring import measure, unit_vectors
-from medembed.training.phrases import PhraseBook, PhraseHead
+from medembed.training.prompts import PhraseBook, PhraseHead
 from medembed.training.settings import TrainingConfig
-from medembed.training.sides import ImageFeeder, Mode, TextFeeder
-from medembed.training.speed import fastest_mode
-from medembed.training.texts import Reading, other_side, same_meaning
+from medembed.training.text_views import Reading, other_side, same_meaning
 
 __all__ = ["Outcome", "Trainer"]
 

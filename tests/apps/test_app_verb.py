@@ -13,7 +13,7 @@ import pytest
 from streamlit import config
 
 from apps.case_lookup.faults import quiet_tracebacks
-from apps.case_lookup.markup import Markup, join, tag
+from apps.case_lookup.html import Markup, join, tag
 from apps.case_lookup.middleware import SecurityHeaders
 from apps.case_lookup.server import settings
 from apps.commands import app, open_reading_room

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from apps.case_lookup.markup import escaped
+from apps.case_lookup.html import escaped
 from medembed.library import CaseLibrary
 from medembed.model import toy_model
 from medembed.notes import Note
@@ -54,7 +54,7 @@ DROP_FOLDER = """([names, contents]) => {
 # what the server says slowly, so that a run can be seen and stopped
 SLOW = """
 import time
-from apps.case_lookup.desk import Desk
+from apps.case_lookup.session import Desk
 search = Desk.search
 def slow(self, question):
     time.sleep(4.0 * bool(question.where))

@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from apps.case_lookup.desk import Desk
+from apps.case_lookup.session import Desk
 from medembed.cases import Case
 from medembed.errors import ScanError
 from medembed.library import CaseLibrary
@@ -112,7 +112,7 @@ def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
 
     room = open_case(small_library, "C-0001")
     press(room, "Find similar")
-    monkeypatch.setattr("apps.case_lookup.desk.Desk.scan", broken)
+    monkeypatch.setattr("apps.case_lookup.session.Desk.scan", broken)
     press(room, "Search")
     assert "the file is cut off" in html(room)
     assert "JANE" not in html(room) + "".join(error.value for error in room.error)
@@ -179,7 +179,7 @@ def test_an_image_that_has_gone_is_said_and_the_rest_stays(
     small_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     st.cache_resource.clear()  # another desk may hold the image in memory
-    desk_scan = "apps.case_lookup.desk.CaseLibrary.scan_files"
+    desk_scan = "apps.case_lookup.session.CaseLibrary.scan_files"
     monkeypatch.setattr(desk_scan, lambda self, case: [(tmp_path / "gone.dcm",)] * 9)
     room = open_case(small_library, "C-0006")
     assert "This image cannot be shown" in room.error[0].value

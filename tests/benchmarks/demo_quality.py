@@ -20,7 +20,7 @@ from medembed.cases import FINDINGS, SIDED_FINDINGS, Case, Finding
 from medembed.config import load_config
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library
-from medembed.model.notes import note_text
+from medembed.model.report_text import note_text
 from medembed.training import prepare, train
 from medembed.training.validation import retrieval_summary
 

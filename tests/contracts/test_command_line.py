@@ -12,7 +12,7 @@ import pytest
 import typer
 
 import medembed.errors as errors
-from medembed.cli import build, frame
+from medembed.cli import build, command
 
 ROOT = typer.main.get_command(build())
 VERBS = dict(ROOT.commands)  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def test_a_wrong_option_is_one_line_and_exit_2() -> None:
 
 def test_a_fault_of_ours_is_exit_1_without_its_message(tmp_path: Path) -> None:
     code = (
-        "from medembed.cli.frame import run_guarded\n"
+        "from medembed.cli.command import run_guarded\n"
         "def act(): raise RuntimeError('Doe^Jane 1950-01-01')\n"
         "run_guarded(act)\n"
     )
@@ -104,11 +104,11 @@ def test_the_gates_exit_code_is_used_by_the_audit_alone() -> None:
     """No other way out of the command line can be taken for a gate that did not pass."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.MedEmbedError)}
-    codes |= {frame.EXIT_FAULT, frame.EXIT_USER, frame.EXIT_STOPPED}
-    assert frame.EXIT_GATE not in codes
-    assert frame.EXIT_GATE not in {0, 120}  # done, and Python that could not flush its streams
+    codes |= {command.EXIT_FAULT, command.EXIT_USER, command.EXIT_STOPPED}
+    assert command.EXIT_GATE not in codes
+    assert command.EXIT_GATE not in {0, 120}  # done, and Python that could not flush its streams
     users, bare = set(), set()
-    root = Path(frame.__file__).parents[2]
+    root = Path(command.__file__).parents[2]
     for file in [
         f for part in ("medembed", "evaluation", "apps") for f in (root / part).rglob("*.py")
     ]:
@@ -118,9 +118,9 @@ def test_the_gates_exit_code_is_used_by_the_audit_alone() -> None:
                 users.add(where)
             if isinstance(node, ast.Call) and _leaves(node):
                 given = [*node.args, *(word.value for word in node.keywords)]
-                if any(isinstance(a, ast.Constant) and a.value == frame.EXIT_GATE for a in given):
+                if any(isinstance(a, ast.Constant) and a.value == command.EXIT_GATE for a in given):
                     bare.add(where)
-    assert users == {"medembed/cli/frame.py", "apps/audit.py"}
+    assert users == {"medembed/cli/command.py", "apps/audit.py"}
     assert bare == set()
 
 

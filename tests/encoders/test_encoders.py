@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, starter
+from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, pretrained
 from medembed.encoders.settings import ImageSettings, TextSettings
 from medembed.errors import ConfigError, InputError, ModelError
 from medembed.model.towers import ProjectionSettings, build_towers
@@ -73,7 +73,7 @@ def test_weights_of_another_digest_are_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not what was published")
     with pytest.raises(ModelError, match="digest"):
-        starter.check_digest(path, starter.LITE0_SHA256)
+        pretrained.check_digest(path, pretrained.LITE0_SHA256)
 
 
 def test_changed_starter_weights_are_refused_before_torch_reads_them(
@@ -81,7 +81,7 @@ def test_changed_starter_weights_are_refused_before_torch_reads_them(
 ) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"\x80\x04.")
-    monkeypatch.setattr(starter, "_package", lambda name: tmp_path)
+    monkeypatch.setattr(pretrained, "_package", lambda name: tmp_path)
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("read before its digest"))
     entry = IMAGE_ENCODERS["efficientnet-lite0"]
     with pytest.raises(ModelError, match="digest"):
@@ -89,7 +89,7 @@ def test_changed_starter_weights_are_refused_before_torch_reads_them(
 
 
 def test_without_the_extra_the_command_to_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starter, "find_spec", lambda name: None)
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     entry = TEXT_ENCODERS["minilm"]
     with pytest.raises(ConfigError, match=r"medembed\[starter\]"):
         entry.build(entry.options(), 64, [])

@@ -12,7 +12,7 @@ from support.example_cases import make_case
 from medembed.embeddings import unit_rows
 from medembed.errors import FingerprintError
 from medembed.index import open_index
-from medembed.index.derived import index_folder
+from medembed.index.library_index import index_folder
 from medembed.library import CaseLibrary
 
 FINGERPRINT = "f" * 64

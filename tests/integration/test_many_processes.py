@@ -22,7 +22,7 @@ from support.small_pairs import note_of
 
 from medembed.library import CaseLibrary, ingest
 from medembed.model import DualEncoder
-from medembed.model.pixels import PixelCache
+from medembed.model.pixel_cache import PixelCache
 from medembed.scans import read_scan
 from medembed.sources import open_source
 

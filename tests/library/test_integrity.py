@@ -16,8 +16,8 @@ from support.example_cases import make_case
 from medembed.cases import Finding, ScanRef
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
+from medembed.library.case_rows import read_cases
 from medembed.library.integrity import STAMP_NAME, needs_check
-from medembed.library.rows import read_cases
 from medembed.notes import read_note
 
 

@@ -25,7 +25,7 @@ ADD = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from support.example_cases import make_case
-from medembed.cli.frame import run_guarded
+from medembed.cli.command import run_guarded
 from medembed.library import CaseLibrary
 {before}
 def act():
@@ -286,7 +286,7 @@ def test_too_many_open_files_are_said(tmp_path: Path) -> None:
 def test_the_command_line_says_errors_of_the_machine_without_names(tmp_path: Path) -> None:
     code = (
         "import errno\n"
-        "from medembed.cli.frame import run_guarded\n"
+        "from medembed.cli.command import run_guarded\n"
         "def act(): raise {error}\n"
         "run_guarded(act)\n"
     )

@@ -20,7 +20,7 @@ from medembed.errors import ScanError
 from medembed.index import open_index
 from medembed.library import CaseLibrary
 from medembed.model import embed_library, toy_model
-from medembed.model.pixels import PixelCache, read_pixels
+from medembed.model.pixel_cache import PixelCache, read_pixels
 from medembed.notes import read_note
 
 SIDES = ("right", "left")

@@ -16,7 +16,7 @@ from medembed.embeddings import unit_rows
 from medembed.errors import ConditionError, FingerprintError, ModelError, QueryError
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
-from medembed.model.notes import note_text
+from medembed.model.report_text import note_text
 from medembed.notes import read_note
 from medembed.scans import Scan
 

@@ -228,7 +228,7 @@ def test_changed_settings_are_noticed(
 def test_other_code_gives_another_fingerprint(
     small_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medembed.model.folder.MODEL_VERSION", 99)
+    monkeypatch.setattr("medembed.model.model_files.MODEL_VERSION", 99)
     with pytest.raises(ModelError):
         DualEncoder.load(small_folder)
 

@@ -22,8 +22,8 @@ from scans.reference import path_of, samples
 
 from medembed.errors import ScanError
 from medembed.scans import Limits, ScanReader, read_scan
-from medembed.scans.process import _environment
-from medembed.scans.reading import inspect_file
+from medembed.scans.read import inspect_file
+from medembed.scans.worker_process import _environment
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux confines")
 

@@ -18,7 +18,7 @@ from scans.dicom_samples import dataset, item, lut_item, write
 from medembed.errors import ScanError
 from medembed.scans import read_header, read_scan
 from medembed.scans.ages import age_at
-from medembed.scans.reading import inspect_file
+from medembed.scans.read import inspect_file
 from medembed.scans.remarks import Remark
 
 RNG = np.random.default_rng(2)

@@ -18,7 +18,7 @@ from scans.dicom_samples import dataset, write
 
 from medembed.scans import ScanReader, combine_pixel_digests, pixel_digest, read_scan
 from medembed.scans.pixel_digest import frame_digest
-from medembed.scans.reading import inspect_file
+from medembed.scans.read import inspect_file
 
 PICTURE = np.random.default_rng(3).integers(0, 200, (48, 64), np.uint8)
 EXPECTED = frame_digest(PICTURE)

@@ -24,7 +24,7 @@ from evaluation.report import write_report
 from medembed.config import load_config
 from medembed.library import CaseLibrary, ingest
 from medembed.model import DualEncoder, embed_library
-from medembed.model.notes import note_text
+from medembed.model.report_text import note_text
 from medembed.sources import open_source
 from medembed.sources.synthetic import Bias, CohortConfig, write_cohort
 from medembed.sources.synthetic.config import PREVALENCE

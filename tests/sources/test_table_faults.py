@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from medembed.errors import SourceError
 from medembed.sources.notes_table import NotesTable
-from medembed.sources.rows import Row, Table
+from medembed.sources.tabular import Row, Table
 
 HEADER = "case_id,patient_id,image_path,note"
 REQUIRED = ("case_id", "patient_id", "image_path")

@@ -10,11 +10,11 @@ from support.example_files import write_csv, write_dicom, write_png, write_slice
 
 from medembed.cases import Case, Finding
 from medembed.errors import SourceError
-from medembed.library.conditions import FIELDS
+from medembed.library.filters import FIELDS
 from medembed.privacy import Pseudonymiser
 from medembed.scans import ScanReader
 from medembed.sources import Reading, Refusal, TableSource, open_source
-from medembed.sources.columns import RESERVED, age_of, split_of
+from medembed.sources.cell_parsers import RESERVED, age_of, split_of
 from medembed.sources.table import COLUMNS
 
 NAMES = Pseudonymiser(bytes(32))

@@ -17,7 +17,7 @@ from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.model import DualEncoder, embed_library
 from medembed.model.activation import PENDING
-from medembed.training import aligning, train
+from medembed.training import alignment, train
 from medembed.training.collapse import check_collapse, effective_rank, hubness
 from medembed.training.measuring import unit_vectors
 
@@ -126,12 +126,12 @@ def test_the_smallest_sound_trainings_are_not_called_collapsed(tmp_path: Path, n
 def collapse(library: CaseLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on every training is called collapsed."""
 
-    def check(self: aligning.Trainer):  # type: ignore[no-untyped-def]
+    def check(self: alignment.Trainer):  # type: ignore[no-untyped-def]
         images, words, notes = unit_vectors(self.towers, self.train, self.images, self.texts)
         one = images[:1].expand_as(images)
         return check_collapse(one.numpy(), words.numpy(), notes, "training")
 
-    monkeypatch.setattr(aligning.Trainer, "_check_collapse", check)
+    monkeypatch.setattr(alignment.Trainer, "_check_collapse", check)
 
 
 def test_a_collapsed_model_is_kept_but_not_activated(

@@ -18,7 +18,7 @@ from medembed.cases import Case, ScanRef
 from medembed.cli import build
 from medembed.errors import ConfigError, InputError, LibraryError
 from medembed.library import CaseLibrary
-from medembed.model import pixels as pixels_module
+from medembed.model import pixel_cache
 from medembed.model.activation import PENDING
 from medembed.notes import read_note
 from medembed.training import train
@@ -82,7 +82,7 @@ def test_cases_with_nothing_to_tell_apart_are_refused_before_any_is_decoded(
     change: Callable[[Case], Case],
     said: str,
 ) -> None:
-    monkeypatch.setattr(pixels_module, "read_pixels", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(pixel_cache, "read_pixels", lambda *_: pytest.fail("decoded"))
     library = changed(tmp_path, pairs, change)
     with pytest.raises(LibraryError, match=said) as caught:
         train(library, small_config())
@@ -149,7 +149,7 @@ def test_a_batch_of_one_is_refused_by_the_configuration(pairs: CaseLibrary) -> N
 def test_a_balance_that_leaves_no_batch_is_refused(
     pairs: CaseLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixels_module, "read_pixels", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(pixel_cache, "read_pixels", lambda *_: pytest.fail("decoded"))
     kin = {0: "g", 1: "g"}
 
     def change(case: Case) -> Case:

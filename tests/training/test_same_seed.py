@@ -18,9 +18,9 @@ from medembed.library import CaseLibrary
 from medembed.training import choices as choices_module
 from medembed.training import train
 from medembed.training import trainer as trainer_module
+from medembed.training.autotune import fastest_mode
 from medembed.training.choices import run_key
-from medembed.training.sides import Mode
-from medembed.training.speed import fastest_mode
+from medembed.training.feature_feeders import Mode
 from medembed.training.trainer import Trainer
 
 
@@ -205,7 +205,7 @@ def test_pixels_in_another_order_are_the_same_training(
     first = train(library, config)
     for file in (library.path / "cache").iterdir():
         file.unlink()
-    from medembed.model.pixels import PixelCache
+    from medembed.model.pixel_cache import PixelCache
 
     backwards = list(library.cases())[::-1]
     PixelCache(library.path / "cache", config.preprocess).fill(library, backwards, workers=1)
@@ -220,7 +220,7 @@ def test_a_training_of_before_the_choices_were_kept_is_not_done_again(
     report = train(library, small_config(epochs=1))
     file = Path(report.folder) / "training.json"
     kept = json.loads(file.read_bytes())
-    from medembed.training.aligning import _gather, _key
+    from medembed.training.alignment import _gather, _key
 
     config = small_config(epochs=1)
     cohort, val, _ = _gather(library, config)

@@ -14,7 +14,7 @@ from medembed.config import load_config
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library, find_model
-from medembed.model.pixels import PixelCache
+from medembed.model.pixel_cache import PixelCache
 from medembed.training import train
 from medembed.training import trainer as trainer_module
 from medembed.training.trainer import Trainer

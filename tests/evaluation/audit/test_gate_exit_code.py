@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medembed.cli import build
-from medembed.cli.frame import EXIT_GATE
+from medembed.cli.command import EXIT_GATE
 from medembed.library import CaseLibrary
 
 

@@ -1,0 +1,145 @@
+"""One case into the library: new, the same, changed, or not to be taken."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from medembed.cases import Case
+from medembed.library.case_rows import (
+    content_digest,
+    fetch_cases,
+    insert_case,
+    seal_cases,
+    store_files,
+    update_case,
+)
+from medembed.library.migrations import take_older_content
+from medembed.library.splits import settle_split
+from medembed.library.vectors import VectorStore
+from medembed.privacy import Pseudonymiser
+from medembed.sources.rejection import Refusal
+
+__all__ = ["add_cases"]
+
+
+def add_cases(
+    db: sqlite3.Connection, cases: Sequence[Case], replace: bool, names: Pseudonymiser, home: Path
+) -> list[str | Refusal]:
+    """Write cases within an open transaction.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+    cases : sequence of Case
+    replace : bool
+        Whether a changed case takes the place of the old one; its vectors are dropped then.
+    names : Pseudonymiser
+        Draws the split where none is given.
+    home : Path
+        The library's folder; files inside it are stored relative to it.
+
+    Returns
+    -------
+    list of {"added", "unchanged", "replaced"} or Refusal
+        A refused case leaves no trace.
+    """
+    written: dict[int, None] = {}
+    outcomes = [_add_case(db, case, replace, names, home, written) for case in cases]
+    seal_cases(db, list(written))
+    return outcomes
+
+
+def _add_case(
+    db: sqlite3.Connection,
+    case: Case,
+    replace: bool,
+    names: Pseudonymiser,
+    home: Path,
+    written: dict[int, None],
+) -> str | Refusal:
+    digest = content_digest(case)
+    row = db.execute(
+        "SELECT id, patient_id, split, content FROM cases WHERE case_id = ?", (case.case_id,)
+    ).fetchone()
+    if row is None:
+        split = settle_split(db, case, names)
+        if split is None:
+            return _split_conflict(case)
+        written[insert_case(db, case, split, digest, home)] = None
+        return "added"
+    number, patient, split, content = row
+    if number in written:  # it may be read again
+        seal_cases(db, [number])
+    if patient != case.patient_id:
+        return Refusal(
+            case.case_id, "this case id belongs to another patient already", "wrong-patient"
+        )
+    if case.split not in ("", split):
+        return _split_conflict(case)
+    if take_older_content(db, number, case, content, names):
+        content = digest
+    if content == digest:
+        if _follow_scans(db, number, case, home):
+            written[number] = None
+        return "unchanged"
+    if not replace:
+        return Refusal(
+            case.case_id, "in the library already with another content", "changed-content"
+        )
+    if settle_split(db, case, names) is None:
+        return _split_conflict(case)
+    VectorStore(db).forget_case(number)
+    update_case(db, number, case, digest, home)
+    written[number] = None
+    return "replaced"
+
+
+def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> bool:
+    """Take new paths of an unchanged case if the old files are gone, and newly known contents."""
+    old = db.execute(
+        "SELECT files, coalesce(c.kind, 'unknown'), coalesce(c.pixel_sha256, '') FROM scans "
+        "LEFT JOIN scan_contents c USING (case_row, position) WHERE case_row = ? ORDER BY position",
+        (row,),
+    ).fetchall()
+    (old_kind,) = db.execute("SELECT kind FROM cases WHERE id = ?", (row,)).fetchone()
+    kind = _known(case.kind, old_kind, "unknown")
+    new = [
+        (
+            store_files(scan.files, home),
+            _known(scan.kind, scan_kind, "unknown"),
+            _known(scan.pixel_sha256, pixels, ""),
+        )
+        for scan, (_, scan_kind, pixels) in zip(case.scans, old, strict=True)
+    ]
+    if new == old and kind == old_kind:
+        return False
+    stored = next(fetch_cases(db, [row]))  # checked: damage must not get a new seal
+    if all((home / file).exists() for scan in stored.scans for file in scan.files):
+        new = [(files, *rest) for (files, _, _), (_, *rest) in zip(old, new, strict=True)]
+    if new == old and kind == old_kind:
+        return False  # a copy elsewhere: the files known are still there
+    for position, (files, scan_kind, pixels) in enumerate(new):
+        db.execute(
+            "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
+            (files, row, position),
+        )
+        db.execute(
+            "INSERT OR REPLACE INTO scan_contents VALUES (?, ?, ?, ?)",
+            (row, position, scan_kind, pixels),
+        )
+    db.execute("UPDATE cases SET kind = ? WHERE id = ?", (kind, row))
+    return True
+
+
+def _known(new: str, old: str, unknown: str) -> str:
+    return old if new == unknown else new
+
+
+def _split_conflict(case: Case) -> Refusal:
+    return Refusal(
+        case.case_id,
+        "its patient, its group and its split do not agree with the cases already there",
+        "split-conflict",
+    )

@@ -1,0 +1,265 @@
+"""Write a model's vectors into a library, for the cases that lack them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medembed.errors import ScanError
+from medembed.library.locks import writer_lock
+from medembed.library.vectors import VectorKind, VectorStore
+from medembed.model.activation import PENDING, activate, name_in_library, would_drop
+from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
+from medembed.model.report_text import note_text
+from medembed.model.resolve import ModelChoice
+
+if TYPE_CHECKING:
+    from medembed.cases import Case
+    from medembed.library import CaseLibrary
+    from medembed.model.dual_encoder import DualEncoder
+
+__all__ = ["EmbedReport", "embed_library"]
+
+Progress = Callable[[int, int | None], None]
+_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What :func:`embed_library` did.
+
+    Parameters
+    ----------
+    fingerprint : str
+    images, notes : int
+        Vectors written.
+    refused : dict of str to int
+        Cases without an image vector because none of their scans can be read, by reason.
+    unread_scans : int
+        Scans that could not be read; where a case has others, those stand for it.
+    active : bool
+        Whether the model is the library's active one now.
+    activated : bool
+        Whether it became so by this.
+    dropped : int
+        Cases that the model which was active before finds and this one does not.
+    """
+
+    fingerprint: str
+    images: int
+    notes: int
+    refused: dict[str, int] = field(default_factory=dict)
+    unread_scans: int = 0
+    active: bool = False
+    activated: bool = False
+    dropped: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything under its name."""
+        return asdict(self)
+
+
+def embed_library(
+    library: CaseLibrary,
+    model: DualEncoder,
+    progress: Progress | None = None,
+    *,
+    workers: int = 0,
+    make_active: bool | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> EmbedReport:
+    """Encode scans and notes of the cases that have no vector of this model yet.
+
+    Written in chunks: what was done before an interruption stays done. A case of several scans
+    gets the mean of their unit vectors, scaled to norm 1. A case that was changed or erased while
+    it was encoded gets no vector of what it was.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    model : DualEncoder
+    progress : callable, optional
+        Called with (vectors done, vectors to do).
+    workers : int
+        Processes that decode; 0 takes one for each core.
+    make_active : bool, optional
+        Whether the model becomes the active one at the end. None: where it waits for its vectors,
+        or where no model is active; it has to be one of the library's, not be marked as collapsed,
+        and find the cases that the active one finds (:func:`medembed.model.activation.would_drop`).
+    waiting : callable, optional
+        Called with a line that says who embeds with this model already, where it has to wait.
+    """
+    lock = library.path / f".embed-{model.fingerprint[:16]}.lock"
+    with writer_lock(lock, "embedding", waiting=waiting):
+        work = _Embedding(library, model, workers, progress)
+        work.run()
+        active, activated, dropped = _settle(library, model.fingerprint, make_active)
+    return EmbedReport(
+        model.fingerprint,
+        work.written["image"],
+        work.written["note"],
+        work.refused,
+        work.unread,
+        active,
+        activated,
+        dropped,
+    )
+
+
+def _settle(
+    library: CaseLibrary, fingerprint: str, make_active: bool | None
+) -> tuple[bool, bool, int]:
+    """Decide whether the model comes into use: (active, activated, cases dropped)."""
+    name = name_in_library(library, fingerprint)
+    if name is None or name == library.active_model:
+        return name is not None, False, 0
+    wanted = make_active
+    if wanted is None:
+        waits = library.get_meta(PENDING) == name or library.active_model is None
+        wanted = waits and not ModelChoice(fingerprint, library.path / "models" / name).collapsed
+    if not wanted:
+        return False, False, 0
+    dropped, too_many = would_drop(library, fingerprint)
+    if too_many and not make_active:
+        return False, False, dropped
+    activate(library, name)
+    return True, True, dropped
+
+
+class _Embedding:
+    """Vectors of one model being written.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    model : DualEncoder
+    workers : int
+    progress : callable or None
+    """
+
+    def __init__(
+        self, library: CaseLibrary, model: DualEncoder, workers: int, progress: Progress | None
+    ) -> None:
+        self.library = library
+        self.model = model
+        self.workers = workers
+        self.progress = progress
+        self.cache = PixelCache(library.path / "cache", model.preprocess)
+        self.written: dict[VectorKind, int] = {"image": 0, "note": 0}
+        self.refused: dict[str, int] = {}
+        self.unread = 0
+        self._changed: set[str] = set()
+        self._done = self._total = 0
+
+    def run(self) -> None:
+        """Go through the cases that lack a vector, and those that come in meanwhile."""
+        tried: dict[VectorKind, set[str]] = {"image": set(), "note": set()}
+        while True:
+            todo: dict[VectorKind, list[str]] = {}
+            for kind, seen in tried.items():
+                seen.difference_update(self._changed)
+                missing = self.library.missing_vectors(self.model.fingerprint, kind)
+                todo[kind] = [case_id for case_id in missing if case_id not in seen]
+                seen.update(todo[kind])
+            self._changed.clear()
+            self._total += sum(map(len, todo.values()))
+            if not any(todo.values()):
+                return
+            for chunk in _chunks(todo["image"]):
+                self._images(chunk)
+            for chunk in _chunks(todo["note"]):
+                self._notes(chunk)
+
+    def _images(self, ids: list[str]) -> None:
+        contents = _contents(self.library, ids)
+        read, reasons, missed = _chunk_of_pixels(
+            self.library, ids, self.model, self.cache, self.workers
+        )
+        self.unread += missed
+        for reason in reasons:
+            self.refused[reason] = self.refused.get(reason, 0) + 1
+        if read:
+            owners = [case_id for case_id, _ in read]
+            vectors = self.model.encode_pixels([pixels for _, pixels in read], scans=owners)
+            self._write("image", list(dict.fromkeys(owners)), vectors, contents)
+        self._say(len(ids))
+
+    def _notes(self, ids: list[str]) -> None:
+        contents = _contents(self.library, ids)
+        noted = [case for case in self.library.select(ids) if case.note]
+        texts = [note_text(case.note) for case in noted if case.note]
+        if texts:
+            vectors = self.model.encode_notes(texts)
+            self._write("note", [case.case_id for case in noted], vectors, contents)
+        self._say(len(ids))
+
+    def _write(
+        self,
+        kind: VectorKind,
+        ids: list[str],
+        vectors: np.ndarray,
+        contents: dict[str, bytes],
+    ) -> None:
+        """Write in one transaction, which sees whether a case is still what was encoded."""
+        with self.library.database.write() as db:
+            now = _contents(self.library, ids)
+            same = [i for i, name in enumerate(ids) if now.get(name) == contents.get(name, b"")]
+            if same:
+                kept = [ids[i] for i in same]
+                VectorStore(db).put(self.model.fingerprint, kind, kept, vectors[same])
+        self.written[kind] += len(same)
+        self._changed.update(set(now) - {ids[i] for i in same})
+
+    def _say(self, done: int) -> None:
+        self._done += done
+        if self.progress:
+            self.progress(self._done, self._total)
+
+
+def _chunks(ids: list[str]) -> Iterator[list[str]]:
+    return (ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK))
+
+
+def _contents(library: CaseLibrary, ids: Sequence[str]) -> dict[str, bytes]:
+    """Digest of what the source said of each case; another one once it was changed."""
+    read = library.database.read()
+    found: dict[str, bytes] = {}
+    for case_id in ids:
+        row = read.execute("SELECT content FROM cases WHERE case_id = ?", (case_id,)).fetchone()
+        if row is not None:
+            found[case_id] = bytes(row[0])
+    return found
+
+
+def _chunk_of_pixels(
+    library: CaseLibrary,
+    ids: Sequence[str],
+    model: DualEncoder,
+    cache: PixelCache,
+    workers: int,
+) -> tuple[list[tuple[str, np.ndarray]], list[str], int]:
+    """Pixels of each readable scan with its case, reasons of cases without any, scans unread."""
+    cases: list[Case] = list(library.select(ids))
+    wanted = [(case, at) for case in cases for at in range(len(case.scans))]
+    missing = [(case, at) for case, at in wanted if case.scans[at] not in cache]
+    fresh = iter(read_pixels(library, missing, model.preprocess, workers))
+    read: list[tuple[str, np.ndarray]] = []
+    reasons: dict[str, str] = {}
+    unread = 0
+    for case, at in wanted:
+        ref = case.scans[at]
+        if ref in cache:
+            first, count = cache.span(ref)
+            read.append((case.case_id, cache.rows(slice(first, first + count))))
+            continue
+        pixels = next(fresh)
+        if isinstance(pixels, ScanError):
+            unread += 1
+            reasons[case.case_id] = reason_of(pixels)
+        else:
+            read.append((case.case_id, pixels))
+    seen = {case_id for case_id, _ in read}
+    return read, [why for case_id, why in reasons.items() if case_id not in seen], unread

@@ -1,0 +1,79 @@
+"""Which kind of source a path is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from medembed.errors import SourceError
+from medembed.registry import Registry
+from medembed.sources.source import Source
+from medembed.sources.tabular import TABLE_SUFFIXES, shown
+
+__all__ = ["SOURCES", "open_source"]
+
+SOURCES: Registry[Callable[..., Source]] = Registry("source", "medembed.sources")
+"""Kinds of source by name; called with the path, and with ``notes`` and ``keep_columns`` if set."""
+
+_PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+
+SOURCES.register(
+    "table",
+    "medembed.sources.table:TableSource",
+    "a csv or parquet table that names image files, or a folder with cases.csv",
+)
+SOURCES.register(
+    "dicom",
+    "medembed.sources.dicom_folder:DicomFolderSource",
+    "a folder of DICOM files, or one file, with a table of notes if there is one",
+)
+
+
+def open_source(
+    path: str | Path,
+    format: str = "auto",
+    *,
+    notes: str | Path | None = None,
+    keep_columns: Sequence[str] = (),
+) -> Source:
+    """Open a source.
+
+    Parameters
+    ----------
+    path : path-like
+        Table, folder or file.
+    format : str
+        One of :data:`SOURCES`; ``"auto"`` takes a csv, tsv, txt or parquet file, or a folder with
+        ``cases.csv`` or ``cases.parquet``, as a table, and all else as DICOM.
+    notes : path-like, optional
+        Table of reports to join to DICOM studies.
+    keep_columns : sequence of str
+        Columns of the table to keep as attributes.
+
+    Raises
+    ------
+    SourceError
+        Where there is nothing, or it cannot be read as that.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceError("no such file or folder", where=path.name or str(path))
+    if path.suffix.lower() in _PACKED and Path(path.stem).suffix.lower() in TABLE_SUFFIXES:
+        raise SourceError("a packed table", where=shown(path.name), hint="unpack it first")
+    tables = [path / f"cases{suffix}" for suffix in TABLE_SUFFIXES]
+    inside = next((table for table in tables if table.is_file()), None) if path.is_dir() else None
+    if format == "auto":
+        is_table = inside is not None or path.suffix.lower() in TABLE_SUFFIXES
+        format = "table" if is_table and notes is None else "dicom"
+    options: dict[str, object] = {}
+    if keep_columns:
+        options["keep_columns"] = tuple(keep_columns)
+    if notes is not None:
+        if format == "table":
+            raise SourceError("a table has its notes in a column of its own", where=path.name)
+        options["notes"] = notes
+    if format == "table" and path.is_dir():
+        if inside is None:
+            raise SourceError("no cases.csv in this folder", where=path.name)
+        path = inside
+    return SOURCES[format](path, **options)

@@ -1,0 +1,179 @@
+"""Vectors of a batch's images and readings; those of frozen encoders are computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from medembed.encoders.tokenizers import Tokens
+from medembed.model.towers import Towers
+from medembed.training.augment import augment
+from medembed.training.cohort import Cohort
+from medembed.training.settings import TrainingConfig
+from medembed.training.text_views import Reading
+
+__all__ = ["ImageFeeder", "Mode", "TextFeeder"]
+
+_CHUNK = 64
+_ALIKE = 16
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the image side computes in training.
+
+    Parameters
+    ----------
+    bfloat16, channels_last : bool
+    """
+
+    bfloat16: bool = False
+    channels_last: bool = False
+
+    def __str__(self) -> str:
+        precision = "bfloat16" if self.bfloat16 else "float32"
+        return f"{precision}, channels last" if self.channels_last else precision
+
+
+class ImageFeeder:
+    """Gives the image vectors of a batch.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    towers : Towers
+    config : TrainingConfig
+    device : torch.device
+    """
+
+    def __init__(
+        self, cohort: Cohort, towers: Towers, config: TrainingConfig, device: torch.device
+    ) -> None:
+        self.cohort = cohort
+        self.towers = towers
+        self.config = config
+        self.device = device
+        self.mode = Mode()
+        self._bank: dict[int, tuple[torch.Tensor, ...]] = {}
+
+    def pixels(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Rows of the cache in [0, 1] on the device."""
+        return torch.from_numpy(self.cohort.pixels.rows(rows)).to(self.device).float() / 255
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """From [0, 1] to what the encoder reads."""
+        preprocess = self.config.preprocess
+        images = (images - preprocess.mean) / preprocess.std
+        if self.mode.channels_last and images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Image side in the chosen precision, its result in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mode.bfloat16):
+            return self.towers.image(self.normalised(images)).float()
+
+    def draw(
+        self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
+    ) -> torch.Tensor:
+        """One random image of each case, changed at random: ``(n, dim)``."""
+        rows = np.array([rng.choice(self.cohort.rows[case]) for case in cases])
+        if self.config.image.frozen:
+            return self.towers.image.projection(self._features(rows, mirror))
+        return self.forward(augment(self.pixels(rows), mirror, self.config.image_augmentation, rng))
+
+    def whole(self, case: int) -> torch.Tensor:
+        """All images of a case as they are: ``(m, dim)``."""
+        rows = self.cohort.rows[case]
+        if self.config.image.frozen:
+            plain = np.zeros(len(rows), dtype=bool)
+            return self.towers.image.projection(self._features(rows, plain))
+        return self.forward(self.pixels(rows))
+
+    def _features(self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_]) -> torch.Tensor:
+        """Features of a frozen encoder, kept in float16 after their first use."""
+        missing = np.array([row for row in dict.fromkeys(rows.tolist()) if row not in self._bank])
+        for at in range(0, len(missing), _CHUNK):
+            chosen = missing[at : at + _CHUNK].astype(np.int64)
+            images = self.pixels(chosen)
+            turns = [images, images.flip(-1)] if self.config.image_augmentation.mirror else [images]
+            with torch.no_grad():
+                kept = [self.towers.image.features(self.normalised(turn)).half() for turn in turns]
+            for i, row in enumerate(chosen.tolist()):
+                self._bank[row] = tuple(part[i] for part in kept)
+        rows_of = zip(rows.tolist(), mirror.tolist(), strict=True)
+        return torch.stack([self._bank[row][int(turned)] for row, turned in rows_of]).float()
+
+
+class TextFeeder:
+    """Gives the text vectors of a batch and the readings they are of.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    towers : Towers
+    tokens : Tokens
+    config : TrainingConfig
+    device : torch.device
+    mirror : callable
+        Swaps left and right in a text.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        towers: Towers,
+        tokens: Tokens,
+        config: TrainingConfig,
+        device: torch.device,
+        mirror: Callable[[str], str],
+    ) -> None:
+        self.cohort = cohort
+        self.towers = towers
+        self.tokens = tokens
+        self.config = config
+        self.device = device
+        self._mirror = mirror
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def draw(
+        self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
+    ) -> list[Reading]:
+        """One random reading of each case, sides swapped where the image is mirrored."""
+        readings = []
+        for case, turned in zip(cases, mirror.tolist(), strict=True):
+            source = rng
+            if self.config.text.frozen:  # few readings each, so that their features are kept
+                variant = int(rng.integers(self.config.frozen_variants))
+                source = np.random.default_rng((self.config.seed, 2, case, variant))
+            reading = self.cohort.reports[case].draw(self.config.text_augmentation, source)
+            readings.append(reading.mirrored(self._mirror) if turned else reading)
+        return readings
+
+    def forward(self, texts: Sequence[str]) -> torch.Tensor:
+        """Text side: ``(n, dim)``."""
+        if not self.config.text.frozen:
+            return self._by_length(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        for at in range(0, len(missing), _CHUNK):
+            chosen = missing[at : at + _CHUNK]
+            with torch.no_grad():
+                features = self.towers.text.features(*self._encoded(chosen)).half()
+            self._kept.update(zip(chosen, features, strict=True))
+        return self.towers.text.projection(torch.stack([self._kept[t] for t in texts]).float())
+
+    def _by_length(self, texts: Sequence[str]) -> torch.Tensor:
+        """Run short texts beside short ones: half of a mixed batch would be padding."""
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+        parts = [order[at : at + _ALIKE] for at in range(0, len(order), _ALIKE)]
+        vectors = [self.towers.text(*self._encoded([texts[i] for i in part])) for part in parts]
+        back = torch.tensor(order, device=self.device).argsort()
+        return torch.cat(vectors).float()[back]
+
+    def _encoded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, mask = self.tokens(texts)
+        return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
