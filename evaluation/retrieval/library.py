@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evaluation.retrieval.load_cases import GatheredCases, gather
-from evaluation.retrieval.tasks import Direction, image_to_image, image_to_text, text_to_image
+from evaluation.retrieval.tasks import TaskScores, image_to_image, image_to_text, text_to_image
 from medembed.errors import FingerprintError, InputError, LibraryError, ModelError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class LibraryScores:
     fingerprint : str
         Of the model.
     seed : int
-    directions : dict of str to Direction
+    directions : dict of str to TaskScores
         By the names of ``WAYS``; only those that could be assessed.
     not_assessable : dict of str to str
         Why the others could not.
@@ -43,7 +43,7 @@ class LibraryScores:
     split: str
     fingerprint: str
     seed: int
-    directions: dict[str, Direction]
+    directions: dict[str, TaskScores]
     not_assessable: dict[str, str]
     n_cases: int
     n_patients: int
@@ -110,7 +110,7 @@ def evaluate_library(
     """
     if fingerprint is None:
         fingerprint = find_fingerprint(library)
-    directions: dict[str, Direction] = {}
+    directions: dict[str, TaskScores] = {}
     missing: dict[str, str] = {}
     by_image = gather(library, fingerprint, split=split, with_notes=False)
     if len(by_image) < 2 or len(set(by_image.owners.tolist())) < 2:
@@ -126,7 +126,7 @@ def evaluate_library(
             library, fingerprint, split=split, with_notes=False, pool=pool, seed=seed
         )
     common: dict[str, Any] = {"repetitions": repetitions, "shuffles": shuffles, "seed": seed}
-    steps: dict[str, Callable[[], Direction]] = {
+    steps: dict[str, Callable[[], TaskScores]] = {
         "image_to_image": lambda: image_to_image(by_image, side=True, **common),
         "image_to_image_by_finding": lambda: image_to_image(by_image, side=False, **common),
     }

@@ -9,7 +9,7 @@ from evaluation.retrieval.library import WAYS, LibraryScores
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evaluation.retrieval.tasks import Direction
+    from evaluation.retrieval.tasks import TaskScores
 
 __all__ = ["LEGEND", "excluded_line", "meaning", "score_table", "title"]
 
@@ -36,12 +36,12 @@ def title(way: str) -> str:
     return _TITLES[way]
 
 
-def score_table(direction: Direction, *, wide: bool = True) -> Table:
+def score_table(direction: TaskScores, *, wide: bool = True) -> Table:
     """Give a row for each measure: value and interval, chance, null controls.
 
     Parameters
     ----------
-    direction : Direction
+    direction : TaskScores
     wide : bool
         Whether there is room for the ratio to chance and the chance-adjusted value.
     """
@@ -73,7 +73,7 @@ def _ends(pair: tuple[float, float] | None, digits: int) -> str:
     return f" [{pair[0]:.{digits}f} {pair[1]:.{digits}f}]" if pair else ""
 
 
-def excluded_line(direction: Direction) -> str:
+def excluded_line(direction: TaskScores) -> str:
     """Say how many were asked, against how many, and what was left out."""
     scores = direction.scores
     line = (

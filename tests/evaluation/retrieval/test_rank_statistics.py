@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from evaluation.retrieval.rank_statistics import measure, stand
+from evaluation.retrieval.rank_statistics import measure, rank
 from evaluation.retrieval.relevance import Matrix
 from medembed.errors import InputError
 
@@ -44,7 +44,7 @@ def over_all_orders(name: str, scores: list[float], right: list[bool]) -> float:
 
 
 def standing_of(scores: NDArray[np.float64], right: NDArray[np.bool_], **options: int):
-    return stand(lambda a, b: scores[a:b].copy(), Matrix(right), depth=9, **options)[0]
+    return rank(lambda a, b: scores[a:b].copy(), Matrix(right), depth=9, **options)[0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,7 +97,7 @@ def test_excluded_items_are_neither_hits_nor_distractors_and_counted_once() -> N
     right = np.array([[False, True, False, True]])
     first = Matrix(np.array([[True, False, False, False]]))
     second = Matrix(np.array([[True, True, False, False]]))
-    standing, n_excluded = stand(
+    standing, n_excluded = rank(
         lambda a, b: scores[a:b].copy(), Matrix(right), {"a": first, "b": second}, depth=4
     )
     assert n_excluded == {"a": 1, "b": 1}
