@@ -158,7 +158,7 @@ class _Way:
         from rich.console import Console
         from rich.text import Text
 
-        from evaluation.retrieval.text_report import meaning, score_table, title
+        from evaluation.retrieval.text_report import score_table, summary_lines, title
         from evaluation.retrieval.zero_shot import zero_shot_means
         from medembed.cli.search import show_hits
 
@@ -170,10 +170,10 @@ class _Way:
             f"\n[bold]How well it finds[/bold]: {self.figures.n_cases} studies of "
             f"{self.figures.n_patients} simulated patients that the model never saw"
         )
-        for way, direction in self.figures.directions.items():
-            console.print(Text(f"\n{title(way)}", style="bold"))
-            console.print(score_table(direction))
-        for sentence in meaning(self.figures):
+        for name, task in self.figures.tasks.items():
+            console.print(Text(f"\n{title(name)}", style="bold"))
+            console.print(score_table(task.scores, task.nulls))
+        for sentence in summary_lines(self.figures):
             console.print(Text(sentence))
         means = zero_shot_means(self.plain)
         console.print(

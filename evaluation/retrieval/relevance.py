@@ -29,9 +29,10 @@ class Pairs(Protocol):
         ...
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
-        """Truth for queries ``start`` to ``stop``: a new array of shape ``(stop - start, n_items)``.
+        """Truth for queries ``start`` to ``stop``, a new array.
 
-        bool for yes or no; float64 for grades, 0 meaning not relevant.
+        Shape ``(stop - start, n_items)``; bool for yes or no, float64 for grades, 0 being not
+        relevant.
         """
         ...
 

@@ -113,7 +113,7 @@ def retrieval_scores(
     gallery_patients: ArrayLike | None = None,
     excluded: Mapping[str, Any] | None = None,
     scores: ArrayLike | None = None,
-    run: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
     min_grade: float = 0.0,
     measures: Sequence[str] | None = None,
     repetitions: int = 2000,
@@ -142,7 +142,7 @@ def retrieval_scores(
         Further reasons to leave an item out of a query's pool, relevant or not.
     scores : float array of shape (n_queries, n_items), optional
         Scores of another system, higher is nearer, instead of ``queries`` and ``gallery``.
-    run : sequence of (items, scores), one per query, optional
+    run : RankedLists or sequence of (items, scores), one per query, optional
         Ranked lists of another system, instead: for each query the indices of the items that it
         retrieved and their scores (:class:`evaluation.retrieval.score_rows.RankedLists`). An item
         that was not retrieved has no rank, so that a query without a relevant hit counts 0.
@@ -237,7 +237,7 @@ def _score_rows(
     queries: ArrayLike | None,
     gallery: ArrayLike | None,
     scores: ArrayLike | None,
-    run: Sequence[tuple[ArrayLike, ArrayLike]] | None,
+    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None,
     relevant: Any,
     gallery_patients: ArrayLike | None,
 ) -> tuple[ScoreRows, tuple[int, int]]:
@@ -249,13 +249,18 @@ def _score_rows(
             raise InputError("queries without a gallery, or the reverse")
         scorer = Scorer(queries, gallery)
         return scorer.rows, scorer.shape
-    shape = getattr(relevant, "shape", ())
-    if len(shape) != 2 and gallery_patients is None:
+    if isinstance(run, RankedLists):
+        return run.rows, run.shape
+    shape = getattr(relevant, "shape", None)
+    if shape is not None:
+        n_items = int(shape[-1])
+    elif gallery_patients is not None:
+        n_items = len(np.asarray(gallery_patients))
+    else:
         raise InputError(
             "a run against a gallery of unknown size",
             hint="give relevant as a matrix or as Listed(indices, n_items)",
         )
-    n_items = shape[1] if len(shape) == 2 else len(np.asarray(gallery_patients))
     lists = RankedLists(run, n_items)
     return lists.rows, lists.shape
 
