@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from evaluation.retrieval.library import LibraryScores, evaluate_library
     from evaluation.retrieval.null_controls import NullControl, null_control
     from evaluation.retrieval.relevance import SameLabel, SharedTrait
+    from evaluation.retrieval.run_files import read_qrels, read_run
+    from evaluation.retrieval.runs import RunScores, evaluate_run
     from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
     from evaluation.retrieval.zero_shot import (
         plain_queries,
@@ -33,16 +35,20 @@ _HOME = {
     "PatientResampler": "evaluation.stats.bootstrap",
     "Protocol": "evaluation.library_audit",
     "RetrievalScores": "evaluation.retrieval.scores",
+    "RunScores": "evaluation.retrieval.runs",
     "SameLabel": "evaluation.retrieval.relevance",
     "SharedTrait": "evaluation.retrieval.relevance",
     "audit_library": "evaluation.library_audit",
     "audit_outcomes": "evaluation.audit",
     "compare_outcomes": "evaluation.change.comparison",
     "evaluate_library": "evaluation.retrieval.library",
+    "evaluate_run": "evaluation.retrieval.runs",
     "load_protocol": "evaluation.library_audit",
     "null_control": "evaluation.retrieval.null_controls",
     "plain_queries": "evaluation.retrieval.zero_shot",
     "ranking_auc": "evaluation.retrieval.zero_shot",
+    "read_qrels": "evaluation.retrieval.run_files",
+    "read_run": "evaluation.retrieval.run_files",
     "retrieval_scores": "evaluation.retrieval.scores",
     "zero_shot_markdown": "evaluation.retrieval.zero_shot",
     "zero_shot_means": "evaluation.retrieval.zero_shot",
@@ -57,16 +63,20 @@ __all__ = [
     "PatientResampler",
     "Protocol",
     "RetrievalScores",
+    "RunScores",
     "SameLabel",
     "SharedTrait",
     "audit_library",
     "audit_outcomes",
     "compare_outcomes",
     "evaluate_library",
+    "evaluate_run",
     "load_protocol",
     "null_control",
     "plain_queries",
     "ranking_auc",
+    "read_qrels",
+    "read_run",
     "retrieval_scores",
     "zero_shot_markdown",
     "zero_shot_means",

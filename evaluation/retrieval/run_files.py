@@ -148,7 +148,7 @@ def _checked(read: Judgments, number: str) -> Judgments:
     ):
         if wrong.any():
             raise InputError(
-                f"{int(wrong.sum())} rows {what}, the first is row {int(read.row[wrong][0])}",
+                f"rows {what}: {int(wrong.sum())}, the first is row {int(read.row[wrong][0])}",
                 where=read.name,
                 hint=hint,
             )

@@ -203,7 +203,7 @@ def _places(source: Judgments, ids: Ids, known: Ids, what: str, where: str) -> N
     if strange.any():
         row = f", the first in row {source.row[strange][0]}" if len(ids) == len(source.row) else ""
         raise InputError(
-            f"{len(np.unique(ids[strange]))} {what} that are not in {where}{row}",
+            f"{what} that are not in {where}: {len(np.unique(ids[strange]))}{row}",
             where=source.name,
             hint="use the case ids of the library's split" if where == "the split" else "",
         )

@@ -136,8 +136,8 @@ def summary_lines(result: LibraryScores) -> Iterator[str]:
 def run_lines(result: RunScores) -> Iterator[str]:
     """Report what the scores of a run rest on."""
     yield (
-        f"{result.n_hits} hits for {result.n_queries} queries; "
-        f"{result.n_without_hits} queries without hits count as 0."
+        f"Hits: {result.n_hits}. Queries: {result.n_queries}; without hits, counted as 0: "
+        f"{result.n_without_hits}."
     )
     yield f"{_OWN_PATIENT[result.own_patient]}; {_UNIT[result.patients]}"
     if result.relevance == "qrels" and result.patients != "library":
