@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         zero_shot_table,
     )
     from evaluation.stats.bootstrap import PatientResampler
+    from evaluation.table_audit import TableProtocol, audit_table, load_table_protocol
 
 _HOME = {
     "Audit": "evaluation.audit",
@@ -38,12 +39,15 @@ _HOME = {
     "RunScores": "evaluation.retrieval.runs",
     "SameLabel": "evaluation.retrieval.relevance",
     "SharedTrait": "evaluation.retrieval.relevance",
+    "TableProtocol": "evaluation.table_audit",
     "audit_library": "evaluation.library_audit",
     "audit_outcomes": "evaluation.audit",
+    "audit_table": "evaluation.table_audit",
     "compare_outcomes": "evaluation.change.comparison",
     "evaluate_library": "evaluation.retrieval.library",
     "evaluate_run": "evaluation.retrieval.runs",
     "load_protocol": "evaluation.library_audit",
+    "load_table_protocol": "evaluation.table_audit",
     "null_control": "evaluation.retrieval.null_controls",
     "plain_queries": "evaluation.retrieval.zero_shot",
     "ranking_auc": "evaluation.retrieval.zero_shot",
@@ -66,12 +70,15 @@ __all__ = [
     "RunScores",
     "SameLabel",
     "SharedTrait",
+    "TableProtocol",
     "audit_library",
     "audit_outcomes",
+    "audit_table",
     "compare_outcomes",
     "evaluate_library",
     "evaluate_run",
     "load_protocol",
+    "load_table_protocol",
     "null_control",
     "plain_queries",
     "ranking_auc",
