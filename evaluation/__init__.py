@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from evaluation.retrieval.run_files import read_qrels, read_run
     from evaluation.retrieval.runs import RunScores, evaluate_run
     from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
-    from evaluation.retrieval.zero_shot import (
-        plain_queries,
-        ranking_auc,
-        zero_shot_markdown,
-        zero_shot_means,
-        zero_shot_table,
-    )
+    from evaluation.retrieval.zero_shot import plain_queries, zero_shot_means, zero_shot_table
     from evaluation.stats.bootstrap import PatientResampler
     from evaluation.table_audit import TableProtocol, audit_table, load_table_protocol
 
@@ -50,11 +44,9 @@ _HOME = {
     "load_table_protocol": "evaluation.table_audit",
     "null_control": "evaluation.retrieval.null_controls",
     "plain_queries": "evaluation.retrieval.zero_shot",
-    "ranking_auc": "evaluation.retrieval.zero_shot",
     "read_qrels": "evaluation.retrieval.run_files",
     "read_run": "evaluation.retrieval.run_files",
     "retrieval_scores": "evaluation.retrieval.scores",
-    "zero_shot_markdown": "evaluation.retrieval.zero_shot",
     "zero_shot_means": "evaluation.retrieval.zero_shot",
     "zero_shot_table": "evaluation.retrieval.zero_shot",
 }
@@ -81,11 +73,9 @@ __all__ = [
     "load_table_protocol",
     "null_control",
     "plain_queries",
-    "ranking_auc",
     "read_qrels",
     "read_run",
     "retrieval_scores",
-    "zero_shot_markdown",
     "zero_shot_means",
     "zero_shot_table",
 ]
