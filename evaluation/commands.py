@@ -25,14 +25,17 @@ def evaluate(
     library: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[LIBRARY]",
+            metavar="LIBRARY",
             show_default=False,
             help="Folder of the case library; optional with --run and --qrels.",
         ),
     ] = None,
     split: Annotated[
         str,
-        typer.Option("--split", help="Cases to use as queries and as gallery: test, val or train."),
+        typer.Option(
+            "--split",
+            help="Cases to use as queries and as gallery: test, val or train; with --run also all.",
+        ),
     ] = "test",
     pool: Annotated[
         int | None,

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LEGEND", "excluded_line", "run_lines", "score_table", "summary_lines", "title"]
 
+_ADJUSTED = "Adjusted: 0 at chance, 1 for a perfect ranking."
 LEGEND = (
     "In brackets: for a score its 95% interval over patients, for a shuffled control the range "
-    "of 95% of its repetitions. Adjusted: 0 at chance, 1 for a perfect ranking."
+    f"of 95% of its repetitions. {_ADJUSTED}"
 )
 
 _TITLES = {
@@ -145,6 +146,7 @@ def run_lines(result: RunScores) -> Iterator[str]:
             "The pool is the cases that the run or the qrels name. If the archive is larger, "
             "chance is lower than shown."
         )
+    yield f"In brackets: the 95% interval. {_ADJUSTED}"
     yield from _few(max(scores.n_patients for scores in result.scores.values()))
 
 
