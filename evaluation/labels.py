@@ -14,7 +14,7 @@ __all__ = ["UNKNOWN", "codes", "group_label", "group_labels"]
 
 
 def group_label(value: Any) -> str:
-    """Give the name of the group that a value stands for.
+    """Name the group of a value.
 
     Parameters
     ----------

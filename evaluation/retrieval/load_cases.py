@@ -205,14 +205,14 @@ def same_finding(
     labels = sorted({f.label for row in (*wanted, *given) for f in row})
     place = {label: number for number, label in enumerate(labels)}
     sides = ("", "left", "right", "bilateral")
-    asked = np.zeros((len(wanted), 4 * len(labels)), dtype=np.bool_)
+    sought = np.zeros((len(wanted), 4 * len(labels)), dtype=np.bool_)
     held = np.zeros((len(given), 4 * len(labels)), dtype=np.bool_)
     for row, findings in enumerate(wanted):
         for f in findings:
-            asked[row, 4 * place[f.label] + (sides.index(f.side) if side else 0)] = True
+            sought[row, 4 * place[f.label] + (sides.index(f.side) if side else 0)] = True
     for row, findings in enumerate(given):
         for f in findings:
-            answers = {"", f.side} | ({"left", "right"} if f.side == "bilateral" else set())
-            for name in answers:
+            matched = {"", f.side} | ({"left", "right"} if f.side == "bilateral" else set())
+            for name in matched:
                 held[row, 4 * place[f.label] + sides.index(name)] = True
-    return SharedTrait(asked, held)
+    return SharedTrait(sought, held)

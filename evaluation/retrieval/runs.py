@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["RunScores", "evaluate_run"]
 
-OwnPatient = Literal["excluded", "excluded unless relevant", "counted"]
+
+class _Known(NamedTuple):
+    """Where ids have to be, in words, and what to do about those that are not."""
+
+    name: str
+    hint: str = ""
+
+
+_QRELS = _Known("the qrels")
+_SPLIT = _Known("the split", "use the case ids of the library's split")
+OwnPatient = Literal["excluded", "excluded_unless_relevant", "counted"]
 Unit = Literal["library", "column", "query"]
 Ids = NDArray[np.str_]
 
@@ -35,7 +45,7 @@ class RunScores:
     scores : dict of str to RetrievalScores
         ``qrels``; or ``own``; or ``finding`` (same side) and ``finding_either_side``.
     relevance : {"qrels", "own", "finding"}
-    own_patient : {"excluded", "excluded unless relevant", "counted"}
+    own_patient : {"excluded", "excluded_unless_relevant", "counted"}
         What became of hits of the query's own patient.
     patients : {"library", "column", "query"}
         What intervals resample: patients of the library or of a column, or single queries.
@@ -123,7 +133,7 @@ def _within_library(
     run: Judgments, cases: GatheredCases, relevant: Relevance, *, repetitions: int, seed: int
 ) -> RunScores:
     ids = np.array(cases.case_ids)
-    lists, counts = _ranked_lists(run, ids, ids, "the split")
+    lists, counts = _ranked_lists(run, ids, ids, _SPLIT)
     names = {"own": True} if relevant == "own" else {"finding": True, "finding_either_side": False}
     scores = {
         name: ranked_elsewhere(
@@ -145,16 +155,16 @@ def _against_qrels(
 ) -> RunScores:
     queries = np.unique(qrels.query)
     items = np.union1d(run.case, qrels.case) if cases is None else np.array(cases.case_ids)
-    lists, counts = _ranked_lists(run, queries, items, "the qrels")
-    item_of = _places(qrels, qrels.case, items, "cases", "the split")
-    rows = _rows_by_query(_places(qrels, qrels.query, queries, "queries", ""), len(queries))
+    lists, counts = _ranked_lists(run, queries, items, _QRELS)
+    item_of = _places(qrels.case, items, _SPLIT, "cases", qrels, qrels.row)
+    rows = _rows_by_query(np.searchsorted(queries, qrels.query), len(queries))
     relation = Listed(
         [item_of[row] for row in rows], len(items), [qrels.value[row] for row in rows]
     )
     owners: NDArray[Any] | None
     item_owners: NDArray[Any] | None
     if cases is not None:
-        owners = cases.owners[_places(qrels, queries, items, "queries", "the split")]
+        owners = cases.owners[_places(queries, items, _SPLIT, "queries", qrels, None)]
         item_owners = cases.owners
     else:
         owners = _patients([run, qrels], "query", queries)
@@ -169,16 +179,16 @@ def _against_qrels(
         min_grade=min_grade, repetitions=repetitions, seed=seed,
     )  # fmt: skip
     unit: Unit = "library" if cases is not None else "query" if owners is None else "column"
-    own: OwnPatient = "counted" if item_owners is None else "excluded unless relevant"
+    own: OwnPatient = "counted" if item_owners is None else "excluded_unless_relevant"
     return RunScores({"qrels": found}, "qrels", own, unit, seed=seed, **counts)
 
 
 def _ranked_lists(
-    run: Judgments, queries: Ids, items: Ids, known: str
+    run: Judgments, queries: Ids, items: Ids, known: _Known
 ) -> tuple[RankedLists, dict[str, int]]:
     """Hits by query, and how many there are."""
-    query_of = _places(run, run.query, queries, "queries", known)
-    item_of = _places(run, run.case, items, "cases", "the split")
+    query_of = _places(run.query, queries, known, "queries", run, run.row)
+    item_of = _places(run.case, items, _SPLIT, "cases", run, run.row)
     rows = _rows_by_query(query_of, len(queries))
     counts = {
         "n_hits": len(run.query),
@@ -193,19 +203,21 @@ def _rows_by_query(query_of: NDArray[np.int64], n_queries: int) -> list[NDArray[
     return np.split(order, np.searchsorted(query_of[order], np.arange(1, n_queries)))
 
 
-def _places(source: Judgments, ids: Ids, known: Ids, what: str, where: str) -> NDArray[np.int64]:
-    """Index of each id among the known ones."""
-    order = np.argsort(known)
+def _places(
+    ids: Ids, among: Ids, known: _Known, what: str, file: Judgments, rows: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Index of each id among those that are known; ``rows`` of the file name the first stranger."""
+    order = np.argsort(among)
     found: NDArray[np.int64] = order[
-        np.searchsorted(known, ids, sorter=order).clip(max=len(known) - 1)
+        np.searchsorted(among, ids, sorter=order).clip(max=len(among) - 1)
     ]
-    strange = known[found] != ids
+    strange = among[found] != ids
     if strange.any():
-        row = f", the first in row {source.row[strange][0]}" if len(ids) == len(source.row) else ""
+        first = "" if rows is None else f", the first in row {rows[strange][0]}"
         raise InputError(
-            f"{what} that are not in {where}: {len(np.unique(ids[strange]))}{row}",
-            where=source.name,
-            hint="use the case ids of the library's split" if where == "the split" else "",
+            f"{what} that are not in {known.name}: {len(np.unique(ids[strange]))}{first}",
+            where=file.name,
+            hint=known.hint,
         )
     return found
 

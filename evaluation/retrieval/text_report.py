@@ -45,7 +45,7 @@ _IN_WORDS = {
 }
 _OWN_PATIENT = {
     "excluded": "Hits of the query's own patient are excluded",
-    "excluded unless relevant": (
+    "excluded_unless_relevant": (
         "Hits of the query's own patient are excluded, unless the qrels call them relevant"
     ),
     "counted": "Hits of the query's own patient are counted, since the patients are not known",

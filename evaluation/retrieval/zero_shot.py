@@ -101,16 +101,16 @@ def zero_shot_table(
         ``auc_…`` (float or None), ``auc_…_ci`` ((low, high) or None), ``n_…`` (positive and
         negative cases) and ``…_note``: empty, or ``"not assessable: …"`` and the reason.
     """
-    asked = np.asarray(query_vectors, dtype=np.float64)
+    texts = np.asarray(query_vectors, dtype=np.float64)
     images = np.asarray(image_vectors, dtype=np.float64)
     owners = np.asarray(patients)
-    if asked.ndim != 2 or images.ndim != 2 or asked.shape[1] != images.shape[1]:
-        raise InputError(f"queries of shape {asked.shape} and images of shape {images.shape}")
-    if len(asked) != len(queries):
-        raise InputError(f"{len(asked)} vectors for {len(queries)} queries")
+    if texts.ndim != 2 or images.ndim != 2 or texts.shape[1] != images.shape[1]:
+        raise InputError(f"queries of shape {texts.shape} and images of shape {images.shape}")
+    if len(texts) != len(queries):
+        raise InputError(f"{len(texts)} vectors for {len(queries)} queries")
     if not len(images) == len(findings) == len(owners):
         raise InputError("vectors, findings and patients of different numbers of cases")
-    scores = asked @ images.T
+    scores = texts @ images.T
     table: list[dict[str, Any]] = []
     for (label, side, text), row in zip(queries, scores, strict=True):
         sides = [{f.side for f in case if f.label == label} for case in findings]

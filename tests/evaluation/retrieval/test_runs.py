@@ -135,7 +135,7 @@ def test_patients_of_columns_are_resampled_and_own_hits_are_left_out(tmp_path: P
     found = evaluate_run(read_run(run), read_qrels(qrels))
     scores = found.scores["qrels"]
     assert found.patients == "column"
-    assert found.own_patient == "excluded unless relevant"
+    assert found.own_patient == "excluded_unless_relevant"
     assert scores["R@1"] == 1
     assert scores.n_patients == 2
     assert scores.excluded == {"own patient": 2}  # d1 of q1, and of q2, which did not retrieve it
