@@ -87,7 +87,7 @@ def column_numbers(column: Any) -> NDArray[np.float64]:
     import pandas as pd
 
     if column.dtype.kind in "biuf":
-        return np.asarray(column.to_numpy(dtype=np.float64))
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     text = group_labels(column.to_numpy(dtype=object))
     plain = pd.Series(text).str.lower().map(_TRUTH)
     numbers = pd.to_numeric(pd.Series(text), errors="coerce").fillna(plain)

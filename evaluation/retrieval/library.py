@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluation.retrieval.load_cases import GatheredCases, gather
 from evaluation.retrieval.tasks import TaskScores, image_to_image, image_to_text, text_to_image
-from medembed.errors import InputError, LibraryError
+from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.model.resolve import choose_model
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ def evaluate_library(
             f"of {n_patients} patient(s)",
             hint="a retrieval needs at least two patients",
         )
-    paired = _with_notes(library, fingerprint, split, pool, seed)
+    paired: GatheredCases | None = None
+    with suppress(FingerprintError):  # without note vectors, images alone are assessed
+        paired = gather(library, fingerprint, split=split, pool=pool, seed=seed)
     if pool is not None:
         # Without any notes the pool is one of images; else it is the pool of pairs for all tasks.
         by_image = paired or gather(
@@ -155,12 +158,3 @@ def evaluate_library(
         n_cases=len(by_image),
         n_patients=len(set(by_image.owners.tolist())),
     )
-
-
-def _with_notes(
-    library: CaseLibrary, fingerprint: str, split: str, pool: int | None, seed: int
-) -> GatheredCases | None:
-    noted = set(library.vectors(fingerprint, "note")[0])
-    if not noted & set(library.split(split)) & set(library.vectors(fingerprint, "image")[0]):
-        return None
-    return gather(library, fingerprint, split=split, pool=pool, seed=seed)

@@ -116,9 +116,10 @@ def rank(
     depth : int
         Ranks to keep in ``hits`` and ``gains``.
     min_grade : float
-        Smallest grade that counts as relevant; any above 0 by default.
+        Smallest grade that counts as relevant, if there are grades; any above 0 by default.
     truncated : bool
-        Whether items may have the score -inf: the system did not retrieve them.
+        Whether items may have the score -inf: the system did not retrieve them. Scores are then
+        not checked here.
     cells : int
         Scores to hold at once.
 
@@ -140,7 +141,7 @@ def rank(
         stop = min(start + step, n_queries)
         rows = slice(start, stop)
         scores = score_rows(start, stop)
-        if not (np.isfinite(scores) | (np.isneginf(scores) & truncated)).all():
+        if not truncated and not np.isfinite(scores).all():
             raise InputError("scores that are not finite numbers")
         grades = relevant.rows(start, stop)
         out = np.zeros(grades.shape, dtype=np.bool_)
@@ -150,7 +151,8 @@ def rank(
             out |= fresh
         scores[out] = -np.inf
         grades[out] = 0
-        right = (grades > 0) & (grades >= min_grade)
+        binary = grades.dtype == np.bool_
+        right = grades if binary else (grades > 0) & (grades >= min_grade)
         best = np.max(scores, axis=1, where=right, initial=-np.inf, keepdims=True)
         level = (scores == best) & (best > -np.inf)
         pool[rows] = n_items - out.sum(axis=1)
@@ -160,7 +162,6 @@ def rank(
         tied_relevant[rows] = (level & right).sum(axis=1)
         mean_gain[rows] = grades.sum(axis=1) / np.maximum(pool[rows], 1)
         if kept:
-            binary = grades.dtype == np.bool_
             hits[rows, :kept] = _expected(scores, right, kept)
             gains[rows, :kept] = hits[rows, :kept] if binary else _expected(scores, grades, kept)
             best_gains[rows, :kept] = (

@@ -148,7 +148,8 @@ def retrieval_scores(
         that was not retrieved has no rank, so that a query without a relevant hit counts 0.
     min_grade : float
         Smallest grade that counts as relevant in ``R@k``, ``Recall@k``, ``P@k``, ``MRR`` and
-        ``median_rank``; any grade above 0 by default. Queries without such an item are left out.
+        ``median_rank``, if there are grades; any above 0 by default. Queries without such an item
+        are left out.
     measures : sequence of str, optional
         ``R@k``, ``Recall@k``, ``P@k``, ``nDCG@k``, ``MRR``, ``median_rank``; by default
         :data:`MEASURES`, for ``run`` :data:`RUN_MEASURES`.
