@@ -34,7 +34,7 @@ from evaluation.stats.verdict import Minimum
 
 __all__ = [
     "FIELDS", "OTHER_GROUPS", "TABLES", "Kind", "Merge", "Reason", "any_few", "merge_groups",
-    "merge_labels", "minimum_of", "protect", "round_count", "round_rows", "tells_small",
+    "merge_labels", "minimum_of", "protect", "round_count", "round_rows", "shows_small", "tells_small",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -356,6 +356,20 @@ def protect(report: Mapping[str, Any]) -> dict[str, Any]:
     return copy
 
 
+def shows_small(report: Mapping[str, Any]) -> bool:
+    """Whether a row of a report that was not rounded shows 1 to ``minimum.reported - 1`` patients.
+
+    Examples
+    --------
+    >>> shows_small({"leakage": {"rows": [{"group": "x", "n_patients": 4, "auc": 0.9}]}})
+    True
+    """
+    if report.get("small_groups"):
+        return False
+    minimum = minimum_of(report)
+    return any(_is_few(row, minimum) for _, _, rows in _tables(report) for row in rows)
+
+
 def tells_small(report: Mapping[str, Any], minimum: Minimum) -> bool:
     """Whether a report merges or hides a small group, or shows counts that tell one.
 
@@ -481,9 +495,7 @@ def _round_row(row: Row, section: str, own: float, gap: float) -> None:
         for end, outer in ((low, min), (high, max)):
             if _number(row.get(end)):
                 row[end] = outer(row[end], row[name])
-    row["step"] = own
-    if "step_rest" in row:
-        row["step_rest"] = gap
+    row["step"], row["step_rest"] = own, gap
 
 
 def _rounded(kind: Kind | None, name: str, value: Any, steps: Mapping[Kind, float]) -> Any:
@@ -518,14 +530,20 @@ def _kind(section: str, name: str, value: Any) -> Kind | None:
 
 def _without_small(row: Row, minimum: Minimum) -> Row:
     """Leave a row of too few patients its words."""
-    n = row.get("n_patients")
-    few = _number(n) and 0 < n < minimum.reported
-    if not few and (row.get("precision") != "suppressed" or n == 0):
+    few = _is_few(row, minimum)
+    if not few and (row.get("precision") != "suppressed" or row.get("n_patients") == 0):
         return row
     blank = {key: value if key in _WORDS else None for key, value in row.items()}
     if few and "verdict" in row:
         blank |= {"verdict": "not_assessable", "reason": Reason.FEW.text(minimum)}
     return blank | {"precision": "suppressed"}
+
+
+def _is_few(row: Row, minimum: Minimum) -> bool:
+    """Whether a row shows too few patients; a precision was given by the count before rounding."""
+    n = row.get("n_patients")
+    few = _number(n) and 0 < n < minimum.reported
+    return bool(few and row.get("precision") not in ("low", "usual"))
 
 
 def _round_detectable(report: dict[str, Any], rounded: bool) -> None:
