@@ -14,7 +14,8 @@ from evaluation.audit.standardised import Adjusted, adjust
 from evaluation.audit.table import cell_table, row_table
 from evaluation.audit.table_input import Kind, Queries, read_queries
 from evaluation.stats import Minimum
-from evaluation.stats.suppression import any_few, round_count
+from evaluation.stats.small_groups import any_few
+from evaluation.stats.suppression import round_count
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError
 

@@ -28,7 +28,8 @@ from evaluation.change.paired import Change, paired_change, repeated_change
 from evaluation.stats.clusters import cluster_sums
 from evaluation.stats.multiplicity import holm_by_family
 from evaluation.stats.proportions import mover
-from evaluation.stats.suppression import Reason, round_rows
+from evaluation.stats.report_fields import Reason
+from evaluation.stats.suppression import round_rows
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 

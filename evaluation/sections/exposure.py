@@ -37,7 +37,7 @@ from evaluation.sections.fair_share import Dues, dues, sight
 from evaluation.sections.group_vs_rest import plain, small_groups, text_groups
 from evaluation.sections.permute_within_strata import hand_around
 from evaluation.stats import Minimum, bootstrap_t_mean, decide, holm
-from evaluation.stats.suppression import Reason
+from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 

@@ -27,7 +27,7 @@ from evaluation.stats import (
     score_test,
 )
 from evaluation.stats.clusters import cluster_sums
-from evaluation.stats.suppression import Reason
+from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 

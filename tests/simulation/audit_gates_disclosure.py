@@ -1,6 +1,6 @@
 """Gate G9 of the fairness audit: what a reader with integer programs works out of small groups.
 
-    python tests/simulation/audit_gates_disclosure.py --tables 100 --reports 5 --seed 0
+    python tests/simulation/audit_gates_disclosure.py --cohorts 100 --reports 5 --seed 0
 
 Random tables of 40 to 400 patients, and whole reports of random archives, go through the audit. The
 reader has the JSON alone and knows the rule: which groups were merged, that a row without numbers
@@ -40,7 +40,7 @@ from evaluation.sections.finding_errors import assess_zero_shot
 from evaluation.sections.label_quality import assess_label_quality, label_outcomes
 from evaluation.sections.modality_gap import assess_modality_gap, modality_gap_rows
 from evaluation.stats import OTHER_GROUPS, Minimum, protect, suppression
-from evaluation.stats.suppression import merge_labels
+from evaluation.stats.small_groups import merge_labels
 
 SMALL, PRECISE = 10, 50
 OUTCOMES = ("hit", "partly", "score")
@@ -174,7 +174,10 @@ class Reader:
         """Sums that hold whatever the archive is."""
         ends = [("", ""), *((a, g) for a in self.labels for g in self.labels[a])]
         outcomes = {o: o if o in self.archive.sets else "all" for o in self.archive.values}
-        kinds = [*product(("patients", "cases"), self.archive.sets), *(("sum", o) for o in outcomes)]
+        kinds = [
+            *product(("patients", "cases"), self.archive.sets),
+            *(("sum", o) for o in outcomes),
+        ]
         for unit, which in kinds:
             for attribute in self.atoms:
                 if unit == "patients" and attribute not in self.exclusive:
@@ -183,8 +186,7 @@ class Reader:
                 for atom in self.atoms[attribute]:
                     parts[self._of((unit, which, attribute, atom), (atom,))] = 1.0
                 self._between(self._less(self.terms(unit, which), parts), 0, 0)
-                if attribute != CROSSED and CROSSED in self.exclusive + ["" if unit ==
-                                                                        "patients" else CROSSED]:
+                if attribute != CROSSED and (unit != "patients" or CROSSED in self.exclusive):
                     place = ATTRIBUTES.index(attribute)
                     for atom in self.atoms[attribute]:
                         inside = [x for x in self.atoms[CROSSED] if x.split("*")[place] == atom]
@@ -200,10 +202,16 @@ class Reader:
                     rest = self._less(self.terms(unit, "all", *end), self.terms(unit, which, *end))
                     self._between(rest, 0, np.inf)
             for outcome, which in outcomes.items():
-                left = self._less(self.terms("cases", which, *end), self.terms("sum", outcome, *end))
+                left = self._less(
+                    self.terms("cases", which, *end), self.terms("sum", outcome, *end)
+                )
                 self._between(left, 0, np.inf)
-            for whole, parts in (("all", ("with", "without")), ("labelled", ("with", "no finding")),
-                                 ("all", ("labelled", "unlabelled")), ("all", ("noted", "no note"))):
+            for whole, parts in (
+                ("all", ("with", "without")),
+                ("labelled", ("with", "no finding")),
+                ("all", ("labelled", "unlabelled")),
+                ("all", ("noted", "no note")),
+            ):
                 if whole in self.archive.sets and parts[0] in self.archive.sets:
                     both = [self.terms("cases", part, *end) for part in parts]
                     self._between(self._less(self.terms("cases", whole, *end), *both), 0, 0)
@@ -261,7 +269,10 @@ class Reader:
         ):  # fmt: skip
             if value is not None and (x is sums or row.get("comparison", "rest") == "rest"):
                 half = (step or 0.0) / 2 + 1e-7
-                for end_of, low, high in ((value + half, -np.inf, 1e-9), (value - half, -1e-9, np.inf)):
+                for end_of, low, high in (
+                    (value + half, -np.inf, 1e-9),
+                    (value - half, -1e-9, np.inf),
+                ):
                     scaled = {at: sign * end_of for at, sign in n.items()}
                     self._between(self._less(x, scaled), low, high)
 
@@ -450,7 +461,12 @@ def table_figures(tables: int, seed: int, *, one_case: bool = True) -> dict[str,
         with unrounded():
             before, _ = one_table(table, kind)
         found += told, before, small
-    return dict(zip(("told", "told_without_rounding", "small_counts"), found.tolist(), strict=True))
+    return _named(found, tables)
+
+
+def _named(found: NDArray[np.int64], n: int) -> dict[str, int]:
+    names = ("told", "told_without_rounding", "small_counts")
+    return {"n": n, **dict(zip(names, found.tolist(), strict=True))}
 
 
 def report_figures(reports: int, seed: int) -> dict[str, int]:
@@ -465,20 +481,21 @@ def report_figures(reports: int, seed: int) -> dict[str, int]:
             report = make_report(table, archive, np.random.default_rng(number))
             before, _ = Reader(archive, report).recovered()
         found += told, before, small
-    return dict(zip(("told", "told_without_rounding", "small_counts"), found.tolist(), strict=True))
+    return _named(found, reports)
 
 
 def main() -> None:
     """Print the gate's figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=int, default=100)
-    parser.add_argument("--reports", type=int, default=5)
+    parser.add_argument("--cohorts", type=int, default=100, help="tables of each kind")
+    parser.add_argument("--reports", type=int, help="a twentieth as many by default")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    reports = max(1, args.cohorts // 20) if args.reports is None else args.reports
     found = {
-        "tables, one case a patient": table_figures(args.tables, args.seed),
-        "tables, several cases": table_figures(args.tables, args.seed + 1, one_case=False),
-        "whole reports": report_figures(args.reports, args.seed),
+        "tables, one case a patient": table_figures(args.cohorts, args.seed),
+        "tables, several cases": table_figures(args.cohorts, args.seed + 1, one_case=False),
+        "whole reports": report_figures(reports, args.seed),
     }
     print(json.dumps({"gate": "G9", **found}))
 
