@@ -356,14 +356,14 @@ def test_verdicts_of_a_rounded_audit_are_those_of_the_figures_before() -> None:
 def test_small_groups_are_merged_in_attributes_and_in_what_crosses_them() -> None:
     rng = np.random.default_rng(3)
     n = 400
-    race = np.repeat(["a", "b", "c", "d"], [200, 180, 8, 12 - 3])[:n]
-    race = np.concatenate([race, ["e"] * (n - len(race))])
+    race = np.repeat(["a", "b", "c", "d", "e"], [200, 180, 8, 9, 3])
     table = {"patient_id": np.arange(n), "race": race, "sex": rng.choice(["F", "M"], n),
              "hit": rng.random(n) < 0.6}  # fmt: skip
     audit = audit_outcomes(table, ["hit"], ["race", "sex"], primary=[("race", "c", "hit")])
     cells = audit.cells.set_index(["attribute", "group"])
     assert sorted(cells.loc["race"].index) == ["a", "b", "other (small groups)"]
     assert audit.settings["merged"]["race"] == ["c", "d", "e"]
+    assert "Merged into 'other (small groups)' of race: c, d, e." in audit.notes
     assert set(cells.loc["race*sex"].index) <= {
         *(f"{r}*{s}" for r in ("a", "b", "other (small groups)") for s in "FM"),
         "other (small groups)",
