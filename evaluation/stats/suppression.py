@@ -43,7 +43,7 @@ __all__ = ["minimum_of", "protect", "round_count", "round_rows", "shows_small", 
 
 Row = dict[str, Any]
 
-# A group of 50 patients has every rate of .02, one of 11 nearly every one of .1: none excludes a size.
+# So coarse that a group of 50 (of 11) patients can have every rate: a rate excludes no size.
 _COUNT, _RATE, _LOW, _TENTH, _HUNDREDTH = 10, 0.02, 0.1, 0.1, 0.01
 _P_LEVELS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 _SAME = ("attribute", "outcome", "measure", "finding", "name", "space", "probe")
