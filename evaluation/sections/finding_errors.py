@@ -23,15 +23,16 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.sections.calibration import calibration_error, calibration_gap, known_kinds
 from evaluation.sections.group_vs_rest import (
     Contrast,
-    compare_one,
+    against_rest,
     hidden_groups,
     settle,
     suppressed,
     text_groups,
     without_counts,
 )
-from evaluation.stats import Minimum, gap_interval, mover
+from evaluation.stats import Minimum
 from evaluation.stats.auc import area_test, patient_area
+from evaluation.stats.proportions import join_ends
 from medembed.errors import InputError
 
 __all__ = [
@@ -205,8 +206,7 @@ def assess_zero_shot(
     """
     least = minimum or Minimum()
     owner = np.asarray(patients)
-    found: list[str] = []
-    rows: list[Contrast] = []
+    cases: dict[str, _Finding] = {}
     for finding, given in scores.items():
         if finding not in truth or finding not in thresholds:
             raise InputError(f"no truth or no threshold for {finding!r}")
@@ -217,95 +217,128 @@ def assess_zero_shot(
         p = None
         if probabilities is not None and finding in probabilities:
             p = np.asarray(probabilities[finding], dtype=np.float64)
-        held = _Finding(values, y, error_outcomes(values, y, thresholds[finding]), p, owner)
-        for attribute, of in groups.items():
-            labels = text_groups(of, attribute, len(owner))
-            made = held.rows(attribute, labels, least, alpha)
-            rows += made
-            found += [finding] * len(made)
-    done = settle(rows, margin=margin, alpha=alpha, minimum=least)
+        cases[finding] = _Finding(values, y, p, owner)
+    errors = {
+        f"{measure} {finding}": column
+        for finding, held in cases.items()
+        for measure, column in error_outcomes(held.scores, held.truth, thresholds[finding]).items()
+    }
+    # Equalized odds need the intervals at half the error rate, too.
+    whole, half = (
+        {
+            (row.measure, row.attribute, row.group): row
+            for row in against_rest(errors, owner, groups, alpha=a, minimum=least)
+        }
+        for a in (alpha, alpha / 2)
+    )
+    labels = {name: text_groups(given, name, len(owner)) for name, given in groups.items()}
+    rows: list[Contrast] = []
+    found: list[str] = []
+    for finding, held in cases.items():
+        for attribute, of in labels.items():
+            names = np.unique(of).tolist()
+            sizes = {
+                measure: {
+                    name: whole[f"{measure} {finding}", attribute, name].n_patients or 0
+                    for name in names
+                }
+                for measure in _KINDS
+            }
+            hidden = {measure: hidden_groups(n, least) for measure, n in sizes.items()}
+            for name in names:
+                both, narrow = (
+                    [made[f"{measure} {finding}", attribute, name] for measure in _KINDS]
+                    for made in (whole, half)
+                )
+                both = [
+                    _error_row(replace(row, measure=measure), hidden[measure], least)
+                    for row, measure in zip(both, _KINDS, strict=True)
+                ]
+                betrays = any(name in partners for _, partners in hidden.values())
+                rest = held.rows(attribute, name, np.asarray(of == name), both, narrow, least, alpha)
+                made = both + [without_counts(row) if betrays else row for row in rest]
+                rows += made
+                found += [finding] * len(made)
+    done = settle(rows, margin=margin, alpha=alpha, minimum=least, parts=found)
     return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
+
+
+_KINDS = {"FNR": "positive", "FPR": "negative"}
+"""Errors, and of which cases they are."""
+
+
+def _error_row(
+    row: Contrast, hidden: tuple[frozenset[str], frozenset[str]], minimum: Minimum
+) -> Contrast:
+    """Take away what may not be shown, and say of which cases there are too few."""
+    what, (small, partners) = _KINDS[row.measure], hidden
+    if row.group in small:
+        why = f"fewer than {minimum.reported} patients with a {what} case"
+        return replace(
+            suppressed(Contrast(row.attribute, row.group, row.measure), minimum), reason=why
+        )
+    if row.estimate is None:
+        why = f"no patient of this group has a {what} case"
+        return replace(Contrast(row.attribute, row.group, row.measure), reason=why)
+    return without_counts(row) if row.group in partners else row
+
+
+def _odds(both: list[Contrast], narrow: list[Contrast]) -> Contrast:
+    """The larger of both gaps in size; ``narrow`` are their rows at half the error rate."""
+    row = Contrast(both[0].attribute, both[0].group, "EO")
+    for part in both:
+        if part.reason:
+            return replace(row, reason=part.reason, precision=part.precision)
+    ends = []
+    for low, high in (("gap_ci_low", "gap_ci_high"), ("inner_low", "inner_high")):
+        (lows, highs), (least, _) = (
+            zip(*(_size(getattr(r, low), getattr(r, high)) for r in rows), strict=True)
+            for rows in (both, narrow)
+        )
+        ends.append((max(lows) if max(least) > 0 else 0.0, max(highs)))
+    gap = max(abs(part.gap or 0.0) for part in both)
+    known = [part.p for part in both if part.p is not None]
+    low, high = ends[0]
+    return replace(
+        row, estimate=gap, ci_low=low, ci_high=high, gap=gap, gap_ci_low=low, gap_ci_high=high,
+        inner_low=min(ends[1][0], gap), inner_high=max(ends[1][1], gap),
+        p=min(1.0, 2 * min(known)) if known else None,
+        precision="low" if "low" in [part.precision for part in both] else "usual",
+    )  # fmt: skip
+
+
+def _size(low: float, high: float) -> tuple[float, float]:
+    """Ends of a gap's size."""
+    far, near = max(abs(low), abs(high)), min(abs(low), abs(high))
+    return (0.0 if low <= 0 <= high else near), far
 
 
 @dataclass(frozen=True)
 class _Finding:
     scores: Floats
     truth: Floats
-    errors: Mapping[str, Floats]
     probabilities: Floats | None
     owner: NDArray[Any]
 
     def rows(
-        self, attribute: str, labels: NDArray[np.str_], minimum: Minimum, alpha: float
+        self,
+        attribute: str,
+        name: str,
+        inside: NDArray[np.bool_],
+        both: list[Contrast],
+        narrow: list[Contrast],
+        minimum: Minimum,
+        alpha: float,
     ) -> list[Contrast]:
-        positive, negative = self.truth == 1, self.truth == 0
-        names = np.unique(labels).tolist()
-        hidden = {
-            measure: hidden_groups(
-                {g: len(np.unique(self.owner[(labels == g) & kind])) for g in names}, minimum
-            )
-            for measure, kind in (("FNR", positive), ("FPR", negative))
-        }
-        out = []
-        for name in names:
-            inside = np.asarray(labels == name)
-            both = []
-            for measure, what in (("FNR", "positive"), ("FPR", "negative")):
-                row = Contrast(attribute, name, measure)
-                values = self.errors[measure]
-                if name in hidden[measure][0]:
-                    why = f"fewer than {minimum.reported} patients with a {what} case"
-                    row = replace(suppressed(row, minimum), reason=why)
-                elif np.isnan(values[inside]).all():
-                    row = replace(row, reason=f"no patient of this group has a {what} case")
-                else:
-                    row = compare_one(row, values, self.owner, inside, minimum, alpha, 200, 0)
-                    if name in hidden[measure][1]:
-                        row = without_counts(row)
-                both.append(row)
-            betrays = any(name in partners for _, partners in hidden.values())
-            rest = [
-                self._odds(both, inside, alpha),
-                self._area(Contrast(attribute, name, "AUC"), both, inside, minimum, alpha),
-            ]
-            if self.probabilities is not None:
-                row = Contrast(attribute, name, "calibration")
-                rest.append(
-                    self._calibration(row, self.probabilities, both, inside, minimum, alpha)
-                )
-            out += both + [without_counts(row) if betrays else row for row in rest]
-        return out
-
-    def _odds(self, both: list[Contrast], inside: NDArray[np.bool_], alpha: float) -> Contrast:
-        row = Contrast(both[0].attribute, both[0].group, "EO")
-        for part in both:
-            if part.reason:
-                return replace(row, reason=part.reason, precision=part.precision)
-        ends = []
-        for level in (0.95, 1 - 2 * alpha):
-            lows, highs = zip(*self._sizes(inside, level), strict=True)
-            some = any(low > 0 for low, _ in self._sizes(inside, (1 + level) / 2))
-            ends.append((max(lows) if some else 0.0, max(highs)))
-        gap = max(abs(part.gap or 0.0) for part in both)
-        known = [part.p for part in both if part.p is not None]
-        low, high = ends[0]
-        return replace(
-            row, estimate=gap, ci_low=low, ci_high=high, gap=gap, gap_ci_low=low, gap_ci_high=high,
-            inner_low=min(ends[1][0], gap), inner_high=max(ends[1][1], gap),
-            p=min(1.0, 2 * min(known)) if known else None,
-            precision="low" if "low" in [part.precision for part in both] else "usual",
-        )  # fmt: skip
-
-    def _sizes(self, inside: NDArray[np.bool_], level: float) -> list[tuple[float, float]]:
-        """Ends of the sizes of both gaps."""
-        found = []
-        for measure in ("FNR", "FPR"):
-            _, low, high = gap_interval(
-                self.errors[measure], self.owner, inside, ~inside, level=level
-            )
-            far, near = max(abs(low), abs(high)), min(abs(low), abs(high))
-            found.append((0.0 if low <= 0 <= high else near, far))
-        return found
+        """Rows of what follows from both errors: equalized odds, area and calibration."""
+        rows = [
+            _odds(both, narrow),
+            self._area(Contrast(attribute, name, "AUC"), both, inside, minimum, alpha),
+        ]
+        if self.probabilities is not None:
+            row = Contrast(attribute, name, "calibration")
+            rows.append(self._calibration(row, self.probabilities, both, inside, minimum, alpha))
+        return rows
 
     def _area(
         self,
@@ -337,15 +370,14 @@ class _Finding:
                     patient_area(self.scores[here], kind[here], self.owner[here], level=level)
                 )
         ends = [
-            mover(a.auc, (a.low, a.high), b.auc, (b.low, b.high))
+            join_ends(*(np.array(x) for x in (a.auc, a.low, a.high, b.auc, b.low, b.high, 0.0)))
             for a, b in (sides[:2], sides[2:])
-            if a.low is not None and a.high is not None and b.low is not None and b.high is not None
         ]
         test = area_test(self.scores, kind, self.owner, inside & known, ~inside & known)
         return replace(
             row, estimate=sides[0].auc, ci_low=sides[0].low, ci_high=sides[0].high,
-            rest_estimate=sides[1].auc, gap=sides[0].auc - sides[1].auc, gap_ci_low=ends[0][0],
-            gap_ci_high=ends[0][1], inner_low=ends[1][0], inner_high=ends[1][1],
+            rest_estimate=sides[1].auc, gap=sides[0].auc - sides[1].auc, gap_ci_low=float(ends[0][0]),
+            gap_ci_high=float(ends[0][1]), inner_low=float(ends[1][0]), inner_high=float(ends[1][1]),
             p=test.p if isfinite(test.p) else None,
         )  # fmt: skip
 

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.retrieval.relevance import codes
 from evaluation.sections.group_vs_rest import (
     Contrast,
-    compare_one,
+    against_rest,
     hidden_groups,
     settle,
     suppressed,
@@ -113,9 +113,12 @@ def assess_modality_gap(
                 continue
             # Each side stands against its own centroids; together they are one outcome.
             values = np.where(np.isnan(own), rest, own)
-            row = compare_one(
-                row, values, owner, np.asarray(labels == name), least, alpha, repetitions, seed
-            )
+            sides = {attribute: np.where(labels == name, "its own", "the rest")}
+            row = against_rest(
+                {"modality_gap": values}, owner, sides, alpha=alpha, minimum=least,
+                repetitions=repetitions, seed=seed,
+            )[0]  # fmt: skip
+            row = replace(row, group=name)
             rows.append(without_counts(row) if name in partners else row)
     return settle(rows, margin=margin, alpha=alpha, minimum=least)
 

@@ -38,9 +38,13 @@ def test_a_row_holds_what_the_inference_gives_one_by_one() -> None:
         inside = np.array([("unknown" if g is None else g) == row.group for g in group])
         mine = korn_graubard(hit, owner, inside)
         gap, low, high = gap_interval(hit, owner, inside, ~inside)
-        assert (row.estimate, row.ci_low, row.ci_high) == (mine.estimate, mine.low, mine.high)
-        assert (row.gap, row.gap_ci_low, row.gap_ci_high) == (gap, low, high)
-        assert row.p == score_test(hit, owner, inside, ~inside).p
+        assert (row.estimate, row.ci_low, row.ci_high) == pytest.approx(
+            (mine.estimate, mine.low, mine.high), abs=1e-12
+        )
+        assert (row.gap, row.gap_ci_low, row.gap_ci_high) == pytest.approx(
+            (gap, low, high), abs=1e-12
+        )
+        assert row.p == pytest.approx(score_test(hit, owner, inside, ~inside).p, abs=1e-12)
         assert row.n_events == hit[inside].sum()
         assert row.n_queries == inside.sum()
     np.testing.assert_allclose([r.p_adjusted for r in rows], holm([r.p for r in rows]))
