@@ -255,7 +255,9 @@ def assess_zero_shot(
                     for row, measure in zip(both, _KINDS, strict=True)
                 ]
                 betrays = any(name in partners for _, partners in hidden.values())
-                rest = held.rows(attribute, name, np.asarray(of == name), both, narrow, least, alpha)
+                rest = held.rows(
+                    attribute, name, np.asarray(of == name), both, narrow, least, alpha
+                )
                 made = both + [without_counts(row) if betrays else row for row in rest]
                 rows += made
                 found += [finding] * len(made)
@@ -369,15 +371,20 @@ class _Finding:
                 sides.append(
                     patient_area(self.scores[here], kind[here], self.owner[here], level=level)
                 )
-        ends = [
-            join_ends(*(np.array(x) for x in (a.auc, a.low, a.high, b.auc, b.low, b.high, 0.0)))
+        (low, high), (inner_low, inner_high) = (
+            [
+                float(end)
+                for end in join_ends(
+                    *(np.array(x) for x in (a.auc, a.low, a.high, b.auc, b.low, b.high, 0.0))
+                )
+            ]
             for a, b in (sides[:2], sides[2:])
-        ]
+        )
         test = area_test(self.scores, kind, self.owner, inside & known, ~inside & known)
         return replace(
             row, estimate=sides[0].auc, ci_low=sides[0].low, ci_high=sides[0].high,
-            rest_estimate=sides[1].auc, gap=sides[0].auc - sides[1].auc, gap_ci_low=float(ends[0][0]),
-            gap_ci_high=float(ends[0][1]), inner_low=float(ends[1][0]), inner_high=float(ends[1][1]),
+            rest_estimate=sides[1].auc, gap=sides[0].auc - sides[1].auc, gap_ci_low=low,
+            gap_ci_high=high, inner_low=inner_low, inner_high=inner_high,
             p=test.p if isfinite(test.p) else None,
         )  # fmt: skip
 

@@ -285,7 +285,9 @@ def _row(
     )
     if not k:
         return replace(row, reason="nothing of this group was measured")
-    means = [float(m) * unit for m in (measure.mean[group, column], block.other_mean[group, column])]
+    means = [
+        float(m) * unit for m in (measure.mean[group, column], block.other_mean[group, column])
+    ]
     own, rest = (min(1.0, max(0.0, m)) for m in means) if proportion else means
     low, high = measure.low[group, column] * unit, measure.high[group, column] * unit
     row = replace(row, estimate=own)

@@ -37,8 +37,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.retrieval.relevance import codes
-from evaluation.sections.group_vs_rest import plain, text_groups
-from evaluation.stats import Minimum, decide, holm
+from evaluation.sections.group_vs_rest import judge, plain, text_groups
+from evaluation.stats import Minimum
 from evaluation.stats.auc import patient_area
 from evaluation.stats.verdict import Verdict
 from medembed.errors import InputError
@@ -201,22 +201,23 @@ def assess_leakage(
                 )  # fmt: skip
                 # The number of patients read would give away how many were too few to be read.
                 rows.append(row if whole else replace(row, n_patients=None))
-    adjusted = holm([np.nan if row.p is None else row.p for row in rows])
-    done = []
-    for row, p in zip(rows, adjusted.tolist(), strict=True):
-        if row.reason:
-            done.append(row)
-            continue
-        inner = None
-        if row.inner_low is not None and row.inner_high is not None:
-            inner = (row.inner_low - 0.5, row.inner_high - 0.5)
-        gap = None if row.auc is None else row.auc - 0.5
-        found = decide(gap, inner, p, margin=margin, alpha=alpha)
-        done.append(
-            replace(row, p_adjusted=p, verdict=found.verdict, reason=_words(found.verdict, margin))
-        )
+    done = judge(
+        rows,
+        [None if row.auc is None else row.auc - 0.5 for row in rows],
+        [
+            None if r.inner_low is None or r.inner_high is None
+            else (r.inner_low - 0.5, r.inner_high - 0.5)
+            for r in rows
+        ],
+        [margin] * len(rows),
+        alpha=alpha,
+    )  # fmt: skip
+    done = tuple(
+        row if old.reason else replace(row, reason=_words(row.verdict, margin))
+        for old, row in zip(rows, done, strict=True)
+    )
     return Leakage(
-        tuple(done),
+        done,
         (
             "Probes are fitted and tested on different patients; p is against permuted attributes.",
             "That a group can be read off does not say that the ranking uses it.",

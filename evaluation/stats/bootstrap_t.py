@@ -20,10 +20,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.stats.cluster_sums import Cells, Side, columns_of, leaving_columns, side
+from evaluation.stats.cluster_sums import (
+    Cells,
+    Side,
+    cells_of,
+    columns_of,
+    contrast_with_rest,
+    leaving_columns,
+    side,
+)
 from medembed.errors import InputError
 
-__all__ = ["DrawnEnds", "bootstrap_t_groups"]
+__all__ = ["DrawnEnds", "bootstrap_t_groups", "bootstrap_t_means"]
 
 Array = NDArray[np.float64]
 _CELLS = 4_000_000
@@ -113,6 +121,42 @@ def bootstrap_t_groups(
                 if pair is not None:
                     out.pair[number][:, task.pairs] = _ends(*pair, level)
     return found
+
+
+def bootstrap_t_means(
+    values: Array,
+    owner: NDArray[np.int64],
+    *,
+    repetitions: int = 2000,
+    levels: tuple[float, ...] = (0.95, 0.90),
+    seed: int = 0,
+) -> tuple[Array, Array, Array]:
+    """Mean of each outcome over all queries, its error over patients, and its interval ends.
+
+    Parameters
+    ----------
+    values : float64 array of shape (n_queries, n_outcomes)
+        NaN where not measured.
+    owner : int array of shape (n_queries,)
+        Numbers of patients; those without a query are not drawn.
+    repetitions, levels, seed
+
+    Returns
+    -------
+    mean, error : float64 arrays of shape (n_outcomes,)
+    ends : float64 array of shape (n_levels, 2, n_outcomes)
+        NaN where there are none.
+    """
+    names, place = np.unique(owner, return_inverse=True)
+    cells = cells_of(
+        values, place, len(names), np.zeros(len(place), dtype=np.int64), 1, exclusive=True
+    )
+    everyone = contrast_with_rest(cells).first
+    drawn = bootstrap_t_groups(
+        [cells], [np.zeros(1, dtype=np.int64)], [np.empty((0, 2), dtype=np.int64)],
+        repetitions=repetitions, levels=levels, seed=seed,
+    )[0]  # fmt: skip
+    return everyone.mean[0], np.sqrt(everyone.variance()[0]), drawn.mean[:, :, 0] + cells.centre
 
 
 def _passes(
