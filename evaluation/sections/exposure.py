@@ -35,10 +35,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.retrieval.relevance import as_pairs, codes
 from evaluation.sections.fair_share import Dues, dues, sight
-from evaluation.sections.group_vs_rest import hidden_groups, judge, plain, text_groups
+from evaluation.sections.group_vs_rest import judge, plain, small_groups, text_groups
 from evaluation.sections.permute_within_strata import hand_around
 from evaluation.stats import Minimum
 from evaluation.stats.bootstrap_t import bootstrap_t_means
+from evaluation.stats.suppression import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
@@ -217,16 +218,14 @@ def assess_exposure(
     for attribute, (names, group) in of.items():
         here = {name: group == number for number, name in enumerate(names.tolist())}
         sizes = {name: len(np.unique(holding[inside])) for name, inside in here.items()}
-        small, partners = hidden_groups(sizes, least)
+        small = small_groups(sizes, least)
         for name, inside in here.items():
             row = ExposureRow(
                 attribute, name, n_patients=sizes[name], n_items=int(inside.sum()),
                 precision=least.precision(sizes[name]),
             )  # fmt: skip
             its = {figure: float(column[len(rows)]) for figure, column in figures.items()}
-            rows.append(
-                _row(row, its, least, len(names), n_asking, name in small, name in partners)
-            )
+            rows.append(_row(row, its, least, len(names), n_asking, name in small))
     ratios = figures["ratio" if held.relevance is None else "ratio_given_relevance"]
     ends = zip(figures["inner_low"].tolist(), figures["inner_high"].tolist(), strict=True)
     done = judge(rows, (ratios - 1).tolist(), list(ends), [margin] * len(rows), alpha=alpha)
@@ -333,11 +332,10 @@ def _row(
     n_groups: int,
     n_asking: int,
     small: bool,
-    partner: bool,
 ) -> ExposureRow:
     """Fill in a group's figures as far as they may be shown and tested."""
     if small:
-        why = f"fewer than {minimum.reported} patients"
+        why = Reason.FEW.text(minimum)
         return ExposureRow(row.attribute, row.group, precision="suppressed", reason=why)
     shown = {name: value for name, value in its.items() if not name.startswith("inner")}
     tested = its.get("ratio_given_relevance", its["ratio"])
@@ -352,8 +350,4 @@ def _row(
         row = replace(row, p=None, p_archive=None, reason="there is no other group")
     elif n_asking < minimum.reported:
         row = replace(row, p=None, p_archive=None, reason="too few patients who ask")
-    if not partner:
-        return row
-    return replace(
-        row, n_patients=None, n_items=None, share_archive=None, exposure=None, top_k=None
-    )
+    return row

@@ -24,11 +24,9 @@ from evaluation.sections.calibration import calibration_error, calibration_gap, 
 from evaluation.sections.group_vs_rest import (
     Contrast,
     against_rest,
-    hidden_groups,
     settle,
     suppressed,
     text_groups,
-    without_counts,
 )
 from evaluation.stats import Minimum
 from evaluation.stats.auc import area_test, patient_area
@@ -237,31 +235,19 @@ def assess_zero_shot(
     for finding, held in cases.items():
         for attribute, of in labels.items():
             names = np.unique(of).tolist()
-            sizes = {
-                measure: {
-                    name: whole[f"{measure} {finding}", attribute, name].n_patients or 0
-                    for name in names
-                }
-                for measure in _KINDS
-            }
-            hidden = {measure: hidden_groups(n, least) for measure, n in sizes.items()}
             for name in names:
                 both, narrow = (
                     [made[f"{measure} {finding}", attribute, name] for measure in _KINDS]
                     for made in (whole, half)
                 )
                 both = [
-                    _error_row(replace(row, measure=measure), hidden[measure], least)
+                    _error_row(replace(row, measure=measure), least)
                     for row, measure in zip(both, _KINDS, strict=True)
                 ]
-                betrays = any(name in partners for _, partners in hidden.values())
-                rest = held.rows(
-                    attribute, name, np.asarray(of == name), both, narrow, least, alpha
-                )
-                made = both + [without_counts(row) if betrays else row for row in rest]
-                rows += made
-                found += [finding] * len(made)
-    done = settle(rows, margin=margin, alpha=alpha, minimum=least, parts=found)
+                inside = np.asarray(of == name)
+                rows += both + held.rows(attribute, name, inside, both, narrow, least, alpha)
+                found += [finding] * (len(rows) - len(found))
+    done = settle(rows, margin=margin, alpha=alpha, parts=found)
     return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
 
 
@@ -269,20 +255,15 @@ _KINDS = {"FNR": "positive", "FPR": "negative"}
 """Errors, and of which cases they are."""
 
 
-def _error_row(
-    row: Contrast, hidden: tuple[frozenset[str], frozenset[str]], minimum: Minimum
-) -> Contrast:
-    """Take away what may not be shown, and say of which cases there are too few."""
-    what, (small, partners) = _KINDS[row.measure], hidden
-    if row.group in small:
-        why = f"fewer than {minimum.reported} patients with a {what} case"
-        return replace(
-            suppressed(Contrast(row.attribute, row.group, row.measure), minimum), reason=why
-        )
+def _error_row(row: Contrast, minimum: Minimum) -> Contrast:
+    """Say of which cases there are too few."""
+    what, empty = _KINDS[row.measure], Contrast(row.attribute, row.group, row.measure)
     if row.estimate is None:
-        why = f"no patient of this group has a {what} case"
-        return replace(Contrast(row.attribute, row.group, row.measure), reason=why)
-    return without_counts(row) if row.group in partners else row
+        return replace(empty, reason=f"no patient of this group has a {what} case")
+    if (row.n_patients or 0) < minimum.reported:
+        why = f"fewer than {minimum.reported} patients with a {what} case"
+        return replace(suppressed(empty, minimum), reason=why)
+    return row
 
 
 def _odds(both: list[Contrast], narrow: list[Contrast]) -> Contrast:

@@ -19,8 +19,8 @@ from evaluation.audit.contrasts import Block, compare
 from evaluation.audit.hypotheses import holm_of_questions
 from evaluation.audit.table_input import Queries, read_queries
 from evaluation.labels import group_labels
-from evaluation.stats import Minimum, decide, suppress
-from evaluation.stats.rounding import ROUNDED, coarsen, step_of
+from evaluation.stats import Minimum, decide
+from evaluation.stats.suppression import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
@@ -28,22 +28,17 @@ __all__ = [
     "Contrast",
     "against_rest",
     "contrast_groups",
-    "hidden_groups",
     "judge",
     "plain",
     "settle",
+    "small_groups",
     "suppressed",
     "text_groups",
-    "without_counts",
 ]
 
-_FIGURES = (
-    "estimate", "ci_low", "ci_high", "gap", "gap_ci_low", "gap_ci_high", "inner_low", "inner_high",
-)  # fmt: skip
-_UNSIZED = frozenset({"EO"})
-"""Made of two others, so that they have no size of their own."""
-
 Inner = tuple[float, float] | None
+_EVERY_SIZE = Minimum(1, 1)
+"""Groups are merged where cases are read; here they are compared as they come."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,6 @@ class Contrast:
     reason : str
     inner_low, inner_high : float or None
         Ends of the gap at 1 - 2 alpha, which the verdict is taken from.
-    step : float
-        That figures are rounded to, so as not to tell a size that is hidden; 0 where they are not.
     """
 
     attribute: str
@@ -91,7 +84,6 @@ class Contrast:
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None
-    step: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under the names above; what is no finite number becomes None."""
@@ -135,40 +127,15 @@ def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
     return group_labels(given)
 
 
-def hidden_groups(
-    n_patients: Mapping[str, int], minimum: Minimum
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Groups of one attribute that are too small to show, and the partners that would betray them.
-
-    Parameters
-    ----------
-    n_patients : mapping of group to int
-    minimum : Minimum
-
-    Returns
-    -------
-    small, partners : frozenset of str
-        The small ones show nothing; of partners no count is shown, nor a share.
+def small_groups(n_patients: Mapping[str, int], minimum: Minimum) -> frozenset[str]:
+    """Groups of one attribute that are too small to show.
 
     Examples
     --------
-    >>> small, partners = hidden_groups({"F": 60, "M": 35, "O": 5}, Minimum())
-    >>> sorted(small), sorted(partners)
-    (['O'], ['M'])
+    >>> sorted(small_groups({"F": 60, "M": 35, "O": 5, "none": 0}, Minimum()))
+    ['O']
     """
-    counts: dict[Any, int] = {("group", g): int(n) for g, n in n_patients.items()}
-    parts = tuple(counts)
-    small = frozenset(g for g, n in n_patients.items() if 0 < n < minimum.reported)
-    if not small:
-        return small, frozenset()
-    everyone = ("all", "all")
-    counts[everyone] = sum(counts.values())
-    try:
-        found = suppress(counts, [(everyone, parts)], threshold=minimum.reported - 1)
-    except InputError:  # so few that nothing of them can be shown
-        return small, frozenset(n_patients) - small
-    named = frozenset(str(cell[1]) for cell in found.partners if isinstance(cell, tuple))
-    return small, frozenset(n_patients) & named
+    return frozenset(g for g, n in n_patients.items() if 0 < n < minimum.reported)
 
 
 def contrast_groups(
@@ -215,17 +182,14 @@ def contrast_groups(
     found = against_rest(
         outcomes, patients, groups, alpha=alpha, minimum=least, repetitions=repetitions, seed=seed
     )
-    rows: list[Contrast] = []
-    for (attribute, measure), held in _by_table(found).items():
-        small, partners = hidden_groups({r.group: r.n_patients or 0 for r in held}, least)
-        for row in held:
-            if only is not None and row.group != only:
-                continue
-            if row.group in small:
-                rows.append(suppressed(Contrast(attribute, row.group, measure), least))
-            else:
-                rows.append(without_counts(row) if row.group in partners else row)
-    return settle(rows, margin=margin, alpha=alpha, minimum=least)
+    rows = [
+        suppressed(Contrast(row.attribute, row.group, row.measure), least)
+        if 0 < (row.n_patients or 0) < least.reported
+        else row
+        for row in found
+        if only is None or row.group == only
+    ]
+    return settle(rows, margin=margin, alpha=alpha)
 
 
 def against_rest(
@@ -257,7 +221,7 @@ def against_rest(
     of = {f"attribute: {name}": np.asarray(values, dtype=object) for name, values in groups.items()}
     queries = read_queries(
         {"patient": np.asarray(patients), **columns, **of}, list(columns), list(of),
-        patient="patient", intersections=False,
+        patient="patient", intersections=False, minimum=_EVERY_SIZE,
     )  # fmt: skip
     blocks = compare(
         queries, contrasts="rest", minimum=minimum, alpha=alpha, repetitions=repetitions, seed=seed
@@ -305,14 +269,6 @@ def _row(
         row, gap_ci_low=min(low, gap), gap_ci_high=max(high, gap),
         inner_low=min(inner_low, gap), inner_high=max(inner_high, gap),
     )  # fmt: skip
-
-
-def _by_table(rows: Sequence[Contrast]) -> dict[tuple[str, str], list[Contrast]]:
-    """Rows of one attribute and measure, which add up to everyone."""
-    found: dict[tuple[str, str], list[Contrast]] = {}
-    for row in rows:
-        found.setdefault((row.attribute, row.measure), []).append(row)
-    return found
 
 
 class _Tested(Protocol):
@@ -373,15 +329,14 @@ def settle(
     *,
     margin: float,
     alpha: float,
-    minimum: Minimum,
     parts: Sequence[str] | None = None,
 ) -> tuple[Contrast, ...]:
-    """Judge the rows together and round what stands beside a hidden size.
+    """Judge the rows together.
 
     Parameters
     ----------
     rows : sequence of Contrast
-    margin, alpha, minimum
+    margin, alpha
     parts : sequence of str, optional
         What each row is about besides its names (a finding). Of an attribute with two groups each
         is the other's rest: one question, which counts once.
@@ -399,28 +354,12 @@ def settle(
         None if r.inner_low is None or r.inner_high is None else (r.inner_low, r.inner_high)
         for r in rows
     ]
-    done = judge(
+    return judge(
         rows, [row.gap for row in rows], inner, [margin] * len(rows), alpha=alpha,
         questions=questions,
     )  # fmt: skip
-    return tuple(_rounded(row, minimum) for row in done)
-
-
-def _rounded(row: Contrast, minimum: Minimum) -> Contrast:
-    """Round the figures beside a size that is not shown, which would tell it."""
-    if row.n_patients is not None or row.precision == "suppressed" or row.measure in _UNSIZED:
-        return row
-    held = {name: getattr(row, name) for name in _FIGURES}
-    step = step_of(ROUNDED, row.precision, 0, minimum)
-    coarsen(held, _FIGURES, step)
-    return replace(row, **held, step=step)
 
 
 def suppressed(row: Contrast, minimum: Minimum) -> Contrast:
     """A group too small to be shown: no number at all."""
-    return replace(row, precision="suppressed", reason=f"fewer than {minimum.reported} patients")
-
-
-def without_counts(row: Contrast) -> Contrast:
-    """Leave out what would betray the count of a small group beside this one."""
-    return replace(row, n_patients=None, n_queries=None, n_events=None, rest_estimate=None)
+    return replace(row, precision="suppressed", reason=Reason.FEW.text(minimum))
