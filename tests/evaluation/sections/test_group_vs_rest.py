@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cohorts import hits
+from support.one_by_one import gap_interval, korn_graubard, score_test
 
 from evaluation.sections import (
     assess_label_quality,
@@ -17,13 +18,7 @@ from evaluation.sections import (
     label_outcomes,
     modality_gap_rows,
 )
-from evaluation.stats import (
-    Minimum,
-    gap_interval,
-    holm,
-    korn_graubard,
-    score_test,
-)
+from evaluation.stats import Minimum, holm
 from medembed.errors import InputError
 
 VERDICTS = {"within", "exceeds", "inconclusive", "not_assessable"}
