@@ -310,9 +310,9 @@ def _beside(
         for side in (member, ~member)
         for sums in by_patient(np.where(side[:, None], values, np.nan), runs.owner)
     ]
-    low, high = join_ends(
-        found.change, *found.ends[0], rest.change, *rest.ends[0], correlation(*sides)
-    )
+    (one, two), (other, another) = found.ends[0], rest.ends[0]
+    related = correlation(*sides)
+    low, high = join_ends(found.change, one, two, rest.change, other, another, related)
     return {
         "gap_before": found.before - rest.before,
         "gap_after": found.after - rest.after,

@@ -266,7 +266,7 @@ def _p(change: Array, shares: Array, k: Owners) -> Array:
     squares = (shares**2).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = change / np.sqrt(k / (k - 1) * squares)
-    return np.where((k >= 2) & (squares > _FLAT), two_sided(t, k - 1.0), np.nan)
+    return np.where((k >= 2) & (squares > _FLAT), two_sided(t, (k - 1).astype(np.float64)), np.nan)
 
 
 def _holding(ends: Array, change: Array, bounded: NDArray[np.bool_]) -> Array:

@@ -337,7 +337,9 @@ def _row(
     if small:
         why = Reason.FEW.text(minimum)
         return ExposureRow(row.attribute, row.group, precision="suppressed", reason=why)
-    shown = {name: value for name, value in its.items() if not name.startswith("inner")}
+    shown: dict[str, Any] = {
+        name: value for name, value in its.items() if not name.startswith("inner")
+    }
     tested = its.get("ratio_given_relevance", its["ratio"])
     if not isfinite(tested) or not isfinite(its["ratio"]):
         row = replace(row, reason="nothing was due to this group in any query's pool")

@@ -273,9 +273,12 @@ def _odds(both: list[Contrast], narrow: list[Contrast]) -> Contrast:
         if part.reason:
             return replace(row, reason=part.reason, precision=part.precision)
     ends = []
-    for low, high in (("gap_ci_low", "gap_ci_high"), ("inner_low", "inner_high")):
+    for name in ("gap_ci", "inner"):
         (lows, highs), (least, _) = (
-            zip(*(_size(getattr(r, low), getattr(r, high)) for r in rows), strict=True)
+            zip(
+                *(_size(getattr(r, f"{name}_low"), getattr(r, f"{name}_high")) for r in rows),
+                strict=True,
+            )
             for rows in (both, narrow)
         )
         ends.append((max(lows) if max(least) > 0 else 0.0, max(highs)))

@@ -1,5 +1,9 @@
 r"""Bootstrap-t intervals of all groups and gaps of an audit from one set of draws of patients.
 
+For means that are no proportions (MRR, nDCG): each draw of patients gives an estimate and its own
+error; the spread of :math:`t^* = (\hat\theta^* - \hat\theta) / s^*` takes the place of Student's
+distribution, which corrects for skewness where plain percentiles do not.
+
 Each draw weighs every patient of the archive; the moments of all groups under these weights are
 products of matrices (:mod:`evaluation.stats.cluster_sums`), so that a million queries are touched
 once, and not again for each draw. A draw's own error is its linearised one; the covariance of two
@@ -8,8 +12,10 @@ allows: patients are drawn with all their queries.
 
 References
 ----------
-As :mod:`evaluation.stats.studentised`; Rao and Wu, *Resampling inference with complex survey
-data*, JASA 83:231, 1988 (drawing primary units, domains estimated within each draw).
+Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, §12.5; Hall, *The Bootstrap and
+Edgeworth Expansion*, 1992, §3.5; Field and Welsh, *Bootstrapping clustered data*, JRSS B 69:369,
+2007; Rao and Wu, *Resampling inference with complex survey data*, JASA 83:231, 1988 (drawing
+primary units, domains estimated within each draw).
 """
 
 from __future__ import annotations
