@@ -25,14 +25,14 @@ Berger, Technometrics 24:295, 1982 (intersection-union test).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.retrieval.relevance import codes
-from evaluation.sections.group_vs_rest import judge, plain, text_groups
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
 from evaluation.sections.term_swaps import PLACEBO_WORDS, SWAPS, Swap, mentions, version
 from evaluation.stats import Minimum
 from evaluation.stats.bootstrap_t import bootstrap_t_means
@@ -40,7 +40,7 @@ from evaluation.stats.cluster_sums import add_up
 from evaluation.stats.verdict import Verdict
 from medembed.errors import InputError
 
-__all__ = ["MARGINS", "Counterfactual", "CounterfactualRow", "assess_counterfactual"]
+__all__ = ["MARGINS", "CounterfactualRow", "assess_counterfactual"]
 
 Measure = Literal["similarity", "exposure", "ranking"]
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ MARGINS: Mapping[Measure, float] = {"similarity": 0.02, "exposure": 0.05, "ranki
 
 
 @dataclass(frozen=True)
-class CounterfactualRow:
+class CounterfactualRow(PlainRow):
     """The effect of a swap.
 
     Parameters
@@ -94,28 +94,6 @@ class CounterfactualRow:
     inner_low: float | None = None
     inner_high: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above."""
-        return plain(asdict(self))
-
-
-@dataclass(frozen=True)
-class Counterfactual:
-    """What :func:`assess_counterfactual` found.
-
-    Parameters
-    ----------
-    rows : tuple of CounterfactualRow
-    notes : tuple of str
-    """
-
-    rows: tuple[CounterfactualRow, ...]
-    notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows and notes in plain values."""
-        return {"rows": [row.to_json() for row in self.rows], "notes": list(self.notes)}
-
 
 def assess_counterfactual(
     texts: Sequence[str],
@@ -133,7 +111,7 @@ def assess_counterfactual(
     minimum: Minimum | None = None,
     repetitions: int = 2000,
     seed: int = 0,
-) -> Counterfactual:
+) -> SectionResult[CounterfactualRow]:
     """Swap words in the queries and see what changes, against placebo swaps.
 
     Parameters
@@ -159,7 +137,7 @@ def assess_counterfactual(
 
     Returns
     -------
-    Counterfactual
+    SectionResult of CounterfactualRow
 
     Raises
     ------
@@ -217,7 +195,7 @@ def assess_counterfactual(
         [margins[row.measure] for row in rows],
         alpha=alpha,
     )  # fmt: skip
-    return Counterfactual(
+    return SectionResult(
         done,
         (
             f"{len(pairs)} placebo pairs; an effect has to stand clear of what any other word does "

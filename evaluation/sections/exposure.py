@@ -26,7 +26,7 @@ stochastic rankings with expected exposure*, CIKM 2020; Järvelin and Kekäläin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite, isnan
 from typing import Any, Literal
 
@@ -35,7 +35,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.retrieval.relevance import as_pairs, codes
 from evaluation.sections.fair_share import Dues, dues, sight
-from evaluation.sections.group_vs_rest import judge, plain, small_groups, text_groups
+from evaluation.sections.group_vs_rest import (
+    PlainRow,
+    SectionResult,
+    judge,
+    small_groups,
+    text_groups,
+)
 from evaluation.sections.permute_within_strata import hand_around
 from evaluation.stats import Minimum
 from evaluation.stats.bootstrap_t import bootstrap_t_means
@@ -43,13 +49,13 @@ from evaluation.stats.suppression import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
-__all__ = ["Exposure", "ExposureRow", "assess_exposure"]
+__all__ = ["ExposureRow", "assess_exposure"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ExposureRow:
+class ExposureRow(PlainRow):
     """A group's exposure.
 
     Parameters
@@ -97,36 +103,6 @@ class ExposureRow:
     verdict: Verdict = "not_assessable"
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above."""
-        return plain(asdict(self))
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """What :func:`assess_exposure` found.
-
-    Parameters
-    ----------
-    rows : tuple of ExposureRow
-    notes : tuple of str
-    n_queries, n_query_patients, k, permutations : int
-    """
-
-    rows: tuple[ExposureRow, ...]
-    notes: tuple[str, ...]
-    n_queries: int
-    n_query_patients: int
-    k: int
-    permutations: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows and notes in plain values."""
-        return plain(asdict(self)) | {
-            "rows": [row.to_json() for row in self.rows],
-            "notes": list(self.notes),
-        }
-
 
 def assess_exposure(
     hits: ArrayLike,
@@ -145,7 +121,7 @@ def assess_exposure(
     permutations: int = 2000,
     repetitions: int = 2000,
     seed: int = 0,
-) -> Exposure:
+) -> SectionResult[ExposureRow]:
     """Compare what each group of the archive is given with its due.
 
     Parameters
@@ -174,7 +150,7 @@ def assess_exposure(
 
     Returns
     -------
-    Exposure
+    SectionResult of ExposureRow
 
     Raises
     ------
@@ -230,18 +206,18 @@ def assess_exposure(
     ends = zip(figures["inner_low"].tolist(), figures["inner_high"].tolist(), strict=True)
     done = judge(rows, (ratios - 1).tolist(), list(ends), [margin] * len(rows), alpha=alpha)
     declared = "given declared relevance" if relevant is not None else "against the archive's share"
-    return Exposure(
+    return SectionResult(
         done,
         (
             f"Tested is exposure {declared}, against groups handed around among gallery patients "
             "of like expected exposure.",
             "Intervals are over query patients and hold for this archive.",
         ),
-        shape[0],
-        n_asking,
-        found.shape[1],
-        permutations,
-    )
+        {
+            "n_queries": shape[0], "n_query_patients": n_asking, "k": found.shape[1],
+            "permutations": permutations,
+        },
+    )  # fmt: skip
 
 
 def _codes_of(strata: ArrayLike | None, n: int) -> NDArray[np.int64]:

@@ -317,6 +317,10 @@ class _Finding:
         alpha: float,
     ) -> list[Contrast]:
         """Rows of what follows from both errors: equalized odds, area and calibration."""
+        for part in both:
+            if part.estimate is None:
+                names = ("EO", "AUC", "calibration")[: 2 if self.probabilities is None else 3]
+                return [replace(part, measure=measure) for measure in names]
         rows = [
             _odds(both, narrow),
             self._area(Contrast(attribute, name, "AUC"), both, inside, minimum, alpha),
@@ -336,9 +340,6 @@ class _Finding:
     ) -> Contrast:
         known = ~np.isnan(self.truth)
         kind = self.truth == 1
-        for part in both:
-            if part.estimate is None:
-                return replace(row, reason=part.reason, precision=part.precision)
         n = len(np.unique(self.owner[inside & known]))
         row = replace(
             row, n_patients=n, n_queries=int((inside & known).sum()),
@@ -383,9 +384,6 @@ class _Finding:
     ) -> Contrast:
         from scipy.special import stdtr  # the command line starts without scipy
 
-        for part in both:
-            if part.estimate is None:
-                return replace(row, reason=part.reason, precision=part.precision)
         row = replace(row, precision=both[0].precision)
         sides = [
             calibration_error(probabilities, self.truth, self.owner, here, level=level)

@@ -8,9 +8,9 @@ rows of the call, and a verdict. Rows of groups too small to be shown hold no nu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, asdict, dataclass, replace
+from dataclasses import Field, asdict, dataclass, field, replace
 from math import isfinite, isnan
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,8 @@ from medembed.errors import InputError
 
 __all__ = [
     "Contrast",
+    "PlainRow",
+    "SectionResult",
     "against_rest",
     "contrast_groups",
     "judge",
@@ -41,8 +43,16 @@ _EVERY_SIZE = Minimum(1, 1)
 """Groups are merged where cases are read; here they are compared as they come."""
 
 
+class PlainRow:
+    """A row that can be written as JSON; a frozen dataclass."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values under the row's names; what is no finite number becomes None."""
+        return plain(asdict(self))  # type: ignore[call-overload, no-any-return, unused-ignore]
+
+
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(PlainRow):
     """A group against the rest.
 
     Parameters
@@ -85,9 +95,30 @@ class Contrast:
     inner_low: float | None = None
     inner_high: float | None = None
 
+
+Shown = TypeVar("Shown", bound=PlainRow)
+
+
+@dataclass(frozen=True)
+class SectionResult(Generic[Shown]):
+    """What a section found.
+
+    Parameters
+    ----------
+    rows : tuple of rows
+    notes : tuple of str
+    settings : mapping of str to int
+        Sizes and numbers of draws.
+    """
+
+    rows: tuple[Shown, ...]
+    notes: tuple[str, ...]
+    settings: Mapping[str, int] = field(default_factory=dict)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above; what is no finite number becomes None."""
-        return plain(asdict(self))
+        """Rows, notes and settings in plain values."""
+        rows = [row.to_json() for row in self.rows]
+        return {"rows": rows, "notes": list(self.notes), **self.settings}
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:

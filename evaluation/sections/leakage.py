@@ -29,7 +29,7 @@ Friedman, *The Elements of Statistical Learning*, 2009, §4.2 (least squares and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -37,13 +37,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.retrieval.relevance import codes
-from evaluation.sections.group_vs_rest import judge, plain, text_groups
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
 from evaluation.stats import Minimum
 from evaluation.stats.auc import patient_area
 from evaluation.stats.verdict import Verdict
 from medembed.errors import InputError
 
-__all__ = ["Leakage", "LeakageRow", "assess_leakage"]
+__all__ = ["LeakageRow", "assess_leakage"]
 
 _CELLS = 4_000_000
 _FEATURES = 512
@@ -56,7 +56,7 @@ Probe = Literal["linear", "nonlinear"]
 
 
 @dataclass(frozen=True)
-class LeakageRow:
+class LeakageRow(PlainRow):
     """How well a probe reads an attribute.
 
     Parameters
@@ -105,36 +105,6 @@ class LeakageRow:
     inner_low: float | None = None
     inner_high: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above."""
-        return plain(asdict(self))
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """What :func:`assess_leakage` found.
-
-    Parameters
-    ----------
-    rows : tuple of LeakageRow
-    notes : tuple of str
-    folds, permutations : int
-    """
-
-    rows: tuple[LeakageRow, ...]
-    notes: tuple[str, ...]
-    folds: int
-    permutations: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows and notes in plain values."""
-        return {
-            "rows": [row.to_json() for row in self.rows],
-            "notes": list(self.notes),
-            "folds": self.folds,
-            "permutations": self.permutations,
-        }
-
 
 def assess_leakage(
     spaces: Mapping[str, ArrayLike],
@@ -148,7 +118,7 @@ def assess_leakage(
     alpha: float = 0.05,
     minimum: Minimum | None = None,
     seed: int = 0,
-) -> Leakage:
+) -> SectionResult[LeakageRow]:
     """Read each attribute off each space of vectors.
 
     Parameters
@@ -171,7 +141,7 @@ def assess_leakage(
 
     Returns
     -------
-    Leakage
+    SectionResult of LeakageRow
 
     Raises
     ------
@@ -216,14 +186,13 @@ def assess_leakage(
         row if old.reason else replace(row, reason=_words(row.verdict, margin))
         for old, row in zip(rows, done, strict=True)
     )
-    return Leakage(
+    return SectionResult(
         done,
         (
             "Probes are fitted and tested on different patients; p is against permuted attributes.",
             "That a group can be read off does not say that the ranking uses it.",
         ),
-        folds,
-        permutations,
+        {"folds": folds, "permutations": permutations},
     )
 
 

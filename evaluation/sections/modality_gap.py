@@ -135,7 +135,6 @@ def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:
         "gap": "difference",
         "gap_ci_low": "difference_ci_low",
         "gap_ci_high": "difference_ci_high",
-        "rest_estimate": "rest_gap",
     }
     return [{renamed.get(name, name): value for name, value in row.to_json().items()}
             for row in rows]  # fmt: skip

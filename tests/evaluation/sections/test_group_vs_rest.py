@@ -111,7 +111,9 @@ def test_the_gap_is_the_distance_of_centroids_without_its_scatter() -> None:
         assert row.n_queries == keep.sum()
     first = modality_gap_rows(rows)[0]
     assert first["gap"] == rows[0].estimate
-    assert first["difference"] == rows[0].gap == pytest.approx(first["gap"] - first["rest_gap"])
+    assert (
+        first["difference"] == rows[0].gap == pytest.approx(first["gap"] - first["rest_estimate"])
+    )
     assert first["difference_ci_low"] < first["difference"] < first["difference_ci_high"]
 
 
