@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import UNKNOWN
 from evaluation.sections.calibration import calibration_error, calibration_gap, known_kinds
 from evaluation.sections.group_vs_rest import (
     Contrast,
@@ -245,7 +246,8 @@ def assess_zero_shot(
                     for row, measure in zip(both, _KINDS, strict=True)
                 ]
                 inside = np.asarray(of == name)
-                rows += both + held.rows(attribute, name, inside, both, narrow, least, alpha)
+                sides = inside, np.asarray(~inside & (of != UNKNOWN))  # known ones to compare with
+                rows += both + held.rows(attribute, name, sides, both, narrow, least, alpha)
                 found += [finding] * (len(rows) - len(found))
     done = settle(rows, margin=margin, alpha=alpha, parts=found)
     return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
@@ -310,7 +312,7 @@ class _Finding:
         self,
         attribute: str,
         name: str,
-        inside: NDArray[np.bool_],
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         both: list[Contrast],
         narrow: list[Contrast],
         minimum: Minimum,
@@ -323,37 +325,38 @@ class _Finding:
                 return [replace(part, measure=measure) for measure in names]
         rows = [
             _odds(both, narrow),
-            self._area(Contrast(attribute, name, "AUC"), both, inside, minimum, alpha),
+            self._area(Contrast(attribute, name, "AUC"), both, sides, minimum, alpha),
         ]
         if self.probabilities is not None:
             row = Contrast(attribute, name, "calibration")
-            rows.append(self._calibration(row, self.probabilities, both, inside, minimum, alpha))
+            rows.append(self._calibration(row, self.probabilities, both, sides, minimum, alpha))
         return rows
 
     def _area(
         self,
         row: Contrast,
         both: list[Contrast],
-        inside: NDArray[np.bool_],
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         minimum: Minimum,
         alpha: float,
     ) -> Contrast:
         known = ~np.isnan(self.truth)
         kind = self.truth == 1
-        n = len(np.unique(self.owner[inside & known]))
+        inside, outside = (side & known for side in sides)
+        n = len(np.unique(self.owner[inside]))
         row = replace(
-            row, n_patients=n, n_queries=int((inside & known).sum()),
+            row, n_patients=n, n_queries=int(inside.sum()),
             n_events=int((inside & kind).sum()), precision=both[0].precision,
         )  # fmt: skip
         if not np.isfinite(self.scores[known]).all():
             return replace(row, reason="scores that are infinite")
-        sides = []
+        areas = []
         for level in (0.95, 1 - 2 * alpha):
-            for here in (inside & known, ~inside & known):
+            for here in (inside, outside):
                 least = max(2, minimum.reported)
                 if any(len(np.unique(self.owner[here & k])) < least for k in (kind, ~kind)):
                     return replace(row, reason="too few patients of a kind to compare with")
-                sides.append(
+                areas.append(
                     patient_area(self.scores[here], kind[here], self.owner[here], level=level)
                 )
         (low, high), (inner_low, inner_high) = (
@@ -363,12 +366,12 @@ class _Finding:
                     *(np.array(x) for x in (a.auc, a.low, a.high, b.auc, b.low, b.high, 0.0))
                 )
             ]
-            for a, b in (sides[:2], sides[2:])
+            for a, b in (areas[:2], areas[2:])
         )
-        test = area_test(self.scores, kind, self.owner, inside & known, ~inside & known)
+        test = area_test(self.scores, kind, self.owner, inside, outside)
         return replace(
-            row, estimate=sides[0].auc, ci_low=sides[0].low, ci_high=sides[0].high,
-            rest_estimate=sides[1].auc, gap=sides[0].auc - sides[1].auc, gap_ci_low=low,
+            row, estimate=areas[0].auc, ci_low=areas[0].low, ci_high=areas[0].high,
+            rest_estimate=areas[1].auc, gap=areas[0].auc - areas[1].auc, gap_ci_low=low,
             gap_ci_high=high, inner_low=inner_low, inner_high=inner_high,
             p=test.p if isfinite(test.p) else None,
         )  # fmt: skip
@@ -378,24 +381,24 @@ class _Finding:
         row: Contrast,
         probabilities: Floats,
         both: list[Contrast],
-        inside: NDArray[np.bool_],
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         minimum: Minimum,
         alpha: float,
     ) -> Contrast:
         from scipy.special import stdtr  # the command line starts without scipy
 
         row = replace(row, precision=both[0].precision)
-        sides = [
+        found = [
             calibration_error(probabilities, self.truth, self.owner, here, level=level)
             for level in (0.95, 1 - 2 * alpha)
-            for here in (inside, ~inside)
+            for here in sides
             if (here & ~np.isnan(self.truth)).any()
         ]
-        row = replace(row, n_patients=sides[0].n_patients, n_queries=sides[0].n_cases)
-        if len(sides) < 4 or min(side.n_patients for side in sides) < max(2, minimum.reported):
+        row = replace(row, n_patients=found[0].n_patients, n_queries=found[0].n_cases)
+        if len(found) < 4 or min(side.n_patients for side in found) < max(2, minimum.reported):
             return replace(row, reason="too few patients outside the group to compare with")
-        ends = [calibration_gap(a, b) for a, b in (sides[:2], sides[2:])]
-        mine, other = sides[:2]
+        ends = [calibration_gap(a, b) for a, b in (found[:2], found[2:])]
+        mine, other = found[:2]
         n = mine.n_cases + other.n_cases
         pooled = (mine.squared * mine.n_cases + other.squared * other.n_cases) / n
         variance = mine.variance(pooled) + other.variance(pooled)  # if both were alike

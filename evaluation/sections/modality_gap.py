@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import UNKNOWN
 from evaluation.retrieval.relevance import codes
 from evaluation.sections.group_vs_rest import (
     Contrast,
@@ -105,7 +106,8 @@ def assess_modality_gap(
                 continue
             inside = np.asarray(both & (labels == name))
             own = _standing(apart, owner, inside)
-            rest = _standing(apart, owner, np.asarray(both & (labels != name)))
+            known = (labels != name) & (labels != UNKNOWN)
+            rest = _standing(apart, owner, np.asarray(both & known))
             if inside.any() and np.isnan(own).all():
                 why = "its images and texts lie no farther apart than they scatter"
                 rows.append(replace(row, reason=why))
