@@ -12,9 +12,11 @@ from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
 from evaluation.audit.standardised import Adjusted, adjust
 from evaluation.audit.table import cell_table, row_table
-from evaluation.audit.table_input import Kind, Queries, read_queries
+from evaluation.audit.table_input import Grouping, Kind, Queries, read_queries
 from evaluation.stats import Minimum
-from evaluation.stats.suppression import any_few, round_count
+from evaluation.stats.report_fields import OTHER_GROUPS
+from evaluation.stats.small_groups import any_few
+from evaluation.stats.suppression import round_count
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError
 
@@ -218,6 +220,7 @@ def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -
             "rounded to 10 and all figures to steps, intervals outwards; verdicts are those of "
             "the figures before rounding."
         )
+    notes += [_merged_note(g) for g in queries.groupings if g.merged]
     varying = [g.attribute for g in queries.groupings if g.varies]
     if varying and permutations:
         notes.append(
@@ -230,3 +233,11 @@ def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -
             "consequence of how a group is treated, adjusting hides harm: read the naive gap too."
         )
     return tuple(notes)
+
+
+def _merged_note(grouping: Grouping, most: int = 6) -> str:
+    """Name the groups that were merged, the first few of many."""
+    named, more = ", ".join(grouping.merged[:most]), len(grouping.merged) - most
+    if more > 0:
+        named += f" and {more} more"
+    return f"Merged into {OTHER_GROUPS!r} of {grouping.attribute}: {named}."

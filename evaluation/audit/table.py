@@ -15,7 +15,8 @@ from evaluation.audit.table_input import Queries
 from evaluation.stats import Decision, Minimum, decide
 from evaluation.stats.cluster_sums import add_up, centred_on
 from evaluation.stats.multiplicity import max_t
-from evaluation.stats.suppression import Reason, round_count, round_rows
+from evaluation.stats.report_fields import Reason
+from evaluation.stats.suppression import round_count, round_rows
 
 if TYPE_CHECKING:
     import pandas as pd

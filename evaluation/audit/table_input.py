@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.labels import UNKNOWN, group_label
-from evaluation.stats.suppression import merge_groups
+from evaluation.stats.small_groups import merge_groups
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 

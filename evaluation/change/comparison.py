@@ -33,7 +33,8 @@ from evaluation.change.paired import (
 )
 from evaluation.stats.multiplicity import holm_by_family
 from evaluation.stats.proportions import join_ends
-from evaluation.stats.suppression import Reason, round_rows
+from evaluation.stats.report_fields import Reason
+from evaluation.stats.suppression import round_rows
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from evaluation.library_audit.attributes import attribute_values
 from evaluation.library_audit.protocol import Protocol
 from evaluation.retrieval.load_cases import GatheredCases, gather
-from evaluation.stats.suppression import OTHER_GROUPS, merge_labels
+from evaluation.stats.report_fields import OTHER_GROUPS
+from evaluation.stats.small_groups import merge_labels
 from evaluation.stats.verdict import Minimum
 from medembed.errors import FingerprintError, LibraryError
 

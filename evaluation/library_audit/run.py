@@ -106,13 +106,12 @@ def audit_library(
             f"no outcome of the protocol can be measured: {next(iter(missing.values()))}"
         )
     done(1)
-    audit = _audit(audited, columns, protocol, seed)
+    audit = _audit(given, columns, protocol, seed)  # it merges by itself, and crossings too
     done(2)
-    audit.settings["merged"].update({name: list(of) for name, of in merged.items()})
     sections = assess_sections(
         audited, protocol, library, model, columns, text_side, seed, step=lambda n: done(2 + n)
     )
-    instrument = _instrument(audited, columns, protocol, seed)
+    instrument = _instrument(given, columns, protocol, seed)
     passed = _gate(audit, protocol, missing)
     report = {
         "version": REPORT_VERSION,

@@ -13,7 +13,7 @@ from typing import Any
 from evaluation.report.forest_svg import Axis, Interval, gap_axis, row_svg
 from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
 from evaluation.report.verdicts import verdict_of
-from evaluation.stats.suppression import protect
+from evaluation.stats.suppression import shows_small
 from medembed.errors import InputError
 
 __all__ = [
@@ -37,7 +37,7 @@ VERSION = 1
 
 
 def read_report(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a report's version and copy it as it may be shown.
+    """Check a report's version, and that it was made fit to be shown.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def read_report(report: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Where it is no report, or one of another version.
+        Where it is no report, one of another version, or shows a row of too few patients.
     """
     if not isinstance(report, Mapping):
         raise InputError("a report has to be a JSON object", where="report")
@@ -57,7 +57,13 @@ def read_report(report: Mapping[str, Any]) -> dict[str, Any]:
             where="report",
             hint=f"this program reads version {VERSION}: run the audit again",
         )
-    return protect(report)
+    if shows_small(report):
+        raise InputError(
+            "a report that shows groups of too few patients",
+            where="report",
+            hint="pass it through evaluation.stats.protect first",
+        )
+    return dict(report)
 
 
 @dataclass(frozen=True)

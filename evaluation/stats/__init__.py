@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from evaluation.stats.multiplicity import holm, holm_by_family
-from evaluation.stats.suppression import OTHER_GROUPS, merge_groups, protect
+from evaluation.stats.report_fields import OTHER_GROUPS
+from evaluation.stats.small_groups import merge_groups
+from evaluation.stats.suppression import protect
 from evaluation.stats.verdict import Decision, Minimum, decide, gate
 
 __all__ = [

@@ -26,8 +26,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from simulation.audit_gates_disclosure import OUTCOMES, random_table
-from simulation.whole_reports import make_report, random_archive
+from simulation.audit_gates_disclosure import (
+    OUTCOMES,
+    make_report,
+    random_archive,
+    random_table,
+)
 
 from evaluation.audit import Audit, audit_outcomes
 from evaluation.retrieval.scores import retrieval_scores
@@ -251,7 +255,7 @@ def fingerprints(tables: int, seed: int) -> list[str]:
         found.append(json.dumps(audit.to_json()))
     for number in range(tables // 10):
         rng = np.random.default_rng([seed, number])
-        found.append(json.dumps(make_report(random_archive(rng), rng)[0]))
+        found.append(json.dumps(make_report(*random_archive(rng), rng)))
     return [hashlib.sha256(text.encode()).hexdigest() for text in found]
 
 
