@@ -24,10 +24,10 @@ def test_fair_cohorts_raise_few_alarms(design: str) -> None:
 
 
 def test_rare_errors_raise_no_more_alarms_in_sections_than_in_the_table() -> None:
-    # With the variance of each group alone the sections flagged 15.5% of such cohorts.
-    found = rare_alarms(0.05, 0.10, 25, seed=1)
+    # With the variance of each group alone one section or the other flagged a quarter of these.
+    found = rare_alarms(0.01, 0.04, 20, seed=1)
     either = np.array(found["findings"]) | np.array(found["labels"])
-    assert either.mean() <= 0.10 + tolerance(0.10, 25) / 3  # two families at 5%
+    assert either.sum() <= 1
 
 
 @pytest.mark.slow
