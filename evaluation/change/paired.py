@@ -108,7 +108,7 @@ def paired_changes(
     >>> before, after = np.array([[0.0], [0], [1], [0], [1], [0]]), np.array([[1.0]] * 6)
     >>> found = paired_changes(before, after, np.arange(6))
     >>> found.change.round(3), found.p.round(3), found.n_patients
-    (array([0.667]), array([0.076]), array([6]))
+    (array([0.667]), array([0.127]), array([6]))
     """
     both = ~(np.isnan(before) | np.isnan(after))
     difference = np.where(both, after - before, np.nan)
