@@ -276,14 +276,12 @@ def _odds(both: list[Contrast], narrow: list[Contrast]) -> Contrast:
             return replace(row, reason=part.reason, precision=part.precision)
     ends = []
     for name in ("gap_ci", "inner"):
-        (lows, highs), (least, _) = (
-            zip(
-                *(_size(getattr(r, f"{name}_low"), getattr(r, f"{name}_high")) for r in rows),
-                strict=True,
-            )
+        (first, second), (other, another) = (
+            [_size(getattr(row, f"{name}_low"), getattr(row, f"{name}_high")) for row in rows]
             for rows in (both, narrow)
         )
-        ends.append((max(lows) if max(least) > 0 else 0.0, max(highs)))
+        low = max(first[0], second[0]) if max(other[0], another[0]) > 0 else 0.0
+        ends.append((low, max(first[1], second[1])))
     gap = max(abs(part.gap or 0.0) for part in both)
     known = [part.p for part in both if part.p is not None]
     low, high = ends[0]
@@ -319,23 +317,18 @@ class _Finding:
         alpha: float,
     ) -> list[Contrast]:
         """Rows of what follows from both errors: equalized odds, area and calibration."""
+        names = ("EO", "AUC", "calibration")[: 2 if self.probabilities is None else 3]
         for part in both:
             if part.estimate is None:
-                names = ("EO", "AUC", "calibration")[: 2 if self.probabilities is None else 3]
                 return [replace(part, measure=measure) for measure in names]
-        rows = [
-            _odds(both, narrow),
-            self._area(Contrast(attribute, name, "AUC"), both, sides, minimum, alpha),
-        ]
-        if self.probabilities is not None:
-            row = Contrast(attribute, name, "calibration")
-            rows.append(self._calibration(row, self.probabilities, both, sides, minimum, alpha))
-        return rows
+        odds, precision = _odds(both, narrow), both[0].precision
+        area, *more = (Contrast(attribute, name, m, precision=precision) for m in names[1:])
+        rows = [odds, self._area(area, sides, minimum, alpha)]
+        return rows + [self._calibration(row, sides, minimum, alpha) for row in more]
 
     def _area(
         self,
         row: Contrast,
-        both: list[Contrast],
         sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         minimum: Minimum,
         alpha: float,
@@ -345,9 +338,8 @@ class _Finding:
         inside, outside = (side & known for side in sides)
         n = len(np.unique(self.owner[inside]))
         row = replace(
-            row, n_patients=n, n_queries=int(inside.sum()),
-            n_events=int((inside & kind).sum()), precision=both[0].precision,
-        )  # fmt: skip
+            row, n_patients=n, n_queries=int(inside.sum()), n_events=int((inside & kind).sum())
+        )
         if not np.isfinite(self.scores[known]).all():
             return replace(row, reason="scores that are infinite")
         areas = []
@@ -356,17 +348,14 @@ class _Finding:
                 least = max(2, minimum.reported)
                 if any(len(np.unique(self.owner[here & k])) < least for k in (kind, ~kind)):
                     return replace(row, reason="too few patients of a kind to compare with")
-                areas.append(
-                    patient_area(self.scores[here], kind[here], self.owner[here], level=level)
-                )
-        (low, high), (inner_low, inner_high) = (
-            [
-                float(end)
-                for end in join_ends(
-                    *(np.array(x) for x in (a.auc, a.low, a.high, b.auc, b.low, b.high, 0.0))
-                )
-            ]
-            for a, b in (areas[:2], areas[2:])
+                scores, owner = self.scores[here], self.owner[here]
+                areas.append(patient_area(scores, kind[here], owner, level=level))
+        a, b = (
+            np.array([[x.auc, x.low, x.high] for x in areas[side::2]], dtype=np.float64).T
+            for side in (0, 1)
+        )
+        (low, inner_low), (high, inner_high) = (
+            end.tolist() for end in join_ends(a[0], a[1], a[2], b[0], b[1], b[2], np.zeros(2))
         )
         test = area_test(self.scores, kind, self.owner, inside, outside)
         return replace(
@@ -379,17 +368,15 @@ class _Finding:
     def _calibration(
         self,
         row: Contrast,
-        probabilities: Floats,
-        both: list[Contrast],
         sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         minimum: Minimum,
         alpha: float,
     ) -> Contrast:
         from scipy.special import stdtr  # the command line starts without scipy
 
-        row = replace(row, precision=both[0].precision)
+        assert self.probabilities is not None  # else there is no such row
         found = [
-            calibration_error(probabilities, self.truth, self.owner, here, level=level)
+            calibration_error(self.probabilities, self.truth, self.owner, here, level=level)
             for level in (0.95, 1 - 2 * alpha)
             for here in sides
             if (here & ~np.isnan(self.truth)).any()
