@@ -21,7 +21,9 @@ from evaluation.audit.contrasts import Block, compare
 from evaluation.audit.hypotheses import PRIMARY, Plan, holm_of_questions, question
 from evaluation.audit.standardised import Adjusted, adjust
 from evaluation.audit.table_input import Kind, Queries, read_queries
-from evaluation.stats import Minimum, cluster_mean
+from evaluation.stats import Minimum
+from evaluation.stats.cluster_sums import patient_sums
+from evaluation.stats.variance_floor import intraclass
 from medembed.errors import InputError
 
 __all__ = ["Detectable", "Instrument", "fair_outcomes", "latent_likeness", "simulate_instrument"]
@@ -280,7 +282,9 @@ def _icc(queries: Queries, number: int) -> float | None:
     column = queries.values[:, number]
     if np.isnan(column).all():
         return None
-    return cluster_mean(column, queries.owner).icc
+    _, s, n, squares = patient_sums(column[:, None], queries.owner, queries.n_patients)
+    found = float(intraclass(squares.sum(axis=0), s, n)[0])
+    return None if np.isnan(found) else found
 
 
 def _asked(

@@ -24,10 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.change.align_runs import Overlap, Pairing, Runs, line_up
-from evaluation.change.paired import Change, paired_change, repeated_change
-from evaluation.stats.clusters import cluster_sums
+from evaluation.change.paired import (
+    Changes,
+    by_patient,
+    correlation,
+    paired_changes,
+    repeated_changes,
+)
 from evaluation.stats.multiplicity import holm_by_family
-from evaluation.stats.proportions import mover
+from evaluation.stats.proportions import join_ends
 from evaluation.stats.report_fields import Reason
 from evaluation.stats.suppression import round_rows
 from evaluation.stats.verdict import Minimum
@@ -195,12 +200,13 @@ def compare_outcomes(
     for attribute, labels in {ALL: None, **runs.groups}.items():
         for group in [ALL] if labels is None else np.unique(labels).tolist():
             member = np.ones(runs.size, dtype=bool) if labels is None else labels == group
-            for number, outcome in enumerate(outcomes):
+            numbers = _numbers(runs, member, minimum, drawn)
+            for outcome, its in zip(outcomes, numbers, strict=True):
                 row: dict[str, Any] = {"attribute": attribute, "group": group, "outcome": outcome}
                 named = (attribute, group, outcome) in wanted
                 row |= {"family": "primary" if named else "other", "primary": named}
                 row |= {"higher_is_better": better[outcome]}
-                rows.append(row | _numbers(runs, number, member, minimum, drawn))
+                rows.append(row | its)
     missing = wanted - {(r["attribute"], r["group"], r["outcome"]) for r in rows}
     if missing:
         raise InputError("a primary test of a group or outcome that is not there")
@@ -254,66 +260,67 @@ def _directions(
     return {name: bool(higher_is_better.get(name, True)) for name in outcomes}
 
 
-def _change(runs: Runs, number: int, member: NDArray[np.bool_], drawn: dict[str, Any]) -> Change:
+def _changes(runs: Runs, member: NDArray[np.bool_], drawn: dict[str, Any]) -> Changes | None:
+    if not member.any():
+        return None
     if runs.later is None:
-        return paired_change(
-            runs.before[member, number], runs.after[member, number], runs.owner[member], **drawn
-        )
-    return repeated_change(
-        runs.after[member, number], runs.later[member], runs.owner[member], **drawn
-    )
+        return paired_changes(runs.before[member], runs.after[member], runs.owner[member], **drawn)
+    return repeated_changes(runs.after[member], runs.later[member], runs.owner[member], **drawn)
 
 
 def _numbers(
-    runs: Runs,
-    number: int,
-    member: NDArray[np.bool_],
-    minimum: Minimum,
-    drawn: dict[str, Any],
-) -> dict[str, Any]:
-    found = _change(runs, number, member, drawn)
-    precision = minimum.precision(found.n_patients)
-    row: dict[str, Any] = {
-        "n_patients": found.n_patients,
-        "n_queries": found.n_queries,
-        "n_unpaired": runs.unpaired(number, member),
-        "precision": precision,
-    }
-    row |= dict.fromkeys(_FIGURES)
-    if precision == "suppressed":
-        return row
-    row |= {"before": found.before, "after": found.after, "change": found.change}
-    row["p"] = None if np.isnan(found.p) else found.p
-    if found.interval is not None and found.inner is not None:
-        row["ci_low"], row["ci_high"] = found.interval
-        row["inner"] = found.inner
-    rest = _change(runs, number, ~member, drawn | {"inner": False})
-    if minimum.precision(rest.n_patients) == "suppressed":
-        return row
-    row["gap_before"] = found.before - rest.before
-    row["gap_after"] = found.after - rest.after
-    row["gap_change"] = found.change - rest.change
-    if found.interval is not None and rest.interval is not None:
-        related = _relation(runs, number, member)
-        row["gap_change_ci_low"], row["gap_change_ci_high"] = mover(
-            found.change, found.interval, rest.change, rest.interval, related
-        )
-    return row
+    runs: Runs, member: NDArray[np.bool_], minimum: Minimum, drawn: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A group's figures, outcome by outcome."""
+    found, rest = (_changes(runs, side, drawn) for side in (member, ~member))
+    assert found is not None  # a group is one for its queries
+    beside = None if rest is None else _beside(runs, member, found, rest)
+    rows = []
+    for number in range(len(found.change)):
+        k = int(found.n_patients[number])
+        row: dict[str, Any] = {
+            "n_patients": k,
+            "n_queries": int(found.n_queries[number]),
+            "n_unpaired": runs.unpaired(number, member),
+            "precision": minimum.precision(k),
+        }
+        rows.append(row | dict.fromkeys(_FIGURES))
+        if k < minimum.reported:
+            continue
+        figures = {name: getattr(found, name) for name in ("before", "after", "change", "p")}
+        figures |= {"ci_low": found.ends[0, 0], "ci_high": found.ends[0, 1]}
+        if rest is not None and beside and rest.n_patients[number] >= minimum.reported:
+            figures |= beside
+        for name, column in figures.items():
+            rows[-1][name] = None if np.isnan(column[number]) else float(column[number])
+        if rows[-1]["ci_low"] is not None:
+            rows[-1]["inner"] = tuple(found.ends[1, :, number].tolist())
+    return rows
 
 
-def _relation(runs: Runs, number: int, member: NDArray[np.bool_]) -> float:
-    """Correlation of a group's change with the others', from patients who are in both."""
+def _beside(
+    runs: Runs, member: NDArray[np.bool_], found: Changes, rest: Changes
+) -> dict[str, NDArray[np.float64]]:
+    """The group against all others; patients who are in both make the changes correlated."""
     if runs.later is None:
-        values = runs.after[:, number] - runs.before[:, number]
+        values = runs.after - runs.before
     else:
-        values = np.where(runs.later, runs.after[:, number], -runs.after[:, number])
-    a, b = (cluster_sums(values, runs.owner, mask) for mask in (member, ~member))
-    ua, ub = (x.sums - x.sums.sum() / x.sizes.sum() * x.sizes for x in (a, b))
-    _, in_a, in_b = np.intersect1d(a.patients, b.patients, return_indices=True)
-    spread = float(np.sqrt(np.sum(ua**2) * np.sum(ub**2)))
-    if not len(in_a) or spread <= 0:
-        return 0.0
-    return float(np.clip(np.sum(ua[in_a] * ub[in_b]) / spread, -1.0, 1.0))
+        values = np.where(runs.later[:, None], runs.after, -runs.after)
+    sides = [
+        sums
+        for side in (member, ~member)
+        for sums in by_patient(np.where(side[:, None], values, np.nan), runs.owner)
+    ]
+    (one, two), (other, another) = found.ends[0], rest.ends[0]
+    related = correlation(*sides)
+    low, high = join_ends(found.change, one, two, rest.change, other, another, related)
+    return {
+        "gap_before": found.before - rest.before,
+        "gap_after": found.after - rest.after,
+        "gap_change": found.change - rest.change,
+        "gap_change_ci_low": low,
+        "gap_change_ci_high": high,
+    }
 
 
 def _verdict(row: dict[str, Any], alpha: float, minimum: Minimum) -> tuple[ChangeVerdict, str]:

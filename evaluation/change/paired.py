@@ -1,4 +1,4 @@
-r"""Did an outcome change between two runs over the same patients?
+r"""Did outcomes change between two runs over the same patients?
 
 Two runs over the same queries are far more alike than two groups of patients: what counts is the
 difference of each query, summed over its patient. With :math:`D_p = \sum_{i \in p} (y'_i - y_i)`
@@ -23,139 +23,133 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from evaluation.stats.clusters import cluster_sums
-from evaluation.stats.proportions import gap_interval, korn_graubard, mover
-from evaluation.stats.score_test import score_test
-from evaluation.stats.studentised import bootstrap_t_gap, bootstrap_t_mean
-from medembed.errors import InputError
+from evaluation.sections.group_vs_rest import against_rest
+from evaluation.stats.bootstrap_t import bootstrap_t_means
+from evaluation.stats.cluster_sums import add_up
+from evaluation.stats.proportions import join_ends, korn_graubard
+from evaluation.stats.score_test import two_sided
+from evaluation.stats.verdict import Minimum
 
-__all__ = ["Change", "gain_loss_interval", "paired_change", "repeated_change"]
+__all__ = [
+    "Changes",
+    "by_patient",
+    "correlation",
+    "gain_loss_ends",
+    "paired_changes",
+    "repeated_changes",
+]
 
+Array = NDArray[np.float64]
+Owners = NDArray[np.int64]
 _FLAT = 1e-24
+_ANY = Minimum(2, 2)
+"""Intervals are made of any two patients: which of them may be shown is decided by the rows."""
 
 
 @dataclass(frozen=True)
-class Change:
-    """What became of an outcome.
+class Changes:
+    """What became of each outcome; arrays of shape (n_outcomes,).
 
     Parameters
     ----------
-    before, after, change : float
-        Means over queries, and ``after - before``; NaN where nothing is measured in both.
-    p : float
+    before, after, change : float64 arrays
+        Means over queries, and ``after - before``; NaN where nothing is measured in both runs.
+    p : float64 array
         Of the hypothesis of no change; NaN where not assessable: fewer than two patients, or no
         patient that changed.
-    interval, inner : (low, high) or None
-        Of the change, at the levels ``1 - alpha`` and ``1 - 2 alpha``; None where not assessable,
-        and the second where it was not wanted.
-    n_queries, n_patients : int
+    ends : float64 array of shape (2, 2, n_outcomes)
+        Of the change, at the levels ``1 - alpha`` and ``1 - 2 alpha``, low and high; all four NaN
+        where there are none.
+    n_queries, n_patients : int arrays
         Of the later run; all of them measured in both where queries are paired.
     """
 
-    before: float
-    after: float
-    change: float
-    p: float
-    interval: tuple[float, float] | None
-    inner: tuple[float, float] | None
-    n_queries: int
-    n_patients: int
+    before: Array
+    after: Array
+    change: Array
+    p: Array
+    ends: Array
+    n_queries: Owners
+    n_patients: Owners
 
 
-_NOTHING = Change(np.nan, np.nan, np.nan, np.nan, None, None, 0, 0)
-
-
-def paired_change(
-    before: ArrayLike,
-    after: ArrayLike,
-    patients: ArrayLike,
+def paired_changes(
+    before: Array,
+    after: Array,
+    owner: Owners,
     *,
     alpha: float = 0.05,
     repetitions: int = 2000,
     seed: int = 0,
-    inner: bool = True,
-) -> Change:
+) -> Changes:
     """Compare two runs query by query, with patients as units.
 
     Parameters
     ----------
-    before, after : float arrays of shape (n_queries,)
+    before, after : float64 arrays of shape (n_queries, n_outcomes)
         The same query in each row; NaN where not measured. A query that was not measured in both
         is left out.
-    patients : array of shape (n_queries,)
+    owner : int array of shape (n_queries,)
+        Numbers of patients.
     alpha : float
     repetitions, seed : int
         Of the bootstrap-t, which gives the intervals of outcomes other than 0 and 1.
-    inner : bool
-        Whether the interval at the level ``1 - 2 alpha`` is wanted.
-
-    Returns
-    -------
-    Change
-
-    Raises
-    ------
-    InputError
-        Where arrays do not fit each other or an outcome is infinite.
 
     Notes
     -----
-    Intervals of outcomes of 0 and 1 come from :func:`gain_loss_interval`, which says something
-    even where no query changed; so do those of other outcomes between 0 and 1 where draws without
+    Intervals of outcomes of 0 and 1 come from :func:`gain_loss_ends`, which says something even
+    where no query changed; so do those of other outcomes between 0 and 1 where draws without
     variation leave the bootstrap-t without an end.
 
     Examples
     --------
-    >>> found = paired_change([0, 0, 1, 0, 1, 0], [1, 0, 1, 1, 1, 1], list("abcdef"))
-    >>> found.change, round(found.p, 3), found.n_patients
-    (0.5, 0.175, 6)
+    >>> before, after = np.array([[0.0], [0], [1], [0], [1], [0]]), np.array([[1.0]] * 6)
+    >>> found = paired_changes(before, after, np.arange(6))
+    >>> found.change.round(3), found.p.round(3), found.n_patients
+    (array([0.667]), array([0.127]), array([6]))
     """
-    one, two, owner, both = _fit(before, after, patients)
-    if not both.any():
-        return _NOTHING
-    one, two, owner = one[both], two[both], owner[both]
-    difference = two - one
-    sums = cluster_sums(difference, owner)
-    change = float(difference.mean())
-    p = _p(change, sums.sums / len(difference))
-    binary = bool(np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all())
-    bounded = bool(min(one.min(), two.min()) >= 0 and max(one.max(), two.max()) <= 1)
-    levels = (1 - alpha, 1 - 2 * alpha) if inner else (1 - alpha,)
-    ends: list[tuple[float, float] | None] = [None]
-    if not binary:
-        ends = [
-            _both(drawn.low, drawn.high)
-            for level in levels
-            for drawn in [
-                bootstrap_t_mean(difference, owner, repetitions=repetitions, level=level, seed=seed)
-            ]
+    both = ~(np.isnan(before) | np.isnan(after))
+    difference = np.where(both, after - before, np.nan)
+    s, n = by_patient(difference, owner)
+    total, k = n.sum(axis=0), (n > 0).sum(axis=0)
+    levels = (1 - alpha, 1 - 2 * alpha)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first, second = (np.where(both, run, 0.0).sum(axis=0) / total for run in (before, after))
+        change = s.sum(axis=0) / total
+        p = _p(change, s / total, k)
+    known = [np.concatenate([run[rows, column] for run in (before, after)])
+             for column, rows in enumerate(both.T)]  # fmt: skip
+    binary, bounded = (np.array([holds(x) for x in known]) for holds in (_is_binary, _is_bounded))
+    ends = np.full((2, 2, len(total)), np.nan)
+    scores = np.flatnonzero(~binary & (k >= 2))
+    if len(scores):
+        ends[..., scores] = bootstrap_t_means(
+            difference[:, scores], owner, repetitions=repetitions, levels=levels, seed=seed
+        )[2]
+    open_ended = np.flatnonzero(np.isnan(ends).any(axis=(0, 1)) & bounded & (k >= 2))
+    if len(open_ended):
+        ends[..., open_ended] = [
+            gain_loss_ends(difference[:, open_ended], owner, level=level) for level in levels
         ]
-    if None in ends and bounded and len(sums.sums) >= 2:
-        ends = [gain_loss_interval(difference, owner, level=level) for level in levels]
-    held, within = _holding(ends, change, bounded, inner)
-    return Change(
-        float(one.mean()), float(two.mean()), change, p, held, within,
-        len(difference), len(sums.sums),
-    )  # fmt: skip
+    ends = _holding(ends, change, bounded)
+    return Changes(first, second, change, p, ends, total.astype(np.int64), k)
 
 
-def gain_loss_interval(
-    difference: ArrayLike, patients: ArrayLike, *, level: float = 0.95
-) -> tuple[float, float]:
+def gain_loss_ends(difference: Array, owner: Owners, *, level: float = 0.95) -> Array:
     r"""Interval of a change as that of the share gained less that of the share lost.
 
     Parameters
     ----------
-    difference : float array of shape (n_queries,)
+    difference : float64 array of shape (n_queries, n_outcomes)
         After less before, within -1 to 1; NaN where not measured.
-    patients : array of shape (n_queries,)
+    owner : int array of shape (n_queries,)
     level : float
 
     Returns
     -------
-    (low, high)
+    float64 array of shape (2, n_outcomes)
 
     Notes
     -----
@@ -165,126 +159,119 @@ def gain_loss_interval(
 
     Examples
     --------
-    >>> low, high = gain_loss_interval([0.0] * 60, [str(i) for i in range(60)])
-    >>> round(low, 3), round(high, 3)
-    (-0.06, 0.06)
+    >>> gain_loss_ends(np.zeros((60, 1)), np.arange(60)).round(3).ravel()
+    array([-0.06,  0.06])
     """
-    values = np.asarray(difference, dtype=np.float64)
-    gain, loss = np.maximum(values, 0.0), np.maximum(-values, 0.0)
-    one = korn_graubard(gain, patients, level=level)
-    two = korn_graubard(loss, patients, level=level)
-    a, b = cluster_sums(gain, patients), cluster_sums(loss, patients)
-    ua = a.sums - a.sums.sum() / a.sizes.sum() * a.sizes
-    ub = b.sums - b.sums.sum() / b.sizes.sum() * b.sizes
-    spread = float(np.sqrt(np.sum(ua**2) * np.sum(ub**2)))
-    related = float(np.clip(np.sum(ua * ub) / spread, -1, 1)) if spread > _FLAT else 0.0
-    low, high = mover(one.estimate, (one.low, one.high), two.estimate, (two.low, two.high), related)
-    return max(low, -1.0), min(high, 1.0)
+    (gain, n), (loss, _) = (
+        by_patient(np.maximum(sign * difference, 0.0), owner) for sign in (1.0, -1.0)
+    )
+    one, two = (korn_graubard(s, n, level=level)[:3] for s in (gain, loss))
+    joined = join_ends(*one, *two, correlation(gain, n, loss, n))
+    return np.clip(np.stack(joined), -1.0, 1.0)
 
 
-def repeated_change(
-    outcomes: ArrayLike,
-    later: ArrayLike,
-    patients: ArrayLike,
+def repeated_changes(
+    outcomes: Array,
+    later: NDArray[np.bool_],
+    owner: Owners,
     *,
     alpha: float = 0.05,
     repetitions: int = 2000,
     seed: int = 0,
-    inner: bool = True,
-) -> Change:
+) -> Changes:
     """Compare two runs over other queries, of which patients may be the same.
 
     Parameters
     ----------
-    outcomes : float array of shape (n_queries,)
+    outcomes : float64 array of shape (n_queries, n_outcomes)
         Of both runs, one after the other; NaN where not measured.
     later : bool array of shape (n_queries,)
         Whether of the second run.
-    patients : array of shape (n_queries,)
+    owner : int array of shape (n_queries,)
         A patient in both runs makes the means correlated: that is counted.
-    alpha, repetitions, seed, inner
+    alpha, repetitions, seed
 
     Returns
     -------
-    Change
+    Changes
         ``n_patients`` counts the patients of both runs together.
 
     Notes
     -----
-    Where every patient is in both runs the patient's two contributions are one, with k - 1 degrees
-    of freedom, as in :func:`paired_change`; else it is :func:`~evaluation.stats.score_test`.
+    The runs are two groups, compared as any by
+    :func:`~evaluation.sections.group_vs_rest.against_rest`.
+    Where every patient is in both, the patient's two contributions are one, with k - 1 degrees of
+    freedom, as in :func:`paired_changes`.
     """
-    values, owner = np.asarray(outcomes, dtype=np.float64), np.asarray(patients)
-    mask = np.asarray(later)
-    if mask.dtype != np.bool_ or mask.shape != values.shape:
-        raise InputError("which outcomes are of the second run is not one bool for each")
-    b, a = cluster_sums(values, owner, ~mask), cluster_sums(values, owner, mask)
-    if not len(a.sizes) or not len(b.sizes):
-        return _NOTHING
-    n_before, n_after = b.sizes.sum(), a.sizes.sum()
-    first, second = b.sums.sum() / n_before, a.sums.sum() / n_after
-    change = float(second - first)
-    if np.array_equal(a.patients, b.patients):
-        pooled = (a.sums.sum() + b.sums.sum()) / (n_after + n_before)
-        share = (a.sums - pooled * a.sizes) / n_after - (b.sums - pooled * b.sizes) / n_before
-        p = _p(change, share)
-    else:
-        p = score_test(values, owner, mask, ~mask).p
-    known = values[~np.isnan(values)]
-    ends: list[tuple[float, float] | None] = []
-    for level in (1 - alpha, 1 - 2 * alpha) if inner else (1 - alpha,):
-        if np.isin(known, (0, 1)).all():
-            _, *pair = gap_interval(values, owner, mask, ~mask, level=level)
-            ends.append(_both(*pair) if min(len(a.sizes), len(b.sizes)) >= 2 else None)
-        else:
-            drawn = bootstrap_t_gap(
-                values, owner, mask, ~mask, repetitions=repetitions, level=level, seed=seed
-            )
-            ends.append(_both(drawn.low, drawn.high))
-    bounded = bool(known.min() >= 0 and known.max() <= 1)
-    held, within = _holding(ends, change, bounded, inner)
-    return Change(
-        float(first), float(second), change, p, held, within,
-        int(n_after), len(np.union1d(a.patients, b.patients)),
+    names = [str(column) for column in range(outcomes.shape[1])]
+    rows = against_rest(
+        dict(zip(names, outcomes.T, strict=True)), owner,
+        {"run": np.where(later, "later", "earlier")}, alpha=alpha, minimum=_ANY,
+        repetitions=repetitions, seed=seed,
+    )  # fmt: skip
+    held = {row.measure: row for row in rows if row.group == "later"}
+    before, after, change, p, *flat = (
+        np.array([getattr(held.get(name), field, None) for name in names], dtype=np.float64)
+        for field in (
+            "rest_estimate", "estimate", "gap", "p", "gap_ci_low", "gap_ci_high", "inner_low",
+            "inner_high",
+        )
+    )  # fmt: skip
+    (b, n_b), (a, n_a) = (
+        by_patient(np.where((later == run)[:, None], outcomes, np.nan), owner)
+        for run in (False, True)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pooled = (a + b).sum(axis=0) / (n_a + n_b).sum(axis=0)
+        shares = (a - pooled * n_a) / n_a.sum(axis=0) - (b - pooled * n_b) / n_b.sum(axis=0)
+    same = ((n_a > 0) == (n_b > 0)).all(axis=0)
+    p = np.where(same, _p(change, shares, (n_a > 0).sum(axis=0)), p)
+    known = ~np.isnan(change)
+    either = ((n_a + n_b) > 0).sum(axis=0)
+    bounded = np.array([_is_bounded(column[~np.isnan(column)]) for column in outcomes.T])
+    return Changes(
+        np.where(known, before, np.nan), np.where(known, after, np.nan), change, p,
+        _holding(np.stack(flat).reshape(2, 2, -1), change, bounded),
+        np.where(known, n_a.sum(axis=0), 0).astype(np.int64), np.where(known, either, 0),
     )  # fmt: skip
 
 
-def _fit(
-    before: ArrayLike, after: ArrayLike, patients: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.generic], NDArray[np.bool_]]:
-    one = np.asarray(before, dtype=np.float64)
-    two = np.asarray(after, dtype=np.float64)
-    owner = np.asarray(patients)
-    if one.ndim != 1 or not one.shape == two.shape == owner.shape:
-        raise InputError("two runs and patients of different numbers of queries")
-    if np.isinf(one).any() or np.isinf(two).any():
-        raise InputError("an outcome that is infinite")
-    return one, two, owner, ~(np.isnan(one) | np.isnan(two))
+def correlation(s: Array, n: Array, other_s: Array, other_n: Array) -> Array:
+    """Correlation of two means over patients, from their sums (n_patients, n_outcomes)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        u, w = (x - x.sum(axis=0) / m.sum(axis=0) * m for x, m in ((s, n), (other_s, other_n)))
+        spread = np.sqrt((u**2).sum(axis=0) * (w**2).sum(axis=0))
+        found = np.where(spread > _FLAT, (u * w).sum(axis=0) / spread, 0.0)
+    return np.clip(found, -1.0, 1.0)
 
 
-def _p(change: float, shares: NDArray[np.float64]) -> float:
-    """Two-sided p of patients' shares of a change, their variance taken where there is none."""
-    from scipy.special import stdtr  # not at import: the command line starts without scipy
-
-    k, squares = len(shares), float(np.sum(shares**2))
-    if k < 2 or squares <= _FLAT:
-        return float("nan")
-    t = change / np.sqrt(k / (k - 1) * squares)
-    return float(2 * stdtr(k - 1, -abs(t)))
+def by_patient(values: Array, owner: Owners) -> tuple[Array, Array]:
+    """Sums, and numbers of measured queries, of each patient (n_patients, n_outcomes)."""
+    names, place = np.unique(owner, return_inverse=True)
+    measured = ~np.isnan(values)
+    sums = add_up(place, np.where(measured, values, 0.0), len(names))
+    return sums, add_up(place, measured.astype(np.float64), len(names))
 
 
-def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
-    return None if low is None or high is None else (low, high)
+def _is_binary(values: Array) -> bool:
+    return bool(np.isin(values, (0, 1)).all())
 
 
-def _holding(
-    ends: list[tuple[float, float] | None], change: float, bounded: bool, inner: bool
-) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+def _is_bounded(values: Array) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _p(change: Array, shares: Array, k: Owners) -> Array:
+    """Two-sided p of k patients' shares of a change, their variance taken where there is none."""
+    squares = (shares**2).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = change / np.sqrt(k / (k - 1) * squares)
+    return np.where((k >= 2) & (squares > _FLAT), two_sided(t, (k - 1).astype(np.float64)), np.nan)
+
+
+def _holding(ends: Array, change: Array, bounded: NDArray[np.bool_]) -> Array:
     """Both intervals or none; each holds the change and leaves no range that outcomes have."""
-    found = []
-    for pair in ends:
-        if pair is None:
-            return None, None
-        low, high = min(pair[0], change), max(pair[1], change)
-        found.append((max(low, -1.0), min(high, 1.0)) if bounded else (low, high))
-    return found[0], found[-1] if inner else None
+    low, high = np.minimum(ends[:, 0], change), np.maximum(ends[:, 1], change)
+    low = np.where(bounded, np.maximum(low, -1.0), low)
+    high = np.where(bounded, np.minimum(high, 1.0), high)
+    return np.where(np.isnan(ends).any(axis=(0, 1)), np.nan, np.stack([low, high], axis=1))

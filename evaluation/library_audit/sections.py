@@ -12,7 +12,7 @@ from evaluation.library_audit.neighbours import first_hits, relevance
 from evaluation.library_audit.zero_shot import zero_shot_section
 from evaluation.sections import assess_counterfactual, assess_exposure, assess_leakage
 from evaluation.sections.label_quality import assess_label_quality, label_outcomes
-from evaluation.sections.modality_gap import assess_modality_gap
+from evaluation.sections.modality_gap import assess_modality_gap, modality_gap_rows
 from medembed.errors import InputError, LibraryError
 from medembed.notes import asserted_findings
 
@@ -168,14 +168,8 @@ def _modality_gap(audited: AuditedCases, protocol: Protocol, seed: int) -> Secti
         repetitions=protocol.repetitions,
         seed=seed,
     )
-    shown = []
-    for row in rows:
-        held = row.to_json()
-        for end in ("", "_ci_low", "_ci_high"):
-            held[f"difference{end}"] = held.pop(f"gap{end}")
-        shown.append(held | {"gap": held.pop("estimate")})
     return {
-        "rows": shown,
+        "rows": modality_gap_rows(rows),
         "notes": ["Distance between the centres of a group's images and of its reports."],
     }
 

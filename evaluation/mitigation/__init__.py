@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from evaluation.mitigation.balanced import BalancedBatches, balanced_batches, group_shares
 from evaluation.mitigation.effect import MitigationEffect, assess_mitigation, mitigation_section
 from evaluation.mitigation.erasure import (
     CorrelationErasure,
@@ -25,6 +24,7 @@ from evaluation.mitigation.thresholds import (
     equal_rates,
     equal_sensitivity,
 )
+from medembed.training.balanced_sampler import BalancedBatches, balanced_batches, group_shares
 
 __all__ = [
     "BalancedBatches",

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.labels import group_labels
+from evaluation.stats.logistic import expit, logistic_mode
 from medembed.errors import InputError
 
 __all__ = ["RelevancePosterior"]
@@ -89,15 +90,8 @@ class RelevancePosterior:
         z = (x - centre) / scale
         # The weak prior on a and b (standard deviation 30) keeps separable data finite.
         precision = np.concatenate([[1 / 900, 1 / 900], np.full(len(labels), 1 / spread**2)])
-        theta = np.zeros(2 + len(labels))
-        for _ in range(100):
-            eta = theta[0] + theta[1] * z + theta[2 + of]
-            p = 1 / (1 + np.exp(-np.clip(eta, -500, 500)))
-            gradient = _design_sum(z, of, y - p, len(labels)) - precision * theta
-            step = np.linalg.solve(_curvature(z, of, p * (1 - p), precision), gradient)
-            theta = theta + step * min(1.0, 4 / max(1e-12, float(np.abs(step).max())))
-            if np.abs(step).max() < 1e-10:
-                break
+        design = np.column_stack([np.ones_like(z), z, np.eye(len(labels))[of]])
+        theta = logistic_mode(design, y, precision)
         return cls(
             centre, scale, float(theta[0]), float(theta[1]),
             dict(zip(labels.tolist(), theta[2:].tolist(), strict=True)),
@@ -112,29 +106,4 @@ class RelevancePosterior:
         offset = np.array([self.offsets.get(name, 0.0) for name in labels.tolist()])
         logit = self.intercept + self.slope * (x - self.centre) / self.scale
         logit = logit + (offset[of].reshape(x.shape) if x.size else 0.0)
-        return np.asarray(1 / (1 + np.exp(-np.clip(logit, -500, 500))))
-
-
-def _design_sum(
-    z: NDArray[np.float64], of: NDArray[np.int64], weight: NDArray[np.float64], n: int
-) -> NDArray[np.float64]:
-    by_group = np.bincount(of, weight, n)
-    return np.concatenate([[weight.sum(), weight @ z], by_group])
-
-
-def _curvature(
-    z: NDArray[np.float64],
-    of: NDArray[np.int64],
-    weight: NDArray[np.float64],
-    precision: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    n = len(precision) - 2
-    h = np.diag(precision)
-    h[0, 0] += weight.sum()
-    h[0, 1] = h[1, 0] = weight @ z
-    h[1, 1] += weight @ z**2
-    by_group, by_score = np.bincount(of, weight, n), np.bincount(of, weight * z, n)
-    h[0, 2:] = h[2:, 0] = by_group
-    h[1, 2:] = h[2:, 1] = by_score
-    h[np.arange(2, n + 2), np.arange(2, n + 2)] += by_group
-    return h
+        return expit(np.asarray(logit))

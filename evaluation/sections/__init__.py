@@ -9,12 +9,8 @@ from evaluation.sections.calibration import (
     calibration_gap,
     fit_platt,
 )
-from evaluation.sections.counterfactual import (
-    Counterfactual,
-    CounterfactualRow,
-    assess_counterfactual,
-)
-from evaluation.sections.exposure import Exposure, ExposureRow, assess_exposure
+from evaluation.sections.counterfactual import CounterfactualRow, assess_counterfactual
+from evaluation.sections.exposure import ExposureRow, assess_exposure
 from evaluation.sections.finding_errors import (
     FindingContrast,
     Threshold,
@@ -22,9 +18,9 @@ from evaluation.sections.finding_errors import (
     choose_threshold,
     error_outcomes,
 )
-from evaluation.sections.group_vs_rest import Contrast, contrast_groups
+from evaluation.sections.group_vs_rest import Contrast, SectionResult, contrast_groups
 from evaluation.sections.label_quality import assess_label_quality, label_outcomes
-from evaluation.sections.leakage import Leakage, LeakageRow, assess_leakage
+from evaluation.sections.leakage import LeakageRow, assess_leakage
 from evaluation.sections.modality_gap import assess_modality_gap, modality_gap_rows
 from evaluation.sections.term_swaps import SWAPS, Swap, mentions, swap_words
 from evaluation.stats.auc import AreaTest, PatientArea, area_test, patient_area
@@ -34,15 +30,13 @@ __all__ = [
     "AreaTest",
     "CalibrationError",
     "Contrast",
-    "Counterfactual",
     "CounterfactualRow",
-    "Exposure",
     "ExposureRow",
     "FindingContrast",
-    "Leakage",
     "LeakageRow",
     "PatientArea",
     "Platt",
+    "SectionResult",
     "Swap",
     "Threshold",
     "area_test",

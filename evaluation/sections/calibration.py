@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.labels import codes
+from evaluation.stats.logistic import expit, logistic_mode
 from medembed.errors import InputError
 
 __all__ = [
@@ -55,8 +56,7 @@ class Platt:
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Probabilities, of the shape of the scores."""
-        z = self.slope * np.asarray(scores, dtype=np.float64) + self.intercept
-        return np.asarray(1 / (1 + np.exp(-np.clip(z, -700, 700))))
+        return expit(self.slope * np.asarray(scores, dtype=np.float64) + self.intercept)
 
 
 def fit_platt(scores: ArrayLike, truth: ArrayLike) -> Platt:
@@ -83,16 +83,8 @@ def fit_platt(scores: ArrayLike, truth: ArrayLike) -> Platt:
     target = np.where(kind, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
     centre, spread = float(values.mean()), float(values.std()) or 1.0
     design = np.stack([(values - centre) / spread, np.ones_like(values)], axis=1)
-    beta = np.array([0.0, np.log((n1 + 1) / (n0 + 1))])
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        slope = design.T @ (target - p) - 1e-9 * beta
-        bend = (design * (p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
-        step = np.linalg.solve(bend, slope)
-        beta = beta + step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-300))
-        if np.abs(step).max() < 1e-10:
-            break
-    return Platt(float(beta[0] / spread), float(beta[1] - beta[0] * centre / spread))
+    slope, level = logistic_mode(design, target, np.full(2, 1e-9)).tolist()
+    return Platt(slope / spread, level - slope * centre / spread)
 
 
 @dataclass(frozen=True)

@@ -25,31 +25,34 @@ Berger, Technometrics 24:295, 1982 (intersection-union test).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.sections.group_vs_rest import plain, text_groups
+from evaluation.labels import codes
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
 from evaluation.sections.term_swaps import PLACEBO_WORDS, SWAPS, Swap, mentions, version
-from evaluation.stats import Minimum, bootstrap_t_mean, cluster_mean, decide, holm
-from evaluation.stats.clusters import cluster_sums
+from evaluation.stats import Minimum
+from evaluation.stats.bootstrap_t import bootstrap_t_means
+from evaluation.stats.cluster_sums import add_up
 from evaluation.stats.verdict import Verdict
 from medembed.errors import InputError
 
-__all__ = ["MARGINS", "Counterfactual", "CounterfactualRow", "assess_counterfactual"]
+__all__ = ["MARGINS", "CounterfactualRow", "assess_counterfactual"]
 
 Measure = Literal["similarity", "exposure", "ranking"]
 Floats = NDArray[np.float64]
 Encode = Callable[[list[str]], ArrayLike]
+_CELLS = 2_000_000
 
 MARGINS: Mapping[Measure, float] = {"similarity": 0.02, "exposure": 0.05, "ranking": 0.1}
 """Effects of no consequence where nothing else is declared."""
 
 
 @dataclass(frozen=True)
-class CounterfactualRow:
+class CounterfactualRow(PlainRow):
     """The effect of a swap.
 
     Parameters
@@ -91,28 +94,6 @@ class CounterfactualRow:
     inner_low: float | None = None
     inner_high: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above."""
-        return plain(asdict(self))
-
-
-@dataclass(frozen=True)
-class Counterfactual:
-    """What :func:`assess_counterfactual` found.
-
-    Parameters
-    ----------
-    rows : tuple of CounterfactualRow
-    notes : tuple of str
-    """
-
-    rows: tuple[CounterfactualRow, ...]
-    notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows and notes in plain values."""
-        return {"rows": [row.to_json() for row in self.rows], "notes": list(self.notes)}
-
 
 def assess_counterfactual(
     texts: Sequence[str],
@@ -130,7 +111,7 @@ def assess_counterfactual(
     minimum: Minimum | None = None,
     repetitions: int = 2000,
     seed: int = 0,
-) -> Counterfactual:
+) -> SectionResult[CounterfactualRow]:
     """Swap words in the queries and see what changes, against placebo swaps.
 
     Parameters
@@ -156,7 +137,7 @@ def assess_counterfactual(
 
     Returns
     -------
-    Counterfactual
+    SectionResult of CounterfactualRow
 
     Raises
     ------
@@ -166,49 +147,56 @@ def assess_counterfactual(
     least = minimum or Minimum()
     gallery = _unit(gallery_vectors, "the gallery")
     owner = np.asarray(gallery_patients)
-    unit = np.arange(len(texts)) if patients is None else np.asarray(patients)
+    unit = np.arange(len(texts)) if patients is None else codes(patients)
     pairs = [tuple(placebo_words[i : i + 2]) for i in range(0, len(placebo_words) - 1, 2)]
     if not texts or len(unit) != len(texts) or len(owner) != len(gallery) or k < 1 or not swaps:
         raise InputError("queries, patients, gallery or swaps that do not fit each other")
     if len(pairs) < 5:
         raise InputError("fewer than 5 pairs of placebo words")
-    depth = min(k, len(gallery))
+    ways = [(swap.attribute, to, False) for swap in swaps for to in (swap.first, swap.second)]
+    ways += [(s.attribute, word, True) for s in swaps for pair in pairs for word in pair]
+    said = {
+        (attribute, to, placebo): [version(t, attribute, to, placebo=placebo) for t in texts]
+        for attribute, to, placebo in dict.fromkeys(ways)
+    }
+    shown = _Shown.of(said, encode, gallery, min(k, len(gallery)))
     rows: list[CounterfactualRow] = []
+    effects: list[Floats] = []  # of each row (1 + placebos, queries), the swap's own first
     for swap in swaps:
         groups = _groups(gallery_groups, swap.attribute, owner, least)
-        ways = {
-            word: _look([version(t, swap.attribute, word, placebo=True) for t in texts],
-                        encode, gallery, groups, depth)
-            for pair in pairs for word in pair
-        }  # fmt: skip
-        one, two = (
-            _look([version(t, swap.attribute, to) for t in texts], encode, gallery, groups, depth)
-            for to in (swap.first, swap.second)
-        )
-        moved = [_change(one, two), *(_change(ways[a], ways[b]) for a, b in pairs)]
-        said = sum(mentions(text, swap.attribute) for text in texts)
-        for measure in ("similarity", "exposure", "ranking"):
-            names = [""] if measure == "ranking" else list(groups)
-            for number, name in enumerate(names):
-                effects = np.array([change[measure][number] for change in moved])
-                row = CounterfactualRow(
+        number = [
+            (shown.at[swap.attribute, a, placebo], shown.at[swap.attribute, b, placebo])
+            for a, b, placebo in [
+                (swap.first, swap.second, False), *((one, two, True) for one, two in pairs)
+            ]
+        ]  # fmt: skip
+        first, second = (np.stack(side) for side in zip(*number, strict=True))
+        n_said = sum(mentions(text, swap.attribute) for text in texts)
+        made: list[tuple[Measure, str, Floats]] = []
+        for name, inside in groups.items():
+            nearer, share = shown.of_group(inside)
+            made.append(("similarity", name, nearer[second] - nearer[first]))
+            made.append(("exposure", name, share[second] - share[first]))
+        made.sort(key=lambda one: one[0] != "similarity")  # measure by measure
+        for measure, name, moved in [*made, ("ranking", "", shown.replaced(first, second))]:
+            rows.append(
+                CounterfactualRow(
                     swap.attribute, swap.name, name, measure, n_queries=len(texts),
-                    n_units=len(np.unique(unit)), n_said=said,
-                )  # fmt: skip
-                rows.append(_measured(row, effects, unit, least, alpha, repetitions, seed))
-    adjusted = holm([np.nan if row.p is None else row.p for row in rows]).tolist()
-    done = []
-    for row, p in zip(rows, adjusted, strict=True):
-        if row.reason:
-            done.append(row)
-            continue
-        inner = None
-        if row.inner_low is not None and row.inner_high is not None:
-            inner = (row.inner_low, row.inner_high)
-        found = decide(row.effect, inner, p, margin=margins[row.measure], alpha=alpha)
-        done.append(replace(row, p_adjusted=p, verdict=found.verdict, reason=found.reason))
-    return Counterfactual(
-        tuple(done),
+                    n_units=len(np.unique(unit)), n_said=n_said,
+                )
+            )  # fmt: skip
+            effects.append(moved)
+    rows = _measured(rows, effects, unit, least, alpha, repetitions, seed)
+    done = judge(
+        rows,
+        [row.effect for row in rows],
+        [None if r.inner_low is None or r.inner_high is None else (r.inner_low, r.inner_high)
+         for r in rows],
+        [margins[row.measure] for row in rows],
+        alpha=alpha,
+    )  # fmt: skip
+    return SectionResult(
+        done,
         (
             f"{len(pairs)} placebo pairs; an effect has to stand clear of what any other word does "
             "in the same place, and of 0 over the queries.",
@@ -242,86 +230,113 @@ def _unit(vectors: ArrayLike, what: str) -> Floats:
     return np.asarray(table / length)
 
 
+Way = tuple[str, str, bool]
+"""An attribute, what is said of it, and whether that is a placebo."""
+
+
 @dataclass(frozen=True)
-class _View:
-    """What a way of saying the queries shows."""
+class _Shown:
+    """What each distinct text shows: many ways of saying a query are the same words.
 
-    nearer: Floats  # (groups, queries)
-    shares: Floats  # (groups, queries)
-    hits: NDArray[np.int64]  # (queries, k)
+    Parameters
+    ----------
+    at : dict of Way to int array of shape (n_queries,)
+        Which of the texts each query becomes.
+    vectors : float64 array of shape (n_texts, d)
+    hits : int array of shape (n_texts, k)
+    gallery : float64 array of shape (n_items, d)
+    """
 
+    at: dict[Way, NDArray[np.int64]]
+    vectors: Floats
+    hits: NDArray[np.int64]
+    gallery: Floats
 
-def _look(
-    texts: list[str],
-    encode: Encode,
-    gallery: Floats,
-    groups: Mapping[str, NDArray[np.bool_]],
-    depth: int,
-) -> _View:
-    vectors = _unit(encode(texts), "the queries")
-    if vectors.shape != (len(texts), gallery.shape[1]):
-        raise InputError(f"the encoder gave {vectors.shape} for {len(texts)} texts")
-    scores = vectors @ gallery.T
-    first = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
-    order = np.argsort(-np.take_along_axis(scores, first, axis=1), axis=1, kind="stable")
-    hits = np.take_along_axis(first, order, axis=1)
-    weight = 1 / np.log2(2 + np.arange(depth))
-    n = len(texts)
-    centres = [gallery[g].mean(axis=0) - gallery[~g].mean(axis=0) for g in groups.values()]
-    nearer = [vectors @ centre for centre in centres]
-    shares = [g[hits] @ weight / weight.sum() for g in groups.values()]
-    return _View(np.reshape(nearer, (-1, n)), np.reshape(shares, (-1, n)), hits)
+    @classmethod
+    def of(
+        cls, said: Mapping[Way, list[str]], encode: Encode, gallery: Floats, depth: int
+    ) -> _Shown:
+        """Encode and search every text once."""
+        distinct = list(dict.fromkeys(text for way in said.values() for text in way))
+        place = {text: number for number, text in enumerate(distinct)}
+        vectors = _unit(encode(distinct), "the queries")
+        if vectors.shape != (len(distinct), gallery.shape[1]):
+            raise InputError(f"the encoder gave {vectors.shape} for {len(distinct)} texts")
+        hits = np.empty((len(distinct), depth), dtype=np.int64)
+        step = max(1, _CELLS // len(gallery))
+        for start in range(0, len(distinct), step):
+            scores = vectors[start : start + step] @ gallery.T
+            best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+            hits[start : start + step] = np.take_along_axis(best, order, axis=1)
+        at = {way: np.array([place[text] for text in texts]) for way, texts in said.items()}
+        return cls(at, vectors, hits, gallery)
 
+    def of_group(self, inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """How near each text comes to a group's images, and the group's share of its hits."""
+        centre = self.gallery[inside].mean(axis=0) - self.gallery[~inside].mean(axis=0)
+        weight = 1 / np.log2(2 + np.arange(self.hits.shape[1]))
+        return self.vectors @ centre, inside[self.hits] @ weight / weight.sum()
 
-def _change(one: _View, two: _View) -> dict[Measure, Floats]:
-    kept = (one.hits[:, :, None] == two.hits[:, None, :]).any(axis=2).mean(axis=1)
-    return {
-        "similarity": two.nearer - one.nearer,
-        "exposure": two.shares - one.shares,
-        "ranking": 1 - kept[None, :],
-    }
+    def replaced(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+        """Share of the hits of one text that the other lacks, text by text."""
+        found = [
+            (self.hits[a][:, :, None] == self.hits[b][:, None, :]).any(axis=2).mean(axis=1)
+            for a, b in zip(first, second, strict=True)
+        ]
+        return np.asarray(1 - np.stack(found))
 
 
 def _measured(
-    row: CounterfactualRow,
-    effects: Floats,
-    unit: NDArray[Any],
+    rows: list[CounterfactualRow],
+    effects: list[Floats],
+    unit: NDArray[np.int64],
     minimum: Minimum,
     alpha: float,
     repetitions: int,
     seed: int,
-) -> CounterfactualRow:
-    """Effects of shape (1 + placebos, queries), the swap's own first."""
-    if row.n_units < minimum.reported:
-        return replace(row, reason=f"queries of fewer than {minimum.reported} patients")
-    placebos = np.array([cluster_mean(line, unit).mean for line in effects[1:]])
-    unsigned = row.measure == "ranking"
-    own = effects[0] - effects[1:].mean(axis=0) if unsigned else effects[0]
-    mean = cluster_mean(own, unit).mean
-    size = float(placebos.mean() if unsigned else np.sqrt(np.mean(placebos**2)))
-    p = max(_over_queries(own, unit, unsigned), _over_placebos(mean, placebos, unsigned))
-    row = replace(row, effect=mean, placebo=size, p=p)
-    wide, inner = (
-        bootstrap_t_mean(own, unit, level=level, repetitions=repetitions, seed=seed)
-        for level in (0.95, 1 - 2 * alpha)
+) -> list[CounterfactualRow]:
+    """Effects against the placebos' and against 0 over the queries, with intervals."""
+    if rows[0].n_units < minimum.reported:
+        why = f"queries of fewer than {minimum.reported} patients"
+        return [replace(row, reason=why) for row in rows]
+    unsigned = [row.measure == "ranking" for row in rows]
+    own = np.stack(
+        [e[0] - e[1:].mean(axis=0) if u else e[0] for e, u in zip(effects, unsigned, strict=True)],
+        axis=1,
     )
-    if wide.error <= 1e-15:  # each unit the same: nothing is left to estimate
-        ends: tuple[float | None, ...] = (mean,) * 4
-    else:
-        ends = (wide.low, wide.high, inner.low, inner.high)
-    if ends[2] is None or ends[3] is None:
-        return replace(row, p=None, reason="effects that do not vary enough for an interval")
-    return replace(
-        row, ci_low=ends[0], ci_high=ends[1], inner_low=min(ends[2], mean),
-        inner_high=max(ends[3], mean),
-    )  # fmt: skip
+    mean, error, ends = bootstrap_t_means(
+        own, unit, repetitions=repetitions, levels=(1 - alpha, 1 - 2 * alpha), seed=seed
+    )
+    # Where each unit is the same nothing is left to estimate.
+    ends = np.where(error <= 1e-15, mean, ends)
+    sums = add_up(unit, own, int(unit.max()) + 1)
+    found = []
+    for number, (row, effect) in enumerate(zip(rows, effects, strict=True)):
+        placebos, value = effect[1:].mean(axis=1), float(mean[number])
+        size = placebos.mean() if unsigned[number] else np.sqrt(np.mean(placebos**2))
+        p = max(
+            _over_queries(sums[:, number], unsigned[number]),
+            _over_placebos(value, placebos, unsigned[number]),
+        )
+        made = replace(row, effect=value, placebo=float(size), p=p)
+        low, high, inner_low, inner_high = ends[:, :, number].ravel().tolist()
+        if np.isnan(inner_low + inner_high):
+            made = replace(made, p=None, reason="effects that do not vary enough for an interval")
+        else:
+            wide = (None, None) if np.isnan(low + high) else (low, high)
+            made = replace(
+                made, ci_low=wide[0], ci_high=wide[1], inner_low=min(inner_low, value),
+                inner_high=max(inner_high, value),
+            )  # fmt: skip
+        found.append(made)
+    return found
 
 
-def _over_queries(own: Floats, unit: NDArray[Any], one_sided: bool) -> float:
-    """Score test of a mean of 0: the variance is taken under it."""
+def _over_queries(sums: Floats, one_sided: bool) -> float:
+    """Score test of a mean of 0 from the sums of units: the variance is taken under it."""
     from scipy.special import stdtr  # the command line starts without scipy
 
-    sums = cluster_sums(own, unit).sums
     k, squares = len(sums), float(np.sum(sums**2))
     if squares <= 0:
         return 1.0

@@ -26,7 +26,8 @@ stochastic rankings with expected exposure*, CIKM 2020; Järvelin and Kekäläin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from math import isfinite, isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -35,20 +36,27 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.labels import codes
 from evaluation.retrieval.relevance import as_pairs
 from evaluation.sections.fair_share import Dues, dues, sight
-from evaluation.sections.group_vs_rest import plain, small_groups, text_groups
+from evaluation.sections.group_vs_rest import (
+    PlainRow,
+    SectionResult,
+    judge,
+    small_groups,
+    text_groups,
+)
 from evaluation.sections.permute_within_strata import hand_around
-from evaluation.stats import Minimum, bootstrap_t_mean, decide, holm
+from evaluation.stats import Minimum
+from evaluation.stats.bootstrap_t import bootstrap_t_means
 from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
-__all__ = ["Exposure", "ExposureRow", "assess_exposure"]
+__all__ = ["ExposureRow", "assess_exposure"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ExposureRow:
+class ExposureRow(PlainRow):
     """A group's exposure.
 
     Parameters
@@ -96,36 +104,6 @@ class ExposureRow:
     verdict: Verdict = "not_assessable"
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above."""
-        return plain(asdict(self))
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """What :func:`assess_exposure` found.
-
-    Parameters
-    ----------
-    rows : tuple of ExposureRow
-    notes : tuple of str
-    n_queries, n_query_patients, k, permutations : int
-    """
-
-    rows: tuple[ExposureRow, ...]
-    notes: tuple[str, ...]
-    n_queries: int
-    n_query_patients: int
-    k: int
-    permutations: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows and notes in plain values."""
-        return plain(asdict(self)) | {
-            "rows": [row.to_json() for row in self.rows],
-            "notes": list(self.notes),
-        }
-
 
 def assess_exposure(
     hits: ArrayLike,
@@ -144,7 +122,7 @@ def assess_exposure(
     permutations: int = 2000,
     repetitions: int = 2000,
     seed: int = 0,
-) -> Exposure:
+) -> SectionResult[ExposureRow]:
     """Compare what each group of the archive is given with its due.
 
     Parameters
@@ -173,7 +151,7 @@ def assess_exposure(
 
     Returns
     -------
-    Exposure
+    SectionResult of ExposureRow
 
     Raises
     ------
@@ -181,100 +159,66 @@ def assess_exposure(
         Where arrays do not fit, nothing was hit, or a hit lies outside its query's pool.
     """
     least = minimum or Minimum()
-    found = np.asarray(hits)
-    owner, gallery = np.asarray(query_patients), np.asarray(gallery_patients)
     if permutations < 99:
         raise InputError("fewer than 99 permutations")
     if not 0 < margin < 1:
         raise InputError("a margin of a ratio lies between 0 and 1")
+    found = np.asarray(hits)
+    owner, gallery = np.asarray(query_patients), np.asarray(gallery_patients)
     if not len(owner) or not len(gallery):
         raise InputError("no query, or no item to find")
+    if not gallery_groups:
+        raise InputError("no attribute to assess")
     both = codes(np.concatenate([owner.astype(str), gallery.astype(str)]))
     if (both < 0).any():
         raise InputError("a query or an item without a patient")
     asking, holding = both[: len(owner)], both[len(owner) :]
     shape = (len(owner), len(gallery))
-    names, labels = [], []
-    for attribute, given in gallery_groups.items():
-        known, group = np.unique(text_groups(given, attribute, shape[1]), return_inverse=True)
-        names.append((attribute, known.tolist()))
-        labels.append(group)
-    if not names:
-        raise InputError("no attribute to assess")
-    member = np.concatenate([np.eye(int(g.max()) + 1)[g] for g in labels], axis=1)
-    tables = _Tables(
-        dues(
-            found, sight(found, discount), member, asking, holding, leave_out_own=leave_out_own,
-            relevant=None if relevant is None else as_pairs(relevant, shape, "relevance"),
-            excluded=None if excluded is None else as_pairs(excluded, shape, "exclusions"),
-        ),
-        sight(found, discount).sum(axis=1),
-        sight(found, "none") @ np.ones(found.shape[1]),
-        asking,
-        holding,
-        _codes_of(strata, shape[1]),
+    of = {
+        name: np.unique(text_groups(given, name, shape[1]), return_inverse=True)
+        for name, given in gallery_groups.items()
+    }
+    member = np.concatenate([np.eye(len(names))[group] for names, group in of.values()], axis=1)
+    weights = sight(found, discount)
+    held = dues(
+        found, weights, member, asking, holding, leave_out_own=leave_out_own,
+        relevant=None if relevant is None else as_pairs(relevant, shape, "relevance"),
+        excluded=None if excluded is None else as_pairs(excluded, shape, "exclusions"),
     )  # fmt: skip
-    plainly = tables.shown_plainly(found, member)
-    rows: list[tuple[ExposureRow, tuple[float, float] | None]] = []
-    start = 0
-    for (attribute, known), group in zip(names, labels, strict=True):
-        n_patients = {
-            name: len(np.unique(holding[group == number])) for number, name in enumerate(known)
-        }
-        small = small_groups(n_patients, least)
-        draws = _permute(tables, group, len(known), permutations, seed)
-        for number, name in enumerate(known):
-            row = ExposureRow(attribute, name)
-            if name in small:
-                why = Reason.FEW.text(least)
-                rows.append((replace(row, precision="suppressed", reason=why), None))
-                continue
-            row = replace(
-                row,
-                n_patients=n_patients[name],
-                n_items=int((group == number).sum()),
-                precision=least.precision(n_patients[name]),
-            )
-            row, inner = _measured(
-                row, tables, plainly, draws, number, start + number, alpha, repetitions, seed
-            )
-            if len(known) == 1:
-                row = replace(row, p=None, p_archive=None, reason="there is no other group")
-            elif len(np.unique(asking)) < least.reported:
-                row = replace(row, p=None, p_archive=None, reason="too few patients who ask")
-            rows.append((row, inner))
-        start += len(known)
-    adjusted = holm([np.nan if row.p is None else row.p for row, _ in rows])
-    done = tuple(
-        _judged(row, inner, float(p), margin, alpha)
-        for (row, inner), p in zip(rows, adjusted, strict=True)
-    )
+    layer = _codes_of(strata, shape[1])
+    figures = _figures(held, weights, found, member, asking, alpha, repetitions, seed) | _permuted(
+        held, [(group, len(names)) for names, group in of.values()], holding, layer, permutations,
+        seed,
+    )  # fmt: skip
+    n_asking = len(np.unique(asking))
+    rows: list[ExposureRow] = []
+    for attribute, (names, group) in of.items():
+        here = {name: group == number for number, name in enumerate(names.tolist())}
+        sizes = {name: len(np.unique(holding[inside])) for name, inside in here.items()}
+        small = small_groups(sizes, least)
+        for name, inside in here.items():
+            row = ExposureRow(
+                attribute, name, n_patients=sizes[name], n_items=int(inside.sum()),
+                precision=least.precision(sizes[name]),
+            )  # fmt: skip
+            its = {figure: float(column[len(rows)]) for figure, column in figures.items()}
+            rows.append(_row(row, its, least, len(names), n_asking, name in small))
+    ratios = figures["ratio" if held.relevance is None else "ratio_given_relevance"]
+    ends = zip(figures["inner_low"].tolist(), figures["inner_high"].tolist(), strict=True)
+    done = judge(rows, (ratios - 1).tolist(), list(ends), [margin] * len(rows), alpha=alpha)
     declared = "given declared relevance" if relevant is not None else "against the archive's share"
-    return Exposure(
+    return SectionResult(
         done,
         (
             f"Tested is exposure {declared}, against groups handed around among gallery patients "
             "of like expected exposure.",
             "Intervals are over query patients and hold for this archive.",
         ),
-        shape[0],
-        len(np.unique(asking)),
-        found.shape[1],
-        permutations,
-    )
-
-
-@dataclass(frozen=True)
-class _Tables:
-    dues: Dues
-    weight: Floats  # of a query's hits
-    n_hits: Floats
-    asking: NDArray[np.int64]
-    holding: NDArray[np.int64]
-    strata: NDArray[np.int64]
-
-    def shown_plainly(self, hits: NDArray[np.int64], member: Floats) -> Floats:
-        return np.asarray(member[hits[hits >= 0]].sum(axis=0))
+        {
+            "n_queries": shape[0], "n_query_patients": n_asking, "k": found.shape[1],
+            "permutations": permutations,
+        },
+    )  # fmt: skip
 
 
 def _codes_of(strata: ArrayLike | None, n: int) -> NDArray[np.int64]:
@@ -286,99 +230,103 @@ def _codes_of(strata: ArrayLike | None, n: int) -> NDArray[np.int64]:
     return numbers
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """Of the archive's and the tested comparison: p and range of the ratio under permutation."""
-
-    p_archive: Floats
-    p: Floats
-    low: Floats
-    high: Floats
-
-
-def _permute(
-    tables: _Tables, group: NDArray[np.int64], n_groups: int, permutations: int, seed: int
-) -> _Draws:
-    # A patient with items of several groups takes part once in each.
-    cell, of = np.unique(tables.holding * n_groups + group, return_inverse=True)
-    first = np.zeros(len(cell), dtype=np.int64)
-    first[of[::-1]] = np.arange(len(of))[::-1]
-    given = np.bincount(of, tables.dues.given).astype(np.float64)
-    found = []
-    for due in (tables.dues.archive, tables.dues.relevance):
-        if due is None:
-            continue
-        x = np.bincount(of, due).astype(np.float64)
-        found.append(
-            hand_around(
-                given - x, x, cell % n_groups, n_groups, tables.strata[first], permutations, seed
-            )
-        )
-    p, low, high = found[-1]
-    return _Draws(found[0][0], p, low, high)
-
-
-def _measured(
-    row: ExposureRow,
-    tables: _Tables,
-    plainly: Floats,
-    draws: _Draws,
-    number: int,
-    column: int,
+def _figures(
+    held: Dues,
+    weights: Floats,
+    hits: NDArray[np.int64],
+    member: Floats,
+    asking: NDArray[np.int64],
     alpha: float,
     repetitions: int,
     seed: int,
-) -> tuple[ExposureRow, tuple[float, float] | None]:
-    """Fill in the group's shares, ratios and interval; ``column`` counts over all attributes."""
-    held = tables.dues
-    given, share = held.query_given[:, column], held.pool_share[:, column]
-    archive = tables.weight * share
-    by_count = float(tables.n_hits @ share)
-    due = archive if held.query_relevance is None else held.query_relevance[:, column]
-    if not archive.sum() > 0 or not due.sum() > 0:
-        return replace(row, reason="nothing was due to this group in any query's pool"), None
-    total = float(tables.weight.sum())
-    ratio = float(given.sum() / archive.sum())
-    row = replace(
-        row,
-        share_archive=float(archive.sum() / total),
-        exposure=float(given.sum() / total),
-        top_k=float(plainly[column] / tables.n_hits.sum()),
-        ratio=ratio,
-        ratio_top_k=float(plainly[column] / by_count),
-        ratio_given_relevance=(
-            None if held.query_relevance is None else float(given.sum() / due.sum())
-        ),
-        null_low=float(draws.low[number]),
-        null_high=float(draws.high[number]),
-        p_archive=float(draws.p_archive[number]),
-        p=float(draws.p[number]),
-    )
-    over = (given - due) / due.mean()  # what is due is known: its mean is no estimate
-    ends = [
-        bootstrap_t_mean(over, tables.asking, level=level, repetitions=repetitions, seed=seed)
-        for level in (0.95, 1 - 2 * alpha)
-    ]
-    wide, inner = ends
-    if wide.low is None or wide.high is None or inner.low is None or inner.high is None:
-        return replace(row, p=None, reason="queries that do not vary enough for an interval"), None
-    row = replace(row, ci_low=1 + wide.low, ci_high=1 + wide.high)
-    return row, (min(inner.low, over.mean()), max(inner.high, over.mean()))
+) -> dict[str, Floats]:
+    """Shares, ratios and intervals of all groups of all attributes, (n_groups,) each."""
+    weight, n_hits = weights.sum(axis=1), (hits >= 0).sum(axis=1)
+    archive, given = weight @ held.pool_share, held.query_given.sum(axis=0)
+    plainly = member[hits[hits >= 0]].sum(axis=0)
+    due = weight[:, None] * held.pool_share
+    if held.query_relevance is not None:
+        due = held.query_relevance
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {
+            "share_archive": archive / weight.sum(),
+            "exposure": given / weight.sum(),
+            "top_k": plainly / n_hits.sum(),
+            "ratio": given / archive,
+            "ratio_top_k": plainly / (n_hits @ held.pool_share),
+        }
+        tested = given / due.sum(axis=0)
+        # What is due is known: its mean is no estimate.
+        over = (held.query_given - due) / due.mean(axis=0)
+    if held.query_relevance is not None:
+        found["ratio_given_relevance"] = tested
+    ends = bootstrap_t_means(
+        np.where(np.isfinite(tested), over, 0.0), asking, repetitions=repetitions,
+        levels=(1 - alpha, 1 - 2 * alpha), seed=seed,
+    )[2]  # fmt: skip
+    return found | {
+        "ci_low": 1 + ends[0, 0],
+        "ci_high": 1 + ends[0, 1],
+        "inner_low": np.minimum(ends[1, 0], tested - 1),
+        "inner_high": np.maximum(ends[1, 1], tested - 1),
+    }
 
 
-def _judged(
+def _permuted(
+    held: Dues,
+    groups: list[tuple[NDArray[np.int64], int]],
+    holding: NDArray[np.int64],
+    strata: NDArray[np.int64],
+    permutations: int,
+    seed: int,
+) -> dict[str, Floats]:
+    """Of the archive's and the tested comparison: p and range of the ratio under permutation."""
+    made = []
+    for group, n_groups in groups:
+        # A patient with items of several groups takes part once in each.
+        cell, of = np.unique(holding * n_groups + group, return_inverse=True)
+        first = np.zeros(len(cell), dtype=np.int64)
+        first[of[::-1]] = np.arange(len(of))[::-1]
+        given = np.bincount(of, held.given).astype(np.float64)
+        drawn = []
+        for due in (held.archive, held.relevance):
+            if due is not None:
+                x = np.bincount(of, due).astype(np.float64)
+                drawn.append(
+                    hand_around(
+                        given - x, x, cell % n_groups, n_groups, strata[first], permutations, seed
+                    )
+                )
+        made.append((drawn[0][0], *drawn[-1]))
+    columns = [np.concatenate(column) for column in zip(*made, strict=True)]
+    return dict(zip(("p_archive", "p", "null_low", "null_high"), columns, strict=True))
+
+
+def _row(
     row: ExposureRow,
-    inner: tuple[float, float] | None,
-    p: float,
-    margin: float,
-    alpha: float,
+    its: dict[str, float],
+    minimum: Minimum,
+    n_groups: int,
+    n_asking: int,
+    small: bool,
 ) -> ExposureRow:
-    row = replace(row, p_adjusted=None if np.isnan(p) else p)
-    if row.reason:
-        return replace(row, verdict="not_assessable")
-    tested = row.ratio if row.ratio_given_relevance is None else row.ratio_given_relevance
-    gap = None if tested is None else tested - 1
-    if inner is not None and gap is not None:
-        inner = (min(inner[0], gap), max(inner[1], gap))
-    decision = decide(gap, inner, row.p_adjusted, margin=margin, alpha=alpha)
-    return replace(row, verdict=decision.verdict, reason=decision.reason)
+    """Fill in a group's figures as far as they may be shown and tested."""
+    if small:
+        why = Reason.FEW.text(minimum)
+        return ExposureRow(row.attribute, row.group, precision="suppressed", reason=why)
+    shown: dict[str, Any] = {
+        name: value for name, value in its.items() if not name.startswith("inner")
+    }
+    tested = its.get("ratio_given_relevance", its["ratio"])
+    if not isfinite(tested) or not isfinite(its["ratio"]):
+        row = replace(row, reason="nothing was due to this group in any query's pool")
+    else:
+        row = replace(row, **shown)
+        if isnan(its["inner_low"] + its["ci_low"] + its["inner_high"] + its["ci_high"]):
+            why = "queries that do not vary enough for an interval"
+            row = replace(row, ci_low=None, ci_high=None, p=None, reason=why)
+    if n_groups == 1:
+        row = replace(row, p=None, p_archive=None, reason="there is no other group")
+    elif n_asking < minimum.reported:
+        row = replace(row, p=None, p_archive=None, reason="too few patients who ask")
+    return row

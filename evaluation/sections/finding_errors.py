@@ -20,17 +20,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import UNKNOWN
 from evaluation.sections.calibration import calibration_error, calibration_gap, known_kinds
 from evaluation.sections.group_vs_rest import (
     Contrast,
-    compare_one,
+    against_rest,
     settle,
-    small_groups,
     suppressed,
     text_groups,
 )
-from evaluation.stats import Minimum, gap_interval, mover
+from evaluation.stats import Minimum
 from evaluation.stats.auc import area_test, patient_area
+from evaluation.stats.proportions import join_ends
 from medembed.errors import InputError
 
 __all__ = [
@@ -204,8 +205,7 @@ def assess_zero_shot(
     """
     least = minimum or Minimum()
     owner = np.asarray(patients)
-    found: list[str] = []
-    rows: list[Contrast] = []
+    cases: dict[str, _Finding] = {}
     for finding, given in scores.items():
         if finding not in truth or finding not in thresholds:
             raise InputError(f"no truth or no threshold for {finding!r}")
@@ -216,161 +216,176 @@ def assess_zero_shot(
         p = None
         if probabilities is not None and finding in probabilities:
             p = np.asarray(probabilities[finding], dtype=np.float64)
-        held = _Finding(values, y, error_outcomes(values, y, thresholds[finding]), p, owner)
-        for attribute, of in groups.items():
-            labels = text_groups(of, attribute, len(owner))
-            made = held.rows(attribute, labels, least, alpha)
-            rows += made
-            found += [finding] * len(made)
-    done = settle(rows, margin=margin, alpha=alpha)
+        cases[finding] = _Finding(values, y, p, owner)
+    errors = {
+        f"{measure} {finding}": column
+        for finding, held in cases.items()
+        for measure, column in error_outcomes(held.scores, held.truth, thresholds[finding]).items()
+    }
+    # Equalized odds need the intervals at half the error rate, too.
+    whole, half = (
+        {
+            (row.measure, row.attribute, row.group): row
+            for row in against_rest(errors, owner, groups, alpha=a, minimum=least)
+        }
+        for a in (alpha, alpha / 2)
+    )
+    labels = {name: text_groups(given, name, len(owner)) for name, given in groups.items()}
+    rows: list[Contrast] = []
+    found: list[str] = []
+    for finding, held in cases.items():
+        for attribute, of in labels.items():
+            names = np.unique(of).tolist()
+            for name in names:
+                both, narrow = (
+                    [made[f"{measure} {finding}", attribute, name] for measure in _KINDS]
+                    for made in (whole, half)
+                )
+                both = [
+                    _error_row(replace(row, measure=measure), least)
+                    for row, measure in zip(both, _KINDS, strict=True)
+                ]
+                inside = np.asarray(of == name)
+                sides = inside, np.asarray(~inside & (of != UNKNOWN))  # known ones to compare with
+                rows += both + held.rows(attribute, name, sides, both, narrow, least, alpha)
+                found += [finding] * (len(rows) - len(found))
+    done = settle(rows, margin=margin, alpha=alpha, parts=found)
     return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
+
+
+_KINDS = {"FNR": "positive", "FPR": "negative"}
+"""Errors, and of which cases they are."""
+
+
+def _error_row(row: Contrast, minimum: Minimum) -> Contrast:
+    """Say of which cases there are too few."""
+    what, empty = _KINDS[row.measure], Contrast(row.attribute, row.group, row.measure)
+    if row.estimate is None:
+        return replace(empty, reason=f"no patient of this group has a {what} case")
+    if (row.n_patients or 0) < minimum.reported:
+        why = f"fewer than {minimum.reported} patients with a {what} case"
+        return replace(suppressed(empty, minimum), reason=why)
+    return row
+
+
+def _odds(both: list[Contrast], narrow: list[Contrast]) -> Contrast:
+    """The larger of both gaps in size; ``narrow`` are their rows at half the error rate."""
+    row = Contrast(both[0].attribute, both[0].group, "EO")
+    for part in both:
+        if part.reason:
+            return replace(row, reason=part.reason, precision=part.precision)
+    ends = []
+    for name in ("gap_ci", "inner"):
+        (first, second), (other, another) = (
+            [_size(getattr(row, f"{name}_low"), getattr(row, f"{name}_high")) for row in rows]
+            for rows in (both, narrow)
+        )
+        low = max(first[0], second[0]) if max(other[0], another[0]) > 0 else 0.0
+        ends.append((low, max(first[1], second[1])))
+    gap = max(abs(part.gap or 0.0) for part in both)
+    known = [part.p for part in both if part.p is not None]
+    low, high = ends[0]
+    return replace(
+        row, estimate=gap, ci_low=low, ci_high=high, gap=gap, gap_ci_low=low, gap_ci_high=high,
+        inner_low=min(ends[1][0], gap), inner_high=max(ends[1][1], gap),
+        p=min(1.0, 2 * min(known)) if known else None,
+        precision="low" if "low" in [part.precision for part in both] else "usual",
+    )  # fmt: skip
+
+
+def _size(low: float, high: float) -> tuple[float, float]:
+    """Ends of a gap's size."""
+    far, near = max(abs(low), abs(high)), min(abs(low), abs(high))
+    return (0.0 if low <= 0 <= high else near), far
 
 
 @dataclass(frozen=True)
 class _Finding:
     scores: Floats
     truth: Floats
-    errors: Mapping[str, Floats]
     probabilities: Floats | None
     owner: NDArray[Any]
 
     def rows(
-        self, attribute: str, labels: NDArray[np.str_], minimum: Minimum, alpha: float
+        self,
+        attribute: str,
+        name: str,
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        both: list[Contrast],
+        narrow: list[Contrast],
+        minimum: Minimum,
+        alpha: float,
     ) -> list[Contrast]:
-        positive, negative = self.truth == 1, self.truth == 0
-        names = np.unique(labels).tolist()
-        hidden = {
-            measure: small_groups(
-                {g: len(np.unique(self.owner[(labels == g) & kind])) for g in names}, minimum
-            )
-            for measure, kind in (("FNR", positive), ("FPR", negative))
-        }
-        out = []
-        for name in names:
-            inside = np.asarray(labels == name)
-            both = []
-            for measure, what in (("FNR", "positive"), ("FPR", "negative")):
-                row = Contrast(attribute, name, measure)
-                values = self.errors[measure]
-                if name in hidden[measure]:
-                    why = f"fewer than {minimum.reported} patients with a {what} case"
-                    row = replace(suppressed(row, minimum), reason=why)
-                elif np.isnan(values[inside]).all():
-                    row = replace(row, reason=f"no patient of this group has a {what} case")
-                else:
-                    row = compare_one(row, values, self.owner, inside, minimum, alpha, 200, 0)
-                both.append(row)
-            rest = [
-                self._odds(both, inside, alpha),
-                self._area(Contrast(attribute, name, "AUC"), both, inside, minimum, alpha),
-            ]
-            if self.probabilities is not None:
-                row = Contrast(attribute, name, "calibration")
-                rest.append(
-                    self._calibration(row, self.probabilities, both, inside, minimum, alpha)
-                )
-            out += both + rest
-        return out
-
-    def _odds(self, both: list[Contrast], inside: NDArray[np.bool_], alpha: float) -> Contrast:
-        row = Contrast(both[0].attribute, both[0].group, "EO")
+        """Rows of what follows from both errors: equalized odds, area and calibration."""
+        names = ("EO", "AUC", "calibration")[: 2 if self.probabilities is None else 3]
         for part in both:
-            if part.reason:
-                return replace(row, reason=part.reason, precision=part.precision)
-        ends = []
-        for level in (0.95, 1 - 2 * alpha):
-            lows, highs = zip(*self._sizes(inside, level), strict=True)
-            some = any(low > 0 for low, _ in self._sizes(inside, (1 + level) / 2))
-            ends.append((max(lows) if some else 0.0, max(highs)))
-        gap = max(abs(part.gap or 0.0) for part in both)
-        known = [part.p for part in both if part.p is not None]
-        low, high = ends[0]
-        return replace(
-            row, estimate=gap, ci_low=low, ci_high=high, gap=gap, gap_ci_low=low, gap_ci_high=high,
-            inner_low=min(ends[1][0], gap), inner_high=max(ends[1][1], gap),
-            p=min(1.0, 2 * min(known)) if known else None,
-            precision="low" if "low" in [part.precision for part in both] else "usual",
-        )  # fmt: skip
-
-    def _sizes(self, inside: NDArray[np.bool_], level: float) -> list[tuple[float, float]]:
-        """Ends of the sizes of both gaps."""
-        found = []
-        for measure in ("FNR", "FPR"):
-            _, low, high = gap_interval(
-                self.errors[measure], self.owner, inside, ~inside, level=level
-            )
-            far, near = max(abs(low), abs(high)), min(abs(low), abs(high))
-            found.append((0.0 if low <= 0 <= high else near, far))
-        return found
+            if part.estimate is None:
+                return [replace(part, measure=measure) for measure in names]
+        odds, precision = _odds(both, narrow), both[0].precision
+        area, *more = (Contrast(attribute, name, m, precision=precision) for m in names[1:])
+        rows = [odds, self._area(area, sides, minimum, alpha)]
+        return rows + [self._calibration(row, sides, minimum, alpha) for row in more]
 
     def _area(
         self,
         row: Contrast,
-        both: list[Contrast],
-        inside: NDArray[np.bool_],
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         minimum: Minimum,
         alpha: float,
     ) -> Contrast:
         known = ~np.isnan(self.truth)
         kind = self.truth == 1
-        for part in both:
-            if part.estimate is None:
-                return replace(row, reason=part.reason, precision=part.precision)
-        n = len(np.unique(self.owner[inside & known]))
+        inside, outside = (side & known for side in sides)
+        n = len(np.unique(self.owner[inside]))
         row = replace(
-            row, n_patients=n, n_queries=int((inside & known).sum()),
-            n_events=int((inside & kind).sum()), precision=both[0].precision,
-        )  # fmt: skip
+            row, n_patients=n, n_queries=int(inside.sum()), n_events=int((inside & kind).sum())
+        )
         if not np.isfinite(self.scores[known]).all():
             return replace(row, reason="scores that are infinite")
-        sides = []
+        areas = []
         for level in (0.95, 1 - 2 * alpha):
-            for here in (inside & known, ~inside & known):
+            for here in (inside, outside):
                 least = max(2, minimum.reported)
                 if any(len(np.unique(self.owner[here & k])) < least for k in (kind, ~kind)):
                     return replace(row, reason="too few patients of a kind to compare with")
-                sides.append(
-                    patient_area(self.scores[here], kind[here], self.owner[here], level=level)
-                )
-        ends = [
-            mover(a.auc, (a.low, a.high), b.auc, (b.low, b.high))
-            for a, b in (sides[:2], sides[2:])
-            if a.low is not None and a.high is not None and b.low is not None and b.high is not None
-        ]
-        test = area_test(self.scores, kind, self.owner, inside & known, ~inside & known)
+                scores, owner = self.scores[here], self.owner[here]
+                areas.append(patient_area(scores, kind[here], owner, level=level))
+        a, b = (
+            np.array([[x.auc, x.low, x.high] for x in areas[side::2]], dtype=np.float64).T
+            for side in (0, 1)
+        )
+        (low, inner_low), (high, inner_high) = (
+            end.tolist() for end in join_ends(a[0], a[1], a[2], b[0], b[1], b[2], np.zeros(2))
+        )
+        test = area_test(self.scores, kind, self.owner, inside, outside)
         return replace(
-            row, estimate=sides[0].auc, ci_low=sides[0].low, ci_high=sides[0].high,
-            rest_estimate=sides[1].auc, gap=sides[0].auc - sides[1].auc, gap_ci_low=ends[0][0],
-            gap_ci_high=ends[0][1], inner_low=ends[1][0], inner_high=ends[1][1],
+            row, estimate=areas[0].auc, ci_low=areas[0].low, ci_high=areas[0].high,
+            rest_estimate=areas[1].auc, gap=areas[0].auc - areas[1].auc, gap_ci_low=low,
+            gap_ci_high=high, inner_low=inner_low, inner_high=inner_high,
             p=test.p if isfinite(test.p) else None,
         )  # fmt: skip
 
     def _calibration(
         self,
         row: Contrast,
-        probabilities: Floats,
-        both: list[Contrast],
-        inside: NDArray[np.bool_],
+        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         minimum: Minimum,
         alpha: float,
     ) -> Contrast:
         from scipy.special import stdtr  # the command line starts without scipy
 
-        for part in both:
-            if part.estimate is None:
-                return replace(row, reason=part.reason, precision=part.precision)
-        row = replace(row, precision=both[0].precision)
-        sides = [
-            calibration_error(probabilities, self.truth, self.owner, here, level=level)
+        assert self.probabilities is not None  # else there is no such row
+        found = [
+            calibration_error(self.probabilities, self.truth, self.owner, here, level=level)
             for level in (0.95, 1 - 2 * alpha)
-            for here in (inside, ~inside)
+            for here in sides
             if (here & ~np.isnan(self.truth)).any()
         ]
-        row = replace(row, n_patients=sides[0].n_patients, n_queries=sides[0].n_cases)
-        if len(sides) < 4 or min(side.n_patients for side in sides) < max(2, minimum.reported):
+        row = replace(row, n_patients=found[0].n_patients, n_queries=found[0].n_cases)
+        if len(found) < 4 or min(side.n_patients for side in found) < max(2, minimum.reported):
             return replace(row, reason="too few patients outside the group to compare with")
-        ends = [calibration_gap(a, b) for a, b in (sides[:2], sides[2:])]
-        mine, other = sides[:2]
+        ends = [calibration_gap(a, b) for a, b in (found[:2], found[2:])]
+        mine, other = found[:2]
         n = mine.n_cases + other.n_cases
         pooled = (mine.squared * mine.n_cases + other.squared * other.n_cases) / n
         variance = mine.variance(pooled) + other.variance(pooled)  # if both were alike

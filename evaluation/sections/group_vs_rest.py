@@ -1,40 +1,36 @@
-"""Groups against the rest for any outcome of a case, with patients as units.
+"""Groups against the rest for any outcome of a case: the audit's own comparison, row by row.
 
-The smallest common part of this room: one row for each attribute, group and measure, with its
-interval, its gap to everyone else, Holm's adjusted p over all rows of the call, and a verdict. Rows
-of groups too small to be shown hold no number.
+Estimates, gaps, intervals and tests come from :mod:`evaluation.audit.contrasts`, the same as for
+the table of outcomes: one row for each attribute, group and measure, Holm's adjusted p over all
+rows of the call, and a verdict. Rows of groups too small to be shown hold no number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from math import isfinite
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, replace
+from math import isfinite, isnan
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.audit.contrasts import Block, compare
+from evaluation.audit.hypotheses import holm_of_questions
+from evaluation.audit.table_input import Queries, read_queries
 from evaluation.labels import group_labels
-from evaluation.stats import (
-    Minimum,
-    bootstrap_t_gap,
-    bootstrap_t_mean,
-    decide,
-    gap_interval,
-    holm,
-    korn_graubard,
-    score_test,
-)
-from evaluation.stats.clusters import cluster_sums
+from evaluation.stats import Minimum, decide
 from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
 __all__ = [
     "Contrast",
-    "compare_one",
+    "PlainRow",
+    "SectionResult",
+    "against_rest",
     "contrast_groups",
+    "judge",
     "plain",
     "settle",
     "small_groups",
@@ -42,9 +38,21 @@ __all__ = [
     "text_groups",
 ]
 
+Inner = tuple[float, float] | None
+_EVERY_SIZE = Minimum(1, 1)
+"""Groups are merged where cases are read; here they are compared as they come."""
+
+
+class PlainRow:
+    """A row that can be written as JSON; a frozen dataclass."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values under the row's names; what is no finite number becomes None."""
+        return plain(asdict(self))  # type: ignore[call-overload, no-any-return, unused-ignore]
+
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(PlainRow):
     """A group against the rest.
 
     Parameters
@@ -87,9 +95,30 @@ class Contrast:
     inner_low: float | None = None
     inner_high: float | None = None
 
+
+Shown = TypeVar("Shown", bound=PlainRow)
+
+
+@dataclass(frozen=True)
+class SectionResult(Generic[Shown]):
+    """What a section found.
+
+    Parameters
+    ----------
+    rows : tuple of rows
+    notes : tuple of str
+    settings : mapping of str to int
+        Sizes and numbers of draws.
+    """
+
+    rows: tuple[Shown, ...]
+    notes: tuple[str, ...]
+    settings: Mapping[str, int] = field(default_factory=dict)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above; what is no finite number becomes None."""
-        return plain(asdict(self))
+        """Rows, notes and settings in plain values."""
+        rows = [row.to_json() for row in self.rows]
+        return {"rows": rows, "notes": list(self.notes), **self.settings}
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,124 +210,187 @@ def contrast_groups(
     [('F', 0.5, 0.0, 'inconclusive'), ('M', 0.5, 0.0, 'inconclusive')]
     """
     least = minimum or Minimum()
-    owner = np.asarray(patients)
-    rows: list[Contrast] = []
-    for attribute, given in groups.items():
-        labels = text_groups(given, attribute, len(owner))
-        for measure, outcome in outcomes.items():
-            values = np.asarray(outcome, dtype=np.float64)
-            if values.shape != labels.shape:
-                raise InputError(f"outcome {measure!r} has {values.size} values, not {len(labels)}")
-            names = np.unique(labels).tolist()
-            counts = {g: len(cluster_sums(values, owner, labels == g).sizes) for g in names}
-            small = small_groups(counts, least)
-            for group in names:
-                if only is not None and group != only:
-                    continue
-                row = Contrast(attribute, group, measure)
-                if group in small:
-                    rows.append(suppressed(row, least))
-                    continue
-                row = compare_one(
-                    row, values, owner, labels == group, least, alpha, repetitions, seed
-                )
-                rows.append(row)
+    found = against_rest(
+        outcomes, patients, groups, alpha=alpha, minimum=least, repetitions=repetitions, seed=seed
+    )
+    rows = [
+        suppressed(Contrast(row.attribute, row.group, row.measure), least)
+        if 0 < (row.n_patients or 0) < least.reported
+        else row
+        for row in found
+        if only is None or row.group == only
+    ]
     return settle(rows, margin=margin, alpha=alpha)
 
 
-def settle(rows: list[Contrast], *, margin: float, alpha: float) -> tuple[Contrast, ...]:
-    """Adjust the rows' p-values together (Holm) and give each its verdict."""
-    adjusted = holm([np.nan if row.p is None else row.p for row in rows])
+def against_rest(
+    outcomes: Mapping[str, ArrayLike],
+    patients: ArrayLike,
+    groups: Mapping[str, ArrayLike],
+    *,
+    alpha: float,
+    minimum: Minimum,
+    repetitions: int = 0,
+    seed: int = 0,
+) -> list[Contrast]:
+    """Give every group's figures, whatever its size: before Holm, verdicts and suppression.
+
+    Parameters
+    ----------
+    outcomes, patients, groups, alpha, minimum, repetitions, seed
+        As in :func:`contrast_groups`. Intervals are at the levels ``1 - alpha`` and
+        ``1 - 2 alpha``; with 0 repetitions outcomes other than 0 and 1 have none.
+
+    Returns
+    -------
+    list of Contrast
+        By attribute, then outcome, then group.
+    """
+    if not outcomes or not groups:
+        return []
+    columns = {f"outcome: {name}": np.asarray(values) for name, values in outcomes.items()}
+    of = {f"attribute: {name}": np.asarray(values, dtype=object) for name, values in groups.items()}
+    queries = read_queries(
+        {"patient": np.asarray(patients), **columns, **of}, list(columns), list(of),
+        patient="patient", intersections=False, minimum=_EVERY_SIZE,
+    )  # fmt: skip
+    blocks = compare(
+        queries, contrasts="rest", minimum=minimum, alpha=alpha, repetitions=repetitions, seed=seed
+    )
+    return [
+        _row(Contrast(attribute, label, measure), queries, block, group, column, minimum)
+        for attribute, block in zip(groups, blocks, strict=True)
+        for column, measure in enumerate(outcomes)
+        for group, label in enumerate(block.grouping.names)
+    ]
+
+
+def _row(
+    row: Contrast, queries: Queries, block: Block, group: int, column: int, minimum: Minimum
+) -> Contrast:
+    measure, unit = block.measure, float(queries.scale[column])
+    proportion = queries.kinds[column] == "proportion"
+    k, n = int(measure.k[group, column]), int(measure.n[group, column])
+    row = replace(
+        row,
+        n_patients=k,
+        n_queries=n,
+        n_events=round(float(measure.events[group, column])) if proportion else None,
+        precision=minimum.precision(k) if k else "usual",
+    )
+    if not k:
+        return replace(row, reason="nothing of this group was measured")
+    means = [
+        float(m) * unit for m in (measure.mean[group, column], block.other_mean[group, column])
+    ]
+    own, rest = (min(1.0, max(0.0, m)) for m in means) if proportion else means
+    low, high = measure.low[group, column] * unit, measure.high[group, column] * unit
+    row = replace(row, estimate=own)
+    if not isnan(low + high):
+        row = replace(row, ci_low=min(float(low), own), ci_high=max(float(high), own))
+    if int(block.other_k[group, column]) < minimum.reported:
+        return replace(row, reason="too few patients outside the group to compare with")
+    gap, p = float(block.gap[group, column]) * unit, float(block.p[group, column])
+    row = replace(row, rest_estimate=rest, gap=gap, p=p if isfinite(p) else None)
+    ends = block.ends[:, :, group, column] * unit
+    if np.isnan(ends).any():  # an end at one level alone bounds nothing that is shown
+        return replace(row, reason="outcomes that do not vary enough for an interval")
+    (low, high), (inner_low, inner_high) = ends.tolist()
+    return replace(
+        row, gap_ci_low=min(low, gap), gap_ci_high=max(high, gap),
+        inner_low=min(inner_low, gap), inner_high=max(inner_high, gap),
+    )  # fmt: skip
+
+
+class _Tested(Protocol):
+    """A row that :func:`judge` can fill in."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def p(self) -> float | None: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_Tested)
+
+
+def judge(
+    rows: Sequence[Row],
+    gaps: Sequence[float | None],
+    inner: Sequence[Inner],
+    margins: Sequence[float],
+    *,
+    alpha: float,
+    questions: Sequence[tuple[Any, ...]] | None = None,
+) -> tuple[Row, ...]:
+    """Adjust the rows' p-values together (Holm) and give each its verdict.
+
+    Parameters
+    ----------
+    rows : sequence of n rows
+        Frozen dataclasses with ``p, p_adjusted, verdict, reason``; one that has a reason already
+        is not assessable.
+    gaps : sequence of n floats or None
+    inner : sequence of n (low, high) or None
+        Intervals of the gaps at the level ``1 - 2 alpha``.
+    margins : sequence of n floats
+    alpha : float
+    questions : sequence of n tuples, optional
+        Equal for tests of one hypothesis, which count once.
+    """
+    asked = questions or [(number,) for number in range(len(rows))]
+    p_values = [np.nan if row.p is None else row.p for row in rows]
+    adjusted = holm_of_questions(p_values, ["all"] * len(rows), asked).tolist()
     done = []
-    for row, p in zip(rows, adjusted.tolist(), strict=True):
+    for row, gap, ends, margin, p in zip(rows, gaps, inner, margins, adjusted, strict=True):
         known = p if isfinite(p) else None
         if row.reason:
             done.append(replace(row, p_adjusted=known, verdict="not_assessable"))
             continue
-        inner = None
-        if row.inner_low is not None and row.inner_high is not None:
-            inner = (row.inner_low, row.inner_high)
-        found = decide(row.gap, inner, known, margin=margin, alpha=alpha)
+        found = decide(gap, ends, known, margin=margin, alpha=alpha)
         done.append(replace(row, p_adjusted=known, verdict=found.verdict, reason=found.reason))
     return tuple(done)
+
+
+def settle(
+    rows: Sequence[Contrast],
+    *,
+    margin: float,
+    alpha: float,
+    parts: Sequence[str] | None = None,
+) -> tuple[Contrast, ...]:
+    """Judge the rows together.
+
+    Parameters
+    ----------
+    rows : sequence of Contrast
+    margin, alpha
+    parts : sequence of str, optional
+        What each row is about besides its names (a finding). Of an attribute with two groups each
+        is the other's rest: one question, which counts once.
+    """
+    about = parts or [""] * len(rows)
+    tables: dict[tuple[str, ...], set[str]] = {}
+    for row, part in zip(rows, about, strict=True):
+        tables.setdefault((part, row.attribute, row.measure), set()).add(row.group)
+    questions = [
+        key if len(tables[key]) == 2 else (*key, row.group)
+        for row, part in zip(rows, about, strict=True)
+        for key in [(part, row.attribute, row.measure)]
+    ]
+    inner: list[Inner] = [
+        None if r.inner_low is None or r.inner_high is None else (r.inner_low, r.inner_high)
+        for r in rows
+    ]
+    return judge(
+        rows, [row.gap for row in rows], inner, [margin] * len(rows), alpha=alpha,
+        questions=questions,
+    )  # fmt: skip
 
 
 def suppressed(row: Contrast, minimum: Minimum) -> Contrast:
     """A group too small to be shown: no number at all."""
     return replace(row, precision="suppressed", reason=Reason.FEW.text(minimum))
-
-
-def compare_one(
-    row: Contrast,
-    values: NDArray[np.float64],
-    owner: NDArray[Any],
-    inside: NDArray[np.bool_],
-    minimum: Minimum,
-    alpha: float,
-    repetitions: int,
-    seed: int,
-) -> Contrast:
-    """Fill in a row: the group's estimate and interval, its gap to the rest, and p.
-
-    Parameters
-    ----------
-    row : Contrast
-        With its names.
-    values : float64 array of shape (n,)
-        Outcomes; NaN where not measured.
-    owner : array of shape (n,)
-        Patients.
-    inside : bool array of shape (n,)
-        The group; all others that were measured are the rest.
-    minimum, alpha, repetitions, seed
-    """
-    held = cluster_sums(values, owner, inside)
-    rest = cluster_sums(values, owner, ~inside)
-    known = values[~np.isnan(values)]
-    binary = bool(np.isin(known, (0.0, 1.0)).all())
-    row = replace(
-        row,
-        n_patients=len(held.sizes),
-        n_queries=int(held.sizes.sum()),
-        n_events=int(held.sums.sum()) if binary else None,
-        precision=minimum.precision(len(held.sizes)) if len(held.sizes) else "usual",
-    )
-    if not len(held.sizes):
-        return replace(row, reason="nothing of this group was measured")
-    if binary:
-        mine = korn_graubard(values, owner, inside)
-        row = replace(row, estimate=mine.estimate, ci_low=mine.low, ci_high=mine.high)
-    else:
-        own = bootstrap_t_mean(values, owner, inside, repetitions=repetitions, seed=seed)
-        row = replace(row, estimate=own.estimate, ci_low=own.low, ci_high=own.high)
-    if len(rest.sizes) < minimum.reported:
-        return replace(row, reason="too few patients outside the group to compare with")
-    if binary:
-        gap, low, high = gap_interval(values, owner, inside, ~inside)
-        _, inner_low, inner_high = gap_interval(values, owner, inside, ~inside, level=1 - 2 * alpha)
-        ends: list[float | None] = [low, high, inner_low, inner_high]
-    else:
-        wide, inner = (
-            bootstrap_t_gap(
-                values, owner, inside, ~inside, level=level, repetitions=repetitions, seed=seed
-            )
-            for level in (0.95, 1 - 2 * alpha)
-        )
-        gap, ends = wide.estimate, [wide.low, wide.high, inner.low, inner.high]
-    # The bootstrap-t interval of a skewed outcome may leave the estimate out: then it says nothing.
-    if ends[2] is not None and ends[3] is not None and not ends[2] <= gap <= ends[3]:
-        ends = [None] * 4
-    test = score_test(values, owner, inside, ~inside)
-    row = replace(
-        row,
-        rest_estimate=float(rest.sums.sum() / rest.sizes.sum()),
-        gap=gap,
-        gap_ci_low=ends[0],
-        gap_ci_high=ends[1],
-        inner_low=ends[2],
-        inner_high=ends[3],
-        p=test.p if isfinite(test.p) else None,
-    )
-    if ends[2] is None:
-        return replace(row, reason="outcomes that do not vary enough for an interval")
-    return row

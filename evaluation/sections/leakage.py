@@ -29,7 +29,7 @@ Friedman, *The Elements of Statistical Learning*, 2009, §4.2 (least squares and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -37,13 +37,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.labels import codes
-from evaluation.sections.group_vs_rest import plain, text_groups
-from evaluation.stats import Minimum, decide, holm
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
+from evaluation.stats import Minimum
 from evaluation.stats.auc import patient_area
 from evaluation.stats.verdict import Verdict
 from medembed.errors import InputError
 
-__all__ = ["Leakage", "LeakageRow", "assess_leakage"]
+__all__ = ["LeakageRow", "assess_leakage"]
 
 _CELLS = 4_000_000
 _FEATURES = 512
@@ -56,7 +56,7 @@ Probe = Literal["linear", "nonlinear"]
 
 
 @dataclass(frozen=True)
-class LeakageRow:
+class LeakageRow(PlainRow):
     """How well a probe reads an attribute.
 
     Parameters
@@ -105,36 +105,6 @@ class LeakageRow:
     inner_low: float | None = None
     inner_high: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the names above."""
-        return plain(asdict(self))
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """What :func:`assess_leakage` found.
-
-    Parameters
-    ----------
-    rows : tuple of LeakageRow
-    notes : tuple of str
-    folds, permutations : int
-    """
-
-    rows: tuple[LeakageRow, ...]
-    notes: tuple[str, ...]
-    folds: int
-    permutations: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows and notes in plain values."""
-        return {
-            "rows": [row.to_json() for row in self.rows],
-            "notes": list(self.notes),
-            "folds": self.folds,
-            "permutations": self.permutations,
-        }
-
 
 def assess_leakage(
     spaces: Mapping[str, ArrayLike],
@@ -148,7 +118,7 @@ def assess_leakage(
     alpha: float = 0.05,
     minimum: Minimum | None = None,
     seed: int = 0,
-) -> Leakage:
+) -> SectionResult[LeakageRow]:
     """Read each attribute off each space of vectors.
 
     Parameters
@@ -171,7 +141,7 @@ def assess_leakage(
 
     Returns
     -------
-    Leakage
+    SectionResult of LeakageRow
 
     Raises
     ------
@@ -201,28 +171,28 @@ def assess_leakage(
                 )  # fmt: skip
                 # The number of patients read would give away how many were too few to be read.
                 rows.append(row if whole else replace(row, n_patients=None))
-    adjusted = holm([np.nan if row.p is None else row.p for row in rows])
-    done = []
-    for row, p in zip(rows, adjusted.tolist(), strict=True):
-        if row.reason:
-            done.append(row)
-            continue
-        inner = None
-        if row.inner_low is not None and row.inner_high is not None:
-            inner = (row.inner_low - 0.5, row.inner_high - 0.5)
-        gap = None if row.auc is None else row.auc - 0.5
-        found = decide(gap, inner, p, margin=margin, alpha=alpha)
-        done.append(
-            replace(row, p_adjusted=p, verdict=found.verdict, reason=_words(found.verdict, margin))
-        )
-    return Leakage(
-        tuple(done),
+    done = judge(
+        rows,
+        [None if row.auc is None else row.auc - 0.5 for row in rows],
+        [
+            None if r.inner_low is None or r.inner_high is None
+            else (r.inner_low - 0.5, r.inner_high - 0.5)
+            for r in rows
+        ],
+        [margin] * len(rows),
+        alpha=alpha,
+    )  # fmt: skip
+    done = tuple(
+        row if old.reason else replace(row, reason=_words(row.verdict, margin))
+        for old, row in zip(rows, done, strict=True)
+    )
+    return SectionResult(
+        done,
         (
             "Probes are fitted and tested on different patients; p is against permuted attributes.",
             "That a group can be read off does not say that the ranking uses it.",
         ),
-        folds,
-        permutations,
+        {"folds": folds, "permutations": permutations},
     )
 
 
@@ -357,6 +327,8 @@ def _cross_fitted(
     penalty: float,
 ) -> tuple[Floats, Floats]:
     """Scores (n, groups) of held-out cases, and mean areas under each permutation."""
+    from scipy.stats import rankdata  # the command line starts without scipy
+
     n_shown = 1 if n_groups == 2 else n_groups
     scores = np.zeros((len(group), n_groups))
     won, pairs = np.zeros((2, len(permuted), n_shown))
@@ -376,17 +348,10 @@ def _cross_fitted(
             for column in range(n_shown):
                 drawn = (labels[:, test] == column).astype(np.float64)
                 guess = (labels[:, ~test] == column).astype(np.float64) @ train @ reach
-                rank = _ranks(guess)
+                # Ties, of measure zero under a ridge, fall as they come.
+                rank = rankdata(guess, method="ordinal", axis=1)
                 n1 = drawn.sum(axis=1)
                 won[start : start + step, column] += (rank * drawn).sum(axis=1) - n1 * (n1 + 1) / 2
                 pairs[start : start + step, column] += n1 * (test.sum() - n1)
     with np.errstate(invalid="ignore"):
         return scores, np.asarray((won / pairs).mean(axis=1))
-
-
-def _ranks(table: Floats) -> Floats:
-    """Ranks from 1 within each row. Ties, of measure zero under a ridge, fall as they stand."""
-    order = np.argsort(table, axis=1, kind="stable")
-    ranks = np.empty(table.shape)
-    np.put_along_axis(ranks, order, np.arange(1.0, table.shape[1] + 1)[None, :], axis=1)
-    return ranks

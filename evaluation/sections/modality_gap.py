@@ -31,10 +31,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.labels import codes
+from evaluation.labels import UNKNOWN, codes
 from evaluation.sections.group_vs_rest import (
     Contrast,
-    compare_one,
+    against_rest,
     settle,
     small_groups,
     suppressed,
@@ -105,16 +105,20 @@ def assess_modality_gap(
                 continue
             inside = np.asarray(both & (labels == name))
             own = _standing(apart, owner, inside)
-            rest = _standing(apart, owner, np.asarray(both & (labels != name)))
+            known = (labels != name) & (labels != UNKNOWN)
+            rest = _standing(apart, owner, np.asarray(both & known))
             if inside.any() and np.isnan(own).all():
                 why = "its images and texts lie no farther apart than they scatter"
                 rows.append(replace(row, reason=why))
                 continue
             # Each side stands against its own centroids; together they are one outcome.
             values = np.where(np.isnan(own), rest, own)
-            row = compare_one(
-                row, values, owner, np.asarray(labels == name), least, alpha, repetitions, seed
-            )
+            sides = {attribute: np.where(labels == name, "its own", "the rest")}
+            row = against_rest(
+                {"modality_gap": values}, owner, sides, alpha=alpha, minimum=least,
+                repetitions=repetitions, seed=seed,
+            )[0]  # fmt: skip
+            row = replace(row, group=name)
             rows.append(row)
     return settle(rows, margin=margin, alpha=alpha)
 
@@ -132,7 +136,6 @@ def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:
         "gap": "difference",
         "gap_ci_low": "difference_ci_low",
         "gap_ci_high": "difference_ci_high",
-        "rest_estimate": "rest_gap",
     }
     return [{renamed.get(name, name): value for name, value in row.to_json().items()}
             for row in rows]  # fmt: skip

@@ -1,5 +1,9 @@
 r"""Bootstrap-t intervals of all groups and gaps of an audit from one set of draws of patients.
 
+For means that are no proportions (MRR, nDCG): each draw of patients gives an estimate and its own
+error; the spread of :math:`t^* = (\hat\theta^* - \hat\theta) / s^*` takes the place of Student's
+distribution, which corrects for skewness where plain percentiles do not.
+
 Each draw weighs every patient of the archive; the moments of all groups under these weights are
 products of matrices (:mod:`evaluation.stats.cluster_sums`), so that a million queries are touched
 once, and not again for each draw. A draw's own error is its linearised one; the covariance of two
@@ -8,8 +12,10 @@ allows: patients are drawn with all their queries.
 
 References
 ----------
-As :mod:`evaluation.stats.studentised`; Rao and Wu, *Resampling inference with complex survey
-data*, JASA 83:231, 1988 (drawing primary units, domains estimated within each draw).
+Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, §12.5; Hall, *The Bootstrap and
+Edgeworth Expansion*, 1992, §3.5; Field and Welsh, *Bootstrapping clustered data*, JRSS B 69:369,
+2007; Rao and Wu, *Resampling inference with complex survey data*, JASA 83:231, 1988 (drawing
+primary units, domains estimated within each draw).
 """
 
 from __future__ import annotations
@@ -20,10 +26,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.stats.cluster_sums import Cells, Side, columns_of, leaving_columns, side
+from evaluation.stats.cluster_sums import (
+    Cells,
+    Side,
+    cells_of,
+    columns_of,
+    contrast_with_rest,
+    leaving_columns,
+    side,
+)
 from medembed.errors import InputError
 
-__all__ = ["DrawnEnds", "bootstrap_t_groups"]
+__all__ = ["DrawnEnds", "bootstrap_t_groups", "bootstrap_t_means"]
 
 Array = NDArray[np.float64]
 _CELLS = 4_000_000
@@ -113,6 +127,42 @@ def bootstrap_t_groups(
                 if pair is not None:
                     out.pair[number][:, task.pairs] = _ends(*pair, level)
     return found
+
+
+def bootstrap_t_means(
+    values: Array,
+    owner: NDArray[np.int64],
+    *,
+    repetitions: int = 2000,
+    levels: tuple[float, ...] = (0.95, 0.90),
+    seed: int = 0,
+) -> tuple[Array, Array, Array]:
+    """Mean of each outcome over all queries, its error over patients, and its interval ends.
+
+    Parameters
+    ----------
+    values : float64 array of shape (n_queries, n_outcomes)
+        NaN where not measured.
+    owner : int array of shape (n_queries,)
+        Numbers of patients; those without a query are not drawn.
+    repetitions, levels, seed
+
+    Returns
+    -------
+    mean, error : float64 arrays of shape (n_outcomes,)
+    ends : float64 array of shape (n_levels, 2, n_outcomes)
+        NaN where there are none.
+    """
+    names, place = np.unique(owner, return_inverse=True)
+    cells = cells_of(
+        values, place, len(names), np.zeros(len(place), dtype=np.int64), 1, exclusive=True
+    )
+    everyone = contrast_with_rest(cells).first
+    drawn = bootstrap_t_groups(
+        [cells], [np.zeros(1, dtype=np.int64)], [np.empty((0, 2), dtype=np.int64)],
+        repetitions=repetitions, levels=levels, seed=seed,
+    )[0]  # fmt: skip
+    return everyone.mean[0], np.sqrt(everyone.variance()[0]), drawn.mean[:, :, 0] + cells.centre
 
 
 def _passes(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +11,7 @@ from evaluation.labels import codes
 from evaluation.stats.score_test import score_statistic
 from medembed.errors import InputError
 
-__all__ = ["MaxT", "holm", "holm_by_family", "max_t", "permutation_max_t"]
+__all__ = ["holm", "holm_by_family", "max_t"]
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -65,93 +64,6 @@ def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> NDArray[np.f
     return out
 
 
-@dataclass(frozen=True)
-class MaxT:
-    """Tests of each attribute's groups against the rest, adjusted by permutation.
-
-    Parameters
-    ----------
-    tests : tuple of (attribute, group)
-        Rows of the arrays.
-    t : float64 array of shape (n_tests, n_outcomes)
-        The score statistic; NaN where not assessable.
-    p_adjusted : float64 array of shape (n_tests, n_outcomes)
-        Over all tests and outcomes together.
-    permutations : int
-    """
-
-    tests: tuple[tuple[str, str], ...]
-    t: NDArray[np.float64]
-    p_adjusted: NDArray[np.float64]
-    permutations: int
-
-
-def permutation_max_t(
-    outcomes: ArrayLike,
-    patients: ArrayLike,
-    attributes: Mapping[str, ArrayLike],
-    *,
-    permutations: int = 2000,
-    seed: int = 0,
-) -> MaxT:
-    r"""Hand patients' attributes around among them and see how large the largest |t| becomes.
-
-    A patient keeps its queries and their outcomes; all its attributes move together to another
-    patient, so that tests keep their correlation. Adjusted by step-down maxima.
-
-    Parameters
-    ----------
-    outcomes : float array of shape (n_queries, n_outcomes) or (n_queries,)
-        NaN where not measured.
-    patients : array of shape (n_queries,)
-    attributes : mapping of str to array of shape (n_queries,)
-        Groups by attribute; the same for all queries of a patient.
-    permutations : int
-        At least 99.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        Where an attribute differs within a patient: then patients cannot be exchanged.
-
-    Notes
-    -----
-    The pooled mean does not change under permutation, so neither do patients' residual sums
-    :math:`u_p`; each permutation is one product of the groups' membership with
-    :math:`(u, u^2, n, [n > 0])`: :func:`max_t`. p is
-    :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
-
-    References
-    ----------
-    Westfall and Young, *Resampling-Based Multiple Testing*, 1993, algorithm 4.1 (step-down max-T).
-    """
-    values = np.asarray(outcomes, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    owner = codes(patients)
-    if permutations < 99:
-        raise InputError("fewer than 99 permutations")
-    if values.ndim != 2 or len(values) != len(owner) or (owner < 0).any() or not len(owner):
-        raise InputError("outcomes and patients of different numbers of queries")
-    if np.isinf(values).any():
-        raise InputError("an outcome that is infinite")
-    n_patients = int(owner.max()) + 1
-    tests, groups = _groups(attributes, owner, n_patients)
-    measured = ~np.isnan(values)
-    size = np.stack(
-        [np.bincount(owner, c, n_patients).astype(np.float64) for c in measured.T.astype(float)],
-        axis=1,
-    )
-    total = np.stack(
-        [np.bincount(owner, c, n_patients) for c in np.where(measured, values, 0.0).T], axis=1
-    )
-    with np.errstate(invalid="ignore"):
-        pooled = total.sum(axis=0) / size.sum(axis=0)
-    u = np.where(size > 0, total - pooled * size, 0.0)
-    t, adjusted = max_t(u, size, groups, permutations=permutations, seed=seed)
-    return MaxT(tests, t, adjusted, permutations)
-
-
 def max_t(
     u: NDArray[np.float64],
     size: NDArray[np.float64],
@@ -161,7 +73,10 @@ def max_t(
     permutations: int = 999,
     seed: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score statistics and their p adjusted by permutation, from the sums of patients.
+    r"""Hand patients' groups around among them and see how large the largest |t| becomes.
+
+    A patient keeps its queries and their outcomes; its groups in all attributes move together to
+    another patient, so that tests keep their correlation. Adjusted by step-down maxima.
 
     Parameters
     ----------
@@ -177,6 +92,17 @@ def max_t(
     Returns
     -------
     t, p_adjusted : float64 arrays of shape (n_tests, n_outcomes)
+        The score statistic, NaN where not assessable, and p.
+
+    Notes
+    -----
+    The pooled mean does not change under permutation, so neither do patients' residual sums
+    :math:`u_p`; each permutation is one product of the groups' membership with
+    :math:`(u, u^2, n, [n > 0])`. p is :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
+
+    References
+    ----------
+    Westfall and Young, *Resampling-Based Multiple Testing*, 1993, algorithm 4.1 (step-down max-T).
     """
     from scipy.sparse import csr_array  # the command line starts without scipy
 
@@ -221,29 +147,6 @@ def max_t(
     adjusted = np.full(t.shape, np.nan)
     adjusted[usable] = flat
     return t, adjusted
-
-
-def _groups(
-    attributes: Mapping[str, ArrayLike], owner: NDArray[np.int64], n_patients: int
-) -> tuple[tuple[tuple[str, str], ...], list[NDArray[np.int64]]]:
-    tests: list[tuple[str, str]] = []
-    found = []
-    for name, given in attributes.items():
-        group = codes(given)
-        if group.shape != owner.shape or (group < 0).any():
-            raise InputError(f"attribute {name!r} lacks a group for a query")
-        of_patient = np.full(n_patients, -1, dtype=np.int64)
-        of_patient[owner] = group
-        if (of_patient[owner] != group).any():
-            raise InputError(
-                f"attribute {name!r} differs within a patient",
-                hint="patients can then not be exchanged; use the score test with Holm",
-            )
-        tests += [(name, str(label)) for label in np.unique(np.asarray(given)).tolist()]
-        found.append(of_patient)
-    if not found:
-        raise InputError("no attribute to test")
-    return tuple(tests), found
 
 
 def _t_of(inside: NDArray[np.float64], everything: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,65 +14,28 @@ in Medicine 27:1693, 2008; Zou, Statistics in Medicine 26:3379 (2007), eq. 10, f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from evaluation.stats.clusters import cluster_mean, cluster_sums
-from medembed.errors import InputError
+__all__ = ["binomial_ends", "join_ends", "korn_graubard"]
 
-__all__ = ["Proportion", "binomial_ends", "gap_interval", "join_ends", "korn_graubard", "mover"]
-
+Array = NDArray[np.float64]
 _FLAT = 1e-15
 
 
-@dataclass(frozen=True)
-class Proportion:
-    """A proportion with its interval.
-
-    Parameters
-    ----------
-    estimate, low, high : float
-    effective_n : float
-        Independent queries that would know as much.
-    n_queries, n_patients : int
-    """
-
-    estimate: float
-    low: float
-    high: float
-    effective_n: float
-    n_queries: int
-    n_patients: int
-
-
-def korn_graubard(
-    outcomes: ArrayLike,
-    patients: ArrayLike,
-    among: ArrayLike | None = None,
-    *,
-    level: float = 0.95,
-) -> Proportion:
+def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Array, Array, Array]:
     r"""Give the exact binomial interval at the effective number of queries.
 
     Parameters
     ----------
-    outcomes : float array of shape (n_queries,)
-        0 to 1, mostly 0 or 1; NaN where not measured.
-    patients : array of shape (n_queries,)
-    among : bool array of shape (n_queries,), optional
-        The group.
+    s, n : float64 arrays of shape (n_patients, n_outcomes)
+        Sum of outcomes from 0 to 1, and number of measured queries, of each patient.
     level : float
 
     Returns
     -------
-    Proportion
-
-    Raises
-    ------
-    InputError
-        Where an outcome lies outside 0 to 1 or none is measured.
+    p, low, high, effective : float64 arrays of shape (n_outcomes,)
+        The proportion, its interval, and how many independent queries would know as much.
 
     Notes
     -----
@@ -88,24 +51,15 @@ def korn_graubard(
 
     Examples
     --------
-    >>> found = korn_graubard([0, 0, 0, 0, 0, 0], list("aabbcc"))
-    >>> found.estimate, round(found.high, 3), found.effective_n  # 1 - .025 ** (1 / 3)
-    (0.0, 0.708, 3.0)
+    >>> p, low, high, effective = korn_graubard(np.zeros((3, 1)), np.full((3, 1), 2.0))
+    >>> p, high.round(3), effective  # 1 - .025 ** (1 / 3)
+    (array([0.]), array([0.708]), array([3.]))
     """
-    values = np.asarray(outcomes, dtype=np.float64)
-    known = values[~np.isnan(values)]
-    if ((known < 0) | (known > 1)).any():
-        raise InputError("an outcome outside 0 to 1 is no proportion")
-    if not 0 < level < 1:
-        raise InputError("a level outside 0 to 1")
-    found = cluster_mean(values, patients, among)
-    n, k, p = found.n_queries, found.n_patients, min(1.0, max(0.0, found.mean))
-    if k < 2:
-        return Proportion(p, 0.0, 1.0, 1.0, n, k)
-    low, high, effective = binomial_ends(
-        *(np.array(float(x)) for x in (p, n, k, found.variance or 0.0)), level=level
-    )
-    return Proportion(p, float(low), float(high), float(effective), n, k)
+    total, k = n.sum(axis=0), (n > 0).sum(axis=0).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = s.sum(axis=0) / total
+        variance = k / (k - 1) * ((s - p * n) ** 2).sum(axis=0) / total**2
+    return np.clip(p, 0.0, 1.0), *binomial_ends(p, total, k, variance, level=level)
 
 
 def binomial_ends(
@@ -152,26 +106,27 @@ def binomial_ends(
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high), effective
 
 
-def mover(
-    first: float,
-    first_ends: tuple[float, float],
-    second: float,
-    second_ends: tuple[float, float],
-    correlation: float = 0.0,
-) -> tuple[float, float]:
-    r"""Join the intervals of two estimates to one of their difference.
+def join_ends(
+    first: Array,
+    low: Array,
+    high: Array,
+    second: Array,
+    other_low: Array,
+    other_high: Array,
+    correlation: Array,
+) -> tuple[Array, Array]:
+    r"""Join the intervals of two estimates to one of their difference (MOVER), elementwise.
 
     Parameters
     ----------
-    first, second : float
-    first_ends, second_ends : (low, high)
-        Each holding its estimate.
-    correlation : float
+    first, low, high, second, other_low, other_high : float64 arrays of one shape
+        Estimates and the ends of their intervals.
+    correlation : float64 array
         Of the two estimates; 0 where no patient is in both groups.
 
     Returns
     -------
-    (low, high)
+    low, high : float64 arrays
         Of ``first - second``.
 
     Notes
@@ -183,80 +138,13 @@ def mover(
 
     Examples
     --------
-    >>> low, high = mover(0.5, (0.4, 0.6), 0.3, (0.2, 0.45))
-    >>> round(low, 4), round(high, 4)
-    (0.0197, 0.3414)
+    >>> ends = join_ends(*np.array([0.5, 0.4, 0.6, 0.3, 0.2, 0.45, 0.0]))
+    >>> np.round(ends, 4)
+    array([0.0197, 0.3414])
     """
-    if not (first_ends[0] <= first <= first_ends[1] and second_ends[0] <= second <= second_ends[1]):
-        raise InputError("an interval that does not hold its estimate")
-    if not -1 <= correlation <= 1:
-        raise InputError("a correlation outside -1 to 1")
-    low, high = join_ends(
-        *(np.array(x) for x in (first, *first_ends, second, *second_ends, correlation))
-    )
-    return float(low), float(high)
-
-
-def join_ends(
-    first: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    second: NDArray[np.float64],
-    other_low: NDArray[np.float64],
-    other_high: NDArray[np.float64],
-    correlation: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ends of :func:`mover` for many pairs at once."""
     down, up = first - low, high - first
     other_down, other_up = second - other_low, other_high - second
     below = down**2 + other_up**2 - 2 * correlation * down * other_up
     above = up**2 + other_down**2 - 2 * correlation * up * other_down
     gap = first - second
     return gap - np.sqrt(np.maximum(0.0, below)), gap + np.sqrt(np.maximum(0.0, above))
-
-
-def gap_interval(
-    outcomes: ArrayLike,
-    patients: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    level: float = 0.95,
-) -> tuple[float, float, float]:
-    """Gap of two groups' proportions with its Korn–Graubard MOVER interval.
-
-    Parameters
-    ----------
-    outcomes, patients
-        As in :func:`korn_graubard`.
-    first, second : bool arrays of shape (n_queries,)
-        Patients with queries in both groups make the estimates correlated; that is counted.
-    level : float
-
-    Returns
-    -------
-    gap, low, high : float
-    """
-    one = korn_graubard(outcomes, patients, first, level=level)
-    two = korn_graubard(outcomes, patients, second, level=level)
-    low, high = mover(
-        one.estimate,
-        (one.low, one.high),
-        two.estimate,
-        (two.low, two.high),
-        _correlation(outcomes, patients, first, second),
-    )
-    return one.estimate - two.estimate, max(low, -1.0), min(high, 1.0)
-
-
-def _correlation(
-    outcomes: ArrayLike, patients: ArrayLike, first: ArrayLike, second: ArrayLike
-) -> float:
-    a, b = cluster_sums(outcomes, patients, first), cluster_sums(outcomes, patients, second)
-    ua = a.sums - a.sums.sum() / a.sizes.sum() * a.sizes
-    ub = b.sums - b.sums.sum() / b.sizes.sum() * b.sizes
-    _, in_a, in_b = np.intersect1d(a.patients, b.patients, return_indices=True)
-    spread = float(np.sqrt(np.sum(ua**2) * np.sum(ub**2)))
-    if not len(in_a) or spread <= 0:
-        return 0.0
-    return float(np.clip(np.sum(ua[in_a] * ub[in_b]) / spread, -1.0, 1.0))

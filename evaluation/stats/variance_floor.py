@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pooled", "pooled_likeness"]
+__all__ = ["Pooled", "intraclass", "pooled_likeness"]
 
 Array = NDArray[np.float64]
 _ENOUGH = 20.0
@@ -71,17 +71,39 @@ def pooled_likeness(centred: Array, s: Array, n: Array) -> Pooled:
     s, n : float64 arrays of shape (n_patients, n_outcomes)
         Their sums, and numbers of measured queries, by patient.
     """
-    total, k = n.sum(axis=0), (n > 0).sum(axis=0)
+    total = n.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         squares = (centred**2).sum(axis=0)
         variance = squares / total
         skewness = (centred**3).sum(axis=0) / total / variance**1.5
-        between = np.where(n > 0, s**2 / n, 0.0).sum(axis=0)
-        msb, msw = between / (k - 1), np.maximum(squares - between, 0.0) / (total - k)
-        usual = (total - (n**2).sum(axis=0) / total) / (k - 1)
-        icc = (msb - msw) / (msb + (usual - 1) * msw)
+        icc = intraclass(squares, s, n)
     return Pooled(
         np.nan_to_num(variance),
         np.clip(np.nan_to_num(icc, posinf=0.0, neginf=0.0), 0.0, 1.0),
         np.nan_to_num(skewness, posinf=0.0, neginf=0.0),
     )
+
+
+def intraclass(squares: Array, s: Array, n: Array) -> Array:
+    r"""Intraclass correlation of patients' queries by analysis of variance.
+
+    Parameters
+    ----------
+    squares : float64 array of shape (n_outcomes,)
+        Sum of squares of the centred outcomes.
+    s, n : float64 arrays of shape (n_patients, n_outcomes)
+        Sums of the centred outcomes, and numbers of measured queries, by patient.
+
+    Returns
+    -------
+    float64 array of shape (n_outcomes,)
+        :math:`(MSB - MSW) / (MSB + (n_0 - 1) MSW)`, with
+        :math:`n_0 = (n - \sum n_p^2 / n) / (k - 1)`; NaN where not defined: one query each, or no
+        variation.
+    """
+    total, k = n.sum(axis=0), (n > 0).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = np.where(n > 0, s**2 / n, 0.0).sum(axis=0)
+        msb, msw = between / (k - 1), np.maximum(squares - between, 0.0) / (total - k)
+        usual = (total - (n**2).sum(axis=0) / total) / (k - 1)
+        return np.asarray((msb - msw) / (msb + (usual - 1) * msw))

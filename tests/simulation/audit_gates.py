@@ -234,6 +234,9 @@ GATES = {
     "G1": Gate("False alarms", "inference", 1000, g1, ("--gate", "G1")),
     "G2": Gate("Coverage of 95% intervals", "inference", 1000, g2, ("--gate", "G2")),
     "G2-sections": Gate("Coverage of all other intervals", "sections", 1000, g2_sections),
+    "G1-sections": Gate(
+        "False alarms of rare errors in sections", "sections", 400, g1, ("--rare",)
+    ),
     "G3": Gate("Power", "inference", 1000, g3, ("--gate", "G3")),
     "G4": Gate("Confounding", "inference", 1000, g4, ("--gate", "G4")),
     "G5": Gate("Exposure", "exposure", 1000, g5),

@@ -6,7 +6,8 @@ Errors of named findings, areas, calibration, exposure, distance of images and r
 words, changes between two runs, pairs of groups, and groups that hold some of a patient's queries.
 Cohorts whose truth is known by construction, or from a draw a thousand times as large; what
 goes on within patients is alike. One JSON object on stdout: ``K patients, interval``, K being the
-patients of the smaller side.
+patients of the smaller side; and, for fair cohorts whose errors and gaps in labels are rare, how
+often the sections and the table of outcomes establish a gap in the same data.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from scipy.stats import norm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from simulation.audit_gates_counterfactual import FINDINGS, SIDES, SWAP, BagOfWords
-from simulation.audit_gates_inference import measured, share
+from simulation.audit_gates_inference import grouped, measured, share
 from support.cohorts import hits
 
 from evaluation.audit import audit_outcomes
 from evaluation.change.comparison import compare_outcomes
 from evaluation.sections import assess_counterfactual, assess_exposure
 from evaluation.sections.finding_errors import assess_zero_shot
+from evaluation.sections.label_quality import assess_label_quality
 from evaluation.sections.modality_gap import assess_modality_gap
 
 Floats = NDArray[np.float64]
@@ -41,6 +43,7 @@ Held = Iterator[tuple[str, float | None, float | None, float]]
 """An interval's name, its ends (None where there is none) and the truth."""
 OTHERS = 300
 BASE, SHIFT, CUT, RATE = 1.4, 0.4, 0.7, 0.45
+RARE = ((0.01, 0.04), (0.05, 0.10))
 
 
 def owners(rng: np.random.Generator, n_patients: int) -> NDArray[np.int64]:
@@ -261,6 +264,52 @@ PARTS = {
 }  # fmt: skip
 
 
+def _flagged(p: float | None) -> bool:
+    return p is not None and p <= 0.05
+
+
+def rare_alarms(
+    low: float, high: float, cohorts: int, seed: int, n_patients: int = 400
+) -> dict[str, list[bool]]:
+    """Whether any gap is established in fair cohorts with rates from ``low`` to ``high``.
+
+    Three findings are missed and falsely raised, and three kinds of labels are lacking, each at a
+    rate of its own; groups by sex, age band and race, from 20 patients on.
+    """
+    found: dict[str, list[bool]] = {"findings": [], "labels": [], "table of outcomes": []}
+    for number in range(cohorts):
+        rng = np.random.default_rng([seed, round(1000 * low), number])
+        owner = owners(rng, n_patients)
+        columns = []
+        for rate in rng.uniform(low, high, 6):
+            own = rng.beta(4 * rate, 4 * (1 - rate), n_patients)  # alike within patients: ICC .2
+            columns.append((rng.random(len(owner)) < own[owner]).astype(float))
+        groups = grouped(rng, n_patients)
+        groups["race"] = np.where(rng.random(n_patients) < 0.05, "rare", groups["race"])
+        labels = {name: group[owner] for name, group in groups.items()}
+        there = rng.random(len(owner)) < RATE
+        errors, lacking = columns[:3], {f"label {i}": x for i, x in enumerate(columns[3:])}
+        scores = {f"finding {i}": np.where(there, 1 - x, x) for i, x in enumerate(errors)}
+        rows = assess_zero_shot(
+            scores, dict.fromkeys(scores, there.astype(float)), dict.fromkeys(scores, 0.5), owner,
+            labels,
+        )  # fmt: skip
+        found["findings"].append(any(_flagged(one.row.p_adjusted) for one in rows))
+        quality = assess_label_quality(lacking, owner, labels)
+        found["labels"].append(any(_flagged(row.p_adjusted) for row in quality))
+        outcomes = {
+            f"{name} {i}": np.where(kind, x, np.nan)
+            for i, x in enumerate(errors)
+            for name, kind in (("missed", there), ("raised", ~there))
+        } | lacking
+        table = audit_outcomes(
+            {"patient_id": owner, **labels, **outcomes}, list(outcomes), list(labels),
+            permutations=0, intersections=False,
+        ).table  # fmt: skip
+        found["table of outcomes"].append(bool((table["p_adjusted"] <= 0.05).any()))
+    return found
+
+
 def coverage(part: str, small: int, cohorts: int, seed: int) -> dict[str, list[bool]]:
     """Whether each interval of a part holds the truth, cohort by cohort."""
     found: dict[str, list[bool]] = {}
@@ -278,13 +327,21 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--rare", action="store_true", help="false alarms of rare errors instead")
     args = parser.parse_args()
-    found = {
-        f"{small} patients, {name}": share(held)
-        for part in args.parts
-        for small in (80, 200)
-        for name, held in coverage(part, small, args.cohorts, args.seed).items()
-    }
+    found = (
+        {}
+        if args.rare
+        else {
+            f"{small} patients, {name}": share(held)
+            for part in args.parts
+            for small in (80, 200)
+            for name, held in coverage(part, small, args.cohorts, args.seed).items()
+        }
+    )
+    for low, high in RARE if args.rare else ():
+        held = rare_alarms(low, high, args.cohorts, args.seed)
+        found |= {f"rates of {low:g} to {high:g}, {n}": share(x) for n, x in held.items()}
     print(json.dumps({"gate": "G2, other sections", **found}))
 
 

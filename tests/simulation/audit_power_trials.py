@@ -32,8 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from simulation.audit_gates_inference import grouped, share
 from support.cohorts import hits
+from support.one_by_one import cluster_mean
 
-from evaluation.stats import cluster_mean, holm
+from evaluation.stats import holm
 from evaluation.stats.multiplicity import max_t
 from evaluation.stats.score_test import two_sided
 from evaluation.stats.threads import one_thread

@@ -9,20 +9,18 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import MetricFrame
 from support.cohorts import hits
+from support.one_by_one import (
+    cluster_mean,
+    gap_interval,
+    korn_graubard,
+    score_test,
+    standardised_gap,
+)
+from support.plain_bootstrap import bootstrap_t_gap, bootstrap_t_mean
 
 from evaluation.audit import Audit, audit_outcomes
 from evaluation.audit.result import CELL_COLUMNS, COLUMNS
-from evaluation.stats import (
-    Minimum,
-    bootstrap_t_gap,
-    bootstrap_t_mean,
-    cluster_mean,
-    gap_interval,
-    holm,
-    korn_graubard,
-    score_test,
-)
-from evaluation.stats.standardised_gaps import standardised_gap
+from evaluation.stats import Minimum, holm
 from medembed.errors import InputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulation.audit_gates import GATES, page, rows_of, run
 from simulation.audit_gates_inference import DESIGNS, confounded, coverage, false_alarms, power
-from simulation.audit_gates_sections import PARTS
+from simulation.audit_gates_sections import PARTS, RARE, rare_alarms
 from simulation.audit_gates_sections import coverage as coverage_of_part
 from simulation.audit_gates_side_by_side import figures
 
@@ -21,6 +21,20 @@ def tolerance(rate: float, n: int) -> float:
 def test_fair_cohorts_raise_few_alarms(design: str) -> None:
     found = false_alarms(design, 100, seed=1)
     assert np.mean(found) <= 0.05 + tolerance(0.05, 100)
+
+
+def test_rare_errors_raise_no_more_alarms_in_sections_than_in_the_table() -> None:
+    # With the variance of each group alone one section or the other flagged a quarter of these.
+    found = rare_alarms(0.01, 0.04, 20, seed=1)
+    either = np.array(found["findings"]) | np.array(found["labels"])
+    assert either.sum() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("low", "high"), RARE)
+def test_rare_errors_keep_their_level_in_each_section(low: float, high: float) -> None:
+    for name, found in rare_alarms(low, high, 150, seed=2).items():
+        assert np.mean(found) <= 0.05 + tolerance(0.05, 150), name
 
 
 @pytest.mark.slow

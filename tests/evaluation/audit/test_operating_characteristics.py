@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.cohorts import hits
+from support.one_by_one import cluster_mean
 
 from evaluation.audit import audit_outcomes, simulate_instrument
 from evaluation.audit.operating_characteristics import latent_likeness
-from evaluation.stats import cluster_mean
 from medembed.errors import InputError
 
 

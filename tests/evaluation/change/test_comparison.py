@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.one_by_one import score_test
 
 from evaluation.change.comparison import compare_outcomes
-from evaluation.change.paired import paired_change
-from evaluation.stats import Minimum, holm, score_test
+from evaluation.stats import Minimum, holm
 from medembed.errors import InputError
-from tests.evaluation.change.test_paired import two_runs
+from tests.evaluation.change.test_paired import paired_change, two_runs
 
 
 def runs(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.mitigation.balanced import balanced_batches, group_shares
+from evaluation.mitigation import balanced_batches, group_shares
 from medembed.errors import InputError
 
 CASES = st.lists(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, ncx2
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
+from support.one_by_one import mover
 
 from evaluation.sections import (
     assess_zero_shot,
@@ -23,7 +24,7 @@ from evaluation.sections import (
     fit_platt,
 )
 from evaluation.sections.calibration import _centre
-from evaluation.stats import Minimum, mover
+from evaluation.stats import Minimum
 from medembed.errors import InputError
 
 

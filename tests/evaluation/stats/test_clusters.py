@@ -8,8 +8,8 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cohorts import hits
+from support.one_by_one import cluster_mean
 
-from evaluation.stats import cluster_mean
 from medembed.errors import InputError
 
 

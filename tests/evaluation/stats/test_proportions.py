@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import beta
 from statsmodels.stats.proportion import proportion_confint
 from support.cohorts import hits
+from support.one_by_one import cluster_mean, gap_interval, korn_graubard, mover
 
-from evaluation.stats import gap_interval, korn_graubard, mover
-from evaluation.stats.clusters import cluster_mean
 from medembed.errors import InputError
 
 

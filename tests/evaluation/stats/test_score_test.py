@@ -9,15 +9,35 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 from support.cohorts import hits
+from support.one_by_one import score_test
 
-from evaluation.stats import (
-    group_tests,
-    holm,
-    holm_by_family,
-    permutation_max_t,
-    score_test,
-)
+from evaluation.audit.contrasts import Block, compare
+from evaluation.audit.table_input import read_queries
+from evaluation.stats import Minimum, holm, holm_by_family
+from evaluation.stats.cluster_sums import add_up
+from evaluation.stats.multiplicity import max_t
 from medembed.errors import InputError
+
+
+def unit(column) -> float:
+    """Power of two that a score is divided by; 1 for a proportion."""
+    known = np.asarray(column)[~np.isnan(column)]
+    if np.isin(known, (0, 1)).all():
+        return 1.0
+    return float(2.0 ** np.ceil(np.log2(np.abs(known).max())))
+
+
+def compared(y, owner, group) -> Block:
+    """All groups against their rests, as an audit compares them."""
+    names = [f"y{column}" for column in range(np.ndim(y) if np.ndim(y) < 2 else np.shape(y)[1])]
+    columns = dict(zip(names, np.reshape(y, (len(owner), -1)).T, strict=True))
+    queries = read_queries(
+        {"patient": np.asarray(owner), "made": np.asarray(group), **columns}, names, ["made"],
+        patient="patient", intersections=False, minimum=Minimum(1, 1),
+    )  # fmt: skip
+    return compare(
+        queries, contrasts="rest", minimum=Minimum(2, 2), alpha=0.05, repetitions=0, seed=0
+    )[0]
 
 
 def by_the_book(y, owner, first, second):
@@ -41,13 +61,13 @@ def by_the_book(y, owner, first, second):
 @pytest.mark.parametrize("within_patient", [False, True])
 def test_fast_tests_equal_the_formula(seed: int, within_patient: bool) -> None:
     rng = np.random.default_rng(seed)
-    owner, hit = hits(rng, 30, 0.5)
+    owner, hit = hits(rng, 90, 0.5)  # so many that no group borrows the variance of all
     y = np.stack([hit, rng.normal(size=len(hit))], axis=1)
     y[rng.random(y.shape) < 0.1] = np.nan
-    group = rng.integers(0, 3, len(hit) if within_patient else 30)
+    group = rng.integers(0, 3, len(hit) if within_patient else 90)
     group = group if within_patient else group[owner]
-    fast = group_tests(y, owner, [f"g{g}" for g in group])
-    assert fast.groups.tolist() == ["g0", "g1", "g2"]
+    fast = compared(y, owner, [f"g{g}" for g in group])
+    assert fast.grouping.names == ("g0", "g1", "g2")
     for row in range(3):
         for column in range(2):
             first = group == row
@@ -57,11 +77,11 @@ def test_fast_tests_equal_the_formula(seed: int, within_patient: bool) -> None:
                 (alone.gap, alone.t, alone.df, alone.p), (gap, t, df, p), strict=True
             ):
                 assert value == pytest.approx(golden, abs=1e-10)
-            for name, golden in (("gap", gap), ("t", t), ("df", df), ("p", p)):
-                assert getattr(fast, name)[row, column] == pytest.approx(golden, abs=1e-10)
+            assert fast.gap[row, column] * unit(y[:, column]) == pytest.approx(gap, abs=1e-10)
+            assert fast.p[row, column] == pytest.approx(p, abs=1e-10)
             held = first & ~np.isnan(y[:, column])
-            assert fast.n_queries[row, column] == held.sum()
-            assert fast.n_patients[row, column] == len(set(owner[held]))
+            assert fast.measure.n[row, column] == held.sum()
+            assert fast.measure.k[row, column] == len(set(owner[held]))
 
 
 def test_what_cannot_be_tested_is_not_a_number() -> None:
@@ -72,7 +92,7 @@ def test_what_cannot_be_tested_is_not_a_number() -> None:
     assert np.isnan(one.t)
     none = score_test([1.0, 0.0], list("ab"), [True, True], [False, False])
     assert np.isnan(none.gap)
-    alone = group_tests([1.0, 0.0, 1.0], list("abc"), ["unknown"] * 3)
+    alone = compared([1.0, 0.0, 1.0], list("abc"), ["unknown"] * 3)
     assert np.isnan(alone.p).all()
     assert np.isnan(alone.gap).all()
 
@@ -84,15 +104,15 @@ def test_no_table_crashes_or_gives_half_a_result(data: st.DataObject) -> None:
     y = data.draw(st.lists(st.sampled_from([0.0, 1.0, 0.3, np.nan]), min_size=n, max_size=n))
     owner = data.draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))
     group = data.draw(st.lists(st.sampled_from("xyz"), min_size=n, max_size=n))
-    found = group_tests(y, owner, group)
-    for row, name in enumerate(found.groups.tolist()):
+    found = compared(y, owner, group)
+    for row, name in enumerate(found.grouping.names):
         member = np.array([g == name for g in group])
         alone = score_test(y, owner, member, ~member)
-        for field in ("gap", "t", "df", "p"):
-            one, other = getattr(found, field)[row, 0], getattr(alone, field)
-            assert np.isnan(one) == np.isnan(other), field
-            assert np.isnan(one) or one == pytest.approx(other, rel=1e-6, abs=1e-8)
-        assert np.isnan(found.p[row, 0]) == np.isnan(found.t[row, 0])
+        gap, p = found.gap[row, 0] * unit(y), found.p[row, 0]
+        assert np.isnan(gap) == np.isnan(alone.gap)
+        assert np.isnan(gap) or gap == pytest.approx(alone.gap, abs=1e-8)
+        assert np.isnan(p) or 0 <= p <= 1
+        assert not np.isnan(p) or np.isnan(alone.p)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -119,10 +139,9 @@ def test_max_t_equals_slow_permutation_of_the_score_test() -> None:
     y = np.stack([hit, rng.normal(size=len(hit))], axis=1)
     y[3, 0] = np.nan
     sex, site = rng.integers(0, 2, 24), rng.integers(0, 3, 24)
-    found = permutation_max_t(
-        y, owner, {"sex": sex[owner], "site": site[owner]}, permutations=120, seed=9
-    )
-    assert found.tests == (("sex", "0"), ("sex", "1"), ("site", "0"), ("site", "1"), ("site", "2"))
+    size = add_up(owner, (~np.isnan(y)).astype(float), 24)
+    u = add_up(owner, np.nan_to_num(y - np.nanmean(y, axis=0)), 24)
+    found_t, p_adjusted = max_t(u, size, [sex, site], permutations=120, seed=9)
 
     def all_t(order):
         rows = []
@@ -133,7 +152,7 @@ def test_max_t_equals_slow_permutation_of_the_score_test() -> None:
         return np.array(rows)
 
     t = all_t(np.arange(24))
-    np.testing.assert_allclose(found.t, t, atol=1e-10)
+    np.testing.assert_allclose(found_t, t, atol=1e-10)
     again = np.random.default_rng(9)
     draws = np.abs([all_t(again.permutation(24)).ravel() for _ in range(120)])
     ranked = np.argsort(-np.abs(t.ravel()), kind="stable")
@@ -143,12 +162,7 @@ def test_max_t_equals_slow_permutation_of_the_score_test() -> None:
         largest = draws[:, ranked[place:]].max(axis=1)
         p = (1 + (largest >= abs(t.ravel()[test]) - 1e-9).sum()) / 121
         previous = golden[test] = max(previous, p)
-    np.testing.assert_allclose(found.p_adjusted.ravel(), golden, atol=1e-12)
-
-
-def test_max_t_refuses_an_attribute_that_differs_within_a_patient() -> None:
-    with pytest.raises(InputError, match="within a patient"):
-        permutation_max_t([1.0, 0.0], ["a", "a"], {"view": ["PA", "AP"]})
+    np.testing.assert_allclose(p_adjusted.ravel(), golden, atol=1e-12)
 
 
 DESIGNS = {
@@ -174,7 +188,7 @@ def false_alarms(design: str, cohorts: int, n_patients: int, seed: int) -> float
         p = []
         for shares in ((0.5, 0.5), (0.16, 0.24, 0.6), (0.1, 0.4, 0.5)):
             group = rng.choice(len(shares), n_patients, p=shares)
-            p.append(group_tests(y, owner, group[owner]).p.ravel())
+            p.append(compared(y, owner, group[owner]).p.ravel())
         alarms += bool(np.nanmin(holm(np.concatenate(p))) <= 0.05)
     return alarms / cohorts
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.cohorts import hits
+from support.one_by_one import gap_interval, score_test, standardised_gap
+from support.plain_bootstrap import bootstrap_t_gap
 
-from evaluation.stats import bootstrap_t_gap, gap_interval, score_test
-from evaluation.stats.standardised_gaps import standardised_gap
 from evaluation.stats.variance_floor import pooled_likeness
 from medembed.errors import InputError
 

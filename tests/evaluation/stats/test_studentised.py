@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.one_by_one import cluster_mean
+from support.plain_bootstrap import _draws, _strata, bootstrap_t_gap, bootstrap_t_mean
 
-from evaluation.stats import bootstrap_t_gap, bootstrap_t_mean
-from evaluation.stats.clusters import cluster_mean
-from evaluation.stats.studentised import _draws, _strata
 from medembed.errors import InputError
 
 

@@ -1,15 +1,4 @@
-r"""Bootstrap-t over patients: for means that are no proportions (MRR, nDCG) and for their gaps.
-
-Each draw of patients gives an estimate and its own error; the spread of
-:math:`t^* = (\hat\theta^* - \hat\theta) / s^*` takes the place of Student's distribution, which
-corrects for skewness where plain percentiles do not.
-
-References
-----------
-Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, §12.5; Hall, *The Bootstrap and
-Edgeworth Expansion*, 1992, §3.5; Field and Welsh, *Bootstrapping clustered data*, JRSS B 69:369,
-2007.
-"""
+"""A plain bootstrap-t of one mean or one gap; patients of each side are drawn apart."""
 
 from __future__ import annotations
 
@@ -18,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from support.one_by_one import ClusterSums, cluster_sums
 
-from evaluation.stats.clusters import ClusterSums, cluster_sums
 from medembed.errors import InputError
-
-__all__ = ["StudentisedInterval", "bootstrap_t_gap", "bootstrap_t_mean"]
 
 _CELLS = 4_000_000
 _FLAT = 1e-15
@@ -30,17 +17,7 @@ _FLAT = 1e-15
 
 @dataclass(frozen=True)
 class StudentisedInterval:
-    """An estimate with its bootstrap-t interval.
-
-    Parameters
-    ----------
-    estimate, error : float
-        The error is the linearised one over patients; NaN with fewer than two in a group.
-    low, high : float or None
-        None where not assessable: fewer than two patients in a group, no variation between
-        patients, or draws without variation so often that an end would be infinite.
-    repetitions : int
-    """
+    """An estimate with its bootstrap-t interval."""
 
     estimate: float
     error: float
@@ -58,24 +35,7 @@ def bootstrap_t_mean(
     level: float = 0.95,
     seed: int = 0,
 ) -> StudentisedInterval:
-    """Mean over queries with a bootstrap-t interval over patients.
-
-    Parameters
-    ----------
-    outcomes : float array of shape (n_queries,)
-        NaN where not measured.
-    patients : array of shape (n_queries,)
-    among : bool array of shape (n_queries,), optional
-        The group.
-    repetitions : int
-        At least 200.
-    level, seed
-
-    Raises
-    ------
-    InputError
-        Where nothing is measured or arrays do not fit.
-    """
+    """Mean over queries with a bootstrap-t interval over patients."""
     held = cluster_sums(outcomes, patients, among)
     if not len(held.sizes):
         raise InputError("no outcome was measured")
@@ -94,17 +54,7 @@ def bootstrap_t_gap(
     level: float = 0.95,
     seed: int = 0,
 ) -> StudentisedInterval:
-    """Difference of two groups' means with a bootstrap-t interval over patients.
-
-    Parameters
-    ----------
-    outcomes, patients
-        As in :func:`bootstrap_t_mean`.
-    first, second : bool arrays of shape (n_queries,)
-        The groups; no query in both. Patients of the first alone, of the second alone and of both
-        are drawn apart, so that each draw has as many of each.
-    repetitions, level, seed
-    """
+    """Difference of two groups' means with a bootstrap-t interval over patients."""
     one, two = np.asarray(first), np.asarray(second)
     if one.shape != two.shape or (one & two).any():
         raise InputError("a query in both groups of a comparison")
