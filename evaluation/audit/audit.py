@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from evaluation.audit.contrasts import compare
+from evaluation.audit.decisions import Rules
 from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
 from evaluation.audit.standardised import Adjusted, adjust
@@ -16,6 +15,7 @@ from evaluation.audit.table import cell_table, row_table
 from evaluation.audit.table_input import Kind, Queries, read_queries
 from evaluation.stats import Minimum
 from evaluation.stats.threads import one_thread
+from evaluation.stats.verdict import check_margins
 from medembed.errors import InputError
 
 __all__ = ["audit_outcomes"]
@@ -30,6 +30,7 @@ def audit_outcomes(
     patient: str = "patient_id",
     strata: Sequence[str] = (),
     margin: float = 0.05,
+    ratio_margin: float | None = None,
     alpha: float = 0.05,
     intersections: bool | Sequence[Sequence[str]] = True,
     seed: int = 0,
@@ -52,17 +53,23 @@ def audit_outcomes(
         Numeric columns; NaN where not measured, which is counted for each group. Of only 0 and 1
         an outcome is a proportion, else a score of any range.
     attributes : sequence of str
-        Columns of groups. Missing values and words that say so are the group "unknown".
+        Columns of groups. Missing values and words that say so are the group "unknown", which is
+        compared with the known ones and is no part of their "rest".
     patient : str
         Column of patients' pseudonyms; none may be missing.
     strata : sequence of str
         Columns of the mix of cases (finding, view, age) that gaps are adjusted to. The columns
         ``gap``, ``p_adjusted`` and ``verdict`` are then the standardised ones; the naive ones
-        stand beside them.
+        stand beside them. An attribute is left out of its own strata.
     margin : float
         Largest gap, either way, that is of no consequence, in the outcome's own unit.
+    ratio_margin : float, optional
+        Largest ratio of two rates, either way, that is of no consequence, of hits and of misses;
+        both margins have to be kept. With ``margin=1`` the ratio decides alone. Above half a point
+        only; scores have no ratio.
     alpha : float
-        Chance of any false alarm within a family of tests; intervals have the level 1 - alpha.
+        Chance of any false alarm within a family of tests, and of any false "within" and any false
+        "exceeds"; intervals have the level 1 - alpha.
     intersections : bool or sequence of sequences of str
         Cross all pairs of attributes, or those given; groups are then called ``w*F`` of
         ``race*sex``.
@@ -107,6 +114,7 @@ def audit_outcomes(
     (:mod:`evaluation.stats.proportions`), those of scores bootstrap-t
     (:mod:`evaluation.stats.bootstrap_t`); adjusted ones are described in
     :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`,
+    what may be claimed of them in :mod:`evaluation.audit.claims`,
     and what is hidden in :mod:`evaluation.audit.suppression`. In rows whose counts are hidden only
     to protect another group means are given in steps of .02 (of .1, of fewer than
     ``minimum.precise`` patients) of the outcome's range, intervals rounded outwards, and where
@@ -115,16 +123,18 @@ def audit_outcomes(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> sex = rng.choice(["F", "M"], 4000)
     >>> table = {"patient_id": np.arange(4000), "sex": sex,
     ...          "hit": rng.random(4000) < np.where(sex == "F", 0.6, 0.75)}
     >>> audit = audit_outcomes(table, ["hit"], ["sex"], primary=[("sex", "hit")])
     >>> audit.table[["group", "gap", "verdict"]].round(2).values.tolist()
-    [['F', -0.14, 'exceeds'], ['M', 0.14, 'exceeds']]
+    [['F', -0.14, 'exceeds'], ['M', nan, None]]
     """
     least = Minimum() if minimum is None else minimum
-    _check(margin, alpha, overlap, repetitions, permutations, contrasts, least)
+    check_margins(margin, alpha, ratio_margin)
+    _check(overlap, repetitions, permutations, contrasts, least)
     plan = Plan.of(primary, families, attributes, outcomes)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
@@ -136,15 +146,13 @@ def audit_outcomes(
     )  # fmt: skip
     adjusted: list[Adjusted] | None = None
     if queries.strata is not None:
-        adjusted = adjust(
-            queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap
-        )  # fmt: skip
+        adjusted = adjust(queries, blocks, minimum=least, alpha=alpha, overlap=overlap)
     measured = measured_sets(queries.values)
     hidden = hide(queries, measured, least)
     rows = row_table(
         queries, blocks, adjusted, plan, hidden, measured,
-        margin=margin, alpha=alpha, minimum=least, overlap=overlap, permutations=permutations,
-        seed=seed,
+        Rules(margin, ratio_margin, alpha, least, overlap, bool(strata)),
+        permutations=permutations, seed=seed,
     )  # fmt: skip
     settings: dict[str, Any] = {
         "outcomes": list(outcomes),
@@ -154,6 +162,7 @@ def audit_outcomes(
         "strata": list(strata),
         "n_strata": queries.n_strata if strata else 0,
         "margin": margin,
+        "ratio_margin": ratio_margin,
         "alpha": alpha,
         "contrasts": contrasts,
         "overlap": overlap,
@@ -176,16 +185,12 @@ def audit_outcomes(
 
 
 def _check(
-    margin: float,
-    alpha: float,
     overlap: float,
     repetitions: int,
     permutations: int,
     contrasts: str,
     minimum: Minimum,
 ) -> None:
-    if not (np.isfinite(margin) and margin > 0) or not 0 < alpha < 0.5:
-        raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
     if not 0 <= overlap <= 1:
         raise InputError("an overlap outside 0 to 1")
     if repetitions < 200:
@@ -209,6 +214,7 @@ def _totals(queries: Queries, hidden: Hidden, minimum: Minimum) -> dict[str, int
 def _notes(queries: Queries, hidden: Hidden, adjusted: bool, permutations: int) -> tuple[str, ...]:
     notes = [
         "Conclusions are about patients like those of this archive, searched in this archive.",
+        *queries.notes,
     ]
     if hidden.cells:
         notes.append(
