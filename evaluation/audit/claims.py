@@ -92,7 +92,7 @@ def claims_of(
     from scipy.special import stdtrit  # the command line starts without scipy
 
     df = np.maximum(np.nan_to_num(patients, nan=2.0) - 1, 1.0)
-    quantile = np.asarray(stdtrit(df, 1 - alpha / 2))
+    quantile = np.asarray(stdtrit(df, 1 - alpha / 2), dtype=np.float64)
     below, above = gap - ends[0], ends[1] - gap
     # How far each condition holds, and the length of the interval on that side.
     inside = [(margin - gap, above), (margin + gap, below)]

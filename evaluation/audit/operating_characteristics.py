@@ -192,7 +192,7 @@ def simulate_instrument(
     usable = now & ~np.isnan(low) & ~np.isnan(high)
     inside = (low <= 0) & (high >= 0) & usable
     held = list(zip(inside.sum(axis=1).tolist(), usable.sum(axis=1).tolist(), strict=True))
-    tested = now.all(axis=0)
+    tested = np.asarray(now.all(axis=0))
     spread = gaps.std(axis=0, ddof=1)
     asked = {(f, *q) for f, q, t in zip(family, questions, tested, strict=True) if t}
     m = np.array([sum(key[0] == name for key in asked) for name in family], dtype=np.float64)

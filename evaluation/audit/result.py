@@ -213,7 +213,7 @@ class Audit:
         self.table.to_csv(path, index=False, lineterminator="\n")
 
 
-def _keeps_from_passing(row: Mapping[str, Any]) -> GateReason | None:
+def _keeps_from_passing(row: Mapping[Any, Any]) -> GateReason | None:
     verdict, primary = row["verdict"], row["primary"]
     if verdict == Verdict.EXCEEDS:
         return GateReason.EXCEEDS

@@ -15,13 +15,22 @@ from evaluation.report.view_model import OutcomeReading, Row, against_rest, loud
 
 __all__ = ["LOUD", "Fold", "FoldedOutcome", "counted", "fold_outcomes", "fold_rows"]
 
-LOUD = frozenset({"exceeds", "worse", "other"})
+LOUD = frozenset({"exceeds", "differs", "worse", "other"})
 """Verdicts that stay in sight; ``other`` is one that this page does not know."""
 
 MOST_OPEN = 8
 """Rows of a declared outcome's drawing that stay in sight; all that weigh do, however many."""
 
-_ORDER = ("exceeds", "worse", "improved", "other", "inconclusive", "within", "not_assessable")
+_ORDER = (
+    "exceeds",
+    "differs",
+    "worse",
+    "improved",
+    "other",
+    "inconclusive",
+    "within",
+    "not_assessable",
+)
 
 Counts = list[tuple[Verdict, int]]
 Block = tuple[str, list[Row]]

@@ -84,12 +84,12 @@ def answer(rows: Sequence[Row], elsewhere: int = 0) -> Answer:
         Over the comparisons with the rest; other contrasts of the same groups stand further down.
     """
     compared = [row for row in rows if against_rest(row)]
-    counts = dict.fromkeys(("exceeds", "inconclusive", "within", "not_assessable"), 0)
+    counts = dict.fromkeys(("exceeds", "differs", "inconclusive", "within", "not_assessable"), 0)
     for row in compared:
         verdict = row["shown_verdict"].name
         counts[verdict if verdict in counts else "not_assessable"] += 1
     found = sorted(
-        (row for row in compared if row["shown_verdict"].name == "exceeds"),
+        (row for row in compared if row["shown_verdict"].name in ("exceeds", "differs")),
         key=lambda row: (
             not row.get("primary"),
             "*" in str(row.get("attribute")),

@@ -86,7 +86,7 @@ class CounterfactualRow:
     n_queries: int = 0
     n_units: int = 0
     n_said: int = 0
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None

@@ -91,7 +91,7 @@ class ExposureRow:
     n_patients: int | None = None
     n_items: int | None = None
     precision: Precision = "usual"
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -378,7 +378,7 @@ def _judged(
 ) -> ExposureRow:
     row = replace(row, p_adjusted=None if np.isnan(p) else p)
     if row.reason:
-        return replace(row, verdict="not_assessable")
+        return replace(row, verdict=Verdict.NOT_ASSESSABLE)
     tested = row.ratio if row.ratio_given_relevance is None else row.ratio_given_relevance
     gap = None if tested is None else tested - 1
     if inner is not None and gap is not None:

@@ -92,7 +92,7 @@ class Contrast:
     n_queries: int | None = None
     n_events: int | None = None
     precision: Precision = "usual"
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None
@@ -251,7 +251,7 @@ def settle(
     for row, p in zip(rows, adjusted.tolist(), strict=True):
         known = p if isfinite(p) else None
         if row.reason:
-            done.append(replace(row, p_adjusted=known, verdict="not_assessable"))
+            done.append(replace(row, p_adjusted=known, verdict=Verdict.NOT_ASSESSABLE))
             continue
         inner = None
         if row.inner_low is not None and row.inner_high is not None:

@@ -300,7 +300,8 @@ def proportion_ends(
     """Korn–Graubard ends of both standardised proportions, joined by MOVER."""
     limits, correlation = proportion_limits(found, outcomes, level)
     p, q = np.clip(found.mean[outcomes], 0.0, 1.0), np.clip(found.rest_mean[outcomes], 0.0, 1.0)
-    low, high = join_ends(p, *limits[0], q, *limits[1], correlation)
+    (first, last), (other_first, other_last) = limits
+    low, high = join_ends(p, first, last, q, other_first, other_last, correlation)
     unsure = (found.k[:, outcomes] < 2).any(axis=0)
     return np.where(unsure, np.nan, np.maximum(low, -1)), np.where(
         unsure, np.nan, np.minimum(high, 1)
