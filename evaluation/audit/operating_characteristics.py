@@ -293,8 +293,9 @@ def _alarms(
     found = {}
     for family in dict.fromkeys(families):
         held = p[:, [number for key, number in first.items() if key[0] == family]]
-        smallest = np.min(np.where(np.isnan(held), np.inf, held), axis=1)
-        found[family] = smallest * (~np.isnan(held)).sum(axis=1) <= alpha
+        made = (~np.isnan(held)).sum(axis=1)
+        smallest = np.min(np.where(np.isnan(held), 1.0, held), axis=1)
+        found[family] = (made > 0) & (smallest * made <= alpha)
     return found
 
 

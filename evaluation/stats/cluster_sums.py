@@ -220,8 +220,8 @@ def cells_of(
     cell_s = add_up(of.ravel(), centred, len(cell))
     cell_n = add_up(of.ravel(), measured.astype(np.float64), len(cell))
     if not named.all():
-        inside = named[cell_group]
-        s, n = (add_up(cell_owner[inside], x[inside], n_patients) for x in (cell_s, cell_n))
+        inside = named[cell_group][:, None]
+        s, n = (add_up(cell_owner, x * inside, n_patients) for x in (cell_s, cell_n))
     return Cells(
         cell_owner, cell_group, cell_s, cell_n, add_up(of.ravel(), centred**2, len(cell)),
         s, n, n_groups, centre, False, named,

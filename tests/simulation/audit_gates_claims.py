@@ -3,10 +3,10 @@
     python tests/simulation/audit_gates_claims.py --cohorts 200 --seed 0
 
 Whole audits (:func:`evaluation.audit_outcomes`) of simulated cohorts whose truth is known, each the
-worst of its kind that was found: small groups before the release check, patients whose group is not
-known, gaps within and just over the margin, a patient who holds most of a group, many tests at rates
-near 1, rare harms, harm that turns from stratum to stratum, sites above the patients. One JSON object
-on stdout, each figure with its standard error and n.
+worst of its kind that was found: small groups before the release check, patients whose group is
+not known, gaps within and just over the margin, a patient who holds most of a group, many tests at
+rates near 1, rare harms, harm that turns from stratum to stratum, sites above the patients. One
+JSON object on stdout, each figure with its standard error and n.
 """
 
 from __future__ import annotations

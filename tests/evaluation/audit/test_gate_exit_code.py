@@ -1,4 +1,4 @@
-"""``audit --gate`` in a pipeline: 0 where the gate passes, 3 where it fails or cannot tell, 2 else."""
+"""``audit --gate`` in a pipeline: 0 passes, 3 fails or cannot tell, 2 is a mistake."""
 
 from __future__ import annotations
 
