@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 _MOST_PAIRS = 20_000
 _FLAT = 1e-24
-_CARRIED = 20.0
+_CARRIED = 25.0
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def is_dominated(effective: Array, patients: Array) -> NDArray[np.bool_]:
     Notes
     -----
     Simulated with one, two and four patients who hold a tenth to a half of a group's queries, 95%
-    intervals covered 68 to 93% where :math:`k^* < 20` and :math:`k^* < k/2`, and 93 to 95%
+    intervals covered 68 to 93% where :math:`k^* < 25` and :math:`k^* < k/2`, and 93 to 95%
     elsewhere. With the usual spread of queries a patient :math:`k^*` is about .6 k.
 
     Examples

@@ -176,7 +176,7 @@ def _fold_outcome(
     single = [row for _, own in one.blocks for row in own]
     stay = {id(row) for row in [*single, *one.intersections, *one.others] if _weighs(row)}
     if one.name in opened:
-        stay |= {id(row) for row in single if row.get("verdict_naive") == "exceeds"}
+        stay |= {id(row) for row in single if row.get("verdict_naive") in ("exceeds", "differs")}
         asked = {row["shown_attribute"] for row in single if row.get("primary")}
         told = [row for row in loudest(single) if row["shown_verdict"].name != "not_assessable"]
         told.sort(key=lambda row: row["shown_attribute"] not in asked)

@@ -67,7 +67,7 @@ class CounterfactualRow:
         Units are the queries' patients; the queries themselves where none were given.
     n_said : int
         Queries that say the attribute themselves; in the others it was put before the text.
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
     reason : str
     inner_low, inner_high : float or None
         Ends at 1 - 2 alpha, which the verdict is taken from.

@@ -69,7 +69,7 @@ class ExposureRow:
     n_patients, n_items : int or None
         Of the gallery.
     precision : {"usual", "low", "suppressed"}
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
     reason : str
     """
 

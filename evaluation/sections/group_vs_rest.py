@@ -68,7 +68,7 @@ class Contrast:
     n_patients, n_queries, n_events : int or None
         None where suppressed; events are what the measure counts, for a proportion.
     precision : {"usual", "low", "suppressed"}
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
     reason : str
     inner_low, inner_high : float or None
         Ends of the gap at 1 - 2 alpha, which the verdict is taken from.

@@ -80,7 +80,7 @@ class LeakageRow:
     n_groups : int
     by_group : dict of str to float
         Area of each group against the rest.
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
         Whether the area exceeds .5 by more than the margin.
     reason : str
     inner_low, inner_high : float or None
