@@ -141,9 +141,8 @@ def asked_of(grouping: Grouping, group: int) -> tuple[str, ...]:
 
     Two known groups are each other's rest: one question.
     """
-    known = np.flatnonzero(grouping.known).tolist()
-    if len(known) == 2 and group in known:
-        return tuple(grouping.names[number] for number in known)
+    if grouping.pair is not None and group in grouping.pair:
+        return tuple(grouping.names[number] for number in grouping.pair)
     return (grouping.names[group],)
 
 
@@ -158,22 +157,21 @@ def reference_of(
         The larger one, or the one that no primary hypothesis names where one names the other; None
         where there are not two.
     """
-    known = np.flatnonzero(grouping.known).tolist()
-    if len(known) != 2:
+    if grouping.pair is None:
         return None
-    one, two = known
-    named = [plan.names(grouping.attribute, grouping.names[g], outcome) for g in known]
+    one, two = grouping.pair
+    named = [plan.names(grouping.attribute, grouping.names[g], outcome) for g in (one, two)]
     if named[0] != named[1]:
-        return int(two if named[0] else one)
-    return int(one if patients[one] > patients[two] else two)
+        return two if named[0] else one
+    return one if patients[one] > patients[two] else two
 
 
 def question(
     grouping: Grouping, outcome: str, comparison: str, group: int, other: int
 ) -> tuple[Any, ...]:
     """Name the hypothesis that a comparison tests: of two groups there is one for each outcome."""
-    known = np.flatnonzero(grouping.known).tolist()
-    if len(known) == 2 and group in known and (other in known or other < 0):
+    pair = grouping.pair
+    if pair is not None and group in pair and (other in pair or other < 0):
         return grouping.attribute, outcome
     return grouping.attribute, outcome, comparison, group, other
 

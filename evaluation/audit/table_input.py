@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
@@ -53,10 +54,16 @@ class Grouping:
         """Whether nothing is crossed."""
         return len(self.parts) == 1
 
-    @property
+    @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Groups with a value in each part, shape (n_groups,): what "the rest" is made of."""
         return np.array([UNKNOWN not in parts for parts in self.part_groups], dtype=np.bool_)
+
+    @cached_property
+    def pair(self) -> tuple[int, int] | None:
+        """The two known groups, each the rest of the other; None if there are not two."""
+        known = np.flatnonzero(self.known).tolist()
+        return (known[0], known[1]) if len(known) == 2 else None
 
 
 @dataclass(frozen=True)

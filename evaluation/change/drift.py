@@ -127,16 +127,16 @@ def _read(
     plain: Any = audit if isinstance(audit, Mapping) else audit.to_json()
     plain = plain.get("outcomes", plain)
     try:
+        compared = [r for r in plain["table"] if r.get("comparison") != "reference"]
         rows = {
             (r["attribute"], r["group"], r["outcome"], r.get("comparison", "rest")): r
-            for r in plain["table"]
-            if r.get("comparison") != "reference"  # it compares nothing
+            for r in compared
         }
         verdicts = [row["verdict"] for row in rows.values()]
         settings: Mapping[str, Any] = plain["settings"]
     except (KeyError, TypeError, AttributeError):
         raise InputError("not an audit's JSON", where=where) from None
-    if len(rows) < len(plain["table"]) or not all(isinstance(v, str) for v in verdicts):
+    if len(rows) < len(compared) or not all(isinstance(v, str) for v in verdicts):
         raise InputError("an audit with a test that stands in it twice", where=where)
     return settings, rows
 
