@@ -235,8 +235,8 @@ _OFTEN = (
 def beside(found: Found) -> Iterator[Row]:
     """Several ways on the same cohorts."""
     titles = {
-        "fairlearn": "fairlearn, patients drawn, intervals apart",
-        "fairlearn, images": "fairlearn, images drawn, intervals apart",
+        "fairlearn": "fairlearn's bootstrap of images, intervals of two groups apart",
+        "patients drawn": "the same with patients drawn, which fairlearn does not offer",
         "images": "t-test of images, or four fifths",
         "statsmodels": "statsmodels, least squares clustered by patient, Holm",
         "GEE": "GEE, Mancl and DeRouen, Holm",
