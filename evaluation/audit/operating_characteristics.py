@@ -178,10 +178,8 @@ def simulate_instrument(
         found.append(_Found.of(adjusted, count))
     names, questions = _asked(blocks, plan, queries)
     family = np.array(names, dtype=object)
-    m_outcomes = len(queries.outcomes)
-    fewest = np.concatenate(
-        [np.minimum(b.measure.k[b.first], b.other_k)[:, :m_outcomes].ravel() for b in blocks]
-    )
+    sides = [np.minimum(b.measure.k[b.first], b.other_k) for b in blocks]
+    fewest = np.concatenate([k[:, : len(queries.outcomes)].ravel() for k in sides])
     now, p, gaps, low, high = (
         np.concatenate([getattr(one, name) for one in found])
         for name in ("tested", "p", "gap", "low", "high")
@@ -190,8 +188,7 @@ def simulate_instrument(
     alarms = int(np.any(list(alarm.values()), axis=0).sum())
     primary_alarms = int(alarm[PRIMARY].sum()) if PRIMARY in alarm else 0
     usable = now & ~np.isnan(low) & ~np.isnan(high)
-    inside = (low <= 0) & (high >= 0) & usable
-    held = list(zip(inside.sum(axis=1).tolist(), usable.sum(axis=1).tolist(), strict=True))
+    held = np.stack([((low <= 0) & (high >= 0) & usable).sum(axis=1), usable.sum(axis=1)])
     tested = np.asarray(now.all(axis=0))
     spread = gaps.std(axis=0, ddof=1)
     asked = {(f, *q) for f, q, t in zip(family, questions, tested, strict=True) if t}
@@ -365,13 +362,13 @@ def _asked(
     return families, questions
 
 
-def _coverage(held: list[tuple[int, int]]) -> tuple[float | None, float | None]:
-    inside, of = np.array(held, dtype=np.float64).T
+def _coverage(held: NDArray[np.int64]) -> tuple[float | None, float | None]:
+    inside, of = held.astype(np.float64)
     if not of.sum():
         return None, None
     mean = float(inside.sum() / of.sum())
     residual = inside - mean * of
-    k = len(held)
+    k = len(of)
     return mean, float(np.sqrt(k / (k - 1) * np.sum(residual**2)) / of.sum())
 
 
