@@ -246,7 +246,7 @@ def audit_table(
             "code": version("medembed"),
         },
         "protocol": protocol.model_dump(mode="json"),
-        "gate": {"passed": gate.passed, "reasons": list(gate.reasons)},
+        "gate": gate.to_json(),
         "outcomes": audit.to_json(),
         "describe_outcomes": {
             name: _described(protocol.describe.get(name, OutcomeText()), name, audit)

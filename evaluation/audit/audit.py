@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluation.audit.contrasts import compare
+from evaluation.audit.decisions import Rules
 from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
 from evaluation.audit.standardised import Adjusted, adjust
@@ -18,6 +19,7 @@ from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import any_few
 from evaluation.stats.suppression import round_count
 from evaluation.stats.threads import one_thread
+from evaluation.stats.verdict import check_margins
 from medembed.errors import InputError
 
 __all__ = ["audit_outcomes"]
@@ -32,6 +34,7 @@ def audit_outcomes(
     patient: str = "patient_id",
     strata: Sequence[str] = (),
     margin: float = 0.05,
+    ratio_margin: float | None = None,
     alpha: float = 0.05,
     intersections: bool | Sequence[Sequence[str]] = True,
     seed: int = 0,
@@ -54,17 +57,23 @@ def audit_outcomes(
         Numeric columns; NaN where not measured, which is counted for each group. Of only 0 and 1
         an outcome is a proportion, else a score of any range.
     attributes : sequence of str
-        Columns of groups. Missing values and words that say so are the group "unknown".
+        Columns of groups. Missing values and words that say so are the group "unknown", which is
+        compared with the known ones and is no part of their "rest".
     patient : str
         Column of patients' pseudonyms; none may be missing.
     strata : sequence of str
         Columns of the mix of cases (finding, view, age) that gaps are adjusted to. The columns
         ``gap``, ``p_adjusted`` and ``verdict`` are then the standardised ones; the naive ones
-        stand beside them.
+        stand beside them. An attribute is left out of its own strata.
     margin : float
         Largest gap, either way, that is of no consequence, in the outcome's own unit.
+    ratio_margin : float, optional
+        Largest ratio of two rates, either way, that is of no consequence, of hits and of misses;
+        both margins have to be kept. With ``margin=1`` the ratio decides alone. Above half a point
+        only; scores have no ratio.
     alpha : float
-        Chance of any false alarm within a family of tests; intervals have the level 1 - alpha.
+        Chance of any false alarm within a family of tests, and of any false "within" and any false
+        "exceeds"; intervals have the level 1 - alpha.
     intersections : bool or sequence of sequences of str
         Cross all pairs of attributes, or those given; groups are then called ``w*F`` of
         ``race*sex``.
@@ -108,22 +117,25 @@ def audit_outcomes(
     intervals of proportions are Korn–Graubard's, joined by MOVER
     (:mod:`evaluation.stats.proportions`), those of scores bootstrap-t
     (:mod:`evaluation.stats.bootstrap_t`); adjusted ones are described in
-    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`.
+    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`, what may be
+    claimed of them in :mod:`evaluation.audit.claims`.
     Small groups are merged first; an audit that merges or hides anything is rounded, verdicts
     excepted, and says so in ``settings["rounded"]`` (:mod:`evaluation.stats.suppression`).
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> sex = rng.choice(["F", "M"], 4000)
     >>> table = {"patient_id": np.arange(4000), "sex": sex,
     ...          "hit": rng.random(4000) < np.where(sex == "F", 0.6, 0.75)}
     >>> audit = audit_outcomes(table, ["hit"], ["sex"], primary=[("sex", "hit")])
     >>> audit.table[["group", "gap", "verdict"]].round(2).values.tolist()
-    [['F', -0.14, 'exceeds'], ['M', 0.14, 'exceeds']]
+    [['F', -0.14, 'exceeds'], ['M', nan, None]]
     """
     least = Minimum() if minimum is None else minimum
-    _check(margin, alpha, overlap, repetitions, permutations, contrasts, least)
+    check_margins(margin, alpha, ratio_margin)
+    _check(overlap, repetitions, permutations, contrasts, least)
     plan = Plan.of(primary, families, attributes, outcomes)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
@@ -135,9 +147,7 @@ def audit_outcomes(
     )  # fmt: skip
     adjusted: list[Adjusted] | None = None
     if queries.strata is not None:
-        adjusted = adjust(
-            queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap
-        )  # fmt: skip
+        adjusted = adjust(queries, blocks, minimum=least, alpha=alpha, overlap=overlap)
     rounded = any_few(
         queries.owner,
         [g.of_query for g in queries.groupings],
@@ -145,9 +155,9 @@ def audit_outcomes(
         least,
     ) or any(g.merged for g in queries.groupings)
     rows = row_table(
-        queries, blocks, adjusted, plan, rounded=rounded,
-        margin=margin, alpha=alpha, minimum=least, overlap=overlap, permutations=permutations,
-        seed=seed,
+        queries, blocks, adjusted, plan,
+        Rules(margin, ratio_margin, alpha, least, overlap, bool(strata)),
+        rounded=rounded, permutations=permutations, seed=seed,
     )  # fmt: skip
     settings: dict[str, Any] = {
         "outcomes": list(outcomes),
@@ -157,6 +167,7 @@ def audit_outcomes(
         "strata": list(strata),
         "n_strata": queries.n_strata if strata else 0,
         "margin": margin,
+        "ratio_margin": ratio_margin,
         "alpha": alpha,
         "contrasts": contrasts,
         "overlap": overlap,
@@ -181,16 +192,12 @@ def audit_outcomes(
 
 
 def _check(
-    margin: float,
-    alpha: float,
     overlap: float,
     repetitions: int,
     permutations: int,
     contrasts: str,
     minimum: Minimum,
 ) -> None:
-    if not (np.isfinite(margin) and margin > 0) or not 0 < alpha < 0.5:
-        raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
     if not 0 <= overlap <= 1:
         raise InputError("an overlap outside 0 to 1")
     if repetitions < 200:
@@ -213,6 +220,7 @@ def _totals(queries: Queries, minimum: Minimum, rounded: bool) -> dict[str, int 
 def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -> tuple[str, ...]:
     notes = [
         "Conclusions are about patients like those of this archive, searched in this archive.",
+        *queries.notes,
     ]
     if rounded:
         notes.append(

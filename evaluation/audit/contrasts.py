@@ -26,12 +26,13 @@ from evaluation.stats.score_test import score_statistic, two_sided
 from evaluation.stats.variance_floor import Pooled, pooled_likeness
 from medembed.errors import InputError
 
-__all__ = ["Block", "Measure", "compare"]
+__all__ = ["Block", "Measure", "compare", "is_dominated"]
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 _MOST_PAIRS = 20_000
 _FLAT = 1e-24
+_CARRIED = 25.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Block:
     grouping : Grouping
     comparison : {"rest", "largest", "pair"}
     first, second : int arrays of shape (n_rows,)
-        Groups; -1 for the rest.
+        Groups; -1 for the rest: all other known groups.
     cells : Cells
     measure : Measure
         Of all groups of the attribute.
@@ -70,8 +71,14 @@ class Block:
     gap, p : float64 arrays
     ends : float64 array of shape (2, 2, n_rows, n_outcomes)
         At the levels ``1 - alpha`` and ``1 - 2 alpha``, low and high; NaN where there are none.
+    limits : float64 array of shape (2, 2, n_rows, n_outcomes)
+        Low and high of the group's and of the other side's proportion, at ``1 - alpha``.
+    correlation : float64 array
+        Of the two proportions, through patients with queries on both sides.
+    dominated : bool array of shape (2, n_rows, n_outcomes)
+        Sides of which a few patients hold most queries, whose errors nothing can tell.
     tested : bool array
-        Whether both sides have as many patients as may be reported.
+        Whether both sides have as many patients as may be reported, and none is dominated.
     pooled : Pooled
         The whole archive's outcomes.
     """
@@ -87,6 +94,9 @@ class Block:
     gap: Array
     p: Array
     ends: Array
+    limits: Array
+    correlation: Array
+    dominated: NDArray[np.bool_]
     tested: NDArray[np.bool_]
     pooled: Pooled
 
@@ -117,7 +127,7 @@ def compare(
     for grouping in queries.groupings:
         cells = cells_of(
             queries.values, queries.owner, queries.n_patients, grouping.of_query,
-            len(grouping.names), sums=sums, exclusive=not grouping.varies,
+            len(grouping.names), sums=sums, exclusive=not grouping.varies, known=grouping.known,
         )  # fmt: skip
         contrast = contrast_with_rest(cells)
         measure = _measure(cells, contrast.first, levels[0])
@@ -127,7 +137,7 @@ def compare(
             _block(grouping, "rest", every, rest, cells, measure, contrast, pooled, levels, minimum)
         )
         patients = np.bincount(cells.group, minlength=cells.n_groups)
-        for name, first, second in _others(contrasts, patients, minimum, grouping.attribute):
+        for name, first, second in _others(contrasts, patients, minimum, grouping):
             contrast_of = two_sides(cells, first, second, contrast.first)
             blocks.append(
                 _block(
@@ -136,19 +146,24 @@ def compare(
                 )
             )  # fmt: skip
     for block in blocks:
-        for filled in (block.measure.low, block.measure.high, block.ends):
+        for filled in (block.measure.low, block.measure.high, block.ends, block.limits):
             filled[..., scores] = np.nan
     if len(scores) and repetitions:
         _draw_scores(blocks, scores, levels, minimum, repetitions, seed)
+    for block in blocks:
+        block.ends[:, :, block.dominated.any(axis=0)] = np.nan
+        if block.comparison == "rest":
+            for end in (block.measure.low, block.measure.high):
+                end[block.dominated[0]] = np.nan
     return blocks
 
 
 def _others(
-    contrasts: str, patients: Numbers, minimum: Minimum, attribute: str
+    contrasts: str, patients: Numbers, minimum: Minimum, grouping: Grouping
 ) -> list[tuple[str, Numbers, Numbers]]:
     if contrasts == "rest" or len(patients) < 2:
         return []
-    largest = int(np.argmax(patients))
+    largest = int(np.argmax(np.where(grouping.known, patients, -1)))
     others = np.array([g for g in range(len(patients)) if g != largest])
     found = [("largest", others, np.full(len(others), largest))]
     if contrasts == "all":
@@ -156,7 +171,9 @@ def _others(
         first, second = (shown[side] for side in np.triu_indices(len(shown), 1))
         if len(first) > _MOST_PAIRS:
             raise InputError(
-                f"{len(first)} pairs of groups", where=attribute, hint='use contrasts="largest"'
+                f"{len(first)} pairs of groups",
+                where=grouping.attribute,
+                hint='use contrasts="largest"',
             )
         found.append(("pair", first, second))
     return found
@@ -216,6 +233,7 @@ def _block(
         r = np.where((nn > 0) & (bare > 0), shared / (one.n * two.n) / bare, 0.0)
         r = np.clip(np.nan_to_num(r), -1.0, 1.0)
     ends = np.empty((len(levels), 2, *gap.shape))
+    limits = np.empty((2, 2, *gap.shape))
     for number, level in enumerate(levels):
         p, q = np.clip(one.mean, 0.0, 1.0), np.clip(two.mean, 0.0, 1.0)
         low, high, _ = binomial_ends(p, one.n, one.k, v, level=level)
@@ -223,11 +241,40 @@ def _block(
         with np.errstate(invalid="ignore"):
             joined = join_ends(p, low, high, q, other_low, other_high, r)
         ends[number] = np.clip(np.stack(joined), -1.0, 1.0)
-    tested = np.asarray((one.k >= minimum.reported) & (two.k >= minimum.reported))
+        if not number:
+            limits[:] = (low, high), (other_low, other_high)
+    dominated = is_dominated(np.stack([one.effective_k, two.effective_k]), np.stack([one.k, two.k]))
+    enough = (one.k >= minimum.reported) & (two.k >= minimum.reported)
     return Block(
         grouping, comparison, first, second, cells, measure, two.mean, two.k, gap,
-        two_sided(t, df), ends, tested, pooled,
+        two_sided(t, df), ends, limits, r, dominated,
+        np.asarray(enough & ~dominated.any(axis=0)), pooled,
     )  # fmt: skip
+
+
+def is_dominated(effective: Array, patients: Array) -> NDArray[np.bool_]:
+    r"""Whether a few patients hold most of a side's queries.
+
+    A mean that rests on one patient varies as that patient does, which its own queries cannot tell.
+
+    Parameters
+    ----------
+    effective, patients : float64 arrays of one shape
+        Patients with equally many queries that would carry as much, and how many there are.
+
+    Notes
+    -----
+    Simulated with one, two and four patients who hold a tenth to a half of a group's queries, 95%
+    intervals covered 68 to 93% where :math:`k^* < 25` and :math:`k^* < k/2`, and 93 to 95%
+    elsewhere. With the usual spread of queries a patient :math:`k^*` is about .6 k.
+
+    Examples
+    --------
+    >>> is_dominated(np.array([4.0, 9.6, 60.0]), np.array([150.0, 15.0, 150.0]))
+    array([ True, False, False])
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray((effective < _CARRIED) & (effective < patients / 2))
 
 
 def _draw_scores(
@@ -277,5 +324,5 @@ def _of_outcomes(cells: Cells, chosen: Numbers) -> Cells:
     return Cells(
         cells.owner, cells.group, cells.s[:, chosen], cells.n[:, chosen],
         cells.squares[:, chosen], cells.whole_s[:, chosen], cells.whole_n[:, chosen],
-        cells.n_groups, cells.centre[chosen], cells.exclusive,
+        cells.n_groups, cells.centre[chosen], cells.exclusive, cells.known,
     )  # fmt: skip

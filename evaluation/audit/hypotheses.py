@@ -13,7 +13,16 @@ from evaluation.audit.table_input import UNKNOWN, Grouping
 from evaluation.stats import holm_by_family
 from medembed.errors import InputError
 
-__all__ = ["OTHER", "PRIMARY", "Hypothesis", "Plan", "holm_of_questions", "question"]
+__all__ = [
+    "OTHER",
+    "PRIMARY",
+    "Hypothesis",
+    "Plan",
+    "asked_of",
+    "holm_of_questions",
+    "question",
+    "reference_of",
+]
 
 PRIMARY, OTHER = "primary", "all other"
 
@@ -115,19 +124,54 @@ class Plan:
         """Whether the row was named beforehand."""
         return any(h.holds(attribute, group, outcome) for h in self.primary)
 
-    def family(self, attribute: str, group: str, outcome: str) -> str:
-        """Name the family in which the row's p-value is adjusted."""
+    def names(self, attribute: str, group: str, outcome: str) -> bool:
+        """Whether a primary hypothesis names this very group."""
+        return Hypothesis(attribute, outcome, group) in self.primary
+
+    def family(self, attribute: str, groups: Sequence[str], outcome: str) -> str:
+        """Name the family in which the p-value of a question on these groups is adjusted."""
         for name, members in self.families:
-            if any(h.holds(attribute, group, outcome) for h in members):
+            if any(h.holds(attribute, group, outcome) for h in members for group in groups):
                 return name
         return OTHER
+
+
+def asked_of(grouping: Grouping, group: int) -> tuple[str, ...]:
+    """Name the groups whose question a comparison of a group with the rest is.
+
+    Two known groups are each other's rest: one question.
+    """
+    if grouping.pair is not None and group in grouping.pair:
+        return tuple(grouping.names[number] for number in grouping.pair)
+    return (grouping.names[group],)
+
+
+def reference_of(
+    grouping: Grouping, outcome: str, plan: Plan, patients: NDArray[np.int64]
+) -> int | None:
+    """Which of two known groups the other is compared with, so that one contrast is shown once.
+
+    Returns
+    -------
+    int or None
+        The larger one, or the one that no primary hypothesis names where one names the other; None
+        where there are not two.
+    """
+    if grouping.pair is None:
+        return None
+    one, two = grouping.pair
+    named = [plan.names(grouping.attribute, grouping.names[g], outcome) for g in (one, two)]
+    if named[0] != named[1]:
+        return two if named[0] else one
+    return one if patients[one] > patients[two] else two
 
 
 def question(
     grouping: Grouping, outcome: str, comparison: str, group: int, other: int
 ) -> tuple[Any, ...]:
     """Name the hypothesis that a comparison tests: of two groups there is one for each outcome."""
-    if len(grouping.names) == 2:
+    pair = grouping.pair
+    if pair is not None and group in pair and (other in pair or other < 0):
         return grouping.attribute, outcome
     return grouping.attribute, outcome, comparison, group, other
 

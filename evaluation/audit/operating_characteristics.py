@@ -10,7 +10,7 @@ What is found holds for the instrument on this archive. It says nothing of any p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.audit.contrasts import Block, compare
-from evaluation.audit.hypotheses import PRIMARY, Plan, holm_of_questions, question
+from evaluation.audit.hypotheses import PRIMARY, Plan, asked_of, question
 from evaluation.audit.standardised import Adjusted, adjust
 from evaluation.audit.table_input import Kind, Queries, read_queries
 from evaluation.stats import Minimum
@@ -30,6 +30,7 @@ __all__ = ["Detectable", "Instrument", "fair_outcomes", "latent_likeness", "simu
 
 Array = NDArray[np.float64]
 _PAIRS = 20_000
+_VALUES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -167,39 +168,31 @@ def simulate_instrument(
         for number, icc in enumerate(likeness.values())
     ]
     rng = np.random.default_rng(seed)
-    sizes = {"minimum": least, "alpha": alpha}
-    gaps: list[Array] = []
-    held: list[tuple[int, int]] = []
-    alarms = primary_alarms = 0
-    family = np.empty(0, dtype=object)
-    questions: list[tuple[Any, ...]] = []
-    tested: NDArray[np.bool_] = np.empty(0, dtype=bool)
-    fewest = np.empty(0)
-    for number in range(cohorts):
-        fair = replace(queries, values=fair_outcomes(queries, latent, rng))
-        draws = repetitions if number < score_cohorts and queries.strata is None else 0
-        blocks = compare(fair, contrasts="rest", repetitions=draws, seed=seed, **sizes)  # type: ignore[arg-type]
+    sizes: dict[str, Any] = {"minimum": least, "alpha": alpha}
+    drawn = min(score_cohorts, cohorts) if queries.strata is None else 0
+    found: list[_Found] = []
+    for count, draws in _batches(queries, drawn, cohorts, repetitions):
+        fair = _side_by_side(queries, [fair_outcomes(queries, latent, rng) for _ in range(count)])
+        blocks = compare(fair, contrasts="rest", repetitions=draws, seed=seed, **sizes)
         adjusted: Sequence[Block | Adjusted] = blocks
         if fair.strata is not None:
-            adjusted = adjust(fair, blocks, fair.strata, overlap=overlap, **sizes)  # type: ignore[arg-type]
-        if not number:
-            names, questions = _asked(blocks, plan, queries)
-            family = np.array(names, dtype=object)
-            fewest = np.concatenate(
-                [np.minimum(b.measure.k[b.first], b.other_k).ravel() for b in blocks]
-            )
-        now = np.concatenate([a.tested.ravel() for a in adjusted])
-        p = np.where(now, np.concatenate([a.p.ravel() for a in adjusted]), np.nan)
-        found = holm_of_questions(p, list(family), questions) <= alpha
-        alarms += bool(found.any())
-        primary_alarms += bool(found[family == PRIMARY].any())
-        gap = np.concatenate([a.gap.ravel() for a in adjusted])
-        gaps.append(np.where(now, gap, np.nan))
-        low, high = (np.concatenate([a.ends[0, end].ravel() for a in adjusted]) for end in (0, 1))
-        usable = now & ~np.isnan(low) & ~np.isnan(high)
-        held.append((int(((low <= 0) & (high >= 0))[usable].sum()), int(usable.sum())))
-        tested = now if not number else tested & now
-    spread = np.stack(gaps).std(axis=0, ddof=1)
+            adjusted = adjust(fair, blocks, overlap=overlap, full=False, **sizes)
+        found.append(_Found.of(adjusted, count))
+    names, questions = _asked(blocks, plan, queries)
+    family = np.array(names, dtype=object)
+    sides = [np.minimum(b.measure.k[b.first], b.other_k) for b in blocks]
+    fewest = np.concatenate([k[:, : len(queries.outcomes)].ravel() for k in sides])
+    now, p, gaps, low, high = (
+        np.concatenate([getattr(one, name) for one in found])
+        for name in ("tested", "p", "gap", "low", "high")
+    )
+    alarm = _alarms(p, names, questions, alpha)
+    alarms = int(np.any(list(alarm.values()), axis=0).sum())
+    primary_alarms = int(alarm[PRIMARY].sum()) if PRIMARY in alarm else 0
+    usable = now & ~np.isnan(low) & ~np.isnan(high)
+    held = np.stack([((low <= 0) & (high >= 0) & usable).sum(axis=1), usable.sum(axis=1)])
+    tested = np.asarray(now.all(axis=0))
+    spread = gaps.std(axis=0, ddof=1)
     asked = {(f, *q) for f, q, t in zip(family, questions, tested, strict=True) if t}
     m = np.array([sum(key[0] == name for key in asked) for name in family], dtype=np.float64)
     with np.errstate(invalid="ignore"):
@@ -232,6 +225,77 @@ def simulate_instrument(
             "were the only one.",
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A batch of cohorts; arrays of shape (n_cohorts, n_tests), NaN where not tested."""
+
+    tested: NDArray[np.bool_]
+    p: Array
+    gap: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block | Adjusted], count: int) -> _Found:
+        """Part the outcomes of all cohorts, which are side by side, by cohort."""
+
+        def by_cohort(tables: list[Any]) -> Any:
+            parted = [
+                np.moveaxis(table.reshape(len(table), count, -1), 1, 0).reshape(count, -1)
+                for table in tables
+            ]
+            return np.concatenate(parted, axis=1)
+
+        tested = by_cohort([b.tested for b in blocks])
+        p, gap = (
+            np.where(tested, by_cohort([getattr(b, name) for b in blocks]), np.nan)
+            for name in ("p", "gap")
+        )
+        low, high = (by_cohort([b.ends[0, end] for b in blocks]) for end in (0, 1))
+        return cls(tested, p, gap, low, high)
+
+
+def _batches(
+    queries: Queries, drawn: int, cohorts: int, repetitions: int
+) -> Iterator[tuple[int, int]]:
+    """Cohorts at a time, and draws of their scores' intervals, so that they fit into memory."""
+    most = max(1, _VALUES // max(1, queries.values.size))
+    for start, end, draws in ((0, drawn, repetitions), (drawn, cohorts, 0)):
+        for first in range(start, end, most):
+            yield min(most, end - first), draws
+
+
+def _side_by_side(queries: Queries, cohorts: Sequence[Array]) -> Queries:
+    """One table with the outcomes of many cohorts as its columns: what they share is done once."""
+    n = len(cohorts)
+    return replace(
+        queries,
+        values=np.concatenate(cohorts, axis=1),
+        outcomes=queries.outcomes * n,
+        scale=np.tile(queries.scale, n),
+        kinds=queries.kinds * n,
+    )
+
+
+def _alarms(
+    p: Array, families: Sequence[str], questions: Sequence[tuple[Any, ...]], alpha: float
+) -> dict[str, NDArray[np.bool_]]:
+    """Whether any question of each family is established in each cohort.
+
+    Holm rejects some hypothesis where the smallest p is at most alpha over the number of tests.
+    """
+    first: dict[tuple[Any, ...], int] = {}
+    for number, (family, asked) in enumerate(zip(families, questions, strict=True)):
+        first.setdefault((family, *asked), number)
+    found = {}
+    for family in dict.fromkeys(families):
+        held = p[:, [number for key, number in first.items() if key[0] == family]]
+        made = (~np.isnan(held)).sum(axis=1)
+        smallest = np.min(np.where(np.isnan(held), 1.0, held), axis=1)
+        found[family] = (made > 0) & (smallest * made <= alpha)
+    return found
 
 
 def fair_outcomes(queries: Queries, latent: Sequence[float], rng: np.random.Generator) -> Array:
@@ -293,20 +357,22 @@ def _asked(
     """Family and question of each row of each block, groups first, then outcomes."""
     families, questions = [], []
     for block in blocks:
-        for group, label in enumerate(block.grouping.names):
+        for group in range(len(block.grouping.names)):
             for outcome in queries.outcomes:
-                families.append(plan.family(block.grouping.attribute, label, outcome))
+                families.append(
+                    plan.family(block.grouping.attribute, asked_of(block.grouping, group), outcome)
+                )
                 questions.append(question(block.grouping, outcome, "rest", group, -1))
     return families, questions
 
 
-def _coverage(held: list[tuple[int, int]]) -> tuple[float | None, float | None]:
-    inside, of = np.array(held, dtype=np.float64).T
+def _coverage(held: NDArray[np.int64]) -> tuple[float | None, float | None]:
+    inside, of = held.astype(np.float64)
     if not of.sum():
         return None, None
     mean = float(inside.sum() / of.sum())
     residual = inside - mean * of
-    k = len(held)
+    k = len(of)
     return mean, float(np.sqrt(k / (k - 1) * np.sum(residual**2)) / of.sum())
 
 

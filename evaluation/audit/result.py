@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.stats import gate as passes
+from evaluation.audit.texts import GATE_REASONS, Flag, GateReason
+from evaluation.stats import gate as gate_answer
+from evaluation.stats.verdict import Answer, Verdict
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CELL_COLUMNS", "COLUMNS", "COUNTS", "Audit", "Gate"]
+__all__ = [
+    "CELL_COLUMNS",
+    "COLUMNS",
+    "COUNTS",
+    "Audit",
+    "Gate",
+    "GateFinding",
+]
 
 COLUMNS = (
     "attribute", "group", "outcome", "comparison", "family", "primary",
@@ -23,13 +32,45 @@ COLUMNS = (
     "gap", "gap_ci_low", "gap_ci_high", "p_value", "p_adjusted", "p_max_t", "verdict", "reason",
     "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive", "verdict_naive",
     "overlap", "design_effect", "icc", "step", "step_rest",
+    "reason_code", "flags", "ratio", "ratio_ci_low", "ratio_ci_high", "ratio_of",
+    "p_heterogeneity", "gap_missing_low", "gap_missing_high",
 )  # fmt: skip
 COUNTS = ("n_patients", "n_queries", "n_events", "n_unmeasured")
 CELL_COLUMNS = ("attribute", "group", "n_patients", "n_queries", "precision")
 _TEXT = {
     "attribute", "group", "outcome", "comparison", "family", "precision", "verdict",
-    "verdict_naive", "reason",
+    "verdict_naive", "reason", "reason_code", "flags", "ratio_of",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GateFinding:
+    """One thing that keeps a release check from passing.
+
+    Parameters
+    ----------
+    code : GateReason
+    attribute, group, outcome : str
+        Of the comparison; empty where there is none.
+    reason : str
+        The verdict's own reason, in words.
+    """
+
+    code: GateReason
+    attribute: str = ""
+    group: str = ""
+    outcome: str = ""
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """The finding in words."""
+        name = f"{self.attribute} {self.group}, {self.outcome}"
+        return GATE_REASONS[self.code].format(name=name, outcome=self.outcome, reason=self.reason)
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values."""
+        return {**asdict(self), "code": self.code.value}
 
 
 @dataclass(frozen=True)
@@ -38,13 +79,49 @@ class Gate:
 
     Parameters
     ----------
-    passed : bool
-    reasons : tuple of str
+    answer : Answer
+        ``undecided`` does not pass.
+    findings : tuple of GateFinding
         Why not; empty where it passed.
     """
 
-    passed: bool
-    reasons: tuple[str, ...]
+    answer: Answer
+    findings: tuple[GateFinding, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every primary question was shown to be within its margin."""
+        return self.answer == Answer.PASSED
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The findings in words."""
+        return tuple(finding.text for finding in self.findings)
+
+    def with_unmeasured(self, outcomes: Mapping[str, str]) -> Gate:
+        """Add primary outcomes that could not be measured at all, and why.
+
+        Parameters
+        ----------
+        outcomes : mapping of outcome to str
+        """
+        lost = tuple(
+            GateFinding(GateReason.NOT_MEASURED, outcome=name, reason=why)
+            for name, why in sorted(outcomes.items())
+        )
+        if not lost:
+            return self
+        answer = Answer.FAILED if self.answer == Answer.FAILED else Answer.UNDECIDED
+        return Gate(answer, (*lost, *self.findings))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return {
+            "passed": self.passed,
+            "answer": self.answer.value,
+            "reasons": list(self.reasons),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +145,10 @@ class Audit:
     >>> from evaluation.audit import audit_outcomes
     >>> table = {"patient_id": list(range(60)), "sex": ["F", "M"] * 30, "hit": [1, 0, 1] * 20}
     >>> audit = audit_outcomes(table, ["hit"], ["sex"])
-    >>> audit.table[["group", "n_patients", "estimate", "gap", "verdict"]].values.tolist()[0]
-    ['F', 30, 0.6666666666666666, 0.0, 'inconclusive']
-    >>> audit.gate().passed  # no hypothesis was named beforehand: it fails closed
-    False
+    >>> audit.table[["group", "n_patients", "estimate", "gap", "verdict"]].values.tolist()
+    [['F', 30, 0.6666666666666666, 0.0, 'inconclusive'], ['M', 30, 0.6666666666666666, nan, None]]
+    >>> audit.gate().answer.value, audit.gate().reasons
+    ('undecided', ('no hypothesis was named beforehand',))
     """
 
     table: pd.DataFrame
@@ -80,25 +157,27 @@ class Audit:
     notes: tuple[str, ...] = field(default=())
 
     def gate(self) -> Gate:
-        """Pass or fail: fails on ``exceeds``, and closed on a primary one not assessable.
+        """Answer the release check: passed, failed or undecided.
 
-        Comparisons with the rest decide; those with the largest group and in pairs do not.
+        It fails where a gap exceeds the margin, and passes only where every primary question was
+        shown to be within, alike in all strata, and no other gap is established. Comparisons with
+        the rest decide; those with the largest group and in pairs do not.
         """
         rest = self.table[self.table["comparison"] == "rest"]
-        rows = rest[["attribute", "group", "outcome", "verdict", "primary", "reason"]]
-        reasons = []
+        findings = []
         if not rest["primary"].any():
-            reasons.append("no hypothesis was named beforehand")
-        for attribute, group, outcome, verdict, primary, reason in rows.itertuples(
-            index=False, name=None
-        ):
-            name = f"{attribute} {group}, {outcome}"
-            if verdict == "exceeds":
-                reasons.append(f"{name}: exceeds the margin ({reason})")
-            elif verdict == "not_assessable" and primary:
-                reasons.append(f"{name}: primary and not assessable ({reason})")
-        decided = list(zip(rest["verdict"], rest["primary"].astype(bool), strict=True))
-        return Gate(passes(decided), tuple(reasons))
+            findings.append(GateFinding(GateReason.NOTHING_NAMED))
+        for row in rest.to_dict("records"):
+            code = _keeps_from_passing(row)
+            if code is not None:
+                findings.append(
+                    GateFinding(code, row["attribute"], row["group"], row["outcome"], row["reason"])
+                )
+        findings.sort(key=lambda finding: finding.code != GateReason.EXCEEDS)
+        answer = gate_answer(list(zip(rest["verdict"], rest["primary"], strict=True)))
+        if findings and answer == Answer.PASSED:
+            answer = Answer.UNDECIDED
+        return Gate(answer, tuple(findings))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``; what is missing becomes None."""
@@ -134,6 +213,21 @@ class Audit:
         self.table.to_csv(path, index=False, lineterminator="\n")
 
 
+def _keeps_from_passing(row: Mapping[Any, Any]) -> GateReason | None:
+    verdict, primary = row["verdict"], row["primary"]
+    if verdict == Verdict.EXCEEDS:
+        return GateReason.EXCEEDS
+    if verdict == Verdict.DIFFERS:
+        return GateReason.DIFFERS
+    if not primary:
+        return None
+    if verdict == Verdict.NOT_ASSESSABLE:
+        return GateReason.NOT_ASSESSABLE
+    if verdict != Verdict.WITHIN:
+        return GateReason.NOT_SHOWN_WITHIN
+    return GateReason.HETEROGENEOUS if Flag.HETEROGENEOUS in str(row["flags"]) else None
+
+
 def frame(rows: Any, columns: tuple[str, ...]) -> pd.DataFrame:
     """Table of rows or columns with the types that an audit has."""
     import pandas as pd  # slow to import
@@ -145,7 +239,8 @@ def frame(rows: Any, columns: tuple[str, ...]) -> pd.DataFrame:
         elif name == "primary":
             table[name] = table[name].astype(bool)
         elif name in _TEXT:
-            table[name] = table[name].astype(object)
+            text = table[name].astype(object)
+            table[name] = text.where(text.notna(), None)
         else:
             table[name] = table[name].astype("float64")
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ __all__ = ["UNKNOWN", "Grouping", "Kind", "Queries", "read_queries"]
 
 Kind = Literal["proportion", "score"]
 _LARGEST = 1e100  # beyond it squares overflow
+_ABOVE = frozenset({"site", "hospital", "reader", "radiologist", "scanner", "center", "centre"})
+"""Columns, by name, of units that patients belong to."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,23 @@ class Grouping:
     merged: tuple[str, ...] = ()
     small: tuple[str, ...] = ()
 
+    @property
+    def is_single(self) -> bool:
+        """Whether nothing is crossed."""
+        return len(self.parts) == 1
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Groups with a value in each part, shape (n_groups,): what "the rest" is made of."""
+        parts = ([name] if self.is_single else name.split("*") for name in self.names)
+        return np.array([UNKNOWN not in its for its in parts], dtype=np.bool_)
+
+    @cached_property
+    def pair(self) -> tuple[int, int] | None:
+        """The two known groups, each the rest of the other; None if there are not two."""
+        known = np.flatnonzero(self.known).tolist()
+        return (known[0], known[1]) if len(known) == 2 else None
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -72,6 +92,10 @@ class Queries:
     strata : int array of shape (n_queries,) or None
         Cross-class of the declared strata.
     n_strata : int
+    layers : tuple of int arrays of shape (n_queries,)
+        Each declared stratum by itself.
+    notes : tuple of str
+        What a reader has to know of the table.
     """
 
     owner: NDArray[np.int64]
@@ -83,6 +107,26 @@ class Queries:
     groupings: tuple[Grouping, ...]
     strata: NDArray[np.int64] | None
     n_strata: int
+    layers: tuple[NDArray[np.int64], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def strata_of(self, grouping: Grouping) -> NDArray[np.int64] | None:
+        """Cross-class of the strata that are not the attribute itself, or a part of it.
+
+        Within strata of its own values an attribute has nobody to be compared with.
+
+        Returns
+        -------
+        int array of shape (n_queries,) or None
+            All zero where no other stratum is left; None where none was declared.
+        """
+        if self.strata is None:
+            return None
+        own = [g.of_query for g in self.groupings if g.parts[0] in grouping.parts and g.is_single]
+        left = [layer for layer in self.layers if not any(_same_classes(layer, o) for o in own)]
+        if len(left) == len(self.layers):
+            return self.strata
+        return _crossed(left) if left else np.zeros_like(self.strata)
 
 
 def read_queries(
@@ -160,9 +204,9 @@ def read_queries(
     if len({grouping.attribute for grouping in groupings}) != len(groupings):
         raise InputError("an attribute named like an intersection of others")
     stratum, n_strata = None, 1
-    if strata:
-        layers = [_grouping(columns[name], name, owner, n_patients).of_query for name in strata]
-        stratum = np.unique(np.stack(layers, axis=1), axis=0, return_inverse=True)[1].ravel()
+    layers = [_grouping(columns[name], name, owner, n_patients).of_query for name in strata]
+    if layers:
+        stratum = _crossed(layers)
         n_strata = int(stratum.max()) + 1
     return Queries(
         owner,
@@ -174,6 +218,29 @@ def read_queries(
         tuple(groupings),
         stratum,
         n_strata,
+        tuple(layers),
+        _upper_clusters([*attributes, *getattr(table, "columns", table)], strata),
+    )
+
+
+def _crossed(layers: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.unique(np.stack(layers, axis=1), axis=0, return_inverse=True)[1].ravel()
+
+
+def _same_classes(one: NDArray[np.int64], two: NDArray[np.int64]) -> bool:
+    """Whether two labelings part the queries alike, whatever the numbers are."""
+    pairs = np.unique(np.stack([one, two], axis=1), axis=0)
+    return bool(len(pairs) == len(np.unique(pairs[:, 0])) == len(np.unique(pairs[:, 1])))
+
+
+def _upper_clusters(columns: Sequence[str], strata: Sequence[str]) -> tuple[str, ...]:
+    """Name columns of units above the patients that nothing adjusts for."""
+    adjusted = {str(name).removeprefix("stratum: ").casefold() for name in strata}
+    found = dict.fromkeys(str(c) for c in columns if str(c).casefold() in _ABOVE - adjusted)
+    return tuple(
+        f"Patients of one {name} may be alike, which these intervals and tests do not count: they "
+        f"take patients to be independent. Declare {name!r} among the strata to compare within it."
+        for name in found
     )
 
 

@@ -19,7 +19,7 @@ Turn = Literal[
     "same", "new", "settled", "no_longer_shown", "no_longer_assessable", "now_assessable", "other"
 ]
 
-_RULES = ("margin", "alpha", "strata", "minimum", "families", "primary")
+_RULES = ("margin", "ratio_margin", "alpha", "strata", "minimum", "families", "primary")
 
 
 class _Report(Protocol):
@@ -35,9 +35,9 @@ class VerdictDrift:
     rows : tuple of dict
         ``attribute, group, outcome, comparison, estimate_before, estimate_after, gap_before,
         gap_after, gap_change, verdict_before, verdict_after, turn``. None where a report has no
-        number. ``turn`` is ``new`` where a gap exceeds now and did not before, ``settled`` where
-        one that exceeded is now shown to lie within the margin, and ``no_longer_shown`` where it
-        is inconclusive now: that is no sign that it went.
+        number. ``turn`` is ``new`` if a gap is established now and was not before, ``settled`` if
+        an established one is now shown to be within the margin, and ``no_longer_shown`` if it is
+        inconclusive now: that is no sign that it went.
     only_before, only_after : tuple of (attribute, group, outcome, comparison)
         In one report alone.
     notes : tuple of str
@@ -118,21 +118,25 @@ def compare_audits(
     )
 
 
+_ESTABLISHED = ("exceeds", "differs")
+
+
 def _read(
     audit: Mapping[str, Any] | _Report, where: str
 ) -> tuple[Mapping[str, Any], dict[tuple[str, str, str, str], Mapping[str, Any]]]:
     plain: Any = audit if isinstance(audit, Mapping) else audit.to_json()
     plain = plain.get("outcomes", plain)
     try:
+        compared = [r for r in plain["table"] if r.get("comparison") != "reference"]
         rows = {
             (r["attribute"], r["group"], r["outcome"], r.get("comparison", "rest")): r
-            for r in plain["table"]
+            for r in compared
         }
         verdicts = [row["verdict"] for row in rows.values()]
         settings: Mapping[str, Any] = plain["settings"]
     except (KeyError, TypeError, AttributeError):
         raise InputError("not an audit's JSON", where=where) from None
-    if len(rows) < len(plain["table"]) or not all(isinstance(v, str) for v in verdicts):
+    if len(rows) < len(compared) or not all(isinstance(v, str) for v in verdicts):
         raise InputError("an audit with a test that stands in it twice", where=where)
     return settings, rows
 
@@ -140,11 +144,12 @@ def _read(
 def _turn(before: str, after: str) -> Turn:
     if before == after:
         return "same"
-    if after == "exceeds":
-        return "new"
+    was, is_now = before in _ESTABLISHED, after in _ESTABLISHED
+    if is_now:
+        return "other" if was else "new"
     if after == "not_assessable":
         return "no_longer_assessable"
-    if before == "exceeds":
+    if was:
         return "settled" if after == "within" else "no_longer_shown"
     return "now_assessable" if before == "not_assessable" else "other"
 

@@ -143,12 +143,16 @@ class Protocol(_Part):
     outcomes : tuple of str
         Of :data:`evaluation.library_audit.outcomes.OUTCOMES`.
     primary : tuple of Hypothesis
-        Tested as one family, which the gate depends on.
+        Tested as one family, which the gate depends on. An intersection is named by its
+        attributes (``sex*age_band``).
     strata : tuple of str
         The mix that gaps are adjusted to.
     margin, exposure_margin, alpha : float
         Largest gap, and largest departure of a ratio of exposure from 1, of no consequence; chance
-        of any false alarm within a family.
+        of any false claim of a kind within a family.
+    ratio_margin : float or None
+        Largest ratio of two rates, of hits or of misses, that is of no consequence, beside
+        ``margin``; with a ``margin`` of 1 it decides alone.
     minimum : MinimumSizes
     overlap : float
         Least share of a group's queries in strata that the rest has.
@@ -175,7 +179,8 @@ class Protocol(_Part):
     outcomes: tuple[str, ...] = ("image_to_image.P@5",)
     primary: tuple[Hypothesis, ...] = ()
     strata: tuple[str, ...] = ()
-    margin: float = Field(default=0.05, gt=0, lt=1)
+    margin: float = Field(default=0.05, gt=0, le=1)
+    ratio_margin: float | None = Field(default=None, gt=1)
     exposure_margin: float = Field(default=0.1, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     minimum: MinimumSizes = MinimumSizes()
@@ -273,6 +278,8 @@ class Protocol(_Part):
         held = self.model_dump(mode="json", exclude={"name"})
         if not self.mitigation:  # hashes of before there were any stay what they were
             del held["mitigation"]
+        if self.ratio_margin is None:
+            del held["ratio_margin"]
         return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
 
     def with_split(self, split: str) -> Protocol:

@@ -194,6 +194,7 @@ def _audit(
         table,
         **asked,
         margin=protocol.margin,
+        ratio_margin=protocol.ratio_margin,
         repetitions=protocol.repetitions,
         permutations=protocol.permutations,
         seed=seed,
@@ -215,11 +216,9 @@ def _instrument(
 
 
 def _gate(audit: Audit, protocol: Protocol, missing: Mapping[str, str]) -> dict[str, Any]:
-    """The audit's own gate, closed too where a primary outcome could not be measured at all."""
-    found = audit.gate()
-    lost = sorted({h.outcome for h in protocol.primary if h.outcome in missing})
-    reasons = [f"{name}: primary and not assessable ({missing[name]})" for name in lost]
-    return {"passed": found.passed and not lost, "reasons": [*reasons, *found.reasons]}
+    """The audit's own answer, undecided at best where a primary outcome could not be measured."""
+    lost = {h.outcome: missing[h.outcome] for h in protocol.primary if h.outcome in missing}
+    return audit.gate().with_unmeasured(lost).to_json()
 
 
 def _missing(

@@ -15,13 +15,22 @@ from evaluation.report.view_model import OutcomeReading, Row, against_rest, loud
 
 __all__ = ["LOUD", "Fold", "FoldedOutcome", "counted", "fold_outcomes", "fold_rows"]
 
-LOUD = frozenset({"exceeds", "worse", "other"})
+LOUD = frozenset({"exceeds", "differs", "worse", "other"})
 """Verdicts that stay in sight; ``other`` is one that this page does not know."""
 
 MOST_OPEN = 8
 """Rows of a declared outcome's drawing that stay in sight; all that weigh do, however many."""
 
-_ORDER = ("exceeds", "worse", "improved", "other", "inconclusive", "within", "not_assessable")
+_ORDER = (
+    "exceeds",
+    "differs",
+    "worse",
+    "improved",
+    "other",
+    "inconclusive",
+    "within",
+    "not_assessable",
+)
 
 Counts = list[tuple[Verdict, int]]
 Block = tuple[str, list[Row]]
@@ -167,7 +176,7 @@ def _fold_outcome(
     single = [row for _, own in one.blocks for row in own]
     stay = {id(row) for row in [*single, *one.intersections, *one.others] if _weighs(row)}
     if one.name in opened:
-        stay |= {id(row) for row in single if row.get("verdict_naive") == "exceeds"}
+        stay |= {id(row) for row in single if row.get("verdict_naive") in ("exceeds", "differs")}
         asked = {row["shown_attribute"] for row in single if row.get("primary")}
         told = [row for row in loudest(single) if row["shown_verdict"].name != "not_assessable"]
         told.sort(key=lambda row: row["shown_attribute"] not in asked)

@@ -84,12 +84,12 @@ def answer(rows: Sequence[Row], elsewhere: int = 0) -> Answer:
         Over the comparisons with the rest; other contrasts of the same groups stand further down.
     """
     compared = [row for row in rows if against_rest(row)]
-    counts = dict.fromkeys(("exceeds", "inconclusive", "within", "not_assessable"), 0)
+    counts = dict.fromkeys(("exceeds", "differs", "inconclusive", "within", "not_assessable"), 0)
     for row in compared:
         verdict = row["shown_verdict"].name
         counts[verdict if verdict in counts else "not_assessable"] += 1
     found = sorted(
-        (row for row in compared if row["shown_verdict"].name == "exceeds"),
+        (row for row in compared if row["shown_verdict"].name in ("exceeds", "differs")),
         key=lambda row: (
             not row.get("primary"),
             "*" in str(row.get("attribute")),
@@ -123,7 +123,7 @@ def answer(rows: Sequence[Row], elsewhere: int = 0) -> Answer:
         unexplained=_once(
             row["shown_group"]
             for row in compared
-            if row.get("verdict_naive") == "exceeds"
+            if row.get("verdict_naive") in ("exceeds", "differs")
             and row["shown_verdict"].name in {"inconclusive", "not_assessable"}
         ),
     )
@@ -247,7 +247,7 @@ def changed_by_adjusting(rows: Sequence[Row]) -> list[Row]:
         if against_rest(row)
         and row.get("verdict_naive") is not None
         and row.get("verdict_naive") != row.get("verdict")
-        and "exceeds" in {row.get("verdict_naive"), row.get("verdict")}
+        and {"exceeds", "differs"} & {row.get("verdict_naive"), row.get("verdict")}
     ]
 
 
@@ -267,4 +267,4 @@ def by_adjusting(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
     for row in rows:
         gathered.setdefault((row["shown_group"], row["shown_verdict"].name), []).append(row)
     found = [(group, verdict, own) for (group, verdict), own in gathered.items()]
-    return sorted(found, key=lambda item: item[1] != "exceeds")
+    return sorted(found, key=lambda item: item[1] not in ("exceeds", "differs"))

@@ -17,9 +17,9 @@ __all__ = ["Block", "Part", "parts"]
 MOST_ROWS = 40
 
 _WORDS: dict[str, dict[str, str]] = {
-    "exposure": {"exceeds": "Beyond chance", "within": "As expected"},
-    "leakage": {"exceeds": "Can be read", "within": "Not readable"},
-    "counterfactual": {"exceeds": "Words matter"},
+    "exposure": {"exceeds": "Beyond chance", "differs": "Beyond chance", "within": "As expected"},
+    "leakage": {"exceeds": "Can be read", "differs": "Can be read", "within": "Not readable"},
+    "counterfactual": {"exceeds": "Words matter", "differs": "Words matter"},
     "modality_gap": {"exceeds": "Differs", "within": "Alike"},
     "label_quality": {"exceeds": "Differs", "within": "Alike"},
 }
@@ -257,8 +257,8 @@ def _zero_shot(body: Section, naming: Names, margin: float | None) -> Part:
         own = [row for row in rows if str(row.get("measure")) == measure]
         own.sort(
             key=lambda row: (
-                ("exceeds", "inconclusive", "within").index(row["shown_verdict"].name)
-                if row["shown_verdict"].name in {"exceeds", "inconclusive", "within"}
+                ("exceeds", "differs", "inconclusive", "within").index(row["shown_verdict"].name)
+                if row["shown_verdict"].name in {"exceeds", "differs", "inconclusive", "within"}
                 else 3,
                 str(row.get("finding")),
             )

@@ -35,14 +35,20 @@ VERDICTS: dict[str, Verdict] = {
             "exceeds",
             "▲",
             "Gap found",
-            "A gap is established, and it was not shown to be smaller than the margin.",
+            "The gap was shown to be larger than the margin that was declared beforehand.",
+        ),
+        Verdict(
+            "differs",
+            "△",
+            "Differs",
+            "A gap is established. It may be larger than the margin, or smaller.",
         ),
         Verdict(
             "inconclusive",
             "?",
             "Cannot tell",
             "Too few patients to establish a gap or to rule out one as large as the margin. "
-            "It is no all-clear.",
+            "This does not rule out a gap.",
         ),
         Verdict(
             "within",
@@ -63,7 +69,7 @@ _MORE_SIGNS = {"improved": "✓", "worse": "▲"}
 
 
 def verdict_of(found: Any) -> Verdict:
-    """Find a verdict, the known four or another section's own.
+    """Find a verdict, the known five or another section's own.
 
     Examples
     --------

@@ -247,7 +247,7 @@ def enrich(row: Row, naming: Names) -> Row:
     step = finite(row.get("step")) or 0.0
     coarsest = max(step, finite(row.get("step_rest")) or 0.0)
     # without a figure nothing can be ruled out, nor be in doubt; an alarm is never taken back
-    unfounded = gap is None and row.get("verdict") != "exceeds"
+    unfounded = gap is None and row.get("verdict") not in ("exceeds", "differs")
     return {
         **row,
         "shown_group": naming.group(row.get("attribute"), row.get("group")) + _against(row, naming),
@@ -361,7 +361,7 @@ def _drawing(row: Row, axis: Axis, margin: float | None, adjusted: bool) -> str:
 
 def loudest(rows: Iterable[Row], most: int | None = None) -> list[Row]:
     """Put what matters most first, and cut off the rest; established gaps at four times as many."""
-    rank = {"exceeds": 0, "inconclusive": 1, "within": 2}
+    rank = {"exceeds": 0, "differs": 0, "inconclusive": 1, "within": 2}
     ordered = sorted(
         rows,
         key=lambda row: (
@@ -370,5 +370,5 @@ def loudest(rows: Iterable[Row], most: int | None = None) -> list[Row]:
             -abs(finite(row.get("gap")) or 0.0),
         ),
     )
-    found = sum(row.get("verdict") == "exceeds" for row in ordered)
+    found = sum(row.get("verdict") in ("exceeds", "differs") for row in ordered)
     return ordered if most is None else ordered[: max(most, min(found, 4 * most))]

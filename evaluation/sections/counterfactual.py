@@ -70,7 +70,7 @@ class CounterfactualRow(PlainRow):
         Units are the queries' patients; the queries themselves where none were given.
     n_said : int
         Queries that say the attribute themselves; in the others it was put before the text.
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
     reason : str
     inner_low, inner_high : float or None
         Ends at 1 - 2 alpha, which the verdict is taken from.
@@ -89,7 +89,7 @@ class CounterfactualRow(PlainRow):
     n_queries: int = 0
     n_units: int = 0
     n_said: int = 0
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None

@@ -79,7 +79,7 @@ class ExposureRow(PlainRow):
     n_patients, n_items : int or None
         Of the gallery.
     precision : {"usual", "low", "suppressed"}
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
     reason : str
     """
 
@@ -101,7 +101,7 @@ class ExposureRow(PlainRow):
     n_patients: int | None = None
     n_items: int | None = None
     precision: Precision = "usual"
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
 
 

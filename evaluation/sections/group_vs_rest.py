@@ -68,7 +68,7 @@ class Contrast(PlainRow):
     n_patients, n_queries, n_events : int or None
         None where suppressed; events are what the measure counts, for a proportion.
     precision : {"usual", "low", "suppressed"}
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
     reason : str
     inner_low, inner_high : float or None
         Ends of the gap at 1 - 2 alpha, which the verdict is taken from.
@@ -90,7 +90,7 @@ class Contrast(PlainRow):
     n_queries: int | None = None
     n_events: int | None = None
     precision: Precision = "usual"
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None
@@ -348,7 +348,7 @@ def judge(
     for row, gap, ends, margin, p in zip(rows, gaps, inner, margins, adjusted, strict=True):
         known = p if isfinite(p) else None
         if row.reason:
-            done.append(replace(row, p_adjusted=known, verdict="not_assessable"))
+            done.append(replace(row, p_adjusted=known, verdict=Verdict.NOT_ASSESSABLE))
             continue
         found = decide(gap, ends, known, margin=margin, alpha=alpha)
         done.append(replace(row, p_adjusted=known, verdict=found.verdict, reason=found.reason))

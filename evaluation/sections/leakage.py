@@ -80,7 +80,7 @@ class LeakageRow(PlainRow):
     n_groups : int
     by_group : dict of str to float
         Area of each group against the rest.
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
+    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
         Whether the area exceeds .5 by more than the margin.
     reason : str
     inner_low, inner_high : float or None
@@ -100,7 +100,7 @@ class LeakageRow(PlainRow):
     n_unknown: int | None = None
     n_groups: int = 0
     by_group: Mapping[str, float] | None = None
-    verdict: Verdict = "not_assessable"
+    verdict: Verdict = Verdict.NOT_ASSESSABLE
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None
@@ -199,6 +199,8 @@ def assess_leakage(
 def _words(verdict: Verdict, margin: float) -> str:
     return {
         "within": f"the area lies within {margin:g} of chance",
+        "differs": "the probe reads the group off the vectors of patients that it never saw; the "
+        f"area may be closer to chance than {margin:g}",
         "exceeds": "the probe reads the group off the vectors of patients that it never saw",
         "inconclusive": f"neither chance nor an area within {margin:g} of it could be established",
         "not_assessable": "the area has no interval",

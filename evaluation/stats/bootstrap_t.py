@@ -210,7 +210,7 @@ def _draw(
     first = attributes[0]
     n_patients = len(first.whole_n)
     compact = _compact(attributes)
-    whole = compact.take(columns_of(first.whole_s, first.whole_n))
+    whole = [compact.take(columns_of(c.whole_s, c.whole_n)) for c in attributes]
     # Each task's groups, and for pairs all groups that they name.
     needed = [
         task.groups if len(task.groups) else np.unique(pairs[task.number][task.pairs])
@@ -261,6 +261,7 @@ class _Compact:
 def _compact(attributes: Sequence[Cells]) -> _Compact:
     m = attributes[0].whole_n.shape[1]
     sizes = [attributes[0].whole_n, *(c.n for c in attributes if not c.exclusive)]
+    sizes += [c.n for c in attributes if c.exclusive and not c.known.all()]
     like = [  # the first outcome with the same sizes throughout
         next(a for a in range(b + 1) if all(np.array_equal(n[:, a], n[:, b]) for n in sizes))
         for b in range(m)
@@ -296,10 +297,11 @@ def _places(
             part = Cells(
                 cells.owner[a:b], cells.group[a:b], cells.s[a:b], cells.n[a:b],
                 cells.squares[a:b], cells.whole_s, cells.whole_n, cells.n_groups, cells.centre,
-                cells.exclusive,
+                cells.exclusive, cells.known,
             )  # fmt: skip
             own = compact.take(columns_of(part.s, part.n))
-            leaving = own if cells.exclusive else compact.take(leaving_columns(part))
+            same = cells.exclusive and cells.known[group]
+            leaving = own if same else compact.take(leaving_columns(part))
             found[task.number, group] = (part.owner, own, leaving)
     return found
 
@@ -323,17 +325,24 @@ def _sides(
     tasks: list[_Task],
     needed: list[NDArray[np.int64]],
     places: dict[tuple[int, int], _Place],
-    whole: Array,
+    whole: list[Array],
     compact: _Compact,
 ) -> list[tuple[Side, Side]]:
     """Each task's groups and their rests under the weights (n_patients, n_draws)."""
-    draws, width = weights.shape[1], len(whole)
-    total = (whole @ weights).T
+    draws, width = weights.shape[1], len(whole[0])
+    # All known, attributes have one whole.
+    complete = [number for number, cells in enumerate(attributes) if cells.known.all()]
+    shared = (whole[complete[0]] @ weights).T if complete else None
+    totals = [
+        shared if shared is not None and number in complete else (one @ weights).T
+        for number, one in enumerate(whole)
+    ]
     sums: dict[tuple[int, int], tuple[Array, Array]] = {}
     for key, (owner, columns, leaving) in places.items():
         its = weights[owner]
         own = (columns @ its).T
-        sums[key] = own, total - (own if columns is leaving else (leaving @ its).T)
+        left = own if columns is leaving else (leaving @ its).T
+        sums[key] = own, totals[key[0]] - left
     found = []
     for task, groups in zip(tasks, needed, strict=True):
         centre = attributes[task.number].centre

@@ -6,8 +6,9 @@ the pooled mean) and its number n of queries. A group is then five sums over its
 .. math:: \sum s, \quad \sum n, \quad \sum s^2, \quad \sum s n, \quad \sum n^2
 
 and their count k; the variance of its mean around any centre d is
-:math:`\frac{k}{k-1} (\sum s^2 - 2 d \sum s n + d^2 \sum n^2) / (\sum n)^2`. The rest is the whole
-less the group, where a patient with queries in both keeps the part that lies outside.
+:math:`\frac{k}{k-1} (\sum s^2 - 2 d \sum s n + d^2 \sum n^2) / (\sum n)^2`. The rest of a group is
+all queries of the other *known* groups; a patient with queries in both keeps the part outside the
+group. A group that is not known (``"unknown"``) is compared with all the known ones.
 """
 
 from __future__ import annotations
@@ -42,6 +43,18 @@ class Side:
     nn: Array
     k: Array
     centre: Array
+
+    @property
+    def effective_k(self) -> Array:
+        """Patients with equally many queries that would carry as much: (Σn)² / Σn².
+
+        References
+        ----------
+        Kish, *Survey Sampling*, 1965, section 8.2; Carter, Schnepel and Steigerwald, *Asymptotic
+        behavior of a t test robust to cluster heterogeneity*, Rev. Econ. Stat. 99:698, 2017.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self.n**2 / self.nn)
 
     @property
     def shift(self) -> Array:
@@ -100,12 +113,14 @@ class Cells:
     s, n, squares : float64 arrays of shape (n_cells, n_outcomes)
         Sum of centred outcomes, queries, sum of squared centred outcomes.
     whole_s, whole_n : float64 arrays of shape (n_patients, n_outcomes)
-        Of all queries of a patient.
+        Of all queries of a patient in known groups.
     n_groups : int
     centre : float64 array of shape (n_outcomes,)
         Pooled mean of each outcome; NaN where nothing was measured.
     exclusive : bool
         Whether no patient is in two groups.
+    known : bool array of shape (n_groups,)
+        Groups that make up the rest of the others.
     """
 
     owner: NDArray[np.int64]
@@ -118,6 +133,7 @@ class Cells:
     n_groups: int
     centre: Array
     exclusive: bool
+    known: NDArray[np.bool_]
 
 
 def add_up(index: NDArray[np.int64], columns: Array, n: int) -> Array:
@@ -168,6 +184,7 @@ def cells_of(
     *,
     sums: tuple[Array, Array, Array, Array] | None = None,
     exclusive: bool,
+    known: NDArray[np.bool_] | None = None,
 ) -> Cells:
     """Add up queries by patient and group.
 
@@ -180,26 +197,34 @@ def cells_of(
         What :func:`patient_sums` gave, so that several attributes need it once.
     exclusive : bool
         Whether each patient is in one group.
+    known : bool array of shape (n_groups,), optional
+        All of them by default.
     """
     centre, s, n, squares = sums or patient_sums(values, owner, n_patients)
+    named = np.ones(n_groups, dtype=np.bool_) if known is None else known
     if exclusive:
         of_patient = np.zeros(n_patients, dtype=np.int64)
         of_patient[owner] = groups
         order = np.argsort(of_patient, kind="stable")
+        whole_s, whole_n = s, n
+        if not named.all():
+            whole_s, whole_n = (np.where(named[of_patient][:, None], x, 0.0) for x in (s, n))
         return Cells(
-            order, of_patient[order], s[order], n[order], squares[order], s, n, n_groups, centre,
-            True,
+            order, of_patient[order], s[order], n[order], squares[order], whole_s, whole_n,
+            n_groups, centre, True, named,
         )  # fmt: skip
     cell, of = np.unique(groups * n_patients + owner, return_inverse=True)
     measured = ~np.isnan(values)
     centred = centred_on(values, centre)
+    cell_owner, cell_group = cell % n_patients, cell // n_patients
+    cell_s = add_up(of.ravel(), centred, len(cell))
+    cell_n = add_up(of.ravel(), measured.astype(np.float64), len(cell))
+    if not named.all():
+        inside = named[cell_group][:, None]
+        s, n = (add_up(cell_owner, x * inside, n_patients) for x in (cell_s, cell_n))
     return Cells(
-        cell % n_patients,
-        cell // n_patients,
-        add_up(of.ravel(), centred, len(cell)),
-        add_up(of.ravel(), measured.astype(np.float64), len(cell)),
-        add_up(of.ravel(), centred**2, len(cell)),
-        s, n, n_groups, centre, False,
+        cell_owner, cell_group, cell_s, cell_n, add_up(of.ravel(), centred**2, len(cell)),
+        s, n, n_groups, centre, False, named,
     )  # fmt: skip
 
 
@@ -210,10 +235,11 @@ def columns_of(s: Array, n: Array) -> Array:
 
 def leaving_columns(cells: Cells) -> Array:
     """What the rest of a cell's group lacks by it, against the whole (n_cells, 6, n_outcomes)."""
+    inside = cells.known[cells.group][:, None]
     if cells.exclusive:
-        return columns_of(cells.s, cells.n)
+        return columns_of(cells.s * inside, cells.n * inside)
     s, n = cells.whole_s[cells.owner], cells.whole_n[cells.owner]
-    return columns_of(s, n) - columns_of(s - cells.s, n - cells.n)
+    return columns_of(s, n) - columns_of(s - cells.s * inside, n - cells.n * inside)
 
 
 def side(columns: Array, centre: Array) -> Side:
@@ -223,22 +249,28 @@ def side(columns: Array, centre: Array) -> Side:
 
 
 def contrast_with_rest(cells: Cells) -> Contrast:
-    """Each group against all other queries; arrays (n_groups, n_outcomes)."""
+    """Each group against the other known ones; arrays (n_groups, n_outcomes)."""
     own = add_up(cells.group, columns_of(cells.s, cells.n), cells.n_groups)
     leaving = (
-        own if cells.exclusive else add_up(cells.group, leaving_columns(cells), cells.n_groups)
+        np.where(cells.known[:, None, None], own, 0.0)
+        if cells.exclusive
+        else add_up(cells.group, leaving_columns(cells), cells.n_groups)
     )
     whole = columns_of(cells.whole_s, cells.whole_n).sum(axis=0)
     first, second = side(own, cells.centre), side(whole - leaving, cells.centre)
     nothing = np.zeros_like(first.s)
     shared = (nothing, nothing, nothing, nothing)
     if not cells.exclusive:
-        rest_s = cells.whole_s[cells.owner] - cells.s
-        rest_n = cells.whole_n[cells.owner] - cells.n
+        inside = cells.known[cells.group][:, None]
+        rest_s = cells.whole_s[cells.owner] - cells.s * inside
+        rest_n = cells.whole_n[cells.owner] - cells.n * inside
         products = [cells.s * rest_s, cells.s * rest_n, cells.n * rest_s, cells.n * rest_n]
         found = add_up(cells.group, np.stack(products, axis=1), cells.n_groups)
         shared = (found[:, 0], found[:, 1], found[:, 2], found[:, 3])
     everyone = np.broadcast_to(whole[5], first.k.shape)
+    if not cells.known.all():
+        outside = (cells.n > 0) & (cells.whole_n[cells.owner] == 0)
+        everyone = everyone + add_up(cells.group, outside.astype(np.float64), cells.n_groups)
     return Contrast(first, second, shared, everyone)
 
 

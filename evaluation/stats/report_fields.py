@@ -70,11 +70,12 @@ FIELDS: dict[str, dict[str, Kind]] = {
         **_of(Kind.RATE, "null_high auc null_mean by_group"),
         **_of(Kind.GAP, "rest_estimate gap gap_ci_low gap_ci_high gap_naive gap_naive_ci_low"),
         **_of(Kind.GAP, "gap_naive_ci_high gap_before gap_after gap_change gap_change_ci_low"),
-        **_of(Kind.GAP, "gap_change_ci_high inner_low inner_high"),
-        **_of(Kind.P, "p p_value p_adjusted p_max_t p_naive p_archive"),
+        **_of(Kind.GAP, "gap_change_ci_high inner_low inner_high gap_missing_low gap_missing_high"),
+        **_of(Kind.P, "p p_value p_adjusted p_max_t p_naive p_archive p_heterogeneity"),
         **_of(Kind.TENTH, "overlap design_effect icc"),
         **_of(Kind.KEPT, "n_groups step step_rest"),
     },
+    "outcomes": _of(Kind.TENTH, "ratio ratio_ci_low ratio_ci_high"),
     "modality_gap": _of(
         Kind.MEASURE,
         "gap ci_low ci_high rest_gap rest_estimate difference difference_ci_low "
@@ -112,8 +113,8 @@ TOTALS = {
 }  # fmt: skip
 WORDS = frozenset({
     "attribute", "group", "outcome", "comparison", "family", "primary", "verdict", "verdict_naive",
-    "reason", "precision", "measure", "finding", "space", "probe", "swap", "name", "target",
-    "recommended", "higher_is_better",
+    "reason", "reason_code", "flags", "ratio_of", "precision", "measure", "finding", "space", "probe",
+    "swap", "name", "target", "recommended", "higher_is_better",
 })  # fmt: skip
 DIFFERENCES = (
     ("gap", "estimate", "rest_estimate"),

@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.stats.cluster_sums import add_up, centred_on
+from evaluation.stats.heterogeneity import heterogeneity
 from evaluation.stats.proportions import binomial_ends, join_ends
 from evaluation.stats.score_test import score_statistic, two_sided
 from evaluation.stats.variance_floor import Pooled
@@ -51,6 +52,7 @@ __all__ = [
     "adjusted_contrast",
     "layers_of",
     "proportion_ends",
+    "proportion_limits",
     "score_ends",
 ]
 
@@ -103,6 +105,8 @@ class AdjustedContrast:
     covariance : float64 array of shape (n_outcomes,)
     quadratic : float64 array of shape (3, n_outcomes)
         Variance of the gap with residuals around a gap of δ: :math:`v_0 - 2 v_1 δ + v_2 δ^2`.
+    p_heterogeneity : float64 array
+        Of the hypothesis that the gap is the same in all strata (:mod:`.heterogeneity`).
     """
 
     mean: Array
@@ -118,6 +122,7 @@ class AdjustedContrast:
     variance: Array
     covariance: Array
     quadratic: Array
+    p_heterogeneity: Array
 
 
 def layers_of(
@@ -151,11 +156,14 @@ def adjusted_contrast(
     first: NDArray[np.bool_],
     second: NDArray[np.bool_],
     pooled: Pooled | None = None,
+    *,
+    fewest: int = 0,
 ) -> AdjustedContrast:
     """Compare two sets of cells within strata, for all outcomes at once.
 
     Given the whole archive's likeness, groups with few informative queries are tested with it
-    (:mod:`evaluation.stats.variance_floor`).
+    (:mod:`evaluation.stats.variance_floor`). Strata with at least ``fewest`` patients of each side
+    are tested for one gap in all of them; with 0 nothing is.
     """
     kept = first | second
     owner, stratum = layers.owner[kept], layers.stratum[kept]
@@ -165,16 +173,10 @@ def adjusted_contrast(
     place = side * h + stratum
     S = add_up(place, s, 2 * h).reshape(2, h, m)
     N = add_up(place, n, 2 * h).reshape(2, h, m)
-    common: NDArray[np.bool_] = np.asarray((N[0] > 0) & (N[1] > 0))
+    common, weight, each, mean, share, level = _post_stratified(S, N)
+    gap = mean[0] - mean[1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(common, N.sum(axis=0), 0.0)
-        weight = weight / weight.sum(axis=0)
         overlap = np.where(common, N[0], 0.0).sum(axis=0) / N[0].sum(axis=0)
-        each = np.where(common, S / N, 0.0)  # (2, h, m)
-        mean = np.where(common.any(axis=0), (weight * each).sum(axis=1), np.nan)
-        gap = mean[0] - mean[1]
-        share = np.where(common, N[0] / N.sum(axis=0), 0.0)
-        level = np.where(common, S.sum(axis=0) / N.sum(axis=0), 0.0)
         a = np.where(common, weight / N, 0.0).reshape(2 * h, m)[place]
     a_test = a * _corrected(layers, kept, n, common, owner, stratum)
     lean = np.stack([1 - share, -share]).reshape(2 * h, m)[place]
@@ -205,11 +207,35 @@ def adjusted_contrast(
         quadratic = _quadratic(null, slope, squares, k, everyone)
         variance = np.where(k >= 2, k / (k - 1), np.nan) * (additive**2).sum(axis=1)
         covariance = (additive[0] * additive[1]).sum(axis=0)
+    alike = np.full(m, np.nan)
+    if fewest:
+        own_patients = side * (int(layers.place.max()) + 1) + layers.place[kept]
+        alike = heterogeneity(
+            each[0] - each[1], residual - gap * lean * n, n, own_patients, place, fewest, pooled
+        )
     most = total * _gain(each + layers.centre, mean + layers.centre, weight)
     return AdjustedContrast(
         layers.centre + mean[0], layers.centre + mean[1], gap, t, df, two_sided(t, df), overlap,
-        k, total, most, variance, covariance, quadratic,
+        k, total, most, variance, covariance, quadratic, alike,
     )  # fmt: skip
+
+
+def _post_stratified(
+    S: Array, N: Array
+) -> tuple[NDArray[np.bool_], Array, Array, Array, Array, Array]:
+    """Common strata (h, m), their weights, each side's means (2, h, m) and standardised means.
+
+    Last the first side's share of each stratum, and the stratum's mean over both sides.
+    """
+    common: NDArray[np.bool_] = np.asarray((N[0] > 0) & (N[1] > 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.where(common, N.sum(axis=0), 0.0)
+        weight = weight / weight.sum(axis=0)
+        each = np.where(common, S / N, 0.0)
+        mean = np.where(common.any(axis=0), (weight * each).sum(axis=1), np.nan)
+        share = np.where(common, N[0] / N.sum(axis=0), 0.0)
+        level = np.where(common, S.sum(axis=0) / N.sum(axis=0), 0.0)
+    return common, weight, each, mean, share, level
 
 
 def _gain(each: Array, mean: Array, weight: Array) -> Array:
@@ -272,19 +298,28 @@ def proportion_ends(
     found: AdjustedContrast, outcomes: NDArray[np.int64], level: float
 ) -> tuple[Array, Array]:
     """Korn–Graubard ends of both standardised proportions, joined by MOVER."""
-    ends = []
-    for number, mean in enumerate((found.mean, found.rest_mean)):
-        p = np.clip(mean[outcomes], 0.0, 1.0)
-        low, high, _ = binomial_ends(
-            p, found.n[number, outcomes], found.k[number, outcomes],
-            found.variance[number, outcomes], level=level, most=found.most[number, outcomes],
-        )  # fmt: skip
-        ends.append((p, low, high))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread = np.sqrt(found.variance[0] * found.variance[1])[outcomes]
-        correlation = np.where(spread > 0, found.covariance[outcomes] / spread, 0.0)
-    low, high = join_ends(*ends[0], *ends[1], np.clip(correlation, -1.0, 1.0))
+    limits, correlation = proportion_limits(found, outcomes, level)
+    p, q = np.clip(found.mean[outcomes], 0.0, 1.0), np.clip(found.rest_mean[outcomes], 0.0, 1.0)
+    (first, last), (other_first, other_last) = limits
+    low, high = join_ends(p, first, last, q, other_first, other_last, correlation)
     unsure = (found.k[:, outcomes] < 2).any(axis=0)
     return np.where(unsure, np.nan, np.maximum(low, -1)), np.where(
         unsure, np.nan, np.minimum(high, 1)
     )
+
+
+def proportion_limits(
+    found: AdjustedContrast, outcomes: NDArray[np.int64], level: float
+) -> tuple[Array, Array]:
+    """Korn–Graubard ends (2 sides, 2, n) of the standardised proportions; their correlation."""
+    limits = np.empty((2, 2, len(outcomes)))
+    for number, mean in enumerate((found.mean, found.rest_mean)):
+        low, high, _ = binomial_ends(
+            np.clip(mean[outcomes], 0.0, 1.0), found.n[number, outcomes], found.k[number, outcomes],
+            found.variance[number, outcomes], level=level, most=found.most[number, outcomes],
+        )  # fmt: skip
+        limits[number] = low, high
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.sqrt(found.variance[0] * found.variance[1])[outcomes]
+        correlation = np.where(spread > 0, found.covariance[outcomes] / spread, 0.0)
+    return limits, np.clip(correlation, -1.0, 1.0)

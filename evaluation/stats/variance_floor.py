@@ -3,13 +3,14 @@ r"""Where a group's own queries cannot tell the error of its mean: few informati
 Where 93% of queries hit, many small groups have no miss at all, and the residuals of those that
 have none agree with each other: their variance comes out far too small, and over the tests of an
 audit with its intersections 16% of fair archives raised an alarm. A mean of n independent draws is
-near normal once n is large against its skewness squared; below :math:`n^* < 20\,\gamma^2`, with
+near normal once n is large against its skewness squared; below :math:`n^* < 40\,\gamma^2`, with
 :math:`n^*` the queries of the group over their design effect, the variance is taken to be at least
 
 .. math:: \sigma^2 \frac{(1-\rho) \sum_p n_p + \rho \sum_p n_p^2}{n^2}
 
 with variance σ², intraclass correlation ρ and skewness γ of the whole archive: under the null
-hypothesis the group is like all others.
+hypothesis the group is like all others. With a factor of 20 groups just above the line still raised
+an alarm in 4 to 7% of fair archives of 170 tests, and in 11% where only large groups were tested.
 
 References
 ----------
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 __all__ = ["Pooled", "intraclass", "pooled_likeness"]
 
 Array = NDArray[np.float64]
-_ENOUGH = 20.0
+_ENOUGH = 40.0
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,24 @@
-"""From a gap to a verdict, by an equivalence margin that was declared beforehand.
+"""From a gap to a verdict, by margins that were declared beforehand.
 
 "No significant difference" is no evidence of equal quality: a small archive shows none however
-large the harm. A verdict therefore has to be earned on either side:
+large the harm. And a gap that is established need not be larger than the margin. A verdict claims
+only what was shown:
 
 =================  ================================================================================
-``within``         the 1 - 2 alpha interval lies inside the margin (two one-sided tests)
-``exceeds``        a gap is established (adjusted p at most alpha) and ``within`` is not
-``inconclusive``   neither: the archive is too small to tell
+``within``         the interval of the gap lies inside the margin
+``exceeds``        the interval lies wholly beyond the margin, and a gap is established
+``differs``        a gap is established (adjusted p at most alpha); its interval reaches both inside
+                   and beyond the margin, so that it may be larger
+``inconclusive``   neither a gap nor its absence was shown: the archive is too small to tell
 ``not_assessable`` no number that could be tested
 =================  ================================================================================
 
 A gap that is established but shown to be smaller than the margin is ``within``: that is what the
-margin is for.
+margin is for. A margin may be a ratio of rates as well, which tells rare harms apart: a miss of 4%
+beside one of 1% is three points, and four times as often.
+
+A release check has three answers. It passes only where every primary question was shown to be
+within its margin; "cannot tell" does not pass.
 
 References
 ----------
@@ -21,16 +28,99 @@ Statistical Hypotheses of Equivalence and Noninferiority*, 2010.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from math import isnan
-from typing import Literal
+from typing import Any, Literal
 
 from medembed.errors import InputError
 
-__all__ = ["Decision", "Minimum", "Precision", "Verdict", "decide", "gate"]
+__all__ = [
+    "Answer",
+    "Decision",
+    "Minimum",
+    "Precision",
+    "RatioClaim",
+    "Reason",
+    "Verdict",
+    "check_margins",
+    "decide",
+    "gate",
+]
 
-Verdict = Literal["within", "exceeds", "inconclusive", "not_assessable"]
 Precision = Literal["usual", "low", "suppressed"]
+Interval = tuple[float, float]
+
+
+class Verdict(StrEnum):
+    """What was shown of a gap."""
+
+    WITHIN = "within"
+    EXCEEDS = "exceeds"
+    DIFFERS = "differs"
+    INCONCLUSIVE = "inconclusive"
+    NOT_ASSESSABLE = "not_assessable"
+
+
+class Answer(StrEnum):
+    """What a release check found."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is; the words are in :data:`REASONS`."""
+
+    INSIDE = "inside"
+    BEYOND = "beyond"
+    BEYOND_RATIO = "beyond_ratio"
+    MAY_BE_LARGER = "may_be_larger"
+    RATIO_MAY_BE_LARGER = "ratio_may_be_larger"
+    NOT_SHOWN_INSIDE = "not_shown_inside"
+    TOO_FEW_TO_TELL = "too_few_to_tell"
+    NO_GAP = "no_gap"
+    NO_INTERVAL = "no_interval"
+    NO_VARIATION = "no_variation"
+    NOTHING_MEASURED = "nothing_measured"
+    FEW_PATIENTS = "few_patients"
+    NO_OTHER_GROUP = "no_other_group"
+    FEW_OTHERS = "few_others"
+    DOMINATED = "dominated"
+    OTHERS_DOMINATED = "others_dominated"
+    FEW_SHARED_STRATA = "few_shared_strata"
+    FEW_CARRY_THE_GAP = "few_carry_the_gap"
+    NO_SUCH_GROUP = "no_such_group"
+    MERGED = "merged"
+    REFERENCE = "reference"
+
+
+REASONS: dict[Reason, str] = {
+    Reason.INSIDE: "the interval lies inside the margin of {margin:g}",
+    Reason.BEYOND: "the interval lies wholly beyond the margin of {margin:g}",
+    Reason.BEYOND_RATIO: "one rate is more than {ratio:g} times the other",
+    Reason.MAY_BE_LARGER: "differs; may be larger than the margin of {margin:g}",
+    Reason.RATIO_MAY_BE_LARGER: "differs; one rate may be more than {ratio:g} times the other",
+    Reason.NOT_SHOWN_INSIDE: "differs; not shown to be inside the margin of {margin:g} among as "
+    "many comparisons",
+    Reason.TOO_FEW_TO_TELL: "neither a gap nor one below {margin:g} could be established",
+    Reason.NO_GAP: "the gap could not be measured",
+    Reason.NO_INTERVAL: "the gap has no interval",
+    Reason.NO_VARIATION: "the outcome varies too little for an interval",
+    Reason.NOTHING_MEASURED: "nothing was measured for this group",
+    Reason.FEW_PATIENTS: "fewer than {least} patients",
+    Reason.NO_OTHER_GROUP: "no other group to compare with",
+    Reason.FEW_OTHERS: "fewer than {least} patients to compare with",
+    Reason.DOMINATED: "one or a few patients hold most of the group's queries",
+    Reason.OTHERS_DOMINATED: "one or a few patients hold most of the queries to compare with",
+    Reason.FEW_SHARED_STRATA: "too few of its queries are in strata that both sides have",
+    Reason.FEW_CARRY_THE_GAP: "the adjusted gap would rest on fewer than {least} patients",
+    Reason.NO_SUCH_GROUP: "no query of such a group",
+    Reason.MERGED: "the group is small and part of 'other (small groups)'",
+    Reason.REFERENCE: "the group that the other one is compared with",
+}
 
 
 @dataclass(frozen=True)
@@ -78,25 +168,53 @@ class Minimum:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict and the reason for it in words.
+    """A verdict and why.
 
     Parameters
     ----------
-    verdict : {"within", "exceeds", "inconclusive", "not_assessable"}
-    reason : str
+    verdict : Verdict
+    code : Reason
+    fields : dict
+        What the words of the reason hold.
     """
 
     verdict: Verdict
-    reason: str
+    code: Reason
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """The reason in words."""
+        return REASONS[self.code].format(**self.fields)
+
+
+@dataclass(frozen=True)
+class RatioClaim:
+    """What was shown of the ratio of two rates and of that of their complements.
+
+    Parameters
+    ----------
+    margin : float
+        Largest ratio, either way, that is of no consequence.
+    inside, beyond : bool
+        Whether both were shown to be smaller, or either to be larger.
+    """
+
+    margin: float
+    inside: bool
+    beyond: bool
 
 
 def decide(
     gap: float | None,
-    interval: tuple[float, float] | None,
+    interval: Interval | None,
     p_adjusted: float | None,
     *,
     margin: float = 0.05,
     alpha: float = 0.05,
+    p_within: float = 0.0,
+    p_exceeds: float = 0.0,
+    ratio: RatioClaim | None = None,
 ) -> Decision:
     """Give the verdict on a gap.
 
@@ -105,72 +223,102 @@ def decide(
     gap : float or None
         None or NaN where it could not be measured.
     interval : (low, high) or None
-        At the level ``1 - 2 alpha`` (90% for 0.05), holding the gap.
+        Holding the gap: at the level ``1 - alpha`` as it is shown, or, for a single equivalence
+        test, at ``1 - 2 alpha``.
     p_adjusted : float or None
         Of the hypothesis of no gap, adjusted within its family; None or NaN where it could not be
-        tested, which leaves ``exceeds`` out of reach.
+        tested, which leaves ``exceeds`` and ``differs`` out of reach.
     margin : float
         Largest gap, either way, that the hospital declared to be of no consequence.
     alpha : float
+    p_within, p_exceeds : float
+        Of the claims "inside" and "beyond", adjusted within their families; each has to be at most
+        alpha. 0 for a single question.
+    ratio : RatioClaim or None
+        What was shown of the ratio of the rates; None asks nothing of it.
 
     Raises
     ------
     InputError
-        Where margin or alpha make no sense or the interval does not hold the gap.
+        Where margins or alpha make no sense or the interval does not hold the gap.
 
     Examples
     --------
-    >>> decide(0.01, (-0.01, 0.03), 0.4).verdict
+    >>> decide(0.01, (-0.01, 0.03), 0.4).verdict.value
     'within'
-    >>> decide(0.08, (0.04, 0.12), 0.001).verdict
+    >>> decide(0.10, (0.06, 0.14), 0.001).verdict.value
     'exceeds'
-    >>> decide(0.08, (-0.02, 0.18), 0.6).verdict
+    >>> decide(0.08, (0.04, 0.12), 0.001).reason
+    'differs; may be larger than the margin of 0.05'
+    >>> decide(0.08, (-0.02, 0.18), 0.6).verdict.value
     'inconclusive'
-    >>> decide(None, None, None).verdict
+    >>> decide(None, None, None).verdict.value
     'not_assessable'
     """
-    if not margin > 0 or not 0 < alpha < 0.5:
-        raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
+    check_margins(margin, alpha)
+    said: dict[str, Any] = {"margin": margin, "ratio": ratio.margin if ratio else 1.0}
     if gap is None or isnan(gap):
-        return Decision("not_assessable", "the gap could not be measured")
+        return Decision(Verdict.NOT_ASSESSABLE, Reason.NO_GAP)
     if interval is None or isnan(interval[0]) or isnan(interval[1]):
-        return Decision("not_assessable", "the gap has no interval")
+        return Decision(Verdict.NOT_ASSESSABLE, Reason.NO_INTERVAL)
     if not interval[0] <= gap <= interval[1]:
         raise InputError("an interval that does not hold its gap")
-    level = f"{100 * (1 - 2 * alpha):g}%"
-    if -margin < interval[0] and interval[1] < margin:
-        return Decision("within", f"the {level} interval lies within the margin of {margin:g}")
-    if p_adjusted is not None and not isnan(p_adjusted) and p_adjusted <= alpha:
-        return Decision(
-            "exceeds", f"a gap is established and may be as large as the margin of {margin:g}"
-        )
-    return Decision("inconclusive", f"neither a gap nor one below {margin:g} could be established")
+    inside = -margin < interval[0] and interval[1] < margin
+    beyond = interval[0] > margin or interval[1] < -margin
+    alike = ratio is None or ratio.inside
+    unlike = ratio is not None and ratio.beyond
+    if inside and alike and p_within <= alpha:
+        return Decision(Verdict.WITHIN, Reason.INSIDE, said)
+    if p_adjusted is None or isnan(p_adjusted) or p_adjusted > alpha:
+        return Decision(Verdict.INCONCLUSIVE, Reason.TOO_FEW_TO_TELL, said)
+    if (beyond or unlike) and p_exceeds <= alpha:
+        return Decision(Verdict.EXCEEDS, Reason.BEYOND if beyond else Reason.BEYOND_RATIO, said)
+    reason = Reason.MAY_BE_LARGER
+    if inside:
+        reason = Reason.NOT_SHOWN_INSIDE if alike else Reason.RATIO_MAY_BE_LARGER
+    return Decision(Verdict.DIFFERS, reason, said)
 
 
-def gate(decisions: list[tuple[Verdict, bool]]) -> bool:
-    """Whether an audit passes: for a pipeline that has to stop or go on.
+def check_margins(margin: float, alpha: float, ratio_margin: float | None = None) -> None:
+    """Refuse margins and levels that make no sense.
+
+    Raises
+    ------
+    InputError
+    """
+    if not 0 < margin < float("inf") or not 0 < alpha < 0.5:
+        raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
+    if ratio_margin is not None and not 1 < ratio_margin < float("inf"):
+        raise InputError("a ratio as a margin has to be above 1", hint="2 for twice as often")
+
+
+def gate(decisions: Sequence[tuple[Verdict | str, bool]]) -> Answer:
+    """Answer a release check, for a pipeline that has to stop or go on.
 
     Parameters
     ----------
-    decisions : list of (verdict, primary)
+    decisions : sequence of (verdict, primary)
         Of all hypotheses; primary ones were declared beforehand.
 
     Returns
     -------
-    bool
-        False where any verdict is ``exceeds``, where a primary one is ``not_assessable``, or where
-        there is no primary one at all: it fails closed.
+    Answer
+        ``failed`` where any gap exceeds the margin. ``passed`` where every primary question, one
+        at least, was shown to be within and no other gap is established. Else ``undecided``.
 
     Examples
     --------
-    >>> gate([("within", True), ("inconclusive", False)])
-    True
-    >>> gate([("not_assessable", True)]), gate([("within", False)])
-    (False, False)
+    >>> gate([("within", True), ("inconclusive", False)]).value
+    'passed'
+    >>> gate([("inconclusive", True)]).value, gate([("within", True), ("exceeds", False)]).value
+    ('undecided', 'failed')
+    >>> gate([("within", False)]).value
+    'undecided'
     """
-    if not any(primary for _, primary in decisions):
-        return False
-    return not any(
-        verdict == "exceeds" or (verdict == "not_assessable" and primary)
-        for verdict, primary in decisions
-    )
+    if any(verdict == Verdict.EXCEEDS for verdict, _ in decisions):
+        return Answer.FAILED
+    named = [verdict for verdict, primary in decisions if primary]
+    shown = named and all(verdict == Verdict.WITHIN for verdict in named)
+    if shown and all(verdict != Verdict.DIFFERS for verdict, _ in decisions):
+        return Answer.PASSED
+    return Answer.UNDECIDED

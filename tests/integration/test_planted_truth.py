@@ -36,7 +36,7 @@ def test_noisier_images_of_women_are_found_and_named(tmp_path: Path) -> None:
     report = audited(tmp_path, "noisier-images", PROTOCOL, n_studies=1200)
     for name in OUTCOMES:
         found = row(report, "outcomes", name)
-        assert found["verdict"] == "exceeds", (name, found["gap"])
+        assert found["verdict"] in ("exceeds", "differs"), (name, found["gap"])
         assert found["gap"] < -0.05
         assert any(f"sex F, {name}" in why for why in report["gate"]["reasons"])
     assert not report["gate"]["passed"]
@@ -47,14 +47,14 @@ def test_noisier_images_of_women_are_found_and_named(tmp_path: Path) -> None:
 def test_a_cohort_without_planted_harm_passes(tmp_path: Path) -> None:
     report = audited(tmp_path, "none", PROTOCOL, n_studies=1200)
     assert report["gate"]["passed"], report["gate"]["reasons"]
-    assert row(report, "label_quality", "without_finding")["verdict"] != "exceeds"
+    assert row(report, "label_quality", "without_finding")["verdict"] not in ("exceeds", "differs")
 
 
 @pytest.mark.slow
 def test_findings_left_out_of_womens_reports_are_found_in_the_labels(tmp_path: Path) -> None:
     report = audited(tmp_path, "under-reported", PROTOCOL, n_studies=700, epochs=2)
     found = row(report, "label_quality", "only_in_table")
-    assert found["verdict"] == "exceeds"
+    assert found["verdict"] in ("exceeds", "differs")
     assert found["gap"] > 0.2
 
 
@@ -63,7 +63,7 @@ def test_women_who_rarely_have_findings_are_found_to_be_served_worse(tmp_path: P
     # Beside the same findings: fewer women to be alike, and fewer to learn from.
     report = audited(tmp_path, "prevalence", PROTOCOL, n_studies=700, epochs=2)
     found = row(report, "outcomes", ALIKE)
-    assert found["verdict"] == "exceeds"
+    assert found["verdict"] in ("exceeds", "differs")
     assert found["gap"] < -0.1
-    assert row(report, "label_quality", "only_in_table")["verdict"] != "exceeds"
+    assert row(report, "label_quality", "only_in_table")["verdict"] not in ("exceeds", "differs")
     assert any(f"sex F, {ALIKE}" in why for why in report["gate"]["reasons"])

@@ -207,11 +207,38 @@ def g12(found: Found) -> Iterator[Row]:
         yield rate(f"{name}: recommended", held["recommended"], "", None)
 
 
+def g13(found: Found) -> Iterator[Row]:
+    """Claims: what may be rare, what has to be frequent, and what is said beside."""
+    for name, held in found.items():
+        asked, holds = "", None
+        if name.endswith(_NEVER):
+            asked, holds = "at most 5%", held["share"] <= 0.05 + 2 * held["error"]
+        elif name.endswith(_OFTEN):
+            asked, holds = "at least 80%", held["share"] >= 0.8
+        elif name.endswith("interval holds"):
+            asked, holds = "at least 93.5%", held["share"] >= 0.935 - 2 * held["error"]
+        yield rate(name, held, asked, holds)
+
+
+_NEVER = (
+    "patients passes", "flagged as better", "0.03 exceeds .05", "any gap established",
+    "10 attributes", "1 attributes", "4% within, ratio declared", "turning harm: passes",
+    "even harm: flagged", "site as stratum: sex flagged",
+)  # fmt: skip
+_OFTEN = (
+    "patients pass", "flagged as worse", "0.12 exceeds .05", "named, points alone",
+    "4% exceed, ratio declared", "turning harm: flagged", "stratum itself is assessable", ": said",
+)  # fmt: skip
+
+
 def beside(found: Found) -> Iterator[Row]:
-    """Three ways on the same cohorts."""
+    """Several ways on the same cohorts."""
     titles = {
-        "fairlearn": "fairlearn's bootstrap",
+        "fairlearn": "fairlearn's bootstrap of images, intervals of two groups apart",
+        "patients drawn": "the same with patients drawn, which fairlearn does not offer",
         "images": "t-test of images, or four fifths",
+        "statsmodels": "statsmodels, least squares clustered by patient, Holm",
+        "GEE": "GEE, Mancl and DeRouen, Holm",
         "patients": "this audit",
     }
     for name, held in found.items():
@@ -246,6 +273,7 @@ GATES = {
     "G9": Gate("Disclosure", "disclosure", 1000, g9),
     "G10": Gate("Cost", "cost", 0, g10),
     "G12": Gate("Mitigation", "mitigation", 1000, g12),
+    "G13": Gate("Claims", "claims", 200, g13),
     "beside": Gate("Side by side with the usual ways", "side_by_side", 1000, beside),
 }
 

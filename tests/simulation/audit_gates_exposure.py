@@ -99,7 +99,12 @@ def flags(setting: str, cohorts: int, seed: int, n_patients: int, permutations: 
         ).rows
         row = rows[0]
         ratio = row.ratio if row.ratio_given_relevance is None else row.ratio_given_relevance
-        found[number] = row.p <= 0.05, row.verdict == "exceeds", row.p_archive <= 0.05, ratio
+        found[number] = (
+            row.p <= 0.05,
+            row.verdict in ("exceeds", "differs"),
+            row.p_archive <= 0.05,
+            ratio,
+        )
     means = found.mean(axis=0)
     return {
         "flagged_p": means[0],

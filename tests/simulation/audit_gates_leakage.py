@@ -64,7 +64,7 @@ def figures(
         ).rows
         for row in rows:
             covers = row.ci_low <= truth <= row.ci_high
-            found[row.probe].append((row.auc, row.p, row.verdict == "exceeds", covers))
+            found[row.probe].append((row.auc, row.p, row.verdict in ("exceeds", "differs"), covers))
     out: dict[str, object] = {"best": truth, "cohorts": cohorts, "patients": n_patients}
     for probe, rows in found.items():
         table = np.array(rows, dtype=float)

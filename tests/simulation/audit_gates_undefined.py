@@ -37,7 +37,7 @@ from evaluation.audit import Audit, audit_outcomes
 from evaluation.retrieval.scores import retrieval_scores
 from evaluation.stats import OTHER_GROUPS, Minimum
 
-VERDICTS = {"within", "exceeds", "inconclusive", "not_assessable"}
+VERDICTS = {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
 FIGURES = ["gap", "gap_ci_low", "gap_ci_high"]
 
 
@@ -48,8 +48,10 @@ def faults(table: pd.DataFrame, audit: Audit, minimum: Minimum) -> list[str]:
         name = f"{row['attribute']} {row['outcome']}"
         label = _labels(table, row["attribute"], audit.settings["merged"])
         y = table[row["outcome"]].astype(float)
+        known = label.map(lambda name: "unknown" not in name.split("*"))
         mine, rest = (
-            table[member & y.notna()] for member in (label == row["group"], label != row["group"])
+            table[member & y.notna()]
+            for member in (label == row["group"], known & (label != row["group"]))
         )
         k, other = mine["patient_id"].nunique(), rest["patient_id"].nunique()
         assessed = row["verdict"] != "not_assessable"
@@ -88,7 +90,10 @@ def faults(table: pd.DataFrame, audit: Audit, minimum: Minimum) -> list[str]:
         for p in ("p_value", "p_adjusted", "p_naive", "p_max_t"):
             if not np.isnan(row[p]) and not 0 <= row[p] <= 1:
                 found.append(f"{name}: {p} is no probability")
-        if y[mine.index.union(rest.index)].nunique() <= 1 and row["verdict"] == "exceeds":
+        if y[mine.index.union(rest.index)].nunique() <= 1 and row["verdict"] in (
+            "exceeds",
+            "differs",
+        ):
             found.append(f"{name}: a gap where nothing varies")
     json.dumps(audit.to_json(), allow_nan=False)
     return found

@@ -1,4 +1,4 @@
-"""``audit --gate`` in a pipeline: 0 where the gate passes, 3 where it does not, 2 for a mistake."""
+"""``audit --gate`` in a pipeline: 0 passes, 3 fails or cannot tell, 2 is a mistake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ def run(
 ) -> tuple[int, dict[str, Any], str]:
     """Exit code, JSON and stderr of the verb over an audit whose gate is given."""
     report = {
-        "gate": {"passed": passed, "reasons": [] if passed else ["F, hit: exceeds the margin"]},
+        "gate": {
+            "passed": passed,
+            "answer": "passed" if passed else "undecided",
+            "reasons": [] if passed else ["F, hit: primary and not shown to be within"],
+            "findings": [],
+        },
         "stamp": {},
         "outcomes": {"table": []},
         "mitigation": None,
@@ -42,7 +47,7 @@ def test_a_gate_that_does_not_pass_exits_with_3_and_says_why(
     code, found, said = run(tmp_path, monkeypatch, False, "--gate")
     assert code == EXIT_GATE == 3
     assert found["gate"]["passed"] is False
-    assert "F, hit: exceeds the margin" in said
+    assert "gate: undecided: F, hit: primary and not shown to be within" in said
 
 
 def test_a_gate_that_passes_exits_with_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

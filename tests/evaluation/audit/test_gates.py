@@ -96,10 +96,13 @@ def test_the_gates_run_on_a_few_cohorts() -> None:
 
 
 @pytest.mark.slow
-def test_side_by_side_only_patients_keep_their_level() -> None:
-    found = figures(60, 4, seed=0, n_patients=1000)
-    ours, theirs, images = (found[name] for name in ("patients", "fairlearn", "images"))
-    assert ours["false alarm"]["share"] <= 0.05 + tolerance(0.05, 60)
-    assert theirs["false alarm"]["share"] >= 0.9
-    assert images["false alarm"]["share"] > ours["false alarm"]["share"]
-    assert ours["interval holds the gap"]["share"] >= 0.95 - tolerance(0.95, 60)
+def test_side_by_side_those_that_count_patients_keep_their_level() -> None:
+    found = figures(40, 4, seed=0, n_patients=1000)
+    for name in ("patients", "statsmodels", "patients drawn"):
+        level = found[name]["false alarm"]["share"]
+        assert level <= 0.05 + tolerance(0.05, 40), name
+        assert found[name]["interval holds the gap"]["share"] >= 0.95 - tolerance(0.95, 40), name
+    assert found["images"]["false alarm"]["share"] > 0.2
+    skewed = "false alarm, 93% hits, many groups"
+    assert found["patients"][skewed]["share"] <= 0.05 + tolerance(0.05, 40)
+    assert found["statsmodels"][skewed]["share"] > 0.5

@@ -223,7 +223,7 @@ def test_the_fixture_is_as_a_real_audit_would_be(report: dict[str, Any]) -> None
         if row["gap"] is not None:
             assert row["gap_ci_low"] <= row["gap"] <= row["gap_ci_high"]
     assert {row["verdict"] for row in report["outcomes"]["table"]} == {
-        "exceeds", "inconclusive", "within", "not_assessable",
+        "exceeds", "differs", "inconclusive", "within", "not_assessable",
     }  # fmt: skip
 
 

@@ -76,11 +76,11 @@ def test_points_are_those_of_fairlearn_and_scikit_learn() -> None:
 
 def test_missed_women_are_found_and_named() -> None:
     rows, _ = assessed(*cohort(1, 1500, missed=0.8))
-    assert rows["F", "FNR"].verdict == "exceeds"
+    assert rows["F", "FNR"].verdict in ("exceeds", "differs")
     assert rows["F", "FNR"].gap > 0.1
-    assert rows["F", "EO"].verdict == "exceeds"
-    assert rows["F", "AUC"].verdict == "exceeds"
-    assert rows["F", "FPR"].verdict != "exceeds"
+    assert rows["F", "EO"].verdict in ("exceeds", "differs")
+    assert rows["F", "AUC"].verdict in ("exceeds", "differs")
+    assert rows["F", "FPR"].verdict not in ("exceeds", "differs")
 
 
 def test_a_group_without_positives_has_no_rate_of_missed_ones() -> None:
@@ -229,7 +229,7 @@ def alarms(cohorts: int, seed: int):
     for number in range(cohorts):
         scores, truth, owner, sex = cohort(seed + number, 500)
         rows, _ = assessed(scores, truth, owner, sex, probabilities={"mass": curve(scores)})
-        flagged += any(row.verdict == "exceeds" for row in rows.values())
+        flagged += any(row.verdict in ("exceeds", "differs") for row in rows.values())
         for (_, measure), row in rows.items():
             if row.p is not None:
                 low[measure].append(row.p <= 0.05)

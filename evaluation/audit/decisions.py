@@ -1,0 +1,195 @@
+"""From a row's figures to its verdict: families of tests and claims, reasons, and flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluation.audit.hypotheses import Plan, holm_of_questions
+from evaluation.audit.result import COLUMNS
+from evaluation.audit.table_input import Queries
+from evaluation.audit.texts import Flag
+from evaluation.stats import Decision, Minimum, decide
+from evaluation.stats.verdict import REASONS, RatioClaim, Reason, Verdict
+
+__all__ = ["Rules", "adjust_families", "decide_row", "refer", "unanswered"]
+
+Row = dict[str, Any]
+_OF_COMPARISON = (
+    "rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "p_value", "p_adjusted", "p_max_t",
+    "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive", "overlap", "step_rest",
+    "ratio", "ratio_ci_low", "ratio_ci_high", "p_heterogeneity", "gap_missing_low",
+    "gap_missing_high",
+)  # fmt: skip
+_TWICE = 2.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What verdicts are made by.
+
+    Parameters
+    ----------
+    margin : float
+    ratio_margin : float or None
+    alpha : float
+    minimum : Minimum
+    overlap : float
+    adjusted : bool
+        Whether gaps are adjusted to strata.
+    """
+
+    margin: float
+    ratio_margin: float | None
+    alpha: float
+    minimum: Minimum
+    overlap: float
+    adjusted: bool
+
+
+def adjust_families(rows: list[Row]) -> None:
+    """Adjust p-values, and the chances of false claims, by Holm within families.
+
+    Gaps, "inside", "beyond" and heterogeneity are held to the level each by itself.
+    """
+    families = [row["family"] for row in rows]
+    questions = [row["_question"] for row in rows]
+    for raw, name in (
+        ("p_value", "p_adjusted"), ("p_naive", "p_naive"), ("p_heterogeneity", "p_heterogeneity"),
+        ("_p_within", "_p_within"), ("_p_exceeds", "_p_exceeds"),
+        ("_naive_p_within", "_naive_p_within"), ("_naive_p_exceeds", "_naive_p_exceeds"),
+    ):  # fmt: skip
+        adjusted = holm_of_questions([row[raw] for row in rows], families, questions)
+        for row, p in zip(rows, adjusted.tolist(), strict=True):
+            row[name] = p
+
+
+def decide_row(row: Row, rules: Rules) -> None:
+    """Set both verdicts, the reason, and the flags."""
+    naive = _sizes(row, rules) or _verdict(row, "gap_naive", "p_naive", "_naive_", rules)
+    found = naive
+    if rules.adjusted:
+        found = (
+            _sizes(row, rules)
+            or _strata(row, rules)
+            or _verdict(row, "gap", "p_adjusted", "_", rules)
+        )
+    row["verdict_naive"], row["verdict"] = naive.verdict.value, found.verdict.value
+    row["reason"], row["reason_code"] = found.reason, found.code.value
+    row["flags"] = ",".join(_flags(row, found.verdict, rules))
+
+
+def _sizes(row: Row, rules: Rules) -> Decision | None:
+    least = rules.minimum.reported
+    code = None
+    if row["n_patients"] == 0:
+        code = Reason.NOTHING_MEASURED
+    elif row["n_patients"] < least:
+        code = Reason.FEW_PATIENTS
+    elif row["_other_k"] == 0:
+        code = Reason.NO_OTHER_GROUP
+    elif row["_other_k"] < least:
+        code = Reason.FEW_OTHERS
+    elif row["_dominated"][0]:
+        code = Reason.DOMINATED
+    elif row["_dominated"][1]:
+        code = Reason.OTHERS_DOMINATED
+    return None if code is None else Decision(Verdict.NOT_ASSESSABLE, code, {"least": least})
+
+
+def _strata(row: Row, rules: Rules) -> Decision | None:
+    if not row["overlap"] >= rules.overlap:
+        return Decision(Verdict.NOT_ASSESSABLE, Reason.FEW_SHARED_STRATA)
+    if row["_carried"] < rules.minimum.reported:
+        return Decision(
+            Verdict.NOT_ASSESSABLE, Reason.FEW_CARRY_THE_GAP, {"least": rules.minimum.reported}
+        )
+    return None
+
+
+def _verdict(row: Row, gap: str, p: str, claim: str, rules: Rules) -> Decision:
+    """Verdict by the interval as it is shown."""
+    low, high = row[f"{gap}_ci_low"], row[f"{gap}_ci_high"]
+    ends = None if np.isnan(low) or np.isnan(high) else (low, high)
+    ratio = None
+    if rules.ratio_margin is not None:
+        ratio = RatioClaim(rules.ratio_margin, row[f"{claim}alike"], row[f"{claim}unlike"])
+    found = decide(
+        row[gap], ends, row[p], margin=rules.margin, alpha=rules.alpha, ratio=ratio,
+        p_within=row[f"{claim}p_within"], p_exceeds=row[f"{claim}p_exceeds"],
+    )  # fmt: skip
+    if found.verdict == Verdict.NOT_ASSESSABLE:
+        return Decision(Verdict.NOT_ASSESSABLE, Reason.NO_VARIATION)
+    return found
+
+
+def _flags(row: Row, verdict: Verdict, rules: Rules) -> list[str]:
+    found = []
+    if row["p_heterogeneity"] <= rules.alpha and verdict != Verdict.NOT_ASSESSABLE:
+        found.append(Flag.HETEROGENEOUS)
+    low, high = row["gap_missing_low"], row["gap_missing_high"]
+    if (verdict == Verdict.WITHIN and max(-low, high) >= rules.margin) or (
+        verdict in (Verdict.DIFFERS, Verdict.EXCEEDS) and low <= 0 <= high
+    ):
+        found.append(Flag.MISSING_COULD_MATTER)
+    established = row["p_adjusted"] <= rules.alpha
+    often = max(row["ratio"], 1 / row["ratio"]) if row["ratio"] > 0 else 0.0
+    if verdict == Verdict.WITHIN and established and often >= _TWICE:
+        found.append(Flag.RARE_HARM)
+    return [flag.value for flag in found]
+
+
+def refer(row: Row) -> None:
+    """Leave a group's own figures: its contrast is the other group's, and shown there."""
+    row |= dict.fromkeys(_OF_COMPARISON, np.nan)
+    row |= {
+        "comparison": "reference", "primary": False, "verdict": None, "verdict_naive": None,
+        "reason": REASONS[Reason.REFERENCE], "reason_code": Reason.REFERENCE.value, "flags": "",
+        "ratio_of": None,
+    }  # fmt: skip
+
+
+def unanswered(queries: Queries, plan: Plan, rows: list[Row]) -> list[Row]:
+    """Give rows to primary hypotheses that no row answers: the gate is not to pass for want of one.
+
+    Returns
+    -------
+    list of rows
+        Not assessable.
+    """
+    there = [
+        (row["attribute"], group, row["outcome"])
+        for row in rows
+        if row["primary"]
+        for group in row["_asked_of"]
+    ]
+    merged = {(g.attribute, name) for g in queries.groupings for name in g.merged}
+    found = []
+    for hypothesis in plan.primary:
+        if any(hypothesis.holds(*name) for name in there):
+            continue
+        gone = (hypothesis.attribute, hypothesis.group) in merged
+        code = Reason.MERGED if gone else Reason.NO_SUCH_GROUP
+        row: Row = dict.fromkeys(COLUMNS, np.nan)
+        group = hypothesis.group or ""
+        row |= {
+            "attribute": hypothesis.attribute,
+            "group": group or "(any)",
+            "outcome": hypothesis.outcome,
+            "comparison": "rest",
+            "family": plan.family(hypothesis.attribute, [group], hypothesis.outcome),
+            "primary": True,
+            "n_patients": np.nan if gone else 0,
+            "n_queries": np.nan if gone else 0,
+            "precision": "suppressed",
+            "verdict": Verdict.NOT_ASSESSABLE.value,
+            "verdict_naive": Verdict.NOT_ASSESSABLE.value,
+            "reason": REASONS[code],
+            "reason_code": code.value,
+            "flags": "",
+            "ratio_of": None,
+        }
+        found.append(row)
+    return found

@@ -1,0 +1,47 @@
+"""What stands beside a verdict and in the answer of a release check, and its words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["FLAGS", "GATE_REASONS", "Flag", "GateReason"]
+
+
+class Flag(StrEnum):
+    """What a reader has to see beside a verdict; the words are in :data:`FLAGS`."""
+
+    HETEROGENEOUS = "heterogeneous"
+    MISSING_COULD_MATTER = "missing_could_matter"
+    RARE_HARM = "rare_harm"
+
+
+FLAGS: dict[Flag, str] = {
+    Flag.HETEROGENEOUS: "The gap is not the same in all strata: harm in one may hide behind its "
+    "opposite in another.",
+    Flag.MISSING_COULD_MATTER: "Patients whose group is not known could turn this: if all of them "
+    "belonged to one side, the verdict would not hold.",
+    Flag.RARE_HARM: "Few points, but at least twice as often.",
+}
+
+
+class GateReason(StrEnum):
+    """Why a release check does not pass; the words are in :data:`GATE_REASONS`."""
+
+    EXCEEDS = "exceeds"
+    DIFFERS = "differs"
+    NOT_SHOWN_WITHIN = "not_shown_within"
+    NOT_ASSESSABLE = "not_assessable"
+    HETEROGENEOUS = "heterogeneous"
+    NOT_MEASURED = "not_measured"
+    NOTHING_NAMED = "nothing_named"
+
+
+GATE_REASONS: dict[GateReason, str] = {
+    GateReason.EXCEEDS: "{name}: exceeds the margin ({reason})",
+    GateReason.DIFFERS: "{name}: a gap is established ({reason})",
+    GateReason.NOT_SHOWN_WITHIN: "{name}: primary and not shown to be within the margin ({reason})",
+    GateReason.NOT_ASSESSABLE: "{name}: primary and not assessable ({reason})",
+    GateReason.HETEROGENEOUS: "{name}: primary, and the gap is not the same in all strata",
+    GateReason.NOT_MEASURED: "{outcome}: primary and not assessable ({reason})",
+    GateReason.NOTHING_NAMED: "no hypothesis was named beforehand",
+}
