@@ -1,0 +1,612 @@
+"""The report of an audit as typed records: JSON, CSV, page and model card are written from it.
+
+:meth:`Report.from_json` is the one place where plain values become records. It reads the report of
+this version and stored ones of earlier audits; keys that are not known here are kept in ``more``,
+so that :meth:`Record.to_json` gives back what was read. What is no finite number is None, and a row
+whose precision is ``suppressed`` holds no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from math import isfinite
+from typing import Any, Self
+
+from evaluation.stats import Minimum
+from medembed.errors import InputError
+
+__all__ = [
+    "VERSION",
+    "AttributeInfo",
+    "CellRow",
+    "Change",
+    "ChangeRow",
+    "DetectableRow",
+    "DriftRow",
+    "Drift",
+    "Gate",
+    "GateAnswer",
+    "InstrumentSummary",
+    "Missing",
+    "OutcomeInfo",
+    "OutcomeRow",
+    "OutcomeTable",
+    "ProtocolSummary",
+    "Question",
+    "Record",
+    "Report",
+    "Row",
+    "RowPrecision",
+    "RowVerdict",
+    "Section",
+    "SectionRow",
+    "Stamp",
+    "Tried",
+    "UnknownRow",
+]
+
+VERSION = 1
+"""Of the report's JSON."""
+
+
+class RowVerdict(StrEnum):
+    """What was found in a row; :data:`evaluation.report.texts.VERDICTS` holds the words."""
+
+    EXCEEDS = "exceeds"
+    DIFFERS = "differs"
+    WORSE = "worse"
+    IMPROVED = "improved"
+    INCONCLUSIVE = "inconclusive"
+    NO_CHANGE_SHOWN = "no_change_shown"
+    WITHIN = "within"
+    NOT_ASSESSABLE = "not_assessable"
+
+
+class RowPrecision(StrEnum):
+    """What a row of that many patients may be used for."""
+
+    USUAL = "usual"
+    LOW = "low"
+    SUPPRESSED = "suppressed"
+
+
+class GateAnswer(StrEnum):
+    """Whether the release check passed; undecided does not pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if isfinite(value) else None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+def _verdict(value: Any) -> str:
+    """Read a verdict: a member of the enum, or the text of one that this version does not know."""
+    text = str(value or RowVerdict.NOT_ASSESSABLE)
+    return RowVerdict(text) if text in set(RowVerdict) else text
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "str | None": lambda value: None if value is None else str(value),
+    "int | None": _number,
+    "float | None": _number,
+    "bool": lambda value: value is True,
+    "bool | None": lambda value: value if isinstance(value, bool) else None,
+    "tuple[str, ...]": _texts,
+    "RowVerdict | str": _verdict,
+    "Mapping[str, Any]": _mapping,
+}
+"""By a field's type, how its JSON is read."""
+
+
+def _record(kind: type[Record]) -> Any:
+    """Declare a field that holds one record, empty where the JSON has none."""
+    return field(default_factory=kind, metadata={"kind": kind})
+
+
+def _records(kind: type[Record]) -> Any:
+    """Declare a field that holds records in their order."""
+    return field(default=(), metadata={"kind": kind, "many": tuple})
+
+
+def _named(kind: type[Record]) -> Any:
+    """Declare a field that holds records by name."""
+    return field(default_factory=dict, metadata={"kind": kind, "many": dict})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A JSON object with known keys.
+
+    Parameters
+    ----------
+    more : mapping
+        Keys that are not known here, with their values.
+    keys : tuple of str
+        The keys that were read, in their order; empty for a record that was not read from JSON.
+    """
+
+    more: Mapping[str, Any] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, given: Any) -> Self:
+        """Read a JSON object; what is none gives an empty record."""
+        held = _mapping(given)
+        known = {
+            one.name: _read(one, held.get(one.name, None if one.metadata else _default(one)))
+            for one in fields(cls)
+            if one.name not in {"more", "keys"}
+        }
+        more = {str(key): value for key, value in held.items() if key not in known}
+        return cls(**known, more=more, keys=tuple(map(str, held)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values: the keys that were read, or else every field."""
+        names = self.keys or tuple(f.name for f in fields(self) if f.name not in {"more", "keys"})
+        return {
+            name: _plain(self.more[name] if name in self.more else getattr(self, name))
+            for name in names
+        }
+
+
+def _default(one: Any) -> Any:
+    return one.default if isinstance(one.default, str | int) else None
+
+
+def _read(one: Any, value: Any) -> Any:
+    kind, many = one.metadata.get("kind"), one.metadata.get("many")
+    if kind is None:
+        return _READERS[one.type](value)
+    if many is tuple:
+        given = value if isinstance(value, list | tuple) else ()
+        return tuple(kind.from_json(item) for item in given if isinstance(item, Mapping))
+    if many is dict:
+        return {str(name): kind.from_json(item) for name, item in _mapping(value).items()}
+    return kind.from_json(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        # An object that was null or missing when it was read is null again.
+        return value.to_json() if value.keys or value != type(value)() else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, StrEnum):
+        return value.value
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Record):
+    """What the rows of all tables have in common.
+
+    Parameters
+    ----------
+    attribute : str
+        ``"sex*age_band"`` for an intersection.
+    group : str or None
+    n_patients : int or None
+        None where withheld.
+    precision : str
+        One of :class:`RowPrecision`.
+    verdict : RowVerdict or str
+    reason : str or None
+    """
+
+    attribute: str = ""
+    group: str | None = None
+    n_patients: int | None = None
+    precision: str = RowPrecision.USUAL
+    verdict: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
+    reason: str | None = None
+
+    @classmethod
+    def from_json(cls, given: Any) -> Self:
+        """Read a row; of a suppressed one the names and words alone."""
+        held = _mapping(given)
+        if held.get("precision") == RowPrecision.SUPPRESSED:
+            held = {key: None if _number(value) is not None else value for key, value in held.items()}
+        return super().from_json(held)
+
+    @property
+    def is_suppressed(self) -> bool:
+        """Whether the group is too small to be shown."""
+        return self.precision == RowPrecision.SUPPRESSED
+
+    @property
+    def is_intersection(self) -> bool:
+        """Whether the group shares two attributes or more."""
+        return "*" in self.attribute
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeRow(Row):
+    """One outcome in one group, against the rest or another reference.
+
+    Columns as :func:`evaluation.audit.audit_outcomes` describes them. ``inner_low`` and
+    ``inner_high`` are the ends of the gap at level 1 - 2 alpha, which a verdict ``within`` is
+    taken from.
+    """
+
+    outcome: str = ""
+    comparison: str = "rest"
+    family: str | None = None
+    primary: bool = False
+    n_queries: int | None = None
+    n_events: int | None = None
+    n_unmeasured: int | None = None
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    rest_estimate: float | None = None
+    gap: float | None = None
+    gap_ci_low: float | None = None
+    gap_ci_high: float | None = None
+    inner_low: float | None = None
+    inner_high: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    p_max_t: float | None = None
+    gap_naive: float | None = None
+    gap_naive_ci_low: float | None = None
+    gap_naive_ci_high: float | None = None
+    p_naive: float | None = None
+    verdict_naive: str | None = None
+    overlap: float | None = None
+    design_effect: float | None = None
+    icc: float | None = None
+    step: float | None = None
+    step_rest: float | None = None
+
+    @property
+    def against_rest(self) -> bool:
+        """Whether the group is compared with everyone else."""
+        return self.comparison in {"", "rest"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRow(Row):
+    """Size of a group."""
+
+    n_queries: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionRow(Row):
+    """A row of a section beyond the outcomes; each section fills its own fields.
+
+    What the fields mean is told where the section is made: ``evaluation.sections``.
+    """
+
+    measure: str = ""
+    finding: str = ""
+    swap: str = ""
+    space: str = ""
+    probe: str = ""
+    n_queries: int | None = None
+    n_events: int | None = None
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    gap: float | None = None
+    gap_ci_low: float | None = None
+    gap_ci_high: float | None = None
+    inner_low: float | None = None
+    inner_high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    step: float | None = None
+    share_archive: float | None = None
+    exposure: float | None = None
+    ratio: float | None = None
+    ratio_given_relevance: float | None = None
+    null_low: float | None = None
+    null_high: float | None = None
+    null_mean: float | None = None
+    auc: float | None = None
+    effect: float | None = None
+    placebo: float | None = None
+    difference: float | None = None
+    difference_ci_low: float | None = None
+    difference_ci_high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeRow(Row):
+    """What a mitigation, or another model, changed for a group.
+
+    ``measure`` and ``target`` are a mitigation's names for ``outcome`` and ``primary``.
+    """
+
+    name: str = ""
+    measure: str = ""
+    outcome: str = ""
+    target: bool = False
+    primary: bool = False
+    higher_is_better: bool | None = None
+    recommended: bool | None = None
+    before: float | None = None
+    after: float | None = None
+    change: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_adjusted: float | None = None
+    gap_before: float | None = None
+    gap_after: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftRow(Row):
+    """A verdict of an earlier audit beside that of this one."""
+
+    outcome: str = ""
+    gap_before: float | None = None
+    gap_after: float | None = None
+    verdict_before: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
+    verdict_after: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
+    turn: str = "same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectableRow(Row):
+    """Smallest gap that the audit would notice in a group, in four archives of five."""
+
+    outcome: str = ""
+    smallest_gap: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownRow(Row):
+    """Patients whose attribute is not recorded; ``share`` is of all patients."""
+
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Record):
+    """A part of the report: its notes, or why it was not done."""
+
+    notes: tuple[str, ...] = ()
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeTable(Part):
+    """The outcomes by group, the groups' sizes, and the settings of the audit."""
+
+    table: tuple[OutcomeRow, ...] = _records(OutcomeRow)
+    cells: tuple[CellRow, ...] = _records(CellRow)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Part):
+    """A section beyond the outcomes."""
+
+    rows: tuple[SectionRow, ...] = _records(SectionRow)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried(Record):
+    """One mitigation: whether it is recommended, and why or why not."""
+
+    name: str = ""
+    recommended: bool = False
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Part):
+    """What mitigations, or another model, changed."""
+
+    rows: tuple[ChangeRow, ...] = _records(ChangeRow)
+    summary: tuple[Tried, ...] = _records(Tried)
+    models: Mapping[str, Any] = field(default_factory=dict)
+    overlap: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift(Part):
+    """Verdicts since an earlier audit; ``earlier`` is that audit's stamp."""
+
+    rows: tuple[DriftRow, ...] = _records(DriftRow)
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing(Part):
+    """Who is missing from the archive."""
+
+    unknown: tuple[UnknownRow, ...] = _records(UnknownRow)
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstrumentSummary(Part):
+    """How the audit does on simulated archives of this shape."""
+
+    false_alarm_rate: float | None = None
+    false_alarm_rate_error: float | None = None
+    coverage: float | None = None
+    coverage_error: float | None = None
+    cohorts: int | None = None
+    detectable: tuple[DetectableRow, ...] = _records(DetectableRow)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Record):
+    """A question that was declared before the data was looked at; of every group without one."""
+
+    attribute: str = ""
+    outcome: str = ""
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSummary(Record):
+    """What the page shows of the declared protocol."""
+
+    attributes: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    strata: tuple[str, ...] = ()
+    primary: tuple[Question, ...] = _records(Question)
+    margin: float | None = None
+    alpha: float | None = None
+    minimum: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp(Record):
+    """What the report was made of."""
+
+    protocol_name: str | None = None
+    protocol_sha256: str | None = None
+    date: str | None = None
+    split: str | None = None
+    model: str | None = None
+    library: str | None = None
+    seed: int | None = None
+    code: str | None = None
+    n_cases: int | None = None
+    n_patients: int | None = None
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Record):
+    """The release check; ``answer`` is missing from reports that knew two answers only."""
+
+    passed: bool = False
+    answer: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> GateAnswer:
+        """Passed, failed or undecided; what is not known here has not passed."""
+        if self.answer in set(GateAnswer):
+            return GateAnswer(self.answer)
+        return GateAnswer.PASSED if self.passed else GateAnswer.FAILED
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeInfo(Record):
+    """What an outcome is called, whom a gap in it harms, and its unit (proportion or score)."""
+
+    title: str = ""
+    harm: str = ""
+    higher_is_better: bool | None = None
+    unit: str = "score"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeInfo(Record):
+    """What an attribute and its groups are called."""
+
+    title: str = ""
+    groups: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Record):
+    """A whole audit.
+
+    Examples
+    --------
+    >>> report = Report.from_json({"stamp": {"seed": 3, "site": "x"}, "exposure": None})
+    >>> report.stamp.seed, report.stamp.more, report.exposure.rows
+    (3, {'site': 'x'}, ())
+    >>> report.to_json()
+    {'stamp': {'seed': 3, 'site': 'x'}, 'exposure': None}
+    """
+
+    version: int | None = VERSION
+    title: str = ""
+    question: str = ""
+    stamp: Stamp = _record(Stamp)
+    protocol: ProtocolSummary = _record(ProtocolSummary)
+    gate: Gate = _record(Gate)
+    outcomes: OutcomeTable = _record(OutcomeTable)
+    describe_outcomes: Mapping[str, OutcomeInfo] = _named(OutcomeInfo)
+    attributes: Mapping[str, AttributeInfo] = _named(AttributeInfo)
+    missing: Missing = _record(Missing)
+    zero_shot: Section = _record(Section)
+    exposure: Section = _record(Section)
+    counterfactual: Section = _record(Section)
+    leakage: Section = _record(Section)
+    modality_gap: Section = _record(Section)
+    label_quality: Section = _record(Section)
+    mitigation: Change = _record(Change)
+    comparison: Change = _record(Change)
+    drift: Drift = _record(Drift)
+    instrument: InstrumentSummary = _record(InstrumentSummary)
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, given: Any) -> Self:
+        """Read the JSON of an audit.
+
+        Raises
+        ------
+        InputError
+            Where it is no JSON object or a report of another version.
+        """
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            raise InputError("not a JSON object", where="report", hint="give an audit.json")
+        if given.get("version", VERSION) != VERSION:
+            raise InputError(
+                "a report of another version",
+                where="report",
+                hint=f"this program reads version {VERSION}: run the audit again",
+            )
+        return super().from_json(given)
+
+    def why_not(self, name: str) -> str | None:
+        """Give the reason why a part was not done; None where it was, "" where none was recorded."""
+        part = getattr(self, name)
+        if getattr(part, "rows", None) or getattr(part, "table", None):
+            return None
+        return part.why or _text(self.why.get(name))
+
+    @property
+    def margin(self) -> float | None:
+        """Largest gap that was declared to be of no consequence."""
+        return self.protocol.margin or _number(self.outcomes.settings.get("margin"))
+
+    @property
+    def alpha(self) -> float | None:
+        """Significance level."""
+        return self.protocol.alpha or _number(self.outcomes.settings.get("alpha"))
+
+    @property
+    def minimum(self) -> Minimum:
+        """How many patients a group needs; the usual numbers where none are declared."""
+        held = self.protocol.minimum or _mapping(self.outcomes.settings.get("minimum"))
+        usual = Minimum()
+        return Minimum(
+            int(_number(held.get("reported")) or usual.reported),
+            int(_number(held.get("precise")) or usual.precise),
+        )
