@@ -12,15 +12,11 @@ Artificial Intelligence 6:e240300, 2024. STANDING Together: Alderman et al., Lan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from evaluation.report.view_model import section
+from evaluation.report.model import Report
 
 __all__ = ["ITEMS", "Item", "answered"]
-
-TABLES = {"outcomes": "table", "instrument": "detectable", "missing": "unknown"}
 
 
 @dataclass(frozen=True)
@@ -108,48 +104,39 @@ class Answered:
     Parameters
     ----------
     item : Item
-    state : {"answered", "not done", "hospital"}
+    state : {"answered", "not_done", "hospital"}
     """
 
     item: Item
     state: str
 
 
-def answered(report: Mapping[str, Any]) -> dict[str, list[Answered]]:
-    """Say of each item whether this very report answers it.
-
-    Parameters
-    ----------
-    report : mapping
+def answered(report: Report) -> dict[str, list[Answered]]:
+    """Tell of each item whether this very report answers it.
 
     Returns
     -------
     dict
-        Items by guideline; ``not done`` where the section that would answer is empty.
+        Items by guideline; ``not_done`` where the section that would answer is empty.
 
     Examples
     --------
-    >>> [one.state for one in answered({})["FUTURE-AI"]][:3]
-    ['hospital', 'not done', 'not done']
+    >>> [one.state for one in answered(Report())["FUTURE-AI"]][:3]
+    ['hospital', 'not_done', 'not_done']
     """
     by_guideline: dict[str, list[Answered]] = {}
     for item in ITEMS:
-        if not item.sections:
-            state = "hospital"
-        elif all(_there(report, name) for name in item.sections):
-            state = "answered"
-        else:
-            state = "not done"
+        done = all(_there(report, name) for name in item.sections)
+        state = ("answered" if done else "not_done") if item.sections else "hospital"
         by_guideline.setdefault(item.guideline, []).append(Answered(item, state))
     return by_guideline
 
 
-def _there(report: Mapping[str, Any], name: str) -> bool:
-    if name in {"protocol", "stamp"}:
-        return bool(report.get(name))
+def _there(report: Report, name: str) -> bool:
+    if name == "protocol":
+        return report.protocol != type(report.protocol)()
     if name == "instrument":
-        part = report.get(name)
-        return isinstance(part, Mapping) and part.get("false_alarm_rate") is not None
-    if name == "comparison":
-        return section(report, name).done or section(report, name, "table").done
-    return section(report, name, TABLES.get(name, "rows")).done
+        return report.instrument.false_alarm_rate is not None
+    if name == "missing":
+        return bool(report.missing.unknown)
+    return report.why_not(name) is None

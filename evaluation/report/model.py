@@ -18,34 +18,11 @@ from evaluation.stats import Minimum
 from medembed.errors import InputError
 
 __all__ = [
-    "VERSION",
-    "AttributeInfo",
-    "CellRow",
-    "Change",
-    "ChangeRow",
-    "DetectableRow",
-    "DriftRow",
-    "Drift",
-    "Gate",
-    "GateAnswer",
-    "InstrumentSummary",
-    "Missing",
-    "OutcomeInfo",
-    "OutcomeRow",
-    "OutcomeTable",
-    "ProtocolSummary",
-    "Question",
-    "Record",
-    "Report",
-    "Row",
-    "RowPrecision",
-    "RowVerdict",
-    "Section",
-    "SectionRow",
-    "Stamp",
-    "Tried",
-    "UnknownRow",
-]
+    "VERSION", "AttributeInfo", "CellRow", "Change", "ChangeRow", "DetectableRow", "Drift",
+    "DriftRow", "Gate", "GateAnswer", "InstrumentSummary", "Missing", "OutcomeInfo", "OutcomeRow",
+    "OutcomeTable", "Part", "ProtocolSummary", "Question", "Record", "Report", "Row",
+    "RowPrecision", "RowVerdict", "Section", "SectionRow", "Stamp", "Tried", "UnknownRow",
+]  # fmt: skip
 
 VERSION = 1
 """Of the report's JSON."""
@@ -118,19 +95,18 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 """By a field's type, how its JSON is read."""
 
 
-def _record(kind: type[Record]) -> Any:
-    """Declare a field that holds one record, empty where the JSON has none."""
-    return field(default_factory=kind, metadata={"kind": kind})
-
-
-def _records(kind: type[Record]) -> Any:
-    """Declare a field that holds records in their order."""
-    return field(default=(), metadata={"kind": kind, "many": tuple})
-
-
-def _named(kind: type[Record]) -> Any:
-    """Declare a field that holds records by name."""
-    return field(default_factory=dict, metadata={"kind": kind, "many": dict})
+def _read(declared: str, value: Any) -> Any:
+    """Read a value by the type that its field declares."""
+    if declared in _READERS:
+        return _READERS[declared](value)
+    many, _, name = declared.rstrip(".], ").rpartition("[")
+    kind: type[Record] = globals()[name.removeprefix("str, ")]
+    if many == "tuple":
+        given = value if isinstance(value, list | tuple) else ()
+        return tuple(kind.from_json(item) for item in given if isinstance(item, Mapping))
+    if many == "Mapping":
+        return {str(key): kind.from_json(item) for key, item in _mapping(value).items()}
+    return kind.from_json(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +129,7 @@ class Record:
         """Read a JSON object; what is none gives an empty record."""
         held = _mapping(given)
         known = {
-            one.name: _read(one, held.get(one.name, None if one.metadata else _default(one)))
+            one.name: _read(str(one.type), held.get(one.name, _default(one)))
             for one in fields(cls)
             if one.name not in {"more", "keys"}
         }
@@ -171,18 +147,6 @@ class Record:
 
 def _default(one: Any) -> Any:
     return one.default if isinstance(one.default, str | int) else None
-
-
-def _read(one: Any, value: Any) -> Any:
-    kind, many = one.metadata.get("kind"), one.metadata.get("many")
-    if kind is None:
-        return _READERS[one.type](value)
-    if many is tuple:
-        given = value if isinstance(value, list | tuple) else ()
-        return tuple(kind.from_json(item) for item in given if isinstance(item, Mapping))
-    if many is dict:
-        return {str(name): kind.from_json(item) for name, item in _mapping(value).items()}
-    return kind.from_json(value)
 
 
 def _plain(value: Any) -> Any:
@@ -227,7 +191,9 @@ class Row(Record):
         """Read a row; of a suppressed one the names and words alone."""
         held = _mapping(given)
         if held.get("precision") == RowPrecision.SUPPRESSED:
-            held = {key: None if _number(value) is not None else value for key, value in held.items()}
+            held = {
+                key: None if _number(value) is not None else value for key, value in held.items()
+            }
         return super().from_json(held)
 
     @property
@@ -396,8 +362,8 @@ class Part(Record):
 class OutcomeTable(Part):
     """The outcomes by group, the groups' sizes, and the settings of the audit."""
 
-    table: tuple[OutcomeRow, ...] = _records(OutcomeRow)
-    cells: tuple[CellRow, ...] = _records(CellRow)
+    table: tuple[OutcomeRow, ...] = ()
+    cells: tuple[CellRow, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -405,7 +371,7 @@ class OutcomeTable(Part):
 class Section(Part):
     """A section beyond the outcomes."""
 
-    rows: tuple[SectionRow, ...] = _records(SectionRow)
+    rows: tuple[SectionRow, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -421,8 +387,8 @@ class Tried(Record):
 class Change(Part):
     """What mitigations, or another model, changed."""
 
-    rows: tuple[ChangeRow, ...] = _records(ChangeRow)
-    summary: tuple[Tried, ...] = _records(Tried)
+    rows: tuple[ChangeRow, ...] = ()
+    summary: tuple[Tried, ...] = ()
     models: Mapping[str, Any] = field(default_factory=dict)
     overlap: Mapping[str, Any] = field(default_factory=dict)
 
@@ -431,7 +397,7 @@ class Change(Part):
 class Drift(Part):
     """Verdicts since an earlier audit; ``earlier`` is that audit's stamp."""
 
-    rows: tuple[DriftRow, ...] = _records(DriftRow)
+    rows: tuple[DriftRow, ...] = ()
     earlier: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -439,7 +405,7 @@ class Drift(Part):
 class Missing(Part):
     """Who is missing from the archive."""
 
-    unknown: tuple[UnknownRow, ...] = _records(UnknownRow)
+    unknown: tuple[UnknownRow, ...] = ()
     absent: tuple[str, ...] = ()
 
 
@@ -452,7 +418,7 @@ class InstrumentSummary(Part):
     coverage: float | None = None
     coverage_error: float | None = None
     cohorts: int | None = None
-    detectable: tuple[DetectableRow, ...] = _records(DetectableRow)
+    detectable: tuple[DetectableRow, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -471,7 +437,7 @@ class ProtocolSummary(Record):
     attributes: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     strata: tuple[str, ...] = ()
-    primary: tuple[Question, ...] = _records(Question)
+    primary: tuple[Question, ...] = ()
     margin: float | None = None
     alpha: float | None = None
     minimum: Mapping[str, Any] = field(default_factory=dict)
@@ -544,23 +510,23 @@ class Report(Record):
     version: int | None = VERSION
     title: str = ""
     question: str = ""
-    stamp: Stamp = _record(Stamp)
-    protocol: ProtocolSummary = _record(ProtocolSummary)
-    gate: Gate = _record(Gate)
-    outcomes: OutcomeTable = _record(OutcomeTable)
-    describe_outcomes: Mapping[str, OutcomeInfo] = _named(OutcomeInfo)
-    attributes: Mapping[str, AttributeInfo] = _named(AttributeInfo)
-    missing: Missing = _record(Missing)
-    zero_shot: Section = _record(Section)
-    exposure: Section = _record(Section)
-    counterfactual: Section = _record(Section)
-    leakage: Section = _record(Section)
-    modality_gap: Section = _record(Section)
-    label_quality: Section = _record(Section)
-    mitigation: Change = _record(Change)
-    comparison: Change = _record(Change)
-    drift: Drift = _record(Drift)
-    instrument: InstrumentSummary = _record(InstrumentSummary)
+    stamp: Stamp = field(default_factory=Stamp)
+    protocol: ProtocolSummary = field(default_factory=ProtocolSummary)
+    gate: Gate = field(default_factory=Gate)
+    outcomes: OutcomeTable = field(default_factory=OutcomeTable)
+    describe_outcomes: Mapping[str, OutcomeInfo] = field(default_factory=dict)
+    attributes: Mapping[str, AttributeInfo] = field(default_factory=dict)
+    missing: Missing = field(default_factory=Missing)
+    zero_shot: Section = field(default_factory=Section)
+    exposure: Section = field(default_factory=Section)
+    counterfactual: Section = field(default_factory=Section)
+    leakage: Section = field(default_factory=Section)
+    modality_gap: Section = field(default_factory=Section)
+    label_quality: Section = field(default_factory=Section)
+    mitigation: Change = field(default_factory=Change)
+    comparison: Change = field(default_factory=Change)
+    drift: Drift = field(default_factory=Drift)
+    instrument: InstrumentSummary = field(default_factory=InstrumentSummary)
     why: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -585,7 +551,7 @@ class Report(Record):
         return super().from_json(given)
 
     def why_not(self, name: str) -> str | None:
-        """Give the reason why a part was not done; None where it was, "" where none was recorded."""
+        """Give the reason why a part was not done, "" if none was recorded; None if it was done."""
         part = getattr(self, name)
         if getattr(part, "rows", None) or getattr(part, "table", None):
             return None
