@@ -100,7 +100,7 @@ def _attempt(
         reasons = [row.reason for row in given if row.reason]
     rows = sorted(given, key=lambda row: _weight(names, row))
     lines = [_line(report, names, row) for row in rows]
-    kept = cut(lines)
+    kept = cut(lines, lambda line: line.established)
     points = all(names.unit(_measure(row)) == "proportion" for row in rows)
     axis = gap_axis([line.spread for line in kept], None, "points" if points else "signed")
     table = Table(
@@ -164,7 +164,7 @@ def _line(report: Report, names: Names, row: ChangeRow) -> Line:
         subs=joined(
             [
                 sub(names.outcome(_measure(row)), patients(row, report.minimum.reported), low),
-                sub(row.reason) if row.reason else "",
+                sub(row.reason) if row.reason and (row.name or row.change is None) else "",
             ],
             "",
         ),

@@ -45,6 +45,11 @@ class Compared:
         return Compared(self.twin, self.row, self.names)
 
     @property
+    def rows(self) -> list[OutcomeRow]:
+        """One row, or both of an attribute with two groups."""
+        return [self.row] if self.twin is None else [self.row, self.twin]
+
+    @property
     def group(self) -> str:
         """Name of the group."""
         return self.names.of(self.row)
@@ -64,13 +69,12 @@ class Compared:
         """The louder of both rows' verdicts; without a number nothing is ruled out or in doubt."""
         if self.row.gap is None and self.row.verdict not in ESTABLISHED:
             return RowVerdict.NOT_ASSESSABLE
-        both = [self.row.verdict, *([self.twin.verdict] if self.twin else [])]
-        return min(both, key=_weight)
+        return min((row.verdict for row in self.rows), key=_weight)
 
     @property
     def primary(self) -> bool:
         """Whether it was declared beforehand."""
-        return self.row.primary or (self.twin is not None and self.twin.primary)
+        return any(row.primary for row in self.rows)
 
     @property
     def established(self) -> bool:

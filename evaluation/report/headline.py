@@ -27,7 +27,7 @@ from evaluation.report.markup import (
 )
 from evaluation.report.model import Report, RowVerdict
 from evaluation.report.names import Names
-from evaluation.report.number_format import finite, in_steps
+from evaluation.report.number_format import finite
 from evaluation.report.tables import Counts, counted, within_note
 from evaluation.report.texts import PLACES
 
@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "answer", "by_adjusting", "margin_words"]
 
 MOST_NAMED = 6
-"""Findings that the answer names; the tables hold all."""
+MOST_BETTER = 3
+"""Findings that the answer names, to a group's harm and in its favor; the tables hold all."""
 MOST_ROWS_OF_A_QUESTION = 4
+MOST_SENTENCES = 12
+"""Of declared questions: groups of one, and sentences of all."""
 
 Finding = tuple[str, str, "list[Markup]"]
 """Title of the outcome, the harm, and a sentence for each group."""
@@ -134,8 +137,11 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
         details.append(say("answer.none.detail"))
     if open_:
         details.append(_noticed(report, open_))
-    tested = {_key(one) for one in rest if one.verdict != RowVerdict.NOT_ASSESSABLE}
-    unassessed = _once(one.group for one in _single(rest) if _key(one) not in tested)
+    told = [one for one in rest if one.verdict != RowVerdict.NOT_ASSESSABLE]
+    tested = {(row.attribute, row.group) for one in told for row in one.rows}
+    unassessed = _once(
+        one.group for one in _single(rest) if (one.row.attribute, one.row.group) not in tested
+    )
     if unassessed:
         details.append(say("answer.unassessed", groups=listed(unassessed)))
     return Answer(
@@ -152,8 +158,8 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
         ),
         _questions(report, rest),
         _by_outcome(report, worse[:MOST_NAMED]),
-        _by_outcome(report, better[:MOST_NAMED]),
-        max(0, len(worse) - MOST_NAMED) + max(0, len(better) - MOST_NAMED),
+        _by_outcome(report, better[:MOST_BETTER]),
+        max(0, len(worse) - MOST_NAMED) + max(0, len(better) - MOST_BETTER),
         _doubts(open_, rest),
         unassessed,
     )
@@ -176,10 +182,6 @@ def _noticed(report: Report, asked: Sequence[Compared]) -> Markup:
     if known.from_width:
         return say("answer.noticed.width", size=gap(known.size, known.kind, "derived"))
     return say("answer.noticed", size=gap(known.size, known.kind))
-
-
-def _key(one: Compared) -> tuple[str, str | None]:
-    return one.row.attribute, one.row.group
 
 
 def _single(found: Iterable[Compared]) -> list[Compared]:
@@ -215,6 +217,7 @@ def sentence(report: Report, one: Compared) -> Markup:
 
 
 def _found(report: Report, one: Compared) -> Markup:
+    """Write what was found, without the group's name."""
     row, verdict = one.row, verdict_text(one.verdict)
     value = finite(row.gap)
     if verdict.name == "not_assessable":
@@ -250,17 +253,18 @@ def _found(report: Report, one: Compared) -> Markup:
     return joined(parts, " ")
 
 
-def _notice(report: Report, one: Compared) -> Markup | str:
+def _notice(report: Report, one: Compared) -> Markup:
     """Say which gap the audit would notice in this very comparison."""
-    asked = {(row.attribute, row.group) for row in (one.row, one.twin) if row is not None}
+    asked = {(row.attribute, row.group) for row in one.rows}
     sizes = [
         row.smallest_gap
         for row in report.instrument.detectable
         if row.outcome == one.row.outcome and (row.attribute, row.group) in asked
     ]
     known = [size for size in sizes if size is not None]
-    kind = in_steps("size" if one.unit == "proportion" else "away", None)
-    return say("sentence.notice", size=gap(max(known), kind)) if known else ""
+    if not known:
+        return joined([])
+    return say("sentence.notice", size=gap(max(known), one.size_kind))
 
 
 def _by_outcome(report: Report, found: Sequence[Compared]) -> list[Finding]:
@@ -314,6 +318,10 @@ def _questions(report: Report, rest: Sequence[Compared]) -> list[Markup]:
             )
     if not report.protocol.primary:  # a table without a protocol marks its primary rows itself
         sentences += [sentence(report, one) for one in rest if one.primary]
+    more = len(sentences) - MOST_SENTENCES
+    if more > 0:
+        more_words = say("questions.more", n=tally(more), place=PLACES["groups"])
+        sentences = [*sentences[:MOST_SENTENCES], more_words]
     return sentences
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from evaluation.report.contrasts import Compared, louder_first
 from evaluation.report.forest_svg import Axis, Interval, gap_axis, row_svg, span_axis
@@ -35,8 +35,9 @@ __all__ = [
 
 MOST_ROWS = 100
 """Rows of a table on the page; established ones at four times as many."""
-MOST_OPEN = 8
-"""Rows of a declared outcome that stay in sight."""
+MOST_OPEN = 6
+MOST_TABLES = 2
+"""Rows of a declared outcome that stay in sight, and such outcomes."""
 _LOUD = frozenset({"exceeds", "differs", "worse", "other"})
 _ORDER = [*VERDICTS, "other"]
 _MEASURED = {
@@ -46,6 +47,7 @@ _MEASURED = {
 """Of a measure of named findings: whether higher is better, and its unit."""
 
 Counts = list[tuple[VerdictText, int]]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,13 @@ def counted(verdicts: Iterable[VerdictText]) -> Counts:
     return sorted(found.items(), key=lambda pair: (_ORDER.index(pair[0].name), pair[0].words))
 
 
-def cut(lines: Sequence[Line]) -> list[Line]:
-    """Keep as many rows as a page can hold; established ones are cut last."""
-    if len(lines) <= MOST_ROWS:
-        return list(lines)
-    loud = sum(line.established or bool(line.tag) for line in lines)
-    ordered = sorted(lines, key=lambda line: not (line.tag or line.established))
-    kept = {id(line) for line in ordered[: max(MOST_ROWS, min(loud, 4 * MOST_ROWS))]}
-    return [line for line in lines if id(line) in kept]
+def cut(rows: Sequence[_T], loud: Callable[[_T], bool]) -> list[_T]:
+    """Keep as many rows as a page can hold; those that weigh are cut last."""
+    weigh = [row for row in rows if loud(row)]
+    kept = set(map(id, weigh[: 4 * MOST_ROWS]))
+    others = [row for row in rows if id(row) not in kept and not loud(row)]
+    kept |= set(map(id, others[: max(0, MOST_ROWS - len(kept))]))
+    return [row for row in rows if id(row) in kept]
 
 
 def drawn(lines: Iterable[Line], axis: Axis, reference: float | None = 0.0) -> list[Line]:
@@ -184,8 +185,8 @@ def outcome_tables(report: Report, compared: Sequence[Compared]) -> list[Table]:
     by_outcome: dict[str, list[Compared]] = {}
     for one in compared:
         by_outcome.setdefault(one.row.outcome, []).append(one)
-    declared = {question.outcome for question in report.protocol.primary}
-    opened = (declared & set(by_outcome)) or set(list(by_outcome)[:1])
+    declared = [q.outcome for q in report.protocol.primary if q.outcome in by_outcome]
+    opened = list(dict.fromkeys(declared))[:MOST_TABLES] or list(by_outcome)[:1]
     made = [
         _outcome_table(report, own, name in opened, bool(declared))
         for name, own in by_outcome.items()
@@ -196,24 +197,16 @@ def outcome_tables(report: Report, compared: Sequence[Compared]) -> list[Table]:
 def _outcome_table(
     report: Report, found: Sequence[Compared], opened: bool, declared: bool
 ) -> Table:
-    names, margin = Names(report), report.margin
+    names = Names(report)
     louder = louder_first(found)
     in_sight = [one for one in louder if one.row.against_rest and not one.row.is_intersection]
-    stay = {id(one) for one in in_sight[:MOST_OPEN]} if opened else set()
-    lines = {id(one): outcome_line(report, one) for one in found}
-    kept = cut(
-        [
-            *(lines[id(one)] for one in louder if id(one) in stay),
-            *(lines[id(one)] for one in sorted(found, key=_block) if id(one) not in stay),
-        ]
-    )
-    axis = gap_axis(
-        [drawing for line in kept for drawing in (line.spread, line.second) if drawing],
-        margin,
-        gap_kind(found[0].unit),
-    )
-    pictures = drawn(kept, axis)
-    shown, folded = pictures[: len(stay)], pictures[len(stay) :]
+    stay = in_sight[:MOST_OPEN] if opened else []
+    rest = [one for one in sorted(found, key=_block) if one not in stay]
+    behind = cut(rest, lambda one: one.primary or one.established)
+    lines = [outcome_line(report, one) for one in [*stay, *behind]]
+    drawings = [drawing for line in lines for drawing in (line.spread, line.second) if drawing]
+    axis = gap_axis(drawings, report.margin, gap_kind(found[0].unit))
+    pictures = drawn(lines, axis)
     first = found[0].row.outcome
     higher = names.higher_is_better(first)
     title = names.outcome(first)
@@ -222,10 +215,10 @@ def _outcome_table(
         caption=str(say("groups.caption" if higher else "groups.caption.lower", outcome=title)),
         columns=columns("groups"),
         axis=axis,
-        shown=[replace(line, heading="") for line in shown],
-        folded=folded,
-        counts=counted(line.verdict for one, line in lines.items() if one not in stay),
-        left_out=len(found) - len(kept),
+        shown=[replace(line, heading="") for line in pictures[: len(stay)]],
+        folded=pictures[len(stay) :],
+        counts=counted(verdict_text(one.verdict) for one in rest),
+        left_out=len(rest) - len(behind),
         higher=higher,
         harm=names.describe(first).harm,
         tag=TEXTS["groups.declared" if declared else "groups.first"] if opened else "",
@@ -295,12 +288,9 @@ def within_note(report: Report, row: OutcomeRow | SectionRow, kind: Kind) -> Mar
     inner = span(row.inner_low, row.inner_high, kind)
     if inner:
         return say("within.inner", level=level, span=inner)
-    beyond = margin is not None and low is not None and high is not None
-    return (
-        say("within.explained", level=level)
-        if beyond and max(-low, high) >= margin  # type: ignore[operator]
-        else ""
-    )
+    if margin is None or low is None or high is None or max(-low, high) < margin:
+        return ""
+    return say("within.explained", level=level)
 
 
 def _level(row: OutcomeRow, kind: Kind) -> Markup | str:
@@ -377,7 +367,7 @@ def _section_table(
     names = Names(report)
     lines = [make(report, names, row, verdict_text(row.verdict, name)) for row in rows]
     lines.sort(key=lambda line: _ORDER.index(line.verdict.name))
-    kept = cut(lines)
+    kept = cut(lines, lambda line: line.established)
     title, words = MEASURES.get(measure, (measure, ""))
     higher, unit = _MEASURED.get(measure, (True, "score"))
     spreads = [line.spread for line in kept]
