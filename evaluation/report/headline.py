@@ -40,7 +40,7 @@ MOST_NAMED = 6
 MOST_BETTER = 3
 """Findings that the answer names, to a group's harm and in its favor; the tables hold all."""
 MOST_ROWS_OF_A_QUESTION = 4
-MOST_SENTENCES = 12
+MOST_SENTENCES = 8
 """Of declared questions: groups of one, and sentences of all."""
 
 Finding = tuple[str, str, "list[Markup]"]

@@ -32,6 +32,8 @@ __all__ = ["context_of", "environment", "render"]
 SECTIONS = (
     "zero_shot", "exposure", "counterfactual", "leakage", "modality_gap", "label_quality",
 )  # fmt: skip
+MOST_SMALLEST = 4
+"""Smallest gaps of declared questions that stay in sight."""
 _STAMPED = (
     "protocol_name", "protocol_sha256", "date", "split", "model", "library", "seed", "code",
 )  # fmt: skip
@@ -217,14 +219,15 @@ def _smallest(report: Report) -> dict[str, Any]:
     def asked(row: DetectableRow) -> bool:
         return (row.attribute, row.group, row.outcome) in declared
 
+    in_sight = [row for row in rows if asked(row)][:MOST_SMALLEST]
     fine = [
         row
         for row in rows
         if margin is not None and row.smallest_gap is not None and row.smallest_gap <= margin
     ]
     return {
-        "shown": [row for row in rows if asked(row)][:MOST_ROWS],
-        "folded": [row for row in rows if not asked(row)],
+        "shown": in_sight,
+        "folded": [row for row in rows if row not in in_sight],
         "fine": len(fine),
         "total": len(rows),
     }
