@@ -81,7 +81,10 @@ def test_the_declared_outcome_is_drawn_first_and_open_with_all_groups_asked_afte
         row["verdict"] = "within" if row["gap"] is not None else "not_assessable"
     text = shown(report).text
     drawn = text[text.index("Any gap was shown to be smaller") :]
-    opened, folded = drawn.index("Pleural effusion missed declared"), drawn.index("more comparisons")
+    opened, folded = (
+        drawn.index("Pleural effusion missed declared"),
+        drawn.index("more comparisons"),
+    )
     assert opened < folded
     for group in ("Female", "Male", "Sex unknown"):
         assert opened < drawn.index(f" {group} declared") < folded

@@ -153,9 +153,7 @@ def test_it_is_short_and_opens_to_all_of_it(opened: Any) -> None:
     assert out_of_sight(page) == 0
 
 
-def test_a_page_without_changes_fits_into_nine_thousand_pixels(
-    opened: Any, tmp_path: Path
-) -> None:
+def test_a_page_without_changes_fits_into_nine_thousand_pixels(opened: Any, tmp_path: Path) -> None:
     page = opened()
     page.goto(write_report(make_report(3), tmp_path)["html"].as_uri())
     assert height(page) < 9_000
@@ -197,7 +195,7 @@ def test_the_contents_lead_to_every_part(opened: Any) -> None:
 
 
 BOARD = {
-    "with changes": lambda: make_changed_report(),
+    "with changes": make_changed_report,
     "without changes": lambda: make_report(3),
     "no gap": lambda: make_report(5, gaps={}),
     "many outcomes declared": lambda: _all_declared(make_changed_report()),

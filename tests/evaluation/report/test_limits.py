@@ -30,7 +30,10 @@ def only(verdict: str, count: int = 4) -> dict[str, Any]:
     ("verdict", "words"),
     [
         ("within", "No gap larger than points was found in any group that could be assessed"),
-        ("inconclusive", "No gap was established, but a gap of points or more is not ruled out everywhere"),
+        (
+            "inconclusive",
+            "No gap was established, but a gap of points or more is not ruled out everywhere",
+        ),
         ("not_assessable", "This audit gives no answer: no group could be assessed"),
     ],
 )

@@ -72,7 +72,9 @@ def test_a_rare_group_is_named_and_its_numbers_are_not(report: dict[str, Any]) -
     rare = [row for row in rows if row["group"] == "rare"]
     assert rare
     assert all(row["n_patients"] == row["estimate"] == "" for row in rare)
-    assert "| Rare | fewer than 11 patients | withheld | withheld | Not assessable |" in model_card(report)
+    assert "| Rare | fewer than 11 patients | withheld | withheld | Not assessable |" in model_card(
+        report
+    )
 
 
 def test_the_change_between_two_runs_is_told_with_its_patients(report: dict[str, Any]) -> None:

@@ -196,7 +196,8 @@ def test_for_an_error_rate_more_is_worse() -> None:
 
 def test_a_declared_question_without_a_result_is_not_forgotten(page: Page) -> None:
     assert (
-        "Site, Relevant case among the first ten: declared, but the audit holds no such" in page.text
+        "Site, Relevant case among the first ten: declared, but the audit holds no such"
+        in page.text
     )
 
 

@@ -180,7 +180,9 @@ def test_each_item_of_a_guideline_leads_to_a_part_that_is_there() -> None:
 
 def test_an_item_is_answered_only_if_its_part_was_done() -> None:
     def states(report: dict[str, Any]) -> dict[str, str]:
-        return {one.item.topic: one.state for one in answered(Report.from_json(report))["TRIPOD+AI"]}
+        return {
+            one.item.topic: one.state for one in answered(Report.from_json(report))["TRIPOD+AI"]
+        }
 
     topic = "approaches to fairness and their reasons"
     assert states(make_report(1))[topic] == "answered"
