@@ -8,12 +8,18 @@ whose precision is ``suppressed`` holds no number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from enum import StrEnum
-from math import isfinite
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+from evaluation.report.records import (
+    GateAnswer,
+    Record,
+    RowPrecision,
+    RowVerdict,
+    mapping_or_empty,
+    number_or_none,
+)
 from evaluation.stats import Minimum
 from medembed.errors import InputError
 
@@ -26,140 +32,6 @@ __all__ = [
 
 VERSION = 1
 """Of the report's JSON."""
-
-
-class RowVerdict(StrEnum):
-    """What was found in a row; :data:`evaluation.report.texts.VERDICTS` holds the words."""
-
-    EXCEEDS = "exceeds"
-    DIFFERS = "differs"
-    WORSE = "worse"
-    IMPROVED = "improved"
-    INCONCLUSIVE = "inconclusive"
-    NO_CHANGE_SHOWN = "no_change_shown"
-    WITHIN = "within"
-    NOT_ASSESSABLE = "not_assessable"
-
-
-class RowPrecision(StrEnum):
-    """What a row of that many patients may be used for."""
-
-    USUAL = "usual"
-    LOW = "low"
-    SUPPRESSED = "suppressed"
-
-
-class GateAnswer(StrEnum):
-    """Whether the release check passed; undecided does not pass."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    UNDECIDED = "undecided"
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if isfinite(value) else None
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
-
-
-def _verdict(value: Any) -> str:
-    """Read a verdict: a member of the enum, or the text of one that this version does not know."""
-    text = str(value or RowVerdict.NOT_ASSESSABLE)
-    return RowVerdict(text) if text in set(RowVerdict) else text
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "str": _text,
-    "str | None": lambda value: None if value is None else str(value),
-    "int | None": _number,
-    "float | None": _number,
-    "bool": lambda value: value is True,
-    "bool | None": lambda value: value if isinstance(value, bool) else None,
-    "tuple[str, ...]": _texts,
-    "RowVerdict | str": _verdict,
-    "Mapping[str, Any]": _mapping,
-}
-"""By a field's type, how its JSON is read."""
-
-
-def _read(declared: str, value: Any) -> Any:
-    """Read a value by the type that its field declares."""
-    if declared in _READERS:
-        return _READERS[declared](value)
-    many, _, name = declared.rstrip(".], ").rpartition("[")
-    kind: type[Record] = globals()[name.removeprefix("str, ")]
-    if many == "tuple":
-        given = value if isinstance(value, list | tuple) else ()
-        return tuple(kind.from_json(item) for item in given if isinstance(item, Mapping))
-    if many == "Mapping":
-        return {str(key): kind.from_json(item) for key, item in _mapping(value).items()}
-    return kind.from_json(value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A JSON object with known keys.
-
-    Parameters
-    ----------
-    more : mapping
-        Keys that are not known here, with their values.
-    keys : tuple of str
-        The keys that were read, in their order; empty for a record that was not read from JSON.
-    """
-
-    more: Mapping[str, Any] = field(default_factory=dict)
-    keys: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, given: Any) -> Self:
-        """Read a JSON object; what is none gives an empty record."""
-        held = _mapping(given)
-        known = {
-            one.name: _read(str(one.type), held.get(one.name, _default(one)))
-            for one in fields(cls)
-            if one.name not in {"more", "keys"}
-        }
-        more = {str(key): value for key, value in held.items() if key not in known}
-        return cls(**known, more=more, keys=tuple(map(str, held)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values: the keys that were read, or else every field."""
-        names = self.keys or tuple(f.name for f in fields(self) if f.name not in {"more", "keys"})
-        return {
-            name: _plain(self.more[name] if name in self.more else getattr(self, name))
-            for name in names
-        }
-
-
-def _default(one: Any) -> Any:
-    return one.default if isinstance(one.default, str | int) else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        # An object that was null or missing when it was read is null again.
-        return value.to_json() if value.keys or value != type(value)() else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, StrEnum):
-        return value.value
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +61,11 @@ class Row(Record):
     @classmethod
     def from_json(cls, given: Any) -> Self:
         """Read a row; of a suppressed one the names and words alone."""
-        held = _mapping(given)
+        held = mapping_or_empty(given)
         if held.get("precision") == RowPrecision.SUPPRESSED:
             held = {
-                key: None if _number(value) is not None else value for key, value in held.items()
+                key: None if number_or_none(value) is not None else value
+                for key, value in held.items()
             }
         return super().from_json(held)
 
@@ -555,24 +428,24 @@ class Report(Record):
         part = getattr(self, name)
         if getattr(part, "rows", None) or getattr(part, "table", None):
             return None
-        return part.why or _text(self.why.get(name))
+        return part.why or str(self.why.get(name) or "")
 
     @property
     def margin(self) -> float | None:
         """Largest gap that was declared to be of no consequence."""
-        return self.protocol.margin or _number(self.outcomes.settings.get("margin"))
+        return self.protocol.margin or number_or_none(self.outcomes.settings.get("margin"))
 
     @property
     def alpha(self) -> float | None:
         """Significance level."""
-        return self.protocol.alpha or _number(self.outcomes.settings.get("alpha"))
+        return self.protocol.alpha or number_or_none(self.outcomes.settings.get("alpha"))
 
     @property
     def minimum(self) -> Minimum:
         """How many patients a group needs; the usual numbers where none are declared."""
-        held = self.protocol.minimum or _mapping(self.outcomes.settings.get("minimum"))
+        held = self.protocol.minimum or mapping_or_empty(self.outcomes.settings.get("minimum"))
         usual = Minimum()
         return Minimum(
-            int(_number(held.get("reported")) or usual.reported),
-            int(_number(held.get("precise")) or usual.precise),
+            int(number_or_none(held.get("reported")) or usual.reported),
+            int(number_or_none(held.get("precise")) or usual.precise),
         )

@@ -19,7 +19,9 @@ from evaluation.report.guidelines import answered
 from evaluation.report.headline import answer, by_adjusting
 from evaluation.report.model import DetectableRow, Report, RowVerdict
 from evaluation.report.names import Names
-from evaluation.report.tables import MOST_ROWS, Table, counted, outcome_tables, section_tables
+from evaluation.report.outcome_tables import outcome_tables
+from evaluation.report.section_tables import section_tables
+from evaluation.report.tables import MOST_ROWS, Table, counted
 from evaluation.report.texts import PLACES, TEXTS, VERDICTS
 from medembed.errors import InputError
 

@@ -9,7 +9,10 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 
-__all__ = ["MEASURES", "PLACES", "SECTION_VERDICTS", "TEXTS", "TURNS", "VERDICTS", "VerdictText"]
+__all__ = [
+    "GUIDELINES", "MEASURES", "PLACES", "SECTION_VERDICTS", "TEXTS", "TURNS", "VERDICTS",
+    "VerdictText",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,5 @@ VERDICTS: dict[str, VerdictText] = {
     name: VerdictText(name, *texts) for name, texts in _READ["verdicts"].items()
 }
 """By the verdict's name, in the order in which they matter."""
+GUIDELINES: dict[str, list[list[str]]] = _READ["guidelines"]
+"""Number, topic, parts of the report and place on the page of each guideline's items."""
