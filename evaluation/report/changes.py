@@ -22,9 +22,11 @@ from evaluation.report.markup import (
     verdict_text,
     wrapped,
 )
-from evaluation.report.model import Change, ChangeRow, Report, RowPrecision, RowVerdict
+from evaluation.report.model import Change, Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import finite, gap_kind, level_kind
+from evaluation.report.records import RowPrecision, RowVerdict
+from evaluation.report.rows import ChangeRow
 from evaluation.report.tables import (
     Line,
     Table,

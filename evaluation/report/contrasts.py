@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from statistics import median_low
 
-from evaluation.report.model import OutcomeRow, Report, RowVerdict
+from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
+from evaluation.report.records import RowVerdict
+from evaluation.report.rows import OutcomeRow
 
 __all__ = ["ESTABLISHED", "Compared", "Noticed", "compare", "louder_first", "noticed"]
 
@@ -80,6 +82,11 @@ class Compared:
     def established(self) -> bool:
         """Whether a gap is established."""
         return self.verdict in ESTABLISHED
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it could not be told; so too of a verdict that is not known here."""
+        return self.verdict == RowVerdict.INCONCLUSIVE or self.verdict not in set(RowVerdict)
 
     @property
     def loss(self) -> float | None:

@@ -25,9 +25,10 @@ from evaluation.report.markup import (
     verdict_text,
     wrapped,
 )
-from evaluation.report.model import Report, RowVerdict
+from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import finite
+from evaluation.report.records import RowVerdict
 from evaluation.report.tables import Counts, counted, within_note
 from evaluation.report.texts import PLACES
 
@@ -107,7 +108,7 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
     worse = [one for one in found if one.loss is None or one.loss >= 0]
     better = [one for one in found if one.loss is not None and one.loss < 0]
     elsewhere = sum(row.verdict in ESTABLISHED for row in report.zero_shot.rows)
-    open_ = [one for one in rest if one.verdict == RowVerdict.INCONCLUSIVE]
+    open_ = [one for one in rest if one.undecided]
     within = any(one.verdict == RowVerdict.WITHIN for one in rest)
     named = _once(one.group for one in (_single(worse or better) or worse or better))
     details, size = [], margin_words(report)
@@ -144,18 +145,17 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
     )
     if unassessed:
         details.append(say("answer.unassessed", groups=listed(unassessed)))
+    crossed = [one for one in rest if one.row.is_intersection and one.loss is not None]
+    worst_group, worst_crossed = _worst(report, _single(rest)), _worst(report, crossed)
+    no_crossed = "worst.none.intersection" if crossed else "worst.undeclared"
     return Answer(
         state,
         headline,
         details,
         counted(verdict_text(one.verdict) for one in rest),
         len(rest),
-        _worst(report, _single(rest), "worst.none"),
-        _worst(
-            report,
-            [one for one in rest if one.row.is_intersection],
-            "worst.none.intersection",
-        ),
+        sentence(report, worst_group) if worst_group else say("worst.none"),
+        sentence(report, worst_crossed) if worst_crossed else say(no_crossed),
         _questions(report, rest),
         _by_outcome(report, worse[:MOST_NAMED]),
         _by_outcome(report, better[:MOST_BETTER]),
@@ -192,19 +192,14 @@ def _once(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def _worst(report: Report, found: Sequence[Compared], none: str) -> Markup:
-    """Name who loses most: an established loss before one that is not, a declared one before."""
-    if none.endswith("intersection") and not any(one.loss is not None for one in found):
-        return say("worst.undeclared")
+def _worst(report: Report, found: Sequence[Compared]) -> Compared | None:
+    """Find who loses most: established losses first, then those in declared outcomes."""
     declared = {question.outcome for question in report.protocol.primary}
-    losing = [one for one in found if (one.loss or 0.0) > 0]
-    if not losing:
-        return say(none)
-    worst = min(
-        losing,
+    return min(
+        (one for one in found if (one.loss or 0.0) > 0),
         key=lambda one: (not one.established, one.row.outcome not in declared, -(one.loss or 0.0)),
+        default=None,
     )
-    return sentence(report, worst)
 
 
 def sentence(report: Report, one: Compared) -> Markup:
@@ -248,7 +243,7 @@ def _found(report: Report, one: Compared) -> Markup:
     details = joined([interval, within_note(report, row, one.gap_kind), naive,
                       patients(row, report.minimum.reported)])  # fmt: skip
     parts = [text, wrapped(joined(["(", details, ")."], ""), name="small"), badge(verdict)]
-    if one.verdict == RowVerdict.INCONCLUSIVE:
+    if one.undecided:
         parts.append(_notice(report, one))
     return joined(parts, " ")
 

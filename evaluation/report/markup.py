@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evaluation.report.model import RowPrecision
 from evaluation.report.number_format import Kind, figure, finite
+from evaluation.report.records import RowPrecision
 from evaluation.report.texts import SECTION_VERDICTS, TEXTS, VERDICTS, VerdictText
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from evaluation.report.model import Row
+    from evaluation.report.rows import Row
 
 __all__ = [
     "badge", "count", "gap", "joined", "listed", "number", "p_value", "patients", "say", "span",

@@ -12,215 +12,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from evaluation.report.records import (
-    GateAnswer,
-    Record,
-    RowPrecision,
-    RowVerdict,
-    mapping_or_empty,
-    number_or_none,
+from evaluation.report.records import GateAnswer, Record, mapping_or_empty, number_or_none
+from evaluation.report.rows import (
+    ChangeRow,
+    DetectableRow,
+    DriftRow,
+    OutcomeRow,
+    SectionRow,
+    UnknownRow,
 )
 from evaluation.stats import Minimum
 from medembed.errors import InputError
 
 __all__ = [
-    "VERSION", "AttributeInfo", "CellRow", "Change", "ChangeRow", "DetectableRow", "Drift",
-    "DriftRow", "Gate", "GateAnswer", "InstrumentSummary", "Missing", "OutcomeInfo", "OutcomeRow",
-    "OutcomeTable", "Part", "ProtocolSummary", "Question", "Record", "Report", "Row",
-    "RowPrecision", "RowVerdict", "Section", "SectionRow", "Stamp", "Tried", "UnknownRow",
+    "VERSION", "AttributeInfo", "Change", "Drift", "Gate", "InstrumentSummary", "Missing",
+    "OutcomeInfo", "OutcomeTable", "Part", "ProtocolSummary", "Question", "Report", "Section",
+    "Stamp", "Tried",
 ]  # fmt: skip
 
 VERSION = 1
 """Of the report's JSON."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row(Record):
-    """What the rows of all tables have in common.
-
-    Parameters
-    ----------
-    attribute : str
-        ``"sex*age_band"`` for an intersection.
-    group : str or None
-    n_patients : int or None
-        None where withheld.
-    precision : str
-        One of :class:`RowPrecision`.
-    verdict : RowVerdict or str
-    reason : str or None
-    """
-
-    attribute: str = ""
-    group: str | None = None
-    n_patients: int | None = None
-    precision: str = RowPrecision.USUAL
-    verdict: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
-    reason: str | None = None
-
-    @classmethod
-    def from_json(cls, given: Any) -> Self:
-        """Read a row; of a suppressed one the names and words alone."""
-        held = mapping_or_empty(given)
-        if held.get("precision") == RowPrecision.SUPPRESSED:
-            held = {
-                key: None if number_or_none(value) is not None else value
-                for key, value in held.items()
-            }
-        return super().from_json(held)
-
-    @property
-    def is_suppressed(self) -> bool:
-        """Whether the group is too small to be shown."""
-        return self.precision == RowPrecision.SUPPRESSED
-
-    @property
-    def is_intersection(self) -> bool:
-        """Whether the group shares two attributes or more."""
-        return "*" in self.attribute
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutcomeRow(Row):
-    """One outcome in one group, against the rest or another reference.
-
-    Columns as :func:`evaluation.audit.audit_outcomes` describes them. ``inner_low`` and
-    ``inner_high`` are the ends of the gap at level 1 - 2 alpha, which a verdict ``within`` is
-    taken from.
-    """
-
-    outcome: str = ""
-    comparison: str = "rest"
-    family: str | None = None
-    primary: bool = False
-    n_queries: int | None = None
-    n_events: int | None = None
-    n_unmeasured: int | None = None
-    estimate: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    rest_estimate: float | None = None
-    gap: float | None = None
-    gap_ci_low: float | None = None
-    gap_ci_high: float | None = None
-    inner_low: float | None = None
-    inner_high: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    p_max_t: float | None = None
-    gap_naive: float | None = None
-    gap_naive_ci_low: float | None = None
-    gap_naive_ci_high: float | None = None
-    p_naive: float | None = None
-    verdict_naive: str | None = None
-    overlap: float | None = None
-    design_effect: float | None = None
-    icc: float | None = None
-    step: float | None = None
-    step_rest: float | None = None
-
-    @property
-    def against_rest(self) -> bool:
-        """Whether the group is compared with everyone else."""
-        return self.comparison in {"", "rest"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellRow(Row):
-    """Size of a group."""
-
-    n_queries: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SectionRow(Row):
-    """A row of a section beyond the outcomes; each section fills its own fields.
-
-    What the fields mean is told where the section is made: ``evaluation.sections``.
-    """
-
-    measure: str = ""
-    finding: str = ""
-    swap: str = ""
-    space: str = ""
-    probe: str = ""
-    n_queries: int | None = None
-    n_events: int | None = None
-    estimate: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    gap: float | None = None
-    gap_ci_low: float | None = None
-    gap_ci_high: float | None = None
-    inner_low: float | None = None
-    inner_high: float | None = None
-    p: float | None = None
-    p_adjusted: float | None = None
-    step: float | None = None
-    share_archive: float | None = None
-    exposure: float | None = None
-    ratio: float | None = None
-    ratio_given_relevance: float | None = None
-    null_low: float | None = None
-    null_high: float | None = None
-    null_mean: float | None = None
-    auc: float | None = None
-    effect: float | None = None
-    placebo: float | None = None
-    difference: float | None = None
-    difference_ci_low: float | None = None
-    difference_ci_high: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangeRow(Row):
-    """What a mitigation, or another model, changed for a group.
-
-    ``measure`` and ``target`` are a mitigation's names for ``outcome`` and ``primary``.
-    """
-
-    name: str = ""
-    measure: str = ""
-    outcome: str = ""
-    target: bool = False
-    primary: bool = False
-    higher_is_better: bool | None = None
-    recommended: bool | None = None
-    before: float | None = None
-    after: float | None = None
-    change: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_adjusted: float | None = None
-    gap_before: float | None = None
-    gap_after: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriftRow(Row):
-    """A verdict of an earlier audit beside that of this one."""
-
-    outcome: str = ""
-    gap_before: float | None = None
-    gap_after: float | None = None
-    verdict_before: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
-    verdict_after: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
-    turn: str = "same"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectableRow(Row):
-    """Smallest gap that the audit would notice in a group, in four archives of five."""
-
-    outcome: str = ""
-    smallest_gap: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnknownRow(Row):
-    """Patients whose attribute is not recorded; ``share`` is of all patients."""
-
-    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,10 +44,9 @@ class Part(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeTable(Part):
-    """The outcomes by group, the groups' sizes, and the settings of the audit."""
+    """The outcomes by group, and the settings of the audit."""
 
     table: tuple[OutcomeRow, ...] = ()
-    cells: tuple[CellRow, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

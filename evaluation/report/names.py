@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evaluation.report.model import OutcomeInfo, OutcomeRow, Report, Row
+from evaluation.report.model import OutcomeInfo, Report
+from evaluation.report.rows import OutcomeRow, Row
 from evaluation.report.texts import TEXTS
 
 __all__ = ["Names"]

@@ -20,9 +20,10 @@ from evaluation.report.markup import (
     verdict_text,
     wrapped,
 )
-from evaluation.report.model import OutcomeRow, Report
+from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import Kind, finite, gap_kind
+from evaluation.report.rows import OutcomeRow
 from evaluation.report.tables import (
     Line,
     Table,

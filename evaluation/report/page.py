@@ -17,11 +17,12 @@ from evaluation.report.contrasts import Compared, compare
 from evaluation.report.forest_svg import axis_svg
 from evaluation.report.guidelines import answered
 from evaluation.report.headline import answer, by_adjusting
-from evaluation.report.model import DetectableRow, Report, RowVerdict
+from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.outcome_tables import outcome_tables
+from evaluation.report.records import RowVerdict
 from evaluation.report.section_tables import section_tables
-from evaluation.report.tables import MOST_ROWS, Table, counted
+from evaluation.report.tables import LOUD, MOST_ROWS, Table
 from evaluation.report.texts import PLACES, TEXTS, VERDICTS
 from medembed.errors import InputError
 
@@ -34,6 +35,7 @@ __all__ = ["context_of", "environment", "render"]
 SECTIONS = (
     "zero_shot", "exposure", "counterfactual", "leakage", "modality_gap", "label_quality",
 )  # fmt: skip
+CHANGES = ("mitigation", "comparison", "drift")
 MOST_SMALLEST = 4
 """Smallest gaps of declared questions that stay in sight."""
 _STAMPED = (
@@ -107,8 +109,6 @@ class Shown:
         Why it was not done; None where it was.
     found : int
         How many rows a reader has to know of; of mitigations, those that are recommended.
-    alarming : bool
-    counts : list of (VerdictText, int)
     notes : tuple of str
     tables : list of Table
     attempts : list of Attempt
@@ -119,18 +119,21 @@ class Shown:
     title: str
     why: str | None
     found: int
-    alarming: bool
-    counts: list[Any]
     notes: tuple[str, ...]
     tables: list[Table]
     attempts: list[Attempt]
-    drift: Drifted | None = None
+    drift: Drifted | None
+
+    @property
+    def alarming(self) -> bool:
+        """Whether what was found is to a group's harm."""
+        return bool(self.found) and self.id != "mitigation"
 
 
 def context_of(report: Report) -> dict[str, Any]:
     """Lay out what the templates show."""
     compared = compare(report)
-    parts = [*(_section(report, name) for name in SECTIONS), *_changes(report)]
+    parts = [_part(report, name) for name in (*SECTIONS, *CHANGES)]
     alpha, items = report.alpha, answered(report)
     states = [line.state for lines in items.values() for line in lines]
     return {
@@ -160,41 +163,19 @@ def context_of(report: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _section(report: Report, name: str) -> Shown:
-    part, tables = getattr(report, name), section_tables(report, name)
-    counts = counted(
-        verdict for table in tables for verdict, n in table.counts for _ in range(n)
-    )  # fmt: skip
-    found = sum(n for verdict, n in counts if verdict.name in {"exceeds", "differs", "other"})
-    return Shown(
-        name, PLACES[name], report.why_not(name), found, bool(found), counts, part.notes, tables, []
-    )
-
-
-def _changes(report: Report) -> list[Shown]:
-    made = []
-    for name in ("mitigation", "comparison"):
-        part = getattr(report, name)
-        tried = attempts(report, part)
-        recommended = sum(bool(one.recommended) for one in tried)
-        worse = sum(row.verdict == RowVerdict.WORSE for row in part.rows)
-        found = recommended if name == "mitigation" else worse
-        counts = counted(markup.verdict_text(row.verdict) for row in part.rows)
-        alarming = name == "comparison" and worse > 0
-        made.append(
-            Shown(
-                name, PLACES[name], report.why_not(name), found, alarming, counts, part.notes, [],
-                tried,
-            )
-        )  # fmt: skip
-    drift = drifted(report)
-    made.append(
-        Shown(
-            "drift", PLACES["drift"], report.why_not("drift"), drift.new, drift.new > 0, [],
-            report.drift.notes, [], [], drift,
-        )
-    )  # fmt: skip
-    return made
+def _part(report: Report, name: str) -> Shown:
+    part = getattr(report, name)
+    tables = section_tables(report, name) if name in SECTIONS else []
+    tried = attempts(report, part) if name in {"mitigation", "comparison"} else []
+    drift = drifted(report) if name == "drift" else None
+    if drift:
+        found = drift.new
+    elif name == "mitigation":
+        found = sum(bool(one.recommended) for one in tried)
+    else:
+        made = [*tables, *(one.table for one in tried)]
+        found = sum(n for table in made for verdict, n in table.counts if verdict.name in LOUD)
+    return Shown(name, PLACES[name], report.why_not(name), found, part.notes, tables, tried, drift)
 
 
 def _unassessed(compared: list[Compared]) -> list[tuple[Compared, str, list[str]]]:
@@ -213,24 +194,15 @@ def _unassessed(compared: list[Compared]) -> list[tuple[Compared, str, list[str]
 
 def _smallest(report: Report) -> dict[str, Any]:
     """Lay out the smallest gaps that would be noticed; those of declared questions are in sight."""
-    rows, margin = report.instrument.detectable, report.margin
-    declared = {
-        (row.attribute, row.group, row.outcome) for row in report.outcomes.table if row.primary
-    }
-
-    def asked(row: DetectableRow) -> bool:
-        return (row.attribute, row.group, row.outcome) in declared
-
-    in_sight = [row for row in rows if asked(row)][:MOST_SMALLEST]
-    fine = [
-        row
-        for row in rows
-        if margin is not None and row.smallest_gap is not None and row.smallest_gap <= margin
-    ]
+    rows = report.instrument.detectable
+    primary = [row for row in report.outcomes.table if row.primary]
+    declared = {(row.attribute, row.group, row.outcome) for row in primary}
+    asked = [row for row in rows if (row.attribute, row.group, row.outcome) in declared]
+    known = [row.smallest_gap for row in rows if row.smallest_gap is not None]
     return {
-        "shown": in_sight,
-        "folded": [row for row in rows if row not in in_sight],
-        "fine": len(fine),
+        "shown": asked[:MOST_SMALLEST],
+        "folded": [row for row in rows if row not in asked[:MOST_SMALLEST]],
+        "fine": sum(report.margin is not None and size <= report.margin for size in known),
         "total": len(rows),
     }
 

@@ -19,9 +19,10 @@ from evaluation.report.markup import (
     verdict_text,
     wrapped,
 )
-from evaluation.report.model import Report, SectionRow
+from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
+from evaluation.report.rows import SectionRow
 from evaluation.report.tables import (
     ORDER,
     Line,

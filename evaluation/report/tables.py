@@ -14,21 +14,24 @@ from evaluation.report.markup import (
     span,
     wrapped,
 )
-from evaluation.report.model import OutcomeRow, Report, Row, RowVerdict, SectionRow
+from evaluation.report.model import Report
 from evaluation.report.number_format import Kind, finite
+from evaluation.report.records import RowVerdict
+from evaluation.report.rows import OutcomeRow, Row, SectionRow
 from evaluation.report.texts import TEXTS, VERDICTS, VerdictText
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 __all__ = [
-    "MOST_ROWS", "ORDER", "Counts", "Line", "Table", "columns", "counted", "cut", "drawn",
+    "LOUD", "MOST_ROWS", "ORDER", "Counts", "Line", "Table", "columns", "counted", "cut", "drawn",
     "margin_band", "some", "spread", "why", "withheld", "within_note",
 ]  # fmt: skip
 
 MOST_ROWS = 100
 """Rows of a table on the page; established ones at four times as many."""
-_LOUD = frozenset({"exceeds", "differs", "worse", "other"})
+LOUD = frozenset({"exceeds", "differs", "worse", "other"})
+"""Names of verdicts that a reader has to know of; ``other`` is one that is not known here."""
 ORDER = [*VERDICTS, "other"]
 """Names of verdicts, those that weigh first."""
 
@@ -77,7 +80,7 @@ class Line:
     @property
     def established(self) -> bool:
         """Whether something was established that a reader has to know."""
-        return self.verdict.name in _LOUD
+        return self.verdict.name in LOUD
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.model import OutcomeRow, Report
+from evaluation.report.model import Report
 from evaluation.report.page import context_of, environment, render
+from evaluation.report.rows import OutcomeRow
 from medembed.errors import InputError
 
 __all__ = ["model_card", "outcomes_csv", "write_report"]

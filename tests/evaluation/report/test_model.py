@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from support.report_cases import make_report
 from support.report_changes import make_changed_report
 
-from evaluation.report.model import (
-    GateAnswer,
-    OutcomeRow,
-    Report,
-    RowPrecision,
-    RowVerdict,
-    SectionRow,
-)
+from evaluation.report.model import Report
+from evaluation.report.records import GateAnswer, RowPrecision, RowVerdict
+from evaluation.report.rows import OutcomeRow, SectionRow
 
 
 @pytest.mark.parametrize("report", [make_report(3), make_changed_report(), {}, {"missing": None}])

@@ -8,8 +8,8 @@ from string import Formatter
 
 import evaluation.report as package
 from evaluation.report.changes import TURNS
-from evaluation.report.model import GateAnswer, RowVerdict
 from evaluation.report.page import SECTIONS
+from evaluation.report.records import GateAnswer, RowVerdict
 from evaluation.report.texts import MEASURES, PLACES, SECTION_VERDICTS, TEXTS, VERDICTS
 
 FOLDER = Path(package.__file__).parent
