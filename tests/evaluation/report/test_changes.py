@@ -88,7 +88,7 @@ def test_a_model_that_is_not_the_reports_own_is_not_called_so(report: dict[str, 
 def test_being_worse_than_before_is_said_in_the_answer(page: Page) -> None:
     answer = page.text[: page.text.index("What this page does not show")]
     assert "Change from another model : results established to be worse than before" in answer
-    assert "Mitigations tried : mitigations are recommended" in answer
+    assert "Mitigations tried : mitigation is recommended" in answer
 
 
 def test_new_gaps_since_an_earlier_audit_are_counted_first(
