@@ -130,16 +130,29 @@ def compare(report: Report) -> list[Compared]:
     """Gather the comparisons of a report in the order of its table."""
     names = Names(report)
     by_question: dict[tuple[str, str, str], list[OutcomeRow]] = {}
+    references: dict[tuple[str, str], OutcomeRow] = {}
     for row in report.outcomes.table:
-        by_question.setdefault((row.outcome, row.comparison, row.attribute), []).append(row)
-    found = []
-    for rows in by_question.values():
-        if len(rows) == 2 and _mirrored(*rows):
-            worse, better = sorted(rows, key=lambda row: -(Compared(row, None, names).loss or 0.0))
-            found.append(Compared(worse, better, names))
+        if row.is_reference:
+            references[row.outcome, row.attribute] = row
         else:
-            found += [Compared(row, None, names) for row in rows]
+            by_question.setdefault((row.outcome, row.comparison, row.attribute), []).append(row)
+    found = []
+    for (outcome, _, attribute), rows in by_question.items():
+        reference = references.get((outcome, attribute))
+        if len(rows) == 2 and _mirrored(*rows):
+            found.append(_worse_first(rows[0], rows[1], names))
+            continue
+        for row in rows:
+            if reference is None or row.gap is None or row.group == "unknown":
+                found.append(Compared(row, None, names))
+            else:
+                found.append(_worse_first(row, row.mirrored(reference), names))
     return found
+
+
+def _worse_first(one: OutcomeRow, two: OutcomeRow, names: Names) -> Compared:
+    loss = Compared(one, None, names).loss or 0.0
+    return Compared(one, two, names) if loss >= 0 else Compared(two, one, names)
 
 
 def _mirrored(one: OutcomeRow, two: OutcomeRow) -> bool:

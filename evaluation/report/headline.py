@@ -28,6 +28,7 @@ from evaluation.report.markup import (
 from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import finite
+from evaluation.report.outcome_tables import flag_texts
 from evaluation.report.records import RowVerdict
 from evaluation.report.tables import Counts, counted, within_note
 from evaluation.report.texts import PLACES
@@ -243,6 +244,7 @@ def _found(report: Report, one: Compared) -> Markup:
     details = joined([interval, within_note(report, row, one.gap_kind), naive,
                       patients(row, report.minimum.reported)])  # fmt: skip
     parts = [text, wrapped(joined(["(", details, ")."], ""), name="small"), badge(verdict)]
+    parts += flag_texts(row)
     if one.undecided:
         parts.append(_notice(report, one))
     return joined(parts, " ")

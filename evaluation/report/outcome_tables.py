@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -38,12 +39,12 @@ from evaluation.report.tables import (
     withheld,
     within_note,
 )
-from evaluation.report.texts import TEXTS
+from evaluation.report.texts import FLAGS, TEXTS
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["outcome_tables"]
+__all__ = ["flag_texts", "outcome_tables"]
 
 MOST_OPEN, MOST_TABLES = 6, 2
 """Rows of a declared outcome that stay in sight, and such outcomes."""
@@ -126,6 +127,7 @@ def outcome_line(report: Report, one: Compared) -> Line:
         sub(span(row.gap_ci_low, row.gap_ci_high, one.gap_kind), p_value(row.p_adjusted)),
         sub(within_note(report, row, one.gap_kind)),
         sub(joined([unadjusted, naive_span], ", ")),
+        *map(sub, _beside(one)),
     )
     level = _level(row, one.level_kind)
     if one.twin is not None:
@@ -149,6 +151,27 @@ def outcome_line(report: Report, one: Compared) -> Line:
         band=margin_band(report),
         heading=heading,
     )
+
+
+def _beside(one: Compared) -> list[Markup]:
+    """Write what has to be read beside the gap: its ratio, bounds for the missing, warnings."""
+    row, shown = one.row, []
+    if finite(row.ratio) is not None:
+        ends = span(row.ratio_ci_low, row.ratio_ci_high, "ratio")
+        ratio = say("ratio", of=row.ratio_of or "", ratio=number(row.ratio, "ratio"))
+        shown.append(joined([ratio, ends], ", "))
+    if finite(row.gap_missing_low) is not None:
+        bounds = span(row.gap_missing_low, row.gap_missing_high, one.gap_kind)
+        shown.append(say("missing.bounds", span=bounds))
+    return [*shown, *flag_texts(row)]
+
+
+def flag_texts(row: OutcomeRow) -> list[Markup]:
+    """Write the warnings that the audit sets beside a verdict."""
+    return [
+        say("flag", text=FLAGS.get(flag, flag.replace("_", " ")))
+        for flag in re.findall(r"[a-z_]+", row.flags)
+    ]
 
 
 def _level(row: OutcomeRow, kind: Kind) -> Markup | str:

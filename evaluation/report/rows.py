@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from evaluation.report.records import (
@@ -102,11 +102,46 @@ class OutcomeRow(Row):
     icc: float | None = None
     step: float | None = None
     step_rest: float | None = None
+    flags: str = ""
+    ratio: float | None = None
+    ratio_ci_low: float | None = None
+    ratio_ci_high: float | None = None
+    ratio_of: str = ""
+    p_heterogeneity: float | None = None
+    gap_missing_low: float | None = None
+    gap_missing_high: float | None = None
 
     @property
     def against_rest(self) -> bool:
         """Whether the group is compared with everyone else."""
         return self.comparison in {"", "rest"}
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is the group that the others of its attribute are compared with."""
+        return self.comparison == "reference"
+
+    def mirrored(self, reference: OutcomeRow) -> OutcomeRow:
+        """Give the same comparison from the side of the group that it was made with."""
+
+        def turned(value: float | None) -> float | None:
+            return None if value is None else -value
+
+        ends: dict[str, Any] = {
+            f"{name}_{end}": turned(getattr(self, f"{name}_{other}"))
+            for name in ("gap_ci", "gap_naive_ci", "inner", "gap_missing")
+            for end, other in (("low", "high"), ("high", "low"))
+        }
+        same = ("primary", "verdict", "verdict_naive", "p_value", "p_adjusted", "p_naive",
+                "reason", "flags", "comparison", "p_heterogeneity")  # fmt: skip
+        return replace(
+            reference,
+            gap=turned(self.gap),
+            gap_naive=turned(self.gap_naive),
+            rest_estimate=self.estimate,
+            **ends,
+            **{name: getattr(self, name) for name in same},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -181,3 +181,44 @@ def test_every_number_of_a_row_is_on_the_page_in_sight_or_folded() -> None:
         for row in rows:
             for key in fields:
                 assert row.get(key) is None or float(row[key]) in values, (name, key)
+
+
+NOT_COMPARED = ("gap", "gap_ci_low", "gap_ci_high", "p_adjusted", "rest_estimate", "verdict")
+REFERENCE = TWIN | dict.fromkeys(NOT_COMPARED) | {"comparison": "reference"}
+"""The other group of two, as an audit gives it that makes one comparison of them."""
+
+
+def test_a_reference_group_is_part_of_the_other_ones_comparison() -> None:
+    unknown = ROW | {"group": "unknown", "gap": 0.02, "verdict": "inconclusive", "primary": False}
+    page = shown(report_of(ROW, REFERENCE, unknown))
+    assert page.text.count("Female against Male") == 1
+    assert "No number can be given for" not in page.text
+    answer = answer_of(report_of(ROW, REFERENCE, unknown))
+    assert "Of 2 comparisons." in answer
+    assert "Female, Own report found: 6.0 points lower than for Male" in answer
+    values = {float(value) for value, _, tally in page.figures if not tally}
+    assert {437.0, 999.0, 0.7, 0.66, 0.74} <= values
+
+
+def test_harm_to_the_reference_group_is_named_as_its_own() -> None:
+    report = report_of(ROW | {"gap": 0.06, "gap_ci_low": 0.01, "gap_ci_high": 0.11}, REFERENCE)
+    answer = answer_of(report)
+    assert "Results are worse for: Male." in answer
+    assert "Group Male, Own report found: 6.0 points lower than for Female" in answer
+    assert "(95% interval −11.0 to −1.0; 437 patients)" in answer
+    assert "Female, Own report found: 6.0 points higher than for Male" in answer  # as declared
+
+
+def test_what_has_to_be_read_beside_a_verdict_is_beside_it() -> None:
+    row = ROW | {
+        "flags": "heterogeneous;later_one", "ratio": 1.43, "ratio_ci_low": 1.1,
+        "ratio_ci_high": 1.9, "ratio_of": "misses", "gap_missing_low": -0.13,
+        "gap_missing_high": -0.02,
+    }  # fmt: skip
+    report = report_of(row)
+    assert "not the same in all strata" in answer_of(report)
+    assert "later one" in answer_of(report)
+    page = shown(report)
+    assert "ratio of misses" in page.text
+    values = {float(value) for value, _, tally in page.figures if not tally}
+    assert {1.43, 1.1, 1.9, -0.13, -0.02} <= values
