@@ -2,8 +2,7 @@
 
 :meth:`Report.from_json` is the one place where plain values become records. It reads the report of
 this version and stored ones of earlier audits; keys that are not known here are kept in ``more``,
-so that :meth:`Record.to_json` gives back what was read. What is no finite number is None, and a row
-whose precision is ``suppressed`` holds no number.
+so that :meth:`Record.to_json` gives back what was read. What is no finite number is None.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from evaluation.report.records import GateAnswer, Record, mapping_or_empty, number_or_none
+from evaluation.report.records import GateAnswer, Record, number_or_none
 from evaluation.report.rows import (
     ChangeRow,
     DetectableRow,
@@ -22,6 +21,7 @@ from evaluation.report.rows import (
     UnknownRow,
 )
 from evaluation.stats import Minimum
+from evaluation.stats.suppression import minimum_of, shows_small
 from medembed.errors import InputError
 
 __all__ = [
@@ -219,7 +219,8 @@ class Report(Record):
         Raises
         ------
         InputError
-            Where it is no JSON object or a report of another version.
+            Where it is no JSON object, a report of another version, or shows a row of too few
+            patients.
         """
         if isinstance(given, cls):
             return given
@@ -230,6 +231,12 @@ class Report(Record):
                 "a report of another version",
                 where="report",
                 hint=f"this program reads version {VERSION}: run the audit again",
+            )
+        if shows_small(given):
+            raise InputError(
+                "a report that shows groups of too few patients",
+                where="report",
+                hint="pass it through evaluation.stats.protect first",
             )
         return super().from_json(given)
 
@@ -253,9 +260,5 @@ class Report(Record):
     @property
     def minimum(self) -> Minimum:
         """How many patients a group needs; the usual numbers where none are declared."""
-        held = self.protocol.minimum or mapping_or_empty(self.outcomes.settings.get("minimum"))
-        usual = Minimum()
-        return Minimum(
-            int(number_or_none(held.get("reported")) or usual.reported),
-            int(number_or_none(held.get("precise")) or usual.precise),
-        )
+        settings = {"settings": self.outcomes.settings}
+        return minimum_of({"protocol": self.protocol.to_json(), "outcomes": settings})

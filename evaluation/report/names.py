@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from evaluation.report.model import OutcomeInfo, Report
 from evaluation.report.rows import OutcomeRow, Row
 from evaluation.report.texts import TEXTS
+from evaluation.stats.report_fields import OTHER_GROUPS
 
 __all__ = ["Names"]
 
 _SEX = {"F": "female", "M": "male", "O": "other_sex"}
 """DICOM PatientSex (0010,0040)."""
-_MERGED = "other (small groups)"
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Names:
     def _value(self, attribute: str, value: str) -> str:
         if value in {"unknown", ""}:
             return TEXTS["unknown"].format(attribute=self._title(attribute))
-        if value == _MERGED:
-            return TEXTS["small_groups"].format(attribute=self._title(attribute))
+        if value == OTHER_GROUPS:
+            return TEXTS["small_groups"].format(attribute=self.attribute(attribute))
         known = self.report.attributes.get(attribute)
         if known and value in known.groups:
             return str(known.groups[value])

@@ -191,7 +191,7 @@ def _sizes(row: OutcomeRow, report: Report) -> Markup:
             some("unmeasured", row.n_unmeasured or None, "count", "n"),
             say("low_precision") if row.precision == "low" else "",
             say("in_steps", step=number(step, "share" if unit == "proportion" else "plain"))
-            if step >= 0.01
+            if step >= 0.01 and not row.is_suppressed
             else "",
         ],
         ", ",

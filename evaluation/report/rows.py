@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 from evaluation.report.records import (
     Record,
     RowPrecision,
     RowVerdict,
-    mapping_or_empty,
-    number_or_none,
 )
 
 __all__ = [
@@ -41,17 +39,6 @@ class Row(Record):
     precision: str = RowPrecision.USUAL
     verdict: RowVerdict | str = RowVerdict.NOT_ASSESSABLE
     reason: str | None = None
-
-    @classmethod
-    def from_json(cls, given: Any) -> Self:
-        """Read a row; of a suppressed one the names and words alone."""
-        held = mapping_or_empty(given)
-        if held.get("precision") == RowPrecision.SUPPRESSED:
-            held = {
-                key: None if number_or_none(value) is not None else value
-                for key, value in held.items()
-            }
-        return super().from_json(held)
 
     @property
     def is_suppressed(self) -> bool:

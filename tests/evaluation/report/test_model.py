@@ -12,8 +12,10 @@ from support.report_cases import make_report
 from support.report_changes import make_changed_report
 
 from evaluation.report.model import Report
-from evaluation.report.records import GateAnswer, RowPrecision, RowVerdict
-from evaluation.report.rows import OutcomeRow, SectionRow
+from evaluation.report.records import GateAnswer, RowVerdict
+from evaluation.report.rows import OutcomeRow
+from evaluation.stats import protect
+from medembed.errors import InputError
 
 
 @pytest.mark.parametrize("report", [make_report(3), make_changed_report(), {}, {"missing": None}])
@@ -47,16 +49,12 @@ def test_keys_that_a_later_version_adds_are_kept() -> None:
     assert Report.from_json(report).to_json() == report
 
 
-def test_a_suppressed_row_holds_no_number_whatever_it_was_given() -> None:
-    given_ = {"attribute": "race", "group": "d", "precision": "suppressed", "verdict": "exceeds",
-              "n_patients": 7, "gap": 0.25, "later": 3.5, "reason": "few"}  # fmt: skip
-    for kind in (OutcomeRow, SectionRow):
-        row = kind.from_json(given_)
-        assert row.is_suppressed
-        assert row.precision == RowPrecision.SUPPRESSED
-        kept = {name: value for name, value in row.to_json().items() if value is not None}
-        assert kept == {"attribute": "race", "group": "d", "precision": "suppressed",
-                        "verdict": "exceeds", "reason": "few"}  # fmt: skip
+def test_a_report_that_shows_a_small_group_is_refused() -> None:
+    report = make_report(3)
+    report["leakage"]["rows"].append({"attribute": "race", "group": "d", "n_patients": 7})
+    with pytest.raises(InputError, match="too few patients"):
+        Report.from_json(report)
+    assert Report.from_json(protect(report)).leakage.rows[-1].is_suppressed
 
 
 def test_a_verdict_is_a_member_of_the_enum_or_keeps_its_own_text() -> None:

@@ -14,6 +14,8 @@ from support.report_reader import Page, shown
 
 from evaluation.report import render
 from evaluation.report.number_format import KINDS
+from evaluation.stats import protect
+from medembed.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +139,18 @@ def test_a_suppressed_group_shows_only_that_it_is_small() -> None:
         row.update(secret if row["group"] == "d" else {})
     for name in ("exposure", "leakage", "modality_gap", "label_quality"):
         report[name]["rows"].append(
-            {"attribute": "race", "group": "d", "verdict": "exceeds", "n_patients": 7,
-             "precision": "suppressed"}
+            {"attribute": "race", "group": "d", "verdict": "exceeds", "n_patients": 7}
             | dict.fromkeys(
                 ("share_archive", "exposure", "ratio", "ratio_given_relevance", "auc", "estimate",
                  "gap", "difference", "ci_low", "ci_high"), 0.391304)
         )  # fmt: skip
-    report["missing"]["unknown"].append(
-        {"attribute": "x", "n_patients": 7, "share": 0.391304, "precision": "suppressed"}
-    )
+    report["missing"]["unknown"].append({"attribute": "x", "n_patients": 7, "share": 0.391304})
     for row in report["instrument"]["detectable"]:
         if row["group"] == "d":
-            row |= {"smallest_gap": 0.391304, "precision": "suppressed"}
-    html = render(report)
+            row["smallest_gap"] = 0.391304
+    with pytest.raises(InputError, match="protect"):
+        render(report)
+    html = render(protect(report))
     page = Page(html)
     hidden = {value for value in secret.values() if isinstance(value, float)}
     assert not hidden & {float(value) for value, _, tally in page.figures if not tally}
