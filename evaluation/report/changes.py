@@ -3,260 +3,257 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evaluation.report.collapse import Counts, Fold, counted, fold_rows
-from evaluation.report.forest_svg import Axis, gap_axis, row_svg
-from evaluation.report.number_format import finite
-from evaluation.report.verdicts import verdict_of
-from evaluation.report.view_model import Names, Row, Section, interval, names, section
+from evaluation.report.forest_svg import gap_axis
+from evaluation.report.markup import (
+    badge,
+    gap,
+    joined,
+    listed,
+    number,
+    p_value,
+    patients,
+    say,
+    span,
+    sub,
+    verdict_text,
+    wrapped,
+)
+from evaluation.report.model import Change, Report
+from evaluation.report.names import Names
+from evaluation.report.number_format import finite, gap_kind, level_kind
+from evaluation.report.records import RowPrecision, RowVerdict
+from evaluation.report.rows import ChangeRow
+from evaluation.report.tables import (
+    Line,
+    Table,
+    columns,
+    counted,
+    cut,
+    drawn,
+    spread,
+    withheld,
+)
+from evaluation.report.texts import TEXTS, TURNS
 
-__all__ = ["Attempt", "Change", "changes"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
-MOST_ROWS = 40
+__all__ = ["Attempt", "Drifted", "attempts", "drifted"]
 
-_TURNS = {
-    "new": "New gap",
-    "settled": "Settled",
-    "no_longer_shown": "No longer shown",
-    "no_longer_assessable": "No longer assessable",
-    "now_assessable": "Now assessable",
-    "other": "Other",
-}
-"""In the order in which they matter; each with its name on the page."""
-
-
-Reason = tuple[str, list[str]]
+MOST_LOSSES = 8
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One thing that was tried, and what it did to each group.
+    """One mitigation, or another model, and what it did to each group.
 
     Parameters
     ----------
     name : str
     recommended : bool or None
-        None where nothing is recommended or not, as between two models.
+        None for another model.
     reasons : list of (str, list of str)
-        For the recommendation or against it, each with the groups and outcomes of which it holds.
-    losses : list of dict
-        Of every group that came off worse than before, established or not, its largest loss, and
-        ``shown_more``: in how many other outcomes it did; the largest first.
-    fold : Fold
+        For the recommendation or against it, each with the groups and outcomes that it names.
+    losses : Markup
+        The groups that are worse off than before, established or not, each with its largest loss.
+    table : Table
     """
 
     name: str
     recommended: bool | None
-    reasons: list[Reason]
-    losses: list[Row]
-    fold: Fold
+    reasons: list[tuple[str, list[str]]]
+    losses: Markup
+    table: Table
 
 
-@dataclass(frozen=True)
-class Change:
-    """A section of changes.
+def attempts(report: Report, part: Change) -> list[Attempt]:
+    """Lay out each mitigation of a report, or its comparison with another model.
 
-    Parameters
-    ----------
-    body : Section
-    axis : Axis or None
-    attempts : list of Attempt
-        Those that are recommended first.
-    counts : list of (Verdict, int)
-        Rows by verdict.
-    turns : dict of str to int
-        How many verdicts turned in which way since an earlier audit.
-    fold : Fold or None
-        Of the verdicts that turned.
+    Recommended ones come first.
     """
-
-    body: Section
-    axis: Axis | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    counts: Counts = field(default_factory=list)
-    turns: dict[str, int] = field(default_factory=dict)
-    fold: Fold | None = None
-
-    @property
-    def recommended(self) -> list[str]:
-        """What is recommended of all that was tried."""
-        return [one.name for one in self.attempts if one.recommended]
-
-    @property
-    def worse(self) -> int:
-        """Rows in which a group is established to come off worse."""
-        return sum(count for verdict, count in self.counts if verdict.name == "worse")
+    if not part.summary:
+        named = dict.fromkeys(row.name for row in part.rows)
+        return [_attempt(report, name, None, (), _rows(part, name)) for name in named]
+    made = [
+        _attempt(report, one.name, one.recommended, one.reasons, _rows(part, one.name))
+        for one in part.summary
+    ]
+    return sorted(made, key=lambda one: not one.recommended)
 
 
-def changes(report: Mapping[str, Any], margin: float | None) -> dict[str, Change]:
-    """Read the sections ``mitigation``, ``comparison`` and ``drift``.
-
-    Parameters
-    ----------
-    report : mapping
-    margin : float or None
-
-    Returns
-    -------
-    dict of Change
-        By the report's key.
-    """
-    naming = names(report)
-    compared = section(report, "comparison", "table")
-    compared = compared if compared.done else section(report, "comparison")
-    return {
-        "mitigation": _mitigation(report, naming, margin),
-        "comparison": _change(compared, naming, margin, None),
-        "drift": _drift(section(report, "drift"), naming),
-    }
+def _rows(part: Change, name: str) -> list[ChangeRow]:
+    return [row for row in part.rows if row.name == name]
 
 
-def _mitigation(report: Mapping[str, Any], naming: Names, margin: float | None) -> Change:
-    part = report.get("mitigation")
-    given = part.get("summary") if isinstance(part, Mapping) else None
-    summary = {str(one.get("name")): one for one in given or [] if isinstance(one, Mapping)}
-    return _change(section(report, "mitigation"), naming, margin, summary)
-
-
-def _change(
-    body: Section,
-    naming: Names,
-    margin: float | None,
-    summary: Mapping[str, Mapping[str, Any]] | None,
-) -> Change:
-    """Draw changes on one axis, attempt by attempt; without a summary they are all of one."""
-    if not body.done:
-        return Change(body)
-    rows = [_changed(row, naming) for row in body.rows]
-    rows.sort(key=_weight)
-    proportions = all(row["shown_unit"] == "proportion" for row in rows)
-    spreads = [interval(row, "change", "ci_low", "ci_high") for row in rows]
-    axis = gap_axis(spreads, None, "points" if proportions else "signed")
-    for row, spread in zip(rows, spreads, strict=True):
-        row["shown_svg"] = row_svg(
-            axis,
-            spread,
-            band=None if margin is None else (-margin, margin),
-            tone=row["shown_verdict"].name if row.get("verdict") else "",
-        )
-    if summary is None:
-        attempts = [_attempt("", None, [], rows, margin)]
-    else:
-        tried = dict.fromkeys([*summary, *(str(row.get("name") or "Unnamed") for row in rows)])
-        attempts = [_tried(name, summary.get(name), rows, margin) for name in tried]
-        attempts.sort(key=lambda one: not one.recommended)
-    return Change(body, axis, attempts, counted(rows))
-
-
-def _changed(row: Row, naming: Names) -> Row:
-    measure = row.get("measure") or row.get("outcome")
-    described = naming.describe(measure)
-    higher = row.get("higher_is_better", described.get("higher_is_better", True)) is not False
-    change = finite(row.get("change"))
-    return {
-        **row,
-        "shown_group": naming.group(row.get("attribute"), row.get("group")),
-        "shown_measure": naming.outcome(measure),
-        "shown_raw": f"all patients, {measure}"
-        if row.get("attribute") == "all"
-        else f"{row.get('attribute')} {row.get('group')}, {measure}",
-        "shown_unit": str(described.get("unit") or "score"),
-        "shown_verdict": verdict_of(row.get("verdict")),
-        "shown_suppressed": row.get("precision") == "suppressed",
-        "shown_meant": bool(row.get("target") or row.get("primary")),
-        "shown_loss": 0.0 if change is None else (-change if higher else change),
-    }
-
-
-def _weight(row: Row) -> tuple[bool, bool, bool, float]:
-    """Whom it was meant for, everyone, who is worse off; the largest loss first."""
-    everyone = row.get("attribute") == "all"
-    worse = row["shown_verdict"].name == "worse"
-    return not row["shown_meant"], not everyone, not worse, -row["shown_loss"]
-
-
-def _tried(
-    name: str, given: Mapping[str, Any] | None, rows: Sequence[Row], margin: float | None
+def _attempt(
+    report: Report,
+    name: str,
+    recommended: bool | None,
+    reasons: Sequence[str],
+    given: Sequence[ChangeRow],
 ) -> Attempt:
-    own = [row for row in rows if str(row.get("name") or "Unnamed") == name]
-    if given is None:
-        recommended = bool(own) and all(row.get("recommended") is True for row in own)
-        said = [str(row["reason"]) for row in own if row.get("reason")]
-        return _attempt(name, recommended, _gathered(said, own), own, margin)
-    said = [str(reason) for reason in given.get("reasons") or []]
-    return _attempt(name, given.get("recommended") is True, _gathered(said, own), own, margin)
+    names = Names(report)
+    if recommended is None and any(row.recommended is not None for row in given):
+        recommended = all(row.recommended for row in given)
+        reasons = [row.reason for row in given if row.reason]
+    rows = sorted(given, key=lambda row: _weight(names, row))
+    lines = [_line(report, names, row) for row in rows]
+    kept = cut(lines, lambda line: line.established)
+    points = all(names.unit(_measure(row)) == "proportion" for row in rows)
+    axis = gap_axis([line.spread for line in kept], None, "points" if points else "signed")
+    table = Table(
+        title=name,
+        caption=TEXTS["changes.caption"],
+        columns=columns("changes"),
+        axis=axis,
+        shown=[],
+        folded=drawn(kept, axis),
+        counts=counted(line.verdict for line in lines),
+        left_out=len(lines) - len(kept),
+    )
+    return Attempt(
+        name or TEXTS["unnamed"],
+        recommended,
+        _reasons(names, reasons, rows),
+        _losses(names, rows),
+        table,
+    )
 
 
-def _gathered(said: Sequence[str], rows: Sequence[Row]) -> list[Reason]:
-    """Say each reason once, with the titles of the groups and outcomes that it names by column."""
-    known = {row["shown_raw"]: f"{row['shown_group']}, {row['shown_measure']}" for row in rows}
+def _measure(row: ChangeRow) -> str:
+    return row.measure or row.outcome
+
+
+def _loss(names: Names, row: ChangeRow) -> float:
+    change = finite(row.change) or 0.0
+    higher = row.higher_is_better
+    better = names.higher_is_better(_measure(row)) if higher is None else higher
+    return -change if better else change
+
+
+def _weight(names: Names, row: ChangeRow) -> tuple[bool, bool, bool, float]:
+    """Whom it was meant for, everyone, who is worse off; the largest loss first."""
+    meant = row.target or row.primary
+    return (
+        not meant, row.attribute != "all", row.verdict != RowVerdict.WORSE, -_loss(names, row)
+    )  # fmt: skip
+
+
+def _line(report: Report, names: Names, row: ChangeRow) -> Line:
+    unit = names.unit(_measure(row))
+    kind, level = gap_kind(unit), level_kind(unit)
+    gaps = ""
+    if finite(row.gap_before) is not None and finite(row.gap_after) is not None:
+        before, after = number(row.gap_before, kind), number(row.gap_after, kind)
+        gaps = say("changes.gap", before=before, after=after)
+    low = say("low_precision") if row.precision == RowPrecision.LOW else ""
+    tag = TEXTS["changes.meant"] if row.target else TEXTS["groups.declared"] if row.primary else ""
+    return Line(
+        name=names.of(row),
+        level=withheld(row, number(row.before, level), ", ", number(row.after, level)),
+        value=withheld(
+            row,
+            wrapped(gap(row.change, kind), "strong"),
+            sub(span(row.ci_low, row.ci_high, kind), p_value(row.p_adjusted)),
+            sub(gaps),
+        ),
+        spread=spread(row, "change"),
+        verdict=verdict_text(row.verdict),
+        subs=joined(
+            [
+                sub(names.outcome(_measure(row)), patients(row, report.minimum.reported), low),
+                sub(row.reason) if row.reason and (row.name or row.change is None) else "",
+            ],
+            "",
+        ),
+        tag=tag,
+        band=None if report.margin is None else (-report.margin, report.margin),
+    )
+
+
+def _reasons(
+    names: Names, given: Sequence[str], rows: Sequence[ChangeRow]
+) -> list[tuple[str, list[str]]]:
+    """Give each reason once, with the titles of the groups and outcomes that it names by column."""
+    known = {
+        f"{'all patients' if row.attribute == 'all' else f'{row.attribute} {row.group}'}, "
+        f"{_measure(row)}": f"{names.of(row)}, {names.outcome(_measure(row))}"
+        for row in rows
+    }
     found = re.compile("|".join(re.escape(raw) for raw in sorted(known, key=len, reverse=True)))
     gathered: dict[str, list[str]] = {}
-    for reason in said:
+    for reason in given:
         named = [known[match] for match in found.findall(reason)] if known else []
-        words = found.sub("", reason) if named else reason
-        words = words.strip(" ;:.")
+        words = (found.sub("", reason) if named else reason).strip(" ;:.")
         gathered.setdefault(words[:1].upper() + words[1:], []).extend(named)
     return list(gathered.items())
 
 
-def _attempt(
-    name: str,
-    recommended: bool | None,
-    reasons: list[Reason],
-    rows: Sequence[Row],
-    margin: float | None,
-) -> Attempt:
-    def in_sight(row: Row) -> bool:
-        weighs = row["shown_meant"] or row["shown_verdict"].name == "worse"
-        return bool(weighs) or (recommended is None and _moved(row, margin))
-
-    whole = sum(in_sight(row) or row["shown_loss"] > 0 for row in rows)  # no loss is left out
-    fold = fold_rows(rows, max(MOST_ROWS, whole), in_sight)
-    return Attempt(name, recommended, reasons, _by_group(rows), fold)
-
-
-def _moved(row: Row, margin: float | None) -> bool:
-    """Whether a change is established for the better, or estimated as a loss beyond the margin."""
-    heavy = margin is not None and row["shown_loss"] > margin
-    return bool(heavy) or row["shown_verdict"].name == "improved"
-
-
-def _by_group(rows: Sequence[Row]) -> list[Row]:
-    """Find the largest loss of each group, and whether any of its losses is established."""
-    own: dict[tuple[str, str], list[Row]] = {}
-    for row in sorted(rows, key=lambda row: -row["shown_loss"]):
-        if row["shown_loss"] > 0:
-            own.setdefault((str(row.get("attribute")), str(row.get("group"))), []).append(row)
-    return [
-        {
-            **lost[0],
-            "shown_more": len(lost) - 1,
-            "shown_established": sum(row["shown_verdict"].name == "worse" for row in lost),
-        }
-        for lost in own.values()
+def _losses(names: Names, rows: Sequence[ChangeRow]) -> Markup:
+    """Name every group that is worse off, with its largest loss: an average must not hide one."""
+    own: dict[tuple[str, str | None], list[ChangeRow]] = {}
+    for row in sorted(rows, key=lambda row: -_loss(names, row)):
+        if _loss(names, row) > 0:
+            own.setdefault((row.attribute, row.group), []).append(row)
+    if not own:
+        return say("losses.none")
+    lost = [
+        say(
+            "losses.one_of",
+            group=names.of(worst),
+            change=gap(worst.change, gap_kind(names.unit(_measure(worst)))),
+            outcome=names.outcome(_measure(worst)),
+            established=say("losses.established")
+            if any(row.verdict == RowVerdict.WORSE for row in (worst, *others))
+            else "",
+        )
+        for worst, *others in own.values()
     ]
+    return say("losses", groups=listed(lost, MOST_LOSSES))
 
 
-def _drift(body: Section, naming: Names) -> Change:
-    """Verdicts that turned since an earlier audit; those that did not are only counted."""
-    if not body.done:
-        return Change(body)
-    order = {name: place for place, name in enumerate(_TURNS)}
-    turned = [row for row in body.rows if row.get("turn") not in {None, "same"}]
-    turned.sort(key=lambda row: order.get(str(row.get("turn")), len(order)))
-    turns: dict[str, int] = {}
+@dataclass(frozen=True)
+class Drifted:
+    """Verdicts since an earlier audit.
+
+    Parameters
+    ----------
+    turns : list of (str, int)
+        How many verdicts changed in which way, and how many did not.
+    rows : list of list of Markup
+        Cells of those that changed.
+    new : int
+        Gaps that the earlier audit did not find.
+    """
+
+    turns: list[tuple[str, int]]
+    rows: list[list[Markup]]
+    new: int
+
+
+def drifted(report: Report) -> Drifted:
+    """Lay out the verdicts that changed; those that did not are only counted."""
+    names, order = Names(report), list(TURNS)
+    turned = [row for row in report.drift.rows if row.turn not in {"same", ""}]
+    turned.sort(key=lambda row: order.index(row.turn) if row.turn in order else len(order))
+    found: dict[str, int] = {}
+    rows = []
     for row in turned:
-        words = _TURNS.get(str(row.get("turn")), _TURNS["other"])
-        turns[words] = turns.get(words, 0) + 1
-        row["shown_turn"] = words
-        row["shown_group"] = naming.group(row.get("attribute"), row.get("group"))
-        row["shown_measure"] = naming.outcome(row.get("outcome"))
-        row["shown_unit"] = str(naming.describe(row.get("outcome")).get("unit") or "score")
-        row["shown_before"] = verdict_of(row.get("verdict_before"))
-        row["shown_verdict"] = verdict_of(row.get("verdict_after"))
-    turns["Unchanged"] = len(body.rows) - len(turned)
-    return Change(body, turns=turns, fold=fold_rows(turned, MOST_ROWS))
+        words = TURNS.get(row.turn, TURNS["other"])
+        found[words] = found.get(words, 0) + 1
+        kind = gap_kind(names.unit(row.outcome))
+        rows.append(
+            [
+                joined([names.of(row), sub(names.outcome(row.outcome))], ""),
+                joined([number(row.gap_before, kind), number(row.gap_after, kind)], ", "),
+                badge(verdict_text(row.verdict_before)),
+                badge(verdict_text(row.verdict_after)),
+                joined([words], ""),
+            ]
+        )
+    found[TEXTS["drift.unchanged"]] = len(report.drift.rows) - len(turned)
+    return Drifted(list(found.items()), rows, found.get(TURNS["new"], 0))

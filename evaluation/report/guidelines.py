@@ -12,15 +12,12 @@ Artificial Intelligence 6:e240300, 2024. STANDING Together: Alderman et al., Lan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from evaluation.report.view_model import section
+from evaluation.report.model import Report
+from evaluation.report.texts import GUIDELINES
 
 __all__ = ["ITEMS", "Item", "answered"]
-
-TABLES = {"outcomes": "table", "instrument": "detectable", "missing": "unknown"}
 
 
 @dataclass(frozen=True)
@@ -46,58 +43,10 @@ class Item:
     place: str
 
 
-_TRIPOD, _FUTURE = "TRIPOD+AI", "FUTURE-AI"
-_CLAIM, _STANDING = "CLAIM (2024 update)", "STANDING Together"
-
-ITEMS: tuple[Item, ...] = (
-    Item(_TRIPOD, "3c", "known health inequalities between groups", (), ""),
-    Item(_TRIPOD, "4", "objectives of the evaluation", ("protocol",), "answer"),
-    Item(
-        _TRIPOD, "5a", "whether the data represent those served (in part)", ("missing",), "missing"
-    ),
-    Item(_TRIPOD, "10", "whether the sample was large enough", ("instrument",), "instrument"),
-    Item(_TRIPOD, "11", "how missing data were handled", ("missing",), "missing"),
-    Item(_TRIPOD, "12e", "measures of performance and why these", ("outcomes",), "methods"),
-    Item(_TRIPOD, "14", "approaches to fairness and their reasons", ("mitigation",), "mitigation"),
-    Item(_TRIPOD, "17", "ethical approval and consent", (), ""),
-    Item(_TRIPOD, "18c", "where the protocol can be found", ("protocol",), "stamp"),
-    Item(
-        _TRIPOD, "20b", "characteristics of the patients, group by group", ("outcomes",), "groups"
-    ),
-    Item(_TRIPOD, "23a", "performance with intervals, in key groups too", ("outcomes",), "groups"),
-    Item(_TRIPOD, "25", "interpretation, including fairness", ("outcomes",), "answer"),
-    Item(_TRIPOD, "26", "limitations", ("outcomes",), "unassessed"),
-    Item(_CLAIM, "", "study aim and hypotheses", ("protocol",), "answer"),
-    Item(_CLAIM, "", "how missing data were handled", ("missing",), "missing"),
-    Item(_CLAIM, "", "reference standard and how good it is", ("label_quality",), "label_quality"),
-    Item(
-        _CLAIM, "", "statistical measures of significance and uncertainty", ("outcomes",), "methods"
-    ),
-    Item(_CLAIM, "", "sensitivity: with and without adjusting", ("outcomes",), "groups"),
-    Item(_CLAIM, "", "performance and errors by finding", ("zero_shot",), "zero_shot"),
-    Item(_CLAIM, "", "testing on data of another site", (), ""),
-    Item(_STANDING, "", "which groups are recorded, and which are not", ("missing",), "missing"),
-    Item(_STANDING, "", "missing attributes and their size", ("missing",), "missing"),
-    Item(
-        _STANDING, "", "bias in labels and in who was examined", ("label_quality",), "label_quality"
-    ),
-    Item(_STANDING, "", "groups at risk named in advance", ("protocol",), "answer"),
-    Item(_STANDING, "", "performance in each of these groups", ("outcomes",), "groups"),
-    Item(
-        _STANDING, "", "limits of the data and what they mean for use", ("outcomes",), "unassessed"
-    ),
-    Item(_STANDING, "", "risks mitigated, and what that cost whom", ("mitigation",), "mitigation"),
-    Item(_FUTURE, "Fairness 1", "sources of bias, with those concerned", (), ""),
-    Item(_FUTURE, "Fairness 2", "attributes of people and data collected", ("missing",), "missing"),
-    Item(_FUTURE, "Fairness 3", "fairness evaluated", ("outcomes",), "groups"),
-    Item(_FUTURE, "Traceability", "audited again over time", ("drift",), "drift"),
-    Item(
-        _FUTURE,
-        "Robustness",
-        "robust against variation of the data",
-        ("counterfactual",),
-        "counterfactual",
-    ),
+ITEMS: tuple[Item, ...] = tuple(
+    Item(guideline, number, topic, tuple(parts.split()), place)
+    for guideline, items in GUIDELINES.items()
+    for number, topic, parts, place in items
 )
 
 
@@ -108,48 +57,39 @@ class Answered:
     Parameters
     ----------
     item : Item
-    state : {"answered", "not done", "hospital"}
+    state : {"answered", "not_done", "hospital"}
     """
 
     item: Item
     state: str
 
 
-def answered(report: Mapping[str, Any]) -> dict[str, list[Answered]]:
-    """Say of each item whether this very report answers it.
-
-    Parameters
-    ----------
-    report : mapping
+def answered(report: Report) -> dict[str, list[Answered]]:
+    """Tell of each item whether this very report answers it.
 
     Returns
     -------
     dict
-        Items by guideline; ``not done`` where the section that would answer is empty.
+        Items by guideline; ``not_done`` where the section that would answer is empty.
 
     Examples
     --------
-    >>> [one.state for one in answered({})["FUTURE-AI"]][:3]
-    ['hospital', 'not done', 'not done']
+    >>> [one.state for one in answered(Report())["FUTURE-AI"]][:3]
+    ['hospital', 'not_done', 'not_done']
     """
     by_guideline: dict[str, list[Answered]] = {}
     for item in ITEMS:
-        if not item.sections:
-            state = "hospital"
-        elif all(_there(report, name) for name in item.sections):
-            state = "answered"
-        else:
-            state = "not done"
+        done = all(_there(report, name) for name in item.sections)
+        state = ("answered" if done else "not_done") if item.sections else "hospital"
         by_guideline.setdefault(item.guideline, []).append(Answered(item, state))
     return by_guideline
 
 
-def _there(report: Mapping[str, Any], name: str) -> bool:
-    if name in {"protocol", "stamp"}:
-        return bool(report.get(name))
+def _there(report: Report, name: str) -> bool:
+    if name == "protocol":
+        return report.protocol != type(report.protocol)()
     if name == "instrument":
-        part = report.get(name)
-        return isinstance(part, Mapping) and part.get("false_alarm_rate") is not None
-    if name == "comparison":
-        return section(report, name).done or section(report, name, "table").done
-    return section(report, name, TABLES.get(name, "rows")).done
+        return report.instrument.false_alarm_rate is not None
+    if name == "missing":
+        return bool(report.missing.unknown)
+    return report.why_not(name) is None

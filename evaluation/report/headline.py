@@ -1,30 +1,52 @@
 """The answer in plain words: what was found, what was ruled out, and what nobody can tell.
 
-The order of the answers is that of their weight for patients. A gap outranks everything; then
-doubt; "no gap" is said only of groups that could be assessed, and only where none is in doubt.
+An established gap outranks everything; then doubt; "no gap" is claimed only of groups that could be
+assessed, and only if none of them is in doubt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from evaluation.report.contrasts import ESTABLISHED, Compared, louder_first, noticed
+from evaluation.report.markup import (
+    badge,
+    count,
+    gap,
+    joined,
+    listed,
+    number,
+    patients,
+    say,
+    span,
+    tally,
+    verdict_text,
+    wrapped,
+)
+from evaluation.report.model import Report
+from evaluation.report.names import Names
 from evaluation.report.number_format import finite
-from evaluation.report.view_model import Row, against_rest, loudest, names
+from evaluation.report.outcome_tables import flag_texts
+from evaluation.report.records import RowVerdict
+from evaluation.report.tables import Counts, counted, within_note
+from evaluation.report.texts import PLACES
 
-__all__ = [
-    "Answer",
-    "Primary",
-    "answer",
-    "by_adjusting",
-    "by_outcome",
-    "changed_by_adjusting",
-    "primaries",
-]
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
-State = Literal["gap", "doubt", "clear", "none"]
-MOST_NAMED = 12
+__all__ = ["Answer", "answer", "by_adjusting", "margin_words"]
+
+MOST_NAMED = 6
+MOST_BETTER = 3
+"""Findings that the answer names, to a group's harm and in its favor; the tables hold all."""
+MOST_ROWS_OF_A_QUESTION = 4
+MOST_SENTENCES = 8
+"""Of declared questions: groups of one, and sentences of all."""
+
+Finding = tuple[str, str, "list[Markup]"]
+"""Title of the outcome, the harm, and a sentence for each group."""
 
 
 @dataclass(frozen=True)
@@ -34,237 +56,319 @@ class Answer:
     Parameters
     ----------
     state : {"gap", "doubt", "clear", "none"}
-    worse, better : list of dict
-        Rows with an established gap, to the group's harm or in its favour; primary ones first.
-    counts : dict
-        Comparisons of a group with the rest, by verdict.
+    headline : Markup
+    details : list of Markup
+    counts : list of (VerdictText, int)
     total : int
-    undecided : list of str
-        Groups of one attribute with a comparison that could not be told.
-    elsewhere : int
-        Gaps established in named findings, which are harm as well.
-    named : list of str
-        Groups that the headline names, each once.
+        Comparisons; an attribute with two groups counts once for an outcome.
+    group, intersection : Markup
+        Who is affected most.
+    questions : list of Markup
+        A sentence for each question declared beforehand.
+    worse, better : list of (title, harm, sentences)
+    more_worse : int
+        Gaps that are not named here.
+    doubts : list of Markup
     unassessed : list of str
-        Groups without any figure that could be tested.
-    unexplained : list of str
-        Groups with a gap before adjusting of which the adjusted figures tell nothing.
+        Groups without any number that could be tested.
     """
 
-    state: State
-    worse: list[Row]
-    better: list[Row]
-    counts: dict[str, int]
+    state: Literal["gap", "doubt", "clear", "none"]
+    headline: Markup
+    details: list[Markup]
+    counts: Counts
     total: int
-    named: list[str]
+    group: Markup
+    intersection: Markup
+    questions: list[Markup]
+    worse: list[Finding]
+    better: list[Finding]
+    more_worse: int
+    doubts: list[Markup]
     unassessed: list[str]
-    undecided: list[str]
-    elsewhere: int
-    unexplained: list[str]
-
-    @property
-    def assessed(self) -> int:
-        """How many comparisons have a figure that could be tested."""
-        return self.total - self.counts["not_assessable"]
 
 
-def answer(rows: Sequence[Row], elsewhere: int = 0) -> Answer:
+def answer(report: Report, compared: Sequence[Compared]) -> Answer:
     """Sum up the table of outcomes.
 
     Parameters
     ----------
-    rows : sequence of dict
-        As :func:`evaluation.report.view_model.outcome_readings` gives them.
-    elsewhere : int
-        Gaps established in named findings.
+    report : Report
+    compared : sequence of Compared
+        All comparisons; those with another reference than everyone else are not counted.
 
     Returns
     -------
     Answer
-        Over the comparisons with the rest; other contrasts of the same groups stand further down.
     """
-    compared = [row for row in rows if against_rest(row)]
-    counts = dict.fromkeys(("exceeds", "differs", "inconclusive", "within", "not_assessable"), 0)
-    for row in compared:
-        verdict = row["shown_verdict"].name
-        counts[verdict if verdict in counts else "not_assessable"] += 1
+    rest = [one for one in compared if one.row.against_rest]
     found = sorted(
-        (row for row in compared if row["shown_verdict"].name in ("exceeds", "differs")),
-        key=lambda row: (
-            not row.get("primary"),
-            "*" in str(row.get("attribute")),
-            -abs(finite(row.get("gap")) or 0.0),
-        ),
+        (one for one in rest if one.established),
+        key=lambda one: (not one.primary, one.row.is_intersection, -abs(one.loss or 0.0)),
     )
-    worse = [row for row in found if row["shown_worse"] is not False]
-    better = [row for row in found if row["shown_worse"] is False]
+    worse = [one for one in found if one.loss is None or one.loss >= 0]
+    better = [one for one in found if one.loss is not None and one.loss < 0]
+    elsewhere = sum(row.verdict in ESTABLISHED for row in report.zero_shot.rows)
+    open_ = [one for one in rest if one.undecided]
+    within = any(one.verdict == RowVerdict.WITHIN for one in rest)
+    named = _once(one.group for one in (_single(worse or better) or worse or better))
+    details, size = [], margin_words(report)
+    state: Literal["gap", "doubt", "clear", "none"]
     if found or elsewhere:
-        state: State = "gap"
-    elif counts["inconclusive"]:
+        state = "gap"
+        if worse:
+            headline = say("answer.gap", groups=listed(named))
+        elif better:
+            headline = say("answer.gap.better", groups=listed(named))
+        else:
+            headline = count("answer.gap.findings", elsewhere)
+        details.append(say("answer.gap.detail"))
+        if open_:
+            details.append(say("answer.gap.more", n=tally(len(open_)), total=tally(len(rest))))
+    elif open_:
         state = "doubt"
+        headline = say("answer.doubt", n=tally(len(open_)), total=tally(len(rest)))
+        details.append(say("answer.doubt.detail", margin=size))
+    elif within:
+        state = "clear"
+        headline = say("answer.clear", margin=size)
+        details.append(say("answer.clear.detail"))
     else:
-        state = "clear" if counts["within"] else "none"
-    tested = {_key(row) for row in compared if row["shown_verdict"].name != "not_assessable"}
-    silent = [row for row in compared if _key(row) not in tested and "*" not in _key(row)[0]]
+        state = "none"
+        headline = say("answer.none")
+        details.append(say("answer.none.detail"))
+    if open_:
+        details.append(_noticed(report, open_))
+    told = [one for one in rest if one.verdict != RowVerdict.NOT_ASSESSABLE]
+    tested = {(row.attribute, row.group) for one in told for row in one.rows}
+    unassessed = _once(
+        one.group for one in _single(rest) if (one.row.attribute, one.row.group) not in tested
+    )
+    if unassessed:
+        details.append(say("answer.unassessed", groups=listed(unassessed)))
+    crossed = [one for one in rest if one.row.is_intersection and one.loss is not None]
+    worst_group, worst_crossed = _worst(report, _single(rest)), _worst(report, crossed)
+    no_crossed = "worst.none.intersection" if crossed else "worst.undeclared"
     return Answer(
-        state=state,
-        worse=worse,
-        better=better,
-        counts=counts,
-        total=len(compared),
-        named=_once(row["shown_group"] for row in (_single(worse or better) or worse or better)),
-        unassessed=_once(row["shown_group"] for row in silent),
-        undecided=_once(
-            row["shown_group"]
-            for row in _single(compared)
-            if row["shown_verdict"].name == "inconclusive"
-        ),
-        elsewhere=elsewhere,
-        unexplained=_once(
-            row["shown_group"]
-            for row in compared
-            if row.get("verdict_naive") in ("exceeds", "differs")
-            and row["shown_verdict"].name in {"inconclusive", "not_assessable"}
-        ),
+        state,
+        headline,
+        details,
+        counted(verdict_text(one.verdict) for one in rest),
+        len(rest),
+        sentence(report, worst_group) if worst_group else say("worst.none"),
+        sentence(report, worst_crossed) if worst_crossed else say(no_crossed),
+        _questions(report, rest),
+        _by_outcome(report, worse[:MOST_NAMED]),
+        _by_outcome(report, better[:MOST_BETTER]),
+        max(0, len(worse) - MOST_NAMED) + max(0, len(better) - MOST_BETTER),
+        _doubts(open_, rest),
+        unassessed,
     )
 
 
-def by_outcome(rows: Sequence[Row], most: int = MOST_NAMED) -> list[tuple[str, str, list[Row]]]:
-    """Gather findings by outcome, so that each harm is said once.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-    most : int
-        Rows that are shown of them all.
-
-    Returns
-    -------
-    list of (title, harm, rows)
-    """
-    gathered: dict[tuple[str, str], list[Row]] = {}
-    for row in rows[:most]:
-        gathered.setdefault((row["shown_outcome"], row["shown_harm"]), []).append(row)
-    return [(title, harm, own) for (title, harm), own in gathered.items()]
+def margin_words(report: Report) -> Markup:
+    """Write the margin: as points, or as a score where no outcome is a proportion."""
+    if report.margin is None:
+        return say("margin.none")
+    units = {info.unit for info in report.describe_outcomes.values()}
+    if units == {"score"}:
+        return say("margin.score", size=number(report.margin, "score"))
+    return say("margin", size=number(report.margin, "margin"))
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, str]:
-    return str(row.get("attribute")), str(row.get("group"))
+def _noticed(report: Report, asked: Sequence[Compared]) -> Markup:
+    known = noticed(report, asked)
+    if known is None:
+        return say("answer.noticed.none")
+    if known.from_width:
+        return say("answer.noticed.width", size=gap(known.size, known.kind, "derived"))
+    return say("answer.noticed", size=gap(known.size, known.kind))
 
 
-def _single(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if "*" not in str(row.get("attribute"))]
+def _single(found: Iterable[Compared]) -> list[Compared]:
+    return [one for one in found if not one.row.is_intersection]
 
 
-def _once(words: Any) -> list[str]:
+def _once(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-@dataclass(frozen=True)
-class Primary:
-    """A question that was declared before the data was looked at, with its answers.
+def _worst(report: Report, found: Sequence[Compared]) -> Compared | None:
+    """Find who loses most: established losses first, then those in declared outcomes."""
+    declared = {question.outcome for question in report.protocol.primary}
+    return min(
+        (one for one in found if (one.loss or 0.0) > 0),
+        key=lambda one: (not one.established, one.row.outcome not in declared, -(one.loss or 0.0)),
+        default=None,
+    )
 
-    Parameters
-    ----------
-    attribute, outcome : str
-        Titles.
-    group : str or None
-        None where the question is of every group.
-    rows : list of dict
-        Empty where the audit holds no such comparison.
-    left_out : int
-        Groups beyond the first few, that weigh less.
+
+def sentence(report: Report, one: Compared) -> Markup:
+    """Say in one sentence what was found of a group: size, interval, patients, verdict.
+
+    Of a comparison that could not be told, also which gap the audit would notice there.
     """
-
-    attribute: str
-    outcome: str
-    group: str | None
-    rows: list[Row]
-    left_out: int = 0
+    return joined([say("sentence.start", group=wrapped(one.group, "strong"), outcome=one.outcome),
+                   _found(report, one)], " ")  # fmt: skip
 
 
-def primaries(report: Mapping[str, Any], rows: Sequence[Row]) -> list[Primary]:
-    """Lay the declared questions beside what the audit found.
+def _found(report: Report, one: Compared) -> Markup:
+    """Write what was found, without the group's name."""
+    row, verdict = one.row, verdict_text(one.verdict)
+    value = finite(row.gap)
+    if verdict.name == "not_assessable":
+        reason = row.reason or say("no_reason")
+        few = patients(row, report.minimum.reported)
+        what = say("sentence.not_assessable", reason=few if row.is_suppressed else reason)
+        return joined([what, badge(verdict)], " ")
+    if value is None:
+        return joined([say("sentence.no_size"), badge(verdict)], " ")
+    size = gap(row.gap, one.size_kind)
+    if not value:
+        text = say("sentence.equal", other=one.other)
+    else:
+        way = "sentence.lower" if value < 0 else "sentence.higher"
+        text = say(way, size=size, other=one.other)
+    ends = span(row.gap_ci_low, row.gap_ci_high, one.gap_kind)
+    level = None if report.alpha is None else number(1 - report.alpha, "share", name="derived")
+    interval = ""
+    if ends:
+        interval = (
+            say("interval.bare", span=ends)
+            if level is None
+            else say("interval", level=level, span=ends)
+        )
+    naive = ""
+    if finite(row.gap_naive) is not None:
+        naive = say("sentence.unadjusted", gap=number(row.gap_naive, one.gap_kind))
+    details = joined([interval, within_note(report, row, one.gap_kind), naive,
+                      patients(row, report.minimum.reported)])  # fmt: skip
+    parts = [text, wrapped(joined(["(", details, ")."], ""), name="small"), badge(verdict)]
+    parts += flag_texts(row)
+    if one.undecided:
+        parts.append(_notice(report, one))
+    return joined(parts, " ")
 
-    Parameters
-    ----------
-    report : mapping
-    rows : sequence of dict
 
-    Returns
-    -------
-    list of Primary
-        A question that was declared and never answered is there, without rows.
-    """
-    protocol = report.get("protocol")
-    declared = protocol.get("primary") if isinstance(protocol, Mapping) else None
-    naming = names(report)
-    compared = [row for row in rows if against_rest(row)]
-    found = []
-    for question in declared or []:
-        if not isinstance(question, Mapping):
-            continue
-        attribute, outcome = question.get("attribute"), question.get("outcome")
-        group = question.get("group")
+def _notice(report: Report, one: Compared) -> Markup:
+    """Say which gap the audit would notice in this very comparison."""
+    asked = {(row.attribute, row.group) for row in one.rows}
+    sizes = [
+        row.smallest_gap
+        for row in report.instrument.detectable
+        if row.outcome == one.row.outcome and (row.attribute, row.group) in asked
+    ]
+    known = [size for size in sizes if size is not None]
+    if not known:
+        return joined([])
+    return say("sentence.notice", size=gap(max(known), one.size_kind))
+
+
+def _by_outcome(report: Report, found: Sequence[Compared]) -> list[Finding]:
+    """Gather findings by outcome, so that each harm is named once."""
+    names = Names(report)
+    gathered: dict[str, list[Compared]] = {}
+    for one in found:
+        gathered.setdefault(one.row.outcome, []).append(one)
+    return [
+        (
+            names.outcome(outcome),
+            names.describe(outcome).harm,
+            [
+                joined([wrapped(one.group, "strong"), _found(report, one)], ": ")
+                for one in own
+            ],
+        )
+        for outcome, own in gathered.items()
+    ]  # fmt: skip
+
+
+def _questions(report: Report, rest: Sequence[Compared]) -> list[Markup]:
+    """Answer each declared question; one that the audit does not hold is named too."""
+    names, sentences = Names(report), []
+    for question in report.protocol.primary:
         own = [
-            row
-            for row in compared
-            if str(row.get("attribute")) == str(attribute)
-            and str(row.get("outcome")) == str(outcome)
-            and (group is None or str(row.get("group")) == str(group))
+            one if question.group is None else one.seen_from(question.group)
+            for one in rest
+            if (one.row.attribute, one.row.outcome) == (question.attribute, question.outcome)
         ]
-        found.append(
-            Primary(
-                naming.attribute(attribute),
-                naming.outcome(outcome),
-                None if group is None else naming.group(attribute, group),
-                loudest(own)[:MOST_NAMED],
-                max(0, len(own) - MOST_NAMED),
+        own = [one for one in own if question.group in {None, one.row.group}]
+        outcome = names.outcome(question.outcome)
+        if not own:
+            group = (
+                names.attribute(question.attribute)
+                if question.group is None
+                else names.group(question.attribute, question.group)
+            )
+            sentences.append(say("questions.missing", group=group, outcome=outcome))
+        shown = louder_first(own)[:MOST_ROWS_OF_A_QUESTION]
+        sentences += [sentence(report, one) for one in shown]
+        if len(own) > len(shown):
+            sentences.append(
+                count(
+                    "questions.left",
+                    len(own) - len(shown),
+                    attribute=names.attribute(question.attribute),
+                    outcome=outcome,
+                    file=PLACES["groups"],
+                )
+            )
+    if not report.protocol.primary:  # a table without a protocol marks its primary rows itself
+        sentences += [sentence(report, one) for one in rest if one.primary]
+    more = len(sentences) - MOST_SENTENCES
+    if more > 0:
+        more_words = say("questions.more", n=tally(more), place=PLACES["groups"])
+        sentences = [*sentences[:MOST_SENTENCES], more_words]
+    return sentences
+
+
+def _doubts(open_: Sequence[Compared], rest: Sequence[Compared]) -> list[Markup]:
+    doubts = []
+    if open_:
+        groups = _once(one.group for one in _single(open_) or open_)
+        doubts.append(
+            say(
+                "doubt.undecided",
+                n=tally(len(open_)),
+                total=tally(len(rest)),
+                groups=listed(groups, 8),
             )
         )
-    if not found:  # a table without a protocol says itself which rows are primary
-        for row in compared:
-            if row.get("primary"):
-                shown = (row["shown_attribute"], row["shown_outcome"], row["shown_group"])
-                found.append(Primary(*shown, [row]))
-    return found
+    unexplained = _once(
+        one.group
+        for one in rest
+        if one.row.verdict_naive in ESTABLISHED
+        and one.verdict in {RowVerdict.INCONCLUSIVE, RowVerdict.NOT_ASSESSABLE}
+    )
+    if unexplained:
+        doubts.append(say("doubt.unexplained", groups=listed(unexplained, 8)))
+    return doubts
 
 
-def changed_by_adjusting(rows: Sequence[Row]) -> list[Row]:
-    """Find the comparisons whose verdict is another one without the adjustment.
+def by_adjusting(compared: Sequence[Compared]) -> list[Markup]:
+    """Gather the comparisons whose verdict depends on the adjustment, by group and verdict.
 
-    Parameters
-    ----------
-    rows : sequence of dict
-
-    Returns
-    -------
-    list of dict
+    Gaps that the mix of cases hid come first.
     """
+    gathered: dict[tuple[str, str], list[Markup]] = {}
+    for one in compared:
+        row, before = one.row, one.row.verdict_naive
+        if not row.against_rest or before is None or before == one.verdict:
+            continue
+        if not ESTABLISHED & {before, one.verdict}:
+            continue
+        naive = gap(row.gap_naive, one.gap_kind)
+        line = (
+            say("like.line", outcome=one.outcome, naive=naive)
+            if finite(row.gap) is None
+            else say(
+                "like.line.both", outcome=one.outcome, naive=naive, gap=gap(row.gap, one.gap_kind)
+            )
+        )
+        verdict = "exceeds" if one.established else str(one.verdict)
+        gathered.setdefault((one.group, verdict), []).append(line)
+    found = sorted(gathered.items(), key=lambda item: item[0][1] != "exceeds")
     return [
-        row
-        for row in rows
-        if against_rest(row)
-        and row.get("verdict_naive") is not None
-        and row.get("verdict_naive") != row.get("verdict")
-        and {"exceeds", "differs"} & {row.get("verdict_naive"), row.get("verdict")}
+        joined([wrapped(group, "strong"), ": ", joined(lines), ". ", say(f"like.{verdict}")], "")
+        for (group, verdict), lines in found
     ]
-
-
-def by_adjusting(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
-    """Gather what depends on the adjustment by group and verdict, so that each is said once.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-
-    Returns
-    -------
-    list of (group, verdict, rows)
-        Gaps that the mix of cases hid come first.
-    """
-    gathered: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        gathered.setdefault((row["shown_group"], row["shown_verdict"].name), []).append(row)
-    found = [(group, verdict, own) for (group, verdict), own in gathered.items()]
-    return sorted(found, key=lambda item: item[1] not in ("exceeds", "differs"))

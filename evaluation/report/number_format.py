@@ -9,36 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-__all__ = ["KINDS", "Kind", "figure", "finite", "gap_kind", "in_steps", "level_kind", "plural"]
+__all__ = ["KINDS", "Kind", "figure", "finite", "gap_kind", "in_steps", "level_kind"]
 
-Kind = Literal[
-    "count",
-    "percent",
-    "share",
-    "points",
-    "size",
-    "margin",
-    "score",
-    "away",
-    "signed",
-    "plain",
-    "ratio",
-    "p",
-    "percent_0",
-    "points_0",
-    "size_0",
-    "score_2",
-    "signed_2",
-    "away_2",
-    "score_1",
-    "signed_1",
-    "away_1",
-]
-"""``points`` and ``signed`` carry their sign; ``size``, ``margin`` and ``away`` do not. Those that
-end in a digit are of figures that are given in steps, with so many decimals."""
-
+Kind = str
+"""A key of :data:`KINDS`."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -55,13 +31,18 @@ def finite(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _fixed(value: float, digits: int, *, sign: bool = False) -> str:
-    text = f"{abs(value):,.{digits}f}"
-    if float(text.replace(",", "")) == 0:  # no "−0.0"
-        return text
-    if value < 0:
-        return MINUS + text
-    return ("+" if sign else "") + text
+def _fixed(
+    digits: int, scale: int = 1, *, sign: bool = False, size: bool = False, unit: str = ""
+) -> Callable[[float], str]:
+    """Make a writer of that many decimals: with its sign always, or of the size alone."""
+
+    def write(value: float) -> str:
+        text = f"{abs(scale * value):,.{digits}f}"
+        if size or float(text.replace(",", "")) == 0:  # no "−0.0"
+            return text + unit
+        return (MINUS if value < 0 else "+" if sign else "") + text + unit
+
+    return write
 
 
 def _p(value: float) -> str:
@@ -71,34 +52,23 @@ def _p(value: float) -> str:
 
 
 KINDS: dict[Kind, Callable[[float], str]] = {
-    "count": lambda value: _fixed(value, 0),
-    "percent": lambda value: _fixed(100 * value, 1) + "%",
+    "count": _fixed(0),
+    "ratio": _fixed(2),
     "share": lambda value: f"{100 * value:g}%",
-    "points": lambda value: _fixed(100 * value, 1, sign=True),
-    "size": lambda value: _fixed(100 * abs(value), 1),
     "margin": lambda value: f"{100 * value:g}",
-    "score": lambda value: _fixed(value, 3),
-    "away": lambda value: _fixed(abs(value), 3),
-    "signed": lambda value: _fixed(value, 3, sign=True),
     "plain": lambda value: f"{value:g}",
-    "ratio": lambda value: _fixed(value, 2),
     "p": _p,
-    "percent_0": lambda value: _fixed(100 * value, 0) + "%",
-    "points_0": lambda value: _fixed(100 * value, 0, sign=True),
-    "size_0": lambda value: _fixed(100 * abs(value), 0),
-    "score_2": lambda value: _fixed(value, 2),
-    "signed_2": lambda value: _fixed(value, 2, sign=True),
-    "away_2": lambda value: _fixed(abs(value), 2),
-    "score_1": lambda value: _fixed(value, 1),
-    "signed_1": lambda value: _fixed(value, 1, sign=True),
-    "away_1": lambda value: _fixed(abs(value), 1),
 }
-_IN_STEPS: dict[tuple[str, int], Kind] = {
-    ("percent", 2): "percent_0", ("points", 2): "points_0", ("size", 2): "size_0",
-    ("percent", 1): "percent_0", ("points", 1): "points_0", ("size", 1): "size_0",
-    ("score", 2): "score_2", ("signed", 2): "signed_2", ("away", 2): "away_2",
-    ("score", 1): "score_1", ("signed", 1): "signed_1", ("away", 1): "away_1",
-}  # fmt: skip
+for _digits, _end in ((1, ""), (0, "_0")):
+    KINDS["percent" + _end] = _fixed(_digits, 100, unit="%")
+    KINDS["points" + _end] = _fixed(_digits, 100, sign=True)
+    KINDS["size" + _end] = _fixed(_digits, 100, size=True)
+for _digits, _end in ((3, ""), (2, "_2"), (1, "_1")):
+    KINDS["score" + _end] = _fixed(_digits)
+    KINDS["signed" + _end] = _fixed(_digits, sign=True)
+    KINDS["away" + _end] = _fixed(_digits, size=True)
+"""How each kind is written. ``points`` and ``signed`` are differences with their sign, ``size`` and
+``away`` the same without it; a digit at the end gives the decimals of numbers rounded to steps."""
 
 
 def figure(value: Any, kind: Kind) -> str | None:
@@ -107,10 +77,9 @@ def figure(value: Any, kind: Kind) -> str | None:
     Parameters
     ----------
     value : number or None
-        As it stands in the report: shares and gaps as fractions of 1.
+        As in the report: shares and gaps as fractions of 1.
     kind : str
-        One of :data:`Kind`: ``points`` are percentage points with their sign, ``size`` the same
-        without it, ``margin`` those of a round figure; ``signed`` and ``away`` the same of scores.
+        One of :data:`KINDS`.
 
     Returns
     -------
@@ -139,24 +108,15 @@ def gap_kind(unit: str | None) -> Kind:
 
 
 def in_steps(kind: Kind, step: float | None) -> Kind:
-    """Choose how a figure of that kind is written that is given in steps: with no more decimals.
+    """Choose how a number of that kind is written that is rounded to steps: with fewer decimals.
 
     Examples
     --------
     >>> in_steps("score", 0.1), in_steps("points", 0.02), in_steps("signed", 0.005)
     ('score_1', 'points_0', 'signed')
     """
-    step = finite(step)
-    decimals = 3 if not step or step < 0.01 else 2 if step < 0.1 else 1
-    return _IN_STEPS.get((kind, decimals), kind)
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """Give the noun that goes with a count.
-
-    Examples
-    --------
-    >>> plural(1, "group"), plural(3, "group"), plural(0, "query", "queries")
-    ('group', 'groups', 'queries')
-    """
-    return one if count == 1 else (many or one + "s")
+    step = finite(step) or 0.0
+    if step < 0.01:
+        return kind
+    decimals = (0, 2) if step < 0.1 else (0, 1)
+    return next((f"{kind}_{n}" for n in decimals if f"{kind}_{n}" in KINDS), kind)

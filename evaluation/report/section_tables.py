@@ -1,281 +1,232 @@
-"""The sections beyond the outcomes: what is drawn of each row, and what its verdicts are called."""
+"""The tables of the sections beyond the outcomes: one layout for each, one way to write them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evaluation.report.collapse import LOUD, Counts, Fold, counted, fold_rows
-from evaluation.report.forest_svg import Axis, Interval, gap_axis, row_svg, span_axis
-from evaluation.report.number_format import Kind, finite, gap_kind
-from evaluation.report.verdicts import verdict_of
-from evaluation.report.view_model import Names, Row, Section, interval, names, section
+from evaluation.report.forest_svg import Interval, gap_axis, span_axis
+from evaluation.report.markup import (
+    gap,
+    joined,
+    number,
+    p_value,
+    patients,
+    say,
+    span,
+    sub,
+    verdict_text,
+    wrapped,
+)
+from evaluation.report.model import Report
+from evaluation.report.names import Names
+from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
+from evaluation.report.rows import SectionRow
+from evaluation.report.tables import (
+    ORDER,
+    Line,
+    Table,
+    columns,
+    counted,
+    cut,
+    drawn,
+    margin_band,
+    some,
+    why,
+    withheld,
+    within_note,
+)
+from evaluation.report.texts import MEASURES, TEXTS
 
-__all__ = ["Block", "Part", "parts"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
-MOST_ROWS = 40
+__all__ = ["section_tables"]
 
-_WORDS: dict[str, dict[str, str]] = {
-    "exposure": {"exceeds": "Beyond chance", "differs": "Beyond chance", "within": "As expected"},
-    "leakage": {"exceeds": "Can be read", "differs": "Can be read", "within": "Not readable"},
-    "counterfactual": {"exceeds": "Words matter", "differs": "Words matter"},
-    "modality_gap": {"exceeds": "Differs", "within": "Alike"},
-    "label_quality": {"exceeds": "Differs", "within": "Alike"},
-}
-
-MEASURES: dict[str, tuple[str, str, bool, str]] = {
-    "FNR": (
-        "Findings missed (FNR)",
-        "Of the patients who have the finding, the share whom the search takes for free of it: "
-        "underdiagnosis.",
-        False,
-        "proportion",
-    ),
-    "FPR": (
-        "False alarms (FPR)",
-        "Of the patients without the finding, the share whom the search takes to have it.",
-        False,
-        "proportion",
-    ),
-    "EO": (
-        "Equalized odds difference",
-        "The larger of the differences in missed findings and in false alarms.",
-        False,
-        "proportion",
-    ),
-    "AUC": (
-        "Ranking (AUC)",
-        "How often a patient with the finding is ranked above one without it; chance gives a half.",
-        True,
-        "score",
-    ),
-    "calibration": (
-        "Calibration error",
-        "How far predicted probabilities lie from what is seen, without the part that small "
-        "numbers alone produce.",
-        False,
-        "score",
-    ),
-}
-"""Title, plain words, whether higher is better, unit."""
+_MEASURED = {
+    "FNR": (False, "proportion"), "FPR": (False, "proportion"), "EO": (False, "proportion"),
+    "AUC": (True, "score"), "calibration": (False, "score"),
+}  # fmt: skip
+"""Of a measure of named findings: whether higher is better, and its unit."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """A table of a section.
+class Layout:
+    """Which fields of a section's rows are shown, and how.
 
     Parameters
     ----------
-    title, words : str
-        Words for the reader without statistics.
-    axis : Axis
-    fold : Fold
-    higher : bool
-        Whether higher is better.
+    value, ends : str
+        The number beside the drawing, and the start of the names of its interval's ends.
+    kind : str
+        How it is written; "" for a gap in the unit of its measure.
+    level : tuple of str
+        Before the drawing.
+    level_kind : str
+    level_ends : bool
+        Whether ``ci_low`` and ``ci_high`` are of the level.
+    drawn : str
+        "value" or "level".
+    chance : float or None
+        Where chance is on an axis that is not one of gaps.
+    is_gap : bool
+        Whether the axis is one of gaps.
     """
 
-    title: str
-    words: str
-    axis: Axis
-    fold: Fold
-    higher: bool = True
+    value: str
+    ends: str
+    kind: Kind
+    level: tuple[str, ...]
+    level_kind: Kind
+    level_ends: bool = False
+    drawn: str = "value"
+    chance: float | None = None
+    is_gap: bool = True
 
 
-@dataclass(frozen=True)
-class Part:
-    """A section with one drawing a row.
-
-    Parameters
-    ----------
-    body : Section
-    found : int
-        Rows in which something was established.
-    counts : list of (Verdict, int)
-        All rows by verdict.
-    blocks : list of Block
-        Its tables.
-    """
-
-    body: Section
-    found: int = 0
-    counts: Counts = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-
-    @property
-    def left_out(self) -> int:
-        """Rows that stand in the JSON only."""
-        return sum(block.fold.left_out for block in self.blocks)
+_LAYOUTS = {
+    "zero_shot": Layout("gap", "gap_ci", "", ("estimate",), "", level_ends=True),
+    "exposure": Layout(
+        "ratio_given_relevance", "ci", "ratio", ("share_archive", "exposure"), "percent",
+        chance=1.0, is_gap=False,
+    ),
+    "counterfactual": Layout("effect", "ci", "signed", ("placebo",), "score"),
+    "leakage": Layout("auc", "ci", "score", ("null_mean",), "score", chance=0.5, is_gap=False),
+    "modality_gap": Layout(
+        "difference", "difference_ci", "signed", ("gap",), "score", level_ends=True
+    ),
+    "label_quality": Layout(
+        "gap", "gap_ci", "points", ("estimate",), "percent", level_ends=True, drawn="level",
+        is_gap=False,
+    ),
+}  # fmt: skip
 
 
-def _whole(body: Section, rows: list[Row], blocks: list[Block]) -> Part:
-    found = sum(row["shown_verdict"].name in LOUD for row in rows)
-    return Part(body, found, counted(rows), blocks)
+def section_tables(report: Report, name: str) -> list[Table]:
+    """Lay out the tables of a section: one for each measure, or one for all rows."""
+    rows: Sequence[SectionRow] = getattr(report, name).rows
+    if name not in {"zero_shot", "counterfactual"}:
+        return [_table(report, name, rows, "")] if rows else []
+    order = list(MEASURES)
+    found = dict.fromkeys(row.measure for row in rows)
+    measures = sorted(found, key=lambda one: order.index(one) if one in order else len(order))
+    return [
+        _table(report, name, [row for row in rows if row.measure == one], one) for one in measures
+    ]
 
 
-def parts(report: Mapping[str, Any], margin: float | None) -> dict[str, Part]:
-    """Read every section beyond the outcomes that compares groups.
-
-    Parameters
-    ----------
-    report : mapping
-    margin : float or None
-        Drawn as a band where a section compares quality.
-
-    Returns
-    -------
-    dict of Part
-        By the report's key.
-    """
-    naming = names(report)
-    found = {}
-    for name in ("exposure", "leakage", "modality_gap", "label_quality"):
-        found[name] = _part(report, name, naming)
-    found["counterfactual"] = _swaps(section(report, "counterfactual"), naming)
-    found["zero_shot"] = _zero_shot(section(report, "zero_shot"), naming, margin)
-    return found
-
-
-def _named(rows: list[Row], name: str, naming: Names) -> list[Row]:
-    shown = []
-    for row in rows:
-        verdict = verdict_of(row.get("verdict"))
-        words = _WORDS.get(name, {}).get(verdict.name)
-        shown.append(
-            {
-                **row,
-                "shown_group": naming.group(row.get("attribute"), row.get("group")),
-                "shown_attribute": naming.attribute(row.get("attribute")),
-                "shown_verdict": replace(verdict, words=words) if words else verdict,
-                "shown_suppressed": row.get("precision") == "suppressed",
-            }
-        )
-    return shown
-
-
-def _part(report: Mapping[str, Any], name: str, naming: Names) -> Part:
-    body = section(report, name)
-    if not body.done:
-        return Part(body)
-    rows = _ordered(_named(body.rows, name, naming), name)
-    fold = fold_rows(rows, MOST_ROWS)
-    return _whole(body, rows, [Block("", "", _draw(fold.rows, name), fold)])
-
-
-def _ordered(rows: list[Row], name: str) -> list[Row]:
-    if name == "label_quality":
-        return sorted(rows, key=lambda row: (str(row.get("measure")), row["shown_attribute"]))
-    return rows
-
-
-def _draw(rows: list[Row], name: str) -> Axis:
-    keys = {
-        "exposure": ("shown_point", "ci_low", "ci_high"),
-        "leakage": ("auc", "ci_low", "ci_high"),
-        "modality_gap": ("difference", "difference_ci_low", "difference_ci_high"),
-        "label_quality": ("estimate", "ci_low", "ci_high"),
-    }[name]
-    if name == "exposure":
-        for row in rows:
-            given, plain = finite(row.get("ratio_given_relevance")), finite(row.get("ratio"))
-            row["shown_point"] = plain if given is None else given
-            row["shown_other"] = None if given is None else plain
-    spreads = [interval(row, *keys) for row in rows]
-    if name == "modality_gap":
-        axis, reference = gap_axis(spreads, None, "signed"), 0.0
+def _table(report: Report, name: str, rows: Sequence[SectionRow], measure: str) -> Table:
+    layout = _LAYOUTS[name]
+    lines = [_line(report, name, layout, row) for row in rows]
+    lines.sort(key=lambda line: ORDER.index(line.verdict.name))
+    kept = cut(lines, lambda line: line.established)
+    title, words = MEASURES.get(measure, (measure, ""))
+    higher, unit = _MEASURED.get(measure, (True, "score"))
+    spreads = [line.spread for line in kept]
+    reference: float | None = 0.0
+    if layout.is_gap:
+        margin = report.margin if name == "zero_shot" else None
+        axis = gap_axis(spreads, margin, layout.kind or gap_kind(unit))
     else:
-        kinds: dict[str, tuple[Kind, float | None]] = {
-            "exposure": ("ratio", 1.0),
-            "leakage": ("ratio", 0.5),
-            "label_quality": ("percent", None),
-        }
-        kind, chance = kinds[name]
-        values = [value for item in spreads for value in (item.point, item.low, item.high)]
-        values += [finite(row.get(key)) for row in rows for key in ("null_low", "null_high")]
-        values += [finite(row.get("ratio")) for row in rows]
-        axis = span_axis(values, kind, () if chance is None else (chance,))
-        for row, spread in zip(rows, spreads, strict=True):
-            row["shown_svg"] = _one(axis, spread, row, chance)
-        return axis
-    for row, spread in zip(rows, spreads, strict=True):
-        row["shown_svg"] = _one(axis, spread, row, reference)
-    return axis
-
-
-def _one(axis: Axis, spread: Interval, row: Row, reference: float | None) -> str:
-    low, high = finite(row.get("null_low")), finite(row.get("null_high"))
-    other = finite(row.get("shown_other"))
-    second = None if other is None else Interval(other, None, None)
-    return row_svg(
-        axis,
-        spread,
-        second,
-        band=None if low is None or high is None else (low, high),
-        reference=reference,
-        tone=row["shown_verdict"].name,
+        reference = layout.chance
+        ends = [end for one in spreads for end in (one.point, one.low, one.high)]
+        ends += [end for line in kept for end in line.band or ()]
+        ends += [line.second.point for line in kept if line.second]
+        kind = layout.level_kind if layout.drawn == "level" else "ratio"
+        axis = span_axis(ends, kind, () if reference is None else (reference,))
+    return Table(
+        title=title if measure else "",
+        caption=words or TEXTS.get(f"{name}.caption", title),
+        columns=columns(name),
+        axis=axis,
+        shown=[],
+        folded=drawn(kept, axis, reference),
+        counts=counted(line.verdict for line in lines),
+        left_out=len(lines) - len(kept),
+        higher=higher if name == "zero_shot" else None,
     )
 
 
-_SWAPPED = {
-    "similarity": ("How alike a query and the cases are", "Change of the likeness to a group."),
-    "exposure": ("Who appears among the results", "Change of a group’s share of the results."),
-    "ranking": (
-        "How much the order of the results changes",
-        "Change of the order, beyond that which placebo words make.",
-    ),
-}
+def _line(report: Report, name: str, layout: Layout, row: SectionRow) -> Line:
+    names, verdict = Names(report), verdict_text(row.verdict, name)
+    unit = _MEASURED.get(row.measure, (True, "score"))[1]
+    kind = in_steps(layout.kind or gap_kind(unit), row.step)
+    level = in_steps(layout.level_kind or level_kind(unit), row.step)
+    value = getattr(row, layout.value)
+    plain = row.ratio if name == "exposure" and value is None else None
+    value = value if plain is None else plain
+    low, high = getattr(row, f"{layout.ends}_low"), getattr(row, f"{layout.ends}_high")
+    p = row.p if name == "leakage" and row.p_adjusted is None else row.p_adjusted
+    chance = span(row.null_low, row.null_high, "ratio")
+    second = row.ratio if name == "exposure" and plain is None else None
+    first = finite(getattr(row, layout.level[0]))
+    drawing = Interval(finite(value), finite(low), finite(high))
+    if layout.drawn == "level":
+        drawing = Interval(first, finite(row.ci_low), finite(row.ci_high))
+    return Line(
+        name=_who(names, name, row),
+        level=withheld(
+            row,
+            joined([number(getattr(row, field), level) for field in layout.level], ", "),
+            sub(span(row.ci_low, row.ci_high, level)) if layout.level_ends else "",
+        ),
+        value=withheld(
+            row,
+            wrapped(gap(value, kind), "strong"),
+            sub(span(low, high, kind), p_value(p)),
+            sub(say("exposure.chance", span=chance) if chance else ""),
+            sub(some("exposure.plain", second, "ratio", "ratio")),
+            sub(within_note(report, row, kind) if name == "zero_shot" else ""),
+        ),
+        spread=drawing,
+        verdict=verdict,
+        subs=joined(
+            [
+                sub(
+                    _what(names, name, row),
+                    some("queries", row.n_queries, "count", "n")
+                    if name == "counterfactual"
+                    else patients(row, report.minimum.reported),
+                ),
+                sub(why(row, verdict)),
+            ],
+            "",
+        ),
+        second=None if second is None else Interval(finite(second), None, None),
+        band=_band(report, name, row),
+    )
 
 
-def _swaps(body: Section, naming: Names) -> Part:
-    if not body.done:
-        return Part(body)
-    rows = _named(body.rows, "counterfactual", naming)
-    blocks = []
-    for measure in dict.fromkeys(str(row.get("measure") or "") for row in rows):
-        fold = fold_rows([r for r in rows if str(r.get("measure") or "") == measure], MOST_ROWS)
-        own = fold.rows
-        spreads = [interval(row, "effect", "ci_low", "ci_high") for row in own]
-        axis = gap_axis(spreads, None, "signed")
-        for row, spread in zip(own, spreads, strict=True):
-            placebo = None if measure == "ranking" else finite(row.get("placebo"))
-            band = None if placebo is None else (-abs(placebo), abs(placebo))
-            row["shown_svg"] = row_svg(axis, spread, band=band, tone=row["shown_verdict"].name)
-        title, words = _SWAPPED.get(measure, (measure, "Effect of swapped words."))
-        blocks.append(Block(title, words, axis, fold))
-    return _whole(body, rows, blocks)
+def _who(names: Names, name: str, row: SectionRow) -> str:
+    if name == "leakage":
+        return names.attribute(row.attribute)
+    if name == "counterfactual":
+        return row.swap
+    return f"{row.finding}, {names.of(row)}" if row.finding else names.of(row)
 
 
-def _zero_shot(body: Section, naming: Names, margin: float | None) -> Part:
-    if not body.done:
-        return Part(body)
-    rows = _named(body.rows, "zero_shot", naming)
-    blocks = []
-    order = {name: place for place, name in enumerate(MEASURES)}
-    measures = sorted({str(row.get("measure")) for row in rows}, key=lambda m: order.get(m, 9))
-    for measure in measures:
-        title, words, higher, unit = MEASURES.get(measure, (measure, "", True, "score"))
-        own = [row for row in rows if str(row.get("measure")) == measure]
-        own.sort(
-            key=lambda row: (
-                ("exceeds", "differs", "inconclusive", "within").index(row["shown_verdict"].name)
-                if row["shown_verdict"].name in {"exceeds", "differs", "inconclusive", "within"}
-                else 3,
-                str(row.get("finding")),
-            )
-        )
-        fold = fold_rows(own, MOST_ROWS)
-        own = fold.rows
-        spreads = [interval(row, "gap", "gap_ci_low", "gap_ci_high") for row in own]
-        axis = gap_axis(spreads, margin, gap_kind(unit))
-        for row, spread in zip(own, spreads, strict=True):
-            gap = finite(row.get("gap"))
-            row["shown_unit"] = unit
-            row["shown_worse"] = None if not gap else (gap < 0) == higher
-            row["shown_svg"] = row_svg(
-                axis,
-                spread,
-                band=None if margin is None else (-margin, margin),
-                tone=row["shown_verdict"].name,
-            )
-        blocks.append(Block(title, words, axis, fold, higher))
-    return _whole(body, rows, blocks)
+def _what(names: Names, name: str, row: SectionRow) -> Markup | str:
+    """Say beneath the name what the row is about."""
+    attribute = names.attribute(row.attribute)
+    if name == "zero_shot":
+        return some("events", row.n_events, "count", "n")
+    if name == "leakage":
+        return say("leakage.probe", space=row.space, probe=row.probe)
+    if name == "label_quality":
+        return row.measure.replace("_", " ")
+    if name == "counterfactual" and row.group:
+        return say("counterfactual.on", attribute=attribute, group=names.of(row))
+    return attribute
+
+
+def _band(report: Report, name: str, row: SectionRow) -> tuple[float, float] | None:
+    """Give what is drawn behind: the margin, what chance gives, or what a placebo does."""
+    if name == "zero_shot":
+        return margin_band(report)
+    if row.null_low is not None and row.null_high is not None:
+        return row.null_low, row.null_high
+    # The effect on the order is already what is left of it beside the placebos.
+    if row.placebo is None or row.measure == "ranking":
+        return None
+    return -abs(row.placebo), abs(row.placebo)

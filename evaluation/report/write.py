@@ -6,33 +6,33 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from math import isfinite
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from evaluation.report.model import Report
 from evaluation.report.page import context_of, environment, render
-from evaluation.report.view_model import read_report, section
+from evaluation.report.rows import OutcomeRow
 from medembed.errors import InputError
 
 __all__ = ["model_card", "outcomes_csv", "write_report"]
 
-_FIRST = (
-    "attribute", "group", "outcome", "comparison", "n_patients", "n_queries", "n_events",
-    "n_unmeasured", "estimate", "ci_low", "ci_high", "rest_estimate", "gap", "gap_ci_low",
-    "gap_ci_high", "p_adjusted", "verdict", "reason", "gap_naive", "gap_naive_ci_low",
-    "gap_naive_ci_high", "p_naive", "verdict_naive", "family", "primary", "precision",
-)  # fmt: skip
+_FIRST = ("attribute", "group", "outcome", "comparison")
+_COLUMNS = (
+    *_FIRST,
+    *(f.name for f in fields(OutcomeRow) if f.name not in {*_FIRST, "more", "keys"}),
+)
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet takes a cell for a formula."""
 
 
-def write_report(report: Mapping[str, Any], folder: str | Path) -> dict[str, Path]:
-    """Write a report into a folder, which is made if it is not there.
+def write_report(report: Report | Mapping[str, Any], folder: str | Path) -> dict[str, Path]:
+    """Write a report into a folder, creating it if needed.
 
     Parameters
     ----------
-    report : mapping
-        The JSON of a whole audit: docs/reference/audit-report.md.
+    report : Report or mapping
+        A whole audit, or its JSON: docs/reference/audit-report.md.
     folder : str or Path
 
     Returns
@@ -46,16 +46,16 @@ def write_report(report: Mapping[str, Any], folder: str | Path) -> dict[str, Pat
     InputError
         Where it is no report or the folder can't be written.
     """
-    shown = read_report(report)
+    model = Report.from_json(report)
     try:
-        made = json.dumps(_plain(shown), indent=1, allow_nan=False, ensure_ascii=False)
+        plain = json.dumps(model.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError):
         raise InputError("a report has to be plain JSON values", where="report") from None
     texts = {
-        "html": ("audit.html", render(report)),
-        "json": ("audit.json", made + "\n"),
-        "csv": ("audit.csv", outcomes_csv(report)),
-        "card": ("model-card.md", model_card(report)),
+        "html": ("audit.html", render(model)),
+        "json": ("audit.json", plain + "\n"),
+        "csv": ("audit.csv", outcomes_csv(model)),
+        "card": ("model-card.md", model_card(model)),
     }
     room = Path(folder)
     written = {}
@@ -71,12 +71,8 @@ def write_report(report: Mapping[str, Any], folder: str | Path) -> dict[str, Pat
     return written
 
 
-def outcomes_csv(report: Mapping[str, Any]) -> str:
+def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
     """Write the rows of the outcomes' table as CSV.
-
-    Parameters
-    ----------
-    report : mapping
 
     Returns
     -------
@@ -91,35 +87,29 @@ def outcomes_csv(report: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> row = {"attribute": "sex", "group": "F", "outcome": "hit", "estimate": 0.5}
-    >>> outcomes_csv({"outcomes": {"table": [row]}}).splitlines()
-    ['attribute,group,outcome,estimate', 'sex,F,hit,0.5']
+    >>> row = {"attribute": "sex", "group": "F", "outcome": "hit", "n_patients": 40}
+    >>> outcomes_csv({"outcomes": {"table": [row]}}).splitlines()[1][:17]
+    'sex,F,hit,rest,40'
     """
-    rows = section(read_report(report), "outcomes", "table").rows
-    there = {key for row in rows for key in row}
-    columns = [name for name in _FIRST if name in there] + sorted(there - set(_FIRST))
-    if not rows:
-        columns = list(_FIRST)
+    rows = Report.from_json(report).outcomes.table
+    more = sorted({key for row in rows for key in row.more})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow([*_COLUMNS, *more])
     for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in columns])
+        cells = [getattr(row, name) for name in _COLUMNS] + [row.more.get(name) for name in more]
+        writer.writerow(map(_cell, cells))
     return text.getvalue()
 
 
-def model_card(report: Mapping[str, Any]) -> str:
-    """Write what the audit says of the model as a Markdown card.
-
-    Parameters
-    ----------
-    report : mapping
+def model_card(report: Report | Mapping[str, Any]) -> str:
+    """Write what the audit found about the model as a Markdown card.
 
     Returns
     -------
     str
-        After the headings of Mitchell et al. 2019, as far as an audit can fill them; what it can't
-        know, the card leaves to the hospital and says so.
+        Under the headings of Mitchell et al. 2019, as far as an audit can fill them; what it can't
+        know, the card leaves to the hospital.
 
     Raises
     ------
@@ -130,24 +120,11 @@ def model_card(report: Mapping[str, Any]) -> str:
     ----------
     Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
     """
-    shown = read_report(report)
-    return environment().get_template("model-card.md.j2").render(context_of(shown))
+    context = context_of(Report.from_json(report))
+    return environment().get_template("model-card.md.j2").render(context)
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
-        return "'" + value if value.startswith(_ACTIVE) else value
-    if isinstance(value, float) and not isfinite(value):
-        return ""
+        return "'" + value if value.startswith(_ACTIVE) else str(value)
     return "" if value is None else value
-
-
-def _plain(value: Any) -> Any:
-    """Turn what is no finite number into null, as JSON has no other word for it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value

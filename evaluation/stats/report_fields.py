@@ -113,8 +113,8 @@ TOTALS = {
 }  # fmt: skip
 WORDS = frozenset({
     "attribute", "group", "outcome", "comparison", "family", "primary", "verdict", "verdict_naive",
-    "reason", "reason_code", "flags", "ratio_of", "precision", "measure", "finding", "space", "probe",
-    "swap", "name", "target", "recommended", "higher_is_better",
+    "reason", "reason_code", "flags", "ratio_of", "precision", "measure", "finding", "space",
+    "probe", "swap", "name", "target", "recommended", "higher_is_better",
 })  # fmt: skip
 DIFFERENCES = (
     ("gap", "estimate", "rest_estimate"),

@@ -171,7 +171,7 @@ def make_report(seed: int = 0, gaps: dict[tuple[str, str], float] | None = None)
         },
         "instrument": {
             "false_alarm_rate": 0.031, "false_alarm_rate_error": 0.0055, "coverage": 0.949,
-            "coverage_error": 0.0021, "cohorts": 1000, "icc": 0.28,
+            "coverage_error": 0.0021, "cohorts": 1000, "icc": dict.fromkeys(OUTCOMES, 0.28),
             "detectable": [
                 {"attribute": a, "group": g, "outcome": "recall_at_10",
                  "smallest_gap": float(2.8 * np.sqrt(0.21 * 1.7 / (3.5 * n))) if n > 10 else None}

@@ -29,7 +29,7 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.stack.append(tag)
         if tag == "data":
-            self._figure = (str(own["value"]), own.get("class") == "tally")
+            self._figure = (str(own["value"]), own.get("class") in {"tally", "derived"})
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.opened.append((tag, dict(attrs)))

@@ -92,7 +92,7 @@ def test_the_page_says_which_model_is_which_and_holds_no_patient(mended: CaseLib
     page = render(report)
     compared = page[page.index('id="comparison"') : page.index('id="drift"')]
     assert compared.index(OTHER) < compared.index(MODEL)
-    assert "which this report is about" in compared
+    assert "the one this report is about" in compared
     for text in (page, json.dumps(report)):
         assert "P-1" not in text
         assert "case-1" not in text

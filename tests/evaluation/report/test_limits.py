@@ -31,7 +31,10 @@ def only(verdict: str, count: int = 4) -> dict[str, Any]:
     ("verdict", "words"),
     [
         ("within", "No gap larger than points was found in any group that could be assessed"),
-        ("inconclusive", "No gap was established, but a gap of points or more cannot be ruled out"),
+        (
+            "inconclusive",
+            "No gap was established, but a gap of points or more is not ruled out everywhere",
+        ),
         ("not_assessable", "This audit gives no answer: no group could be assessed"),
     ],
 )
@@ -52,14 +55,14 @@ def test_a_missed_finding_takes_the_all_clear_away() -> None:
         row["verdict"] = "exceeds"
     text = shown(report).text
     assert "was found in any group that could be assessed" not in text
-    assert "comparisons of named findings, missed or falsely raised" in text
+    assert "comparisons of findings missed or falsely raised" in text
 
 
 def test_a_verdict_that_depends_on_adjusting_is_said() -> None:
     report = make_report(3)
     row = next(r for r in report["outcomes"]["table"] if r["group"] == "20-39")
     row["verdict"], row["verdict_naive"] = "within", "exceeds"
-    assert "explained by the mix of cases as far as it was recorded" in shown(report).text
+    assert "The recorded mix of cases explains the unadjusted gap" in shown(report).text
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_ten_thousand_groups_leave_a_page_that_says_what_it_left_out() -> None:
     html = render(report)
     assert len(html) < 600_000
     assert "Site g7777" in html  # what matters most is not cut off
-    assert 'value="9940"' in html
+    assert 'value="9894"' in html
 
 
 numbers = st.one_of(

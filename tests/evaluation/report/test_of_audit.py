@@ -56,13 +56,13 @@ def test_a_planted_gap_is_the_headline_and_stops_the_release(report: dict[str, A
     text = shown(report).text
     assert "Gaps were found. Results are worse for: Female" in text
     assert "the report is not found" in text
-    assert "Release check: not passed" in text
+    assert "Release check: failed" in text
 
 
 def test_every_figure_of_a_real_audit_stands_in_its_json(report: dict[str, Any]) -> None:
     figures = {float(value) for value, _, tally in shown(report).figures if not tally}
     assert len(figures) > 60
-    assert figures <= numbers_of(report) | {0.95}
+    assert figures <= numbers_of(report)
 
 
 def test_a_rare_group_is_named_and_its_numbers_are_not(report: dict[str, Any]) -> None:
@@ -72,11 +72,13 @@ def test_a_rare_group_is_named_and_its_numbers_are_not(report: dict[str, Any]) -
     rare = [row for row in rows if row["group"] == "rare"]
     assert rare
     assert all(row["n_patients"] == row["estimate"] == "" for row in rare)
-    assert "| Rare | fewer than 11 | – | – | Not assessable |" in model_card(report)
+    assert "| Rare | fewer than 11 patients | withheld | withheld | Not assessable |" in model_card(
+        report
+    )
 
 
 def test_the_change_between_two_runs_is_told_with_its_patients(report: dict[str, Any]) -> None:
     text = shown(report).text
-    after = text[text.index("Both on the same queries of the same patients") :]
+    after = text[text.index("Both models answer the same queries of the same patients") :]
     assert "All patients" in after
     assert "✓ Improved" in after

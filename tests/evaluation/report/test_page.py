@@ -29,7 +29,7 @@ def page(report: dict[str, Any]) -> Page:
 
 
 def test_every_figure_stands_in_the_json(report: dict[str, Any], page: Page) -> None:
-    known = numbers_of(report) | {1 - report["protocol"]["alpha"]}
+    known = numbers_of(report)
     figures = [(float(value), text) for value, text, tally in page.figures if not tally]
     assert len(figures) > 300
     assert {value for value, _ in figures} <= known
@@ -54,14 +54,14 @@ def test_tallies_count_the_rows_by_verdict(report: dict[str, Any], page: Page) -
         assert re.search(
             rf'{words}</dt><dd><data class="tally" value="{count}">', render(report)
         ), words
-    tallies = {int(value) for value, _, tally in page.figures if tally}
+    tallies = {float(value) for value, _, tally in page.figures if tally}
     assert len(rows) in tallies
 
 
 def test_digits_outside_figures_are_names_words_of_the_method_or_of_the_report(
     report: dict[str, Any], page: Page
 ) -> None:
-    own = {"1", "11", "50", "2024"}  # "1 is its fair share", the minimum, CLAIM's year
+    own = {"1", "0.5", "11", "50", "2024"}  # a fair share, chance, the minimum, CLAIM's year
     items = {"3c", "4", "5a", "10", "11", "12e", "14", "17", "18c", "20b", "23a", "25", "26"}
     items |= {"1", "2", "3"}  # FUTURE-AI Fairness
     strings = " ".join(re.findall(r'"((?:[^"\\]|\\.)*)"', json.dumps(report, ensure_ascii=False)))
@@ -173,14 +173,14 @@ def test_the_answer_names_the_harmed_group_and_the_harm(page: Page) -> None:
     text = page.text
     assert "Gaps were found. Results are worse for: Female" in text
     assert "the radiologist decides with less to compare" in text
-    assert text.index("Gaps were found") < text.index("How to read the drawings")
+    assert text.index("Gaps were found") < text.index("The other parts of this audit")
 
 
 def test_a_gap_in_the_groups_favour_is_told_from_one_to_its_harm() -> None:
     report = make_report(2, gaps={("sex", "F"): 0.12})
     text = shown(report).text
     assert "Results are better for Female than for everyone else" in text
-    assert "Found in a group’s favour" in text
+    assert "Gaps in a group’s favor" in text
     assert "Results are worse" not in text
 
 
@@ -197,7 +197,8 @@ def test_for_an_error_rate_more_is_worse() -> None:
 
 def test_a_declared_question_without_a_result_is_not_forgotten(page: Page) -> None:
     assert (
-        "Site Relevant case among the first ten Declared, but the audit holds no such" in page.text
+        "Site, Relevant case among the first ten: declared, but the audit holds no such"
+        in page.text
     )
 
 

@@ -1,0 +1,90 @@
+"""What attributes, groups and outcomes are called on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evaluation.report.model import OutcomeInfo, Report
+from evaluation.report.rows import OutcomeRow, Row
+from evaluation.report.texts import TEXTS
+from evaluation.stats.report_fields import OTHER_GROUPS
+
+__all__ = ["Names"]
+
+_SEX = {"F": "female", "M": "male", "O": "other_sex"}
+"""DICOM PatientSex (0010,0040)."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Titles that a report declares, and readable ones where it declares none.
+
+    Parameters
+    ----------
+    report : Report
+    """
+
+    report: Report
+
+    def attribute(self, name: str) -> str:
+        """Name an attribute, or an intersection of several."""
+        return TEXTS["list.and"].join(self._title(part) for part in name.split("*"))
+
+    def _title(self, name: str) -> str:
+        known = self.report.attributes.get(name)
+        return known.title if known and known.title else _capital(name.replace("_", " "))
+
+    def group(self, attribute: str, group: str | None) -> str:
+        """Name a group; of an intersection, the parts with a comma between them."""
+        if group is None or attribute == "all":
+            return TEXTS["all_patients"]
+        names, values = attribute.split("*"), group.split("*")
+        if len(names) != len(values):
+            names, values = [attribute], [group]
+        return ", ".join(map(self._value, names, values))
+
+    def _value(self, attribute: str, value: str) -> str:
+        if value in {"unknown", ""}:
+            return TEXTS["unknown"].format(attribute=self._title(attribute))
+        if value == OTHER_GROUPS:
+            return TEXTS["small_groups"].format(attribute=self.attribute(attribute))
+        known = self.report.attributes.get(attribute)
+        if known and value in known.groups:
+            return str(known.groups[value])
+        if attribute == "sex" and value in _SEX:
+            return TEXTS[_SEX[value]]
+        speaks = value.isalpha() or value.casefold().startswith(attribute.casefold())
+        if len(value) <= 12 and not speaks:  # "80+", "2": no word by itself
+            return f"{self._title(attribute)} {value}"
+        return _capital(value)
+
+    def of(self, row: Row) -> str:
+        """Name the group of a row."""
+        return self.group(row.attribute, row.group)
+
+    def other(self, row: OutcomeRow) -> str:
+        """Name whom the group is compared with."""
+        if row.against_rest:
+            return TEXTS["everyone_else"]
+        other = row.comparison.partition(":")[2] or row.comparison
+        return TEXTS["largest_group"] if other == "largest" else self.group(row.attribute, other)
+
+    def outcome(self, name: str) -> str:
+        """Name an outcome."""
+        return _capital(self.describe(name).title or name)
+
+    def describe(self, name: str) -> OutcomeInfo:
+        """Everything that the report says of an outcome."""
+        return self.report.describe_outcomes.get(name, OutcomeInfo())
+
+    def higher_is_better(self, name: str) -> bool:
+        """Whether more of an outcome is better."""
+        return self.describe(name).higher_is_better is not False
+
+    def unit(self, name: str) -> str:
+        """``proportion`` or ``score``."""
+        return self.describe(name).unit or "score"
+
+
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]
