@@ -202,7 +202,7 @@ class Desk:
         with self._counting:
             counted, counts = self._counts.get(field, (float("-inf"), {}))
             if time.monotonic() - counted >= _RECOUNT_SECONDS:
-                everything = self.library.vocabulary(field)
+                everything = self.library.value_counts(field)
                 counts = {v: n for v, n in everything.items() if v and v != "unknown"}
                 self._counts[field] = (time.monotonic(), counts)
             return counts
