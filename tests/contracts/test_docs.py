@@ -42,8 +42,10 @@ def test_every_decision_is_numbered_once_and_says_why() -> None:
     assert len(set(numbers)) == len(numbers)
     for path in decisions:
         text = path.read_text(encoding="utf-8")
-        # a paragraph or section that begins with the word, with something in it
-        assert re.search(r"^(\*\*Why|## Why|Why )[^\n]*\n+\S", text, re.MULTILINE), path.name
+        # a heading, a paragraph or a sentence "Why ...": with its reason after it
+        assert re.search(r"^## Why\s+\S|\bWhy\b[^?\n]{0,80}[.:]\W+\w", text, re.MULTILINE), (
+            path.name
+        )
 
 
 def test_nothing_names_a_path_of_one_machine_or_a_package_host() -> None:
