@@ -376,7 +376,7 @@ def _kind(query: Query) -> QueryKind | None:
 
 
 def _unjudged(query: Query, index: LibraryIndex) -> NoveltyReason:
-    """MatchEvidence the library cannot tell whether this query is novel; empty where it can."""
+    """Return why the novelty check does not apply to this query; NONE if it does."""
     kind = _kind(query)
     if kind is None:
         return NoveltyReason.MIXTURE

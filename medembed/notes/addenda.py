@@ -39,7 +39,7 @@ def corrected(
         The sections searched for findings, in order.
     vocabulary : Vocabulary
     """
-    said: list[Assertion] = []
+    kept: list[Assertion] = []
     headed = {s.start: before.end for before, s in pairwise(sections)}  # the heading included
     for section, stated in read:
         assertions = stated
@@ -47,7 +47,7 @@ def corrected(
             tokens = tokens_of(folded, headed.get(section.start, 0), section.end)
             corrects = _has(tokens, vocabulary, "corrects")
             if not assertions and corrects:
-                said = _with_corrected_sides(said, tokens, vocabulary)
+                kept = _with_corrected_sides(kept, tokens, vocabulary)
             last = {a.label: a for a in stated}
             if corrects or len({a.side for a in stated}) == 1:
                 assertions = [a for a in stated if a.status == last[a.label].status]
@@ -56,9 +56,9 @@ def corrected(
                 for a in assertions
             )  # each once, so that the time is linear in the text
             for again, meant in later:
-                said = [a for old in said for a in _after(old, again, meant)]
-        said += assertions
-    return said
+                kept = [a for old in kept for a in _after(old, again, meant)]
+        kept += assertions
+    return kept
 
 
 def _has(tokens: Sequence[Token], vocabulary: Vocabulary, name: str) -> bool:
@@ -87,7 +87,7 @@ def _after(old: Assertion, later: Assertion, corrects: bool) -> list[Assertion]:
 
 
 def _with_corrected_sides(
-    said: list[Assertion], tokens: Sequence[Token], vocabulary: Vocabulary
+    kept: list[Assertion], tokens: Sequence[Token], vocabulary: Vocabulary
 ) -> list[Assertion]:
     """Swap earlier sides if an addendum only corrects a side."""
     sides: list[Side] = []
@@ -97,10 +97,10 @@ def _with_corrected_sides(
             sides.append("left" if hit[1][0] == "left" else "right")
     if len(set(sides)) == 1:
         wrong = _OTHER[sides[0]]  # "this should be right lower lobe"
-        return [replace(a, side=sides[0]) if a.side == wrong else a for a in said]
+        return [replace(a, side=sides[0]) if a.side == wrong else a for a in kept]
     if not sides:
-        return said
-    labels = {a.label for a in said if a.side in _OTHER and a.status != "absent"}
-    if len({a.side for a in said if a.side in _OTHER}) != 1 and len(labels) != 1:
-        return [replace(a, side="") if a.side in _OTHER else a for a in said]
-    return [replace(a, side=_OTHER.get(a.side, a.side)) for a in said]
+        return kept
+    labels = {a.label for a in kept if a.side in _OTHER and a.status != "absent"}
+    if len({a.side for a in kept if a.side in _OTHER}) != 1 and len(labels) != 1:
+        return [replace(a, side="") if a.side in _OTHER else a for a in kept]
+    return [replace(a, side=_OTHER.get(a.side, a.side)) for a in kept]

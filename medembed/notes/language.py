@@ -1,7 +1,7 @@
 """Detection of the language of a report.
 
 A general detector goes by letters, and "Kein Pneumothorax" or "Cardiomegaly" are Latin to it. So
-the small words of reports decide where there are any ("kein", "sans", "without"), and a detector
+the function words of reports decide if there are any ("kein", "sans", "without"), and a detector
 only for the rest, at a confidence at which it calls no English report foreign. How often either is
 wrong is in docs/results/notes.md.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["detect"]
 
-# A word counts two where no other language here has it, one where it is short or shared. Left out
+# A word counts two if no other language here has it, one if it is short or shared. Left out
 # are words that English reports write as well: "LA" (left atrium), "DES" (stent), "ET" (tube),
 # "IM" (nail), "die" (punch), "sin.", "con", "fossa ovalis et …".
 _WORDS: dict[str, tuple[str, str]] = {
@@ -126,7 +126,7 @@ def detect(text: str) -> str:
     Returns
     -------
     str
-        ISO 639-1, or ``""`` where it cannot be told ("Pneumothorax.").
+        ISO 639-1, or ``""`` if undecidable ("Pneumothorax.").
 
     Examples
     --------

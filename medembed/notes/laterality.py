@@ -30,12 +30,12 @@ class SideFinder:
     of place goes to the finding before it ("nodule in the left lung") unless there is none. What
     one item of a list has goes to those of the list that have none. Left and right together are
     bilateral if something joins them; the side behind "abutting" is that of something else. Only
-    findings that lie on a side get one.
+    findings with laterality get one.
 
     Parameters
     ----------
     text : str
-        The report as written, where a single ``L`` or ``R`` tells a side.
+        The report as written, in which a single ``L`` or ``R`` is a side.
     sentence : Sentence
     vocabulary : Vocabulary
     """
@@ -200,7 +200,7 @@ class SideFinder:
         return trigger.first if others else None
 
     def _is_bare(self, low: int, high: int) -> bool:
-        """Whether at most a word of place stands in a range: "left side none", "left base none"."""
+        """Whether a range has at most a place word: "left side none", "left base none"."""
         return high - low <= 1 and all(
             self.vocabulary.plain.longest(self.tokens, at, self.end) for at in range(low, high)
         )

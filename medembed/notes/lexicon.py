@@ -25,12 +25,12 @@ class Mention:
     Parameters
     ----------
     label : str
-        Empty for what looks like a finding and is none.
+        Empty for a lookalike, which is not a finding.
     how : {"named", "normal", "doubtful", "none"}
     first, last : int
         Half-open range of tokens.
     start, end : int
-        Where they stand in the report.
+        Span in the report.
     """
 
     label: str
@@ -86,9 +86,10 @@ class Sentence:
     mentions, triggers, joints : list
         In order, without overlap.
     marks : dict of str to dict of int to int
-        By name: where a marked phrase begins and ends, in tokens.
+        By name: first and last token of each marked phrase.
     links : frozenset of int
-        Tokens behind "consistent with" and the like: what follows is where the finding before is.
+        Tokens after "consistent with" and similar phrases: what follows shares the place of the
+        finding before.
     held : frozenset of int
         Tokens of triggers, also of those that only look like one.
     """

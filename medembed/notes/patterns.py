@@ -1,6 +1,6 @@
 r"""Phrases of a vocabulary: a small notation, and all of them found in a text in one walk.
 
-The notation has plain words and five signs. It is no regular expression: a phrase stands for a
+The notation has plain words and five signs. It is not a regular expression: a phrase stands for a
 bounded number of word sequences, and finding them takes time in proportion to the text.
 
 ==================  ==========================================================
@@ -68,7 +68,7 @@ def expand(phrase: str) -> list[str]:
     Raises
     ------
     ValueError
-        Where the notation is broken or stands for too much; the message says what.
+        If the notation is invalid or expands too far; the message states the cause.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def _forms(text: str) -> list[str]:
 
 
 def _alternatives(text: str, at: int, closer: str) -> tuple[list[str], int]:
-    """Forms from ``at`` to ``closer`` and where that is."""
+    """Return the forms from ``at`` to ``closer``, and the position of ``closer``."""
     done: list[str] = []
     current = [""]
     while at < len(text) and text[at] != closer:
@@ -181,7 +181,7 @@ class Phrases(Generic[T]):
         Raises
         ------
         ValueError
-            Where its notation is broken; the message says what.
+            If its notation is invalid; the message states the cause.
         """
         if len(phrase) > _LONGEST:
             raise ValueError(f"phrase longer than {_LONGEST} characters")
@@ -260,7 +260,7 @@ class Phrases(Generic[T]):
         Returns
         -------
         list of (int, tuple)
-            Token behind each, and what it stands for.
+            Token after each match, and its meaning.
         """
         nodes = [self._root]
         found: list[tuple[int, tuple[T, ...]]] = []

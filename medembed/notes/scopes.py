@@ -31,7 +31,7 @@ class Force:
     has_noun, has_mention : bool
         Whether it has reached a noun, or a finding, yet.
     in_past : bool
-        Whether a trigger of history stands with it.
+        Whether it is combined with a trigger of history.
     """
 
     kind: Kind

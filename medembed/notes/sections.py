@@ -19,7 +19,7 @@ _OBSERVED = ("findings", "addendum")
 _ASKED = ("indication", "history")
 _LONGEST_HEADING = 70
 # What may be a heading: words before a colon at the start of a line or behind the end of a
-# sentence, or alone on a line. The vocabulary says whether they are one.
+# sentence, or alone on a line. The vocabulary decides whether they are.
 _LINE = re.compile(
     r"^[ \t>*#_]*(?P<line>[^\W\d_][^\n:.;!?]{0,69}?)[ \t*_]*(?::|-(?=\s)|(?=\r?\n|\Z))",
     re.MULTILINE,
@@ -43,7 +43,7 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
     """Split a report at its headings.
 
     Text before the first heading is ``"body"``. A heading that names none of the sections
-    (``"Lungs:"``) belongs to the section that it stands in, but begins findings where that one is
+    (``"Lungs:"``) belongs to its section, but begins findings if that one is
     not read. Where no heading of findings follows, a section that is not read ends at the first
     paragraph that is plainly findings: what an ``EXAM:`` or ``HISTORY:`` would swallow otherwise.
 
@@ -70,7 +70,7 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
 def _with_resolved_headings(headings: list[_Heading]) -> list[_Heading]:
     """Resolve headings with two meanings.
 
-    A bare "DIAGNOSIS:" is the request's where findings follow it, else the reader's. "CHEST X-RAY:"
+    A bare "DIAGNOSIS:" is the request's if findings follow it, else the reader's. "CHEST X-RAY:"
     begins findings, but names an earlier one under "COMPARISON:".
     """
     resolved: list[_Heading] = []

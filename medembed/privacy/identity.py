@@ -141,7 +141,7 @@ class Claim:
     shift_days, own_shift_days : int
         Date shift of a new patient, and of ``own_patient``.
     placeholder : {"", "word", "number"}
-        Whether the id is a placeholder, and of which form.
+        Whether the id is a placeholder, and in which form.
     neighbors : tuple of bytes
         Hashes of the ids before and after a placeholder number (:meth:`among`).
     """

@@ -210,7 +210,7 @@ def _single_bits(
 ) -> Iterator[npt.NDArray[np.generic]]:
     """Yield frames of one bit per pixel, packed without gaps (DICOM PS3.5 8.1.1).
 
-    pydicom gives up where a frame ends in the middle of a byte.
+    pydicom fails if a frame ends in the middle of a byte.
     """
     content = np.frombuffer(ds.PixelData, np.uint8)
     size = layout.rows * layout.columns

@@ -188,7 +188,7 @@ def _places(
 ) -> tuple[npt.NDArray[np.float64] | None, float]:
     """Each frame's place along the common normal in mm and what rounding can have moved it.
 
-    None where there is none.
+    None if there is none.
     """
     positions, orientations = [], set()
     for i in indices:
@@ -230,7 +230,7 @@ def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] |
     """Distance of rows and of columns in mm (DICOM PS3.3 10.7.1.1, 10.7.1.3).
 
     ``ImagerPixelSpacing`` is measured at the detector: the patient is a little smaller. Scanned
-    films hold spacings of 0, which say nothing: the spacing is unknown then. A broken value is
+    films have spacings of 0, which mean unknown. An invalid value is
     noted, and no other one put in its place.
     """
     if ds is None:

@@ -54,7 +54,7 @@ class ModalityLut:
         Raises
         ------
         ScanError
-            ``values-out-of-range`` where a result is not finite or beyond 1e18.
+            ``values-out-of-range`` if a result is not finite or beyond 1e18.
         """
         if self.table is not None:
             index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)
@@ -99,7 +99,7 @@ def modality_lut(
     layout : Layout
     modality : str
     note : callable
-        Told of a rescale that cannot be read in a radiograph, where the values have no unit and
+        Called for an invalid rescale in a radiograph, whose values have no unit and
         the picture is the same without it.
 
     Raises
@@ -129,7 +129,7 @@ def modality_lut(
     slope = 1.0 if slope is None else slope
     intercept = 0.0 if intercept is None else intercept
     ends = [end * slope + intercept for end in layout.stored_range]
-    # float pixel data says nothing of its range: there the values themselves are looked at
+    # float pixel data has no declared range: examine the values themselves
     if slope == 0 or not all(abs(end) <= _LARGEST for end in ends):
         raise ScanError(
             "RescaleSlope and RescaleIntercept give impossible values", reason="bad-rescale"
@@ -169,7 +169,7 @@ def padding_range(ds: Dataset, layout: Layout, note: Note) -> PaddingRange | Non
         return None
     ends = [value] if limit is None else [value, limit]
     if not layout.is_float:
-        # an unsigned value where the pixels are signed (VR guessed wrongly) means the same bits
+        # an unsigned value for signed pixels (wrong VR) means the same bits
         span = 2**layout.bits_allocated
         if layout.is_signed:
             ends = [end - span if end >= span / 2 else end for end in ends]

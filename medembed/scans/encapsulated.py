@@ -81,7 +81,7 @@ def split_frames(
     ds : Dataset
         For the extended offset table.
     n_frames : int or None
-        How many there should be; None where the file does not say.
+        Expected number of frames; None if the file does not state it.
     closes : bool
         Whether frames end with the marker of the JPEG family; those of RLE do not.
 
@@ -93,7 +93,7 @@ def split_frames(
     Raises
     ------
     ScanError
-        ``truncated`` where the last frame is not whole or one is missing.
+        ``truncated`` if the last frame is incomplete or a frame is missing.
     """
     items, remarks = fragments.items, []
     if not fragments.is_closed:

@@ -32,7 +32,7 @@ def entries(
     little_endian : bool
         Byte order of the file.
     reason : str
-        For the error where there are too few.
+        Reason of the error if there are too few entries.
 
     Returns
     -------

@@ -14,7 +14,7 @@ def luminance(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Convert color to luminance (ITU-R BT.601-7, 2.5.1).
 
     A grey picture that was stored as colour keeps its values to the bit. Each pixel is computed by
-    itself, so that equal colours give equal values wherever they lie (a matrix product does not
+    itself, so that equal colors give equal values at any position (a matrix product does not
     promise that).
 
     Parameters

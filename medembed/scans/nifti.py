@@ -111,7 +111,7 @@ class _PatientAxes:
 def _patient_axes(image: Any, has_voxel_size: bool) -> _PatientAxes:
     """Choose the sform, else the qform, if set and valid.
 
-    A file that sets neither is read as nibabel does, and said to tell no side: other programs
+    A file with neither is read as by nibabel, with a remark that sides are unknown: other programs
     mirror it.
     """
     import nibabel as nib

@@ -31,7 +31,7 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
 
     Two patients may have the same mask, blank film or screen of text. Such a frame (fewer than 16
     values, or one value in more than 95% of its pixels) has a digest with a ``"~"`` before it:
-    good for finding a slice that was sent twice, and left out where a scan is identified.
+    useful to find duplicate slices, but ignored for identifying a scan.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
     Returns
     -------
     str
-        64 hex digits, after a ``"~"`` where the frame identifies nothing; ``""`` for a frame of
+        64 hex digits, after a ``"~"`` if the frame identifies nothing; ``""`` for a frame of
         one value.
 
     Examples
@@ -72,7 +72,7 @@ def combine_pixel_digests(digests: Iterable[str]) -> str:
     """Return the digest of a series from those of its frames, in any order.
 
     A series of files and one multi-frame file of the same slices agree. Frames that identify
-    nothing are left out; ``""`` where none does.
+    nothing are ignored; ``""`` if none does.
     """
     known = sorted(digest for digest in digests if digest and digest[0] != _COMMON)
     if len(known) <= 1:
@@ -90,7 +90,7 @@ def pixel_digest(pixels: npt.NDArray[np.generic]) -> str:
     Returns
     -------
     str
-        :func:`combine_pixel_digests` of its frames; ``""`` where none identifies it.
+        :func:`combine_pixel_digests` of its frames; ``""`` if none identifies it.
     """
     frames = pixels[None] if pixels.ndim == 2 else pixels
     return combine_pixel_digests(frame_digest(frame) for frame in frames)

@@ -49,7 +49,7 @@ class VoiLut:
     Parameters
     ----------
     first : float
-        The value that the first entry stands for; smaller values take it too.
+        Input value of the first entry; smaller values map to it too.
     values : tuple of float
         0 (dark) to 1 (bright), one for each value from ``first`` on.
     name : str
@@ -72,7 +72,7 @@ class Scan:
     """One image ``(h, w)`` or one volume ``(d, h, w)``.
 
     Brighter is always denser or more active: MONOCHROME1 is inverted, the modality LUT is applied
-    once, slices lie in the order of their position, colour is reduced to luminance, padding
+    once, slices are ordered by position, color is converted to luminance, padding
     pixels hold the smallest real value.
 
     Parameters
@@ -84,7 +84,7 @@ class Scan:
     units : {"HU", "stored"}
         Hounsfield units, or the values as stored.
     modality : str
-        DICOM ``Modality``; ``"unknown"`` where none is given.
+        DICOM ``Modality``; ``"unknown"`` if missing.
     view : str
         ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
     windows : tuple of Window
@@ -92,7 +92,7 @@ class Scan:
     voi_luts : tuple of VoiLut
         The file's own VOI lookup tables.
     study_uid, series_uid : str
-        As in the header; empty where there is none. Identifiers: never log them.
+        As in the header; empty if missing. Identifiers: never log them.
     instance_uids : tuple of str
         SOPInstanceUID of each file, in the order of the slices.
     remarks : tuple of str

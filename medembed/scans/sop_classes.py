@@ -98,14 +98,14 @@ def kind_of(sop_class: str, image_type: Sequence[str] = (), modality: str = "") 
     sop_class : str
         ``SOPClassUID``; may be empty.
     image_type : sequence of str
-        Values of ``ImageType``. A screen that was saved as CT or MR says so here.
+        Values of ``ImageType``. Identifies a screen capture saved as CT or MR.
     modality : str
-        Decides where the SOP class is unknown, and where a mask or a dose was saved as an image.
+        Decides if the SOP class is unknown, or if a mask or dose was saved as an image.
 
     Returns
     -------
     str
-        One of :data:`KINDS`; ``"unknown"`` where nothing tells, as of every plain image.
+        One of :data:`KINDS`; ``"unknown"`` if undecidable, as for plain images.
 
     Examples
     --------

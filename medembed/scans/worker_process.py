@@ -263,7 +263,7 @@ def _end(process: subprocess.Popen[bytes], channel: socket.socket) -> None:
 
 
 def _death(returncode: int | None) -> ScanError:
-    if returncode == -signal.SIGKILL:  # by the kernel, where memory has run out
+    if returncode == -signal.SIGKILL:  # by the kernel, when memory ran out
         return ScanError("reading this file needs more memory than available", reason="too-large")
     if returncode == -signal.SIGALRM:
         return ScanError("reading this file takes too long", reason="timeout")

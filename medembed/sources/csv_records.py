@@ -42,7 +42,7 @@ class Record:
     ----------
     cells : tuple of str
     fault : str
-        Why it cannot be trusted; empty where it can.
+        Why it cannot be used; empty if it can.
     """
 
     cells: tuple[str, ...] = ()
@@ -57,14 +57,14 @@ class Dialect:
     ----------
     delimiter : str
     is_spaced : bool
-        Whether blanks stand before the quotation marks that open cells.
+        Whether blanks precede opening quotation marks.
     """
 
     delimiter: str
     is_spaced: bool = False
 
     def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """Read records strictly; :class:`csv.Error` where a quotation is broken."""
+        """Read records strictly; :class:`csv.Error` on a broken quotation."""
         return csv.reader(
             lines, delimiter=self.delimiter, skipinitialspace=self.is_spaced, strict=True
         )

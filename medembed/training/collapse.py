@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 # The rule, in one place: a tower without spread, a tower of rank one with little, or the same
 # first hits in both directions. Short trainings of small but sound pairs set the limits. The toy
 # configuration has spreads from 0.01 on whatever the seed; its effective ranks are 1.8 to 3.4, but
-# 1.0 to 1.2 where all cases are of two kinds, which is the archive and no collapse; and one
+# 1.0 to 1.2 if all cases are of two kinds, which is the archive and not a collapse; and one
 # direction often has a single first hit while the other has several. Trainings at a learning rate
 # a hundred times too high end at a spread of 0.0000.
 LEAST_SPREAD = 1e-4

@@ -95,7 +95,7 @@ def write_cohort(
     Raises
     ------
     SourceError
-        Where the folder holds a cohort of another configuration, or other files.
+        If the folder has a cohort of another configuration, or other files.
 
     Examples
     --------
@@ -136,7 +136,9 @@ def _claim(folder: Path, config: CohortConfig) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise SourceError(
-            "files that are no synthetic cohort", where=str(folder), hint="choose an empty folder"
+            "the folder has other files than a synthetic cohort",
+            where=str(folder),
+            hint="choose an empty folder",
         )
     private_folder(folder)
     write_whole(mark, described.encode())
@@ -265,7 +267,7 @@ def _tables(folder: Path, config: CohortConfig, studies: list[Study]) -> None:
             "scanner": study.scanner,
             "split": _split_of(config.seed, study.patient),
         }
-        # said outright: an empty cell would be read from the report, marks of age included
+        # stated explicitly: an empty cell would be filled from the report, including marks of age
         stated = {"findings": findings or "No Finding"}
         reports.append({**shared, **stated, "note": write_report(study, config.seed)})
         truth.append(
