@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.command import AsJson, Progress, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, emit, note, progress_bar, verb
+from medembed.progress import Progress
 
 if TYPE_CHECKING:
     from evaluation.retrieval.library import LibraryScores

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from apps.case_lookup.html import Markup, join, tag
 from medembed.cases import Case, Finding
-from medembed.explain import Why
+from medembed.explain import MatchEvidence
 from medembed.library import Condition
 from medembed.notes import Assertion, Note
 
@@ -94,11 +94,11 @@ def said(assertion: Assertion) -> str:
     return f"{words}, {assertion.side}" if assertion.side else words
 
 
-def why_words(why: Why) -> str:
+def why_words(why: MatchEvidence) -> str:
     """What the case and the query both state; empty where they state nothing in common."""
     parts = [
         ("in common: ", why.shared),
-        ("differs: ", why.differing),
+        ("differs: ", why.conflicts),
         ("words in its report: ", why.words),
     ]
     line = "; ".join(f"{name}{', '.join(items)}" for name, items in parts if items)

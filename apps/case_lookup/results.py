@@ -226,7 +226,7 @@ def _show_hit(desk: Desk, hit: LookupHit) -> None:
 
 
 def _card(desk: Desk, hit: LookupHit) -> Markup:
-    case, why = hit.case, why_words(hit.why)
+    case, why = hit.case, why_words(hit.evidence)
     line = tag(
         "div",
         tag("span", str(hit.rank), class_="rr-rank"),

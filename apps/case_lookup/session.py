@@ -31,7 +31,7 @@ from medembed.scans import Scan, ScanReader
 
 if TYPE_CHECKING:
     from medembed.lookup import CaseLookup, Result
-    from medembed.lookup.patient_exclusion import Own
+    from medembed.lookup.patient_exclusion import QueryOrigin
 
 __all__ = ["Desk", "Question"]
 
@@ -202,7 +202,7 @@ class Desk:
         with self._counting:
             counted, counts = self._counts.get(field, (float("-inf"), {}))
             if time.monotonic() - counted >= _RECOUNT_SECONDS:
-                everything = self.library.vocabulary(field)
+                everything = self.library.value_counts(field)
                 counts = {v: n for v, n in everything.items() if v and v != "unknown"}
                 self._counts[field] = (time.monotonic(), counts)
             return counts
@@ -303,10 +303,10 @@ class Desk:
             except ScanError as error:
                 return Dropped(key, refusal=line_of(error))
 
-    def _own(self, files: list[Path]) -> Own:
-        from medembed.lookup.patient_exclusion import own_of_files
+    def _own(self, files: list[Path]) -> QueryOrigin:
+        from medembed.lookup.patient_exclusion import origin_of_files
 
-        return own_of_files(self.library, files, self._reader.header(files[0]))
+        return origin_of_files(self.library, files, self._reader.header(files[0]))
 
 
 def _name(reference: ScanRef) -> str:

@@ -116,7 +116,7 @@ def choose_model(
         if not (standing(folder) / "model.json").is_file():
             folder = Path(model)
         if not folder.exists():
-            stored = {s.fingerprint for s in library.vector_spaces() if s.n_vectors}
+            stored = {s.fingerprint for s in library.embedding_sets() if s.n_vectors}
             alike = [name for name in stored if model and name.startswith(str(model))]
             if len(alike) == 1:
                 return ModelChoice(alike[0], _folder_of(library, alike[0]))
@@ -124,7 +124,7 @@ def choose_model(
     active, pending = library.active_model, library.get_meta(PENDING)
     name = (pending or active) if newest else active
     if name is None and not newest:
-        spaces = library.vector_spaces()
+        spaces = library.embedding_sets()
         known = [s.fingerprint for s in spaces if s.kind == "image" and s.n_vectors]
         if len(known) == 1:
             return ModelChoice(known[0], _folder_of(library, known[0]))

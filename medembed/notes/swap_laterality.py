@@ -1,4 +1,4 @@
-"""A text as it would be written of the same picture in a mirror."""
+"""Swap left and right in a text, for a mirrored image."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from medembed.notes.vocabulary import load_vocabulary, packaged_vocabularies
 
-__all__ = ["mirror_sides"]
+__all__ = ["swap_laterality"]
 
-# Pairs of languages without a vocabulary here, one word each way: twice gives the text again.
+# Pairs for languages without a vocabulary, one word each way: swapping twice restores the text.
 _FOREIGN = (
     ("izquierdo", "derecho"), ("izquierda", "derecha"), ("izquierdos", "derechos"),
     ("izquierdas", "derechas"), ("sinistro", "destro"), ("sinistra", "destra"),
@@ -24,16 +24,16 @@ _LETTER = (
 )
 
 
-def mirror_sides(text: str) -> str:
-    """Swap left and right in a text, abbreviations too; letter case is kept.
+def swap_laterality(text: str) -> str:
+    """Swap left and right in a text, including abbreviations; keeps letter case.
 
-    Twice gives the text again. What only one side has (middle lobe, lingula) stays.
+    Swapping twice restores the text. One-sided anatomy (middle lobe, lingula) is not changed.
 
     Examples
     --------
-    >>> mirror_sides("LEFT effusion, right-sided nodule in the RUL, upright film")
+    >>> swap_laterality("LEFT effusion, right-sided nodule in the RUL, upright film")
     'RIGHT effusion, left-sided nodule in the LUL, upright film'
-    >>> mirror_sides("R>L effusions, lt. base; 2 L of oxygen, L spine")
+    >>> swap_laterality("R>L effusions, lt. base; 2 L of oxygen, L spine")
     'L>R effusions, rt. base; 2 L of oxygen, L spine'
     """
     swap, pattern = _swaps()

@@ -1,4 +1,4 @@
-"""What kind of thing a DICOM object is, by its SOP class (DICOM PS3.4 B.5)."""
+"""Kind of a DICOM object by its SOP class (DICOM PS3.4 B.5)."""
 
 from __future__ import annotations
 
@@ -87,25 +87,25 @@ _SCREENS = (
 _LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 
 KINDS = tuple(sorted({*_CLASSES.values(), *_BY_MODALITY.values(), "localizer"}))
-"""All kinds there are."""
+"""All kinds."""
 
 
 def kind_of(sop_class: str, image_type: Sequence[str] = (), modality: str = "") -> str:
-    """Say what kind of thing an object is.
+    """Return the kind of an object.
 
     Parameters
     ----------
     sop_class : str
         ``SOPClassUID``; may be empty.
     image_type : sequence of str
-        Values of ``ImageType``. A screen that was saved as CT or MR says so here.
+        Values of ``ImageType``. Identifies a screen capture saved as CT or MR.
     modality : str
-        Decides where the SOP class is unknown, and where a mask or a dose was saved as an image.
+        Decides if the SOP class is unknown, or if a mask or dose was saved as an image.
 
     Returns
     -------
     str
-        One of :data:`KINDS`; ``"unknown"`` where nothing tells, as of every plain image.
+        One of :data:`KINDS`; ``"unknown"`` if undecidable, as for plain images.
 
     Examples
     --------

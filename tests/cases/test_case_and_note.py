@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.cases import FINDINGS, SIDED_FINDINGS, Case, Finding, ScanRef, normalise_sex
+from medembed.cases import FINDINGS, SIDED_FINDINGS, Case, Finding, ScanRef, normalize_sex
 from medembed.errors import InputError, MedEmbedError, NoteError, ScanError
 from medembed.notes import Assertion, Note, Section
 from medembed.registry import Registry
@@ -95,7 +95,7 @@ def test_unknown_is_a_value_not_a_hole() -> None:
     ],
 )
 def test_sex_is_normalised(text: object, sex: str) -> None:
-    assert normalise_sex(text) == sex
+    assert normalize_sex(text) == sex
 
 
 def test_a_note_needs_words_and_spans_inside_them() -> None:
@@ -129,7 +129,7 @@ def test_an_error_is_one_line_and_survives_a_process_border() -> None:
 def test_every_error_is_in_one_tree_with_an_exit_code() -> None:
     import medembed.errors as errors
 
-    for name in errors.__all__:
+    for name in set(errors.__all__) - {"ScanReason"}:  # the codes of ScanError
         kind = getattr(errors, name)
         assert issubclass(kind, MedEmbedError)
         assert kind.exit_code in (1, 2)

@@ -16,7 +16,9 @@ from medembed.cli import build, command
 
 ROOT = typer.main.get_command(build())
 VERBS = dict(ROOT.commands)  # type: ignore[attr-defined]
-OF_DESIGN = {"demo", "ingest", "train", "embed", "index", "search", "evaluate", "show", "app"}
+OF_DESIGN = {
+    *("demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "show", "app"),
+}
 LATER = {"erase", "verify", "serve"}
 
 
@@ -33,7 +35,7 @@ def medembed(*words: str, env: dict[str, str] | None = None) -> subprocess.Compl
 
 def test_the_verbs_that_exist_are_those_of_the_design_and_none_is_a_stub() -> None:
     assert set(VERBS) >= OF_DESIGN
-    assert not set(VERBS) & LATER or all(VERBS[name].callback for name in set(VERBS) & LATER)
+    assert not set(VERBS) & LATER, "a verb of a later part is built: test it and move it up"
 
 
 @pytest.mark.parametrize("name", sorted(VERBS))

@@ -202,7 +202,7 @@ def test_a_site_adds_and_removes(site: Path) -> None:
          "findings.0.names.0", "quote"),
         ("version: 1\nname: x\nlanguage: en\nfindings: [{label: ab, names: ['(x']}]",
          "findings", "never closed"),
-        ("version: 1\nname: x\nlanguage: en\nextends: klingon", "extends", "there are: de, en"),
+        ("version: 1\nname: x\nlanguage: en\nextends: klingon", "extends", "use one of: de, en"),
         ("version: 1\nname: x\nlanguage: en\nextends: en\nremove: [unicorn]", "remove", "unicorn"),
         ("version: 1\nname: x\nlanguage: en\nincludes: [../secret.yaml]", "our.yaml", "includes"),
         ("a: [", "line", "YAML"),
@@ -313,8 +313,8 @@ def test_n12_reports_in_another_language_are_counted_in_one_remark(
     assert code == 0
     remarks = [r for r in json.loads(out)["remarks"] if "English" in r]
     assert remarks == [
-        "2 reports do not look like English (de 1, fr 1); their findings were not read "
-        "(a library of German reports: ingest --vocabulary de)"
+        "2 reports are not in English (de 1, fr 1); their findings were not extracted; "
+        "for German reports use a library with --vocabulary de"
     ]
 
 

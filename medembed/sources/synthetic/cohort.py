@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from medembed.errors import SourceError
 from medembed.privacy.private_files import private_folder
+from medembed.progress import Progress
 from medembed.sources.synthetic.config import CohortConfig
 from medembed.sources.synthetic.ct import chest_volume, ct_grid
 from medembed.sources.synthetic.dicom import ct_slice, radiograph_file, write_whole
@@ -27,9 +28,8 @@ from medembed.sources.synthetic.projection import make_view, radiograph
 from medembed.sources.synthetic.report import write_report
 from medembed.sources.synthetic.scanners import SCANNERS
 
-__all__ = ["Cohort", "Progress", "render_views", "write_cohort"]
+__all__ = ["Cohort", "render_views", "write_cohort"]
 
-Progress = Callable[[int, int | None], None]
 
 VERSION = 3
 """Raised whenever the same configuration would give other bytes."""
@@ -95,7 +95,7 @@ def write_cohort(
     Raises
     ------
     SourceError
-        Where the folder holds a cohort of another configuration, or other files.
+        If the folder has a cohort of another configuration, or other files.
 
     Examples
     --------
@@ -136,7 +136,9 @@ def _claim(folder: Path, config: CohortConfig) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise SourceError(
-            "files that are no synthetic cohort", where=str(folder), hint="choose an empty folder"
+            "the folder has other files than a synthetic cohort",
+            where=str(folder),
+            hint="choose an empty folder",
         )
     private_folder(folder)
     write_whole(mark, described.encode())
@@ -265,7 +267,7 @@ def _tables(folder: Path, config: CohortConfig, studies: list[Study]) -> None:
             "scanner": study.scanner,
             "split": _split_of(config.seed, study.patient),
         }
-        # said outright: an empty cell would be read from the report, marks of age included
+        # stated explicitly: an empty cell would be filled from the report, including marks of age
         stated = {"findings": findings or "No Finding"}
         reports.append({**shared, **stated, "note": write_report(study, config.seed)})
         truth.append(

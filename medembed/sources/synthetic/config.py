@@ -55,7 +55,7 @@ class Bias:
     Raises
     ------
     ConfigError
-        Where a key or a value does not fit.
+        If a key or value is not valid.
     """
 
     group: Mapping[str, str]
@@ -68,16 +68,18 @@ class Bias:
             raise ConfigError("a bias needs a group, for example {'sex': 'F'}")
         for key in self.group:
             if key not in _GROUP_KEYS:
-                raise ConfigError(f"a bias's group is set by {', '.join(_GROUP_KEYS)}, not {key!r}")
+                raise ConfigError(
+                    f"the group of a bias is set by {', '.join(_GROUP_KEYS)}, not {key!r}"
+                )
         if "age" in self.group and not re.fullmatch(r"\d+-\d+", self.group["age"]):
-            raise ConfigError("a bias's age is a range such as '65-120'")
+            raise ConfigError("the age of a bias must be a range such as '65-120'")
         if not 1 <= self.noisier_images <= 20:
-            raise ConfigError("noisier_images is a factor from 1 to 20")
+            raise ConfigError("noisier_images must be a factor from 1 to 20")
         if not 0 <= self.under_reported <= 1:
-            raise ConfigError("under_reported is a share from 0 to 1")
+            raise ConfigError("under_reported must be a fraction from 0 to 1")
         for label, factor in self.prevalence.items():
             if label not in FINDINGS or not 0 <= factor <= 100:
-                raise ConfigError("prevalence gives known findings a factor from 0 to 100")
+                raise ConfigError("prevalence must map known findings to factors from 0 to 100")
 
     def applies(self, *, sex: str, race: str, site: str, scanner: str, age: int) -> bool:
         """Whether a study belongs to the group."""
@@ -120,7 +122,7 @@ class CohortConfig:
     Raises
     ------
     ConfigError
-        Where a value does not fit.
+        If a value is not valid.
     """
 
     n_studies: int = 1000
@@ -138,19 +140,19 @@ class CohortConfig:
         if self.n_studies < 1:
             raise ConfigError("a cohort needs at least one study")
         if self.seed < 0:
-            raise ConfigError("a seed is 0 or more")
+            raise ConfigError("the seed must not be negative")
         if not 64 <= self.size <= 1024:
-            raise ConfigError("a radiograph has 64 to 1024 rows")
+            raise ConfigError("a radiograph must have 64 to 1024 rows")
         if not 64 <= self.ct_size <= 512:
-            raise ConfigError("a CT slice has 64 to 512 rows")
+            raise ConfigError("a CT slice must have 64 to 512 rows")
         known = {"PA", "AP", "LATERAL", "PA+LATERAL", "AP+LATERAL"}
         if not set(self.views) <= known or not sum(self.views.values()) > 0:
-            raise ConfigError(f"views are weights of {', '.join(sorted(known))}")
+            raise ConfigError(f"views must be weights of {', '.join(sorted(known))}")
         if any(weight < 0 for weight in self.views.values()):
-            raise ConfigError("a view's weight is 0 or more")
+            raise ConfigError("the weight of a view must not be negative")
         for name in ("ct_fraction", "omitted", "uncertain"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is a share from 0 to 1")
+                raise ConfigError(f"{name} must be a fraction from 0 to 1")
         for label, share in self.prevalence.items():
             if label not in FINDINGS or not 0 <= share <= 1:
-                raise ConfigError("prevalence gives known findings a share from 0 to 1")
+                raise ConfigError("prevalence must map known findings to fractions from 0 to 1")

@@ -213,7 +213,7 @@ def test_without_notes_only_images_are_assessed(tmp_path: Path) -> None:
 def test_what_cannot_be_evaluated_says_what_to_run(library: CaseLibrary, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="no cases in the split 'val'"):
         evaluate_library(library, "val")
-    with pytest.raises(LibraryError, match="a split is"):
+    with pytest.raises(LibraryError, match="a split must be"):
         evaluate_library(library, "tests")
     with pytest.raises(FingerprintError, match="medembed embed"):
         evaluate_library(library, fingerprint="another")

@@ -77,7 +77,7 @@ def test_a_folder_of_another_cohort_or_of_other_files_is_refused(
     with pytest.raises(SourceError, match="another configuration"):
         write_cohort(cohort.folder, CohortConfig(n_studies=3), workers=1)
     (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(SourceError, match="no synthetic cohort"):
+    with pytest.raises(SourceError, match="other files than a synthetic cohort"):
         write_cohort(tmp_path, CONFIG, workers=1)
     assert (tmp_path / "letter.txt").read_text() == "mine"
 
