@@ -153,7 +153,7 @@ def small_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _close_the_room() -> Iterator[None]:
-    """One desk serves all tests of a library, as it serves all visitors."""
+    """One session serves all tests of a library, as it serves all visitors."""
     import streamlit as st
 
     yield

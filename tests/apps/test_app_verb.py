@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from streamlit import config
 
-from apps.case_lookup.faults import quiet_tracebacks
+from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.html import Markup, join, tag
 from apps.case_lookup.middleware import SecurityHeaders
 from apps.case_lookup.server import settings
@@ -121,7 +121,7 @@ def test_an_absent_streamlit_is_said_with_what_to_install(
 def test_no_log_holds_the_message_of_a_foreign_error(caplog: pytest.LogCaptureFixture) -> None:
     before = logging.getLogRecordFactory()
     try:
-        quiet_tracebacks()
+        strip_error_messages()
         try:
             raise KeyError("Planted^Name")
         except KeyError:

@@ -54,12 +54,12 @@ DROP_FOLDER = """([names, contents]) => {
 # what the server says slowly, so that a run can be seen and stopped
 SLOW = """
 import time
-from apps.case_lookup.session import Desk
-search = Desk.search
-def slow(self, question):
-    time.sleep(4.0 * bool(question.where))
-    return search(self, question)
-Desk.search = slow
+from apps.case_lookup.session import LibrarySession
+search = LibrarySession.search
+def slow(self, request):
+    time.sleep(4.0 * bool(request.where))
+    return search(self, request)
+LibrarySession.search = slow
 """
 FOREIGN = """<!doctype html><script>
 const room = "localhost:PORT";
@@ -155,7 +155,7 @@ def test_the_name_of_a_file_stands_nowhere(page: Any, radiograph: bytes, way: An
     from playwright.sync_api import expect
 
     way(page, radiograph.replace(b"Planted^Name", b"            "))
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Remove image-1.dcm").hover()
     page.wait_for_timeout(300)
     shown = everything(page)
@@ -175,8 +175,8 @@ def test_a_folder_of_a_series_can_be_dropped(page: Any, small_library: Path) -> 
     names = [f"DOE^JANE_{number}.dcm" for number in range(len(files))]
     contents = [base64.b64encode(file.read_bytes()).decode() for file in files]
     page.evaluate(DROP_FOLDER, [names, contents])
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("button", name="case C-0013")).to_be_visible()
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Case C-0013")).to_be_visible()
     assert "JANE" not in everything(page)
     assert b"JANE" not in b"".join(page.sent)
 
@@ -185,7 +185,7 @@ def test_the_name_of_a_refused_file_stands_nowhere(page: Any) -> None:
     from playwright.sync_api import expect
 
     choose(page, b"no scan at all")
-    expect(page.get_by_text("This file cannot be used")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Cannot use this file")).to_be_visible(timeout=30_000)
     assert "JANE" not in everything(page)
     assert b"JANE" not in b"".join(page.sent)
 
@@ -216,13 +216,13 @@ def test_a_dropped_file_goes_when_it_is_cleared_and_when_its_page_goes(
     page = browser.new_page()
     visit(page, room[0])
     choose(page, radiograph)
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
     assert uploaded_bytes(room[0]) == len(radiograph)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.get_by_text("Find the most similar past cases")).to_be_visible()
     assert uploaded_bytes(room[0]) == 0
     choose(page, radiograph)
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
     page.close()
     assert uploaded_bytes(room[0]) == 0
 
@@ -237,7 +237,10 @@ def test_the_list_is_dimmed_the_moment_the_sidebar_says_something_else(
 ) -> None:
     from playwright.sync_api import expect
 
-    words, changed = page.get_by_label("Words", exact=True), page.locator(".st-key-changed")
+    words, changed = (
+        page.get_by_label("Findings or report text", exact=True),
+        page.locator(".st-key-changed"),
+    )
     words.fill("right pleural effusion")
     page.keyboard.press("Enter")
     expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
@@ -256,7 +259,7 @@ def test_the_list_is_dimmed_the_moment_the_sidebar_says_something_else(
         page.get_by_role("button", name="F", exact=True).click()
         expect(changed).to_be_visible()
         assert opacity(page) == pytest.approx(0.3)
-        expect(page.locator(".rr-force")).to_have_text("Showing all cases, no filter")
+        expect(page.locator(".rr-force")).to_have_text("No filters")
     finally:
         os.kill(room[1].pid, signal.SIGCONT)
     expect(page.locator(".rr-force .rr-chip")).to_have_text(["sex F"], timeout=30_000)
@@ -274,14 +277,14 @@ def test_a_list_is_dimmed_by_the_server_while_it_searches(
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.route("**/room/changed.js", lambda route: route.abort())
     visit(page, room[0])
-    page.get_by_label("Words", exact=True).fill("right pleural effusion")
+    page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
     page.keyboard.press("Enter")
     expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
     page.wait_for_timeout(500)
     assert opacity(page) == 1
     page.get_by_role("button", name="M", exact=True).click()  # searches for four seconds
     page.wait_for_timeout(1500)
-    expect(page.locator(".rr-force")).to_have_text("Showing all cases, no filter")
+    expect(page.locator(".rr-force")).to_have_text("No filters")
     assert opacity(page) == pytest.approx(0.3)
     expect(page.locator(".st-key-changed")).to_be_visible()
     expect(page.locator(".rr-force .rr-chip")).to_have_text(["sex M"], timeout=30_000)
@@ -330,8 +333,8 @@ def test_a_text_of_a_case_is_only_ever_text(browser: Any, nasty_library: Path) -
         page = browser.new_page(viewport={"width": 1440, "height": 2400})
         sent = watched(page)
         visit(page, port)
-        page.get_by_text("Date, site, number of cases").click()
-        page.get_by_label("Words", exact=True).fill("effusion")
+        page.get_by_text("Date, site, number of results").click()
+        page.get_by_label("Findings or report text", exact=True).fill("effusion")
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit")).to_have_count(4, timeout=60_000)
         page.wait_for_timeout(1000)

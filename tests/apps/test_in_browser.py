@@ -49,7 +49,7 @@ def test_a_radiologist_finds_compares_and_reads(
         expect(page.get_by_text("Deploy")).to_have_count(0)
         assert page.evaluate(CONTRAST) == []
 
-        page.get_by_label("Words", exact=True).fill("right pleural effusion")
+        page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
         page.screenshot(path=tmp_path / "words.png")
@@ -59,8 +59,8 @@ def test_a_radiologist_finds_compares_and_reads(
             "input[type=file]",
             {"name": "Planted_Name.dcm", "mimeType": "application/dicom", "buffer": radiograph},
         )
-        expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("Weight of the image")).to_be_visible()
+        expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Image weight")).to_be_visible()
         assert "Planted" not in page.locator("body").inner_text()
 
         expect(page.locator(".rr-hit")).to_have_count(10)  # those of the words alone have gone
@@ -71,7 +71,7 @@ def test_a_radiologist_finds_compares_and_reads(
         as_sent = picture.get_attribute("src")
         page.get_by_text("Full range").click()
         expect(picture).not_to_have_attribute("src", as_sent or "")
-        page.get_by_text("Query beside it").click()
+        page.get_by_text("Show query").click()
         expect(picture).to_have_count(2)
         shapes = "i => [i.naturalWidth / i.naturalHeight, getComputedStyle(i).objectFit]"
         assert picture.first.evaluate(shapes) == [40 / 48, "contain"]
@@ -100,7 +100,7 @@ def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.goto(served)
         page.get_by_test_id("stExpandSidebarButton").click(timeout=60_000)
-        page.get_by_label("Words", exact=True).fill("right pleural effusion")
+        page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
         page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()

@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps.case_lookup.rendering import Look, data_uri, full_range, plane, presets, render
+from apps.case_lookup.rendering import (
+    DisplaySettings,
+    Preset,
+    data_uri,
+    full_range,
+    plane,
+    presets,
+    render,
+)
 from medembed.scans import PRESETS, Scan, Window
 
 
 def shown(scan: Scan, window: Window, **look: object) -> np.ndarray:
-    return np.asarray(render(scan, Look(window, **look)))  # type: ignore[arg-type]
+    return np.asarray(render(scan, DisplaySettings(window, **look)))  # type: ignore[arg-type]
 
 
 def test_rows_and_columns_are_not_mirrored() -> None:
@@ -38,32 +46,32 @@ def test_millimetres_are_square_on_the_screen(
     spacing: tuple[float, float] | None, size: tuple[int, int]
 ) -> None:
     scan = Scan(np.zeros((32, 64), np.float32), spacing_mm=spacing)
-    assert render(scan, Look(Window(0, 1))).size == size
+    assert render(scan, DisplaySettings(Window(0, 1))).size == size
 
 
 def test_a_large_image_is_made_smaller_in_proportion() -> None:
     scan = Scan(np.zeros((3000, 2000), np.float32))
-    assert render(scan, Look(Window(0, 1)), 900).size == (600, 900)
+    assert render(scan, DisplaySettings(Window(0, 1)), 900).size == (600, 900)
 
 
 def test_hounsfield_presets_only_where_there_are_hounsfield_units() -> None:
     pixels = np.linspace(-1000, 1000, 64, dtype=np.float32).reshape(8, 8)
     in_hu = presets(Scan(pixels, units="HU"))
-    assert list(in_hu) == ["Mediastinum", "Lung", "Bone", "Full range"]
-    assert in_hu["Lung"] is PRESETS["lung"]
-    assert list(presets(Scan(pixels))) == ["Auto", "Full range"]
+    assert list(in_hu) == [Preset.MEDIASTINUM, Preset.LUNG, Preset.BONE, Preset.FULL]
+    assert in_hu[Preset.LUNG] is PRESETS["lung"]
+    assert list(presets(Scan(pixels))) == [Preset.AUTO, Preset.FULL]
 
 
 def test_the_files_own_window_comes_first() -> None:
     own = (Window(10, 20), Window(30, 40))
     offered = presets(Scan(np.arange(4, dtype=np.float32).reshape(2, 2), windows=own))
-    assert list(offered.items())[:2] == [("File window", own[0]), ("File window 2", own[1])]
+    assert list(offered.items())[:2] == [(Preset.FILE, own[0]), (Preset.FILE_2, own[1])]
 
 
 def test_one_grey_level_can_be_drawn() -> None:
     scan = Scan(np.full((4, 4), 7, np.float32))
     for window in presets(scan).values():
-        assert render(scan, Look(window)).size == (4, 4)  # type: ignore[arg-type]
+        assert render(scan, DisplaySettings(window)).size == (4, 4)  # type: ignore[arg-type]
 
 
 def test_a_slice_beyond_the_end_is_the_last() -> None:

@@ -18,15 +18,15 @@ import pytest
 from PIL import Image
 
 from apps.case_lookup import session
-from apps.case_lookup.session import Desk
+from apps.case_lookup.session import LibrarySession
 from medembed.cases import Case, ScanRef
 from medembed.errors import ScanError
 from medembed.library import CaseLibrary
 from medembed.scans import Scan
 
 
-class Bench(Desk):
-    """A desk whose reader counts: the pixels of case n are n."""
+class Bench(LibrarySession):
+    """A session whose reader counts: the pixels of case n are n."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._scans = OrderedDict()
@@ -102,9 +102,9 @@ def test_a_scan_larger_than_the_cache_is_shown_all_the_same(
 
 
 @pytest.fixture
-def one(small_library: Path) -> Iterator[tuple[Desk, Case, Path]]:
-    """A desk, a case, and where its small picture is kept."""
-    shared = Desk(small_library)
+def one(small_library: Path) -> Iterator[tuple[LibrarySession, Case, Path]]:
+    """A session, a case, and where its small picture is kept."""
+    shared = LibrarySession(small_library)
     try:
         found = shared.library.case("C-0002")
         yield shared, found, small_library / "thumbnails" / f"{found.scans[0].sha256}.png"
@@ -112,7 +112,7 @@ def one(small_library: Path) -> Iterator[tuple[Desk, Case, Path]]:
         shared.close()
 
 
-def test_a_damaged_thumbnail_is_drawn_again(one: tuple[Desk, Case, Path]) -> None:
+def test_a_damaged_thumbnail_is_drawn_again(one: tuple[LibrarySession, Case, Path]) -> None:
     shared, found, file = one
     right = np.asarray(shared.thumbnail(found))
     content = file.read_bytes()
@@ -124,7 +124,7 @@ def test_a_damaged_thumbnail_is_drawn_again(one: tuple[Desk, Case, Path]) -> Non
 
 
 def test_a_library_that_cannot_be_written_to_shows_its_pictures(
-    one: tuple[Desk, Case, Path], monkeypatch: pytest.MonkeyPatch
+    one: tuple[LibrarySession, Case, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, found, file = one
     file.unlink(missing_ok=True)
@@ -146,14 +146,14 @@ def test_parts_of_pictures_left_by_a_kill_are_swept_at_the_next_start(small_libr
     import os
 
     os.utime(old, (0, 0))
-    Desk(small_library).close()
+    LibrarySession(small_library).close()
     assert not old.exists()
     assert new.exists(), "another room may be writing it"
     new.unlink()
 
 
 def test_values_to_filter_by_are_counted_once_for_all(
-    one: tuple[Desk, Case, Path], monkeypatch: pytest.MonkeyPatch
+    one: tuple[LibrarySession, Case, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, _, _ = one
     counted: list[str] = []
@@ -166,18 +166,18 @@ def test_values_to_filter_by_are_counted_once_for_all(
 
     monkeypatch.setattr(CaseLibrary, "vocabulary", slow)
     with ThreadPoolExecutor(8) as visitors:
-        found = list(visitors.map(lambda _: shared.vocabulary("sex"), range(8)))
+        found = list(visitors.map(lambda _: shared.value_counts("sex"), range(8)))
     assert counted == ["sex"]
     assert all(each == found[0] for each in found)
 
 
 def test_the_mark_of_a_question_tells_apart_whatever_changes_the_answer() -> None:
-    from apps.case_lookup.session import Question
+    from apps.case_lookup.session import SearchRequest
     from medembed.library import Condition
 
-    base = Question(words="effusion", case_id="C-1", where=(Condition("sex", "in", ("F",)),))
+    base = SearchRequest(text="effusion", case_id="C-1", where=(Condition("sex", "in", ("F",)),))
     others = [
-        replace(base, words="effusions"),
+        replace(base, text="effusions"),
         replace(base, case_id="C-2"),
         replace(base, dropped=("1",)),
         replace(base, image_weight=0.4),
@@ -185,16 +185,18 @@ def test_the_mark_of_a_question_tells_apart_whatever_changes_the_answer() -> Non
         replace(base, where=(Condition("sex", "in", ("M",)),)),
         replace(base, k=20),
     ]
-    assert len({q.mark for q in (base, *others)}) == len(others) + 1
-    assert replace(base).mark == base.mark
-    alone = Question(words="effusion")
-    assert replace(alone, image_weight=0.1).mark == alone.mark, "the weight counts in mixtures only"
+    assert len({q.digest for q in (base, *others)}) == len(others) + 1
+    assert replace(base).digest == base.digest
+    alone = SearchRequest(text="effusion")
+    assert replace(alone, image_weight=0.1).digest == alone.digest, (
+        "the weight counts in mixtures only"
+    )
 
 
 def test_a_file_that_was_replaced_after_ingest_is_not_shown_as_its_case(
     small_library: Path,
 ) -> None:
-    shared = Desk(small_library)
+    shared = LibrarySession(small_library)
     first = next(iter(shared.library.cases()))
     file = shared.library.scan_files(first)[0][0]
     before = file.read_bytes()

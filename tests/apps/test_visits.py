@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.case_lookup import visits
-from apps.case_lookup.visits import HEADER, OpenPages, enter
+from apps.case_lookup.visits import HEADER, OpenPages, register_page
 
 STREAM = {"type": "websocket", "path": "/_stcore/stream"}
 
@@ -55,7 +55,7 @@ def streamlit(runtime: Runtime, runs: bool = True) -> Any:
         page = names[HEADER.lower().encode()].decode()
         runtime.active.add("S")
         if runs:
-            enter(page, "S")
+            register_page(page, "S")
         while (await receive())["type"] != "websocket.disconnect":
             pass
         runtime.active.discard("S")
@@ -127,5 +127,5 @@ def test_a_visitor_cannot_name_another_page_than_its_own(runtime: Runtime) -> No
         assert names != [b"of another page"]
 
     asyncio.run(visit(OpenPages(app), runtime, 1001, headers=forged))
-    enter("of another page", "S")
+    register_page("of another page", "S")
     assert visits._sessions == {}
