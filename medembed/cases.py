@@ -23,14 +23,14 @@ __all__ = [
     "Sex",
     "group_of",
     "is_unknown",
-    "normalise_sex",
+    "normalize_sex",
 ]
 
 ATTRIBUTES = ("sex", "age_band", "race", "view", "modality", "site", "scanner")
-"""What groups cases in every library; columns that were kept are further ones."""
+"""Attributes that every library has; kept columns add more."""
 
 UNKNOWN = "unknown"
-"""The group of a case of which the source does not say."""
+"""Group of a case if the source gives no value."""
 
 _UNKNOWN_WORDS = frozenset(
     ("", "unknown", "unk", "n/a", "na", "nan", "none", "null", "nil", "<na>", "nat", "-", "?")
@@ -50,7 +50,7 @@ class Finding:
     label : str
         Lower case; one of :data:`FINDINGS` or a source's own label.
     side : {"", "left", "right", "bilateral"}
-        The patient's side; empty where none is given.
+        The patient's side; empty if not stated.
 
     Examples
     --------
@@ -65,9 +65,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if not self.label or self.label != self.label.strip().lower() or ":" in self.label:
-            raise InputError("a finding needs a lower-case label without a colon")
+            raise InputError("a finding label must be lower case, without a colon")
         if self.side not in _SIDES:
-            raise InputError("a finding's side is left, right, bilateral or nothing")
+            raise InputError("a finding's side must be left, right, bilateral or empty")
 
     @classmethod
     def parse(cls, text: str) -> Finding:
@@ -76,14 +76,14 @@ class Finding:
         label = re.sub(r"\s+", " ", label.strip())
         side = side.strip()
         if side not in _SIDES:
-            raise InputError("a finding's side is left, right, bilateral or nothing")
+            raise InputError("a finding's side must be left, right, bilateral or empty")
         return cls(label, cast(Side, side))
 
     def __str__(self) -> str:
         return f"{self.label}:{self.side}" if self.side else self.label
 
     def matches(self, wanted: Finding) -> bool:
-        """Whether this finding answers to ``wanted``; bilateral answers to either side."""
+        """Return whether this finding satisfies ``wanted``; bilateral satisfies either side."""
         if self.label != wanted.label:
             return False
         return not wanted.side or self.side in (wanted.side, "bilateral")
@@ -91,25 +91,25 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScanRef:
-    """Where one scan of a case lies: paths and hashes, not pixels.
+    """Reference to one scan of a case: paths and hashes, not pixels.
 
     Parameters
     ----------
     files : tuple of str
         One file, or the files of one series in the order of their slices. Absolute, or relative
-        to the library's folder where they lie inside it.
+        to the library's folder if they are inside it.
     sha256 : str
         Hex digest of the files' contents (:func:`medembed.scans.scan_hash.scan_sha256`).
     modality, view : str
         As in :class:`medembed.scans.Scan`.
     frame : int or None
-        A single frame of a multi-frame file, counted from 0; None means all of it.
+        One frame of a multi-frame file, counted from 0; None means all frames.
     kind : str
-        What sort of object it is: ``"image"``, ``"secondary capture"``, ``"segmentation"``, …
+        Kind of object: ``"image"``, ``"secondary capture"``, ``"segmentation"``, …
         (:mod:`medembed.scans.sop_classes`).
     pixel_sha256 : str
-        Hex digest of the decoded pixels, whatever their file, header and format
-        (:mod:`medembed.scans.pixel_digest`); empty where they identify nothing.
+        Hex digest of the decoded pixels, independent of file, header and format
+        (:mod:`medembed.scans.pixel_digest`); empty if they identify nothing.
     """
 
     files: tuple[str, ...]
@@ -124,13 +124,13 @@ class ScanRef:
         if not self.files or not all(self.files):
             raise InputError("a scan needs at least one file")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise InputError("a scan's sha256 is 64 hex digits")
+            raise InputError("a scan's sha256 must be 64 hex digits")
         if not re.fullmatch(r"([0-9a-f]{64})?", self.pixel_sha256):
-            raise InputError("a scan's pixel_sha256 is 64 hex digits or empty")
+            raise InputError("a scan's pixel_sha256 must be 64 hex digits or empty")
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a cell or a value says that something is not known, in whatever letters.
+    """Return whether a value means "unknown", ignoring case and blanks.
 
     Examples
     --------
@@ -140,8 +140,8 @@ def is_unknown(text: str) -> bool:
     return text.strip().casefold() in _UNKNOWN_WORDS
 
 
-def normalise_sex(text: object) -> Sex:
-    """Bring a value of ``PatientSex`` or of a table's ``sex`` to F, M, O or unknown."""
+def normalize_sex(text: object) -> Sex:
+    """Normalize a value of ``PatientSex`` or of a table's ``sex`` to F, M, O or unknown."""
     first = str(text or "").strip().upper()
     if first in ("F", "FEMALE", "W", "WOMAN"):
         return "F"
@@ -166,27 +166,27 @@ class Case:
         At least one.
     note : Note or None
     findings : tuple of Finding
-        Sorted, without doubles.
+        Sorted, without duplicates.
     study_date : date or None
-        Moved by ``date_shift_days`` against the date in the source.
+        The date in the source, shifted by ``date_shift_days``.
     modality, view, kind : str
         Of the study's first scan; ``"unknown"`` is a value.
     sex : {"F", "M", "O", "unknown"}
     age_years : float or None
-        None is unknown; 0 to 130.
+        0 to 130; None is unknown.
     race, site, scanner : str
-        ``"unknown"`` where not given.
+        ``"unknown"`` if not given.
     split : {"train", "val", "test", ""}
-        Empty lets the library assign one.
+        Empty: the library assigns one.
     group_id : str
-        Cases of one group never fall into two splits; empty means the patient is the group.
+        Cases of one group stay in one split; empty means the patient is the group.
     attributes : mapping of str to str
-        Further columns that the source was told to keep.
+        Additional columns kept at ingest.
 
     Raises
     ------
     InputError
-        Where one of the above does not hold.
+        If a condition above is not met.
     """
 
     case_id: str
@@ -212,15 +212,15 @@ class Case:
         for name in ("case_id", "patient_id"):
             value = getattr(self, name)
             if not value or value != value.strip() or any(ord(c) < 32 for c in value):
-                raise InputError(f"a case needs a {name} without blanks around it")
+                raise InputError(f"a case needs a {name} without leading or trailing blanks")
         if not self.scans:
             raise InputError("a case needs at least one scan")
         if self.age_years is not None and not 0 <= self.age_years <= 130:
-            raise InputError("an age outside 0 to 130 years")
+            raise InputError("an age is outside 0 to 130 years")
         if self.sex not in ("F", "M", "O", "unknown"):
-            raise InputError("sex is F, M, O or unknown")
+            raise InputError("sex must be F, M, O or unknown")
         if self.split not in ("", "train", "val", "test"):
-            raise InputError("a split is train, val or test")
+            raise InputError("split must be train, val, test or empty")
         for name in ("modality", "view", "kind", "race", "site", "scanner"):
             object.__setattr__(self, name, getattr(self, name).strip() or "unknown")
         object.__setattr__(self, "findings", tuple(sorted(set(self.findings))))
@@ -228,21 +228,21 @@ class Case:
 
 
 def group_of(case: Case, attribute: str, age_bands: Sequence[int]) -> str:
-    """Group that a case belongs to.
+    """Return the group that a case belongs to.
 
     Parameters
     ----------
     case : Case
     attribute : str
-        One of :data:`ATTRIBUTES`, or a column that was kept at ingest.
+        One of :data:`ATTRIBUTES`, or a column kept at ingest.
     age_bands : sequence of int
-        Where one band of ages ends and the next begins: ``(40, 60)`` gives ``"under 40"``,
+        First age of each band but the youngest: ``(40, 60)`` gives ``"under 40"``,
         ``"40-59"`` and ``"60 and over"``.
 
     Returns
     -------
     str
-        ``"unknown"`` where the source does not say.
+        ``"unknown"`` if the source gives no value.
     """
     if attribute == "age_band":
         return _age_band(case.age_years, age_bands)

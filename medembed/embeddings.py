@@ -1,4 +1,4 @@
-"""The noun :class:`Embeddings`: one unit vector for each case, and the model they come from."""
+"""The noun :class:`Embeddings`: one unit vector for each case, and the model that made them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["UNIT_TOLERANCE", "Embeddings", "VectorKind", "unit_rows"]
 VectorKind = Literal["image", "note"]
 
 UNIT_TOLERANCE = 1e-3
-"""How far a row's length may lie from 1 and still count as rounding."""
+"""Largest deviation of a row's length from 1 that counts as rounding."""
 
 _AS_GOOD_AS_ONE = 1e-6
 
@@ -31,18 +31,18 @@ class Embeddings:
     Parameters
     ----------
     case_ids : sequence of str
-        One for each row; no id twice.
+        One for each row, unique.
     vectors : array, shape ``(n, d)``, any real dtype
-        Kept as read-only float32. Each row has length 1 within :data:`UNIT_TOLERANCE` and is
-        brought to length 1 exactly (to float32): what bfloat16 or a table rounded is mended, what
-        was never normalised is refused.
+        Stored as read-only float32. Each row must have length 1 within :data:`UNIT_TOLERANCE` and
+        is normalized to float32 precision: rounding by bfloat16 or a table is repaired, vectors
+        that were never normalized are refused.
     fingerprint : str
         Fingerprint of the model; not empty.
 
     Raises
     ------
     InputError
-        Where one of the above does not hold, or a value is not finite.
+        If a condition above is not met, or a value is not finite.
 
     Examples
     --------
@@ -59,15 +59,15 @@ class Embeddings:
         ids = tuple(case_ids)
         array = np.asarray(vectors)
         if not fingerprint:
-            raise InputError("embeddings need the fingerprint of the model they come from")
+            raise InputError("embeddings need the fingerprint of their model")
         if array.ndim != 2 or array.shape[1] == 0:
-            raise InputError(f"embeddings have shape (n, d) with d above 0, not {array.shape}")
+            raise InputError(f"embeddings must have shape (n, d) with d > 0, not {array.shape}")
         if len(ids) != array.shape[0]:
             raise InputError(f"{len(ids)} case ids for {array.shape[0]} vectors")
         if len(set(ids)) != len(ids):
-            raise InputError("a case id that stands twice among the embeddings")
+            raise InputError("duplicate case id in the embeddings")
         if not all(isinstance(name, str) and name for name in ids):
-            raise InputError("a case id that is not a text or is empty")
+            raise InputError("a case id is empty or not a string")
         unit = unit_rows(array, tolerance=UNIT_TOLERANCE)
         unit.setflags(write=False)
         object.__setattr__(self, "case_ids", ids)
@@ -78,18 +78,18 @@ class Embeddings:
     def from_library(
         cls, library: CaseLibrary, fingerprint: str, kind: VectorKind = "image"
     ) -> Embeddings:
-        """Read the vectors of ``kind`` that ``library`` keeps under ``fingerprint``.
+        """Read the vectors of ``kind`` that ``library`` stores for ``fingerprint``.
 
         Raises
         ------
         FingerprintError
-            Where the library keeps none of this kind under this fingerprint.
+            If the library has none of this kind for this fingerprint.
         """
         case_ids, vectors = library.vectors(fingerprint, kind)
         if not case_ids:
             raise FingerprintError(
                 f"the library has no {kind} vectors of this model",
-                hint="medembed embed LIBRARY makes them",
+                hint="run medembed embed LIBRARY",
             )
         return cls(case_ids, vectors, fingerprint)
 
@@ -98,11 +98,11 @@ class Embeddings:
 
     @property
     def dim(self) -> int:
-        """Number of components of a vector."""
+        """Dimension of the vectors."""
         return int(self.vectors.shape[1])
 
     def row(self, case_id: str) -> npt.NDArray[np.float32]:
-        """Vector of ``case_id``, shape ``(d,)``; InputError where it has none."""
+        """Return the vector of ``case_id``, shape ``(d,)``; InputError if it has none."""
         try:
             row: npt.NDArray[np.float32] = self.vectors[self.case_ids.index(case_id)]
         except ValueError:
@@ -113,40 +113,40 @@ class Embeddings:
         """Raise FingerprintError unless these vectors come from the model ``fingerprint``."""
         if fingerprint != self.fingerprint:
             raise FingerprintError(
-                f"vectors of model {self.fingerprint[:12]} where {fingerprint[:12]} is in use",
-                hint="medembed embed LIBRARY makes those of the model in use",
+                f"vectors of model {self.fingerprint[:12]}; in use is {fingerprint[:12]}",
+                hint="run medembed embed LIBRARY for the model in use",
             )
 
 
 def unit_rows(vectors: npt.ArrayLike, *, tolerance: float | None = None) -> npt.NDArray[np.float32]:
-    """Bring each row to length 1; a row that has it already keeps its bits.
+    """Normalize each row to length 1; a row of length 1 keeps its bits.
 
     Parameters
     ----------
     vectors : array, shape ``(n, d)``, any real dtype
     tolerance : float, optional
-        Refuse rows whose length lies further than this from 1. None takes any length above 0.
+        Refuse rows whose length differs from 1 by more. None accepts any nonzero length.
 
     Returns
     -------
-    float32 array, shape ``(n, d)``, C-contiguous, always a new one
+    float32 array, shape ``(n, d)``, C-contiguous, always a copy
 
     Raises
     ------
     InputError
-        Where a value is not a finite number, or a row has no direction or a wrong length.
+        If a value is not finite, or a row is all zeros or has a wrong length.
     """
     array = np.asarray(vectors)
     if array.ndim != 2:
-        raise InputError(f"vectors have shape (n, d), not {array.shape}")
+        raise InputError(f"vectors must have shape (n, d), not {array.shape}")
     if array.dtype.kind not in "fiu":
-        raise InputError(f"vectors are real numbers, not {array.dtype}")
+        raise InputError(f"vectors must be real numbers, not {array.dtype}")
     if not array.size:
         if array.shape[0]:
-            raise InputError("vectors without components")
+            raise InputError("vectors have dimension 0")
         return np.empty(array.shape, dtype=np.float32)
     if not np.isfinite(array).all():
-        raise InputError("a vector with a value that is not finite")
+        raise InputError("a vector has a value that is not finite")
     wide = array if array.dtype == np.float32 else array.astype(np.float64)
     with np.errstate(over="ignore"):
         norms = np.sqrt(np.einsum("nd,nd->n", wide, wide, dtype=np.float64))
@@ -154,14 +154,14 @@ def unit_rows(vectors: npt.ArrayLike, *, tolerance: float | None = None) -> npt.
     unit = np.empty(array.shape, dtype=np.float32)
     unit[good] = wide[good]
     if not good.all():
-        # The largest component is brought to 1 first, so that no square over- or underflows.
+        # Scale the largest component to 1 first, so that no square overflows or underflows.
         rows = wide[~good].astype(np.float64)
         largest = np.abs(rows).max(axis=1, keepdims=True)
         if not largest.all():
-            raise InputError("a vector of zeros has no direction")
+            raise InputError("a vector is all zeros")
         scaled = rows / largest
         lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
         if tolerance is not None and (np.abs(norms[~good] - 1) > tolerance).any():
-            raise InputError(f"a vector whose length is not 1 within {tolerance:g}")
+            raise InputError(f"a vector's length differs from 1 by more than {tolerance:g}")
         unit[~good] = scaled / lengths
     return unit

@@ -1,22 +1,22 @@
-"""Everything MedEmbed raises on purpose.
+"""The errors that MedEmbed raises.
 
 ::
 
     MedEmbedError
-    ├── InputError               the user can mend it: the command line exits with 2
-    │   ├── ScanError            a file that cannot be read as a scan
-    │   ├── NoteError            a report that cannot be read
-    │   ├── SourceError          a table or folder that cannot be read at all
-    │   ├── LibraryError         a case library that is missing, foreign or of another version
-    │   │   └── LibraryBusyError another process writes what this one wants to write
-    │   ├── ConditionError       a ``--where`` condition that cannot be understood
-    │   ├── ConfigError          a configuration file or ``key=value`` that does not fit
-    │   ├── ModelError           a model folder or name that cannot be loaded
-    │   ├── FingerprintError     vectors, index or query of another model
-    │   └── QueryError           a search that cannot be asked
-    └── InternalError            a fault of ours: the command line exits with 1
+    ├── InputError               the user can fix it; the command line exits with 2
+    │   ├── ScanError            a file cannot be read as a scan
+    │   ├── NoteError            a report cannot be read
+    │   ├── SourceError          a table or folder cannot be read at all
+    │   ├── LibraryError         a case library is missing, foreign or of another version
+    │   │   └── LibraryBusyError another process holds the lock
+    │   ├── ConditionError       a ``--where`` condition cannot be parsed
+    │   ├── ConfigError          a configuration file or ``key=value`` is not valid
+    │   ├── ModelError           a model cannot be found or loaded
+    │   ├── FingerprintError     vectors, index or query come from another model
+    │   └── QueryError           a search query is not valid
+    └── InternalError            a bug in MedEmbed; the command line exits with 1
 
-A message is one line: where, what was found, what to do. It never holds a value out of a
+A message is one line: where, what was found, what to do. It never contains a value from a
 patient's header or report.
 """
 
@@ -40,16 +40,16 @@ __all__ = [
 
 
 class MedEmbedError(Exception):
-    """Base of every error that MedEmbed raises on purpose.
+    """Base of all errors that MedEmbed raises.
 
     Parameters
     ----------
     what : str
         What was found, in one clause. Never a patient's value.
     where : str, optional
-        File, column, tag or option that it was found in.
+        File, column, tag or option in which it was found.
     hint : str, optional
-        What the reader can do about it.
+        What the reader can do.
     """
 
     exit_code = 1
@@ -77,7 +77,7 @@ def _rebuild(
 
 
 class InputError(MedEmbedError):
-    """The user's input does not fit, and the user can mend it."""
+    """The user's input is not valid, and the user can fix it."""
 
     exit_code = 2
 
@@ -125,15 +125,15 @@ class LibraryError(InputError):
 
 
 class LibraryBusyError(LibraryError):
-    """Another process writes what this one wants to write."""
+    """Another process holds the lock on what this one wants to write."""
 
 
 class ConditionError(InputError):
-    """A condition on cases cannot be understood."""
+    """A condition on cases cannot be parsed."""
 
 
 class ConfigError(InputError):
-    """A configuration does not fit its schema."""
+    """A configuration does not match its schema."""
 
 
 class ModelError(InputError):
@@ -145,8 +145,8 @@ class FingerprintError(InputError):
 
 
 class QueryError(InputError):
-    """A search cannot be asked as it stands."""
+    """A search query is not valid."""
 
 
 class InternalError(MedEmbedError):
-    """A fault of MedEmbed's own."""
+    """A bug in MedEmbed."""

@@ -1,7 +1,7 @@
-"""What a hit and a query have in common, as far as their findings and words say.
+"""Evidence for a hit: the findings and words that it shares with the query.
 
-This is what both *state*, not what the model looked at: a hit may lie near for reasons that no
-finding and no word names, and a shared finding need not be why it lies near.
+It compares what both *state*, not what the model looked at: a hit can be similar for reasons that
+no finding and no word names, and a shared finding need not be the reason for the similarity.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from medembed.cases import Case, Finding
 from medembed.notes import Note
 
-__all__ = ["QueryContent", "Why", "explain"]
+__all__ = ["MatchEvidence", "QueryContent", "explain"]
 
 _FUNCTION_WORDS = """
     a about above after all also an and any are as at be been before below both but by can case
@@ -27,7 +27,7 @@ _FUNCTION_WORDS = """
     without would x-ray xray you your
 """
 _SIDE_WORDS = ("left", "right", "bilateral", "both", "left-sided", "right-sided")
-"""A side says something only beside its finding; alone it stands in every report."""
+"""A side has meaning only beside its finding; alone it occurs in every report."""
 _STOPWORDS = frozenset((*_FUNCTION_WORDS.split(), *_SIDE_WORDS))
 _MOST_WORDS = 6
 _MOST_FINDINGS = 12
@@ -35,14 +35,14 @@ _MOST_FINDINGS = 12
 
 @dataclass(frozen=True)
 class QueryContent:
-    """What a query states.
+    """Findings and words that a query states.
 
     Parameters
     ----------
     present, absent : tuple of Finding
         Findings that it asserts or denies. A side on an absent one limits the denial to that side.
     words : tuple of str
-        Its content words, lower case, in order, without doubles.
+        Its content words, lower case, in order, without duplicates.
     """
 
     present: tuple[Finding, ...] = ()
@@ -51,13 +51,13 @@ class QueryContent:
 
     @classmethod
     def of_text(cls, note: Note) -> QueryContent:
-        """Take it from a text that was read as a note."""
+        """Extract the content of a text that was parsed as a note."""
         present, absent = _asserted(note)
         return cls(present, absent, content_words(note.text))
 
     @classmethod
     def of_case(cls, case: Case) -> QueryContent:
-        """Take it from a case: its findings, and those that its note denies. No words."""
+        """Extract the content of a case: its findings and those its note denies. No words."""
         absent = _asserted(case.note)[1] if case.note else ()
         return cls(case.findings, _without(absent, case.findings), ())
 
@@ -69,23 +69,23 @@ class QueryContent:
 
 
 @dataclass(frozen=True)
-class Why:
-    """What a hit and the query have in common, and where they differ.
+class MatchEvidence:
+    """What a hit and the query share, and where they contradict each other.
 
     Parameters
     ----------
     shared : tuple of str
         Findings of the query that the hit has, as the hit has them.
-    differing : tuple of str
-        Where the two contradict each other, in a few words each.
+    conflicts : tuple of str
+        Contradictions between the two, in a few words each.
     words : tuple of str
-        Words of the query that stand in the hit's note other than as a denied finding.
+        Words of the query that the hit's note contains outside its denied findings.
     parts : mapping of {"text", "image", "case"} to float
-        Cosine of each part of the query with the hit's image.
+        Cosine similarity of each part of the query to the hit's image.
     """
 
     shared: tuple[str, ...] = ()
-    differing: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
 
@@ -93,42 +93,42 @@ class Why:
         object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
 
     def __str__(self) -> str:
-        said = []
+        clauses = []
         if self.shared:
-            said.append(f"both: {', '.join(self.shared)}")
-        if self.differing:
-            said.append(f"differs: {', '.join(self.differing)}")
+            clauses.append(f"shared findings: {', '.join(self.shared)}")
+        if self.conflicts:
+            clauses.append(f"conflicts: {', '.join(self.conflicts)}")
         named = {word for finding in self.shared for word in re.findall(r"\w+", finding)}
         words = [word for word in self.words if word not in named]
         if words:
-            said.append(f"in its note: {', '.join(words)}")
+            clauses.append(f"words in the report: {', '.join(words)}")
         if len(self.parts) > 1:
-            said.append(", ".join(f"{name} {score:.2f}" for name, score in self.parts.items()))
-        if not said:
-            said.append("no shared findings; similar by score only")
-        return "; ".join(said)
+            clauses.append(", ".join(f"{name} {score:.2f}" for name, score in self.parts.items()))
+        if not clauses:
+            clauses.append("no shared findings; similar by score only")
+        return "; ".join(clauses)
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain data, with the line for a person under ``"line"``."""
+        """Return plain data, with the line for a person under ``"line"``."""
         return {
             "shared_findings": list(self.shared),
-            "differing_findings": list(self.differing),
+            "differing_findings": list(self.conflicts),
             "words": list(self.words),
             "parts": {name: round(score, 6) for name, score in self.parts.items()},
             "line": str(self),
         }
 
 
-def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Why:
-    """Compare what ``query`` states with what ``case`` states.
+def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> MatchEvidence:
+    """Compare the findings and words of ``query`` with those of ``case``.
 
     Parameters
     ----------
     query : QueryContent
-        An image states nothing: then there are only the cosines.
+        An image states nothing; the evidence is then the cosines alone.
     case : Case
     parts : mapping of str to float
-        Cosine of each part of the query with the case.
+        Cosine similarity of each part of the query to the case.
 
     Examples
     --------
@@ -136,36 +136,36 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Why:
     >>> scan = ScanRef(("a.png",), "0" * 64)
     >>> case = Case("C-1", "P-1", (scan,), findings=(Finding("effusion", "left"),))
     >>> str(explain(QueryContent(present=(Finding("effusion"),)), case, {"text": 0.4}))
-    'both: effusion:left'
+    'shared findings: effusion:left'
     >>> str(explain(QueryContent(present=(Finding("effusion", "right"),)), case, {"text": 0.4}))
-    'differs: effusion:left, not right'
+    'conflicts: effusion:left, not right'
     """
     denied = _without(_asserted(case.note)[1], case.findings) if case.note else ()
     shared: list[str] = []
-    differing: list[str] = []
+    conflicts: list[str] = []
     for wanted in query.present:
         have = [f for f in case.findings if f.label == wanted.label]
-        answering = [f for f in have if f.matches(wanted)]
-        if answering:
-            shared.extend(map(str, answering))
+        matching = [f for f in have if f.matches(wanted)]
+        if matching:
+            shared.extend(map(str, matching))
         elif any(f.side for f in have):
-            differing.extend(f"{f}, not {wanted.side}" for f in have if f.side)
+            conflicts.extend(f"{f}, not {wanted.side}" for f in have if f.side)
         elif have:
-            shared.extend(f"{f} (side not given)" for f in have)
+            shared.extend(f"{f} (side not stated)" for f in have)
         elif any(d.label == wanted.label and d.side in ("", wanted.side) for d in denied):
-            differing.append(f"its note denies {wanted.label}")
+            conflicts.append(f"its report rules out {wanted.label}")
     for unwanted in query.absent:
-        differing.extend(f"{f} there" for f in case.findings if f.matches(unwanted))
-    return Why(
+        conflicts.extend(f"{f} present" for f in case.findings if f.matches(unwanted))
+    return MatchEvidence(
         tuple(dict.fromkeys(shared))[:_MOST_FINDINGS],
-        tuple(dict.fromkeys(differing))[:_MOST_FINDINGS],
+        tuple(dict.fromkeys(conflicts))[:_MOST_FINDINGS],
         _words_in(query.words, case.note),
         parts,
     )
 
 
 def content_words(text: str) -> tuple[str, ...]:
-    """Words of three letters or more but function words and sides, in order, once each."""
+    """Return the words of three or more letters, in order, once each, without function words."""
     words = re.findall(r"[^\W\d_][\w'-]{2,}", text.casefold())
     return tuple(dict.fromkeys(w for w in words if w not in _STOPWORDS))
 
@@ -177,22 +177,22 @@ def _words_in(words: Sequence[str], note: Note | None) -> tuple[str, ...]:
     for span in note.assertions:
         if span.status == "absent":
             text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
-    there = set(content_words(text))
-    return tuple(word for word in words if word in there)[:_MOST_WORDS]
+    in_note = set(content_words(text))
+    return tuple(word for word in words if word in in_note)[:_MOST_WORDS]
 
 
 def _asserted(note: Note) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-    """Findings that a note asserts and denies of the present study."""
-    said: dict[str, list[Finding]] = {"present": [], "absent": [], "uncertain": []}
+    """Return the findings that a note asserts and denies for the current study."""
+    by_status: dict[str, list[Finding]] = {"present": [], "absent": [], "uncertain": []}
     for assertion in note.assertions:
         if not assertion.historical:
-            said[assertion.status].append(Finding(assertion.label, assertion.side))
-    present = tuple(dict.fromkeys(said["present"]))
-    return present, _without(tuple(dict.fromkeys(said["absent"])), present)
+            by_status[assertion.status].append(Finding(assertion.label, assertion.side))
+    present = tuple(dict.fromkeys(by_status["present"]))
+    return present, _without(tuple(dict.fromkeys(by_status["absent"])), present)
 
 
 def _without(findings: Iterable[Finding], others: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Leave out the denials that an assertion of the same finding contradicts."""
+    """Drop the denials that an assertion of the same finding contradicts."""
     kept = []
     others = tuple(others)
     for finding in findings:

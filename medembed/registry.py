@@ -1,7 +1,7 @@
-"""Named things that others may add: encoders, sources.
+"""Registries of encoders and sources that other packages can extend.
 
-A third party adds its own by an entry point (``medembed.encoders``, ``medembed.sources``) or by
-calling :meth:`Registry.register`; nothing is imported until its name is asked for.
+Another package adds entries by an entry point (``medembed.encoders``, ``medembed.sources``) or by
+calling :meth:`Registry.register`; nothing is imported before its name is looked up.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A table of names and what they stand for, loaded when first asked for.
+    """Maps names to objects, which are imported on first use.
 
     Parameters
     ----------
     noun : str
-        What is registered, for messages: ``"image encoder"``.
+        Name of an entry in messages: ``"image encoder"``.
     group : str, optional
-        Entry-point group that other packages may add to.
+        Entry-point group that other packages can extend.
     """
 
     def __init__(self, noun: str, group: str | None = None) -> None:
@@ -54,7 +54,7 @@ class Registry(Generic[T]):
                 self._entries[name] = (cast(T, loaded), "")
                 return cast(T, loaded)
         raise InputError(
-            f"no {self.noun} is called {name!r}", hint=f"there are: {', '.join(sorted(self))}"
+            f"unknown {self.noun} {name!r}", hint=f"use one of: {', '.join(sorted(self))}"
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -67,5 +67,5 @@ class Registry(Generic[T]):
         return name in set(self)
 
     def summary(self, name: str) -> str:
-        """One line on what ``name`` is, for ``medembed show``."""
+        """Return a one-line description of ``name``, for ``medembed show``."""
         return self._entries[name][1] if name in self._entries else ""

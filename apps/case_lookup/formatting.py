@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from apps.case_lookup.html import Markup, join, tag
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case, Finding
-from medembed.explain import Why
+from medembed.explain import MatchEvidence
 from medembed.library import Condition
 from medembed.notes import Assertion, Note
 
@@ -93,17 +93,17 @@ def _status(assertion: Assertion) -> str:
     return "historical" if assertion.historical else assertion.status
 
 
-def evidence_text(why: Why) -> str:
+def evidence_text(evidence: MatchEvidence) -> str:
     """Give what query and case both state; empty if they state nothing in common."""
     texts = TEXTS.results
     parts = [
-        (texts.shared, why.shared),
-        (texts.conflicts, why.differing),
-        (texts.report_words, why.words),
+        (texts.shared, evidence.shared),
+        (texts.conflicts, evidence.conflicts),
+        (texts.report_words, evidence.words),
     ]
     lines = [text(", ".join(map(_side_first, items))) for text, items in parts if items]
-    if len(why.parts) > 1:
-        lines.append(", ".join(texts.part_score(*part) for part in why.parts.items()))
+    if len(evidence.parts) > 1:
+        lines.append(", ".join(texts.part_score(*part) for part in evidence.parts.items()))
     return " · ".join(lines)
 
 

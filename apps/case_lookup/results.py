@@ -31,6 +31,7 @@ from apps.case_lookup.sidebar import (
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case
 from medembed.errors import ScanError
+from medembed.lookup.messages import Novelty
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _show_cases(session: LibrarySession, outcome: SearchOutcome) -> None:
         _show_no_match(session, outcome)
         return
     st.html(_summary(outcome))
-    if result.novelty != "familiar":
+    if result.novelty is not Novelty.FAMILIAR:
         st.html(_novelty(result))
     with st.container(key="hits"):
         for hit in result.hits:
@@ -150,9 +151,8 @@ def _show_own_cases(outcome: SearchOutcome) -> None:
 def _novelty(result: Result) -> Markup:
     """State that nothing in the library is close to the query, or why this was not checked."""
     texts, best, threshold = TEXTS.results, result.best_score, result.novelty_threshold
-    if result.novelty == "unknown" or best is None or threshold is None:
-        reason = texts.novelty_reasons.get(result.novelty_reason)
-        line = reason(result.fewest_words) if reason else texts.novelty_unchecked
+    if result.novelty is Novelty.UNKNOWN or best is None or threshold is None:
+        line = texts.novelty_reasons[result.novelty_reason](result.fewest_words)
         return tag("p", line, class_="rr-quiet")
     return tag(
         "div",
@@ -229,7 +229,7 @@ def _show_hit(session: LibrarySession, hit: LookupHit) -> None:
 
 
 def _card(session: LibrarySession, hit: LookupHit) -> Markup:
-    case, evidence = hit.case, evidence_text(hit.why)
+    case, evidence = hit.case, evidence_text(hit.evidence)
     line = tag(
         "div",
         tag("span", str(hit.rank), class_="rr-rank"),

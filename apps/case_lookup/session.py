@@ -32,7 +32,7 @@ from medembed.scans import Scan, ScanReader
 
 if TYPE_CHECKING:
     from medembed.lookup import CaseLookup, Result
-    from medembed.lookup.patient_exclusion import Own
+    from medembed.lookup.patient_exclusion import QueryOrigin
 
 __all__ = ["LibrarySession", "SearchRequest"]
 
@@ -304,10 +304,10 @@ class LibrarySession:
             except ScanError as error:
                 return DroppedImage(key, rejection=error_line(error))
 
-    def _own(self, files: list[Path]) -> Own:
-        from medembed.lookup.patient_exclusion import own_of_files
+    def _own(self, files: list[Path]) -> QueryOrigin:
+        from medembed.lookup.patient_exclusion import origin_of_files
 
-        return own_of_files(self.library, files, self._reader.header(files[0]))
+        return origin_of_files(self.library, files, self._reader.header(files[0]))
 
 
 def _name(reference: ScanRef) -> str:

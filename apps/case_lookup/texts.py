@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.case_lookup.rendering import Preset
+from medembed.lookup.messages import NoveltyReason
 
 __all__ = ["ENGLISH", "TEXTS", "Texts"]
 
@@ -78,8 +79,7 @@ class ResultTexts:
     case: Callable[[str], str]  # case id
     novel: str
     novel_detail: Callable[[float, float], str]  # best score, threshold
-    novelty_unchecked: str
-    novelty_reasons: Mapping[str, Callable[[int], str]]  # by reason; fewest words
+    novelty_reasons: Mapping[NoveltyReason, Callable[[int], str]]  # fewest words
     query: str
     query_image: str
     query_alt: Callable[[str], str]  # what the image is
@@ -258,12 +258,18 @@ ENGLISH = Texts(
             f"The best score is {best:.2f}. Only 1 in 100 of the library's own cases scores below "
             f"{threshold:.2f} against the rest. The cases below are the closest available."
         ),
-        novelty_unchecked="Novelty was not checked.",
         novelty_reasons={
-            "mixture": lambda _: "No novelty check for this mix of text and image.",
-            "few cases": lambda _: "No novelty check: the library has too few patients.",
-            "short text": lambda words: f"No novelty check for text under {words} words.",
-            "nobody else": lambda _: "No novelty check: no other patients to compare with.",
+            NoveltyReason.NONE: lambda _: "Novelty was not checked.",
+            NoveltyReason.MIXTURE: lambda _: "No novelty check for this mix of text and image.",
+            NoveltyReason.FEW_CASES: lambda _: (
+                "No novelty check: the library has too few patients."
+            ),
+            NoveltyReason.SHORT_TEXT: lambda words: (
+                f"No novelty check for text under {words} words."
+            ),
+            NoveltyReason.NO_OTHER_PATIENTS: lambda _: (
+                "No novelty check: no other patients to compare with."
+            ),
         },
         query="Query",
         query_image="Your image",

@@ -42,16 +42,16 @@ def index(
     opened = CaseLibrary.open(library)
     made = open_index(opened, choose_model(opened, model).fingerprint, kind)
     payload = {
-        "model": made.cases.fingerprint,
+        "model": made.index.fingerprint,
         "state": made.state,
-        "kind": made.cases.kind,
-        "cases": len(made.cases),
-        "dim": made.cases.dim,
+        "kind": made.index.kind,
+        "cases": len(made.index),
+        "dim": made.index.dim,
         "novelty": made.novelty.to_json(),
     }
 
     def human() -> None:
-        said = made.said or f"the index is up to date: {len(made.cases)} cases"
-        sys.stdout.write(f"{said} ({made.cases.kind}, {made.cases.dim} dimensions)\n")
+        said = made.message or f"the index is up to date: {len(made.index)} cases"
+        sys.stdout.write(f"{said} ({made.index.kind}, {made.index.dim} dimensions)\n")
 
     emit(payload, as_json, human)

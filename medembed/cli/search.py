@@ -129,7 +129,7 @@ def show_hits(result: Result) -> None:
                 f"{case.case_id}\n{_who(case)}",
                 "\n".join(map(str, case.findings)) or "–",
                 impression(case),
-                str(hit.why),
+                str(hit.evidence),
             )
             table.add_row(*(Text(_plain(cell)) for cell in cells))
         console.print(table)

@@ -1,9 +1,9 @@
-"""Nearest cases: :class:`CaseIndex` over bare vectors, and the index files of a library."""
+"""Nearest-neighbor search: :class:`CaseIndex` over arrays, and the index files of a library."""
 
 from medembed.index.case_index import AUTO_EXACT_ROWS, CaseIndex, IndexKind
 from medembed.index.hits import Hits, Method, Plan
-from medembed.index.library_index import LibraryIndex, library_stamp, open_index
-from medembed.index.novelty import Novelty, QueryKind, calibrate
+from medembed.index.library_index import LibraryIndex, library_revision, open_index
+from medembed.index.novelty import NoveltyThresholds, QueryKind, calibrate
 
 __all__ = [
     "AUTO_EXACT_ROWS",
@@ -12,10 +12,10 @@ __all__ = [
     "IndexKind",
     "LibraryIndex",
     "Method",
-    "Novelty",
+    "NoveltyThresholds",
     "Plan",
     "QueryKind",
     "calibrate",
-    "library_stamp",
+    "library_revision",
     "open_index",
 ]

@@ -1,4 +1,4 @@
-"""The noun :class:`CaseIndex`: nearest cases by cosine, exact wherever exactness is at stake."""
+"""The noun :class:`CaseIndex`: nearest cases by cosine similarity, exact under filters."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError, InputError, QueryError
 from medembed.index.exact import best_rows, order_candidates
 from medembed.index.hits import Hits, Plan
-from medembed.index.hnsw import Graph
+from medembed.index.hnsw import HnswGraph
 from medembed.index.sealed_files import read_sealed, write_sealed
-from medembed.index.snapshot import State, state_of
+from medembed.index.snapshot import Snapshot, snapshot_of
 from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
 __all__ = ["AUTO_EXACT_ROWS", "CaseIndex", "IndexKind"]
@@ -27,10 +27,10 @@ __all__ = ["AUTO_EXACT_ROWS", "CaseIndex", "IndexKind"]
 IndexKind = Literal["auto", "exact", "hnsw"]
 
 AUTO_EXACT_ROWS = 200_000
-"""Up to so many cases ``kind="auto"`` scans them all: exact, and some 10 ms for a query."""
+"""Up to this many cases, ``kind="auto"`` searches exactly, in about 10 ms a query."""
 
 _GRAPH_DROPS = 512
-"""The graph is asked for so many nodes more than needed at most, to make up for those dropped."""
+"""Most spare nodes to request from the graph to replace filtered or deleted ones."""
 
 _FORMAT = 1
 
@@ -40,10 +40,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 class CaseIndex:
-    """Unit vectors of cases, searched by cosine. Made by :meth:`build` or :meth:`load`.
+    """Unit vectors of cases, searched by cosine. Create it by :meth:`build` or :meth:`load`.
 
     One thread may change it while others search: each search sees the index before or after a
-    change, never between.
+    change, never in between.
 
     Examples
     --------
@@ -53,11 +53,11 @@ class CaseIndex:
     ([['a', 'b']], 'exact')
     """
 
-    def __init__(self, state: State, kind: IndexKind, fingerprint: str) -> None:
+    def __init__(self, state: Snapshot, kind: IndexKind, fingerprint: str) -> None:
         self._lock = threading.RLock()
-        self._asked: IndexKind = kind
+        self._requested_kind: IndexKind = kind
         self._fingerprint = fingerprint
-        self._state = self._settled(state)
+        self._state = self._with_graph(state)
 
     @classmethod
     def build(
@@ -68,51 +68,53 @@ class CaseIndex:
         *,
         fingerprint: str = "",
     ) -> CaseIndex:
-        """Build an index of bare arrays or of :class:`medembed.Embeddings`.
+        """Build an index from arrays or from :class:`medembed.Embeddings`.
 
         Parameters
         ----------
         vectors : array, shape ``(n, d)``, or Embeddings
-            Rows of any length above 0; kept as unit float32. May be empty.
+            Rows of any nonzero length; stored as unit float32. May be empty.
         case_ids : sequence of str
-            One for each row, none twice. Left out where ``vectors`` is Embeddings.
+            One for each row, unique. Omit if ``vectors`` is Embeddings.
         kind : {"auto", "exact", "hnsw"}
-            ``"exact"`` compares every case. ``"hnsw"`` walks an approximate graph where nearly
-            all cases may answer and is exact elsewhere. ``"auto"`` is exact up to
+            ``"exact"`` compares every case. ``"hnsw"`` searches an approximate graph if few cases
+            are filtered out, else exactly. ``"auto"`` is ``"exact"`` up to
             :data:`AUTO_EXACT_ROWS` cases.
         fingerprint : str, optional
-            The model that the vectors come from.
+            Fingerprint of the model that made the vectors.
 
         Raises
         ------
         InputError
-            Where a vector is not finite or has no direction, or the ids do not fit.
+            If a vector is not finite or all zeros, or the ids do not match the rows.
         """
         if kind not in get_args(IndexKind):
             raise InputError(
-                f"no index kind is called {kind!r}",
-                hint=f"there are: {', '.join(get_args(IndexKind))}",
+                f"unknown index kind {kind!r}",
+                hint=f"use one of: {', '.join(get_args(IndexKind))}",
             )
         if isinstance(vectors, Embeddings):
             if fingerprint:
                 vectors.require(fingerprint)
             if case_ids is not None and tuple(case_ids) != vectors.case_ids:
-                raise InputError("case ids that are not those of the embeddings")
-            return cls(state_of(vectors.case_ids, vectors.vectors, None), kind, vectors.fingerprint)
+                raise InputError("the case ids differ from those of the embeddings")
+            return cls(
+                snapshot_of(vectors.case_ids, vectors.vectors, None), kind, vectors.fingerprint
+            )
         if case_ids is None:
-            raise InputError("bare vectors need their case ids")
+            raise InputError("arrays of vectors need case ids")
         ids, unit = checked_vectors(vectors, case_ids)
-        return cls(state_of(ids, unit, None), kind, fingerprint)
+        return cls(snapshot_of(ids, unit, None), kind, fingerprint)
 
-    def _settled(self, state: State) -> State:
-        """Give the state its graph where its kind and size ask for one."""
-        wanted = self._asked == "hnsw" or (
-            self._asked == "auto" and len(state.ids) > AUTO_EXACT_ROWS
+    def _with_graph(self, state: Snapshot) -> Snapshot:
+        """Add, keep, rebuild or drop the graph as kind and size require."""
+        wanted = self._requested_kind == "hnsw" or (
+            self._requested_kind == "auto" and len(state.ids) > AUTO_EXACT_ROWS
         )
         if not wanted or not state.ids:
             return replace(state, graph=None)
-        if state.graph is None or state.graph.dead > _GRAPH_DROPS // 2:
-            return replace(state, graph=Graph.build(state.vectors))
+        if state.graph is None or state.graph.n_deleted > _GRAPH_DROPS // 2:
+            return replace(state, graph=HnswGraph.build(state.vectors))
         return state
 
     def __len__(self) -> int:
@@ -123,27 +125,27 @@ class CaseIndex:
 
     @property
     def kind(self) -> Literal["exact", "hnsw"]:
-        """What it is now; ``"auto"`` has been settled."""
+        """Kind of search in use; ``"auto"`` is resolved."""
         return "exact" if self._state.graph is None else "hnsw"
 
     @property
-    def requested(self) -> IndexKind:
-        """The kind that was asked for, ``"auto"`` included."""
-        return self._asked
+    def requested_kind(self) -> IndexKind:
+        """Kind given to :meth:`build`, possibly ``"auto"``."""
+        return self._requested_kind
 
     @property
     def fingerprint(self) -> str:
-        """The model that the vectors come from; empty for bare arrays."""
+        """Fingerprint of the model that made the vectors; may be empty for arrays."""
         return self._fingerprint
 
     @property
     def dim(self) -> int:
-        """Number of components of a vector; 0 where nothing has said it yet."""
+        """Dimension of the vectors; 0 for an index built from nothing."""
         return int(self._state.vectors.shape[1])
 
     @property
     def case_ids(self) -> tuple[str, ...]:
-        """Ids in the order of the rows, which is the order a bool mask speaks of."""
+        """Ids in the order of the rows, which a bool mask refers to."""
         return self._state.ids
 
     @property
@@ -152,10 +154,10 @@ class CaseIndex:
         return self._state.vectors
 
     def vector(self, case_id: str) -> Floats:
-        """Vector of one case, shape ``(d,)``; QueryError where it has none."""
+        """Return the vector of one case, shape ``(d,)``; QueryError if it has none."""
         state = self._state
         if case_id not in state.row_of:
-            raise QueryError("the index has no vector of this case")
+            raise QueryError("the index has no vector for this case")
         vector: Floats = state.vectors[state.row_of[case_id]]
         return vector
 
@@ -170,38 +172,39 @@ class CaseIndex:
         Parameters
         ----------
         queries : array, shape ``(q, d)`` or ``(d,)``, or Embeddings
-            Rows of any length above 0; scores are cosines.
+            Rows of any nonzero length.
         k : int
-            At least 1. Where fewer cases may answer, there are fewer hits.
+            At least 1. If fewer cases are eligible, fewer hits are returned.
         allowed : bool array ``(n,)`` or collection of case ids, optional
-            Who may answer; ids that the index does not hold are passed over. Under a filter that
-            leaves out more than a few hundred cases, those that remain are all compared.
+            Eligible cases; ids missing from the index are ignored. If a filter excludes more than
+            a few hundred cases, the remaining ones are searched exactly.
 
         Raises
         ------
         QueryError
-            Where the query is not finite, has no direction or the wrong dimension, or ``k`` or
-            ``allowed`` make no sense.
+            If a query is not finite, all zeros or of the wrong dimension, or if ``k`` or
+            ``allowed`` is not valid.
         FingerprintError
-            Where the queries are Embeddings of another model.
+            If the queries are Embeddings of another model.
         """
         state = self._state
         wanted = whole_count(k)
-        asked = self._unit_queries(queries, state)
+        unit_queries = self._unit_queries(queries, state)
         mask = None if allowed is None else allowed_rows(allowed, state.row_of)
         matching = len(state.ids) if mask is None else int(mask.sum())
         take = min(wanted, matching)
         notes = []
         if take < wanted:
-            some = f"only {take} of the {wanted} requested cases match"
-            notes.append(some if take else "no cases match")
-        dropped = len(state.ids) - matching + (state.graph.dead if state.graph else 0)
+            verb = "matches" if take == 1 else "match"
+            few = f"only {take} of the {wanted} requested cases {verb}"
+            notes.append(few if take else "no cases match")
+        dropped = len(state.ids) - matching + (state.graph.n_deleted if state.graph else 0)
         if take and state.graph is not None and dropped <= _GRAPH_DROPS:
-            rows, scores = self._walk(state, state.graph, asked, take, dropped, mask)
+            rows, scores = self._search_graph(state, state.graph, unit_queries, take, dropped, mask)
             plan = Plan("ann", len(state.ids), matching, tuple(notes))
         elif take:
             rows, scores = best_rows(
-                asked,
+                unit_queries,
                 state.vectors,
                 state.rank,
                 take,
@@ -209,12 +212,12 @@ class CaseIndex:
             )
             plan = Plan("exact", matching, matching, tuple(notes))
         else:
-            rows = np.empty((len(asked), 0), dtype=np.intp)
-            scores = np.empty((len(asked), 0), dtype=np.float32)
+            rows = np.empty((len(unit_queries), 0), dtype=np.intp)
+            scores = np.empty((len(unit_queries), 0), dtype=np.float32)
             plan = Plan("exact", 0, 0, tuple(notes))
         return Hits(state.names[rows], scores, plan, wanted)
 
-    def _unit_queries(self, queries: npt.ArrayLike | Embeddings, state: State) -> Floats:
+    def _unit_queries(self, queries: npt.ArrayLike | Embeddings, state: Snapshot) -> Floats:
         if isinstance(queries, Embeddings):
             if self._fingerprint:
                 queries.require(self._fingerprint)
@@ -224,19 +227,19 @@ class CaseIndex:
                 array = np.asarray(queries)
                 unit = unit_rows(array[np.newaxis] if array.ndim == 1 else array)
             except InputError as error:
-                raise QueryError(f"a query cannot be used: {error.what}") from None
+                raise QueryError(f"invalid query: {error.what}") from None
             except ValueError:
-                raise QueryError("queries have shape (q, d), all of one length") from None
+                raise QueryError("queries must have shape (q, d), all rows of one length") from None
         if unit.shape[1] != state.vectors.shape[1] and (state.ids or state.vectors.shape[1]):
             raise QueryError(
-                f"queries of {unit.shape[1]} components for an index of {state.vectors.shape[1]}"
+                f"queries have dimension {unit.shape[1]}, the index {state.vectors.shape[1]}"
             )
         return unit
 
-    def _walk(
+    def _search_graph(
         self,
-        state: State,
-        graph: Graph,
+        state: Snapshot,
+        graph: HnswGraph,
         queries: Floats,
         take: int,
         dropped: int,
@@ -250,7 +253,7 @@ class CaseIndex:
         for query, near in enumerate(found):
             kept = near[near < len(state.ids)]
             kept = kept if mask is None else kept[mask[kept]]
-            if kept.size < take:  # the graph has islands: compare all
+            if kept.size < take:  # the graph is not connected: compare all
                 one, its_scores = best_rows(
                     queries[query : query + 1], state.vectors, state.rank, take, own
                 )
@@ -262,42 +265,40 @@ class CaseIndex:
         return rows, scores
 
     def add(self, vectors: npt.ArrayLike, case_ids: Sequence[str]) -> None:
-        """Add cases; InputError, and nothing added, where an id is there already."""
+        """Add cases; InputError, with nothing added, if an id exists already."""
         ids, unit = checked_vectors(vectors, case_ids)
         if not ids:
             return
         with self._lock:
             old = self._state
             if any(name in old.row_of for name in ids):
-                raise InputError("a case id that the index holds already; remove it first")
+                raise InputError("the index already holds one of these case ids; remove it first")
             if (old.ids or self.dim) and unit.shape[1] != self.dim:
-                raise InputError(
-                    f"vectors of {unit.shape[1]} components for an index of {self.dim}"
-                )
+                raise InputError(f"vectors have dimension {unit.shape[1]}, the index {self.dim}")
             rows = np.concatenate([old.vectors, unit]) if old.ids else unit
             if old.graph is not None:
                 old.graph.add(unit, len(old.ids))
-            self._state = self._settled(state_of(old.ids + ids, rows, old.graph))
+            self._state = self._with_graph(snapshot_of(old.ids + ids, rows, old.graph))
 
     def remove(self, case_ids: Collection[str]) -> None:
-        """Take cases out; InputError, and nothing removed, where one is not there."""
+        """Remove cases; InputError, with nothing removed, if one is missing."""
         names = set(checked_names(case_ids, InputError))
         with self._lock:
             old = self._state
             if not names <= old.row_of.keys():
-                raise InputError("a case id that the index does not hold")
+                raise InputError("the index does not hold one of these case ids")
             keep = np.array([name not in names for name in old.ids], dtype=bool)
             graph = None
             if old.graph is not None:
                 new_row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.intp)
                 graph = old.graph.renumbered(new_row)
             ids = tuple(name for name in old.ids if name not in names)
-            self._state = self._settled(state_of(ids, old.vectors[keep], graph))
+            self._state = self._with_graph(snapshot_of(ids, old.vectors[keep], graph))
 
-    def bring_to(self, target: Embeddings) -> tuple[int, int]:
-        """Make the index hold just ``target``; gives how many were added and removed.
+    def sync(self, target: Embeddings) -> tuple[int, int]:
+        """Make the index hold exactly ``target``; return how many were added and removed.
 
-        A case whose vector changed counts as both. Where most would change, it is built anew.
+        A case with a changed vector counts as both. If most vectors change, the index is rebuilt.
         """
         with self._lock:
             old = self._state
@@ -312,7 +313,7 @@ class CaseIndex:
             new = [row for row, name in enumerate(target.case_ids) if name not in same]
             self._fingerprint = target.fingerprint
             if len(gone) + len(new) > len(same):
-                self._state = self._settled(state_of(target.case_ids, target.vectors, None))
+                self._state = self._with_graph(snapshot_of(target.case_ids, target.vectors, None))
             else:
                 self.remove(gone)
                 self.add(target.vectors[new], [target.case_ids[row] for row in new])
@@ -321,20 +322,20 @@ class CaseIndex:
     def save(
         self, folder: str | Path, *, key: bytes | None = None, extra: dict[str, Any] | None = None
     ) -> None:
-        """Write to ``folder``, all or nothing: killed at any moment, the old or the new is there.
+        """Write to ``folder`` atomically: after a crash, the old or the new index is there.
 
         Parameters
         ----------
         folder : path
         key : bytes, optional
-            Seals the files, so that nobody without it can change them unnoticed.
+            Signs the files, so that changes by anyone without the key are detected.
         extra : dict, optional
-            Plain data kept beside it, given back by :meth:`load_with_extra`.
+            Plain data stored with the index; :meth:`load_with_extra` returns it.
         """
         with self._lock:
-            if self._state.graph is not None and self._state.graph.dead:
+            if self._state.graph is not None and self._state.graph.n_deleted:
                 # A removed case's vector must not live on in a file.
-                self._state = replace(self._state, graph=Graph.build(self._state.vectors))
+                self._state = replace(self._state, graph=HnswGraph.build(self._state.vectors))
             state = self._state
             files = {
                 "ids": json.dumps(state.ids).encode(),
@@ -344,7 +345,7 @@ class CaseIndex:
                 files["graph"] = state.graph.to_bytes()
             head = {
                 "format": _FORMAT,
-                "kind": self._asked,
+                "kind": self._requested_kind,
                 "cases": len(state.ids),
                 "dim": self.dim,
                 "fingerprint": self._fingerprint,
@@ -361,9 +362,9 @@ class CaseIndex:
         Raises
         ------
         InputError
-            Where a file is missing or was changed, or the key is another one.
+            If a file is missing or was changed, or the key is wrong.
         FingerprintError
-            Where ``fingerprint`` is given and the index comes from another model.
+            If ``fingerprint`` is given and the index comes from another model.
         """
         return cls.load_with_extra(folder, key=key, fingerprint=fingerprint)[0]
 
@@ -371,24 +372,26 @@ class CaseIndex:
     def load_with_extra(
         cls, folder: str | Path, *, key: bytes | None = None, fingerprint: str = ""
     ) -> tuple[CaseIndex, dict[str, Any]]:
-        """Read the index and the plain data that was saved beside it."""
+        """Read the index and the plain data saved with it."""
         folder = Path(folder)
         head, files = read_sealed(folder, key)
         if head.get("format") != _FORMAT or head.get("kind") not in get_args(IndexKind):
-            raise InputError("an index of another version", where=folder.name)
+            raise InputError("index files of another version", where=folder.name)
         if fingerprint and head["fingerprint"] != fingerprint:
             raise FingerprintError(
-                "an index of another model", where=folder.name, hint="build it anew"
+                "index files of another model", where=folder.name, hint="rebuild the index"
             )
         try:
             vectors = np.load(BytesIO(files["vectors"]), allow_pickle=False)
             ids, unit = checked_vectors(vectors, json.loads(files["ids"]))
             if unit.shape != (head["cases"], head["dim"]):
-                raise InputError("an index whose parts do not fit", where=folder.name)
-            graph = Graph.from_bytes(files["graph"], *unit.shape) if "graph" in files else None
+                raise InputError("index files that do not match each other", where=folder.name)
+            graph = HnswGraph.from_bytes(files["graph"], *unit.shape) if "graph" in files else None
         except (KeyError, ValueError, TypeError):
-            raise InputError("an index whose parts do not fit", where=folder.name) from None
-        return cls(state_of(ids, unit, graph), head["kind"], head["fingerprint"]), dict(
+            raise InputError(
+                "index files that do not match each other", where=folder.name
+            ) from None
+        return cls(snapshot_of(ids, unit, graph), head["kind"], head["fingerprint"]), dict(
             head["extra"]
         )
 

@@ -1,9 +1,9 @@
-"""Exact nearest neighbours by cosine, with a defined order among equals.
+"""Exact nearest neighbors by cosine similarity, with a defined order among ties.
 
 The order is that of :func:`cosine` (float64 products summed row by row, rounded to float32) and,
-among equal scores, of the case ids. A fast float32 pass only picks candidates: every row whose
-fast score lies within twice the rounding bound of the k-th is kept and scored again, so neither
-the block size, the number of threads nor the size of the batch changes an answer.
+among equal scores, of the case ids. A fast float32 pass only selects candidates: every row whose
+fast score is within twice the rounding bound of the k-th is kept and rescored, so that block
+size, number of threads and batch size never change a result.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 
 _NUMPY_QUERIES = 8
-"""Up to so many queries numpy is as fast as FAISS, which then need not be imported."""
+"""Up to this many queries, numpy is as fast as FAISS, which then need not be imported."""
 _FAISS_WORK = 2_000_000
-"""Below so many pairs of query and row FAISS is not worth importing."""
+"""Below this many pairs of query and row, FAISS is not worth importing."""
 _BLOCK_FLOATS = 1 << 24
 _SPARE = 16
 
@@ -34,7 +34,7 @@ def cosine(query: Floats, rows: Floats) -> Floats:
 def order_candidates(
     query: Floats, vectors: Floats, rank: Rows, candidates: Rows, k: int
 ) -> tuple[Rows, Floats]:
-    """Score ``candidates`` (rows of ``vectors``) and give the best ``k``, ties by ``rank``."""
+    """Score ``candidates`` (rows of ``vectors``); return the best ``k``, ties by ``rank``."""
     scores = cosine(query, vectors[candidates])
     order = np.lexsort((rank[candidates], -scores))[:k]
     return candidates[order], scores[order]
@@ -50,11 +50,11 @@ def best_rows(
     queries : float32 array, shape ``(q, d)``, unit rows
     vectors : float32 array, shape ``(n, d)``, unit rows
     rank : int array, shape ``(n,)``
-        Place of each row's case id in the sorted ids.
+        Position of each row's case id among the sorted ids.
     k : int
-        1 to the number of rows that may answer.
+        1 to the number of eligible rows.
     rows : int array, optional
-        The rows that may answer; None is all.
+        The eligible rows; None is all.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def best_rows(
     n = vectors.shape[0] if rows is None else rows.size
     found = np.empty((count, k), dtype=np.intp)
     scores = np.empty((count, k), dtype=np.float32)
-    # Each fast score is off by at most d * 2**-24 (unit vectors, any order of summing).
+    # Each fast score has an error of at most d * 2**-24 (unit vectors, any order of summing).
     slack = np.float32(4 * dim * 2.0**-24)
     gallery = vectors if rows is None or rows.size == vectors.shape[0] else vectors[rows]
     own = rows if gallery is not vectors else None
@@ -100,7 +100,7 @@ def _with_faiss(
     found: Rows,
     scores: Floats,
 ) -> Rows:
-    """Fill what FAISS settles; give the queries whose k-th place it leaves open."""
+    """Fill in what FAISS decides; return the queries whose k-th place is still open."""
     import faiss
 
     fast, labels = faiss.knn(queries, gallery, k + _SPARE, metric=faiss.METRIC_INNER_PRODUCT)

@@ -1,4 +1,4 @@
-"""The noun :class:`Hits`: which cases answered a query, how near, and how they were found."""
+"""The noun :class:`Hits`: the cases found for each query, their scores and the search plan."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ class Plan:
     Parameters
     ----------
     method : {"exact", "ann"}
-        ``"exact"``: every case that may answer was compared. ``"ann"``: an approximate graph was
-        walked, and a near case may have been missed.
+        ``"exact"``: every eligible case was compared. ``"ann"``: an approximate graph was
+        searched, which can miss a near case.
     searched : int
-        Cases the method ranged over: those that may answer where it is exact, the whole index
-        where it is approximate.
+        Number of cases searched: the eligible ones if exact, the whole index if approximate.
     matching : int
-        Cases that may answer, the filter applied.
+        Number of eligible cases: those that pass the filter.
     notes : tuple of str
-        What a reader should know besides, in whole clauses.
+        Further notes for the reader, one clause each.
     """
 
     method: Method
@@ -39,7 +38,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the plan as plain data."""
+        """Return the plan as plain data."""
         return {
             "method": self.method,
             "searched": self.searched,
@@ -52,41 +51,41 @@ class Plan:
 class Hits:
     """The nearest cases of each query.
 
-    There is never a filler: where fewer cases may answer than were asked for, the second axis is
-    that much shorter, :attr:`short` is true and the plan says so.
+    Rows are never padded: if fewer cases are eligible than requested, the second axis is shorter,
+    :attr:`is_truncated` is true and the plan has a note.
 
     Parameters
     ----------
     case_ids : object array of str, shape ``(q, k)``
-        Nearest first. Equal scores stand in the order of their case ids.
+        Nearest first. Ties are ordered by case id.
     scores : float32 array, shape ``(q, k)``
-        Cosine, -1 to 1, falling along each row.
+        Cosine similarity, -1 to 1, descending along each row.
     plan : Plan
-    asked : int
-        The ``k`` that was asked for.
+    k_requested : int
+        The requested ``k``.
     """
 
     case_ids: npt.NDArray[np.object_]
     scores: npt.NDArray[np.float32]
     plan: Plan
-    asked: int
+    k_requested: int
 
     def __post_init__(self) -> None:
         if self.case_ids.ndim != 2 or self.case_ids.shape != self.scores.shape:
-            raise InternalError("hits whose ids and scores have different shapes")
+            raise InternalError("ids and scores of the hits have different shapes")
         if not np.isfinite(self.scores).all() or (np.diff(self.scores, axis=1) > 0).any():
-            raise InternalError("hits whose scores are not finite or do not fall")
+            raise InternalError("scores of the hits are not finite or not descending")
 
     def __len__(self) -> int:
         return int(self.case_ids.shape[0])
 
     @property
-    def short(self) -> bool:
-        """Whether there are fewer hits than were asked for."""
-        return int(self.case_ids.shape[1]) < self.asked
+    def is_truncated(self) -> bool:
+        """Whether there are fewer hits than requested."""
+        return int(self.case_ids.shape[1]) < self.k_requested
 
     def of(self, query: int) -> list[tuple[str, float]]:
-        """Case ids and scores of one query, nearest first."""
+        """Return case ids and scores of one query, nearest first."""
         return [
             (str(name), float(score))
             for name, score in zip(self.case_ids[query], self.scores[query], strict=True)

@@ -1,4 +1,4 @@
-"""The index files of a library: derived, sealed with its key, made anew where they do not fit."""
+"""The index files of a library: derived data, signed with its key, rebuilt if they do not match."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from medembed.embeddings import Embeddings
 from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.index.case_index import CaseIndex, IndexKind
-from medembed.index.novelty import Novelty, calibrate
+from medembed.index.novelty import NoveltyThresholds, calibrate
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
-__all__ = ["LibraryIndex", "index_folder", "library_stamp", "open_index"]
+__all__ = ["LibraryIndex", "index_folder", "library_revision", "open_index"]
 
 _PATIENCE_SECONDS = 60.0
 
@@ -29,32 +29,32 @@ class LibraryIndex:
 
     Parameters
     ----------
-    cases : CaseIndex
-    novelty : Novelty
-    stamp : str
-        State of the library's vectors that it was made of.
+    index : CaseIndex
+    novelty : NoveltyThresholds
+    revision : str
+        Revision of the library's vectors that the index was built from.
     state : {"kept", "made", "updated", "rebuilt"}
-        What had to be done to open it.
-    said : str
-        The same for a person; empty where it was kept.
+        What :func:`open_index` had to do.
+    message : str
+        The same as text; empty if the files were kept.
     """
 
-    cases: CaseIndex
-    novelty: Novelty
-    stamp: str
+    index: CaseIndex
+    novelty: NoveltyThresholds
+    revision: str
     state: Literal["kept", "made", "updated", "rebuilt"]
-    said: str = ""
+    message: str = ""
 
 
 def index_folder(library: CaseLibrary, fingerprint: str) -> Path:
-    """Where the files for one model lie."""
+    """Return the folder of the index files for one model."""
     safe = re.fullmatch(r"[0-9A-Za-z][\w-]{0,100}", fingerprint, re.ASCII)
     name = fingerprint if safe else hashlib.sha256(fingerprint.encode()).hexdigest()
     return library.path / "index" / name
 
 
-def library_stamp(library: CaseLibrary, fingerprint: str) -> str:
-    """State of the library's vectors of one model; another after every change to them."""
+def library_revision(library: CaseLibrary, fingerprint: str) -> str:
+    """Return the revision of the library's vectors of one model; every change gives a new one."""
     spaces = [
         f"{space.kind}:{space.dimensions}:{space.revision}:{space.n_vectors}"
         for space in library.vector_spaces()
@@ -64,7 +64,7 @@ def library_stamp(library: CaseLibrary, fingerprint: str) -> str:
 
 
 def _load(folder: Path, key: bytes, fingerprint: str) -> tuple[CaseIndex, dict[str, Any]]:
-    """Read the files; once more if another process has just replaced them."""
+    """Read the files; retry once, in case another process has just replaced them."""
     try:
         return CaseIndex.load_with_extra(folder, key=key, fingerprint=fingerprint)
     except (InputError, OSError):
@@ -74,39 +74,42 @@ def _load(folder: Path, key: bytes, fingerprint: str) -> tuple[CaseIndex, dict[s
 def open_index(
     library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
 ) -> LibraryIndex:
-    """Open the index of ``library`` for one model, built or brought up to date where needed.
+    """Open the index of ``library`` for one model; build or update it if needed.
 
-    Missing, damaged and foreign files are replaced without asking, and ``said`` tells so. Where
-    the folder cannot be written to, the index works all the same and is made again next time.
+    Missing, damaged and foreign files are replaced, and ``message`` reports it. If the folder is
+    not writable, the index works nevertheless and is built again the next time.
 
     Parameters
     ----------
     library : CaseLibrary
     fingerprint : str
-        Of the model.
+        Fingerprint of the model.
     kind : {"auto", "exact", "hnsw"}, optional
-        As in :meth:`CaseIndex.build`. None keeps the kind that is there, and is ``"auto"`` where
-        there is none.
+        As in :meth:`CaseIndex.build`. None keeps the kind of the existing files; ``"auto"`` if
+        there are none.
 
     Raises
     ------
     FingerprintError
-        Where the library has no image vectors of this model.
+        If the library has no image vectors of this model.
     """
-    from medembed.library.locks import writer_lock  # bare arrays are indexed without a library
+    from medembed.library.locks import writer_lock  # indexing arrays needs no library
 
-    # Taken before the vectors are read: what changes in between is seen the next time.
-    stamp = library_stamp(library, fingerprint)
+    # Read before the vectors: the next call notices any change in between.
+    revision = library_revision(library, fingerprint)
     folder = index_folder(library, fingerprint)
     fresh = not (folder / "index.json").exists()
     stale: CaseIndex | None = None
     try:
         if not fresh:
             index, extra = _load(folder, library.key, fingerprint)
-            if kind in (None, index.requested):
-                if extra.get("stamp") == stamp:
+            if kind in (None, index.requested_kind):
+                if extra.get("stamp") == revision:
                     return LibraryIndex(
-                        index, Novelty.from_json(extra.get("novelty", {})), stamp, "kept"
+                        index,
+                        NoveltyThresholds.from_json(extra.get("novelty", {})),
+                        revision,
+                        "kept",
                     )
                 stale = index
     except (InputError, OSError):
@@ -114,7 +117,9 @@ def open_index(
     try:
         images = Embeddings.from_library(library, fingerprint, "image")
     except FingerprintError:
-        shutil.rmtree(folder, ignore_errors=True)  # what left the library leaves the files too
+        shutil.rmtree(
+            folder, ignore_errors=True
+        )  # vectors deleted from the library must not remain in the files
         raise
     try:
         notes = Embeddings.from_library(library, fingerprint, "note")
@@ -122,15 +127,15 @@ def open_index(
         notes = None
     state: Literal["made", "updated", "rebuilt"]
     if stale is not None:
-        added, removed = stale.bring_to(images)
+        added, removed = stale.sync(images)
         index, state = stale, "updated"
-        said = f"the index was brought up to date: {added} vectors added, {removed} taken out"
+        message = f"index updated: {added} vectors added, {removed} removed"
     else:
         index = CaseIndex.build(images, kind=kind or "auto")
         state = "made" if fresh else "rebuilt"
-        said = f"the index was {state}: {len(index)} cases"
+        message = f"index {'built' if fresh else 'rebuilt'}: {len(index)} cases"
         if state == "rebuilt" and kind is None:
-            said += ", since its files were damaged or of another library"
+            message += " (its files were damaged or belong to another library)"
 
     def n_words(case_ids: Sequence[str]) -> list[int]:
         return [len(c.note.text.split()) for c in library.select(case_ids) if c.note]
@@ -140,8 +145,8 @@ def open_index(
         with writer_lock(
             folder.with_name(f".{folder.name}.lock"), "writing an index", _PATIENCE_SECONDS
         ):
-            extra = {"stamp": stamp, "novelty": novelty.to_json()}
+            extra = {"stamp": revision, "novelty": novelty.to_json()}
             index.save(folder, key=library.key, extra=extra)
     except (OSError, LibraryError):
-        said += "; its files could not be written"
-    return LibraryIndex(index, novelty, stamp, state, said)
+        message += "; its files could not be written"
+    return LibraryIndex(index, novelty, revision, state, message)

@@ -1,10 +1,11 @@
-"""When is a query unlike anything in the library? A simple rule, set by the library itself.
+"""Novelty check: is a query unlike every case in the library?
 
-Each case of a sample asks for its nearest case of another patient. A query whose best score lies
-below the 1% quantile of those is called novel: about 1 in 100 of the library's own cases would be
-called so as well. It is a rule about scores, not a statement about the patient, and it knows only
-queries like the library's own: whole notes, and images as they were ingested. A few words score
-lower than a note; texts shorter than nearly all of the library's notes are not judged.
+The threshold comes from the library itself. A sample of its cases is searched for the nearest case
+of another patient; a query whose best score is below the 1% quantile of those scores is novel, so
+about 1 in 100 of the library's own cases would be novel too. The rule is about scores, not about
+the patient, and it holds only for queries like the library's own: whole notes, and images as they
+were ingested. Short texts score lower than notes; texts shorter than nearly all of the library's
+notes are not judged.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import InputError
 
-__all__ = ["Novelty", "QueryKind", "best_of_others", "calibrate"]
+__all__ = ["NoveltyThresholds", "QueryKind", "best_of_others", "calibrate"]
 
 QueryKind = Literal["image", "text", "both"]
 
@@ -33,19 +34,19 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Novelty:
-    """Below which best score a query is called novel, by the kind of query.
+class NoveltyThresholds:
+    """Best score below which a query is novel, for each kind of query.
 
     Parameters
     ----------
     thresholds : mapping of {"image", "text", "both"} to float
-        A kind is missing where fewer than 100 cases could be asked. ``"both"`` is the sum of image
-        and note with equal weights.
+        A kind is missing if fewer than 100 cases of it could be searched. ``"both"`` is the sum of
+        image and note with equal weights.
     n_queries : mapping of the same to int
-        Cases that were asked.
+        Number of sampled cases.
     fewest_words : int
-        19 in 20 of the notes that were asked have at least so many words; a shorter text is not
-        like them, and its score cannot be compared with theirs.
+        19 in 20 of the sampled notes have at least this many words; the score of a shorter text
+        is not comparable with theirs.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -57,12 +58,12 @@ class Novelty:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def is_novel(self, kind: QueryKind, best: float) -> bool | None:
-        """Whether a best score is unusually low; None where the library cannot tell."""
+        """Return whether a best score is unusually low; None if it cannot be judged."""
         threshold = self.thresholds.get(kind)
         return None if threshold is None else best < threshold
 
     def to_json(self) -> dict[str, Any]:
-        """Give the thresholds as plain data."""
+        """Return the thresholds as plain data."""
         return {
             "thresholds": dict(self.thresholds),
             "n_queries": dict(self.n_queries),
@@ -70,8 +71,8 @@ class Novelty:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Novelty:
-        """Read what :meth:`to_json` gave; InputError where it is something else."""
+    def from_json(cls, data: Mapping[str, Any]) -> NoveltyThresholds:
+        """Read the output of :meth:`to_json`; InputError if it is not valid."""
         try:
             return cls(
                 {str(k): float(v) for k, v in data["thresholds"].items()},
@@ -79,7 +80,7 @@ class Novelty:
                 int(data["fewest_words"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise InputError("a calibration that cannot be read") from None
+            raise InputError("the novelty thresholds cannot be read") from None
 
 
 def best_of_others(
@@ -88,7 +89,7 @@ def best_of_others(
     gallery: Floats,
     gallery_patients: npt.NDArray[np.intp],
 ) -> npt.NDArray[np.float32]:
-    """Highest cosine of each query with a case of another patient; -inf where there is none.
+    """Return the highest cosine of each query with a case of another patient, or -inf.
 
     Parameters
     ----------
@@ -118,45 +119,47 @@ def calibrate(
     patients: Mapping[str, str],
     n_words: Callable[[Sequence[str]], Sequence[int]] | None = None,
     seed: int = 0,
-) -> Novelty:
-    """Draw the thresholds from a library's own cases.
+) -> NoveltyThresholds:
+    """Compute the thresholds from a library's own cases.
 
     Parameters
     ----------
     images : Embeddings
-        What is searched.
+        The gallery.
     notes : Embeddings or None
-        Of the same model.
+        Note vectors of the same model.
     patients : mapping of str to str
         Patient of each case id.
     n_words : callable, optional
-        Number of words of the notes of some case ids.
+        Returns the number of words of the notes of given cases.
     seed : int
-        For the sample of at most 2000 cases of each kind.
+        Seed of the sample of at most 2000 cases of each kind.
     """
     codes = {name: code for code, name in enumerate(sorted(set(patients.values())))}
 
     def owners(case_ids: tuple[str, ...]) -> npt.NDArray[np.intp]:
         return np.array([codes.get(patients.get(name, ""), -1) for name in case_ids], dtype=np.intp)
 
-    asked: dict[str, tuple[tuple[str, ...], Floats]] = {"image": (images.case_ids, images.vectors)}
+    queries: dict[str, tuple[tuple[str, ...], Floats]] = {
+        "image": (images.case_ids, images.vectors)
+    }
     if notes is not None:
         images.require(notes.fingerprint)
-        asked["text"] = (notes.case_ids, notes.vectors)
+        queries["text"] = (notes.case_ids, notes.vectors)
         row_of = {name: row for row, name in enumerate(images.case_ids)}
         both = [(row_of[name], row) for row, name in enumerate(notes.case_ids) if name in row_of]
         if both:
             mixed = images.vectors[[a for a, _ in both]] + notes.vectors[[b for _, b in both]]
             length = np.linalg.norm(mixed, axis=1)
             kept = np.flatnonzero(length > 1e-3)
-            asked["both"] = (
+            queries["both"] = (
                 tuple(notes.case_ids[both[row][1]] for row in kept),
                 unit_rows(mixed[kept]),
             )
     thresholds, counts, fewest_words = {}, {}, 0
     gallery_owners = owners(images.case_ids)
-    for kind, (case_ids, vectors) in asked.items():
-        # By name, so that the order of adding does not choose the sample.
+    for kind, (case_ids, vectors) in queries.items():
+        # Sorted by name, so that the sample does not depend on the order of adding.
         names = np.array(sorted(range(len(case_ids)), key=case_ids.__getitem__), dtype=np.intp)
         if names.size > MOST_QUERIES:
             names = np.random.default_rng(seed).choice(names, MOST_QUERIES, replace=False)
@@ -169,4 +172,4 @@ def calibrate(
         counts[kind] = int(best.size)
         if best.size >= FEWEST_QUERIES:
             thresholds[kind] = float(np.quantile(best, QUANTILE, method="lower"))
-    return Novelty(thresholds, counts, fewest_words)
+    return NoveltyThresholds(thresholds, counts, fewest_words)

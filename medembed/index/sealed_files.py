@@ -1,8 +1,8 @@
-"""Files of an index: written so that a crash leaves the old or the new, read only when sealed.
+"""Index files that survive a crash and are verified before use.
 
-A folder holds ``index.json`` and the files it names. The files are written first, under names of
-their own, and synced; replacing ``index.json`` is what makes them count. On reading, every digest
-is checked before any content is looked at, and the bytes that were checked are the bytes used.
+A folder holds ``index.json`` and the files it names. The files are written first, under new names,
+and synced; replacing ``index.json`` activates them. On reading, every digest is verified before
+any content is used, on the same bytes that are used.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ def _canonical(head: Mapping[str, Any]) -> bytes:
 def write_sealed(
     folder: Path, head: Mapping[str, Any], files: Mapping[str, bytes], key: bytes | None = None
 ) -> None:
-    """Replace what ``folder`` holds, all or nothing.
+    """Replace the content of ``folder`` atomically.
 
     Parameters
     ----------
     folder : Path
-        Made where it is missing.
+        Created if missing.
     head : mapping
-        Plain data, kept in ``index.json``.
+        Plain data, stored in ``index.json``.
     files : mapping of str to bytes
     key : bytes, optional
-        Seals the head with HMAC-SHA256, so that only a holder of the key can have written it;
-        without, a plain SHA-256 shows damage but no intent.
+        Signs the head with HMAC-SHA256, so that only a holder of the key can have written it.
+        Without a key, SHA-256 detects damage but not tampering.
     """
     private_folder(folder)
     named = _named(folder)
@@ -78,7 +78,7 @@ def write_sealed(
 
 
 def _abandoned(folder: Path, ours: set[str]) -> set[str]:
-    """Files that a writer left when it was killed: nobody's, and too old to be in the making."""
+    """Return files of killed writers: not in use, and too old to be in the making."""
     limit = time.time() - _ABANDONED_SECONDS
     return {
         path.name
@@ -88,7 +88,7 @@ def _abandoned(folder: Path, ours: set[str]) -> set[str]:
 
 
 def _named(folder: Path) -> set[str]:
-    """Files that the present head names; none where it cannot be read."""
+    """Return the files that the current head names; none if it cannot be read."""
     try:
         sealed = json.loads((folder / _HEAD).read_bytes())
         return {
@@ -101,27 +101,27 @@ def _named(folder: Path) -> set[str]:
 
 
 def read_sealed(folder: Path, key: bytes | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read what :func:`write_sealed` wrote.
+    """Read and verify what :func:`write_sealed` wrote.
 
     Raises
     ------
     InputError
-        Where something is missing, was changed, or is sealed by another key.
+        If something is missing, was changed, or is signed with another key.
     """
     try:
         with (folder / _HEAD).open("rb") as file:
             raw = file.read(_MAX_HEAD_BYTES + 1)
         if len(raw) > _MAX_HEAD_BYTES:
-            raise InputError("an index whose head is too long", where=folder.name)
+            raise InputError("index.json is too large", where=folder.name)
         sealed = json.loads(raw)
         body = {"head": dict(sealed["head"]), "parts": dict(sealed["parts"])}
         seal = str(sealed["seal"])
     except FileNotFoundError:
-        raise InputError("no index in this folder", where=folder.name) from None
+        raise InputError("this folder has no index", where=folder.name) from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise InputError("an index whose head cannot be read", where=folder.name) from None
+        raise InputError("index.json cannot be read", where=folder.name) from None
     if not hmac.compare_digest(seal.encode(), _seal(_canonical(body), key).encode()):
-        raise InputError("an index that was changed or sealed by another key", where=folder.name)
+        raise InputError("the index was changed or signed with another key", where=folder.name)
     files = {}
     for name, part in body["parts"].items():
         files[name] = _read_part(folder, part)
@@ -134,7 +134,7 @@ def _read_part(folder: Path, part: Mapping[str, Any]) -> bytes:
         size = path.stat().st_size
         data = path.read_bytes() if size == part["bytes"] else b""
     except FileNotFoundError:
-        raise InputError("an index with a file missing", where=folder.name) from None
+        raise InputError("an index file is missing", where=folder.name) from None
     if size != part["bytes"] or hashlib.sha256(data).hexdigest() != part["sha256"]:
-        raise InputError("an index with a file that was changed", where=folder.name)
+        raise InputError("an index file was changed", where=folder.name)
     return data

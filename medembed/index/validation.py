@@ -1,4 +1,4 @@
-"""What callers of the index hand in, checked once."""
+"""Validation of arguments to the index."""
 
 from __future__ import annotations
 
@@ -19,41 +19,39 @@ Mask = npt.NDArray[np.bool_]
 def checked_vectors(
     vectors: npt.ArrayLike, case_ids: Sequence[str]
 ) -> tuple[tuple[str, ...], Floats]:
-    """Ids and unit rows that fit each other; InputError where they do not."""
+    """Return ids and matching unit rows; InputError if they do not match."""
     ids = tuple(checked_names(case_ids, InputError))
     try:
         array = np.asarray(vectors)
     except ValueError:
-        raise InputError("vectors have shape (n, d), all rows of one length") from None
+        raise InputError("vectors must have shape (n, d), all rows of one length") from None
     if array.shape == (0,):
         array = np.empty((0, 0), dtype=np.float32)
     unit = unit_rows(array)
     if len(ids) != len(unit):
         raise InputError(f"{len(ids)} case ids for {len(unit)} vectors")
     if len(set(ids)) != len(ids):
-        raise InputError("a case id that stands twice")
+        raise InputError("duplicate case id")
     return ids, unit
 
 
 def checked_names(case_ids: Collection[str], refuse: type[InputError]) -> list[str]:
-    """Case ids as a list of texts; ``refuse`` is raised where they are not."""
+    """Return case ids as a list of strings; raise ``refuse`` if they are not."""
     if isinstance(case_ids, str):
-        raise refuse("case ids come as a list, not as one text")
+        raise refuse("case ids must be a list, not a single string")
     names = [str(name) if isinstance(name, str) else "" for name in case_ids]
     if not all(names):
-        raise refuse("a case id that is not a text or is empty")
+        raise refuse("a case id is empty or not a string")
     return names
 
 
 def allowed_rows(allowed: Mask | Collection[str], row_of: Mapping[str, int]) -> Mask:
-    """Bool mask over the rows for a filter given as a mask or as case ids."""
+    """Return a bool mask over the rows for a filter given as mask or as case ids."""
     if not isinstance(allowed, str):
         array = np.asarray(allowed if hasattr(allowed, "__array__") else list(allowed))
         if array.dtype == bool:
             if array.shape != (len(row_of),):
-                raise QueryError(
-                    f"a mask of shape {array.shape} for an index of {len(row_of)} cases"
-                )
+                raise QueryError(f"the mask has shape {array.shape}, the index {len(row_of)} cases")
             return array
     mask = np.zeros(len(row_of), dtype=bool)
     rows = [row_of[n] for n in checked_names(allowed, QueryError) if n in row_of]
@@ -62,9 +60,9 @@ def allowed_rows(allowed: Mask | Collection[str], row_of: Mapping[str, int]) -> 
 
 
 def whole_count(k: int) -> int:
-    """The number of hits asked for; QueryError unless it is a whole number above 0."""
+    """Return the requested number of hits; QueryError unless it is an integer of at least 1."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise QueryError("the number of hits asked for is not a whole number")
+        raise QueryError("the number of hits must be a whole number")
     if k < 1:
-        raise QueryError("at least 1 hit has to be asked for")
+        raise QueryError("the number of hits must be at least 1")
     return int(k)

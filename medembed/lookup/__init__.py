@@ -1,4 +1,4 @@
-"""Past cases like a scan, some words, or a case: :class:`CaseLookup`."""
+"""Search for past cases similar to a scan, a text or a case: :class:`CaseLookup`."""
 
 from medembed.lookup.case_lookup import CaseLookup
 from medembed.lookup.query import ImageQuery, Where

@@ -1,4 +1,4 @@
-"""The noun :class:`CaseLookup`: past cases like a scan, some words, a case, or several of them."""
+"""The noun :class:`CaseLookup`: search by image, text, case, or a combination."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ import numpy.typing as npt
 from medembed.embeddings import unit_rows
 from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
-from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_stamp, open_index
+from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_revision, open_index
 from medembed.index.exact import cosine
 from medembed.library import library_vocabulary
 from medembed.lookup.messages import (
     COLLAPSED,
+    Novelty,
     NoveltyReason,
-    cut_off_line,
     own_cases_line,
     own_patient_line,
+    truncated_line,
 )
 from medembed.lookup.patient_exclusion import (
-    Own,
+    QueryOrigin,
     cases_of_patients,
-    own_of_case,
-    own_of_files,
-    own_of_scan,
+    origin_of_case,
+    origin_of_files,
+    origin_of_scan,
 )
-from medembed.lookup.query import ImageQuery, Question, Where
+from medembed.lookup.query import ImageQuery, Query, Where
 from medembed.lookup.query_remarks import unknown_labels, unknown_words
 from medembed.lookup.result import LookupHit, Result
 from medembed.model.resolve import ModelChoice, choose_model
@@ -51,24 +52,24 @@ _OPPOSED = 1e-3
 
 
 class CaseLookup:
-    """Looks up past cases in a library.
+    """Searches a library for similar past cases.
 
     The gallery is the image vectors of the library's cases. Model, index and the worker that
-    reads image files are loaded when first needed and kept; :meth:`close`, or leaving a ``with``,
-    lets go of them. May be used from several threads.
+    reads image files are loaded on first use and kept; :meth:`close`, or leaving a ``with``
+    block, releases the worker. Safe to use from several threads.
 
     Parameters
     ----------
     library : CaseLibrary
     model : DualEncoder, name or folder, optional
-        None is the library's active model.
+        Default: the library's active model.
     limits : Limits, optional
-        Of the worker that reads image files.
+        Resource limits of the worker that reads image files.
 
     Raises
     ------
     ModelError
-        Where the library has no model, or there is none of that name.
+        If the library has no active model, or no model has this name.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class CaseLookup:
         self._reading = threading.Lock()
 
     def close(self) -> None:
-        """End the worker that reads image files; a later search starts another."""
+        """Stop the worker that reads image files; a later search starts a new one."""
         with self._reading:
             if self._reader is not None:
                 self._reader.close()
@@ -121,16 +122,16 @@ class CaseLookup:
 
     @property
     def index(self) -> LibraryIndex:
-        """The index, opened anew where the library's vectors have changed.
+        """The index, reopened if the library's vectors have changed.
 
         Raises
         ------
         FingerprintError
-            Where the library has no vectors of the model.
+            If the library has no vectors of the model.
         """
         with self._lock:
             held = self._index
-            if held is None or held.stamp != library_stamp(self.library, self.fingerprint):
+            if held is None or held.revision != library_revision(self.library, self.fingerprint):
                 self._index = held = open_index(self.library, self.fingerprint)
             return held
 
@@ -144,84 +145,89 @@ class CaseLookup:
         where: Where = None,
         k: int = 10,
     ) -> Result:
-        """Find the cases most like what is given; at least one of the first three.
+        """Find the most similar cases. Give at least one of text, image and case.
 
         Parameters
         ----------
         text : str, optional
-            Words, a sentence or a whole report.
+            A few words, a sentence or a whole report.
         image : path, sequence of paths, or Scan, optional
             One image, or the files of one series.
         case : str, optional
-            Id of a case of the library; its image asks.
+            Id of a case in the library; its image is the query.
         weights : mapping, optional
-            For each part that is given, for example ``{"text": 0.6, "image": 0.4}``; from 0 on,
-            not all 0. Equal where left out.
+            One for each given part, for example ``{"text": 0.6, "image": 0.4}``; not negative,
+            not all 0. Equal by default.
         where : condition or several, optional
-            All have to hold: ``["sex=F", "age>=60"]``.
+            A case must meet all of them: ``["sex=F", "age>=60"]``.
         k : int
-            At most so many hits.
+            Maximum number of hits.
 
         Returns
         -------
         Result
-            No case of the query's own patient is among the hits.
+            The hits exclude every case of the query's own patient.
 
         Raises
         ------
         QueryError, ConditionError
-            Where it cannot be asked as it stands.
+            If the query or a condition is not valid.
         ScanError
-            Where the image cannot be read.
+            If the image cannot be read.
         FingerprintError
-            Where the library has no vectors of the model.
+            If the library has no vectors of the model.
         """
-        question = Question.of(text, image, case, weights, where, k)
-        if question.case is not None and question.case not in self.library:
-            raise QueryError("no such case in this library", hint="medembed show LIBRARY")
-        matching = self.library.find(question.where) if question.where else None
+        query = Query.of(text, image, case, weights, where, k)
+        if query.case is not None and query.case not in self.library:
+            raise QueryError(
+                "no case has this id in this library",
+                hint="list the cases with medembed show LIBRARY",
+            )
+        matching = self.library.find(query.where) if query.where else None
         before = self._index
         index = self.index
-        notes = [index.said] if index is not before and index.said else []
+        notes = [index.message] if index is not before and index.message else []
         notes += [COLLAPSED] if self._collapsed else []
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
             # The worker reads the image while torch and the model are loaded.
-            reading = pool.submit(self._read, question.files) if question.files else None
-            parts, own = self._parts(question, index, reading)
-        if question.text is not None:
-            notes += self._cut_off(question.text)
-            notes += unknown_words(self.library, question.text)
-        notes += unknown_labels(self.library, question.where)
-        query = _mixed(parts, question.weights)
-        present = set(index.cases.case_ids)
+            reading = pool.submit(self._read, query.files) if query.files else None
+            parts, own = self._parts(query, index, reading)
+        if query.text is not None:
+            notes += self._truncation_note(query.text)
+            notes += unknown_words(self.library, query.text)
+        notes += unknown_labels(self.library, query.where)
+        vector = _mixed(parts, query.weights)
+        present = set(index.index.case_ids)
         excluded = (cases_of_patients(self.library, own.patients) | own.cases) & present
         own_cases = tuple(sorted(own.cases))
         if own_cases:
             notes.append(own_cases_line(own_cases))
         if own.patients:
             notes.append(own_patient_line(len(excluded), len(own.patients)))
-        hits = index.cases.search(query, question.k, _allowed(index, matching, excluded))
+        hits = index.index.search(vector, query.k, _allowed(index, matching, excluded))
         best: float | None = None
-        reason = _unjudged(question, index)
-        threshold = index.novelty.thresholds.get(_kind(question) or "")
+        reason = _unjudged(query, index)
+        threshold = index.novelty.thresholds.get(_kind(query) or "")
         if not reason:
-            best = _best(index, query, excluded, hits, matching is None)
-            reason = "nobody else" if best is None else ""
-        found = self._hits(hits, parts, self._content(question), index)
+            best = _best(index, vector, excluded, hits, matching is None)
+            reason = NoveltyReason.NO_OTHER_PATIENTS if best is None else NoveltyReason.NONE
+        found = self._hits(hits, parts, self._content(query), index)
         plan = Plan(
             hits.plan.method,
             hits.plan.searched,
             hits.plan.matching,
             (*notes, *hits.plan.notes),
         )
-        novel = best is not None and threshold is not None and best < threshold
+        novelty = Novelty.UNKNOWN
+        if best is not None and threshold is not None:
+            novelty = Novelty.NOVEL if best < threshold else Novelty.FAMILIAR
         return Result(
             found,
             plan,
-            "unknown" if reason else "novel" if novel else "familiar",
+            novelty,
             self.fingerprint,
-            question.to_json(),
+            query.to_json(),
             novelty_reason=reason,
             best_score=best,
             novelty_threshold=threshold,
@@ -247,55 +253,55 @@ class CaseLookup:
 
     def _parts(
         self,
-        question: Question,
+        query: Query,
         index: LibraryIndex,
         reading: Future[tuple[Scan, ScanHeader]] | None,
-    ) -> tuple[dict[str, Floats], Own]:
-        """Vector of each part of the question, and what of the library it is itself."""
+    ) -> tuple[dict[str, Floats], QueryOrigin]:
+        """Encode each part of the query and find where it comes from in the library."""
         vectors: dict[str, Floats] = {}
-        own = Own()
-        if question.text is not None:
+        own = QueryOrigin()
+        if query.text is not None:
             model = self.model
             from medembed.model.report_text import note_text
 
-            # A pasted report is read as those of the library were.
-            read = note_text(read_note(question.text))
+            # A pasted report is parsed in the same way as the reports of the library.
+            read = note_text(read_note(query.text))
             vectors["text"] = model.encode_notes([read])[0]
-        if "image" in question.parts:
+        if "image" in query.parts:
             model = self.model
-            scan = question.scan
+            scan = query.scan
             if reading is not None:
                 scan, header = reading.result()
-                own |= own_of_files(self.library, question.files, header)
+                own |= origin_of_files(self.library, query.files, header)
             if scan is None:
-                raise QueryError("no image to look for")
-            own |= own_of_scan(self.library, scan)
+                raise QueryError("the query has no image")
+            own |= origin_of_scan(self.library, scan)
             vectors["image"] = model.encode_scans([scan])[0]
-        if question.case is not None:
-            if question.case not in index.cases:
+        if query.case is not None:
+            if query.case not in index.index:
                 raise QueryError(
-                    "this case has no vector of the model yet", hint="medembed embed LIBRARY"
+                    "this case has no vector of the model yet", hint="run medembed embed LIBRARY"
                 )
-            vectors["case"] = index.cases.vector(question.case)
-            own |= own_of_case(self.library, self.library.case(question.case))
-        return {name: vectors[name] for name in question.parts}, own
+            vectors["case"] = index.index.vector(query.case)
+            own |= origin_of_case(self.library, self.library.case(query.case))
+        return {name: vectors[name] for name in query.parts}, own
 
-    def _cut_off(self, text: str) -> list[str]:
+    def _truncation_note(self, text: str) -> list[str]:
         from medembed.model.report_text import note_text
 
         limit = self.model.max_length
         ids, _ = self.model.tokens([note_text(read_note(text))])
         if ids.shape[1] < limit:
             return []
-        return [cut_off_line(limit)]
+        return [truncated_line(limit)]
 
-    def _content(self, question: Question) -> QueryContent:
+    def _content(self, query: Query) -> QueryContent:
         content = QueryContent()
-        if question.text is not None:
-            read = read_note(question.text, library_vocabulary(self.library))
+        if query.text is not None:
+            read = read_note(query.text, library_vocabulary(self.library))
             content += QueryContent.of_text(read)
-        if question.case is not None:
-            content += QueryContent.of_case(self.library.case(question.case))
+        if query.case is not None:
+            content += QueryContent.of_case(self.library.case(query.case))
         return content
 
     def _hits(
@@ -308,14 +314,14 @@ class CaseLookup:
             case = cases.get(case_id)
             if case is None:  # erased between the two reads
                 continue
-            row = index.cases.vector(case_id)[np.newaxis]
+            row = index.index.vector(case_id)[np.newaxis]
             each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
         return tuple(found)
 
 
 def _first_header(reader: ScanReader, path: Path) -> ScanHeader:
-    """Header of a file, or of the first readable file in a folder."""
+    """Read the header of a file, or of the first readable file in a folder."""
     if not path.is_dir():
         return reader.header(path)
     for file in sorted(path.rglob("*")):
@@ -328,14 +334,19 @@ def _first_header(reader: ScanReader, path: Path) -> ScanHeader:
 
 
 def _mixed(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
-    """One unit query ``(1, d)``; its cosines rank as the weighted sum of the parts' cosines."""
+    """Combine the parts into one unit vector ``(1, d)``.
+
+    Its cosines rank cases exactly as the weighted sum of the parts' cosines.
+    """
     if len({part.shape for part in parts.values()}) != 1:
-        raise QueryError("the parts of the query have vectors of different lengths")
+        raise QueryError("the parts of the query have vectors of different dimensions")
     total = np.zeros(next(iter(parts.values())).shape, dtype=np.float64)
     for name, part in parts.items():
         total += weights[name] * part.astype(np.float64)
     if np.linalg.norm(total) < _OPPOSED:
-        raise QueryError("the parts of the query cancel each other out", hint="change the weights")
+        raise QueryError(
+            "the parts of the query cancel each other out", hint="choose other weights"
+        )
     return unit_rows(total[np.newaxis])
 
 
@@ -348,38 +359,38 @@ def _allowed(
     return np.array(
         [
             (wanted is None or name in wanted) and name not in excluded
-            for name in index.cases.case_ids
+            for name in index.index.case_ids
         ],
         dtype=bool,
     )
 
 
-def _kind(question: Question) -> QueryKind | None:
-    parts = {name for name, weight in question.weights.items() if weight}
+def _kind(query: Query) -> QueryKind | None:
+    parts = {name for name, weight in query.weights.items() if weight}
     if parts == {"text"}:
         return "text"
     if len(parts) == 1:
         return "image"
-    equal = len(set(question.weights.values())) == 1
+    equal = len(set(query.weights.values())) == 1
     return "both" if len(parts) == 2 and "text" in parts and equal else None
 
 
-def _unjudged(question: Question, index: LibraryIndex) -> NoveltyReason:
-    """Why the library cannot tell whether this query is novel; empty where it can."""
-    kind = _kind(question)
+def _unjudged(query: Query, index: LibraryIndex) -> NoveltyReason:
+    """MatchEvidence the library cannot tell whether this query is novel; empty where it can."""
+    kind = _kind(query)
     if kind is None:
-        return "mixture"
+        return NoveltyReason.MIXTURE
     if kind not in index.novelty.thresholds:
-        return "few cases"
-    if kind != "image" and len((question.text or "").split()) < index.novelty.fewest_words:
-        return "short text"
-    return ""
+        return NoveltyReason.FEW_CASES
+    if kind != "image" and len((query.text or "").split()) < index.novelty.fewest_words:
+        return NoveltyReason.SHORT_TEXT
+    return NoveltyReason.NONE
 
 
 def _best(
     index: LibraryIndex, query: Floats, excluded: set[str], hits: Hits, whole: bool
 ) -> float | None:
-    """Best score in the whole library, whatever the conditions."""
+    """Return the best score in the whole library, ignoring the conditions."""
     if not whole:
-        hits = index.cases.search(query, 1, _allowed(index, None, excluded))
+        hits = index.index.search(query, 1, _allowed(index, None, excluded))
     return float(hits.scores[0, 0]) if hits.scores.size else None

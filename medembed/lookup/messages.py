@@ -1,34 +1,50 @@
-"""What a search says to a person: every sentence in one place, none of which steers anything."""
+"""The states of a search and their texts. Programs read the enums, people read the texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from enum import StrEnum
 
 __all__ = [
     "COLLAPSED",
     "Novelty",
     "NoveltyReason",
-    "cut_off_line",
     "novelty_line",
     "own_cases_line",
     "own_patient_line",
+    "truncated_line",
 ]
 
-Novelty = Literal["novel", "familiar", "unknown"]
-NoveltyReason = Literal["", "mixture", "few cases", "short text", "nobody else"]
+
+class Novelty(StrEnum):
+    """Answer of the novelty check."""
+
+    NOVEL = "novel"
+    FAMILIAR = "familiar"
+    UNKNOWN = "unknown"
+
+
+class NoveltyReason(StrEnum):
+    """Why :attr:`Novelty.UNKNOWN`; NONE if the check gave an answer."""
+
+    NONE = ""
+    MIXTURE = "mixture"
+    FEW_CASES = "few cases"
+    SHORT_TEXT = "short text"
+    NO_OTHER_PATIENTS = "nobody else"
+
 
 _UNKNOWN: dict[NoveltyReason, str] = {
-    "": "novelty was not checked",
-    "mixture": "no novelty check for this mixture of text and image",
-    "few cases": "no novelty check: too few cases of other patients",
-    "short text": "no novelty check for a text shorter than {fewest_words} words",
-    "nobody else": "no novelty check: no other patients to compare with",
+    NoveltyReason.NONE: "novelty was not checked",
+    NoveltyReason.MIXTURE: "no novelty check for this combination of text and image",
+    NoveltyReason.FEW_CASES: "no novelty check: too few cases of other patients in the library",
+    NoveltyReason.SHORT_TEXT: "query too short (< {fewest_words} words) for the novelty check",
+    NoveltyReason.NO_OTHER_PATIENTS: "no novelty check: no other patients to compare with",
 }
 _MOST_NAMED = 5
 
-COLLAPSED = "this model collapsed in training: the order of the hits means little"
-"""Remark on a search with a model that is kept but never activated."""
+COLLAPSED = "this model collapsed in training; do not rely on the order of the hits"
+"""Note on a search with a model that is kept but never activated."""
 
 
 def novelty_line(
@@ -38,19 +54,19 @@ def novelty_line(
     threshold: float | None,
     fewest_words: int,
 ) -> str:
-    """Say whether the library holds the like of a query."""
-    if state == "unknown" or best is None or threshold is None:
+    """Describe whether the library holds cases similar to a query."""
+    if state is Novelty.UNKNOWN or best is None or threshold is None:
         return _UNKNOWN[reason].format(fewest_words=fewest_words)
     compared = (
         f"best score {best:.2f}; 1 in 100 of the library's own cases scores below {threshold:.2f}"
     )
-    if state == "novel":
-        return f"novel, nothing quite like it here: {compared}"
-    return f"not novel: {compared}"
+    if state is Novelty.NOVEL:
+        return f"novel: no close match in this library ({compared})"
+    return f"not novel ({compared})"
 
 
 def own_cases_line(cases: Sequence[str]) -> str:
-    """Say which cases are the query itself."""
+    """List the cases that are the query itself."""
     if not cases:
         return ""
     named = ", ".join(cases[:_MOST_NAMED])
@@ -60,13 +76,13 @@ def own_cases_line(cases: Sequence[str]) -> str:
 
 
 def own_patient_line(n: int, n_patients: int = 1) -> str:
-    """Say how many cases of the query's own patient, or of those it may be, were left out."""
+    """Report how many cases of the query's own patient, or candidates for it, were excluded."""
     cases = f"{n} {'case' if n == 1 else 'cases'}"
     if n_patients > 1:
-        return f"the {n_patients} patients whom the query may belong to were left out ({cases})"
-    return f"the query's own patient was left out ({cases})"
+        return f"excluded {cases} of the {n_patients} patients the query may belong to"
+    return f"excluded {cases} of the query's own patient"
 
 
-def cut_off_line(limit: int) -> str:
-    """Say that a text was longer than the model reads."""
-    return f"the model reads {limit} tokens; the rest of the text was not used"
+def truncated_line(limit: int) -> str:
+    """Report that a text is longer than the model's limit."""
+    return f"text cut after {limit} tokens, the model's limit"

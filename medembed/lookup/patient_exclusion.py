@@ -1,9 +1,9 @@
-"""Whose image is it? The query itself and its own patient must not answer.
+"""Exclude the query itself and its own patient from the hits.
 
-A case *is* the query where it has the same scan (the bytes of its files, whatever their number and
-order), the same pixels (under another file, header or format), or the same ``StudyInstanceUID``.
-Its patient, and a patient whose pseudonym the file's ``PatientID`` gives, is the query's own. A
-copy whose pixels were changed *and* that was stripped of its identifiers is not recognised.
+A case *is* the query if it has the same scan (the bytes of its files, in any number and order),
+the same pixels (in another file, header or format), or the same ``StudyInstanceUID``. The query's
+own patients are the patients of those cases and the patient whose pseudonym the file's
+``PatientID`` gives. A copy with changed pixels *and* removed identifiers is not recognized.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from medembed.scans import Scan, ScanHeader
 
 __all__ = [
-    "Own",
+    "QueryOrigin",
     "cases_of_patients",
-    "own_of_case",
-    "own_of_files",
-    "own_of_scan",
+    "origin_of_case",
+    "origin_of_files",
+    "origin_of_scan",
     "patients_of_files",
 ]
 
@@ -39,42 +39,42 @@ _STUDY = "study_id"
 
 
 @dataclass(frozen=True)
-class Own:
-    """What of a library is the query itself, or of its patient.
+class QueryOrigin:
+    """Where a query comes from: the cases and patients of the library that it belongs to.
 
     Parameters
     ----------
     cases : frozenset of str
         Ids of the cases that are the query.
     patients : frozenset of str
-        Their patients, and those that the query's header names.
+        Their patients, and those that the query's header identifies.
     """
 
     cases: frozenset[str] = frozenset()
     patients: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, cases: Iterable[Case]) -> Own:
-        """Take cases with their patients."""
+    def of(cls, cases: Iterable[Case]) -> QueryOrigin:
+        """Collect cases and their patients."""
         found = list(cases)
         return cls(
             frozenset(case.case_id for case in found), frozenset(case.patient_id for case in found)
         )
 
-    def __or__(self, other: Own) -> Own:
-        return Own(self.cases | other.cases, self.patients | other.patients)
+    def __or__(self, other: QueryOrigin) -> QueryOrigin:
+        return QueryOrigin(self.cases | other.cases, self.patients | other.patients)
 
 
-def own_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader) -> Own:
-    """What the bytes of some files and their header say.
+def origin_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader) -> QueryOrigin:
+    """Find the origin of image files by their bytes and header.
 
     Parameters
     ----------
     library : CaseLibrary
     files : sequence of Path
-        One file, the files of one series, or its folder.
+        One file, the files of one series, or the folder of the series.
     header : ScanHeader
-        Of one of them.
+        Header of one of them.
     """
     own = _with_scans(library, _scan_hashes(files)) | _of_study(library, header.study_uid)
     if not is_placeholder(header.patient_id):
@@ -84,39 +84,38 @@ def own_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader
             names.patient(header.patient_id),
         }
         named = frozenset(case.patient_id for case in _cases_of(library, wanted))
-        own |= Own(patients=named)
+        own |= QueryOrigin(patients=named)
     return own
 
 
-def own_of_scan(library: CaseLibrary, scan: Scan) -> Own:
-    """What the pixels and the ``StudyInstanceUID`` of a decoded scan say."""
+def origin_of_scan(library: CaseLibrary, scan: Scan) -> QueryOrigin:
+    """Find the origin of a decoded scan by its pixels and ``StudyInstanceUID``."""
     return _with_pixels(library, pixel_digest(scan.pixels)) | _of_study(library, scan.study_uid)
 
 
-def own_of_case(library: CaseLibrary, case: Case) -> Own:
+def origin_of_case(library: CaseLibrary, case: Case) -> QueryOrigin:
     """Cases that hold a scan of this case as well, itself left out; its patient."""
-    own = Own(patients=frozenset({case.patient_id}))
+    own = QueryOrigin(patients=frozenset({case.patient_id}))
     own |= _with_scans(library, {scan.sha256 for scan in case.scans})
     for scan in case.scans:
         own |= _with_pixels(library, scan.pixel_sha256)
-    return Own(own.cases - {case.case_id}, own.patients)
+    return QueryOrigin(own.cases - {case.case_id}, own.patients)
 
 
 def patients_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHeader) -> set[str]:
-    """Patients of the library whom these files belong to; mostly none or one."""
-    return set(own_of_files(library, files, header).patients)
+    """Return the patients of the library whom these files belong to, usually none or one."""
+    return set(origin_of_files(library, files, header).patients)
 
 
 def cases_of_patients(library: CaseLibrary, patients: Iterable[str]) -> set[str]:
-    """Ids of all cases of these patients."""
+    """Return the ids of all cases of these patients."""
     return {case.case_id for case in _cases_of(library, set(patients))}
 
 
 def _scan_hashes(files: Sequence[Path]) -> set[str]:
-    """Hashes under which ingest may have written these files down.
+    """Return the hashes under which ingest may have recorded these files.
 
-    A file that stands there twice was left out at ingest, and one file of several may be a scan
-    of its own there.
+    Ingest drops a duplicate file, and may have stored one file of several as a separate scan.
     """
     found: list[str] = []
     for path in files:
@@ -131,34 +130,34 @@ def _scan_hashes(files: Sequence[Path]) -> set[str]:
     return {scan_sha256(found), scan_sha256(once), *once}
 
 
-def _with_scans(library: CaseLibrary, hashes: set[str]) -> Own:
+def _with_scans(library: CaseLibrary, hashes: set[str]) -> QueryOrigin:
     rows = library.database.read().execute(
         "SELECT DISTINCT c.case_id, c.patient_id FROM scans s JOIN cases c ON c.id = s.case_row "
         "WHERE s.sha256 IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(hashes)),),
     )
     found = [(str(case_id), str(patient)) for case_id, patient in rows]
-    return Own(frozenset(c for c, _ in found), frozenset(p for _, p in found))
+    return QueryOrigin(frozenset(c for c, _ in found), frozenset(p for _, p in found))
 
 
-def _with_pixels(library: CaseLibrary, digest: str) -> Own:
-    return Own.of(library.select(library.cases_with_pixels(digest)))
+def _with_pixels(library: CaseLibrary, digest: str) -> QueryOrigin:
+    return QueryOrigin.of(library.select(library.cases_with_pixels(digest)))
 
 
-def _of_study(library: CaseLibrary, study_uid: str) -> Own:
-    """Cases of the study with this ``StudyInstanceUID``."""
+def _of_study(library: CaseLibrary, study_uid: str) -> QueryOrigin:
+    """Find the cases of the study with this ``StudyInstanceUID``."""
     if not study_uid.strip():
-        return Own()
+        return QueryOrigin()
     name = library.pseudonymiser.study(study_uid)
     found = list(library.select([name]))
-    if _STUDY in library.attribute_names():  # a table's cases have names of their own
+    if _STUDY in library.attribute_names():  # cases of a table have other ids
         found += library.cases(Condition(_STUDY, "=", (name,)))
-    return Own.of(found)
+    return QueryOrigin.of(found)
 
 
 def _cases_of(library: CaseLibrary, patients: set[str]) -> list[Case]:
     if not patients:
         return []
     condition = Condition("patient", "in", tuple(sorted(patients)))
-    # Conditions compare without regard to case; patients do not.
+    # Conditions ignore upper and lower case; patient ids do not.
     return [case for case in library.cases(condition) if case.patient_id in patients]

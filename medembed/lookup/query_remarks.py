@@ -1,4 +1,4 @@
-"""What is said of a query's words and conditions."""
+"""Notes on findings of a query that the library does not know."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MOST = 5
 
 
 def unknown_words(library: CaseLibrary, text: str) -> list[str]:
-    """Say which findings of a query the library's vocabulary does not know."""
+    """Report findings of a query text that are missing from the library's vocabulary."""
     unknown = unknown_findings(text, library_vocabulary(library))[:_MOST]
     if not unknown:
         return []
     named = ", ".join(unknown)
-    return [f"not a finding of this library's vocabulary: {named}; compared by its words only"]
+    return [f"not in this library's vocabulary: {named}; compared by wording only"]
 
 
 def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> list[str]:
-    """Say which findings of conditions neither the vocabulary nor any case of the library has."""
+    """Report findings of conditions that neither the vocabulary nor any case has."""
     vocabulary = library_vocabulary(library)
     labels = {
         Finding.parse(str(value)).label
@@ -39,4 +39,4 @@ def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> lis
     )
     if not unknown:
         return []
-    return [f"no finding of this library or its vocabulary: {', '.join(unknown)}"]
+    return [f"unknown finding, in neither the library nor its vocabulary: {', '.join(unknown)}"]

@@ -1,4 +1,4 @@
-"""The nouns :class:`LookupHit` and :class:`Result`: what a search gives back."""
+"""The nouns :class:`LookupHit` and :class:`Result`: what a search returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from medembed.cases import Case
-from medembed.explain import Why
+from medembed.explain import MatchEvidence
 from medembed.index import Plan
 from medembed.lookup.messages import (
     Novelty,
@@ -20,23 +20,23 @@ __all__ = ["LookupHit", "Result"]
 
 @dataclass(frozen=True)
 class LookupHit:
-    """One case that a search found.
+    """One case found by a search.
 
     Parameters
     ----------
     rank : int
         From 1.
     score : float
-        Cosine of the query with the case's image.
+        Cosine similarity of the query to the case's image.
     case : Case
-    why : Why
-        What both state. No statement on what the model looked at.
+    evidence : MatchEvidence
+        Findings and words that both state; it does not explain the model.
     """
 
     rank: int
     score: float
     case: Case
-    why: Why
+    evidence: MatchEvidence
 
     @property
     def case_id(self) -> str:
@@ -44,7 +44,7 @@ class LookupHit:
         return self.case.case_id
 
     def to_json(self) -> dict[str, Any]:
-        """Give the hit as ``medembed search --json`` prints it."""
+        """Return the hit as ``medembed search --json`` prints it."""
         case = self.case
         return {
             "rank": self.rank,
@@ -57,39 +57,38 @@ class LookupHit:
             "age": case.age_years,
             "findings": [str(finding) for finding in case.findings],
             "note": case.note.text if case.note else None,
-            "why": self.why.to_json(),
+            "why": self.evidence.to_json(),
         }
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a search gives back.
+    """Result of a search.
 
     Parameters
     ----------
     hits : tuple of LookupHit
         Best first; may be empty.
     plan : Plan
-        How they were found, who was left out, and what else a reader should know.
-    novelty : {"novel", "familiar", "unknown"}
-        Whether the best score in the whole library, the query's own patient left out, is
-        unusually low (:mod:`medembed.index.novelty`), or cannot be judged.
+        How the hits were found, and notes for the reader.
+    novelty : Novelty
+        NOVEL if the best score in the whole library, without the query's own patient, is unusually
+        low (:mod:`medembed.index.novelty`); UNKNOWN if that cannot be judged.
     fingerprint : str
-        Of the model.
+        Fingerprint of the model.
     query : dict
-        The question as plain data.
-    novelty_reason : str
-        Why it cannot be judged: ``"mixture"``, ``"few cases"``, ``"short text"``,
-        ``"nobody else"``; empty where it can.
+        The query as plain data.
+    novelty_reason : NoveltyReason
+        Why novelty cannot be judged; NONE if it can.
     best_score, novelty_threshold : float or None
-        The two that were compared.
+        The two values compared.
     fewest_words : int
-        A text of fewer words is not judged.
+        Texts with fewer words are not judged.
     own_cases : tuple of str
-        Cases that are the query: the same scan, the same pixels, or the same study. They are not
-        among the hits.
+        Cases that are the query itself: same scan, same pixels or same study. Excluded from the
+        hits.
     own_patient_cases : int
-        Cases of the query's own patient that were left out, :attr:`own_cases` counted in.
+        Number of excluded cases of the query's own patient, :attr:`own_cases` included.
     """
 
     hits: tuple[LookupHit, ...]
@@ -97,7 +96,7 @@ class Result:
     novelty: Novelty
     fingerprint: str
     query: dict[str, Any] = field(repr=False)
-    novelty_reason: NoveltyReason = ""
+    novelty_reason: NoveltyReason = NoveltyReason.NONE
     best_score: float | None = None
     novelty_threshold: float | None = None
     fewest_words: int = 0
@@ -106,12 +105,12 @@ class Result:
 
     @property
     def novel(self) -> bool:
-        """Whether the library holds nothing quite like the query; False where it cannot tell."""
-        return self.novelty == "novel"
+        """Whether :attr:`novelty` is NOVEL; False also if it is UNKNOWN."""
+        return self.novelty is Novelty.NOVEL
 
     @property
     def novelty_line(self) -> str:
-        """:attr:`novelty` for a person, with the scores or the reason."""
+        """:attr:`novelty` as text, with the scores or the reason."""
         return novelty_line(
             self.novelty,
             self.novelty_reason,
@@ -122,11 +121,11 @@ class Result:
 
     @property
     def own_cases_line(self) -> str:
-        """:attr:`own_cases` for a person; empty where there are none."""
+        """:attr:`own_cases` as text; empty if there are none."""
         return own_cases_line(self.own_cases)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the result as ``medembed search --json`` prints it."""
+        """Return the result as ``medembed search --json`` prints it."""
         return {
             "query": self.query,
             "model": self.fingerprint,

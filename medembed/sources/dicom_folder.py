@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medembed.cases import Case, ScanRef, normalise_sex
+from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.errors import InputError, SourceError
 from medembed.privacy import Claim, PathMask, Settled, merge_claims
 from medembed.scans.pixel_digest import combine_pixel_digests
@@ -305,7 +305,7 @@ class DicomFolderSource:
                 modality=scans[0].modality,
                 view=scans[0].view,
                 kind=scans[0].kind,
-                sex=normalise_sex(sexes.pop() if len(sexes) == 1 else ""),
+                sex=normalize_sex(sexes.pop() if len(sexes) == 1 else ""),
                 age_years=ages[0] if agree else None,
                 race=stated.race if stated else "unknown",
                 site=_stated(stated.site if stated else "", headers[0].institution),

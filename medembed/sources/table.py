@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from medembed.cases import Case, ScanRef, normalise_sex
+from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.errors import InputError, ScanError, SourceError
 from medembed.privacy import Claim, Settled, merge_claims
 from medembed.scans import group_series
@@ -225,7 +225,7 @@ class TableSource:
         for draft in rows:
             cells = draft.row.cells
             case_id, study = cells["case_id"].strip(), cells.get("study_id", "").strip()
-            sex = normalise_sex(cells.get("sex", ""))
+            sex = normalize_sex(cells.get("sex", ""))
             own = f"table {study or case_id}"
             claim = Claim.of(reading.names, cells["patient_id"], sex=sex, own=own)
             if claim.neighbours:
@@ -319,7 +319,7 @@ class TableSource:
             modality=scans[0].modality,
             kind=scans[0].kind,
             view=_first(view_of(cells), scans[0].view),
-            sex=normalise_sex(cells.get("sex", "")),
+            sex=normalize_sex(cells.get("sex", "")),
             age_years=age_of(cells),
             race=text_of(cells, "race"),
             site=text_of(cells, "site"),

@@ -99,7 +99,7 @@ def main() -> None:
                 if number:
                     seconds[name].append(time.perf_counter() - start)
             sys.stderr.write(f"round {number} of {asked.rounds}, load {load()}\n")
-        index = lookup.index.cases
+        index = lookup.index.index
         head = HEAD.format(
             rounds=asked.rounds,
             library=asked.library.name,

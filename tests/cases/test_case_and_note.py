@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.cases import FINDINGS, SIDED_FINDINGS, Case, Finding, ScanRef, normalise_sex
+from medembed.cases import FINDINGS, SIDED_FINDINGS, Case, Finding, ScanRef, normalize_sex
 from medembed.errors import InputError, MedEmbedError, NoteError, ScanError
 from medembed.notes import Assertion, Note, Section
 from medembed.registry import Registry
@@ -95,7 +95,7 @@ def test_unknown_is_a_value_not_a_hole() -> None:
     ],
 )
 def test_sex_is_normalised(text: object, sex: str) -> None:
-    assert normalise_sex(text) == sex
+    assert normalize_sex(text) == sex
 
 
 def test_a_note_needs_words_and_spans_inside_them() -> None:

@@ -50,7 +50,7 @@ def test_rounded_rows_are_mended_and_others_refused() -> None:
     rounded = Embeddings(list("abcde"), unit.astype(np.float16), "m")
     assert rounded.vectors.dtype == np.float32
     assert np.abs(np.linalg.norm(rounded.vectors.astype(np.float64), axis=1) - 1).max() < 1e-6
-    with pytest.raises(InputError, match="length is not 1"):
+    with pytest.raises(InputError, match="length differs from 1"):
         Embeddings(list("abcde"), unit * 1.01, "m")
 
 
@@ -65,12 +65,12 @@ def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
 @pytest.mark.parametrize(
     ("ids", "rows", "fingerprint", "what"),
     [
-        (["a", "a"], np.eye(2), "m", "twice"),
+        (["a", "a"], np.eye(2), "m", "duplicate"),
         (["a"], np.eye(2), "m", "1 case ids for 2"),
         (["a", ""], np.eye(2), "m", "empty"),
         (["a", "b"], np.eye(2), "", "fingerprint"),
         (["a", "b"], np.ones(2), "m", "shape"),
-        ([], np.empty((0, 0)), "m", "d above 0"),
+        ([], np.empty((0, 0)), "m", "d > 0"),
         (["a", "b"], np.zeros((2, 2)), "m", "zeros"),
         (["a", "b"], np.eye(2).astype(complex), "m", "real numbers"),
     ],

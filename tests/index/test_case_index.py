@@ -72,7 +72,7 @@ def test_exact_search_is_the_definition_ties_and_filters_included(case) -> None:
     assert answers(hits) == oracle(queries, rows, ids, k, allowed)
     matching = len(ids) if allowed is None else len(allowed)
     assert hits.case_ids.shape == (len(queries), min(k, matching))
-    assert hits.short == (k > matching)
+    assert hits.is_truncated == (k > matching)
     assert (hits.plan.method, hits.plan.searched, hits.plan.matching) == (
         "exact",
         matching,
@@ -219,7 +219,7 @@ def test_an_empty_index_answers_with_nothing(kind: str) -> None:
     hits = index.search([[1.0, 2.0]], 3)
     assert hits.case_ids.shape == (1, 0)
     assert (hits.plan.searched, hits.plan.matching) == (0, 0)
-    assert hits.short
+    assert hits.is_truncated
     index.add(np.eye(2), ["a", "b"])
     assert index.search([1.0, 0.0], 1).case_ids.tolist() == [["a"]]
     index.remove(["a", "b"])
@@ -239,7 +239,7 @@ def test_no_allowed_case_and_no_query_are_answered_with_nothing() -> None:
         ([[np.nan, 0, 0]], 1, None, "not finite"),
         ([[np.inf, 0, 0]], 1, None, "not finite"),
         ([[0, 0, 0]], 1, None, "zeros"),
-        ([[1, 0]], 1, None, "2 components for an index of 3"),
+        ([[1, 0]], 1, None, "dimension 2, the index 3"),
         ([[1, 0], [1, 0, 0]], 1, None, "one length"),
         ([["a", "b", "c"]], 1, None, "real numbers"),
         (np.ones((1, 1, 3)), 1, None, "shape"),
@@ -247,9 +247,9 @@ def test_no_allowed_case_and_no_query_are_answered_with_nothing() -> None:
         ([[1, 0, 0]], -1, None, "at least 1"),
         ([[1, 0, 0]], 2.0, None, "whole number"),
         ([[1, 0, 0]], True, None, "whole number"),
-        ([[1, 0, 0]], 1, "abc", "not as one text"),
-        ([[1, 0, 0]], 1, [0, 1], "not a text"),
-        ([[1, 0, 0]], 1, [True, False], "mask of shape"),
+        ([[1, 0, 0]], 1, "abc", "not a single string"),
+        ([[1, 0, 0]], 1, [0, 1], "not a string"),
+        ([[1, 0, 0]], 1, [True, False], "mask has shape"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_one_line(queries, k, allowed, what: str) -> None:
@@ -311,12 +311,12 @@ def test_bringing_it_to_other_embeddings_leaves_just_those() -> None:
     index = CaseIndex.build(vectors[:30], ids[:30], fingerprint="m")
     changed = vectors[5:40].copy()
     changed[0] = -changed[0]
-    assert index.bring_to(Embeddings(ids[5:40], changed, "m")) == (11, 6)
+    assert index.sync(Embeddings(ids[5:40], changed, "m")) == (11, 6)
     fresh = CaseIndex.build(changed, ids[5:40])
     assert answers(index.search(vectors, 8)) == answers(fresh.search(vectors, 8))
-    assert index.bring_to(Embeddings(ids[5:40], changed, "m")) == (0, 0)
+    assert index.sync(Embeddings(ids[5:40], changed, "m")) == (0, 0)
     with pytest.raises(FingerprintError):
-        index.bring_to(Embeddings(ids[5:40], changed, "other"))
+        index.sync(Embeddings(ids[5:40], changed, "other"))
 
 
 def test_a_single_query_imports_neither_faiss_nor_torch() -> None:

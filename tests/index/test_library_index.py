@@ -34,20 +34,20 @@ def put(library: CaseLibrary, numbers, seed: int = 0, kind: str = "image") -> No
 
 def holds(opened, library: CaseLibrary) -> bool:
     ids, vectors = library.vectors(FINGERPRINT, "image")
-    if set(opened.cases.case_ids) != set(ids):
+    if set(opened.index.case_ids) != set(ids):
         return False
     return all(
-        np.array_equal(opened.cases.vector(name), row)
+        np.array_equal(opened.index.vector(name), row)
         for name, row in zip(ids, vectors, strict=True)
     )
 
 
 def test_it_is_made_once_and_kept(library: CaseLibrary) -> None:
     first = open_index(library, FINGERPRINT)
-    assert (first.state, len(first.cases)) == ("made", 30)
-    assert "30 cases" in first.said
+    assert (first.state, len(first.index)) == ("made", 30)
+    assert "30 cases" in first.message
     again = open_index(library, FINGERPRINT)
-    assert (again.state, again.said) == ("kept", "")
+    assert (again.state, again.message) == ("kept", "")
     assert holds(again, library)
 
 
@@ -55,12 +55,12 @@ def test_what_changes_in_the_library_changes_in_the_index(library: CaseLibrary) 
     open_index(library, FINGERPRINT)
     put(library, range(30, 40))
     more = open_index(library, FINGERPRINT)
-    assert (more.state, len(more.cases)) == ("updated", 40)
-    assert "10 vectors added" in more.said
+    assert (more.state, len(more.index)) == ("updated", 40)
+    assert "10 vectors added" in more.message
     put(library, range(0, 3), seed=9)
     changed = open_index(library, FINGERPRINT)
     assert changed.state == "updated"
-    assert "3 vectors added, 3 taken out" in changed.said
+    assert "3 vectors added, 3 removed" in changed.message
     assert holds(changed, library)
     put(library, range(10), kind="note")
     assert open_index(library, FINGERPRINT).state == "updated", "the notes set the novelty"
@@ -94,19 +94,19 @@ def test_damaged_files_are_replaced_and_it_is_said(
             shutil.copytree(index_folder(other, FINGERPRINT), folder)
     opened = open_index(library, FINGERPRINT)
     assert opened.state == ("made" if how == "delete all" else "rebuilt")
-    assert opened.said
+    assert opened.message
     assert holds(opened, library)
     assert open_index(library, FINGERPRINT).state == "kept"
 
 
 def test_the_kind_stays_until_another_is_asked_for(library: CaseLibrary) -> None:
-    assert open_index(library, FINGERPRINT, "hnsw").cases.kind == "hnsw"
-    assert open_index(library, FINGERPRINT).cases.kind == "hnsw"
+    assert open_index(library, FINGERPRINT, "hnsw").index.kind == "hnsw"
+    assert open_index(library, FINGERPRINT).index.kind == "hnsw"
     put(library, range(30, 40))
-    assert open_index(library, FINGERPRINT).cases.kind == "hnsw"
+    assert open_index(library, FINGERPRINT).index.kind == "hnsw"
     other = open_index(library, FINGERPRINT, "exact")
-    assert (other.cases.kind, other.state) == ("exact", "rebuilt")
-    assert "damaged" not in other.said
+    assert (other.index.kind, other.state) == ("exact", "rebuilt")
+    assert "damaged" not in other.message
 
 
 def test_a_library_without_such_vectors_says_what_to_run(library: CaseLibrary) -> None:
@@ -132,5 +132,5 @@ def test_a_fingerprint_cannot_lead_out_of_the_index_folder(library: CaseLibrary)
 def test_where_nothing_can_be_written_it_works_all_the_same(library: CaseLibrary) -> None:
     (library.path / "index").write_text("a file stands in the folder's place")
     opened = open_index(library, FINGERPRINT)
-    assert "could not be written" in opened.said
+    assert "could not be written" in opened.message
     assert holds(opened, library)

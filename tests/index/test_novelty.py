@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError, InputError
-from medembed.index import Novelty, calibrate
+from medembed.index import NoveltyThresholds, calibrate
 from medembed.index.novelty import best_of_others
 
 
@@ -92,8 +92,8 @@ def test_notes_of_another_model_are_refused() -> None:
 
 
 def test_a_calibration_survives_json_and_a_broken_one_is_refused() -> None:
-    novelty = Novelty({"image": 0.5}, {"image": 120}, 7)
-    assert Novelty.from_json(novelty.to_json()).to_json() == novelty.to_json()
+    novelty = NoveltyThresholds({"image": 0.5}, {"image": 120}, 7)
+    assert NoveltyThresholds.from_json(novelty.to_json()).to_json() == novelty.to_json()
     for broken in ({}, {"thresholds": 3, "n_queries": {}}, {"thresholds": {"a": "x"}}):
         with pytest.raises(InputError):
-            Novelty.from_json(broken)
+            NoveltyThresholds.from_json(broken)

@@ -42,7 +42,7 @@ def test_a_text_finds_the_cases_nearest_to_its_vector(library) -> None:
     for hit in result.hits:
         expected = float(np.dot(query, vector(int(hit.case_id[5:]))))
         assert hit.score == pytest.approx(expected, abs=1e-6)
-        assert dict(hit.why.parts) == {"text": pytest.approx(expected, abs=1e-6)}
+        assert dict(hit.evidence.parts) == {"text": pytest.approx(expected, abs=1e-6)}
     assert (result.plan.method, result.plan.searched, result.plan.matching) == ("exact", 40, 40)
 
 
@@ -60,7 +60,9 @@ def test_a_case_never_finds_its_own_patient_and_the_plan_says_so(library) -> Non
         others = [i for i in range(40) if i // 2 != number // 2]
         assert ids(result) == ranking(vector(number), others)
         assert result.plan.matching == 38
-        assert any("own patient was left out (2 cases)" in line for line in result.plan.notes)
+        assert any(
+            "excluded 2 cases of the query's own patient" in line for line in result.plan.notes
+        )
         assert any(line == "only 38 of the 100 requested cases match" for line in result.plan.notes)
 
 
@@ -79,8 +81,8 @@ def test_a_mixture_ranks_as_the_weighted_sum_of_its_parts(library) -> None:
     for hit in result.hits:
         row = vector(int(hit.case_id[5:]))
         assert hit.score == pytest.approx(float(mixed @ row), abs=1e-6)
-        assert hit.why.parts["text"] == pytest.approx(float(text @ row), abs=1e-6)
-        assert hit.why.parts["image"] == pytest.approx(float(image @ row), abs=1e-6)
+        assert hit.evidence.parts["text"] == pytest.approx(float(text @ row), abs=1e-6)
+        assert hit.evidence.parts["image"] == pytest.approx(float(image @ row), abs=1e-6)
     assert result.query["weights"] == {"text": 0.75, "image": 0.25}
 
 
@@ -153,27 +155,27 @@ def test_json_is_what_the_design_promises(library) -> None:
 @pytest.mark.parametrize(
     ("ask", "what"),
     [
-        ({}, "nothing to look for"),
-        ({"text": ""}, "empty text"),
-        ({"text": " \n\t"}, "empty text"),
+        ({}, "nothing to search for"),
+        ({"text": ""}, "query text is empty"),
+        ({"text": " \n\t"}, "query text is empty"),
         ({"text": "x" * 20_001}, "20001 characters"),
         ({"text": "a\ud800"}, "Unicode"),
-        ({"text": "mass", "k": 0}, "from 1 on"),
-        ({"text": "mass", "k": -3}, "from 1 on"),
-        ({"text": "mass", "k": 2.5}, "from 1 on"),
-        ({"text": "mass", "k": True}, "from 1 on"),
-        ({"case": "case-99"}, "no such case"),
-        ({"case": " "}, "empty case id"),
-        ({"image": "/nowhere/at/all.dcm"}, "no such file"),
-        ({"image": []}, "no file"),
-        ({"text": "mass", "weights": {"image": 1}}, "weights are for image"),
-        ({"text": "mass", "case": "case-1", "weights": {"text": 1}}, "one for each part"),
-        ({"text": "mass", "weights": {"sound": 1}}, "something else"),
-        ({"text": "mass", "weights": {"text": -1}}, "from 0 on"),
+        ({"text": "mass", "k": 0}, "at least 1"),
+        ({"text": "mass", "k": -3}, "at least 1"),
+        ({"text": "mass", "k": 2.5}, "at least 1"),
+        ({"text": "mass", "k": True}, "at least 1"),
+        ({"case": "case-99"}, "no case has this id"),
+        ({"case": " "}, "case id is empty"),
+        ({"image": "/nowhere/at/all.dcm"}, "file not found"),
+        ({"image": []}, "no image file"),
+        ({"text": "mass", "weights": {"image": 1}}, "weights given for image"),
+        ({"text": "mass", "case": "case-1", "weights": {"text": 1}}, "one weight for each part"),
+        ({"text": "mass", "weights": {"sound": 1}}, "text, image and case only"),
+        ({"text": "mass", "weights": {"text": -1}}, "negative"),
         ({"text": "mass", "weights": {"text": float("nan")}}, "finite"),
-        ({"text": "mass", "weights": {"text": 0}}, "more than 0"),
+        ({"text": "mass", "weights": {"text": 0}}, "all 0"),
         ({"text": "mass", "weights": {"text": "1"}}, "not a number"),
-        ({"text": "mass", "weights": {}}, "weights are for nothing"),
+        ({"text": "mass", "weights": {}}, "weights given for nothing"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_one_line(library, ask, what) -> None:
@@ -226,16 +228,16 @@ def test_what_is_embedded_meanwhile_is_found_by_the_same_object(library) -> None
     library.put_vectors(FINGERPRINT, "image", ["case-800"], vector(0)[np.newaxis])
     result = lookup.search(case="case-0", k=1)
     assert ids(result) == ["case-800"]
-    assert any("brought up to date" in line for line in result.plan.notes)
-    assert not any("brought up" in n for n in lookup.search(case="case-0").plan.notes)
+    assert any("index updated" in line for line in result.plan.notes)
+    assert not any("index updated" in n for n in lookup.search(case="case-0").plan.notes)
 
 
 def test_a_text_longer_than_the_model_reads_is_said(library) -> None:
     lookup = CaseLookup(library, Oracle())
     short = lookup.search(text="mass")
-    assert not any("tokens" in line for line in short.plan.notes)
+    assert not any("text cut" in line for line in short.plan.notes)
     long = lookup.search(text="word " * 40)
-    assert any("reads 16 tokens" in line for line in long.plan.notes)
+    assert any("text cut after 16 tokens" in line for line in long.plan.notes)
 
 
 def test_novel_is_said_by_the_librarys_own_measure_whatever_the_conditions(tmp_path: Path) -> None:
@@ -254,7 +256,7 @@ def test_novel_is_said_by_the_librarys_own_measure_whatever_the_conditions(tmp_p
         assert strange.novel is True
         assert strange.hits, "what is nearest is shown all the same"
         assert strange.novelty == "novel"
-        assert "nothing quite like it" in strange.novelty_line
+        assert "no close match" in strange.novelty_line
         assert strange.best_score == pytest.approx(best[far], abs=1e-6)
         assert strange.novelty_threshold == threshold
         assert near.novelty == "familiar"
@@ -276,7 +278,7 @@ def test_a_few_words_are_not_held_against_whole_notes(tmp_path: Path) -> None:
         assert short.novel is False
         assert (short.novelty, short.novelty_reason) == ("unknown", "short text")
         words = lookup.index.novelty.fewest_words
-        assert f"shorter than {words} words" in short.novelty_line
+        assert f"too short (< {words} words)" in short.novelty_line
         assert "best score" in lookup.search(text="a mass in the left upper lobe").novelty_line
 
 

@@ -26,26 +26,26 @@ def present(*findings: str) -> QueryContent:
 
 
 @pytest.mark.parametrize(
-    ("asked", "has", "shared", "differing"),
+    ("asked", "has", "shared", "conflicts"),
     [
         ("effusion", "effusion:right", ("effusion:right",), ()),
         ("effusion:right", "effusion:right", ("effusion:right",), ()),
         ("effusion:right", "effusion:bilateral", ("effusion:bilateral",), ()),
         ("effusion:right", "effusion:left", (), ("effusion:left, not right",)),
-        ("effusion:right", "effusion", ("effusion (side not given)",), ()),
+        ("effusion:right", "effusion", ("effusion (side not stated)",), ()),
         ("effusion:right", "nodule:right", (), ()),
     ],
 )
-def test_sides_are_told_apart(asked, has, shared, differing) -> None:
+def test_sides_are_told_apart(asked, has, shared, conflicts) -> None:
     case = make_case(1, findings=(Finding.parse(has),))
     why = explain(present(asked), case, {"text": 0.5})
-    assert (why.shared, why.differing) == (shared, differing)
+    assert (why.shared, why.conflicts) == (shared, conflicts)
 
 
 def test_what_the_note_denies_is_said() -> None:
     case = make_case(1, note=note("No effusion.", ("effusion", "effusion", "absent", "")))
-    assert explain(present("effusion:left"), case, {"text": 0.5}).differing == (
-        "its note denies effusion",
+    assert explain(present("effusion:left"), case, {"text": 0.5}).conflicts == (
+        "its report rules out effusion",
     )
 
 
@@ -53,7 +53,7 @@ def test_what_the_query_denies_and_the_hit_has_is_said() -> None:
     query = QueryContent.of_text(note("No effusion", ("effusion", "effusion", "absent", "")))
     case = make_case(1, findings=(Finding("effusion", "left"),))
     why = explain(query, case, {"text": 0.5})
-    assert why.differing == ("effusion:left there",)
+    assert why.conflicts == ("effusion:left present",)
     assert why.shared == ()
 
 
@@ -88,7 +88,7 @@ def test_the_line_does_not_say_a_finding_twice() -> None:
     query = QueryContent((Finding("effusion"),), (), ("pleural", "effusion"))
     why = explain(query, case, {"text": 0.5})
     assert why.words == ("pleural", "effusion")
-    assert str(why) == "both: effusion:right; in its note: pleural"
+    assert str(why) == "shared findings: effusion:right; words in the report: pleural"
 
 
 def test_of_a_mixture_each_parts_cosine_is_given() -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.example_files import write_csv, write_dicom, write_png
 
-from medembed.cases import Case, ScanRef, normalise_sex
+from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.library import CaseLibrary, ingest
 from medembed.library.identities import LibraryIdentities, patients_of_id
 from medembed.privacy import Claim, fold_id, is_placeholder
@@ -381,7 +381,7 @@ def test_no_person_in_two_splits_and_no_two_people_in_one_patient(
             patient.update((s.number, p) for s, p in zip(part, patients, strict=True))
             report = library.add(
                 Case(f"c{s.number}", p, (ScanRef(("x",), f"{s.number:064x}"),),
-                     sex=normalise_sex(s.sex))
+                     sex=normalize_sex(s.sex))
                 for s, p in zip(part, patients, strict=True)
             )  # fmt: skip
             assert not report.refusals
