@@ -103,7 +103,7 @@ def evidence_text(evidence: MatchEvidence) -> str:
     ]
     lines = [text(", ".join(map(_side_first, items))) for text, items in parts if items]
     if len(evidence.parts) > 1:
-        lines.append(", ".join(texts.part_score(*part) for part in evidence.parts.items()))
+        lines.append(texts.part_scores(evidence.parts))
     return " · ".join(lines)
 
 

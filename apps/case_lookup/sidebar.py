@@ -250,12 +250,11 @@ def _one_of(field: str, chosen: list[str]) -> list[Condition]:
 
 
 def _draw_dates() -> list[Condition]:
-    left, right = st.columns(2, gap="small")
     first, last = date(1900, 1, 1), date(2199, 12, 31)
-    start = left.date_input(
+    start = st.date_input(
         TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format="YYYY-MM-DD"
     )
-    end = right.date_input(
+    end = st.date_input(
         TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format="YYYY-MM-DD"
     )
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []

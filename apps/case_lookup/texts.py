@@ -91,7 +91,7 @@ class ResultTexts:
     shared: Callable[[str], str]
     conflicts: Callable[[str], str]
     report_words: Callable[[str], str]
-    part_score: Callable[[str, float], str]  # name of the part, cosine
+    part_scores: Callable[[Mapping[str, float]], str]  # cosine by part of the query
     no_vectors: str
     no_vectors_hint: str
     no_match: str
@@ -205,7 +205,7 @@ ENGLISH = Texts(
             f"Drop an image on this page, describe what you see, or do both. The closest of the "
             f"library's {_cases(n)} appear here with image, report and score."
         ),
-        examples="Try",
+        examples="Examples",
         not_ready="Search is not ready",
         no_cases="This library has no cases yet",
         no_cases_hint="Add cases with medembed ingest.",
@@ -281,8 +281,10 @@ ENGLISH = Texts(
         score_help="Cosine similarity; 1 means identical",
         shared=lambda findings: f"Shared: {findings}",
         conflicts=lambda findings: f"Differs: {findings}",
-        report_words=lambda words: f"In the report: {words}",
-        part_score=lambda part, score: f"{part} {score:.2f}",
+        report_words=lambda words: f"Words in the report: {words}",
+        part_scores=lambda scores: (
+            "Score by part: " + ", ".join(f"{part} {s:.2f}" for part, s in scores.items())
+        ),
         no_vectors="No cases to compare with",
         no_vectors_hint="Embed the library's cases with medembed embed.",
         no_match="No case matches all filters",

@@ -87,5 +87,5 @@ def serving(library: Path, start: str = START) -> Iterator[tuple[int, subprocess
     finally:
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=30)[0].splitlines()
-    assert said == ["The reading room is closed."], "\n".join(said)
+    assert said == ["Reading room closed."], "\n".join(said)
     assert process.returncode == 0
