@@ -69,11 +69,10 @@ def main() -> None:
     print("`python tests/benchmarks/demo_page.py demo.json > docs/results/demo.md`.")
     print(f"{os.cpu_count()} cores; other load on the machine: {given.load}.\n")
     print("The patients are simulated: the figures show that the pipeline works, not how well it")
-    print(
-        f"would work on real patients. {figures['n_cases']} held-out studies of {figures['n_patients']}"
-    )
-    print("patients that the model never saw. Intervals: bootstrap over patients. Null")
-    print("controls: the same vectors shuffled; in brackets the range of 95% of the repetitions.\n")
+    print(f"would work on real patients. {figures['n_cases']} held-out studies of")
+    print(f"{figures['n_patients']} patients that the model never saw. Intervals: bootstrap over")
+    print("patients. Null controls: the same vectors, shuffled;")
+    print("in brackets the range of 95% of the repetitions.\n")
     print(SETTINGS)
     print(f"Time: {spent}.")
     for way in TITLES:

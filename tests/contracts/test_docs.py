@@ -37,7 +37,9 @@ def test_the_command_line_reference_is_that_of_this_tree() -> None:
 
 
 def test_every_decision_is_numbered_once_and_says_why() -> None:
-    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    index = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\((\d{4}-[^)]+\.md)\)", index)) == {path.name for path in decisions}
     numbers = [path.name[:4] for path in decisions]
     assert len(set(numbers)) == len(numbers)
     for path in decisions:
