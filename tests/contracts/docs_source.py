@@ -21,9 +21,9 @@ def command_line_reference() -> str:
         "Generated from `--help` by `tests/contracts/docs_source.py`; a test keeps it up to date.",
         "",
         "Exit codes: 0 success · 2 a problem you can fix, in one line · 1 an internal error ·",
-        "130 interrupted by Ctrl-C (run the same command to resume) · 3 only from `audit --gate`: the",
-        "gate did not pass. With `--json`, stdout is a single JSON object; progress and notes go to",
-        "stderr.",
+        "130 interrupted by Ctrl-C (run the same command to resume) · 3 only from `audit --gate`:",
+        "the gate did not pass. With `--json`, stdout is a single JSON object; progress and notes",
+        "go to stderr.",
     ]
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         parts += ["", f"## medembed {name}", ""]
