@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.command import AsJson, Progress, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, emit, note, progress_bar, verb
+from medembed.progress import Progress
 
 if TYPE_CHECKING:
     from evaluation.retrieval.library import LibraryScores
@@ -94,7 +95,7 @@ class _Demo:
             source = open_source(cohort.dicom, "dicom", notes=cohort.reports)
             report = ingest(library, source, progress=progress)
         if report.refusals:
-            note(f"{len(report.refusals)} rejected; first reason: {report.refusals[0].reason}")
+            note(f"{len(report.refusals)} refused; first reason: {report.refusals[0].reason}")
 
     def _train(self, library: CaseLibrary) -> None:
         from medembed.config import load_config

@@ -33,14 +33,14 @@ class Upload(Protocol):
 
 @dataclass(frozen=True)
 class DroppedImage:
-    """Files dropped on the page: decoded, or rejected with one line.
+    """Files dropped on the page: decoded, or refused with one line.
 
     Parameters
     ----------
     key : tuple of str
         Streamlit's ids of the uploads.
     scan : Scan or None
-    rejection : str
+    refusal : str
         Why they cannot be used; empty if they can.
     cases, patients : tuple of str
         Cases of the library that hold this image, and its patients there; mostly none or one.
@@ -48,7 +48,7 @@ class DroppedImage:
 
     key: tuple[str, ...]
     scan: Scan | None = None
-    rejection: str = ""
+    refusal: str = ""
     cases: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
 

@@ -51,11 +51,11 @@ def _with_port(name: str, port: int) -> str:
 class SameOrigin:
     """ASGI middleware: accept requests from the reading room's own page only.
 
-    It rejects pages of other sites, pages on other ports of this machine, and pages whose name
+    It refuses pages of other sites, pages on other ports of this machine, and pages whose name
     was pointed at this address (DNS rebinding). The ``Host`` must be the server's, port included;
     the ``Origin`` must equal it; ``Sec-Fetch-Site``, if sent, must name the page itself or a
     person who opened it. A socket or a changing request without an ``Origin`` does not come from
-    a browser and is rejected, too.
+    a browser and is refused, too.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class SameOrigin:
         self._port = port
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass the request on, or reject it."""
+        """Pass the request on, or refuse it."""
         if scope["type"] not in ("http", "websocket") or self._is_own(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -86,7 +86,7 @@ class SameOrigin:
         else:
             kind = [(b"content-type", b"text/plain; charset=utf-8")]
             await send({"type": "http.response.start", "status": 403, "headers": kind})
-            line = b"Rejected: not a request from the reading room's own page.\n"
+            line = b"Refused: not a request from the reading room's own page.\n"
             await send({"type": "http.response.body", "body": line})
 
     def _is_own(self, scope: Message) -> bool:

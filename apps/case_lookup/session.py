@@ -203,7 +203,7 @@ class LibrarySession:
         with self._count_lock:
             counted, counts = self._counts.get(field, (float("-inf"), {}))
             if time.monotonic() - counted >= _RECOUNT_SECONDS:
-                all_counts = self.library.vocabulary(field)
+                all_counts = self.library.value_counts(field)
                 counts = {v: n for v, n in all_counts.items() if v and v != "unknown"}
                 self._counts[field] = (time.monotonic(), counts)
             return counts
@@ -302,7 +302,7 @@ class LibrarySession:
                     key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
                 )
             except ScanError as error:
-                return DroppedImage(key, rejection=error_line(error))
+                return DroppedImage(key, refusal=error_line(error))
 
     def _own(self, files: list[Path]) -> QueryOrigin:
         from medembed.lookup.patient_exclusion import origin_of_files

@@ -109,7 +109,7 @@ def draw_sidebar(session: LibrarySession) -> tuple[SearchRequest, DroppedImage |
     -------
     request : SearchRequest
     dropped : DroppedImage or None
-        The dropped image, also if it was rejected.
+        The dropped image, also if it was refused.
     """
     state, texts = st.session_state, TEXTS.sidebar
     state.setdefault("drop_round", 0)
@@ -189,8 +189,8 @@ def _draw_drop_zone(session: LibrarySession) -> DroppedImage | None:
         with st.spinner(TEXTS.sidebar.reading_image):
             dropped = session.read_dropped(uploads)
         state["dropped"] = dropped
-    if dropped.rejection:
-        line = TEXTS.sidebar.unusable_files(len(key), dropped.rejection)
+    if dropped.refusal:
+        line = TEXTS.sidebar.unusable_files(len(key), dropped.refusal)
         st.error(escaped(line, "markdown"))
     return dropped
 

@@ -19,7 +19,7 @@ MOST_ROWS = 40
 
 _TURNS = {
     "new": "New gap",
-    "settled": "Settled",
+    "settled": "ResolvedPatient",
     "no_longer_shown": "No longer shown",
     "no_longer_assessable": "No longer assessable",
     "now_assessable": "Now assessable",

@@ -188,7 +188,7 @@ def find_fingerprint(library: CaseLibrary, model: str | None = None) -> str:
     FingerprintError, ModelError
         Where nothing or several things answer to it.
     """
-    known = sorted({space.fingerprint for space in library.vector_spaces() if space.n_vectors})
+    known = sorted({space.fingerprint for space in library.embedding_sets() if space.n_vectors})
     if not known:
         raise FingerprintError("this library has no vectors", hint="run: medembed embed LIBRARY")
     name = model or library.active_model

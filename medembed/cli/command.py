@@ -17,11 +17,11 @@ from typing import Annotated, Any, NoReturn, ParamSpec
 import typer
 
 from medembed.errors import MedEmbedError
+from medembed.progress import Progress
 
 __all__ = [
     "AsJson",
     "LibraryPath",
-    "Progress",
     "emit",
     "fail",
     "note",
@@ -32,8 +32,6 @@ __all__ = [
 
 P = ParamSpec("P")
 
-Progress = Callable[[int, int | None], None]
-"""Called with how many are done and, where known, how many there are."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
 LibraryPath = Annotated[Path, typer.Argument(metavar="LIBRARY", help="Folder of the case library.")]
@@ -91,11 +89,11 @@ def run_guarded(action: Callable[[], object]) -> None:
 
 def _machine_line(error: OSError | MemoryError) -> str:
     """Say what an error of the machine is; a file's name may be a patient's, unless it is ours."""
-    from medembed.library.faults import words_of
+    from medembed.library.faults import explain_os_error
 
     if isinstance(error, MemoryError):
         error = OSError(errno.ENOMEM, "")
-    what, hint = words_of(error)
+    what, hint = explain_os_error(error)
     name = Path(os.fsdecode(error.filename)).name if isinstance(error.filename, str) else ""
     where = f"{name}: " if _OWN_NAME.fullmatch(name) else ""
     return f"{where}{what}; {hint}" if hint else f"{where}{what}"

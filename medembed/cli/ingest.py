@@ -107,7 +107,7 @@ def _payload(library: CaseLibrary, report: IngestReport) -> dict[str, Any]:
         ],
         "remarks": list(report.remarks),
         "cases": len(library),
-        "splits": library.vocabulary("split"),
+        "splits": library.value_counts("split"),
     }
 
 

@@ -87,7 +87,7 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
         "patients": len(set(library.patients().values())),
         "notes": library.n_notes(),
         "dates": library.get_meta("dates") or "none yet",
-        "counts": {name: library.vocabulary(name) for name in _COUNTED},
+        "counts": {name: library.value_counts(name) for name in _COUNTED},
         "attributes": library.attribute_names(),
         "models": _models(library.path / "models"),
         "active_model": library.active_model,
@@ -100,7 +100,7 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
                 "dimensions": space.dimensions,
                 "vectors": space.n_vectors,
             }
-            for space in library.vector_spaces()
+            for space in library.embedding_sets()
         ],
         "indexes": sorted(p.name for p in (library.path / "index").glob("*") if p.is_dir()),
     }

@@ -1,6 +1,6 @@
-"""Configurations: YAML files checked against the settings of the code they set.
+"""Configurations: YAML files, validated against the settings classes.
 
-The public names are loaded when first used: finding a file needs no torch, the settings of a
+The public names are imported on first use: finding a file needs no torch, the settings of a
 training do.
 """
 

@@ -1,4 +1,4 @@
-"""Where configuration files lie, and what is in them."""
+"""Finding and reading configuration files."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def _folders() -> Iterator[Path]:
 
 
 def config_names(kind: Kind = "training") -> list[str]:
-    """Names of the configurations of a kind that are known without a path, sorted.
+    """Return the names of the configurations of a kind that need no path, sorted.
 
-    Protocols of an audit are the files whose name begins with ``audit``.
+    Audit protocols are the files whose names begin with ``audit``.
     """
     names = {file.stem for folder in _folders() for file in folder.glob("*.yaml")}
     return sorted(name for name in names if name.startswith("audit") == (kind == "audit"))
 
 
 def find_config(path_or_name: str | Path, kind: Kind = "training") -> Path:
-    """Find a configuration file: a path, or a name in ``./configs`` or among MedEmbed's own.
+    """Find a configuration file: a path, or a name in ``./configs`` or in the package.
 
     Parameters
     ----------
     path_or_name : str or path
     kind : {"training", "audit"}
-        Which names are offered where there is no such file.
+        Kind of names to suggest if the file does not exist.
 
     Raises
     ------
     ConfigError
-        Where there is none; the nearest name is given.
+        If there is none; the message suggests the nearest name.
     """
     path = Path(path_or_name)
     if path.is_file():
@@ -57,28 +57,28 @@ def find_config(path_or_name: str | Path, kind: Kind = "training") -> Path:
     near = difflib.get_close_matches(path.stem, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise ConfigError(
-        "there is no such configuration",
+        "configuration not found",
         where=str(path_or_name),
-        hint=f"{hint}there are: {', '.join(names)}",
+        hint=f"{hint}available: {', '.join(names)}",
     )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a file of keys and values; an empty one has none.
+    """Read a mapping from a YAML file; an empty file gives an empty mapping.
 
     Raises
     ------
     ConfigError
-        Where it is no YAML, or no mapping of keys to values.
+        If it is not YAML, or not a mapping of keys to values.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         at = f" near line {line + 1}" if line is not None else ""
-        raise ConfigError(f"no readable YAML{at}", where=path.name) from error
+        raise ConfigError(f"not valid YAML{at}", where=path.name) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError("a configuration is a mapping of keys to values", where=path.name)
+        raise ConfigError("a configuration must be a mapping of keys to values", where=path.name)
     return values

@@ -1,4 +1,4 @@
-"""From a YAML file and ``key=value`` words to a :class:`TrainingConfig`."""
+"""Loading of a :class:`TrainingConfig` from a YAML file and ``key=value`` overrides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["load_config"]
 
 
 def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
-    """Read a configuration and check all of it.
+    """Read and validate a configuration.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Trai
     Raises
     ------
     ConfigError
-        Names the key that does not fit, and the nearest that would.
+        If a key or value is not valid; the message names it and the nearest valid key.
 
     Examples
     --------
@@ -53,22 +53,22 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise ConfigError("an override is written key=value", where=override)
+        raise ConfigError("write overrides as key=value", where=override)
     try:
         value = _number(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise ConfigError("the value is not YAML", where=key) from error
+        raise ConfigError("the value is not valid YAML", where=key) from error
     place = values
     for part in parts[:-1]:
         below = place.setdefault(part, {})
         if not isinstance(below, dict):
-            raise ConfigError(f"{part!r} holds a value, no keys", where=key)
+            raise ConfigError(f"{part!r} is a value and has no keys", where=key)
         place = below
     place[parts[-1]] = value
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 takes 1e-3, without a point, for text."""
+    """Parse 1e-3 as a number: YAML 1.1 reads it as text without a decimal point."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -84,14 +84,14 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _keys_at(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(known)}"
         return ConfigError(f"unknown key {key!r}", where=where, hint=hint)
     message = first["msg"].removeprefix("Value error, ")
     return ConfigError(f"{key}: {message[:1].lower()}{message[1:]}", where=where)
 
 
 def _keys_at(location: Sequence[str]) -> list[str]:
-    """Keys that the configuration knows below ``location``."""
+    """Return the valid keys below ``location``."""
     kind: Any = TrainingConfig
     for part in location:
         kind = _fields(kind).get(part)

@@ -57,7 +57,7 @@ def library_revision(library: CaseLibrary, fingerprint: str) -> str:
     """Return the revision of the library's vectors of one model; every change gives a new one."""
     spaces = [
         f"{space.kind}:{space.dimensions}:{space.revision}:{space.n_vectors}"
-        for space in library.vector_spaces()
+        for space in library.embedding_sets()
         if space.fingerprint == fingerprint
     ]
     return "/".join([library.library_id, *sorted(spaces)])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from medembed.library.filters import FIELDS, Condition, parse_condition
 from medembed.library.library import AddReport, CaseLibrary
-from medembed.library.vectors import VectorSpace
-from medembed.library.vocabulary import library_vocabulary, settle_vocabulary
+from medembed.library.vectors import EmbeddingSet
+from medembed.library.vocabulary import choose_vocabulary, library_vocabulary
 
 if TYPE_CHECKING:
     from medembed.library.ingestion import IngestReport, ingest
@@ -18,17 +18,17 @@ __all__ = [
     "AddReport",
     "CaseLibrary",
     "Condition",
+    "EmbeddingSet",
     "IngestReport",
-    "VectorSpace",
+    "choose_vocabulary",
     "ingest",
     "library_vocabulary",
     "parse_condition",
-    "settle_vocabulary",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the way in only for who adds cases: a search starts without the sources."""
+    """Import ingestion on first use: a search starts without the sources."""
     if name in ("IngestReport", "ingest"):
         return getattr(import_module("medembed.library.ingestion"), name)
     raise AttributeError(f"module 'medembed.library' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Cases to rows and back, and the digest that tells whether a case has changed."""
+"""Conversion of cases to rows and back, and the digest that detects changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLUMNS = (
     "id, case_id, patient_id, group_id, split, study_date, date_shift_days, modality, view, sex, "
     "age_years, race, site, scanner, kind, content"
 )
-_PARTS = (  # table, its columns beside case_row, and in what order they come
+_PARTS = (  # table, its columns beside case_row, and their order
     ("scans", "position, files, sha256, modality, view, frame", "position"),
     ("scan_contents", "position, kind, pixel_sha256", "position"),
     ("notes", "text, sections, assertions", "case_row"),
@@ -59,11 +59,11 @@ def _scalars(case: Case) -> dict[str, str | int | float | None]:
 
 
 def content_digest(case: Case) -> bytes:
-    """Give the SHA-256 over all that the source said of a case.
+    """Return the SHA-256 of everything the source states about a case.
 
-    Paths and the split are left out: a file that moved is the same file, and a split may have
-    been given by the library. Sections and assertions, the kinds of scans and the digests of
-    their pixels are left out, since they follow from the source and the rules of the day.
+    Paths and the split are excluded: a moved file is the same file, and the library may have
+    assigned the split. Sections, assertions, kinds of scans and pixel digests are excluded too,
+    since they follow from the source and the current rules.
     """
     content: dict[str, Any] = {
         **_scalars(case),
@@ -79,7 +79,7 @@ def content_digest(case: Case) -> bytes:
 
 
 def store_files(files: Sequence[str], home: Path) -> str:
-    """Write paths as JSON, relative to ``home`` where they lie inside it."""
+    """Write paths as JSON, relative to ``home`` if they are inside it."""
     stored = []
     for file in files:
         path = Path(file)
@@ -90,7 +90,7 @@ def store_files(files: Sequence[str], home: Path) -> str:
 
 
 def insert_case(db: sqlite3.Connection, case: Case, split: str, digest: bytes, home: Path) -> int:
-    """Write a new case with its content and give its row; the caller seals it."""
+    """Insert a new case and return its row; the caller seals it."""
     values = {
         "case_id": case.case_id,
         "patient_id": case.patient_id,
@@ -110,7 +110,7 @@ def insert_case(db: sqlite3.Connection, case: Case, split: str, digest: bytes, h
 
 
 def update_case(db: sqlite3.Connection, row: int, case: Case, digest: bytes, home: Path) -> None:
-    """Write ``case`` over the one in ``row``; its split stays. The caller seals it."""
+    """Replace the case in ``row``, keeping its split; the caller seals it."""
     values = {
         "group_id": case.group_id or None,
         "content": digest,
@@ -162,7 +162,7 @@ def _insert_content(db: sqlite3.Connection, row: int, case: Case, home: Path) ->
 
 
 def seal_cases(db: sqlite3.Connection, rows: Sequence[int]) -> None:
-    """Write the seals of the cases of ``rows`` over what is stored of them."""
+    """Compute and store the seals of the cases in ``rows``."""
     for start in range(0, len(rows), _CHUNK):
         stored = _stored(db, rows[start : start + _CHUNK])
         db.executemany(
@@ -172,21 +172,21 @@ def seal_cases(db: sqlite3.Connection, rows: Sequence[int]) -> None:
 
 
 def fetch_cases(db: sqlite3.Connection, rows: Sequence[int]) -> Iterator[Case]:
-    """Read the cases of ``rows`` in that order, a few hundred at a time.
+    """Yield the cases in ``rows``, in this order, reading a few hundred at a time.
 
-    A case that was removed after its row was looked up is left out.
+    A case deleted in the meantime is skipped.
 
     Raises
     ------
     LibraryError
-        Where a case is not as it was written.
+        If a case fails its checksum.
     """
     for values, parts in read_cases(db, rows):
         yield _case(values, *parts)
 
 
 def read_cases(db: sqlite3.Connection, rows: Sequence[int]) -> Iterator[tuple[_Row, _Parts]]:
-    """Read the stored values of the cases of ``rows`` and check them against their seals."""
+    """Yield the stored values of the cases in ``rows``, verified against their seals."""
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         stored = _stored(db, chunk)
@@ -199,10 +199,10 @@ def read_cases(db: sqlite3.Connection, rows: Sequence[int]) -> Iterator[tuple[_R
 
 
 def _stored(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, _Row, _Parts]]:
-    """Give seal, values and parts of each case, by its row."""
+    """Return seal, values and parts of each case by row."""
     marks = ", ".join("?" * len(rows))
     found: list[dict[int, list[_Row]]] = []
-    db.execute("SAVEPOINT reading")  # the parts of a case out of one moment
+    db.execute("SAVEPOINT reading")  # a consistent snapshot of each case
     try:
         cases = db.execute(
             f"SELECT seal, {_COLUMNS} FROM cases WHERE id IN ({marks})",  # noqa: S608  marks only
@@ -218,7 +218,7 @@ def _stored(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int,
                 of_row.setdefault(row, []).append(tuple(values))
             found.append(of_row)
     except BaseException:
-        with suppress(sqlite3.Error, LibraryError):  # SQLite may have ended it already
+        with suppress(sqlite3.Error, LibraryError):  # SQLite may have ended the transaction already
             db.execute("RELEASE reading")
         raise
     db.execute("RELEASE reading")

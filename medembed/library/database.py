@@ -1,4 +1,4 @@
-"""The SQLite file of a library: making it, checking that it is ours, and a connection a thread."""
+"""The SQLite file of a library: creation, checks, and one connection per thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from medembed.errors import LibraryError
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
-from medembed.library.integrity import check_whole, needs_check, stamp
+from medembed.library.integrity import check_integrity, needs_check, record_check
 from medembed.library.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, write_schema
 from medembed.library.seals import row_seal, vector_seal
 from medembed.library.sweeping import sweep, tighten
@@ -26,23 +26,23 @@ _BUSY_SECONDS = 60.0
 class Database:
     """Connections to one ``library.sqlite``, one for each thread and process.
 
-    WAL and ``synchronous=FULL``: what a committed transaction wrote survives ``kill -9`` and a
-    power cut. Foreign keys are enforced. Errors of the machine are a :class:`LibraryError`.
+    With WAL and ``synchronous=FULL``, a committed transaction survives ``kill -9`` and a power
+    cut. Foreign keys are enforced. Disk and memory errors become a :class:`LibraryError`.
 
     Parameters
     ----------
     path : Path
-        The file. It must exist; :meth:`create` makes it.
+        The file. It must exist; :meth:`create` creates it.
 
     Attributes
     ----------
     read_only : bool
-        Whether the file or its folder cannot be written to.
+        Whether the file or its folder is not writable.
 
     Raises
     ------
     LibraryError
-        Where it is missing, not SQLite, of another program, of another schema version, or damaged.
+        If the file is missing, foreign, damaged, or of an unsupported schema version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +56,7 @@ class Database:
                 raise LibraryError(
                     "no case library here",
                     where=path.parent.name or str(path.parent),
-                    hint="medembed ingest LIBRARY SOURCE makes one",
+                    hint="create one with medembed ingest LIBRARY SOURCE",
                 )
             self._file = _state(path)
             self.read_only = not (_is_writable(path) and _is_writable(path.parent))
@@ -71,17 +71,17 @@ class Database:
 
     @classmethod
     def create(cls, path: Path) -> Database:
-        """Make the file with its schema, identity and key, readable by its owner only.
+        """Create the file with schema, id and key, readable by its owner only.
 
-        It is made in a folder of its own, closed, checked and on disk before it gets its name, so
-        that no half-made one is found, on a full disk either.
+        It is written in a draft folder, checked and synced before it gets its name, so that nobody
+        finds an incomplete file, even on a full disk.
         """
         with file_errors(path.name), draft_folder(path) as folder:
             draft = folder / path.name
             os.close(open_private(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR))
             _write_schema(draft)
             try:
-                os.link(draft, path)  # never over a file that another process made meanwhile
+                os.link(draft, path)  # never overwrites a file of another process
             except FileExistsError:
                 pass
             except OSError:  # a file system without hard links
@@ -96,40 +96,40 @@ class Database:
         application = int(db.execute("PRAGMA application_id").fetchone()[0])
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if application != APPLICATION_ID:
-            raise LibraryError("a SQLite file of another program", where=where)
+            raise LibraryError("an SQLite file of another program", where=where)
         if version > SCHEMA_VERSION:
             raise LibraryError(
-                f"made by a newer MedEmbed (schema {version}, known is {SCHEMA_VERSION})",
+                f"created by a newer MedEmbed (schema {version}, supported: {SCHEMA_VERSION})",
                 where=where,
                 hint="update MedEmbed",
             )
         if version < 1:
-            raise LibraryError(f"of an unknown schema version {version}", where=where)
+            raise LibraryError(f"unknown schema version {version}", where=where)
         if version < SCHEMA_VERSION:
             self._migrate()
         if needs_check(self.path):
             began = time.time()
-            check_whole(db)
+            check_integrity(db)
             if not self.read_only:
-                stamp(self.path, began)
+                record_check(self.path, began)
 
     def _migrate(self) -> None:
         if self.read_only:
             raise LibraryError(
-                "made by an older MedEmbed, and cannot be brought up to date where it is read-only",
+                "created by an older MedEmbed; a read-only library cannot be migrated",
                 where=self.path.name,
-                hint="open it once where it can be written, for example with medembed show LIBRARY",
+                hint="open it once with write permission, for example with medembed show LIBRARY",
             )
         with self.write() as db:
             migrate(db)
 
     def read(self) -> sqlite3.Connection:
-        """Give this thread's connection.
+        """Return the connection of this thread.
 
         Raises
         ------
         LibraryError
-            Where the file is no longer the one that was opened.
+            If the file was replaced or removed since it was opened.
         """
         self._expect_same_file()
         key = (os.getpid(), threading.get_ident())
@@ -138,7 +138,9 @@ class Database:
             self._opened = self._options()
             connection = connect(self.path, self._opened, _BUSY_SECONDS)
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA recursive_triggers = ON")  # a replaced row is a removed one
+            connection.execute(
+                "PRAGMA recursive_triggers = ON"
+            )  # so that replacing a row fires the delete triggers
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -65536")  # KiB
             connection.execute(f"PRAGMA query_only = {int(self.read_only)}")
@@ -148,7 +150,7 @@ class Database:
         return connection
 
     def _options(self) -> str:
-        """How to open the file: without any right to write, SQLite's own files may not be there."""
+        """Return the URI options: without write permission, SQLite's own files may be missing."""
         if not self.read_only:
             return "mode=rw"
         return "mode=ro" if self._has_log() else "immutable=1"
@@ -158,18 +160,18 @@ class Database:
         return log.exists() and log.stat().st_size > 0
 
     def _expect_same_file(self) -> None:
-        """Notice a library that was removed or replaced, and a writer beside a read-only one."""
+        """Detect a removed or replaced library, and changes under a read-only connection."""
         try:
             found = _state(self.path)
         except OSError as error:
             raise LibraryError(
-                "it was moved or removed while it was open, or its file system is gone",
+                "the library was moved, removed or unmounted while open",
                 where=self.path.name,
-                hint="run the same command again when it is back",
+                hint="run the same command again when it is available",
             ) from error
         if found[:2] != self._file[:2]:
             raise LibraryError(
-                "it was replaced while it was open",
+                "the library was replaced while open",
                 where=self.path.name,
                 hint="run the same command again",
             )
@@ -179,18 +181,18 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: on leaving it is on disk, on an error nothing of it is.
+        """Open a transaction: committed to disk on exit, rolled back on an error.
 
         Raises
         ------
         LibraryError
-            Where it cannot be written; the connection stays of use.
+            If it cannot be written; the connection remains usable.
         """
         if self.read_only:
             raise LibraryError(
-                "cannot be written to: it is read-only here",
+                "the library is read-only here",
                 where=self.path.name,
-                hint="give write permission on the library's folder, or copy it",
+                hint="grant write permission on the library's folder, or copy it",
             )
         connection = self.read()
         connection.execute("BEGIN IMMEDIATE")
@@ -200,7 +202,7 @@ class Database:
                 connection.execute("COMMIT")
             except sqlite3.IntegrityError as error:
                 raise LibraryError(
-                    "the changes contradict what is stored; none of them is kept",
+                    "the changes conflict with stored data and were rolled back",
                     where=self.path.name,
                     hint="please report it",
                 ) from error
@@ -210,10 +212,10 @@ class Database:
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error, LibraryError):
-            if connection.in_transaction:  # SQLite may have ended it by itself
+            if connection.in_transaction:  # SQLite may have ended the transaction itself
                 connection.execute("ROLLBACK")
             return
-        with self._lock:  # it is of no more use: the next call opens another one
+        with self._lock:  # unusable: the next call opens a new connection
             self._connections.pop((os.getpid(), threading.get_ident()), None)
         with suppress(sqlite3.Error):
             connection.close()
@@ -221,7 +223,7 @@ class Database:
     def close(self) -> None:
         """Close the connections of this process."""
         if self._close_connections() and not self.read_only:
-            stamp(self.path)
+            record_check(self.path)
 
     def _close_connections(self) -> bool:
         with self._lock:
@@ -247,17 +249,17 @@ def _is_writable(path: Path) -> bool:
 
 def _write_schema(path: Path) -> None:
     with closing(connect(path)) as db:
-        db.execute("PRAGMA page_size = 16384")  # several vectors of a KiB or two a page
+        db.execute("PRAGMA page_size = 16384")  # several vectors of 1 to 2 KiB per page
         db.execute("PRAGMA synchronous = FULL")
         _add_functions(db)
         db.execute("BEGIN IMMEDIATE")
         write_schema(db)
         db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode = WAL")  # last: until here all is in the one file
-    with closing(connect(path, "immutable=1")) as db:  # without any file beside it
+        db.execute("PRAGMA journal_mode = WAL")  # last: until here everything is in one file
+    with closing(connect(path, "immutable=1")) as db:  # without any companion file
         _add_functions(db)
         db.execute("PRAGMA query_only = 1")
-        check_whole(db)
+        check_integrity(db)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -269,7 +271,7 @@ def _add_functions(connection: sqlite3.Connection) -> None:
 
 
 def as_number(text: object) -> float | None:
-    """Read a kept attribute as a finite number; None where it is none.
+    """Read a kept attribute as a finite number; None if it is not one.
 
     Examples
     --------

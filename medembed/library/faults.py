@@ -1,8 +1,8 @@
-"""Errors of the machine under a library, each in one line that says what to do.
+"""Errors of disk, memory and file system under a library, in one line with what to do.
 
-SQLite's errors become a :class:`LibraryError` in one place: the connection and cursor given by
-:func:`connect`. What is a fault of the program (a statement that cannot be parsed, a constraint
-that does not hold) stays SQLite's own.
+SQLite errors become a :class:`LibraryError` in one place: the connection and cursor returned by
+:func:`connect`. Bugs of the program (an SQL statement that cannot be parsed, a violated
+constraint) remain SQLite errors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from medembed.errors import LibraryBusyError, LibraryError
 
-__all__ = ["DATABASE_NAME", "connect", "damaged", "file_errors", "words_of"]
+__all__ = ["DATABASE_NAME", "connect", "damaged", "explain_os_error", "file_errors"]
 
 DATABASE_NAME = "library.sqlite"
 
@@ -25,24 +25,27 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _RESTORE = "restore the library from a backup, or ingest its sources into a new one"
-_AGAIN = "what was acknowledged is kept"
-_FULL = ("no room is left on the disk", f"free some and run the same command again; {_AGAIN}")
-_READ_ONLY = ("cannot be written to: it is read-only here", "give write permission, or copy it")
-_GONE = ("its file system fails or is gone", f"mount it and run the same command again; {_AGAIN}")
-_FILES = ("too many files are open", "close some, or raise the limit with ulimit -n")
+_AGAIN = "acknowledged changes are kept"
+_FULL = ("the disk is full", f"free some space and run the same command again; {_AGAIN}")
+_READ_ONLY = ("the file is read-only here", "grant write permission, or copy it")
+_GONE = (
+    "the file system fails or is not mounted",
+    f"mount it and run the same command again; {_AGAIN}",
+)
+_FILES = ("too many open files", "close some, or raise the limit with ulimit -n")
 _UNCLOSED = (
-    "its writer was stopped, and the last changes cannot be read where it is read-only",
-    "open it once where it can be written, for example with medembed show LIBRARY",
+    "a writer was interrupted; its last changes cannot be read from a read-only folder",
+    "open it once with write permission, for example with medembed show LIBRARY",
 )
 _MEMORY = ("out of memory", f"close other programs and run the same command again; {_AGAIN}")
 
 _OF_ERRNO: dict[int, tuple[str, str]] = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
-    errno.EFBIG: ("a file would be larger than is allowed here", f"raise the limit; {_AGAIN}"),
+    errno.EFBIG: ("a file would exceed the size limit", f"raise the limit; {_AGAIN}"),
     errno.EROFS: _READ_ONLY,
-    errno.EACCES: ("no permission", "ask its owner for it"),
-    errno.EPERM: ("no permission", "ask its owner for it"),
+    errno.EACCES: ("permission denied", "ask the owner for access"),
+    errno.EPERM: ("permission denied", "ask the owner for access"),
     errno.EIO: _GONE,
     errno.ESTALE: _GONE,
     errno.ENODEV: _GONE,
@@ -55,14 +58,14 @@ _OF_ERRNO: dict[int, tuple[str, str]] = {
 
 
 def damaged(what: str) -> LibraryError:
-    """Give the error for something that is not as it was written."""
+    """Return the error for data that fails its checksum."""
     return LibraryError(
-        f"{what} is not as it was written; the file is damaged", where=DATABASE_NAME, hint=_RESTORE
+        f"{what} fails its checksum; the file is damaged", where=DATABASE_NAME, hint=_RESTORE
     )
 
 
-def words_of(error: OSError) -> tuple[str, str | None]:
-    """Say what an error of the machine is, and what to do; never a path."""
+def explain_os_error(error: OSError) -> tuple[str, str | None]:
+    """Return what an OSError means and what to do, without a path."""
     if error.errno in _OF_ERRNO:
         return _OF_ERRNO[error.errno]
     return (os.strerror(error.errno) if error.errno else type(error).__name__).lower(), None
@@ -70,30 +73,30 @@ def words_of(error: OSError) -> tuple[str, str | None]:
 
 @contextmanager
 def file_errors(where: str) -> Iterator[None]:
-    """Turn an error of the machine within the block into a :class:`LibraryError`."""
+    """Turn an OSError within the block into a :class:`LibraryError`."""
     try:
         yield
     except OSError as error:
-        what, hint = words_of(error)
+        what, hint = explain_os_error(error)
         raise LibraryError(what, where=where, hint=hint) from error
 
 
 def _translated(error: sqlite3.Error, path: Path) -> LibraryError | None:
-    """Give the error that a person is told; None where it is a fault of the program."""
+    """Return the error for the user; None if it is a bug of the program."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return damaged("a text") if "decode to UTF-8" in str(error) else None
     primary = code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return LibraryBusyError(
-            "another process keeps it locked",
+            "locked by another process",
             where=DATABASE_NAME,
-            hint=f"wait for it to end and run the same command again; {_AGAIN}",
+            hint=f"wait until it ends and run the same command again; {_AGAIN}",
         )
     if primary == sqlite3.SQLITE_NOTADB:
         return LibraryError("not a readable SQLite file", where=DATABASE_NAME, hint=_RESTORE)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT):
-        return damaged("part of it")
+        return damaged("part of the library")
     if primary == sqlite3.SQLITE_FULL:
         words: tuple[str, str | None] = _FULL
     elif primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
@@ -108,7 +111,7 @@ def _translated(error: sqlite3.Error, path: Path) -> LibraryError | None:
 
 
 def _cause(path: Path) -> tuple[str, str | None]:
-    """Ask the machine itself why a file fails: SQLite does not tell."""
+    """Find out why a file fails: SQLite does not report the cause."""
     log, index = (path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
     try:
         if log.exists() and not index.exists() and not os.access(path.parent, os.W_OK):
@@ -118,8 +121,11 @@ def _cause(path: Path) -> tuple[str, str | None]:
         if free.f_bavail * free.f_frsize < 1 << 16:
             return _FULL
     except OSError as error:
-        return words_of(error) if error.errno in _OF_ERRNO else _GONE
-    return "it could not be read or written", f"check the disk and the limits; {_AGAIN}"
+        return explain_os_error(error) if error.errno in _OF_ERRNO else _GONE
+    return (
+        "the file could not be read or written",
+        f"check the disk and the resource limits; {_AGAIN}",
+    )
 
 
 def _guarded(method: Callable[P, T]) -> Callable[P, T]:
@@ -127,11 +133,11 @@ def _guarded(method: Callable[P, T]) -> Callable[P, T]:
         try:
             return method(*args, **kwargs)
         except sqlite3.Error as error:
-            said = _translated(error, args[0].path)  # type: ignore[attr-defined]
-            if said is None:
+            translated = _translated(error, args[0].path)  # type: ignore[attr-defined]
+            if translated is None:
                 raise
-            raise said from error
-        except MemoryError as error:  # what SQLite's SQLITE_NOMEM becomes
+            raise translated from error
+        except MemoryError as error:  # raised for SQLITE_NOMEM
             raise LibraryError(_MEMORY[0], where=DATABASE_NAME, hint=_MEMORY[1]) from error
 
     return guarded
@@ -170,9 +176,9 @@ def connect(path: Path, options: str = "", wait_seconds: float = 0.0) -> sqlite3
     ----------
     path : Path
     options : str
-        Of SQLite's URI, for example ``"mode=ro"``.
+        Options of the SQLite URI, for example ``"mode=ro"``.
     wait_seconds : float
-        How long a statement waits for a lock of another process.
+        Longest wait for a lock of another process.
     """
     try:
         connection = sqlite3.connect(
@@ -184,9 +190,9 @@ def connect(path: Path, options: str = "", wait_seconds: float = 0.0) -> sqlite3
             factory=_Connection,
         )
     except sqlite3.Error as error:
-        said = _translated(error, path)
-        if said is None:
+        translated = _translated(error, path)
+        if translated is None:
             raise
-        raise said from error
+        raise translated from error
     connection.path = path
     return connection

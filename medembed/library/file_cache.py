@@ -1,4 +1,4 @@
-"""Files that a library's ingests have looked at."""
+"""Results of files that earlier ingests have read."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import Path
 
 from medembed.library.database import Database
 from medembed.library.seals import FILE_COLUMNS, row_seal
-from medembed.privacy import Pseudonymiser
+from medembed.privacy import Pseudonymizer
 from medembed.scans.scan_hash import scan_sha256
 from medembed.sources import FileRecord, FileState
 
-__all__ = ["LibraryJournal"]
+__all__ = ["LibraryFileCache"]
 
 _COLUMNS = ", ".join(FILE_COLUMNS)
 
 
-class LibraryJournal:
-    """The table ``files``: what became of each file, under a keyed hash of its path.
+class LibraryFileCache:
+    """The table ``files``: the result for each file, under a keyed hash of its path.
 
-    A refusal is believed only from the version of MedEmbed that is running: another one may read
-    what an older could not.
+    A refusal counts only if the running version of MedEmbed recorded it: a newer version may be
+    able to read the file.
 
     Parameters
     ----------
     database : Database
-    names : Pseudonymiser
-        Its key hashes the paths.
+    names : Pseudonymizer
+        Holds the key for hashing paths.
     """
 
-    def __init__(self, database: Database, names: Pseudonymiser) -> None:
+    def __init__(self, database: Database, names: Pseudonymizer) -> None:
         self._database = database
         self._names = names
         self._reader = version("medembed")
@@ -42,7 +42,7 @@ class LibraryJournal:
         return self._names.digest("file", os.fspath(path))[:16]
 
     def known(self, path: Path, state: FileState) -> FileRecord | None:
-        """Give what is known of a file in this state."""
+        """Return the record of a file in this state, None if there is none."""
         found = (
             self._database.read()
             .execute(
@@ -53,13 +53,13 @@ class LibraryJournal:
             .fetchone()
         )
         if found is None or row_seal(*found[:-1]) != found[-1]:
-            return None  # never looked at, or the row was damaged: it is looked at again
+            return None  # never read, or a damaged row: read the file again
         (sha256, modality, view, code, reason, shown, _, header, digests) = found[3:-1]
         frames = tuple(json.loads(digests or "[]"))
         return FileRecord(state, sha256, modality, view, code, reason, shown, header, frames)
 
     def accessions(self) -> dict[str, set[str]]:
-        """Give the studies that carried each accession number so far, all as keyed hashes."""
+        """Return the studies of each accession number so far, all as keyed hashes."""
         found: dict[str, set[str]] = {}
         rows = self._database.read().execute(
             "SELECT DISTINCT json_extract(header, '$.header.accession'), "
@@ -71,7 +71,7 @@ class LibraryJournal:
         return found
 
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
-        """Keep what became of files; on disk when this returns."""
+        """Store the records of files; they are on disk when this returns."""
         rows = [
             (
                 self._key(path),
@@ -97,25 +97,25 @@ class LibraryJournal:
             )
 
     def is_unchanged(self, files: Sequence[Path], sha256: str) -> bool:
-        """Whether a scan's files are still those that it was ingested from.
+        """Return whether a scan's files are unchanged since they were ingested.
 
-        A file is hashed only if its size or its time of change is another than the journal knows.
+        A file is hashed only if its size or modification time differs from the recorded one.
 
         Parameters
         ----------
         files : sequence of Path
         sha256 : str
-            Of the scan: that of its one file, or over those of several.
+            Hash of the scan.
 
         Raises
         ------
         OSError
-            Where a file cannot be read.
+            If a file cannot be read.
         """
         digests = [self._digest(path) for path in files]
         if scan_sha256(digests) == sha256:
             return True
-        # schema 1 took a series in the order of its slices
+        # schema 1 hashed a series in slice order
         return hashlib.sha256(b"".join(map(bytes.fromhex, digests))).hexdigest() == sha256
 
     def _digest(self, path: Path) -> str:

@@ -1,9 +1,9 @@
-"""Conditions on cases, as ``--where`` takes them, and the SQL that they become.
+"""Conditions on cases, as given to ``--where``, and their translation to SQL.
 
-A condition is ``field operator value``; several all have to hold. Unknown is a value of every text
-field (``sex!=F`` holds for a case of unknown sex, ``race=unknown`` asks for it). An unknown age or
-date satisfies no comparison, not even ``!=``; ``age=unknown`` and ``age!=unknown`` ask for it.
-``finding!=X`` holds for every case without X. Text is compared without regard to ASCII case.
+A condition is ``field operator value``; several are combined with AND. "unknown" is a value of
+every text field (``sex!=F`` matches a case of unknown sex, ``race=unknown`` selects such cases).
+An unknown age or date meets no comparison, not even ``!=``; use ``age=unknown`` or
+``age!=unknown``. ``finding!=X`` matches every case without X. Text comparison ignores ASCII case.
 Values are bound as parameters, never written into SQL.
 """
 
@@ -37,7 +37,7 @@ _TEXT_COLUMNS = {
 _ORDERED_COLUMNS = {"age": "age_years", "date": "study_date"}
 
 FIELDS: tuple[str, ...] = (*_TEXT_COLUMNS, *_ORDERED_COLUMNS, "finding", "note")
-"""Fields that every library has; kept attributes come on top under their own names."""
+"""Fields that every library has; kept attributes add more."""
 
 _SHAPE = re.compile(
     r"""^\s*(?P<field>[^<>=!~]+?)\s*
@@ -55,7 +55,7 @@ Where: TypeAlias = "str | Condition | Iterable[str | Condition] | None"
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition, understood.
+    """One parsed condition.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Condition:
         One of :data:`FIELDS`, or the name of a kept attribute.
     op : {"=", "!=", "<", "<=", ">", ">=", "in", "not in", "~"}
     values : tuple of str or float or None
-        One value, or those of ``in``; None stands for an unknown age or date.
+        One value, or the values of ``in``; None means an unknown age or date.
     """
 
     field: str
@@ -72,12 +72,12 @@ class Condition:
 
 
 def parse_condition(text: str) -> Condition:
-    """Understand one condition.
+    """Parse one condition.
 
     Raises
     ------
     ConditionError
-        Where it has no field, operator or value, or its value does not fit its field.
+        If it lacks a field, operator or value, or the value does not fit the field.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def parse_condition(text: str) -> Condition:
     """
     match = _SHAPE.match(text)
     if match is None or not match["value"] or "\x00" in text:
-        raise ConditionError("a condition is a field, an operator and a value", hint=_HELP)
+        raise ConditionError("a condition needs a field, an operator and a value", hint=_HELP)
     name = match["field"].strip()
     field = name.lower() if name.lower() in FIELDS else name
     op = " ".join(match["op"].lower().split()).replace("==", "=")
@@ -97,15 +97,17 @@ def parse_condition(text: str) -> Condition:
         raw = [part.strip() for part in match["value"].split(",")]
         if not all(raw) or len(raw) > _MOST_VALUES:
             raise ConditionError(
-                f"{op!r} takes 1 to {_MOST_VALUES} values with commas between", where=_show(field)
+                f"{op!r} takes 1 to {_MOST_VALUES} values, separated by commas", where=_show(field)
             )
     if (op == "~") != (field == "note"):
         raise ConditionError(
-            "only 'note' takes '~', and nothing else", where=_show(field), hint=_HELP
+            "'~' is for the field 'note', and 'note' takes only '~'", where=_show(field), hint=_HELP
         )
     if op in _ORDER and (field in _TEXT_COLUMNS or field == "finding"):
         raise ConditionError(
-            f"{op!r} is for age, date and numbers", where=_show(field), hint="use =, != or in"
+            f"{op!r} works only for age, date and numbers",
+            where=_show(field),
+            hint="use =, != or in",
         )
     return Condition(field, op, tuple(_value(field, op, part) for part in raw))
 
@@ -115,7 +117,7 @@ def _value(field: str, op: str, text: str) -> Value:
         if text.lower() == "unknown" and op not in _ORDER:
             return None
         if not re.fullmatch(r"\d{1,3}(\.\d*)?", text, re.ASCII):
-            raise ConditionError("an age is a number of years", where=field, hint="age>=60")
+            raise ConditionError("age must be a number of years", where=field, hint="age>=60")
         return float(text)
     if field == "date":
         if text.lower() == "unknown" and op not in _ORDER:
@@ -126,7 +128,7 @@ def _value(field: str, op: str, text: str) -> Value:
             return date.fromisoformat(text).isoformat()
         except ValueError:
             raise ConditionError(
-                "a date is written year-month-day", where=field, hint="date>=2019-01-01"
+                "write dates as year-month-day", where=field, hint="date>=2019-01-01"
             ) from None
     if field == "finding":
         try:
@@ -135,16 +137,16 @@ def _value(field: str, op: str, text: str) -> Value:
         except InputError as error:
             raise ConditionError(error.what, where=field, hint="finding=effusion:right") from None
     if field == "note" and not re.search(r"\w", text):
-        raise ConditionError("no word to look for", where=field)
+        raise ConditionError("no word to search for", where=field)
     if field not in FIELDS and op in _ORDER:
         if not re.fullmatch(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", text, re.IGNORECASE | re.ASCII):
-            raise ConditionError(f"{op!r} takes a number here", where=_show(field))
+            raise ConditionError(f"{op!r} needs a number", where=_show(field))
         return float(text)
     return text
 
 
 def parse_where(where: Where) -> tuple[Condition, ...]:
-    """Understand one condition, several, or none."""
+    """Parse one condition, several, or none."""
     if where is None:
         return ()
     parts: Sequence[str | Condition]
@@ -155,18 +157,18 @@ def parse_where(where: Where) -> tuple[Condition, ...]:
 def compile_conditions(
     conditions: Sequence[Condition], attributes: Collection[str] = ()
 ) -> tuple[str, list[str | float]]:
-    """Turn conditions into an SQL expression over ``cases AS c`` and its parameters.
+    """Compile conditions to an SQL expression over ``cases AS c`` and its parameters.
 
     Parameters
     ----------
     conditions : sequence of Condition
     attributes : collection of str
-        Names of the kept attributes there are.
+        Names of the kept attributes.
 
     Raises
     ------
     ConditionError
-        Where a field is neither one of :data:`FIELDS` nor among ``attributes``.
+        If a field is neither in :data:`FIELDS` nor in ``attributes``.
     """
     parts, params = ["1"], list[str | float]()
     for condition in conditions:
@@ -188,13 +190,15 @@ def _compile(condition: Condition, attributes: Collection[str]) -> tuple[str, li
         return _finding([Finding.parse(str(v)) for v in values], negated)
     if field == "note":
         words = re.findall(r"\w+", str(values[0]))
-        query = " ".join(f'"{word}"' for word in words)  # quoted: no operator of FTS5 gets through
+        query = " ".join(
+            f'"{word}"' for word in words
+        )  # quoted, so that no FTS5 operator takes effect
         return "c.id IN (SELECT rowid FROM note_words WHERE note_words MATCH ?)", [query]
     named = {name.lower(): name for name in attributes}
     name = field if field in attributes else named.get(field.lower())
     if name is None:
-        there_are = ", ".join((*FIELDS, *sorted(attributes)))
-        raise ConditionError(f"no field is called {_show(field)}", hint=f"there are: {there_are}")
+        fields = ", ".join((*FIELDS, *sorted(attributes)))
+        raise ConditionError(f"unknown field {_show(field)}", hint=f"use one of: {fields}")
     value = "(SELECT a.value FROM attributes a WHERE a.case_row = c.id AND a.name = ?)"
     if op in _ORDER:
         number = float(str(values[0]))
@@ -217,7 +221,7 @@ def _ordered(
         return f"coalesce({column} {op} ?, 0)", [v for v in values if v is not None]
     known = [v for v in values if v is not None]
     marks = ", ".join("?" * len(known))
-    if negated:  # an unknown one is unequal to nothing: it satisfies no comparison
+    if negated:  # an unknown value meets no comparison, not even !=
         return f"{column} IS NOT NULL AND {column} NOT IN ({marks})", known
     unknown = f" OR {column} IS NULL" if None in values else ""
     return f"coalesce({column} IN ({marks}), 0){unknown}", known

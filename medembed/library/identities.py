@@ -1,4 +1,4 @@
-"""Who answers to a PatientID in this library: the table ``identities``."""
+"""Patients behind each PatientID of a library: the table ``identities``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from medembed.library.database import Database
-from medembed.privacy import Claim, Pseudonymiser, Settled, fold_id, is_placeholder
+from medembed.privacy import Claim, Pseudonymizer, ResolvedPatient, fold_id, is_placeholder
 from medembed.privacy.identity import IdentityRow
 from medembed.privacy.people import People, count_remarks
 
@@ -21,27 +21,27 @@ _CHUNK = 500
 
 
 class LibraryIdentities:
-    """Patients of a library's cases, kept from one ingest to the next as keyed hashes only.
+    """Patients of a library's cases, stored across ingests as keyed hashes only.
 
     Parameters
     ----------
     database : Database
-    names : Pseudonymiser
-        Of the library.
+    names : Pseudonymizer
+        Pseudonymizer of the library.
     """
 
-    def __init__(self, database: Database, names: Pseudonymiser) -> None:
+    def __init__(self, database: Database, names: Pseudonymizer) -> None:
         self._database = database
         self._names = names
         self._touched: dict[str, None] = {}
 
-    def settle(
+    def resolve(
         self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
-    ) -> list[Settled]:
-        """Give the patient of each claim; what was decided is on disk when this returns.
+    ) -> list[ResolvedPatient]:
+        """Return the patient of each claim; decisions are on disk when this returns.
 
-        A case that is in the library keeps its patient if it may be his, and all dates of a patient
-        move by the same number of days.
+        A case in the library keeps its patient unless the claim contradicts it, and all dates of a
+        patient shift by the same number of days.
         """
         persons = dict.fromkeys(
             claim.row.person
@@ -54,9 +54,11 @@ class LibraryIdentities:
             )
             found = []
             for case_id, claim in claims:
-                patient = people.settle(claim, _patient_of(db, case_id), keep_together)
+                patient = people.resolve(claim, _patient_of(db, case_id), keep_together)
                 shift = _shift_of(db, patient)
-                found.append(Settled(patient, claim.new_shift_days if shift is None else shift))
+                found.append(
+                    ResolvedPatient(patient, claim.new_shift_days if shift is None else shift)
+                )
             db.executemany(
                 f"INSERT INTO identities ({_COLUMNS}) "  # noqa: S608  own names only
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -66,7 +68,7 @@ class LibraryIdentities:
         return found
 
     def remarks(self) -> list[str]:
-        """Say what is doubtful about the ids that were settled here, each kind with its count."""
+        """Report doubtful ids among those resolved here, each kind with its count."""
         db, rows = self._database.read(), dict[str, list[IdentityRow]]()
         for row in _rows(db, list(self._touched)):
             rows.setdefault(row.person, []).append(row)
@@ -74,24 +76,24 @@ class LibraryIdentities:
         torn = sum(person in rows for person in _in_several_splits(db))
         if torn:
             found.append(
-                f"{torn} PatientIDs are in several splits, where an earlier version put them; "
-                "a new library keeps each in one"
+                f"{torn} PatientIDs are in several splits, assigned by an earlier version; "
+                "rebuild the library to keep each in one split"
             )
         return found
 
 
 def patients_of_id(library: CaseLibrary, raw_id: str) -> set[str]:
-    """Give all patients who may be the one with this ``PatientID``, however it is written.
+    """Return all patients who may have this ``PatientID``, in any spelling.
 
     Parameters
     ----------
     library : CaseLibrary
     raw_id : str
-        With whatever issuer; none for what stands in for a missing id.
+        Any issuer. A placeholder for a missing id matches nobody.
     """
     if is_placeholder(raw_id):
         return set()
-    person = library.pseudonymiser.patient(fold_id(raw_id))
+    person = library.pseudonymizer.patient(fold_id(raw_id))
     return {row.patient_id for row in _rows(library.database.read(), [person])}
 
 

@@ -1,4 +1,4 @@
-"""A source into a library: what is new is added, what is refused is said, the rest stays."""
+"""Ingest a source into a library: add new cases, report refused files, keep the rest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pathlib import Path
 
 from medembed.cases import Case
 from medembed.errors import LibraryError
-from medembed.library.file_cache import LibraryJournal
+from medembed.library.file_cache import LibraryFileCache
 from medembed.library.identities import LibraryIdentities
-from medembed.library.library import CaseLibrary, Progress
-from medembed.library.vocabulary import foreign_remarks, settle_vocabulary
+from medembed.library.library import CaseLibrary
+from medembed.library.vocabulary import choose_vocabulary, foreign_language_remarks
 from medembed.notes import Vocabulary
 from medembed.privacy.private_files import replace_private
+from medembed.progress import Progress, no_progress
 from medembed.scans import ScanReader
-from medembed.sources import Reading, Refusal, Source
+from medembed.sources import Refusal, Source, SourceContext
 
 __all__ = ["REFUSALS_NAME", "IngestReport", "ingest", "write_refusals"]
 
@@ -34,16 +35,16 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What became of a source.
+    """Outcome of an ingest.
 
     Parameters
     ----------
     added, unchanged, replaced : int
-        Cases.
+        Numbers of cases.
     refusals : tuple of Refusal
-        Files, rows and cases that were not taken.
+        Files, rows and cases that were not added.
     remarks : tuple of str
-        What was noticed besides.
+        Further observations for the user.
     """
 
     added: int = 0
@@ -79,52 +80,52 @@ def ingest(
 ) -> IngestReport:
     """Add the cases of a source.
 
-    May be stopped at any point and called again: cases that were added are there, and files that
-    were looked at are not decoded again while their size and time of change stay.
+    It can be interrupted and called again: added cases stay, and files that were read are not
+    decoded again unless their size or modification time changes.
 
     Parameters
     ----------
     library : CaseLibrary
     source : Source
     replace : bool
-        Whether a case with changed content takes the place of the old one.
+        Overwrite cases whose content changed.
     shift_dates : bool
-        Whether dates are moved by each patient's own shift. A library holds to what its first
-        ingest did.
+        Shift each patient's dates by a secret, patient-specific offset. The first ingest decides
+        it for the library.
     reader : ScanReader, optional
-        Decodes the files; by default one with a worker for each processor, up to 8.
+        Decodes the files. Default: a reader with one worker per processor, at most 8.
     progress : callable, optional
-        Called with (steps done, steps in all or None); a step is one look at a file or a row.
+        Called with (steps done, total or None); a step is one pass over a file or a row.
     vocabulary : Vocabulary, optional
-        What reports are read for, by default the library's own. A library holds to what its first
-        ingest did.
+        Vocabulary to read reports with. Default: the library's own. The first ingest decides it
+        for the library.
 
     Raises
     ------
     LibraryError
-        Where the library's dates are kept the other way, or its vocabulary is another.
+        If ``shift_dates`` or ``vocabulary`` differs from the library's first ingest.
     SourceError
-        Where the source as a whole cannot be read.
+        If the source cannot be read at all.
     """
-    words = settle_vocabulary(library, vocabulary)
-    _settle_dates(library, shift_dates)
+    words = choose_vocabulary(library, vocabulary)
+    _check_date_policy(library, shift_dates)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    report = _Gathering(library, replace, words.language)
+    report = _IngestBatch(library, replace, words.language)
     with ExitStack() as stack:
         if reader is None:
             workers = min(os.cpu_count() or 1, _MOST_WORKERS)
             reader = stack.enter_context(ScanReader(workers=workers))
-        reading = Reading(
+        context = SourceContext(
             reader,
-            library.pseudonymiser,
-            LibraryJournal(library.database, library.pseudonymiser),
-            LibraryIdentities(library.database, library.pseudonymiser),
+            library.pseudonymizer,
+            LibraryFileCache(library.database, library.pseudonymizer),
+            LibraryIdentities(library.database, library.pseudonymizer),
             shift_dates,
-            progress or _no_progress,
+            progress or no_progress,
             report.remarks.append,
             vocabulary=words,
         )
-        for outcome in source.read(reading):
+        for outcome in source.read(context):
             report.take(outcome)
         report.flush()
     done = report.report()
@@ -144,7 +145,7 @@ def ingest(
     return done
 
 
-class _Gathering:
+class _IngestBatch:
     """Collects outcomes and adds cases a batch at a time."""
 
     def __init__(self, library: CaseLibrary, replace: bool, language: str) -> None:
@@ -174,24 +175,24 @@ class _Gathering:
         self._total += IngestReport(added.added, added.unchanged, added.replaced)
 
     def report(self) -> IngestReport:
-        crossing = self._library.pictures_in_several_splits()
+        crossing = self._library.images_in_several_splits()
         if crossing:
             self.remarks.append(
-                f"{crossing} pictures of this library stand under patients of different splits; "
-                "a common group_id keeps them in one"
+                f"{crossing} images belong to patients in different splits; "
+                "give these patients a common group_id to keep them in one split"
             )
-        remarks = (*self.remarks, *foreign_remarks(self._foreign, self._language))
+        remarks = (*self.remarks, *foreign_language_remarks(self._foreign, self._language))
         return self._total + IngestReport(refusals=tuple(self._refusals), remarks=remarks)
 
 
-def _settle_dates(library: CaseLibrary, shift_dates: bool) -> None:
+def _check_date_policy(library: CaseLibrary, shift_dates: bool) -> None:
     wanted = _DATES[shift_dates]
     kept = library.get_meta("dates")
     if kept is None or (kept != wanted and len(library) == 0):
         library.set_meta("dates", wanted)
     elif kept != wanted:
         raise LibraryError(
-            f"this library's dates are {kept}",
+            f"dates in this library are {kept}",
             where=library.path.name,
             hint="ingest with --shift-dates"
             if wanted == _DATES[False]
@@ -200,12 +201,12 @@ def _settle_dates(library: CaseLibrary, shift_dates: bool) -> None:
 
 
 def write_refusals(library: CaseLibrary, refusals: Sequence[Refusal]) -> Path | None:
-    """Write the refusals of the last ingest beside the library, all of them.
+    """Write all refusals of the last ingest to a file in the library's folder.
 
     Returns
     -------
     Path or None
-        None where there are none; an older file is removed then.
+        None if there are none; an older file is removed then.
     """
     path = library.path / REFUSALS_NAME
     if not refusals:
@@ -223,9 +224,5 @@ def write_refusals(library: CaseLibrary, refusals: Sequence[Refusal]) -> Path | 
 def _cells(refusals: Iterable[Refusal]) -> Iterable[tuple[str, ...]]:
     for refusal in refusals:
         cells = (refusal.where, refusal.code, refusal.reason)
-        # a spreadsheet runs what starts like a formula, and file names are anybody's
+        # a spreadsheet executes cells that start like a formula, and anyone can name a file
         yield tuple(f"'{cell}" if cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
-
-
-def _no_progress(done: int, total: int | None) -> None:
-    del done, total

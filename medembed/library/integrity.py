@@ -1,8 +1,8 @@
-"""Whether a library is as it was written, byte for byte, and when that was last looked at.
+"""Integrity check of a library, and the record of the last check.
 
-The whole file is checked when it is opened, unless it is the very file that was checked or closed
-before: same inode, size and times of change. What decays on the disk changes no time, so that a
-check is also repeated when the last is a day old.
+The whole file is checked when it is opened, unless it is unchanged since the last check or close:
+same inode, size and times. Decay on the disk changes no time, so the check is also repeated after
+a day.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from medembed.library.faults import damaged
 from medembed.library.seals import SEALED_TABLES, schema_seal
 from medembed.privacy.private_files import replace_private
 
-__all__ = ["STAMP_NAME", "check_whole", "needs_check", "stamp"]
+__all__ = ["CHECK_RECORD_NAME", "check_integrity", "needs_check", "record_check"]
 
-STAMP_NAME = ".library.checked"
+CHECK_RECORD_NAME = ".library.checked"
 
-_SMALL_BYTES = 4 << 20  # checked in a few hundredths of a second: not worth remembering
-_CLOCK_SECONDS = 0.02  # two changes within one tick of a file system's clock have the same time
+_SMALL_BYTES = 4 << 20  # checked within a few hundredths of a second: not worth recording
+_CLOCK_SECONDS = 0.02  # changes within one tick of the file system clock have equal times
 _DAY_SECONDS = 86400.0
 
 
-def check_whole(db: sqlite3.Connection) -> None:
-    """Compare all that a library holds with its checksums.
+def check_integrity(db: sqlite3.Connection) -> None:
+    """Verify the checksums of everything in a library.
 
     Raises
     ------
     LibraryError
-        Where something is not as it was written.
+        If a checksum does not match.
     """
     try:
-        db.execute("BEGIN")  # one moment of the library: others may be writing
+        db.execute("BEGIN")  # a consistent snapshot: others may be writing
         try:
             _check_rows(db)
         finally:
@@ -45,7 +45,9 @@ def check_whole(db: sqlite3.Connection) -> None:
                 db.execute("ROLLBACK")
         _check_words(db)
     except (sqlite3.Error, ValueError, TypeError) as error:
-        raise damaged("part of it") from error  # names and types that the schema had not
+        raise damaged(
+            "part of the library"
+        ) from error  # names and types that the schema does not have
 
 
 def _check_rows(db: sqlite3.Connection) -> None:
@@ -54,7 +56,7 @@ def _check_rows(db: sqlite3.Connection) -> None:
         raise damaged("its schema")
     (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok" or db.execute("PRAGMA foreign_key_check").fetchone():
-        raise damaged("part of it")
+        raise damaged("part of the library")
     for table, columns in SEALED_TABLES.items():
         wanted = {
             seal for (seal,) in db.execute("SELECT seal FROM seals WHERE owner = ?", (table,))
@@ -69,7 +71,7 @@ def _check_rows(db: sqlite3.Connection) -> None:
 
 
 def _check_words(db: sqlite3.Connection) -> None:
-    """Compare the index of words with the notes: SQLite takes the order as a write."""
+    """Verify the full-text index against the notes; SQLite treats this command as a write."""
     if db.execute("PRAGMA query_only").fetchone()[0]:
         with closing(sqlite3.connect(":memory:")) as copy:
             db.backup(copy)
@@ -80,7 +82,7 @@ def _check_words(db: sqlite3.Connection) -> None:
     try:
         _order_check(db)
     except LibraryBusyError:
-        pass  # another process is writing: it has opened the library and checked it
+        pass  # another process is writing and has checked the library on opening it
     finally:
         db.execute(f"PRAGMA busy_timeout = {wait}")
 
@@ -89,30 +91,30 @@ def _order_check(db: sqlite3.Connection) -> None:
     try:
         db.execute("INSERT INTO note_words (note_words) VALUES ('integrity-check')")
     except sqlite3.DatabaseError as error:
-        raise damaged("the index of words") from error
+        raise damaged("the full-text index") from error
 
 
 def needs_check(path: Path) -> bool:
-    """Whether the file is another one than was last checked, or that was too long ago."""
+    """Return whether the file changed since the last check, or the check is a day old."""
     try:
-        known = json.loads(path.with_name(STAMP_NAME).read_bytes())
+        known = json.loads(path.with_name(CHECK_RECORD_NAME).read_bytes())
         age = time.time() - float(known["checked"])
         return bool(known["file"] != _state(path) or not 0 <= age < _DAY_SECONDS)
     except (OSError, ValueError, KeyError, TypeError):
         return True
 
 
-def stamp(path: Path, checked: float | None = None) -> None:
-    """Remember the file as it is now as whole.
+def record_check(path: Path, checked: float | None = None) -> None:
+    """Record that the file in its current state is intact.
 
     Parameters
     ----------
     path : Path
-        Of the database.
+        Path of the database.
     checked : float, optional
-        When all of it was checked; None keeps the time of the last check.
+        Time of the full check; None keeps the time of the last one.
     """
-    beside = path.with_name(STAMP_NAME)
+    beside = path.with_name(CHECK_RECORD_NAME)
     with suppress(OSError, ValueError, KeyError, TypeError):
         if path.stat().st_size < _SMALL_BYTES:
             return

@@ -1,9 +1,9 @@
-"""The noun :class:`CaseLibrary`: a folder of cases, with ``library.sqlite`` as its only truth."""
+"""The noun :class:`CaseLibrary`: a folder of cases, with ``library.sqlite`` as the record."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,28 +19,27 @@ from medembed.library.case_rows import fetch_cases
 from medembed.library.database import DATABASE_NAME, Database
 from medembed.library.faults import damaged, file_errors
 from medembed.library.filters import Where, compile_conditions, parse_where
-from medembed.library.integrity import STAMP_NAME
+from medembed.library.integrity import CHECK_RECORD_NAME
 from medembed.library.upsert import add_cases
-from medembed.library.vectors import VectorSpace, VectorStore
-from medembed.privacy import Pseudonymiser
+from medembed.library.vectors import EmbeddingSet, VectorStore
+from medembed.privacy import Pseudonymizer
 from medembed.privacy.private_files import private_folder
-from medembed.sources.rejection import Refusal
+from medembed.progress import Progress
+from medembed.sources.refusal import Refusal
 
-__all__ = ["AddReport", "CaseLibrary", "Progress"]
+__all__ = ["AddReport", "CaseLibrary"]
 
-Progress = Callable[[int, int | None], None]
-"""Called with how many are done and, where known, how many there are."""
 
-# what may stand in a folder before it becomes a library
+# entries that a folder may contain before it becomes a library
 _DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "cohort")
-_OWN_FILES = (f".{DATABASE_NAME}.", STAMP_NAME)
+_OWN_FILES = (f".{DATABASE_NAME}.", CHECK_RECORD_NAME)
 _BATCH = 256
 _COUNTED = ("split", "sex", "modality", "view", "kind", "race", "site", "scanner")
 
 
 @dataclass(frozen=True)
 class AddReport:
-    """What became of the cases given to :meth:`CaseLibrary.add`.
+    """Outcome of :meth:`CaseLibrary.add`.
 
     Parameters
     ----------
@@ -58,9 +57,9 @@ class AddReport:
 class CaseLibrary:
     """Cases of one hospital or study, in one folder.
 
-    ``library.sqlite`` is the only record of truth; ``models`` holds what was trained, and
-    ``index`` and ``thumbnails`` are derived and may be deleted at any time. One object may be used
-    from several threads; several processes may open the same library.
+    ``library.sqlite`` is the store of record and ``models`` holds trained models; ``index`` and
+    ``thumbnails`` are derived and can be deleted at any time. A library object is safe to use from
+    several threads, and several processes can open the same library.
 
     Use :meth:`create` or :meth:`open`.
     """
@@ -70,32 +69,32 @@ class CaseLibrary:
         self._database = database
         key = self._meta("key")
         if key is None:
-            raise LibraryError("its key is missing", where=DATABASE_NAME)
-        self.pseudonymiser = Pseudonymiser(bytes(key))
+            raise LibraryError("the library's key is missing", where=DATABASE_NAME)
+        self.pseudonymizer = Pseudonymizer(bytes(key))
 
     @classmethod
     def create(cls, path: Path | str) -> CaseLibrary:
-        """Make a new, empty library.
+        """Create an empty library.
 
         Raises
         ------
         LibraryError
-            Where there is one already, or the folder holds other things.
+            If the folder already holds a library or other files.
         """
         folder = Path(path).absolute()
         with file_errors(folder.name):
             if folder.exists() and not folder.is_dir():
-                raise LibraryError("a file, not a folder", where=folder.name)
+                raise LibraryError("this is a file, not a folder", where=folder.name)
             if (folder / DATABASE_NAME).exists():
-                raise LibraryError("there is a case library already", where=folder.name)
+                raise LibraryError("a case library exists here already", where=folder.name)
             if folder.is_dir() and any(
                 entry.name not in _DERIVED and not entry.name.startswith(_OWN_FILES)
                 for entry in folder.iterdir()
             ):
                 raise LibraryError(
-                    "the folder holds other things and no library",
+                    "the folder is not empty and not a case library",
                     where=folder.name,
-                    hint="name an empty or a new folder",
+                    hint="choose an empty or new folder",
                 )
             private_folder(folder)
         return cls(folder.resolve(), Database.create(folder.resolve() / DATABASE_NAME))
@@ -107,14 +106,14 @@ class CaseLibrary:
         Parameters
         ----------
         path : path-like
-            Its folder.
+            Folder of the library.
         create : bool
-            Whether to make it where there is none.
+            Create the library if it does not exist.
 
         Raises
         ------
         LibraryError
-            Where there is none, or it is foreign or of another version.
+            If there is no library, or the file is foreign or of another version.
         """
         folder = Path(path).absolute()
         if create and not (folder / DATABASE_NAME).exists():
@@ -123,7 +122,7 @@ class CaseLibrary:
         return cls(folder, Database(folder / DATABASE_NAME))
 
     def close(self) -> None:
-        """Close its connections; the object is of no use after that."""
+        """Close all connections; the object cannot be used afterwards."""
         self._database.close()
 
     def __enter__(self) -> CaseLibrary:
@@ -147,7 +146,7 @@ class CaseLibrary:
     @property
     def key(self) -> bytes:
         """The library's secret key, 32 bytes."""
-        return self.pseudonymiser.key
+        return self.pseudonymizer.key
 
     @property
     def database(self) -> Database:
@@ -164,28 +163,28 @@ class CaseLibrary:
         progress: Progress | None = None,
         batch: int = _BATCH,
     ) -> AddReport:
-        """Add cases, a batch a transaction; after ``progress`` was called they survive a crash.
+        """Add cases in batches; cases reported to ``progress`` survive a crash.
 
-        A case that is there already with the same content is unchanged (paths of files that are
-        gone are brought up to date). One with another content is refused, or replaces the old
-        one and drops its vectors. One that is there under another patient is always refused.
+        An existing case with the same content is unchanged, except that paths of missing files are
+        updated. If its content changed, it is refused or, with ``replace``, overwritten and its
+        vectors are dropped. A case id that belongs to another patient is always refused.
 
         Parameters
         ----------
         cases : iterable of Case
         replace : bool
-            Whether a changed case takes the place of the old one.
+            Overwrite cases whose content changed.
         progress : callable, optional
-            Called with (cases done, None) after each batch is on disk.
+            Called with (cases done, None) once a batch is on disk.
         batch : int
-            Cases a transaction.
+            Number of cases per transaction.
         """
         counts = {"added": 0, "unchanged": 0, "replaced": 0}
         refusals: list[Refusal] = []
         stream, done = iter(cases), 0
         while chunk := list(islice(stream, batch)):
             with self._database.write() as db:
-                outcomes = add_cases(db, chunk, replace, self.pseudonymiser, self.path)
+                outcomes = add_cases(db, chunk, replace, self.pseudonymizer, self.path)
             for outcome in outcomes:
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
@@ -210,19 +209,21 @@ class CaseLibrary:
         return found is not None
 
     def case(self, case_id: str) -> Case:
-        """Give one case.
+        """Return one case.
 
         Raises
         ------
         LibraryError
-            Where there is none of that id.
+            If no case has this id.
         """
         for case in self.select([case_id]):
             return case
-        raise LibraryError("no such case in this library", hint="medembed show LIBRARY")
+        raise LibraryError(
+            "no case has this id in this library", hint="list the cases with medembed show LIBRARY"
+        )
 
     def select(self, case_ids: Sequence[str]) -> Iterator[Case]:
-        """Give the cases of ``case_ids`` in that order; ids that are not there are left out."""
+        """Yield the cases with these ids, in this order; unknown ids are skipped."""
         rows: list[int] = []
         for case_id in case_ids:
             found = self._db.execute("SELECT id FROM cases WHERE case_id = ?", (case_id,))
@@ -230,15 +231,15 @@ class CaseLibrary:
         return fetch_cases(self._db, rows)
 
     def cases(self, where: Where = None) -> Iterator[Case]:
-        """Stream the cases for which ``where`` holds, in the order they were added."""
+        """Yield the cases that meet ``where``, in the order they were added."""
         return fetch_cases(self._db, [row for row, _ in self._matching(where)])
 
     def find(self, where: Where = None) -> list[str]:
-        """Ids of the cases for which ``where`` holds, in the order they were added."""
+        """Return the ids of the cases that meet ``where``, in the order they were added."""
         return [case_id for _, case_id in self._matching(where)]
 
     def mask(self, where: Where = None) -> npt.NDArray[np.bool_]:
-        """Whether ``where`` holds, for each case in the order of ``find()``."""
+        """Return for each case, in the order of ``find()``, whether it meets ``where``."""
         everything = [row for row, _ in self._matching(None)]
         wanted = [row for row, _ in self._matching(where)]
         return np.isin(np.asarray(everything, np.int64), np.asarray(wanted, np.int64))
@@ -253,28 +254,27 @@ class CaseLibrary:
         ).fetchall()
 
     def patients(self) -> dict[str, str]:
-        """Patient of each case, by case id, in the order they were added."""
+        """Return the patient of each case by case id, in the order they were added."""
         return dict(self._db.execute("SELECT case_id, patient_id FROM cases ORDER BY id"))
 
     def split(self, name: str) -> list[str]:
-        """Ids of the cases of the split ``name``: train, val or test."""
+        """Return the ids of the cases in one split: train, val or test."""
         if name not in ("train", "val", "test"):
-            raise LibraryError("a split is train, val or test")
+            raise LibraryError("a split must be train, val or test")
         return self.find(f"split={name}")
 
     def attribute_names(self) -> list[str]:
-        """Names of the kept attributes, sorted."""
+        """Return the names of the kept attributes."""
         return [name for (name,) in self._db.execute("SELECT DISTINCT name FROM attributes")]
 
-    def vocabulary(self, field: str) -> dict[str, int]:
-        """Count the cases by their value of a field, most frequent first.
+    def value_counts(self, field: str) -> dict[str, int]:
+        """Count the cases by the value of a field, most frequent first.
 
         Parameters
         ----------
         field : str
-            ``split, sex, modality, view, kind, race, site, scanner``, ``finding``
-            (labels),
-            or a kept attribute (cases that lack it are not counted).
+            ``split, sex, modality, view, kind, race, site, scanner``, ``finding`` (labels), or a
+            kept attribute (cases without it are not counted).
         """
         if field in _COUNTED:
             rows = self._db.execute(
@@ -294,20 +294,20 @@ class CaseLibrary:
             )
         else:
             raise ConditionError(
-                "no such field to count", hint=f"there are: {', '.join((*_COUNTED, 'finding'))}"
+                "unknown field", hint=f"use one of: {', '.join((*_COUNTED, 'finding'))}"
             )
         return dict(rows)
 
     def cases_with_scan(self, sha256: str) -> list[str]:
-        """Ids of the cases that have a scan of this hash, in the order they were added."""
+        """Return the ids of the cases with a scan of this hash, in the order they were added."""
         return self._ids(
             "SELECT DISTINCT c.id, c.case_id FROM scans s JOIN cases c ON c.id = s.case_row "
             "WHERE s.sha256 = ? ORDER BY c.id",
             sha256,
         )
 
-    def pictures_in_several_splits(self) -> int:
-        """Count the pictures whose pixels stand in more than one split."""
+    def images_in_several_splits(self) -> int:
+        """Count the images whose pixels occur in more than one split."""
         (count,) = (
             self.database.read()
             .execute(
@@ -320,12 +320,12 @@ class CaseLibrary:
         return int(count)
 
     def cases_with_pixels(self, digest: str) -> list[str]:
-        """Ids of the cases that have a scan with these pixels, in whatever file or format.
+        """Return the ids of the cases with a scan of these pixels, in any file or format.
 
         Parameters
         ----------
         digest : str
-            Of decoded pixels; an empty one stands for no pixels and has no cases.
+            Digest of decoded pixels; the empty digest matches no case.
         """
         return self._ids(
             "SELECT DISTINCT c.id, c.case_id FROM scan_contents s "
@@ -338,17 +338,19 @@ class CaseLibrary:
         return [case_id for _, case_id in self._db.execute(sql, (value,))]
 
     def scan_files(self, case: Case) -> list[tuple[Path, ...]]:
-        """Give the files of each scan of ``case`` as absolute paths."""
+        """Return the files of each scan of ``case`` as absolute paths."""
         return [tuple(self.path / file for file in scan.files) for scan in case.scans]
 
     def has_changed_files(self, scan: ScanRef) -> bool:
-        """Whether a scan's files are there but no longer those that it was ingested from."""
-        from medembed.library.file_cache import LibraryJournal  # a search starts without sources
+        """Return whether a scan's files exist but have changed since they were ingested."""
+        from medembed.library.file_cache import (
+            LibraryFileCache,
+        )  # a search starts without the sources
 
-        journal = LibraryJournal(self._database, self.pseudonymiser)
+        cache = LibraryFileCache(self._database, self.pseudonymizer)
         try:
-            return not journal.is_unchanged([self.path / file for file in scan.files], scan.sha256)
-        except OSError:  # gone, or not to be read: whoever decodes it says so
+            return not cache.is_unchanged([self.path / file for file in scan.files], scan.sha256)
+        except OSError:  # missing or unreadable: decoding reports it
             return False
 
     # vectors
@@ -356,45 +358,45 @@ class CaseLibrary:
     def put_vectors(
         self, fingerprint: str, kind: str, case_ids: Sequence[str], vectors: npt.ArrayLike
     ) -> None:
-        """Write vectors ``(n, d)`` of the cases, on disk when this returns.
+        """Write vectors ``(n, d)`` of cases; they are on disk when this returns.
 
         Raises
         ------
         FingerprintError
-            Where the model of this fingerprint made vectors of another length before.
+            If the stored vectors of this model have another dimension.
         LibraryError
-            Where a case is not in the library; then none is written.
+            If a case is not in the library; nothing is written then.
         """
         with self._database.write() as db:
             VectorStore(db).put(fingerprint, kind, case_ids, vectors)
 
     def vectors(self, fingerprint: str, kind: str) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """Give the ids and vectors ``(n, d)`` of one model and kind, in the library's order."""
+        """Return ids and vectors ``(n, d)`` of one model and kind, in the order of the library."""
         return VectorStore(self._db).get(fingerprint, kind)
 
     def missing_vectors(self, fingerprint: str, kind: str) -> list[str]:
-        """Cases without such a vector; for ``"note"`` only cases that have a note."""
+        """Return the ids of cases without a vector; for ``"note"``, only cases with a note."""
         return VectorStore(self._db).missing(fingerprint, kind)
 
-    def vector_spaces(self) -> list[VectorSpace]:
-        """What vectors there are, by model and kind."""
-        return VectorStore(self._db).spaces()
+    def embedding_sets(self) -> list[EmbeddingSet]:
+        """List the stored vectors by model and kind."""
+        return VectorStore(self._db).embedding_sets()
 
     def drop_vectors(self, fingerprint: str) -> None:
         """Drop all vectors of one model."""
         with self._database.write() as db:
             VectorStore(db).drop(fingerprint)
 
-    # what else it remembers
+    # settings
 
     @property
     def library_id(self) -> str:
-        """A random name that no other library has."""
+        """Random unique id of this library."""
         return self.get_meta("library_id") or ""
 
     @property
     def active_model(self) -> str | None:
-        """Name of the model that searches use, under ``path/"models"``."""
+        """Name of the model used by searches, under ``path/"models"``."""
         return self.get_meta("active_model")
 
     @active_model.setter
@@ -402,7 +404,7 @@ class CaseLibrary:
         self.set_meta("active_model", name)
 
     def get_meta(self, name: str) -> str | None:
-        """Give a remembered text, None where there is none; the key is not given out here."""
+        """Return a setting, None if it is not set; the key is not accessible here."""
         value = None if name == "key" else self._meta(name)
         return None if value is None else str(value)
 
@@ -416,13 +418,13 @@ class CaseLibrary:
             return None
         value, is_whole = row
         if not is_whole:
-            raise damaged("a remembered setting")
+            raise damaged("a setting")
         return value
 
     def set_meta(self, name: str, value: str | None) -> None:
-        """Remember a text, or forget it with None."""
+        """Store a setting; None deletes it."""
         if name in ("key", "library_id"):
-            raise LibraryError("a library's key and id stay as they are")
+            raise LibraryError("a library's key and id cannot be changed")
         with self._database.write() as db:
             db.execute("DELETE FROM meta WHERE name = ?", (name,))
             if value is not None:

@@ -1,8 +1,8 @@
-"""One writer at a time for a derived file, over processes and threads.
+"""One writer at a time for a derived file, across processes and threads.
 
-The lock is the kernel's (``flock``) on a small file beside what it guards, so that it ends with the
-process that holds it, however that process ends. The file says who holds the lock. It is never
-removed: two processes that lock two files of the same name would both be writers.
+The lock is a kernel lock (``flock``) on a small file beside the guarded one, so that it ends with
+its process, however that ends. The file names the holder. It is never removed: two processes that
+lock two files of the same name would both write.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ def writer_lock(
     Parameters
     ----------
     path : Path
-        The lock's own file, made where it is missing. It guards what the caller says it guards.
+        The lock file, created if missing.
     what : str
-        What the holder does, for the message to others: ``"training of model small"``. Never a
-        patient's value.
+        Task of the holder, shown to others: ``"training of model small"``. Never a patient's
+        value.
     wait_seconds : float or None
-        How long to wait for another holder; 0 does not wait, None waits as long as it takes.
+        Longest wait for another holder; 0 does not wait, None waits without limit.
     waiting : callable, optional
-        Called once with a line that says who holds the lock, if there is a wait.
+        Called once with a line that names the holder, if there is a wait.
 
     Raises
     ------
     LibraryBusyError
-        Where another one still holds it after that time; says who.
+        If another holder still has it after that time; the message names the holder.
     LibraryError
-        Where the file system knows no locks.
+        If the file system has no locks.
     """
     deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
     while (descriptor := _try(path)) is None:
         if deadline is not None and time.monotonic() >= deadline:
-            raise LibraryBusyError(_holder(path), where=path.parent.name, hint="wait for it to end")
+            raise LibraryBusyError(_holder(path), where=path.parent.name, hint="wait until it ends")
         if waiting is not None:
             waiting(_holder(path))
             waiting = None
@@ -74,16 +74,16 @@ def writer_lock(
         _write_holder(descriptor, what)
         yield
     finally:
-        if descriptor in _held:  # else this is a forked child, and the lock its parent's
+        if descriptor in _held:  # else this is a forked child and the lock belongs to its parent
             _held.discard(descriptor)
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # for a child too that is just being forked
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a child that is being forked now
             os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock at ``path`` now; looks without making the file."""
+    """Return whether the lock at ``path`` is held now; does not create the file."""
     if not path.exists():
         return False
     descriptor = _try(path)
@@ -111,7 +111,7 @@ def _try(path: Path) -> int | None:
         os.close(descriptor)
         if error.errno in _NO_LOCKS:
             raise LibraryError(
-                "this file system cannot lock files",
+                "this file system does not support locks",
                 where=path.name,
                 hint="keep the library on a local disk, or on NFS with locks",
             ) from error
@@ -121,7 +121,7 @@ def _try(path: Path) -> int | None:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the locked file still has that name: somebody may have cleared the folder."""
+    """Return whether the locked file still has this name: the folder may have been cleared."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def _write_holder(descriptor: int, what: str) -> None:
         "pid": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with suppress(OSError):  # a full disk: the lock holds all the same
+    with suppress(OSError):  # on a full disk the lock still holds
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
@@ -152,11 +152,11 @@ def _holder(path: Path) -> str:
         return "busy: another process is writing"
 
 
-def _let_go() -> None:
-    """A forked child shares the descriptors: its parent's locks must not live on in it."""
+def _release_in_child() -> None:
+    """Close the descriptors in a forked child, so that it does not keep its parent's locks."""
     while _held:
         os.close(_held.pop())
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_release_in_child)

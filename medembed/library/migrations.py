@@ -1,4 +1,4 @@
-"""Content of cases as schema 1 stored it, so that the same files are the same case again."""
+"""Upgrade of cases stored under schema 1, so that unchanged files remain the same case."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from dataclasses import replace
 
 from medembed.cases import Case, ScanRef
 from medembed.library.case_rows import content_digest, fetch_cases, seal_cases
-from medembed.privacy import Pseudonymiser
+from medembed.privacy import Pseudonymizer
 
-__all__ = ["take_older_content"]
+__all__ = ["upgrade_content"]
 
 
-def take_older_content(
-    db: sqlite3.Connection, row: int, case: Case, content: bytes, names: Pseudonymiser
+def upgrade_content(
+    db: sqlite3.Connection, row: int, case: Case, content: bytes, names: Pseudonymizer
 ) -> bool:
-    """Bring an unchanged case of schema 1 to the scan hash of today; its vectors stay.
+    """Upgrade an unchanged case of schema 1 to the current scan hash; its vectors stay.
 
     Schema 1 hashed a series over its files in slice order.
 
     Parameters
     ----------
     db : sqlite3.Connection
-        In a transaction.
+        Within a transaction.
     row : int
-        Of the stored case.
+        Row of the stored case.
     case : Case
-        As it is now.
+        The case as ingested now.
     content : bytes
-        Content digest that is stored.
-    names : Pseudonymiser
-        Finds the hashes of files in the journal.
+        Stored content digest.
+    names : Pseudonymizer
+        Finds the hashes of files in the file cache.
 
     Returns
     -------
     bool
-        Whether the case is the same under the older hash, and was brought up to date.
+        Whether the case is unchanged under the older hash and was upgraded.
     """
     if all(len(scan.files) == 1 for scan in case.scans):
         return False
@@ -45,7 +45,7 @@ def take_older_content(
     known = tuple(scan for scan in scans if scan is not None)
     if len(known) < len(scans) or content != content_digest(replace(case, scans=known)):
         return False
-    if next(fetch_cases(db, [row]), None) is None:  # checked: damage must not get a new seal
+    if next(fetch_cases(db, [row]), None) is None:  # verified: never reseal damaged data
         return False
     db.executemany(
         "UPDATE scans SET sha256 = ? WHERE case_row = ? AND position = ?",
@@ -56,7 +56,7 @@ def take_older_content(
     return True
 
 
-def _older(db: sqlite3.Connection, scan: ScanRef, names: Pseudonymiser) -> ScanRef | None:
+def _older(db: sqlite3.Connection, scan: ScanRef, names: Pseudonymizer) -> ScanRef | None:
     if len(scan.files) == 1:
         return scan
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Schema of ``library.sqlite``: writing it, and bringing an older one up to date."""
+"""Schema of ``library.sqlite``: creation and migration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 2
 
 
 def write_schema(db: sqlite3.Connection) -> None:
-    """Write the schema, an identity and a key into an empty file, within an open transaction."""
+    """Write schema, library id and key into an empty file, within an open transaction."""
     for part in (_text("schema.sql"), _text("schema_2.sql"), seal_triggers()):
         _execute(db, part)
     db.executemany(
@@ -31,10 +31,10 @@ def write_schema(db: sqlite3.Connection) -> None:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring a file of schema 1 to the present one, within an open transaction."""
+    """Migrate a file of schema 1 to the current schema, within an open transaction."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= SCHEMA_VERSION:
-        return  # another process was first
+        return  # another process has migrated it
     for part in (_text("schema_2.sql"), seal_triggers()):
         _execute(db, part)
     seal_rows(db)
@@ -47,7 +47,7 @@ def migrate(db: sqlite3.Connection) -> None:
 
 
 def _execute(db: sqlite3.Connection, script: str) -> None:
-    """Run a script's statements; ``executescript`` would end the transaction."""
+    """Run the statements of a script; ``executescript`` would end the transaction."""
     for statement in _statements(script):
         db.execute(statement)
 

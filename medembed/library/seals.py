@@ -1,8 +1,8 @@
-"""Checksums of rows, so that a byte that changed on the disk is noticed and never an answer.
+"""Checksums of rows ("seals"), so that damage on the disk is detected and never returned.
 
-They are against damage and not against an intruder, who could write them as well. A case has one
-over its rows in all tables, a vector one over itself and its id, a looked-at file one over its row.
-The rows of the small tables have theirs in the table ``seals``, where triggers keep them.
+They protect against damage, not against an intruder, who could rewrite them. A case has a seal
+over its rows in all tables, a vector over itself and its id, a cached file over its row. The seals
+of small tables are in the table ``seals``, which triggers maintain.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ SEALED_TABLES: dict[str, tuple[str, ...]] = {
     "ingests": ("id", "started", "finished", "source", "added", "unchanged", "refused"),
     "identities": ("person", "bare", "issuer", "sex", "birth", "patient_id"),
 }
-"""Tables whose rows are sealed by triggers, and the columns that count."""
+"""Tables whose rows are sealed by triggers, and the sealed columns."""
 
 
 FILE_COLUMNS = (
     *("path", "size", "mtime_ns", "sha256", "modality", "view", "code", "reason", "shown"),
     *("reader", "header", "frame_digests"),
 )
-"""Columns of ``files`` that its seal is over, in that order."""
+"""Sealed columns of ``files``, in this order."""
 
 
 def row_seal(*values: object) -> int:
-    """Give the checksum of a row's values; in SQL it has the same name.
+    """Return the checksum of a row's values; SQL has it under the same name.
 
     Examples
     --------
     >>> row_seal("dates", "shifted") == row_seal("dates", "shifted") != row_seal("dates", "as is")
     True
     """
-    # ascii(), not repr(): what counts as printable differs between versions of Python
+    # ascii(), not repr(): printable characters differ between Python versions
     digest = hashlib.blake2b(ascii(values).encode(), digest_size=7, usedforsecurity=False)
     return int.from_bytes(digest.digest(), "little")
 
 
 def case_seal(case: Sequence[Any], *parts: Iterable[Sequence[Any]]) -> int:
-    """Give the checksum of a case: its row in ``cases`` and its rows in the other tables."""
+    """Return the checksum of a case: its row in ``cases`` and its rows in other tables."""
     return zlib.crc32(ascii([tuple(case), *(list(map(tuple, rows)) for rows in parts)]).encode())
 
 
 def vector_seal(number: int, vector: bytes) -> int:
-    """Give the checksum of the vector that is stored under ``number``."""
+    """Return the checksum of the vector stored under ``number``."""
     return zlib.crc32(vector, zlib.crc32(number.to_bytes(8, "little")))
 
 
 def seal_triggers() -> str:
-    """SQL of the triggers that keep ``seals``."""
+    """Return the SQL of the triggers that maintain ``seals``."""
     statements = []
     for table, columns in SEALED_TABLES.items():
         new = ", ".join(f"new.{column}" for column in columns)
@@ -84,20 +84,20 @@ def seal_triggers() -> str:
 
 
 def schema_seal(db: sqlite3.Connection) -> int:
-    """Give the checksum of the schema: what the file says that its tables and triggers are."""
+    """Return the checksum of the schema: the definitions of tables and triggers."""
     return row_seal(
         *db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")
     )
 
 
 def seal_schema(db: sqlite3.Connection) -> None:
-    """Write the seal of the schema as it is now."""
+    """Write the seal of the current schema."""
     db.execute("DELETE FROM seals WHERE owner = 'schema'")
     db.execute("INSERT INTO seals VALUES ('schema', ?)", (schema_seal(db),))
 
 
 def seal_rows(db: sqlite3.Connection) -> None:
-    """Write the seals of all rows that are in the small tables."""
+    """Write the seals of all rows of the small tables."""
     for table, columns in SEALED_TABLES.items():
         db.execute(
             f"INSERT OR IGNORE INTO seals SELECT '{table}', "  # noqa: S608  own names only

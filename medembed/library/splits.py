@@ -1,25 +1,25 @@
-"""Which split a case belongs to: no patient and no group in two."""
+"""Assign cases to splits; a patient or group never spans two splits."""
 
 from __future__ import annotations
 
 import sqlite3
 
 from medembed.cases import Case
-from medembed.privacy import Pseudonymiser
+from medembed.privacy import Pseudonymizer
 
-__all__ = ["SHARES", "draw_split", "settle_split"]
+__all__ = ["SHARES", "assign_split", "draw_split"]
 
 SHARES: tuple[tuple[str, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
-"""Share of groups that falls to each split where the source gives none."""
+"""Share of groups in each split, for sources without splits."""
 
 
-def draw_split(owner: str, names: Pseudonymiser) -> str:
-    """Split of a group or patient by a keyed hash: the same however often and in what order.
+def draw_split(owner: str, names: Pseudonymizer) -> str:
+    """Draw the split of a group or patient by a keyed hash, independent of order.
 
     Parameters
     ----------
     owner : str
-        Group, or the patient where there is none.
+        Group, or the patient if there is no group.
     """
     fraction = names.fraction("split", owner)
     for split, share in SHARES:
@@ -29,17 +29,17 @@ def draw_split(owner: str, names: Pseudonymiser) -> str:
     return SHARES[-1][0]
 
 
-def settle_split(db: sqlite3.Connection, case: Case, names: Pseudonymiser) -> str | None:
-    """Find the split of a case and write it down for its patient and group.
+def assign_split(db: sqlite3.Connection, case: Case, names: Pseudonymizer) -> str | None:
+    """Find the split of a case and record it for its patient and group.
 
-    Patients that share a PatientID may be one person, so that they share a split too; it is drawn
-    from that id alone, which makes it the same in whatever order they come.
+    Patients that share a PatientID may be one person and therefore share a split; it is drawn from
+    that id alone, so that it does not depend on the order of ingest.
 
     Returns
     -------
     str or None
-        None where the patient, the others of its PatientID, the group and the given split do not
-        agree; nothing is written.
+        None if the splits of the patient, of others with its PatientID, of the group and of the
+        case disagree; nothing is written then.
     """
     wanted = {case.split} if case.split else set[str]()
     owners = [("patients", "patient_id", case.patient_id), ("groups", "group_id", case.group_id)]

@@ -1,8 +1,8 @@
-"""What a killed process left behind in a library, and modes that are too wide: mended at opening.
+"""Clean-up when a library is opened: remove leftovers of killed processes, restrict permissions.
 
-Only what nobody is writing is removed: a writer holds the lock of its draft
-(:mod:`medembed.privacy.private_files`), or that of its model. Checkpoints stay, since the next
-training continues from them.
+Only abandoned drafts are removed: a writer holds the lock of its draft
+(:mod:`medembed.privacy.private_files`) or of its model. Checkpoints stay, since training resumes
+from them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from medembed.privacy.private_files import DRAFT_SUFFIX, is_being_written, keep_
 __all__ = ["sweep", "tighten"]
 
 _LOG = logging.getLogger("medembed")
-_YOUNG_SECONDS = 60.0  # between a draft's making and its lock
-_UNLOCKED_SECONDS = 3600.0  # a model's folder whose writer may hold no lock
+_YOUNG_SECONDS = 60.0  # between creating a draft and locking it
+_UNLOCKED_SECONDS = 3600.0  # for the folder of a model whose writer may hold no lock
 
 
 def sweep(folder: Path) -> None:
-    """Remove the drafts that no living process is writing."""
+    """Remove drafts that no running process is writing."""
     for path in _drafts(folder):
         with suppress(OSError):
             if time.time() - _changed(path) < _age(path) or is_being_written(path):
@@ -48,7 +48,7 @@ def _drafts(folder: Path) -> Iterator[Path]:
 
 
 def _age(path: Path) -> float:
-    """How long ago a draft must have changed last to count as abandoned."""
+    """Return the age in seconds from which a draft counts as abandoned."""
     if path.parent.name != "models" or not path.is_dir():
         return _YOUNG_SECONDS
     lock = path.with_name(f"{path.name.removesuffix(DRAFT_SUFFIX)}.lock")
@@ -63,7 +63,7 @@ def _changed(path: Path) -> float:
 
 
 def tighten(folder: Path) -> None:
-    """Take the rights on a library and all in it from everybody but its owner, and say so once."""
+    """Restrict a library and its files to their owner, and log it once."""
     try:
         here = (folder, *folder.iterdir())
         if not any(keep_private(path) for path in here if not path.is_symlink()):
@@ -71,6 +71,6 @@ def tighten(folder: Path) -> None:
         for path in folder.rglob("*"):
             if not path.is_symlink():
                 keep_private(path)
-        _LOG.warning("%s: its files are now readable by their owner only", folder.name)
-    except OSError:  # of another owner: that is theirs to decide
+        _LOG.warning("%s: restricted the files to their owner", folder.name)
+    except OSError:  # files of another owner: leave them
         return

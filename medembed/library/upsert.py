@@ -1,4 +1,4 @@
-"""One case into the library: new, the same, changed, or not to be taken."""
+"""Insert or update one case: added, unchanged, replaced or refused."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from medembed.library.case_rows import (
     store_files,
     update_case,
 )
-from medembed.library.migrations import take_older_content
-from medembed.library.splits import settle_split
+from medembed.library.migrations import upgrade_content
+from medembed.library.splits import assign_split
 from medembed.library.vectors import VectorStore
-from medembed.privacy import Pseudonymiser
-from medembed.sources.rejection import Refusal
+from medembed.privacy import Pseudonymizer
+from medembed.sources.refusal import Refusal
 
 __all__ = ["add_cases"]
 
 
 def add_cases(
-    db: sqlite3.Connection, cases: Sequence[Case], replace: bool, names: Pseudonymiser, home: Path
+    db: sqlite3.Connection, cases: Sequence[Case], replace: bool, names: Pseudonymizer, home: Path
 ) -> list[str | Refusal]:
     """Write cases within an open transaction.
 
@@ -34,16 +34,16 @@ def add_cases(
     db : sqlite3.Connection
     cases : sequence of Case
     replace : bool
-        Whether a changed case takes the place of the old one; its vectors are dropped then.
-    names : Pseudonymiser
-        Draws the split where none is given.
+        Overwrite cases whose content changed, and drop their vectors.
+    names : Pseudonymizer
+        Draws the split if the case has none.
     home : Path
         The library's folder; files inside it are stored relative to it.
 
     Returns
     -------
     list of {"added", "unchanged", "replaced"} or Refusal
-        A refused case leaves no trace.
+        A refused case changes nothing.
     """
     written: dict[int, None] = {}
     outcomes = [_add_case(db, case, replace, names, home, written) for case in cases]
@@ -55,7 +55,7 @@ def _add_case(
     db: sqlite3.Connection,
     case: Case,
     replace: bool,
-    names: Pseudonymiser,
+    names: Pseudonymizer,
     home: Path,
     written: dict[int, None],
 ) -> str | Refusal:
@@ -64,31 +64,33 @@ def _add_case(
         "SELECT id, patient_id, split, content FROM cases WHERE case_id = ?", (case.case_id,)
     ).fetchone()
     if row is None:
-        split = settle_split(db, case, names)
+        split = assign_split(db, case, names)
         if split is None:
             return _split_conflict(case)
         written[insert_case(db, case, split, digest, home)] = None
         return "added"
     number, patient, split, content = row
-    if number in written:  # it may be read again
+    if number in written:  # the next statements may read it again
         seal_cases(db, [number])
     if patient != case.patient_id:
         return Refusal(
-            case.case_id, "this case id belongs to another patient already", "wrong-patient"
+            case.case_id, "this case id already belongs to another patient", "wrong-patient"
         )
     if case.split not in ("", split):
         return _split_conflict(case)
-    if take_older_content(db, number, case, content, names):
+    if upgrade_content(db, number, case, content, names):
         content = digest
     if content == digest:
-        if _follow_scans(db, number, case, home):
+        if _relink_moved_files(db, number, case, home):
             written[number] = None
         return "unchanged"
     if not replace:
         return Refusal(
-            case.case_id, "in the library already with another content", "changed-content"
+            case.case_id,
+            "already in the library with different content; use --replace to overwrite",
+            "changed-content",
         )
-    if settle_split(db, case, names) is None:
+    if assign_split(db, case, names) is None:
         return _split_conflict(case)
     VectorStore(db).forget_case(number)
     update_case(db, number, case, digest, home)
@@ -96,8 +98,8 @@ def _add_case(
     return "replaced"
 
 
-def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> bool:
-    """Take new paths of an unchanged case if the old files are gone, and newly known contents."""
+def _relink_moved_files(db: sqlite3.Connection, row: int, case: Case, home: Path) -> bool:
+    """Update paths of an unchanged case if its files moved, and fill in unknown contents."""
     old = db.execute(
         "SELECT files, coalesce(c.kind, 'unknown'), coalesce(c.pixel_sha256, '') FROM scans "
         "LEFT JOIN scan_contents c USING (case_row, position) WHERE case_row = ? ORDER BY position",
@@ -115,11 +117,11 @@ def _follow_scans(db: sqlite3.Connection, row: int, case: Case, home: Path) -> b
     ]
     if new == old and kind == old_kind:
         return False
-    stored = next(fetch_cases(db, [row]))  # checked: damage must not get a new seal
+    stored = next(fetch_cases(db, [row]))  # verified: never reseal damaged data
     if all((home / file).exists() for scan in stored.scans for file in scan.files):
         new = [(files, *rest) for (files, _, _), (_, *rest) in zip(old, new, strict=True)]
     if new == old and kind == old_kind:
-        return False  # a copy elsewhere: the files known are still there
+        return False  # a copy elsewhere: the recorded files still exist
     for position, (files, scan_kind, pixels) in enumerate(new):
         db.execute(
             "UPDATE scans SET files = ? WHERE case_row = ? AND position = ?",
@@ -140,6 +142,6 @@ def _known(new: str, old: str, unknown: str) -> str:
 def _split_conflict(case: Case) -> Refusal:
     return Refusal(
         case.case_id,
-        "its patient, its group and its split do not agree with the cases already there",
+        "its split conflicts with cases of the same patient or group in the library",
         "split-conflict",
     )

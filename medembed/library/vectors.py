@@ -14,7 +14,7 @@ from medembed.errors import FingerprintError, InternalError, LibraryError
 from medembed.library.faults import damaged
 from medembed.library.seals import vector_seal
 
-__all__ = ["VectorKind", "VectorSpace", "VectorStore"]
+__all__ = ["EmbeddingSet", "VectorKind", "VectorStore"]
 
 VectorKind = Literal["image", "note"]
 
@@ -23,17 +23,17 @@ _FLOAT = np.dtype("<f4")
 
 
 @dataclass(frozen=True)
-class VectorSpace:
-    """What one model made of one kind of input.
+class EmbeddingSet:
+    """The vectors of one model for one kind of input.
 
     Parameters
     ----------
     fingerprint : str
-        Of the model.
+        Fingerprint of the model.
     kind : {"image", "note"}
     dimensions : int
     revision : int
-        Grows with every change to the vectors of the space, those of removed cases included.
+        Increases with every change to these vectors, including deletions.
     n_vectors : int
     """
 
@@ -47,27 +47,26 @@ class VectorSpace:
 class VectorStore:
     """Reads and writes the tables ``spaces`` and ``vectors`` over a given connection.
 
-    One row for each vector: 100,000 of 256 dimensions are read in a fraction of a second, since
-    the rows of a space lie next to each other, and a single one is replaced without rewriting
-    others.
+    Each vector is one row. The rows of a set are adjacent on disk, so that 100,000 vectors of
+    dimension 256 load in a fraction of a second and one can be replaced without rewriting others.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def spaces(self) -> list[VectorSpace]:
-        """All spaces, in the order they were made."""
+    def embedding_sets(self) -> list[EmbeddingSet]:
+        """Return all sets, in the order they were created."""
         rows = self._db.execute(
             "SELECT s.fingerprint, s.kind, s.dimensions, s.revision, (SELECT count(*) "
             "FROM vectors v WHERE v.id BETWEEN (s.id << 40) AND (s.id << 40) + ?) "
             "FROM spaces s ORDER BY s.id",
             (_SPACE - 1,),
         )
-        return [VectorSpace(*row) for row in rows]
+        return [EmbeddingSet(*row) for row in rows]
 
     def _space(self, fingerprint: str, kind: str) -> tuple[int, int] | None:
         if kind not in get_args(VectorKind):
-            raise InternalError(f"a vector's kind is image or note, not {kind!r}")
+            raise InternalError(f"the kind of a vector must be image or note, not {kind!r}")
         row = self._db.execute(
             "SELECT id, dimensions FROM spaces WHERE fingerprint = ? AND kind = ?",
             (fingerprint, kind),
@@ -77,14 +76,14 @@ class VectorStore:
     def put(
         self, fingerprint: str, kind: str, case_ids: Sequence[str], vectors: npt.ArrayLike
     ) -> None:
-        """Write one vector for each case, over an older one where there is one."""
+        """Write one vector for each case, replacing an existing one."""
         array = np.ascontiguousarray(vectors, dtype=_FLOAT)
         if array.ndim != 2 or len(array) != len(case_ids) or array.shape[1] == 0:
-            raise InternalError(f"{len(case_ids)} cases do not go with vectors of {array.shape}")
+            raise InternalError(f"{len(case_ids)} cases but vectors of shape {array.shape}")
         if not np.isfinite(array).all():
-            raise InternalError("vectors that are not finite")
+            raise InternalError("vectors are not finite")
         if not fingerprint:
-            raise FingerprintError("vectors without a model's fingerprint")
+            raise FingerprintError("vectors need the fingerprint of their model")
         known = self._space(fingerprint, kind)
         if known is None:
             row = self._db.execute(
@@ -95,7 +94,7 @@ class VectorStore:
         space, dimensions = known
         if dimensions != array.shape[1]:
             raise FingerprintError(
-                f"vectors of {array.shape[1]} dimensions for a model that made {dimensions}"
+                f"vectors have dimension {array.shape[1]}, those stored for this model {dimensions}"
             )
         rows = []
         for case_id, vector in zip(case_ids, array, strict=True):
@@ -103,7 +102,7 @@ class VectorStore:
                 "SELECT id FROM cases WHERE case_id = ?", (case_id,)
             ).fetchone()
             if found is None:
-                raise LibraryError("a vector for a case that is not in the library")
+                raise LibraryError("cannot store a vector: its case is not in the library")
             number, blob = space * _SPACE + found[0], vector.tobytes()
             rows.append((number, blob, vector_seal(number, blob)))
         self._db.executemany(
@@ -112,7 +111,7 @@ class VectorStore:
         self._db.execute("UPDATE spaces SET revision = revision + 1 WHERE id = ?", (space,))
 
     def get(self, fingerprint: str, kind: str) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """Read all vectors of a space: case ids in the library's order, and ``(n, d)``."""
+        """Read all vectors of a set: case ids in the order of the library, and ``(n, d)``."""
         known = self._space(fingerprint, kind)
         if known is None:
             return [], np.empty((0, 0), dtype=np.float32)
@@ -123,7 +122,7 @@ class VectorStore:
         ).fetchone()
         ids: list[str] = []
         size = dimensions * _FLOAT.itemsize
-        raw = bytearray(count * size)  # filled in place: joining blobs would hold all of it twice
+        raw = bytearray(count * size)  # filled in place: joining blobs would need twice the memory
         for number, case_id, blob, seal in self._db.execute(
             "SELECT v.id, c.case_id, v.vector, v.seal "
             "FROM vectors v JOIN cases c ON c.id = v.id - ? "
@@ -139,7 +138,7 @@ class VectorStore:
         return ids, array.reshape(len(ids), dimensions).astype(np.float32, copy=False)
 
     def missing(self, fingerprint: str, kind: str) -> list[str]:
-        """Cases that have no vector there yet; for ``"note"`` only cases that have a note."""
+        """Return the ids of cases without a vector; for ``"note"``, only cases with a note."""
         known = self._space(fingerprint, kind)
         space = known[0] if known else 0
         noted = "AND EXISTS (SELECT 1 FROM notes n WHERE n.case_row = c.id)"

@@ -1,4 +1,4 @@
-"""The vocabulary that a library's reports were read with: kept with it, and used ever after."""
+"""The vocabulary of a library, stored with it and used for all its reports."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from medembed.notes import (
     vocabulary_of,
 )
 
-__all__ = ["foreign_remarks", "library_vocabulary", "settle_vocabulary"]
+__all__ = ["choose_vocabulary", "foreign_language_remarks", "library_vocabulary"]
 
 _META = "vocabulary"
 
 
 def library_vocabulary(library: CaseLibrary) -> Vocabulary:
-    """Give the vocabulary of a library, the package's for English if none was chosen."""
+    """Return the vocabulary of a library; the packaged English one if none was chosen."""
     kept = library.get_meta(_META)
     return _restored(kept) if kept else load_vocabulary("en")
 
 
-def settle_vocabulary(library: CaseLibrary, vocabulary: Vocabulary | None) -> Vocabulary:
-    """Choose the vocabulary that a library's reports are read with.
+def choose_vocabulary(library: CaseLibrary, vocabulary: Vocabulary | None) -> Vocabulary:
+    """Choose the vocabulary to read a library's reports with.
 
     Parameters
     ----------
     library : CaseLibrary
     vocabulary : Vocabulary or None
-        None takes the library's own.
+        None keeps the library's own.
 
     Returns
     -------
@@ -43,14 +43,14 @@ def settle_vocabulary(library: CaseLibrary, vocabulary: Vocabulary | None) -> Vo
     Raises
     ------
     LibraryError
-        If the library has cases that were read with another one.
+        If the library has cases read with another vocabulary.
     """
     current = library_vocabulary(library)
     if vocabulary is None or vocabulary.digest == current.digest:
         return current
     if len(library):
         raise LibraryError(
-            f"its reports were read with the vocabulary {current.name!r}",
+            f"this library reads reports with the vocabulary {current.name!r}",
             where=library.path.name,
             hint="ingest without --vocabulary, or into a new library",
         )
@@ -60,15 +60,15 @@ def settle_vocabulary(library: CaseLibrary, vocabulary: Vocabulary | None) -> Vo
     return vocabulary
 
 
-def foreign_remarks(counts: Mapping[str, int], language: str) -> tuple[str, ...]:
-    """Say once how many reports are in another language than the library's vocabulary.
+def foreign_language_remarks(counts: Mapping[str, int], language: str) -> tuple[str, ...]:
+    """Report how many reports are in another language than the library's vocabulary.
 
     Parameters
     ----------
     counts : mapping of str to int
         Reports by ISO 639-1 code of their language.
     language : str
-        The vocabulary's.
+        Language of the vocabulary.
     """
     if not counts:
         return ()
@@ -76,12 +76,12 @@ def foreign_remarks(counts: Mapping[str, int], language: str) -> tuple[str, ...]
     each = ", ".join(f"{code} {counts[code]}" for code in sorted(counts))
     plural = total != 1
     line = (
-        f"{total} report{'s do' if plural else ' does'} not look like {_name(language)} ({each}); "
-        f"{'their' if plural else 'its'} findings were not read"
+        f"{total} report{'s are' if plural else ' is'} not in {_name(language)} ({each}); "
+        f"{'their' if plural else 'its'} findings were not extracted"
     )
     others = sorted(set(counts) & set(packaged_vocabularies()))
     if others:
-        line += f" (a library of {_name(others[0])} reports: ingest --vocabulary {others[0]})"
+        line += f"; for {_name(others[0])} reports use a library with --vocabulary {others[0]}"
     return (line,)
 
 

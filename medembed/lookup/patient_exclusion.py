@@ -78,7 +78,7 @@ def origin_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHea
     """
     own = _with_scans(library, _scan_hashes(files)) | _of_study(library, header.study_uid)
     if not is_placeholder(header.patient_id):
-        names = library.pseudonymiser
+        names = library.pseudonymizer
         wanted = patients_of_id(library, header.patient_id) | {
             names.patient(header.patient_id, header.issuer),
             names.patient(header.patient_id),
@@ -148,7 +148,7 @@ def _of_study(library: CaseLibrary, study_uid: str) -> QueryOrigin:
     """Find the cases of the study with this ``StudyInstanceUID``."""
     if not study_uid.strip():
         return QueryOrigin()
-    name = library.pseudonymiser.study(study_uid)
+    name = library.pseudonymizer.study(study_uid)
     found = list(library.select([name]))
     if _STUDY in library.attribute_names():  # cases of a table have other ids
         found += library.cases(Condition(_STUDY, "=", (name,)))

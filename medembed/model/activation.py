@@ -69,7 +69,7 @@ def propose(library: CaseLibrary, name: str) -> None:
     fingerprint = stated_fingerprint(library.path / "models" / name)
     has_vectors = any(
         space.fingerprint == fingerprint and space.kind == "image" and space.n_vectors
-        for space in library.vector_spaces()
+        for space in library.embedding_sets()
     )
     if has_vectors and not library.missing_vectors(fingerprint, "image"):
         activate(library, name)

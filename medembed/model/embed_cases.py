@@ -15,6 +15,7 @@ from medembed.model.activation import PENDING, activate, name_in_library, would_
 from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
 from medembed.model.report_text import note_text
 from medembed.model.resolve import ModelChoice
+from medembed.progress import Progress
 
 if TYPE_CHECKING:
     from medembed.cases import Case
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbedReport", "embed_library"]
 
-Progress = Callable[[int, int | None], None]
 _CHUNK = 128
 
 

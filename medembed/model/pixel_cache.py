@@ -23,11 +23,11 @@ from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
 from medembed.preprocess import Preprocess
 from medembed.privacy.private_files import open_private
+from medembed.progress import Progress
 from medembed.scans import Scan, ScanReader
 
 __all__ = ["PixelCache", "read_pixels"]
 
-Progress = Callable[[int, int | None], None]
 Pixels = npt.NDArray[np.uint8]
 _Entry: TypeAlias = tuple[int, list[int]]  # first row, and a checksum for each row
 _SYNC_EVERY = 256

@@ -118,7 +118,7 @@ def choose_model(
     active, pending = library.active_model, library.get_meta(PENDING)
     name = (pending or active) if newest else active
     if name is None and not newest:
-        spaces = library.vector_spaces()
+        spaces = library.embedding_sets()
         known = [s.fingerprint for s in spaces if s.kind == "image" and s.n_vectors]
         if len(known) == 1:
             return ModelChoice(known[0], _folder_of(library, known[0]))

@@ -3,7 +3,7 @@
 from medembed.notes.findings import FINDINGS, SIDED_FINDINGS, canonical_label
 from medembed.notes.note import Assertion, Note, Section, Side, Status
 from medembed.notes.parse import asserted_findings, read_note
-from medembed.notes.swap_laterality import mirror_sides
+from medembed.notes.swap_laterality import swap_laterality
 from medembed.notes.unknown import is_known_finding, unknown_findings
 from medembed.notes.vocabulary import (
     Vocabulary,
@@ -27,9 +27,9 @@ __all__ = [
     "canonical_label",
     "is_known_finding",
     "load_vocabulary",
-    "mirror_sides",
     "packaged_vocabularies",
     "read_note",
+    "swap_laterality",
     "unknown_findings",
     "vocabulary_of",
 ]

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from medembed.notes.vocabulary import load_vocabulary, packaged_vocabularies
 
-__all__ = ["mirror_sides"]
+__all__ = ["swap_laterality"]
 
 # Pairs of languages without a vocabulary here, one word each way: twice gives the text again.
 _FOREIGN = (
@@ -24,16 +24,16 @@ _LETTER = (
 )
 
 
-def mirror_sides(text: str) -> str:
+def swap_laterality(text: str) -> str:
     """Swap left and right in a text, abbreviations too; letter case is kept.
 
     Twice gives the text again. What only one side has (middle lobe, lingula) stays.
 
     Examples
     --------
-    >>> mirror_sides("LEFT effusion, right-sided nodule in the RUL, upright film")
+    >>> swap_laterality("LEFT effusion, right-sided nodule in the RUL, upright film")
     'RIGHT effusion, left-sided nodule in the LUL, upright film'
-    >>> mirror_sides("R>L effusions, lt. base; 2 L of oxygen, L spine")
+    >>> swap_laterality("R>L effusions, lt. base; 2 L of oxygen, L spine")
     'L>R effusions, rt. base; 2 L of oxygen, L spine'
     """
     swap, pattern = _swaps()

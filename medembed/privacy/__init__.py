@@ -1,14 +1,14 @@
-"""Pseudonyms and shifted dates under the library's own key, and paths that name nobody."""
+"""Pseudonyms and date shifts under the library's key, and masking of names in paths."""
 
-from medembed.privacy.identity import Claim, Settled, fold_id, is_placeholder, merge_claims
+from medembed.privacy.identity import Claim, ResolvedPatient, fold_id, is_placeholder, merge_claims
 from medembed.privacy.path_masking import PathMask, name_keys, name_tokens
-from medembed.privacy.pseudonyms import Pseudonymiser, new_key
+from medembed.privacy.pseudonyms import Pseudonymizer, new_key
 
 __all__ = [
     "Claim",
     "PathMask",
-    "Pseudonymiser",
-    "Settled",
+    "Pseudonymizer",
+    "ResolvedPatient",
     "fold_id",
     "is_placeholder",
     "merge_claims",

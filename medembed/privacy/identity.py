@@ -1,10 +1,10 @@
-"""Whose study is it? What ``PatientID``, its issuer, sex and birth date say together.
+"""Patient identity from ``PatientID``, its issuer, sex and birth date together.
 
-One ``PatientID`` may stand for several people (two hospitals, a number given twice), and one person
-may come with and without an issuer. A study joins a patient whom nothing it says contradicts; where
-several could be meant, and none is meant by more, it becomes a patient of its own. Patients that
-share a ``PatientID`` may all be one person: they are one `person`, and a library keeps a person in
-one split. Words and numbers that stand in for a missing id identify nobody.
+One ``PatientID`` can belong to several people (two hospitals, a number assigned twice), and one
+person can come with and without an issuer. A study is assigned to a patient whose data it does not
+contradict; if several match equally well, it becomes a separate patient. Patients that share a
+``PatientID`` may be the same person: they form one `person`, and a library keeps a person in one
+split. Placeholder words and numbers identify nobody.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from medembed.privacy.pseudonyms import Pseudonymiser
+from medembed.privacy.pseudonyms import Pseudonymizer
 
 __all__ = [
     "Claim",
     "IdentityRow",
-    "Settled",
+    "ResolvedPatient",
     "choose_patient",
     "fold_id",
     "is_number_placeholder",
@@ -47,10 +47,10 @@ _NO_ID = "no PatientID"
 
 
 def fold_id(raw_id: str) -> str:
-    """Bring an id to one form for all ways of writing it.
+    """Normalize an id, so that all its spellings are equal.
 
-    Width, case, blanks, zeros in front of a number, ``.0`` behind one, and what HL7 puts behind
-    the number (``4711^^^HOSPITAL``) do not count.
+    Ignores width, case, blanks, leading zeros, a trailing ``.0``, and HL7 components after the
+    number (``4711^^^HOSPITAL``).
 
     Examples
     --------
@@ -66,7 +66,7 @@ def fold_id(raw_id: str) -> str:
 
 
 def is_number_placeholder(raw_id: str) -> bool:
-    """Whether an id is a number that stands in for a missing one: 0, 0000, 9999, 1234.
+    """Return whether an id is a placeholder number: 0, 0000, 9999, 1234.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def is_number_placeholder(raw_id: str) -> bool:
 
 
 def is_placeholder(raw_id: str) -> bool:
-    """Whether an id stands in for a missing one and so identifies nobody.
+    """Return whether an id is a placeholder, which identifies nobody.
 
     Examples
     --------
@@ -101,16 +101,16 @@ def is_placeholder(raw_id: str) -> bool:
 
 @dataclass(frozen=True, order=True)
 class IdentityRow:
-    """One combination that a source has shown, as keyed hashes, and the patient it stands for.
+    """One observed combination of identifying values, as keyed hashes, and its patient.
 
     Parameters
     ----------
     person : str
-        Pseudonym of the folded id: what possibly is one person.
+        Pseudonym of the normalized id: possibly one person.
     bare, issuer, sex, birth : bytes
-        Keyed hashes of the id as written and of what else is said; empty where nothing is.
+        Keyed hashes of the id as written and of the other values; empty if not stated.
     patient_id : str
-        Empty as long as no patient was chosen.
+        Empty until a patient is chosen.
     """
 
     person: str
@@ -121,29 +121,29 @@ class IdentityRow:
     patient_id: str = ""
 
     @property
-    def said(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """All but the patient."""
+    def hashes(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """All hashes, without the patient."""
         return self.bare, self.issuer, self.sex, self.birth
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a source says of whose study it is, as pseudonyms and keyed hashes only.
+    """What a source states about the patient of a study, as pseudonyms and keyed hashes.
 
     Parameters
     ----------
     row : IdentityRow or None
-        None where there is no id.
+        None if there is no id.
     usual : tuple of str
-        Pseudonyms of the id with its issuer, and without one.
+        Pseudonyms of the id with and without its issuer.
     own_patient : str
         Pseudonym for a study whose id identifies nobody.
     shift_days, own_shift_days : int
-        By which the dates of a new patient, or of ``own_patient``, may be moved.
+        Date shift of a new patient, and of ``own_patient``.
     placeholder : {"", "word", "number"}
-        Whether the id stands in for a missing one, and how it is written.
-    neighbours : tuple of bytes
-        Of such a number the hashes of the ids before and after it (:meth:`among`).
+        Whether the id is a placeholder, and of which form.
+    neighbors : tuple of bytes
+        Hashes of the ids before and after a placeholder number (:meth:`among`).
     """
 
     row: IdentityRow | None
@@ -152,12 +152,12 @@ class Claim:
     shift_days: int
     own_shift_days: int
     placeholder: str = ""
-    neighbours: tuple[bytes, ...] = ()
+    neighbors: tuple[bytes, ...] = ()
 
     @classmethod
     def of(
         cls,
-        names: Pseudonymiser,
+        names: Pseudonymizer,
         raw_id: str,
         issuer: str = "",
         sex: str = "unknown",
@@ -165,19 +165,19 @@ class Claim:
         *,
         own: str,
     ) -> Claim:
-        """Put into keyed form what a header or a row says.
+        """Hash the values of a header or a row.
 
         Parameters
         ----------
-        names : Pseudonymiser
+        names : Pseudonymizer
         raw_id : str
-            ``PatientID`` as it is written; may be blank or a placeholder.
+            ``PatientID`` as written; may be blank or a placeholder.
         issuer : str
         sex : str
             As in :class:`medembed.cases.Case`; only F and M can contradict each other.
         birth_date : date or None
         own : str
-            Names the study itself.
+            Name of the study itself.
         """
         raw_id, issuer, own = raw_id.strip(), issuer.strip(), f"study {own}"
         placeholder = ""
@@ -190,18 +190,18 @@ class Claim:
             names.shift_days(raw_id),
             names.shift_days(own, _NO_ID),
             placeholder,
-            _neighbours(names, raw_id) if placeholder == "number" else (),
+            _neighbors(names, raw_id) if placeholder == "number" else (),
         )
 
     def among(self, ids: Container[bytes]) -> Claim:
-        """Give the claim beside others: a number is an id where its neighbours are ids, too.
+        """Return the claim in context: a number is a real id if its neighbors are ids too.
 
         Parameters
         ----------
         ids : container of bytes
             ``row.bare`` of all claims of the source.
         """
-        if any(one in ids for one in self.neighbours):
+        if any(one in ids for one in self.neighbors):
             return replace(self, placeholder="")
         return self
 
@@ -212,12 +212,12 @@ class Claim:
 
     @property
     def new_shift_days(self) -> int:
-        """Days by which the dates move of a patient that no library knows."""
+        """Date shift in days for a patient that no library knows."""
         return self.own_shift_days if self.is_anonymous else self.shift_days
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedPatient:
     """The patient that a case belongs to.
 
     Parameters
@@ -225,7 +225,7 @@ class Settled:
     patient_id : str
         Pseudonym.
     shift_days : int
-        By which all dates of this patient are moved, where a library moves dates.
+        Shift of all dates of this patient, if the library shifts dates.
     """
 
     patient_id: str
@@ -233,9 +233,9 @@ class Settled:
 
 
 def _row_of(
-    names: Pseudonymiser, raw_id: str, issuer: str, sex: str, birth_date: date | None
+    names: Pseudonymizer, raw_id: str, issuer: str, sex: str, birth_date: date | None
 ) -> IdentityRow:
-    """Hash what is said. Equal values of two people have unrelated hashes."""
+    """Hash the values. Equal values of two people have unrelated hashes."""
     person = names.patient(fold_id(raw_id))
 
     def keyed(purpose: str, value: str) -> bytes:
@@ -246,12 +246,15 @@ def _row_of(
         keyed("id", raw_id),
         keyed("issuer", issuer),
         keyed("sex", sex if sex in ("F", "M") else ""),
-        keyed("birth", birth_date.isoformat() if birth_date and _is_told(birth_date) else ""),
+        keyed(
+            "birth",
+            birth_date.isoformat() if birth_date and _is_plausible_birth_date(birth_date) else "",
+        ),
     )
 
 
-def _neighbours(names: Pseudonymiser, raw_id: str) -> tuple[bytes, ...]:
-    """Hash the ids that come before and after a number, with as many zeros in front."""
+def _neighbors(names: Pseudonymizer, raw_id: str) -> tuple[bytes, ...]:
+    """Hash the ids before and after a number, keeping leading zeros."""
     if not re.fullmatch(r"\d+", raw_id, re.ASCII):
         return ()
     near = [n for n in (int(raw_id) - 1, int(raw_id) + 1) if n >= 0]
@@ -259,13 +262,13 @@ def _neighbours(names: Pseudonymiser, raw_id: str) -> tuple[bytes, ...]:
     return tuple(row.bare for row in rows)
 
 
-def _is_told(birth_date: date) -> bool:
+def _is_plausible_birth_date(birth_date: date) -> bool:
     day = (birth_date.year, birth_date.month, birth_date.day)
     return birth_date.year >= _FIRST_BIRTH and day not in _NO_BIRTH_DATES
 
 
 def merge_claims(claims: Sequence[Claim]) -> Claim | None:
-    """Give what the files of one study say together.
+    """Merge the claims of the files of one study.
 
     Parameters
     ----------
@@ -275,15 +278,15 @@ def merge_claims(claims: Sequence[Claim]) -> Claim | None:
     Returns
     -------
     Claim or None
-        None where two files name two patients, or people of different sex or birth date.
+        None if the files contradict each other in id, issuer, sex or birth date.
     """
     stated = [claim for claim in claims if claim.row is not None]
     if not stated:
         return claims[0]
     rows = [claim.row for claim in stated if claim.row is not None]
     merged: list[bytes] = []
-    for said in zip(*(row.said for row in rows), strict=True):
-        values = set(said) - {b""}
+    for hashes in zip(*(row.hashes for row in rows), strict=True):
+        values = set(hashes) - {b""}
         if len(values) > 1:
             return None
         merged.append(values.pop() if values else b"")
@@ -293,29 +296,29 @@ def merge_claims(claims: Sequence[Claim]) -> Claim | None:
 
 
 def choose_patient(row: IdentityRow, known: Iterable[IdentityRow]) -> str:
-    """Choose among the patients of a person; empty where the claim is of none of them for sure.
+    """Choose the patient of a claim among those of a person; empty if it is ambiguous.
 
     Parameters
     ----------
     row : IdentityRow
-        What is claimed.
+        The claimed combination.
     known : iterable of IdentityRow
-        Of the same person.
+        Rows of the same person.
     """
     same_id = [one for one in known if one.bare == row.bare]
     for one in same_id:
-        if one.said == row.said:
+        if one.hashes == row.hashes:
             return one.patient_id
     scores: dict[str, int] = {}
     for patient in dict.fromkeys(one.patient_id for one in same_id):
         score = 0
-        # a birth date tells more than an issuer, and that more than a sex
+        # a birth date identifies better than an issuer, an issuer better than sex
         for name, weight in (("birth", 4), ("issuer", 2), ("sex", 1)):
-            said = getattr(row, name)
+            value = getattr(row, name)
             values = {getattr(one, name) for one in same_id if one.patient_id == patient} - {b""}
-            if said and values and said not in values:
+            if value and values and value not in values:
                 break
-            score += weight * (said in values)
+            score += weight * (value in values)
         else:
             scores[patient] = score
     best = [patient for patient, score in scores.items() if score == max(scores.values())]
@@ -323,13 +326,13 @@ def choose_patient(row: IdentityRow, known: Iterable[IdentityRow]) -> str:
 
 
 def person_remarks(rows: Iterable[IdentityRow]) -> set[str]:
-    """Say what is doubtful about the patients of one person, in the words of a count of ids."""
+    """Return doubts about the patients of one person, phrased to follow a count."""
     rows = list(rows)
     found: set[str] = set()
     if len({row.bare for row in rows}) > 1:
         found.add(
-            "PatientIDs differ from another only in case, blanks, zeros in front or the like; "
-            "they are patients apart, in one split"
+            "PatientIDs differ from another only in case, blanks or leading zeros; "
+            "they are treated as separate patients in one split"
         )
     for bare in {row.bare for row in rows}:
         same = [row for row in rows if row.bare == bare]
@@ -339,24 +342,22 @@ def person_remarks(rows: Iterable[IdentityRow]) -> set[str]:
         }
         if any(_several(own, name) for own in patients.values() for name in ("sex", "birth")):
             found.add(
-                "PatientIDs stand for people of different sex or birth date and are one patient "
-                "in this library, as an earlier version took them; a new library keeps them apart"
+                "PatientIDs are shared by people of different sex or birth date, which an earlier "
+                "version merged into one patient; rebuild the library to separate them"
             )
         elif len(patients) > 1 and (_several(same, "sex") or _several(same, "birth")):
             found.add(
-                "PatientIDs stand for people of different sex or birth date; they are patients "
-                "apart, in one split"
+                "PatientIDs are shared by people of different sex or birth date; "
+                "they are treated as separate patients in one split"
             )
         issuers = {row.issuer for row in same}
         if b"" in issuers and len(issuers) > 2:
             found.add(
-                "PatientIDs come from several issuers and also without one, which may be any of "
-                "them; they are in one split"
+                "PatientIDs come from several issuers and also without one; "
+                "they are kept in one split"
             )
         elif b"" in issuers and len(issuers) == 2 and len(patients) == 1:
-            found.add(
-                "PatientIDs come with and without their issuer and were taken for one patient"
-            )
+            found.add("PatientIDs come with and without their issuer; treated as one patient")
     return found
 
 

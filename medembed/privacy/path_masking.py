@@ -1,4 +1,4 @@
-"""Paths to show to a person: relative, and without the parts that carry a patient's name or id."""
+"""Masking of paths for display: relative, without parts that contain a patient's name or id."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
-from medembed.privacy.pseudonyms import Pseudonymiser
+from medembed.privacy.pseudonyms import Pseudonymizer
 
 __all__ = ["PathMask", "name_keys", "name_tokens"]
 
 _WORDS = re.compile(r"[^\W_]+")
 _MASK = "…"
-_SHORTEST = 3  # "Li" as a part of a word would hide half of all paths; as a whole word it is found
+_SHORTEST = 3  # "Li" within a word would hide half of all paths; as a whole word it is found
 
 
 def _fold(text: str) -> str:
@@ -34,13 +34,13 @@ def name_tokens(*values: str) -> tuple[str, ...]:
     return tuple(tokens)
 
 
-def name_keys(names: Pseudonymiser, tokens: Iterable[str]) -> tuple[str, ...]:
-    """Put tokens into keyed form, to be kept: their length and a hash."""
+def name_keys(names: Pseudonymizer, tokens: Iterable[str]) -> tuple[str, ...]:
+    """Return tokens in storable form: length and keyed hash."""
     key = _keyed(names)
     return tuple(key(_fold(token)) for token in tokens)
 
 
-def _keyed(names: Pseudonymiser) -> Callable[[str], str]:
+def _keyed(names: Pseudonymizer) -> Callable[[str], str]:
     known: dict[str, str] = {}
 
     def key(token: str) -> str:
@@ -56,16 +56,16 @@ def _plain(token: str) -> str:
 
 
 class PathMask:
-    """Shows paths relative to a source, every component that names a patient as ``…``.
+    """Masks every component of a relative path that names a patient as ``…``.
 
-    A component is hidden where it contains a token of that file's own header, where one of its
-    words is a token of any header met so far, or where it is written like a DICOM name
-    (``DOE^JANE``, ``Doe, Jane``).
+    A component is masked if it contains a token of the file's own header, if one of its words is a
+    token of any header so far, or if it has the form of a DICOM name (``DOE^JANE``,
+    ``Doe, Jane``).
 
     Parameters
     ----------
-    names : Pseudonymiser, optional
-        Where given, tokens are known by their keys only (:func:`name_keys`).
+    names : Pseudonymizer, optional
+        If given, tokens are known by their keys only (:func:`name_keys`).
 
     Examples
     --------
@@ -75,31 +75,31 @@ class PathMask:
     ('…/series 1/0001.dcm', 'x/…')
     """
 
-    def __init__(self, names: Pseudonymiser | None = None) -> None:
+    def __init__(self, names: Pseudonymizer | None = None) -> None:
         self._key = _plain if names is None else _keyed(names)
         self._is_keyed = names is not None
         self._tokens: set[str] = set()
 
     def add(self, tokens: Iterable[str]) -> None:
-        """Remember the tokens of one more header, or their keys."""
+        """Add the tokens of a header, or their keys."""
         self._tokens.update(self._keys(tokens))
 
     def __call__(self, relative: str, own: Iterable[str] = ()) -> str:
-        """Give ``relative`` (parts joined by ``/``) with the telling parts hidden."""
+        """Return ``relative`` (parts joined by ``/``) with identifying parts masked."""
         own_keys = self._keys(own)
         return "/".join(
-            _MASK if self._tells(part, own_keys) else _printable(part)
+            _MASK if self._identifies(part, own_keys) else _printable(part)
             for part in relative.split("/")
         )
 
     def hides(self, relative: str) -> bool:
-        """Whether a part of ``relative`` would be hidden."""
-        return any(self._tells(part, set()) for part in relative.split("/"))
+        """Return whether a part of ``relative`` would be masked."""
+        return any(self._identifies(part, set()) for part in relative.split("/"))
 
     def _keys(self, tokens: Iterable[str]) -> set[str]:
         return set(tokens) if self._is_keyed else {_plain(_fold(token)) for token in tokens}
 
-    def _tells(self, part: str, own: set[str]) -> bool:
+    def _identifies(self, part: str, own: set[str]) -> bool:
         if "^" in part or "," in part:
             return True
         folded = _fold(part)

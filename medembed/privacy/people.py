@@ -1,4 +1,4 @@
-"""The patients known so far, and whom each new study belongs to."""
+"""The patients known so far, and the assignment of new studies to them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from medembed.privacy.identity import (
     choose_patient,
     person_remarks,
 )
-from medembed.privacy.pseudonyms import Pseudonymiser
+from medembed.privacy.pseudonyms import Pseudonymizer
 
 __all__ = ["KnownPatient", "People", "count_remarks"]
 
 KnownPatient = Callable[[str], Sequence[str] | None]
-"""Gives the sexes of a patient's cases by pseudonym; None where there is no such patient."""
+"""Returns the sexes of a patient's cases by pseudonym; None if the patient is unknown."""
 
 
 class People:
-    """Assigns patients to claims, and remembers how.
+    """Assigns patients to claims and records the assignments.
 
     Parameters
     ----------
-    names : Pseudonymiser
+    names : Pseudonymizer
     rows : iterable of IdentityRow, optional
-        What is known of the persons that will be claimed.
+        Known rows of the persons that will be claimed.
     known_patient : callable, optional
-        Finds patients that were stored without a row, by an earlier version.
+        Finds patients stored without a row by an earlier version.
     """
 
     def __init__(
         self,
-        names: Pseudonymiser,
+        names: Pseudonymizer,
         rows: Iterable[IdentityRow] = (),
         known_patient: KnownPatient = lambda patient: None,
     ) -> None:
@@ -45,17 +45,17 @@ class People:
             self._rows.setdefault(row.person, []).append(row)
         self.new: list[IdentityRow] = []
 
-    def settle(self, claim: Claim, stored: str = "", keep_together: bool = False) -> str:
-        """Give the patient of a claim.
+    def resolve(self, claim: Claim, stored: str = "", keep_together: bool = False) -> str:
+        """Return the patient of a claim.
 
         Parameters
         ----------
         claim : Claim
         stored : str
-            Patient of the case where it is known already; it stays as long as it may be the one.
+            Stored patient of the case, if any; kept unless the claim contradicts it.
         keep_together : bool
-            Whether numbers that stand in for an id (0, 1234) may be ids after all, so that their
-            patients stay in one split.
+            Whether placeholder numbers (0, 1234) may be real ids, so that their patients stay in
+            one split.
         """
         row = claim.row
         if row is None or claim.is_anonymous:
@@ -74,17 +74,17 @@ class People:
         return patient
 
     def remarks(self) -> list[str]:
-        """Say what is doubtful about the ids, each kind once with its count."""
+        """Report doubtful ids, each kind with its count."""
         return count_remarks(self._rows.values())
 
     def _add(self, row: IdentityRow) -> None:
         rows = self._rows.setdefault(row.person, [])
-        if all(one.said != row.said for one in rows):
+        if all(one.hashes != row.hashes for one in rows):
             rows.append(row)
             self.new.append(row)
 
     def _adopt(self, row: IdentityRow, usual: Sequence[str]) -> None:
-        """Take in a patient of this id whom an earlier version stored under its usual name."""
+        """Add a patient of this id that an earlier version stored under its usual pseudonym."""
         known = {one.patient_id for one in self._rows.get(row.person, ())}
         for patient in dict.fromkeys(usual):
             sexes = None if patient in known else self._known_patient(patient)
@@ -92,8 +92,8 @@ class People:
                 continue
             issuer = row.issuer if patient == usual[0] else b""
             for sex in sexes or ("",):
-                said = self._names.digest("sex", row.person, sex)[:16] if sex else b""
-                self._add(replace(row, issuer=issuer, sex=said, birth=b"", patient_id=patient))
+                hashed = self._names.digest("sex", row.person, sex)[:16] if sex else b""
+                self._add(replace(row, issuer=issuer, sex=hashed, birth=b"", patient_id=patient))
 
     def _new_name(self, usual: str, row: IdentityRow, rows: Sequence[IdentityRow]) -> str:
         if usual not in {one.patient_id for one in rows}:
@@ -102,7 +102,7 @@ class People:
 
 
 def count_remarks(persons: Iterable[Sequence[IdentityRow]]) -> list[str]:
-    """Say what is doubtful about persons, each kind once with the number of ids."""
+    """Report doubts about persons, each kind with the number of ids."""
     counts: Counter[str] = Counter()
     for rows in persons:
         counts.update(person_remarks(rows))

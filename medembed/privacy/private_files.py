@@ -1,4 +1,4 @@
-"""Files that only their owner can read, whatever the umask: 0600 in folders of 0700."""
+"""Files that only their owner can read, independent of the umask: 0600 in folders of 0700."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = [
 ]
 
 DRAFT_SUFFIX = ".writing"
-"""Ending of what is being written; what bears it and has no living writer may be removed."""
+"""Suffix of drafts; one without a running writer may be removed."""
 
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 
 
 def keep_private(path: Path) -> bool:
-    """Take all rights on a file or folder from everybody but its owner.
+    """Restrict a file or folder to its owner.
 
     Returns
     -------
     bool
-        Whether there were any to take.
+        Whether the permissions changed.
 
     Raises
     ------
     OSError
-        Where the file belongs to somebody else.
+        If the file belongs to another user.
     """
     mode = path.stat().st_mode
     if not mode & 0o077:
@@ -54,9 +54,9 @@ def keep_private(path: Path) -> bool:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder with mode 0700, and give one that exists this mode.
+    """Create a folder with mode 0700, or set this mode on an existing one.
 
-    Folders above it that are missing are made in the same way; those that exist stay as they are.
+    Missing parents are created in the same way; existing parents are not changed.
     """
     if not path.is_dir():
         missing = [path, *(parent for parent in path.parents if not parent.exists())]
@@ -69,13 +69,13 @@ def private_folder(path: Path) -> Path:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file with mode 0600, made where ``flags`` say so, and give its descriptor.
+    """Open a file with mode 0600, creating it if ``flags`` require it; return its descriptor.
 
     Parameters
     ----------
     path : Path
     flags : int
-        Of :func:`os.open`, for example ``os.O_RDWR | os.O_CREAT``.
+        Flags of :func:`os.open`, for example ``os.O_RDWR | os.O_CREAT``.
     """
     descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), _FILE_MODE)
     try:
@@ -89,7 +89,7 @@ def open_private(path: Path, flags: int) -> int:
 
 @contextmanager
 def replace_private(path: Path) -> Iterator[IO[bytes]]:
-    r"""Write a file of mode 0600 in the place of ``path``: wholly and on disk, or not at all.
+    r"""Replace ``path`` by a file of mode 0600 atomically and durably.
 
     Examples
     --------
@@ -112,9 +112,9 @@ def replace_private(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def draft_folder(path: Path) -> Iterator[Path]:
-    """Give a folder of mode 0700 beside ``path`` to prepare it in; it is gone after the block.
+    """Create a temporary folder of mode 0700 beside ``path`` to prepare it in.
 
-    The caller links or renames what is ready to its place.
+    The caller links or renames the result to its place; the folder is removed after the block.
     """
     draft = draft_name(path)
     draft.mkdir(_FOLDER_MODE)
@@ -128,12 +128,12 @@ def draft_folder(path: Path) -> Iterator[Path]:
 
 
 def draft_name(path: Path) -> Path:
-    """Give a new name beside ``path`` for what will take its place."""
+    """Return a new name beside ``path`` for its replacement."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}")
 
 
 def is_being_written(draft: Path) -> bool:
-    """Whether a living process is writing this draft."""
+    """Return whether a running process is writing this draft."""
     descriptor = os.open(draft, os.O_RDONLY)
     try:
         return not _lock(descriptor)
@@ -142,7 +142,7 @@ def is_being_written(draft: Path) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file; its writer's end is the lock's. A file system without locks has none."""
+    """Try to lock an open file until its process ends; True also if locks are unsupported."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -153,7 +153,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk."""
+    """Sync the names in a folder to disk."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

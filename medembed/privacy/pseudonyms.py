@@ -1,4 +1,4 @@
-"""Keyed pseudonyms: the same identifier gives the same pseudonym in one library, and only there."""
+"""Keyed pseudonyms: an identifier has one pseudonym per library, unrelated to other libraries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from medembed.errors import InputError
 
-__all__ = ["Pseudonymiser", "new_key"]
+__all__ = ["Pseudonymizer", "new_key"]
 
 KEY_BYTES = 32
 _LETTERS = 20  # 100 bits: 10^7 patients collide with a chance below 10^-16
@@ -24,18 +24,18 @@ def new_key() -> bytes:
 
 
 @dataclass(frozen=True)
-class Pseudonymiser:
-    """HMAC-SHA256 under one key, written in base32.
+class Pseudonymizer:
+    """Pseudonyms by HMAC-SHA256 under one key, in base32.
 
     Parameters
     ----------
     key : bytes
-        32 bytes, kept secret: whoever has it can test whether an identifier belongs to a pseudonym.
+        32 secret bytes: whoever has them can test whether a pseudonym belongs to an identifier.
 
     Raises
     ------
     InputError
-        Where the key has another length, or an identifier is blank.
+        If the key has another length, or an identifier is blank.
 
     References
     ----------
@@ -43,7 +43,7 @@ class Pseudonymiser:
 
     Examples
     --------
-    >>> names = Pseudonymiser(bytes(32))
+    >>> names = Pseudonymizer(bytes(32))
     >>> names.patient("4711") == names.patient(" 4711 "), names.patient("4711", issuer="A")[:2]
     (True, 'P-')
     """
@@ -52,14 +52,16 @@ class Pseudonymiser:
 
     def __post_init__(self) -> None:
         if len(self.key) != KEY_BYTES:
-            raise InputError(f"a pseudonym key has {KEY_BYTES} bytes")
+            raise InputError(f"a pseudonym key must have {KEY_BYTES} bytes")
 
     def digest(self, purpose: str, *parts: str) -> bytes:
-        """Give the 32-byte HMAC of ``parts``; another ``purpose`` gives unrelated values."""
+        """Return the 32-byte HMAC of ``parts``; each ``purpose`` gives unrelated values."""
         message = b""
         for part in (purpose, *parts):
             raw = unicodedata.normalize("NFC", part).encode("utf-8", "surrogatepass")
-            message += len(raw).to_bytes(8, "big") + raw  # no two lists of parts run together
+            message += (
+                len(raw).to_bytes(8, "big") + raw
+            )  # lengths make the encoding of parts unique
         return hmac.new(self.key, message, hashlib.sha256).digest()
 
     def _name(self, letter: str, purpose: str, *parts: str) -> str:
@@ -69,26 +71,26 @@ class Pseudonymiser:
         return f"{letter}-{text[:_LETTERS]}"
 
     def patient(self, raw_id: str, issuer: str = "") -> str:
-        """Pseudonym ``P-…`` of ``PatientID``; one id of two issuers is two patients."""
+        """Return the pseudonym ``P-…`` of a ``PatientID``; the issuer makes a difference."""
         return self._name("P", "patient", issuer.strip(), raw_id.strip())
 
-    def patient_apart(self, *said: bytes) -> str:
-        """Pseudonym of another patient of an id, told apart by hashes of what else is said."""
-        return self._name("P", "patient apart", *(part.hex() for part in said), "of this id")
+    def patient_apart(self, *hashes: bytes) -> str:
+        """Return the pseudonym of a further patient with the same id, from its other hashes."""
+        return self._name("P", "patient apart", *(part.hex() for part in hashes), "of this id")
 
     def study(self, uid: str) -> str:
-        """Case name ``C-…`` of a ``StudyInstanceUID``."""
+        """Return the case id ``C-…`` of a ``StudyInstanceUID``."""
         return self._name("C", "study", uid.strip())
 
     def group(self, raw_id: str) -> str:
-        """Pseudonym ``G-…`` of a group of cases."""
+        """Return the pseudonym ``G-…`` of a group of cases."""
         return self._name("G", "group", raw_id.strip())
 
     def shift_days(self, raw_id: str, issuer: str = "") -> int:
-        """Days, −182 to +182, by which all dates of this patient may be moved together."""
+        """Return the date shift of a patient in days, −182 to +182."""
         value = int.from_bytes(self.digest("date shift", issuer.strip(), raw_id.strip())[:8], "big")
         return value % (2 * _SHIFT_REACH_DAYS + 1) - _SHIFT_REACH_DAYS
 
     def fraction(self, purpose: str, text: str) -> float:
-        """Give a number in [0, 1) that is fixed for ``text`` and looks drawn at random."""
+        """Return a pseudorandom number in [0, 1) that is fixed for ``text``."""
         return int.from_bytes(self.digest(purpose, text)[:6], "big") / 2**48

@@ -1,26 +1,26 @@
-"""Where cases come from: tables, folders of DICOM files, and what others add."""
+"""Sources of cases: tables, folders of DICOM files, and sources of other packages."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from medembed.sources.rejection import Refusal
+from medembed.sources.refusal import Refusal
 
 if TYPE_CHECKING:
     from medembed.sources.dicom_folder import DicomFolderSource
     from medembed.sources.notes_table import NotesTable
     from medembed.sources.registry import SOURCES, open_source
-    from medembed.sources.source import FileJournal, FileRecord, FileState, Reading, Source
+    from medembed.sources.source import FileCache, FileRecord, FileState, Source, SourceContext
     from medembed.sources.table import TableSource
 
 _HOME = {
     "DicomFolderSource": "dicom_folder",
-    "FileJournal": "source",
+    "FileCache": "source",
     "FileRecord": "source",
     "FileState": "source",
     "NotesTable": "notes_table",
-    "Reading": "source",
+    "SourceContext": "source",
     "SOURCES": "registry",
     "Source": "source",
     "TableSource": "table",
@@ -30,20 +30,20 @@ _HOME = {
 __all__ = [
     "SOURCES",
     "DicomFolderSource",
-    "FileJournal",
+    "FileCache",
     "FileRecord",
     "FileState",
     "NotesTable",
-    "Reading",
     "Refusal",
     "Source",
+    "SourceContext",
     "TableSource",
     "open_source",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a source when it is asked for: a search needs none."""
+    """Import a source on first use: a search needs none."""
     if name in _HOME:
         return getattr(import_module(f"medembed.sources.{_HOME[name]}"), name)
     raise AttributeError(f"module 'medembed.sources' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet or a decoder has spoiled, and what a parquet cell says as text."""
+"""Detection of cells corrupted by a spreadsheet or decoder; parquet cells as text."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ _EXACT = 2**53
 
 
 def cell_fault(cells: Mapping[str, str], ids: Collection[str]) -> str:
-    """Say what is wrong with a row's cells, by column; empty where nothing is.
+    """Describe what is wrong with a row's cells; empty if nothing is.
 
     Parameters
     ----------
     cells : mapping of str to str
-        By column; those that are understood or kept.
+        Known and kept cells by column.
     ids : collection of str
         Columns that hold identifiers.
     """
     for name, cell in cells.items():
         if BAD_BYTE in cell:
-            return f"column {name} has a byte that is not in the encoding of the file"
+            return f"column {name} has a byte that is not valid in the file's encoding"
         if "\x00" in cell:
             return f"column {name} has a zero byte"
         if cell[:1] == "#" and cell.strip().lower() in _ERRORS:
-            return f"column {name} has an error value of a spreadsheet formula"
+            return f"column {name} has a spreadsheet error value"
         if name in ids and any(unicodedata.category(c) == "Cf" for c in cell):
             return f"column {name} has an invisible character"
         if name in ids and _SCIENTIFIC.fullmatch(cell.strip()):
             return (
-                f"column {name} has a number in scientific notation, which has lost its digits; "
+                f"column {name} has a number in scientific notation, which has lost digits; "
                 "format the column as text in the spreadsheet"
             )
     return ""
 
 
 def plain_text(value: object, is_id: bool) -> tuple[str, str]:
-    """Write a parquet cell as the text that csv would have.
+    """Convert a parquet cell to the text that csv would have.
 
     Parameters
     ----------
     value : object
-        As pyarrow gives it.
+        As returned by pyarrow.
     is_id : bool
         Whether its column holds identifiers.
 
@@ -62,7 +62,7 @@ def plain_text(value: object, is_id: bool) -> tuple[str, str]:
     -------
     text : str
     fault : str
-        What is wrong with it; empty where nothing is.
+        What is wrong with it; empty if nothing is.
     """
     if value is None or value != value:  # noqa: PLR0124  only NaN differs from itself
         return "", ""
@@ -75,9 +75,9 @@ def plain_text(value: object, is_id: bool) -> tuple[str, str]:
         except UnicodeDecodeError:
             return "", "has bytes that are not UTF-8"
     if is_id and isinstance(value, bool | date | time | timedelta | dict):
-        return "", "holds dates, durations, flags or structures, which identify nothing"
+        return "", "holds dates, durations, flags or structures, which cannot be identifiers"
     if is_id and isinstance(value, float) and abs(value) >= _EXACT:
-        return "", "holds decimal numbers of so many digits that some are lost"
+        return "", "holds decimal numbers with too many digits, some of which are lost"
     if isinstance(value, datetime):
         return value.date().isoformat(), ""
     if isinstance(value, date):

@@ -1,4 +1,4 @@
-"""Values out of a table's cells: what is unknown, what is read, what is refused."""
+"""Parsers for the cells of a table."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-from medembed.cases import Finding
+from medembed.cases import UNKNOWN, Finding, is_unknown
 from medembed.errors import InputError
 from medembed.notes import Note, Vocabulary, asserted_findings, canonical_label, read_note
-from medembed.sources.rejection import CellError
+from medembed.sources.refusal import CellError
 
 __all__ = [
     "RESERVED",
@@ -17,42 +17,41 @@ __all__ = [
     "date_of",
     "findings_of",
     "kept_of",
-    "moved",
     "note_of",
+    "shift_date",
     "split_of",
     "text_of",
     "view_of",
 ]
 
 RESERVED = ("case", "patient", "group", "date", "finding", "kind")
-"""Names that conditions use for themselves, so that no kept column may have them."""
+"""Field names of conditions, which no kept column may have."""
 
-_UNKNOWN = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-", "?"}
 _NO_FINDING = {"", "no finding", "no findings", "none", "normal"}
 _LATERAL = {"L", "LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL"}
 _AGE = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*([DWMY]?)", re.IGNORECASE | re.ASCII)
-_NO_AGES = ("000Y", "999Y")  # what anonymisers write where there is none
+_NO_AGES = ("000Y", "999Y")  # written by anonymizers for a missing age
 _YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d)|([-./])(\d{1,2})\4(\d{1,2}))", re.ASCII)
 _DAY_AND_YEAR = re.compile(r"\d{1,2}([-./ ])\w+\1(\d{2}|\d{4})")
-_FIRST_YEAR, _LAST_YEAR = 1895, 2299  # the first radiograph; shared archives move dates far ahead
+_FIRST_YEAR, _LAST_YEAR = 1895, 2299  # the first radiograph; shared archives shift dates far ahead
 
 
 def text_of(row: Mapping[str, str], column: str) -> str:
-    """Give a cell's text; ``"unknown"`` where it is blank or says so."""
+    """Return the text of a cell; ``"unknown"`` if it is blank or means that."""
     value = " ".join(row.get(column, "").split())
-    return "unknown" if value.lower() in _UNKNOWN else value
+    return UNKNOWN if is_unknown(value) else value
 
 
 def age_of(row: Mapping[str, str]) -> float | None:
-    """Age in years: a number, ``63.5`` or ``63,5``, or DICOM's ``071Y``; None where unknown.
+    """Parse an age in years: ``63.5``, ``63,5``, or DICOM's ``071Y``; None if unknown.
 
-    ``000Y`` and ``999Y`` stand in for a missing one.
+    ``000Y`` and ``999Y`` are placeholders for a missing age.
 
     Raises
     ------
     CellError
-        Where it is neither, or outside 0 to 130.
+        If it is none of these, or outside 0 to 130.
     """
     text = text_of(row, "age")
     if text == "unknown":
@@ -62,17 +61,17 @@ def age_of(row: Mapping[str, str]) -> float | None:
     match = _AGE.fullmatch(text)
     years = float(match[1].replace(",", ".")) * _YEARS[match[2].upper()] if match else -1.0
     if not 0 <= years <= 130:
-        raise CellError("an age that is not 0 to 130 years", "bad-age")
+        raise CellError("age is not between 0 and 130 years", "bad-age")
     return years
 
 
 def date_of(row: Mapping[str, str]) -> date | None:
-    """Study date: ISO 8601, with or without a time, or DICOM's ``YYYYMMDD``; None where unknown.
+    """Parse a study date: ISO 8601, optional time, or DICOM's ``YYYYMMDD``; None if unknown.
 
     Raises
     ------
     CellError
-        Where it is neither.
+        If it is neither.
     """
     text = text_of(row, "study_date")
     if text == "unknown":
@@ -84,32 +83,31 @@ def date_of(row: Mapping[str, str]) -> date | None:
     try:
         found = date(int(year), int(month), int(day))
     except ValueError:
-        raise CellError("a study date that is not in the calendar", "bad-date") from None
+        raise CellError("study date does not exist", "bad-date") from None
     if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
-        raise CellError(f"a study date outside {_FIRST_YEAR} to {_LAST_YEAR}", "bad-date")
+        raise CellError(f"study date is not between {_FIRST_YEAR} and {_LAST_YEAR}", "bad-date")
     return found
 
 
 def _date_fault(text: str) -> str:
     if re.fullmatch(r"\d{5}(\.\d*)?", text, re.ASCII):
-        return "a study date that is a spreadsheet's day number; format the column as 2020-01-31"
+        return "study date is a spreadsheet day number; format the column as 2020-01-31"
     if _DAY_AND_YEAR.fullmatch(text):
         return (
-            "a study date that begins with the day or the month, which cannot be told apart; "
-            "write it as 2020-01-31"
+            "study date is ambiguous: it begins with the day or the month; write it as 2020-01-31"
         )
-    return "a study date that is not written year-month-day"
+    return "study date is not written year-month-day"
 
 
 def findings_of(row: Mapping[str, str], note: Note | None) -> tuple[Finding, ...]:
-    """Findings of the cell, ``label`` or ``label:side`` with ``;`` between; else of the note.
+    """Parse findings, ``label`` or ``label:side`` separated by ``;``; a blank cell uses the note.
 
-    ``No Finding`` says that there are none.
+    ``No Finding`` means that there are none.
 
     Raises
     ------
     CellError
-        Where one has a side that is no side.
+        If a side is not valid.
     """
     cell = row.get("findings", "").strip()
     if not cell:
@@ -128,32 +126,32 @@ def findings_of(row: Mapping[str, str], note: Note | None) -> tuple[Finding, ...
 
 
 def note_of(row: Mapping[str, str], vocabulary: Vocabulary | None = None) -> Note | None:
-    """Read the report of the cell; None where it is blank."""
+    """Parse the report of the cell; None if it is blank."""
     text = row.get("note", "")
     return read_note(text, vocabulary) if text.strip() else None
 
 
 def split_of(row: Mapping[str, str]) -> str:
-    """Give the split that the table gives, else nothing.
+    """Parse the split; empty if the table gives none.
 
     Raises
     ------
     CellError
-        Where it is not one of train, val and test.
+        If it is not train, val or test.
     """
     text = row.get("split", "").strip().lower()
     names = {"validation": "val", "validate": "val", "valid": "val", "dev": "val"}
     names |= {"training": "train", "testing": "test"}
     text = names.get(text, text)
-    if text in _UNKNOWN:
+    if is_unknown(text):
         return ""
     if text not in ("train", "val", "test"):
-        raise CellError("a split that is not train, val or test", "bad-split")
+        raise CellError("split is not train, val or test", "bad-split")
     return text
 
 
 def view_of(row: Mapping[str, str]) -> str:
-    """Give the view as DICOM spells it, ``"unknown"`` where blank."""
+    """Return the view in DICOM spelling; ``"unknown"`` if blank."""
     text = text_of(row, "view")
     if text == "unknown":
         return text
@@ -161,13 +159,13 @@ def view_of(row: Mapping[str, str]) -> str:
 
 
 def kept_of(row: Mapping[str, str], columns: tuple[str, ...]) -> dict[str, str]:
-    """Give the kept columns that are not blank."""
+    """Return the kept columns that are not blank."""
     values = {name: row.get(name, "").strip() for name in columns}
     return {name: value for name, value in values.items() if value}
 
 
-def moved(day: date | None, days: int) -> date | None:
-    """Move a date; unknown stays unknown, and so becomes one that leaves the calendar."""
+def shift_date(day: date | None, days: int) -> date | None:
+    """Shift a date; None stays None, and a date outside the calendar becomes None."""
     try:
         return day + timedelta(days=days) if day else None
     except OverflowError:

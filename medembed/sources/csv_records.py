@@ -1,10 +1,10 @@
-"""Records of a csv file, read strictly: an unclosed quotation mark never joins two rows.
+"""Strict reader of csv records: an unclosed quotation mark never joins two rows.
 
-A quotation mark that opens a cell and is not closed makes the cell run on over the next rows, which
-belong to other patients. It shows in one of three ways: text follows the mark that closes the cell,
-no mark closes it, or the cell holds what looks like rows of the table. Then every row that the cell
-touches is refused, and reading continues at the next line that is a row beyond doubt: it has the
-number of cells of the header, and its keys are written as the keys of the other rows are.
+An unclosed quotation mark makes a cell run on over the next rows, which belong to other patients.
+It shows in one of three ways: text follows the closing mark, no mark closes the cell, or the cell
+contains what looks like rows of the table. Then every row that the cell touches is refused, and
+reading continues at the next line that is certainly a row: it has as many cells as the header, and
+its keys have the same form as the keys of the other rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 __all__ = ["Dialect", "Record", "RowShape", "learn_shape", "read_records"]
 
 LONGEST_CELL = 2**24
-_MOST_SHAPES = 10  # keys that are written in more ways than this are compared by less
+_MOST_SHAPES = 10  # keys with more forms than this are compared more coarsely
 _MOST_COUNTED = 1000
 _LEVELS = (0, 1, 2)
 _COARSE = 2
@@ -27,11 +27,11 @@ _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
-TEXT_BEHIND_QUOTE = "text follows a quotation mark that closes its cell"
-NEVER_CLOSED = "a quotation mark opens a cell and is never closed"
-HOLDS_ROWS = "a quoted cell holds what looks like further rows"
-_INSIDE = "it is inside the broken quotation of an earlier row"
-_AND_REST = "; the rows that follow cannot be told apart and are refused as well"
+TEXT_BEHIND_QUOTE = "text follows the closing quotation mark of a cell"
+NEVER_CLOSED = "a quotation mark is never closed"
+HOLDS_ROWS = "a quoted cell seems to contain further rows"
+_INSIDE = "inside the broken quotation of an earlier row"
+_AND_REST = "; the following rows cannot be separated and are refused too"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Dialect:
         )
 
     def cells(self, line: str) -> list[str]:
-        """Give the cells of one line by itself; none where it is too long."""
+        """Return the cells of a single line; none if it is too long."""
         if len(line) >= LONGEST_CELL:
             return []
         return next(csv.reader([line], delimiter=self.delimiter), [])
@@ -84,19 +84,19 @@ class RowShape:
     ----------
     dialect : Dialect
     n_columns : int
-        Without blank ones behind the last.
+        Without blank ones after the last.
     width : int
-        Cells of a row; those behind the last column are blank.
+        Cells per row; those after the last column are blank.
     keys : tuple of int
         Columns whose cells identify a row.
     levels : tuple of int
         How closely the cells of each key are compared.
     shapes : tuple of frozenset of str
-        How the cells of each key are written.
+        Forms of the cells of each key.
     loose : tuple of frozenset of str
-        The same by the coarsest level, used where few rows are known; else empty.
+        The same at the coarsest level, used if few rows are known; else empty.
     n_least : int
-        Keys that no row may lack.
+        Number of mandatory keys.
     """
 
     dialect: Dialect
@@ -109,15 +109,15 @@ class RowShape:
     n_least: int
 
     def fits(self, cells: Sequence[str]) -> bool:
-        """Whether there are as many cells as in other rows, and none behind the last column."""
+        """Return whether the number of cells is right and none is after the last column."""
         return len(cells) == self.width and not any(c.strip() for c in cells[self.n_columns :])
 
     def seems_row(self, cells: Sequence[str]) -> bool:
-        """Whether ``cells`` may be a row: most keys look like keys."""
+        """Return whether ``cells`` may be a row: most keys look like keys."""
         return self.fits(cells) and self.seems_keyed(cells)
 
     def seems_keyed(self, cells: Sequence[str], first_column: int = 0) -> bool:
-        """Whether most keys among ``cells``, which start at a column, look like keys."""
+        """Return whether most keys among ``cells``, from a given column on, look like keys."""
         end = first_column + len(cells)
         missing = len(self.keys) - sum(first_column <= key < end for key in self.keys)
         least = max(1, self.n_least - missing)
@@ -128,7 +128,7 @@ class RowShape:
         return len(likely) >= least and 2 * sum(likely) >= len(likely)
 
     def is_row(self, cells: Sequence[str]) -> bool:
-        """Whether ``cells`` are a row beyond doubt: all keys look like keys."""
+        """Return whether ``cells`` are certainly a row: all keys look like keys."""
         keys = list(self._keys_of(cells, 0)) if self.fits(cells) else []
         return len(keys) >= self.n_least and all(
             _shape(c, self.levels[i]) in self.shapes[i] for i, c in keys
@@ -143,7 +143,7 @@ class RowShape:
 
 
 def _shape(cell: str, level: int) -> str:
-    """Give how a key is written: all but its digits, also without its letters, or its signs."""
+    """Return the form of a key: without digits, without letters too, or its character set."""
     if level == 0:
         return _DIGITS.sub("9", cell).upper()
     if level == 1:
@@ -156,11 +156,11 @@ def _shape(cell: str, level: int) -> str:
 
 @dataclass
 class _Lines:
-    """The lines of a file; remembers those of the record that is being read."""
+    """The lines of a file, with those of the current record."""
 
     lines: Iterator[str]
     taken: list[str] = field(default_factory=list)
-    back: list[str] = field(default_factory=list)  # to be read again, the next one last
+    back: list[str] = field(default_factory=list)  # to be read again, in reverse order
     length: int = 0
     ended: bool = False
 
@@ -181,18 +181,18 @@ class _Lines:
         return line
 
     def begin(self) -> None:
-        """Forget the lines of the record before."""
+        """Start a new record."""
         self.taken.clear()
         self.length = 0
         self.ended = False
 
     @property
     def unclosed(self) -> bool:
-        """Whether a cell ran on to the end of the file, or too far."""
+        """Whether a cell ran on to the end of the file, or grew too long."""
         return self.ended or self.length > LONGEST_CELL
 
     def give_back(self, lines: Sequence[str]) -> None:
-        """Read these lines again."""
+        """Push these lines back to be read again."""
         self.back.extend(reversed(lines))
 
 
@@ -203,19 +203,19 @@ def learn_shape(
     keys: Sequence[int],
     n_least: int = 1,
 ) -> RowShape:
-    """Learn from all rows how many cells they have and how their keys are written.
+    """Learn the number of cells and the form of the keys from all rows.
 
     Parameters
     ----------
     lines : iterable of str
-        Below the header, with their ends.
+        Lines below the header, with line ends.
     dialect : Dialect
     columns : sequence of str
         The header, blank names included.
     keys : sequence of int
         Columns whose cells identify a row.
     n_least : int
-        How many of them no row may lack.
+        Number of mandatory keys.
     """
     n_columns = len(columns)
     while n_columns and not columns[n_columns - 1]:
@@ -233,11 +233,13 @@ def learn_shape(
             if cell and not _LINE_ENDS.search(cell):
                 for level, shapes in zip(_LEVELS, levels, strict=True):
                     shapes.count(_shape(cell, level), is_clean)
-    taken = [next(i for i in _LEVELS if levels[i].tells or i == _COARSE) for levels in seen]
+    taken = [
+        next(i for i in _LEVELS if levels[i].is_distinctive or i == _COARSE) for levels in seen
+    ]
     return RowShape(
         dialect,
         n_columns,
-        # rows that all end with the same blank cells may; a single one may have lost a quote
+        # all rows may end with the same blank cells; a single one may have lost a quote
         widths.pop() if len(widths) == 1 else len(columns),
         tuple(keys),
         tuple(taken),
@@ -249,7 +251,7 @@ def learn_shape(
 
 @dataclass
 class _Shapes:
-    """How the keys of a column are written, counted before and after the first broken quotation."""
+    """Forms of the keys of a column, counted before and after the first broken quotation."""
 
     clean: Counter[str] = field(default_factory=Counter)
     later: Counter[str] = field(default_factory=Counter)
@@ -264,14 +266,14 @@ class _Shapes:
 
     @property
     def trusted(self) -> frozenset[str]:
-        """Shapes of keys; behind a broken quotation a line of a report may pass for a row."""
+        """Reliable forms; after a broken quotation a line of a report may look like a row."""
         least = max(3 if self.clean else 1, self.later.total() // 20)
         later = {shape for shape, count in self.later.items() if count >= least}
         return frozenset({*self.clean, *later} - {""})
 
     @property
-    def tells(self) -> bool:
-        """Whether most keys are written in one of few ways."""
+    def is_distinctive(self) -> bool:
+        """Whether most keys have one of few forms."""
         trusted = self.trusted
         counts = self.clean + self.later
         covered = sum(counts[shape] for shape in trusted)
@@ -279,7 +281,7 @@ class _Shapes:
 
 
 def _readable(lines: Iterable[str], dialect: Dialect) -> Iterator[tuple[list[str], bool]]:
-    """Give what can be read, and whether all before it could be."""
+    """Yield readable records, and whether everything before was readable."""
     csv.field_size_limit(LONGEST_CELL)
     source, is_clean = _Lines(iter(lines)), True
     while True:
@@ -300,13 +302,13 @@ def read_records(lines: Iterable[str], shape: RowShape) -> Iterator[Record]:
     Parameters
     ----------
     lines : iterable of str
-        With their ends.
+        Lines with line ends.
     shape : RowShape
 
     Yields
     ------
     Record
-        One a row, in order; blank ones too, so that rows can be counted.
+        One per row, in order, including blank rows, so that rows can be counted.
     """
     csv.field_size_limit(LONGEST_CELL)
     source = _Lines(iter(lines))
@@ -318,7 +320,7 @@ def read_records(lines: Iterable[str], shape: RowShape) -> Iterator[Record]:
             return
         except csv.Error:
             if source.unclosed:
-                # nothing behind it closes it, so that the other rows stand for themselves
+                # nothing closes it, so the other rows are independent
                 source.give_back(source.taken[1:])
                 del source.taken[1:]
                 yield from _broken(source, shape, NEVER_CLOSED)
@@ -332,7 +334,7 @@ def read_records(lines: Iterable[str], shape: RowShape) -> Iterator[Record]:
 
 
 def _broken(source: _Lines, shape: RowShape, fault: str) -> Iterator[Record]:
-    """Refuse the rows of the lines that were taken, and go on at the next sure row."""
+    """Refuse the rows of the current lines and continue at the next certain row."""
     rows = sum(shape.is_row(shape.dialect.cells(line)) for line in source.taken[1:])
     lost = False
     for line in source:
@@ -350,7 +352,7 @@ def _broken(source: _Lines, shape: RowShape, fault: str) -> Iterator[Record]:
 
 
 def _holds_rows(cells: Sequence[str], shape: RowShape) -> bool:
-    """Whether a cell holds the end of a row, whole rows, or the start of a row."""
+    """Return whether a cell contains the end of a row, whole rows, or the start of a row."""
     for column, cell in enumerate(cells):
         pieces = _LINE_ENDS.split(cell)
         if len(pieces) == 1:

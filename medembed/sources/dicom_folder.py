@@ -1,4 +1,4 @@
-"""Cases out of a folder of DICOM files, one for each study."""
+"""Cases from a folder of DICOM files, one for each study."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.errors import InputError, SourceError
-from medembed.privacy import Claim, PathMask, Settled, merge_claims
+from medembed.privacy import Claim, PathMask, ResolvedPatient, merge_claims
 from medembed.scans.pixel_digest import combine_pixel_digests
 from medembed.scans.scan_hash import scan_sha256
 from medembed.scans.series import Series
-from medembed.sources.cell_parsers import moved
+from medembed.sources.cell_parsers import shift_date
 from medembed.sources.file_header import FileHeader
 from medembed.sources.file_walk import walk_files
 from medembed.sources.notes_table import NotesTable, StudyNote
-from medembed.sources.rejection import CellError, Refusal
-from medembed.sources.source import FileRecord, Reading
-from medembed.sources.study import Study, choose_scans, kind_of_header
+from medembed.sources.refusal import CellError, Refusal
+from medembed.sources.source import FileRecord, SourceContext
+from medembed.sources.study import DicomStudy, choose_scans, kind_of_header
 from medembed.sources.verify_files import (
     HEADER_FAULTS,
     check_files,
     known_header,
+    message_of,
     read_headers,
-    short,
 )
 
 __all__ = ["DicomFolderSource"]
@@ -33,17 +33,17 @@ __all__ = ["DicomFolderSource"]
 _CHUNK_FILES = 128
 _HEADER_CHUNK = 512
 _ALONE = "alone"
-_SAME_AGE_YEARS = 1.0  # some files of a study say whole years, others days
+_SAME_AGE_YEARS = 1.0  # some files of a study state whole years, others days
 
 
 @dataclass
-class _State:
-    """What one reading gathers."""
+class _ReadState:
+    """State of one read."""
 
-    reading: Reading
+    context: SourceContext
     mask: PathMask
     names: dict[Path, tuple[str, ...]] = field(default_factory=dict)
-    tuples: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)  # each kept once
+    tuples: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)  # each stored once
     noticed: Counter[str] = field(default_factory=Counter)
     ids: set[bytes] = field(default_factory=set)
     owners: dict[str, str] = field(default_factory=dict)
@@ -53,14 +53,14 @@ class _State:
 
     def step(self, count: int) -> None:
         self.steps += count
-        self.reading.progress(self.steps, self.total)
+        self.context.progress(self.steps, self.total)
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A study whose scans are chosen, before it is known whose it is."""
+class _PendingCase:
+    """A study with chosen scans, before its patient is resolved."""
 
-    study: Study
+    study: DicomStudy
     case_id: str
     claim: Claim
     scans: tuple[ScanRef, ...]
@@ -68,26 +68,26 @@ class _Ready:
 
 
 @dataclass
-class _Found:
-    """What the headers of a folder say: its studies, and the files that are part of none."""
+class _FolderStudies:
+    """The studies of a folder, and the files that belong to none."""
 
-    studies: dict[str, Study] = field(default_factory=dict)
+    studies: dict[str, DicomStudy] = field(default_factory=dict)
     accessions: dict[str, set[str]] = field(default_factory=dict)
     refused: list[tuple[Path, str, str]] = field(default_factory=list)
 
     def add(self, path: Path, key: str, accession: str) -> None:
-        """Take a file as part of a study."""
-        self.studies.setdefault(key, Study(key)).files.append(path)
+        """Add a file to its study."""
+        self.studies.setdefault(key, DicomStudy(key)).files.append(path)
         if accession:
             self.accessions.setdefault(accession, set()).add(key)
 
 
 class DicomFolderSource:
-    """A folder that is walked for DICOM files, or one file.
+    """A folder of DICOM files, searched recursively, or one file.
 
-    The files of a study make one case; its id is a keyed hash of ``StudyInstanceUID``. What a file
-    is says its content, not its name. Plain images in a folder are refused, since they say of no
-    patient; a single one given as the source is a case and a patient of its own.
+    The files of a study form one case; its id is a keyed hash of ``StudyInstanceUID``. Files are
+    recognized by content, not by name. Plain images in a folder are refused, since they have no
+    patient ID; a single one given as the source becomes a case with its own patient.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class DicomFolderSource:
     Raises
     ------
     SourceError
-        Where there is no such folder or file, or the table cannot be read.
+        If the path does not exist or the table cannot be read.
     """
 
     format = "dicom"
@@ -114,25 +114,23 @@ class DicomFolderSource:
     ) -> None:
         self.path = Path(path).absolute()
         if not self.path.exists():
-            raise SourceError("no such file or folder", where=self.path.name)
+            raise SourceError("file or folder not found", where=self.path.name)
         self._is_folder = self.path.is_dir()
         self._notes_path = Path(notes).absolute() if notes is not None else None
         self._keep = tuple(keep_columns)
         if self._notes_path is not None:
             NotesTable(self._notes_path, self._keep)
         elif self._keep:
-            raise SourceError(
-                "columns can be kept from a table only", hint="give one with --notes, or none"
-            )
+            raise SourceError("--keep-columns needs a table", hint="give a table with --notes")
 
-    def read(self, reading: Reading) -> Iterator[Case | Refusal]:
-        """Give a case for each study, and a refusal for each file that is not taken.
+    def read(self, context: SourceContext) -> Iterator[Case | Refusal]:
+        """Yield a case for each study, and a refusal for each file that is not used.
 
-        The headers of all files come first, so that a study is whole wherever its files are. Then
-        studies are decoded and given, some at a time. What was read is in the journal by then:
-        after a stop, no file is opened again for it.
+        All headers are read first, so that a study is complete wherever its files are. Then the
+        studies are decoded and yielded in chunks. The results are in the file cache by then: after
+        an interruption no file is opened again.
         """
-        state = _State(reading, PathMask(reading.names))
+        state = _ReadState(context, PathMask(context.names))
         files = [f for f in self._files() if self._notes_path is None or f != self._notes_path]
         state.total = 2 * len(files)
         found = self._find_studies(files, state)
@@ -141,16 +139,16 @@ class DicomFolderSource:
         notes = None
         if self._notes_path:
             notes = NotesTable(
-                self._notes_path, self._keep, names=reading.names, vocabulary=reading.vocabulary
+                self._notes_path, self._keep, names=context.names, vocabulary=context.vocabulary
             )
-            # another source may have brought a study of the same number; the journal has both
-            for number, studies in reading.journal.accessions().items():
+            # an earlier source may have a study with the same number; the cache has both
+            for number, studies in context.file_cache.accessions().items():
                 if number in found.accessions:
                     found.accessions[number] |= studies
-            notes.settle_accessions(found.accessions)
+            notes.drop_ambiguous_accessions(found.accessions)
         without = 0
         for chunk in _chunks(found.studies.values()):
-            known = check_files([path for study in chunk for path in study.files], reading)
+            known = check_files([path for study in chunk for path in study.files], context)
             ready = []
             for study in chunk:
                 for outcome in self._choose(study, known, notes, state):
@@ -159,7 +157,7 @@ class DicomFolderSource:
                     else:
                         ready.append(outcome)
             without += sum(one.stated is None for one in ready)
-            patients = reading.patients.settle([(one.case_id, one.claim) for one in ready])
+            patients = context.patients.resolve([(one.case_id, one.claim) for one in ready])
             for one, patient in zip(ready, patients, strict=True):
                 yield self._case(one, patient, state)
             state.step(sum(len(study.files) for study in chunk))
@@ -167,26 +165,26 @@ class DicomFolderSource:
                 study.headers.clear()
         if notes:
             yield from notes.faults()
-            notes.say(reading.say, without)
-        self._say(state)
+            notes.warn(context.warn, without)
+        self._report(state)
 
-    def _say(self, state: _State) -> None:
-        say = state.reading.say
+    def _report(self, state: _ReadState) -> None:
+        warn = state.context.warn
         for what, count in state.noticed.items():
-            say(f"{count} {what}")
+            warn(f"{count} {what}")
         if state.shared:
-            say(f"{len(state.shared)} scans have the same pixels under several patients")
-        for remark in state.reading.patients.remarks():
-            say(remark)
+            warn(f"{len(state.shared)} scans have identical pixels under different patients")
+        for remark in state.context.patients.remarks():
+            warn(remark)
 
     def _files(self) -> Iterator[Path]:
         return walk_files(self.path) if self._is_folder else iter([self.path])
 
-    def _find_studies(self, files: Sequence[Path], state: _State) -> _Found:
-        found = _Found()
+    def _find_studies(self, files: Sequence[Path], state: _ReadState) -> _FolderStudies:
+        found = _FolderStudies()
         for start in range(0, len(files), _HEADER_CHUNK):
             chunk = files[start : start + _HEADER_CHUNK]
-            records = read_headers(chunk, state.reading)
+            records = read_headers(chunk, state.context)
             for path in chunk:
                 record, kept = records[path], known_header(records[path])
                 if kept is not None:
@@ -195,7 +193,7 @@ class DicomFolderSource:
                 if kept is None or record.code in HEADER_FAULTS:
                     found.refused.append((path, record.reason, record.code))
                 elif kept.header.format != "dicom" and self._is_folder:
-                    reason = "no DICOM: it says of no patient; name it in a table"
+                    reason = "not a DICOM file, so it has no patient ID; list it in a table"
                     found.refused.append((path, reason, "not-dicom"))
                 else:
                     header = kept.header
@@ -208,19 +206,19 @@ class DicomFolderSource:
 
     def _choose(
         self,
-        study: Study,
+        study: DicomStudy,
         known: Mapping[Path, FileRecord],
         notes: NotesTable | None,
-        state: _State,
-    ) -> Iterator[_Ready | Refusal]:
-        """Choose the scans of a study; what is not taken comes first."""
+        state: _ReadState,
+    ) -> Iterator[_PendingCase | Refusal]:
+        """Choose the scans of a study; refusals come first."""
         files, study.files = study.files, []
         for path in files:
             record, kept = known[path], known_header(known[path])
             if kept is not None and (kept.header.study_uid or _ALONE) == study.key:
                 study.add(path, kept)
-            else:  # it changed between one look and the next
-                reason = record.reason or "it changed while it was read; ingest again"
+            else:  # the file changed between the two passes
+                reason = record.reason or "the file changed while it was read; ingest it again"
                 yield Refusal(self._show([path], state), reason, record.code or "changing")
         if not study.files:
             return
@@ -240,58 +238,60 @@ class DicomFolderSource:
         choice = choose_scans(study, known)
         state.noticed.update(choice.noticed)
         for refused, fault in choice.refused:
-            yield Refusal(self._show(refused, state), short(fault), fault.reason)
+            yield Refusal(self._show(refused, state), message_of(fault), fault.reason)
         if choice.series:
             scans = tuple(_scan(series, known) for series in choice.series)
             self._notice(choice.series, state)
-            yield self._ready(study, claim, scans, stated, state)
+            yield self._pending_case(study, claim, scans, stated, state)
 
-    def _notice(self, taken: Sequence[Series], state: _State) -> None:
+    def _notice(self, taken: Sequence[Series], state: _ReadState) -> None:
         for series in taken:
             for header in series.headers:
                 state.noticed.update(f"files: {remark}" for remark in header.remarks)
         files = [path for series in taken for path in series.files]
         telling = sum(state.mask.hides(self._relative(path)) for path in files)
         if telling:
-            what = "files lie under names that name a patient, and the library keeps their paths"
+            what = "file paths contain patient names and are stored in the library"
             state.noticed[what] += telling
 
-    def _ready(
+    def _pending_case(
         self,
-        study: Study,
+        study: DicomStudy,
         claim: Claim,
         scans: tuple[ScanRef, ...],
         stated: StudyNote | None,
-        state: _State,
-    ) -> _Ready:
-        names, key = state.reading.names, study.key
+        state: _ReadState,
+    ) -> _PendingCase:
+        names, key = state.context.names, study.key
         if study.headers[0].header.format != "dicom":
             own = f"file {scans[0].sha256}"
             key, claim = names.study(own), Claim.of(names, "", own=own)
         claim = claim.among(state.ids)
         if claim.row is None:
-            state.noticed["studies have no PatientID and count as a patient each"] += 1
+            state.noticed["studies have no PatientID; each is treated as a separate patient"] += 1
         elif claim.is_anonymous:
             state.noticed[
-                "studies have a PatientID that stands in for a missing one (such as ANONYMIZED, "
-                "UNKNOWN, 0000) and count as a patient each"
+                "studies have a placeholder PatientID (such as ANONYMIZED, UNKNOWN, 0000); "
+                "each is treated as a separate patient"
             ] += 1
-        return _Ready(study, key, claim, scans, stated)
+        return _PendingCase(study, key, claim, scans, stated)
 
-    def _case(self, one: _Ready, patient: Settled, state: _State) -> Case | Refusal:
-        names, stated, scans = state.reading.names, one.stated, one.scans
+    def _case(
+        self, one: _PendingCase, patient: ResolvedPatient, state: _ReadState
+    ) -> Case | Refusal:
+        names, stated, scans = state.context.names, one.stated, one.scans
         headers = [kept.header for kept in one.study.headers]
         for scan in scans:
             if scan.pixel_sha256:
                 owner = state.owners.setdefault(scan.pixel_sha256, patient.patient_id)
                 if owner != patient.patient_id:
                     state.shared.add(scan.pixel_sha256)
-        shift = patient.shift_days if state.reading.shift_dates else 0
+        shift = patient.shift_days if state.context.shift_dates else 0
         days = [header.study_date for header in headers if header.study_date]
         ages = [header.age_years for header in headers if header.age_years is not None]
         agree = bool(ages) and max(ages) - min(ages) <= _SAME_AGE_YEARS
         if ages and not agree:
-            state.noticed["studies have files of different ages, and their age is unknown"] += 1
+            state.noticed["studies have files with different patient ages; age set to unknown"] += 1
         sexes = {header.sex for header in headers} - {"unknown"}
         try:
             return Case(
@@ -300,7 +300,7 @@ class DicomFolderSource:
                 scans=scans,
                 note=stated.note if stated else None,
                 findings=stated.findings if stated else (),
-                study_date=moved(min(days), shift) if days else None,
+                study_date=shift_date(min(days), shift) if days else None,
                 date_shift_days=shift,
                 modality=scans[0].modality,
                 view=scans[0].view,
@@ -320,7 +320,7 @@ class DicomFolderSource:
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix() if self._is_folder else path.name
 
-    def _show(self, files: Sequence[Path], state: _State) -> str:
+    def _show(self, files: Sequence[Path], state: _ReadState) -> str:
         first = state.mask(self._relative(files[0]), state.names.get(files[0], ()))
         return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
 
@@ -340,17 +340,17 @@ def _scan(series: Series, known: Mapping[Path, FileRecord]) -> ScanRef:
 def _several(headers: Sequence[FileHeader]) -> str:
     rows = [one.claim.row for one in headers if one.claim.row is not None]
     if len({row.bare for row in rows}) > 1 or len({row.issuer for row in rows} - {b""}) > 1:
-        return "files of several patients carry its StudyInstanceUID"
-    return "files of people of different sex or birth date carry its StudyInstanceUID"
+        return "files of several patients share its StudyInstanceUID"
+    return "files with different sex or birth date share its StudyInstanceUID"
 
 
 def _stated(*values: str) -> str:
     return next((value for value in values if value not in ("", "unknown")), "unknown")
 
 
-def _chunks(studies: Iterable[Study]) -> Iterator[list[Study]]:
-    """Give studies together until they have a hundred files or so."""
-    chunk: list[Study] = []
+def _chunks(studies: Iterable[DicomStudy]) -> Iterator[list[DicomStudy]]:
+    """Group studies into chunks of about a hundred files."""
+    chunk: list[DicomStudy] = []
     count = 0
     for study in studies:
         chunk.append(study)

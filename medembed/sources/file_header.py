@@ -1,11 +1,11 @@
-"""Headers as they are remembered: without a patient's name, id or UID in clear."""
+"""Headers as stored in the file cache: no patient name, id or UID in clear text."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
 
-from medembed.privacy import Claim, Pseudonymiser, is_placeholder, name_keys, name_tokens
+from medembed.privacy import Claim, Pseudonymizer, is_placeholder, name_keys, name_tokens
 from medembed.privacy.identity import IdentityRow
 from medembed.scans import ScanHeader
 from medembed.scans.worker_protocol import header_from_json, header_to_json
@@ -17,28 +17,28 @@ _NOT_KEPT = ("birth_date", "patient_id", "issuer", "names", "frame_digests", "pi
              "file_sha256")  # fmt: skip
 
 
-def study_key(names: Pseudonymiser, uid: str) -> str:
-    """What stands for a ``StudyInstanceUID``: its pseudonym, which is the case's id too."""
+def study_key(names: Pseudonymizer, uid: str) -> str:
+    """Return the pseudonym of a ``StudyInstanceUID``, which is also the case id."""
     return names.study(uid) if uid.strip() else ""
 
 
-def accession_key(names: Pseudonymiser, number: str) -> str:
-    """What stands for an ``AccessionNumber``."""
+def accession_key(names: Pseudonymizer, number: str) -> str:
+    """Return the keyed hash of an ``AccessionNumber``."""
     return names.digest("accession", number.strip()).hex()[:32] if number.strip() else ""
 
 
 @dataclass(frozen=True)
 class FileHeader:
-    """What is kept of the header of one file.
+    """The stored part of a file's header.
 
     Parameters
     ----------
     header : ScanHeader
-        UIDs and accession number as keyed hashes, equal where they are equal; names and ids blank.
+        UIDs and accession number as keyed hashes; names and ids are blank.
     claim : Claim
-        Whose it is.
+        Whose study it is.
     names : tuple of str
-        Keys of the words of names and ids (:func:`medembed.privacy.name_keys`).
+        Keyed words of names and ids (:func:`medembed.privacy.name_keys`).
     """
 
     header: ScanHeader
@@ -46,8 +46,8 @@ class FileHeader:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, header: ScanHeader, names: Pseudonymiser) -> FileHeader:
-        """Take from a header what may be kept."""
+    def of(cls, header: ScanHeader, names: Pseudonymizer) -> FileHeader:
+        """Extract the part of a header that may be stored."""
 
         def keyed(uid: str) -> str:
             return names.digest("uid", uid).hex()[:32] if uid else ""
@@ -72,35 +72,35 @@ class FileHeader:
             names=(),
             birth_date=None,
         )
-        # a path called "test" or "0" names nobody, whatever a header has for a name
+        # a path named "test" or "0" identifies nobody, even if a header has it as a name
         telling = (token for token in name_tokens(*header.names) if not is_placeholder(token))
         return cls(kept, claim, name_keys(names, telling))
 
     def to_json(self) -> str:
-        """Write as JSON what differs from an empty header."""
+        """Write the values that differ from an empty header as JSON."""
         values = header_to_json(self.header)
         empty = {f.name: f.default for f in fields(ScanHeader)}
-        said = {
+        stated = {
             name: value
             for name, value in values.items()
             if name not in _NOT_KEPT and value != empty[name] and value != ()
         }
         claim, row = self.claim, self.claim.row
         whose = [
-            None if row is None else [row.person, *(part.hex() for part in row.said)],
+            None if row is None else [row.person, *(part.hex() for part in row.hashes)],
             list(claim.usual),
             claim.own_patient,
             claim.shift_days,
             claim.own_shift_days,
             claim.placeholder,
-            [one.hex() for one in claim.neighbours],
+            [one.hex() for one in claim.neighbors],
         ]
-        kept = {"v": _VERSION, "header": said, "claim": whose, "names": list(self.names)}
+        kept = {"v": _VERSION, "header": stated, "claim": whose, "names": list(self.names)}
         return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> FileHeader | None:
-        """Read what :meth:`to_json` wrote; None where there is nothing, or of another version."""
+        """Read the output of :meth:`to_json`; None if it is empty or of another version."""
         kept = json.loads(text) if text else {}
         if kept.get("v") != _VERSION:
             return None

@@ -1,4 +1,4 @@
-"""The files of a folder, each once, whatever links there are."""
+"""The files of a folder, each once, following links."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ __all__ = ["walk_files"]
 
 
 def walk_files(root: Path) -> Iterator[Path]:
-    """Give all that is not a folder under ``root``, sorted within each folder.
+    """Yield everything under ``root`` that is not a folder, sorted within each folder.
 
-    A link to a folder is followed unless that folder was walked already, so that loops end;
-    folders that are no links go first. A link to a folder that was walked, or that leads nowhere,
-    is given like a file, for the reader to refuse.
+    A link to a folder is followed once, so that loops end; real folders come first. A link to a
+    folder already walked, or a broken link, is yielded like a file for the reader to refuse.
     """
     seen: set[tuple[int, int]] = set()
     links: list[Path] = []
@@ -47,7 +46,7 @@ def _walk(root: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterator
             with os.scandir(folder) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
-            yield folder  # may not be listed: given like a file, to be refused
+            yield folder  # cannot be listed: yielded like a file, to be refused
             continue
         below = []
         for entry in entries:

@@ -1,4 +1,4 @@
-"""A table of reports, to be joined to studies by accession number or study UID."""
+"""A table of reports, joined with studies by accession number or study UID."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from medembed.cases import Finding
 from medembed.errors import InputError, SourceError
 from medembed.notes import Note, Vocabulary
-from medembed.privacy import Pseudonymiser
+from medembed.privacy import Pseudonymizer
 from medembed.sources.cell_parsers import findings_of, kept_of, note_of, split_of, text_of
 from medembed.sources.file_header import accession_key, study_key
-from medembed.sources.rejection import CellError, Refusal
+from medembed.sources.refusal import CellError, Refusal
 from medembed.sources.tabular import Row, Table
 
 __all__ = ["NotesTable", "StudyNote"]
@@ -21,21 +21,21 @@ _KEYS = ("accession", "study_uid")
 _IDS = (*_KEYS, "group_id")
 _KNOWN = (*_KEYS, "note", "findings", "race", "site", "scanner", "split", "group_id")
 
-_DOUBLED = "a further row for this study; none of its rows is used"
+_DOUBLED = "duplicate row for this study; all its rows are ignored"
 
 
 @dataclass(frozen=True)
 class StudyNote:
-    """What a row says of a study.
+    """The content of a row for its study.
 
     Parameters
     ----------
     note : Note or None
     findings : tuple of Finding
     race, site, scanner : str
-        ``"unknown"`` where the row does not say.
+        ``"unknown"`` if the row does not state it.
     split, group_id : str
-        Empty where the row does not say; ``group_id`` as in the table.
+        Empty if the row does not state it; ``group_id`` as in the table.
     attributes : mapping of str to str
     """
 
@@ -55,26 +55,26 @@ class NotesTable:
     Parameters
     ----------
     path : path-like
-        csv, tsv or parquet with ``accession`` or ``study_uid`` (or both) and ``note``; further
-        columns ``findings, race, site, scanner, split, group_id``.
+        csv, tsv or parquet with ``accession`` or ``study_uid`` (or both) and ``note``; optional
+        columns are ``findings, race, site, scanner, split, group_id``.
     keep_columns : sequence of str
-    names : Pseudonymiser, optional
-        Where given, studies and accession numbers are joined by their keyed hashes
+    names : Pseudonymizer, optional
+        If given, studies and accession numbers are joined by their keyed hashes
         (:mod:`medembed.sources.file_header`).
     vocabulary : Vocabulary, optional
-        What the reports are read for.
+        Vocabulary to read the reports with.
 
     Raises
     ------
     SourceError
-        Where it cannot be read or lacks a column.
+        If the table cannot be read or lacks a column.
     """
 
     def __init__(
         self,
         path: str | Path,
         keep_columns: Sequence[str] = (),
-        names: Pseudonymiser | None = None,
+        names: Pseudonymizer | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self._names = names
@@ -83,7 +83,7 @@ class NotesTable:
         self._table = Table(self.path, ("note",), _KNOWN, ids=_IDS, keys=_KEYS, keep=keep_columns)
         self._keys = [key for key in _KEYS if key in self._table.columns]
         if not self._keys:
-            raise SourceError("columns missing: accession or study_uid", where=self._table.name)
+            raise SourceError("missing column: accession or study_uid", where=self._table.name)
         self._rows: dict[str, dict[str, Row]] = {key: {} for key in _KEYS}
         self._faults: list[Refusal] = []
         self._joined: set[int] = set()
@@ -104,7 +104,7 @@ class NotesTable:
                 continue
             clash = [pair for pair in keys if pair in taken]
             if clash and all(taken[pair].cells == row.cells for pair in clash):
-                continue  # the same row again
+                continue  # an identical row
             if clash:
                 doubled.update(clash)
                 self._refuse(row, _DOUBLED, "duplicate-note")
@@ -127,8 +127,8 @@ class NotesTable:
     def _refuse(self, row: Row, reason: str, code: str) -> None:
         self._faults.append(Refusal(f"{self._table.name} row {row.number}", reason, code))
 
-    def settle_accessions(self, studies: Mapping[str, set[str]]) -> None:
-        """Take note of which accession numbers stand for several studies, and join none by them.
+    def drop_ambiguous_accessions(self, studies: Mapping[str, set[str]]) -> None:
+        """Drop accession numbers that belong to several studies, so that nothing is joined by them.
 
         Parameters
         ----------
@@ -141,27 +141,27 @@ class NotesTable:
             if row is not None and not row.cells.get("study_uid", "").strip():
                 self._numbers.discard(row.number)
                 self._refuse(
-                    row, "several studies carry its accession number", "ambiguous-accession"
+                    row, "several studies have its accession number", "ambiguous-accession"
                 )
 
     def faults(self) -> Iterator[Refusal]:
-        """Give the rows that cannot be joined."""
+        """Yield the rows that cannot be joined."""
         yield from self._faults
 
     def join(self, study: str, accessions: set[str]) -> StudyNote | None:
-        """Find what the table says of a study; None where it says nothing.
+        """Find the row of a study; None if there is none.
 
         Parameters
         ----------
         study : str
-            Its UID, or the key of it where the table has keys.
+            Study UID, or its keyed hash if the table uses hashes.
         accessions : set of str
-            Its accession numbers, likewise.
+            Accession numbers of the study, likewise.
 
         Raises
         ------
         CellError
-            Where its row has a value that does not fit, or several rows answer to it.
+            If the row has an invalid value, or several rows match the study.
         """
         rows = {}
         by_uid = self._rows["study_uid"].get(study)
@@ -172,12 +172,12 @@ class NotesTable:
             return None
         self._joined.update(rows)
         if len(rows) > 1:
-            raise CellError("several rows of the notes table answer to it", "ambiguous-note")
+            raise CellError("several rows of the notes table match this study", "ambiguous-note")
         (row,) = rows.values()
         stated = self._key("study_uid", row.cells.get("study_uid", ""))
         if stated and stated != study:
             raise CellError(
-                "the notes table gives its accession number to another study", "wrong-study"
+                "the notes table assigns its accession number to another study", "wrong-study"
             )
         return self._note(row)
 
@@ -201,19 +201,19 @@ class NotesTable:
         except InputError as error:
             raise CellError(where + error.what, "bad-row") from None
 
-    def say(self, say: Callable[[str], None], n_without: int) -> None:
-        """Say how the join came out.
+    def warn(self, warn: Callable[[str], None], n_without: int) -> None:
+        """Report unmatched notes and studies.
 
         Parameters
         ----------
-        say : callable
+        warn : callable
         n_without : int
-            Studies that no row answers to.
+            Number of studies without a matching row.
         """
-        self._table.say(say)
-        self._table.say_rows(say)
+        self._table.warn(warn)
+        self._table.warn_rows(warn)
         left = len(self._numbers - self._joined)
         if left:
-            say(f"{self._table.name}: {left} notes match no study")
+            warn(f"{self._table.name}: {left} notes match no study")
         if n_without:
-            say(f"{n_without} studies have no note in {self._table.name}")
+            warn(f"{n_without} studies have no note in {self._table.name}")

@@ -1,4 +1,4 @@
-"""Which kind of source a path is."""
+"""Registry of sources, and detection of the kind of a path."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from medembed.sources.tabular import TABLE_SUFFIXES, shown
 __all__ = ["SOURCES", "open_source"]
 
 SOURCES: Registry[Callable[..., Source]] = Registry("source", "medembed.sources")
-"""Kinds of source by name; called with the path, and with ``notes`` and ``keep_columns`` if set."""
+"""Sources by name; called with a path, and with ``notes`` and ``keep_columns`` if set."""
 
 _PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 
 SOURCES.register(
     "table",
     "medembed.sources.table:TableSource",
-    "a csv or parquet table that names image files, or a folder with cases.csv",
+    "csv or parquet table of image files, or a folder with cases.csv",
 )
 SOURCES.register(
     "dicom",
     "medembed.sources.dicom_folder:DicomFolderSource",
-    "a folder of DICOM files, or one file, with a table of notes if there is one",
+    "folder of DICOM files, or one file, optionally with a table of notes",
 )
 
 
@@ -44,22 +44,22 @@ def open_source(
         Table, folder or file.
     format : str
         One of :data:`SOURCES`; ``"auto"`` takes a csv, tsv, txt or parquet file, or a folder with
-        ``cases.csv`` or ``cases.parquet``, as a table, and all else as DICOM.
+        ``cases.csv`` or ``cases.parquet``, as a table, and everything else as DICOM.
     notes : path-like, optional
-        Table of reports to join to DICOM studies.
+        Table of reports to join with DICOM studies.
     keep_columns : sequence of str
         Columns of the table to keep as attributes.
 
     Raises
     ------
     SourceError
-        Where there is nothing, or it cannot be read as that.
+        If the path does not exist or cannot be read in this format.
     """
     path = Path(path)
     if not path.exists():
-        raise SourceError("no such file or folder", where=path.name or str(path))
+        raise SourceError("file or folder not found", where=path.name or str(path))
     if path.suffix.lower() in _PACKED and Path(path.stem).suffix.lower() in TABLE_SUFFIXES:
-        raise SourceError("a packed table", where=shown(path.name), hint="unpack it first")
+        raise SourceError("a compressed table", where=shown(path.name), hint="decompress it first")
     tables = [path / f"cases{suffix}" for suffix in TABLE_SUFFIXES]
     inside = next((table for table in tables if table.is_file()), None) if path.is_dir() else None
     if format == "auto":
@@ -70,7 +70,10 @@ def open_source(
         options["keep_columns"] = tuple(keep_columns)
     if notes is not None:
         if format == "table":
-            raise SourceError("a table has its notes in a column of its own", where=path.name)
+            raise SourceError(
+                "--notes is for DICOM folders; a table has its notes in the column note",
+                where=path.name,
+            )
         options["notes"] = notes
     if format == "table" and path.is_dir():
         if inside is None:

@@ -1,4 +1,4 @@
-"""What a source is, and what it is given to read with."""
+"""The protocol of a source, and the context it reads with."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Protocol
 
 from medembed.cases import Case
 from medembed.notes import Vocabulary
-from medembed.privacy import Claim, Pseudonymiser, Settled, new_key
+from medembed.privacy import Claim, Pseudonymizer, ResolvedPatient, new_key
 from medembed.privacy.people import People
+from medembed.progress import Progress, no_progress
 from medembed.scans import ScanReader
-from medembed.sources.rejection import Refusal
+from medembed.sources.refusal import Refusal
 
-__all__ = ["FileJournal", "FileRecord", "FileState", "Identities", "Reading", "Source"]
+__all__ = ["FileCache", "FileRecord", "FileState", "Identities", "Source", "SourceContext"]
 
 
 @dataclass(frozen=True)
 class FileState:
-    """Size and time of change of a file: while both stay, its content is taken to stay.
+    """Size and modification time of a file; while both stay, its content counts as unchanged.
 
     Parameters
     ----------
@@ -35,21 +36,21 @@ class FileState:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What became of a file when it was looked at.
+    """Result of reading a file.
 
     Parameters
     ----------
     state : FileState
     sha256 : str
-        Of its content, where it decodes; else empty.
+        Hash of its content if it decodes, else empty.
     modality, view : str
         As in its header.
     code, reason : str
-        Why it was refused; empty where it was not.
+        Why it was refused; empty if it was not.
     shown : str
-        Its path as it may be shown.
+        Its path in a form that is safe to show.
     header : str
-        What its header says, as JSON without any value that identifies a patient
+        Its header as JSON, without any value that identifies a patient
         (:mod:`medembed.sources.file_header`).
     frame_digests : tuple of str
         Digests of its decoded frames (:mod:`medembed.scans.pixel_digest`).
@@ -66,125 +67,121 @@ class FileRecord:
     frame_digests: tuple[str, ...] = ()
 
 
-class FileJournal(Protocol):
-    """Remembers files from one reading to the next, so that none is decoded twice."""
+class FileCache(Protocol):
+    """Stores the results for files across ingests, so that no file is decoded twice."""
 
     def known(self, path: Path, state: FileState) -> FileRecord | None:
-        """Give what is known of a file in this state."""
+        """Return the record of a file in this state, None if there is none."""
 
     def accessions(self) -> Mapping[str, set[str]]:
-        """Give the studies that carried each accession number so far, all as keyed hashes."""
+        """Return the studies of each accession number so far, all as keyed hashes."""
 
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
-        """Keep what became of files; on disk when this returns."""
+        """Store the records of files; they are on disk when this returns."""
 
 
 class Identities(Protocol):
-    """Knows the patients there are, and whose study one is."""
+    """Assigns studies to patients."""
 
-    def settle(
+    def resolve(
         self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
-    ) -> list[Settled]:
-        """Give the patient of each claim; what was decided holds when this returns.
+    ) -> list[ResolvedPatient]:
+        """Return the patient of each claim; the decision is final when this returns.
 
         Parameters
         ----------
         claims : sequence of (case id, Claim)
         keep_together : bool
-            Whether numbers that stand in for an id may be ids after all.
+            Whether placeholder numbers (0, 1234) may be real ids.
         """
 
     def remarks(self) -> list[str]:
-        """Say what is doubtful about the ids that were settled, each kind with its count."""
+        """Report doubtful ids among those resolved, each kind with its count."""
 
 
-class OwnIdentities:
-    """Knows the patients of one reading only.
+class TransientIdentities:
+    """Assigns patients within a single read.
 
     Parameters
     ----------
-    names : Pseudonymiser
+    names : Pseudonymizer
     """
 
-    def __init__(self, names: Pseudonymiser) -> None:
+    def __init__(self, names: Pseudonymizer) -> None:
         self._people = People(names)
 
-    def settle(
+    def resolve(
         self, claims: Sequence[tuple[str, Claim]], keep_together: bool = False
-    ) -> list[Settled]:
-        """Give the patient of each claim."""
-        patients = [self._people.settle(claim, "", keep_together) for _, claim in claims]
+    ) -> list[ResolvedPatient]:
+        """Return the patient of each claim."""
+        patients = [self._people.resolve(claim, "", keep_together) for _, claim in claims]
         return [
-            Settled(patient, claim.new_shift_days)
+            ResolvedPatient(patient, claim.new_shift_days)
             for patient, (_, claim) in zip(patients, claims, strict=True)
         ]
 
     def remarks(self) -> list[str]:
-        """Say what is doubtful about the ids that were settled."""
+        """Report doubtful ids among those resolved."""
         return self._people.remarks()
 
 
-class NoJournal:
-    """Remembers nothing: every reading looks at every file."""
+class NoFileCache:
+    """Stores nothing: every read decodes every file."""
 
     def known(self, path: Path, state: FileState) -> None:
-        """Know nothing."""
+        """Return None."""
 
     def accessions(self) -> dict[str, set[str]]:
-        """Know none."""
+        """Return nothing."""
         return {}
 
     def remember(self, records: Mapping[Path, FileRecord]) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
-def _silent(done: int, total: int | None) -> None:
-    del done, total
-
-
-def _unsaid(line: str) -> None:
+def _ignore(line: str) -> None:
     del line
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a source reads with: a reader of scans, pseudonyms, and a memory of files.
+class SourceContext:
+    """What a source needs to read: scan reader, pseudonyms, and the file cache.
 
     Parameters
     ----------
     reader : ScanReader
-    names : Pseudonymiser
-        Of the library that the cases are for.
-    journal : FileJournal
+    names : Pseudonymizer
+        Pseudonymizer of the target library.
+    file_cache : FileCache
     identities : Identities, optional
-        Patients that are known; by default those of this reading.
+        Patients that are known; by default those of this context.
     shift_dates : bool
-        Whether dates are moved by each patient's own shift.
+        Shift each patient's dates by a secret, patient-specific offset.
     progress : callable
-        Called with (steps done, steps in all); a step is one look at one file.
-    say : callable
-        Takes a line for a person on what was noticed, never a patient's value.
+        Called with (steps done, total); a step is one pass over one file.
+    warn : callable
+        Called with a one-line observation for the user, never a patient's value.
     vocabulary : Vocabulary or None
-        What reports are read for; None is the package's for English.
+        Vocabulary to read reports with; None is the packaged English one.
     """
 
     reader: ScanReader
-    names: Pseudonymiser = field(default_factory=lambda: Pseudonymiser(new_key()))
-    journal: FileJournal = field(default_factory=NoJournal)
+    names: Pseudonymizer = field(default_factory=lambda: Pseudonymizer(new_key()))
+    file_cache: FileCache = field(default_factory=NoFileCache)
     identities: Identities | None = None
     shift_dates: bool = False
-    progress: Callable[[int, int | None], None] = _silent
-    say: Callable[[str], None] = _unsaid
+    progress: Progress = no_progress
+    warn: Callable[[str], None] = _ignore
     vocabulary: Vocabulary | None = None
 
     @cached_property
     def patients(self) -> Identities:
-        """Patients that are known, and those that come to be."""
-        return self.identities or OwnIdentities(self.names)
+        """Assignment of studies to patients."""
+        return self.identities or TransientIdentities(self.names)
 
 
 class Source(Protocol):
-    """Where cases come from.
+    """A source of cases.
 
     Attributes
     ----------
@@ -194,11 +191,11 @@ class Source(Protocol):
 
     format: str
 
-    def read(self, reading: Reading) -> Iterator[Case | Refusal]:
-        """Give each case, and each refusal of a file, row or case, as they come.
+    def read(self, context: SourceContext) -> Iterator[Case | Refusal]:
+        """Yield cases, and refusals of files, rows or cases, as they come.
 
         Raises
         ------
         SourceError
-            Where the source as a whole cannot be read.
+            If the source cannot be read at all.
         """

@@ -1,4 +1,4 @@
-"""The files of one study: whose it is, and which of them are its scans."""
+"""The files of one study, and the choice of its scans."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from medembed.scans.sop_classes import kind_of
 from medembed.sources.file_header import FileHeader
 from medembed.sources.source import FileRecord
 
-__all__ = ["NO_PICTURES", "ScanChoice", "Study", "choose_scans", "kind_of_header", "pick_pictures"]
+__all__ = ["NO_IMAGES", "DicomStudy", "ScanChoice", "choose_scans", "kind_of_header", "pick_images"]
 
 T = TypeVar("T")
 
 _FRONTAL = ("PA", "AP")
-_OF_FUNCTION = ("PT", "NM")  # shown upon the pictures of another modality
-# what a study shows, best first: those of a later row are left out beside an earlier one
-_PICTURES = (("image", "unknown"), ("secondary capture",), ("localizer",))
+_OF_FUNCTION = ("PT", "NM")  # functional images, overlaid on another modality
+# best first: a later row is used only if no earlier one is present
+_IMAGE_KINDS = (("image", "unknown"), ("secondary capture",), ("localizer",))
 
-NO_PICTURES = "no-picture"
-"""Code of a scan that is a mask, a dose or the like, without a picture beside it."""
+NO_IMAGES = "no-picture"
+"""Code of a mask, dose or similar object in a study without an image."""
 
 
 def kind_of_header(header: ScanHeader) -> str:
-    """Say what kind of thing a file is (:func:`medembed.scans.sop_classes.kind_of`)."""
+    """Return the kind of object a file is (:func:`medembed.scans.sop_classes.kind_of`)."""
     return kind_of(header.sop_class, header.image_type, header.modality)
 
 
 @dataclass
-class Study:
-    """Files that carry one ``StudyInstanceUID``.
+class DicomStudy:
+    """Files with the same ``StudyInstanceUID``.
 
     Parameters
     ----------
     key : str
-        Keyed hash of that UID, and the id of the case.
+        Keyed hash of the UID; also the case id.
     files : list of Path
     headers : list of FileHeader
-        In the same order; empty until they are needed.
+        In the same order; empty until needed.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Study:
     headers: list[FileHeader] = field(default_factory=list, repr=False)
 
     def add(self, path: Path, header: FileHeader) -> None:
-        """Take one more file with its header."""
+        """Add a file with its header."""
         self.files.append(path)
         self.headers.append(header)
 
@@ -62,16 +62,16 @@ class Study:
 
 @dataclass(frozen=True)
 class ScanChoice:
-    """What of a study becomes scans.
+    """The scans of a study.
 
     Parameters
     ----------
     series : tuple of Series
         Volumes first, then frontal views, then the rest, each in the order of the files.
     refused : tuple of (files, ScanError)
-        Files that cannot be told apart, are no volume, or hold no picture.
+        Files that are ambiguous, do not form a volume, or hold no image.
     noticed : counter of str
-        What was left out without being refused.
+        Observations on files that were skipped without a refusal.
     """
 
     series: tuple[Series, ...]
@@ -79,12 +79,12 @@ class ScanChoice:
     noticed: Counter[str]
 
 
-def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
-    """Choose the scans of a study among its files that decode.
+def choose_scans(study: DicomStudy, known: Mapping[Path, FileRecord]) -> ScanChoice:
+    """Choose the scans of a study among its decodable files.
 
-    The same instance with the same content counts once; with another content it is refused.
-    Masks, doses, presentation states and the like are left out beside pictures, and refused alone;
-    screen captures and localizers are taken only where there is nothing better.
+    An exact copy of an instance counts once; the same instance with different content is refused.
+    Masks, doses, presentation states and similar objects are skipped if the study has images, else
+    refused. Screen captures and localizers are used only if there are no other images.
     """
     refused: list[tuple[tuple[Path, ...], ScanError]] = []
     noticed: Counter[str] = Counter()
@@ -96,18 +96,19 @@ def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
         if record.code:
             continue
         if record.sha256 in contents:
-            noticed["files are exact copies and were taken once"] += 1
+            noticed["duplicate files skipped"] += 1
             continue
         uid = header.instance_uid
         if uid and uid in uids:
             error = ScanError(
-                "another file has its SOPInstanceUID but other content", reason="duplicate-instance"
+                "another file has the same SOPInstanceUID but different content",
+                reason="duplicate-instance",
             )
             refused.append(((path,), error))
             continue
         contents.add(record.sha256)
         uids.add(uid)
-        # slices that were sent twice are known by their pixels
+        # the pixels identify slices that were sent twice
         taken.append((path, replace(header, frame_digests=record.frame_digests)))
     series = []
     for one in group_series(taken):
@@ -117,44 +118,44 @@ def choose_scans(study: Study, known: Mapping[Path, FileRecord]) -> ScanChoice:
             series.append(one)
             if one.note:
                 noticed[f"scans: {one.note}"] += 1
-    series, left_out = pick_pictures(series, [kind_of_header(s.headers[0]) for s in series])
+    series, left_out = pick_images(series, [kind_of_header(s.headers[0]) for s in series])
     for kind, ones in left_out.items():
         if series:
-            noticed[f"{kind}s were left out"] += len(ones)
+            noticed[f"{kind}s skipped"] += len(ones)
             continue
-        error = ScanError(f"a {kind}, and its study holds no picture", reason=NO_PICTURES)
+        error = ScanError(f"{kind} in a study without images", reason=NO_IMAGES)
         refused.extend((one.files, error) for one in ones)
-    if series and kind_of_header(series[0].headers[0]) not in _PICTURES[0]:
-        noticed[f"studies hold nothing but {kind_of_header(series[0].headers[0])}s"] += 1
+    if series and kind_of_header(series[0].headers[0]) not in _IMAGE_KINDS[0]:
+        noticed[f"studies contain only {kind_of_header(series[0].headers[0])}s"] += 1
     series.sort(key=_rank)
     return ScanChoice(tuple(series), tuple(refused), noticed)
 
 
-def pick_pictures(scans: Sequence[T], kinds: Sequence[str]) -> tuple[list[T], dict[str, list[T]]]:
-    """Part the scans that show the patient from those that are left out beside them.
+def pick_images(scans: Sequence[T], kinds: Sequence[str]) -> tuple[list[T], dict[str, list[T]]]:
+    """Separate the scans that show the patient from the others.
 
     Parameters
     ----------
     scans : sequence
     kinds : sequence of str
-        Of each scan.
+        Kind of each scan.
 
     Returns
     -------
-    pictures : list
-        In their order; empty where there are none.
+    images : list
+        In the given order; may be empty.
     left_out : dict of str to list
-        By kind.
+        The others by kind.
     """
-    best = next((tier for tier in _PICTURES if any(kind in tier for kind in kinds)), ())
-    pictures: list[T] = []
+    best = next((tier for tier in _IMAGE_KINDS if any(kind in tier for kind in kinds)), ())
+    images: list[T] = []
     left_out: dict[str, list[T]] = {}
     for scan, kind in zip(scans, kinds, strict=True):
         if kind in best:
-            pictures.append(scan)
+            images.append(scan)
         else:
             left_out.setdefault(kind, []).append(scan)
-    return pictures, left_out
+    return images, left_out
 
 
 def _rank(series: Series) -> tuple[bool, bool, bool, bool]:

@@ -1,4 +1,4 @@
-"""Cases out of a csv or parquet table that names image files."""
+"""Cases from a csv or parquet table of image files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.errors import InputError, ScanError, SourceError
-from medembed.privacy import Claim, Settled, merge_claims
+from medembed.privacy import Claim, ResolvedPatient, merge_claims
 from medembed.scans import group_series
 from medembed.scans.pixel_digest import combine_pixel_digests
 from medembed.scans.scan_hash import scan_sha256
@@ -19,17 +19,17 @@ from medembed.sources.cell_parsers import (
     date_of,
     findings_of,
     kept_of,
-    moved,
     note_of,
+    shift_date,
     split_of,
     text_of,
     view_of,
 )
-from medembed.sources.rejection import CellError, Refusal
-from medembed.sources.source import FileRecord, Reading
-from medembed.sources.study import kind_of_header, pick_pictures
+from medembed.sources.refusal import CellError, Refusal
+from medembed.sources.source import FileRecord, SourceContext
+from medembed.sources.study import kind_of_header, pick_images
 from medembed.sources.tabular import Row, Table
-from medembed.sources.verify_files import check_files, known_header, short
+from medembed.sources.verify_files import check_files, known_header, message_of
 
 __all__ = ["COLUMNS", "REQUIRED", "TableSource"]
 
@@ -57,7 +57,7 @@ _CHUNK = 128
 
 @dataclass(frozen=True)
 class _Draft:
-    """A row whose files are still to be looked at."""
+    """A row whose files have not been read yet."""
 
     row: Row
     where: str
@@ -65,22 +65,22 @@ class _Draft:
 
 
 class TableSource:
-    """A table with one case a row (docs/reference/table-source.md).
+    """A table with one case per row (docs/reference/table-source.md).
 
-    ``patient_id``, ``study_id`` and ``group_id`` become pseudonyms; ``case_id`` stays as it is
-    and must not identify anybody.
+    ``patient_id``, ``study_id`` and ``group_id`` become pseudonyms; ``case_id`` is stored as given
+    and must not identify a patient.
 
     Parameters
     ----------
     path : path-like
         csv, tsv or parquet.
     keep_columns : sequence of str
-        Further columns to keep as attributes.
+        Additional columns to keep as attributes.
 
     Raises
     ------
     SourceError
-        Where the table cannot be read or lacks a column.
+        If the table cannot be read or lacks a column.
     """
 
     format = "table"
@@ -91,9 +91,9 @@ class TableSource:
             self.path, REQUIRED, COLUMNS, ids=_IDS, keys=REQUIRED, keep=keep_columns
         )
 
-    def read(self, reading: Reading) -> Iterator[Case | Refusal]:
-        """Give a case or a refusal for each row, in order."""
-        self._table.say(reading.say)
+    def read(self, context: SourceContext) -> Iterator[Case | Refusal]:
+        """Yield a case or a refusal for each row, in order."""
+        self._table.warn(context.warn)
         self._n_anonymous = 0
         self._ids: set[bytes] = set()
         self._noticed: Counter[str] = Counter()
@@ -111,13 +111,13 @@ class TableSource:
                 for image in draft.images
                 for file in image
             ]
-            known = check_files(list(dict.fromkeys(files)), reading)
-            patients = self._patients(chunk, known, reading)
+            known = check_files(list(dict.fromkeys(files)), context)
+            patients = self._patients(chunk, known, context)
             for draft in chunk:
                 outcome = (
                     draft
                     if isinstance(draft, Refusal)
-                    else self._take(draft, patients, known, reading)
+                    else self._take(draft, patients, known, context)
                 )
                 if isinstance(outcome, Case) and isinstance(draft, _Draft):
                     for person in _persons_of(draft, known):
@@ -129,28 +129,27 @@ class TableSource:
                             shared.add(content)
                 yield outcome
             done += len(chunk)
-            reading.progress(done, None)
+            context.progress(done, None)
         if rows == 0:
-            raise SourceError("a table without rows", where=self._table.name)
-        self._table.say_rows(reading.say)
+            raise SourceError("the table has no rows", where=self._table.name)
+        self._table.warn_rows(context.warn)
         if shared:
-            reading.say(f"{self._table.name}: {len(shared)} images stand under several patients")
+            context.warn(f"{self._table.name}: {len(shared)} images appear under several patients")
         apart = sum(len(patients) > 1 for patients in named.values())
         if apart:
-            reading.say(
-                f"{self._table.name}: {apart} PatientIDs of the images' headers have several "
+            context.warn(
+                f"{self._table.name}: {apart} PatientIDs in image headers have several "
                 "patient_ids in the table, which may put one person into two splits"
             )
         for what, count in self._noticed.items():
-            reading.say(f"{self._table.name}: {count} {what}")
+            context.warn(f"{self._table.name}: {count} {what}")
         if self._n_anonymous:
-            reading.say(
-                f"{self._table.name}: {self._n_anonymous} rows have a patient_id that stands in "
-                "for a missing one (such as 0, UNKNOWN, ANONYMIZED); each study is a patient of "
-                "its own"
+            context.warn(
+                f"{self._table.name}: {self._n_anonymous} rows have a placeholder patient_id "
+                "(such as 0, UNKNOWN, ANONYMIZED); each study is treated as a separate patient"
             )
-        for remark in reading.patients.remarks():
-            reading.say(f"{self._table.name}: {remark}")
+        for remark in context.patients.remarks():
+            context.warn(f"{self._table.name}: {remark}")
 
     def _drafts(self) -> Iterator[_Draft | Refusal]:
         seen: set[str] = set()
@@ -161,14 +160,14 @@ class TableSource:
                 continue
             empty = [name for name in REQUIRED if not row.cells[name].strip()]
             if empty:
-                yield Refusal(where, f"no {' and no '.join(empty)}", "missing-value")
+                yield Refusal(where, f"missing {' and '.join(empty)}", "missing-value")
                 continue
             case_id = row.cells["case_id"].strip()
             if text_of(row.cells, "case_id") == "unknown":
-                yield Refusal(where, "its case_id says that it is not known", "missing-value")
+                yield Refusal(where, "case_id is unknown", "missing-value")
                 continue
             if case_id in seen:
-                yield Refusal(where, "its case_id stood in an earlier row", "duplicate-case")
+                yield Refusal(where, "duplicate case_id", "duplicate-case")
                 continue
             seen.add(case_id)
             try:
@@ -180,31 +179,31 @@ class TableSource:
         images = []
         for part in filter(None, (part.strip() for part in cell.split(";"))):
             if "\x00" in part:
-                raise CellError("an image path with a zero byte", "bad-path")
+                raise CellError("image path contains a zero byte", "bad-path")
             path = Path(part)
             if not path.is_absolute() and _climbs(path):
                 raise CellError(
-                    "an image path that leaves the table's folder; give it in full", "path-outside"
+                    "image path leaves the table's folder; use an absolute path", "path-outside"
                 )
             path = self.path.parent / path
             if "\\" in part and not path.exists():
-                raise CellError("an image path with backslashes; write it with /", "bad-path")
+                raise CellError("image path has backslashes; use /", "bad-path")
             if path.is_dir():
                 inside = tuple(sorted(file for file in path.iterdir() if not file.is_dir()))
                 if not inside:
-                    raise CellError("an image folder without files", "empty")
+                    raise CellError("image folder has no files", "empty")
                 images.append(inside)
             else:
                 images.append((path,))
         if not images:
-            raise CellError("no image_path", "missing-value")
+            raise CellError("missing image_path", "missing-value")
         return tuple(images)
 
-    def _all_ids(self, reading: Reading) -> set[bytes]:
-        """Hashes of all ids of the table, read again the first time they are asked for."""
+    def _all_ids(self, context: SourceContext) -> set[bytes]:
+        """Return the hashes of all ids of the table, which is read once more for it."""
         if not self._ids:
             cells = {row.cells.get("patient_id", "").strip() for row in self._table.rows()}
-            rows = (Claim.of(reading.names, cell, own="").row for cell in cells)
+            rows = (Claim.of(context.names, cell, own="").row for cell in cells)
             self._ids = {row.bare for row in rows if row is not None}
         return self._ids
 
@@ -212,9 +211,9 @@ class TableSource:
         self,
         chunk: Sequence[_Draft | Refusal],
         known: Mapping[Path, FileRecord],
-        reading: Reading,
-    ) -> dict[str, Settled]:
-        """Whose case each row with readable images is, by its place in the table."""
+        context: SourceContext,
+    ) -> dict[str, ResolvedPatient]:
+        """Resolve the patient of each row with readable images, by its place in the table."""
         rows = [
             draft
             for draft in chunk
@@ -227,20 +226,20 @@ class TableSource:
             case_id, study = cells["case_id"].strip(), cells.get("study_id", "").strip()
             sex = normalize_sex(cells.get("sex", ""))
             own = f"table {study or case_id}"
-            claim = Claim.of(reading.names, cells["patient_id"], sex=sex, own=own)
-            if claim.neighbours:
-                claim = claim.among(self._all_ids(reading))
+            claim = Claim.of(context.names, cells["patient_id"], sex=sex, own=own)
+            if claim.neighbors:
+                claim = claim.among(self._all_ids(context))
             claims.append((case_id, claim))
         self._n_anonymous += sum(claim.is_anonymous for _, claim in claims)
-        settled = reading.patients.settle(claims, keep_together=True)
+        settled = context.patients.resolve(claims, keep_together=True)
         return {draft.where: one for draft, one in zip(rows, settled, strict=True)}
 
     def _take(
         self,
         draft: _Draft,
-        patients: Mapping[str, Settled],
+        patients: Mapping[str, ResolvedPatient],
         known: Mapping[Path, FileRecord],
-        reading: Reading,
+        context: SourceContext,
     ) -> Case | Refusal:
         files = [file for image in draft.images for file in image]
         for number, file in enumerate(files, 1):
@@ -249,11 +248,11 @@ class TableSource:
                 return Refusal(draft.where, which + known[file].reason, known[file].code)
         try:
             scans = self._scans(draft, known)
-            return self._case(draft, patients[draft.where], scans, reading)
+            return self._case(draft, patients[draft.where], scans, context)
         except CellError as error:
             return Refusal(draft.where, error.what, error.code)
         except ScanError as error:
-            return Refusal(draft.where, short(error), error.reason)
+            return Refusal(draft.where, message_of(error), error.reason)
         except InputError as error:
             return Refusal(draft.where, error.what, "bad-row")
 
@@ -270,16 +269,16 @@ class TableSource:
             if one.error is not None:
                 raise one.error
         kinds = [kind_of_header(one.headers[0]) for one in series]
-        pictures, left_out = pick_pictures(series, kinds)
+        images, left_out = pick_images(series, kinds)
         for kind, ones in left_out.items():
-            if pictures:
-                self._noticed[f"{kind}s were left out"] += len(ones)
+            if images:
+                self._noticed[f"{kind}s skipped"] += len(ones)
             else:
-                self._noticed[f"rows show nothing but {kind}s"] += 1
+                self._noticed[f"rows contain only {kind}s"] += 1
         self._noticed.update(
             f"files: {r}" for one in series for h in one.headers for r in h.remarks
         )
-        taken = pictures or series
+        taken = images or series
         modality, view = text_of(draft.row.cells, "modality"), view_of(draft.row.cells)
         refs = []
         for one in taken:
@@ -299,11 +298,15 @@ class TableSource:
         return tuple(refs)
 
     def _case(
-        self, draft: _Draft, patient: Settled, scans: tuple[ScanRef, ...], reading: Reading
+        self,
+        draft: _Draft,
+        patient: ResolvedPatient,
+        scans: tuple[ScanRef, ...],
+        context: SourceContext,
     ) -> Case:
-        cells, names = draft.row.cells, reading.names
-        note = note_of(cells, reading.vocabulary)
-        shift = patient.shift_days if reading.shift_dates else 0
+        cells, names = draft.row.cells, context.names
+        note = note_of(cells, context.vocabulary)
+        shift = patient.shift_days if context.shift_dates else 0
         group, study = cells.get("group_id", "").strip(), cells.get("study_id", "").strip()
         attributes = kept_of(cells, self._table.keep)
         if study:
@@ -314,7 +317,7 @@ class TableSource:
             scans=scans,
             note=note,
             findings=findings_of(cells, note),
-            study_date=moved(date_of(cells), shift),
+            study_date=shift_date(date_of(cells), shift),
             date_shift_days=shift,
             modality=scans[0].modality,
             kind=scans[0].kind,
@@ -331,7 +334,7 @@ class TableSource:
 
 
 def _persons_of(draft: _Draft, known: Mapping[Path, FileRecord]) -> set[str]:
-    """Pseudonyms of the ids in the headers of a row's DICOM files; stand-ins name nobody."""
+    """Return pseudonyms of the ids in a row's DICOM headers, without placeholders."""
     files = (file for image in draft.images for file in image)
     kept = (known_header(known[file]) for file in files)
     claims = (one.claim for one in kept if one is not None and not one.claim.is_anonymous)
@@ -339,12 +342,12 @@ def _persons_of(draft: _Draft, known: Mapping[Path, FileRecord]) -> set[str]:
 
 
 def _check_one_patient(draft: _Draft, known: Mapping[Path, FileRecord]) -> None:
-    """Refuse a row whose DICOM files name two patients; stand-ins for ids name nobody."""
+    """Refuse a row whose DICOM files have two patients; placeholder ids are ignored."""
     files = (file for image in draft.images for file in image)
     kept = (known_header(known[file]) for file in files)
     claims = [one.claim for one in kept if one is not None and not one.claim.is_anonymous]
     if claims and merge_claims(claims) is None:
-        raise CellError("its files are of several patients by their headers", "wrong-patient")
+        raise CellError("its files have headers of several patients", "wrong-patient")
 
 
 def _climbs(path: Path) -> bool:

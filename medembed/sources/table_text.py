@@ -1,4 +1,4 @@
-"""The text of a csv file: which encoding it is in, and bytes that do not belong to it."""
+"""Encoding detection for csv files, and marking of invalid bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["BAD_BYTE", "Encoding", "find_encoding", "open_text"]
 Encoding = Literal["utf-8-sig", "utf-16", "utf-32", "cp1252"]
 
 BAD_BYTE = "\udcff"
-"""Stands in the text for bytes that are none in its encoding; no file can hold it itself."""
+"""Replaces invalid bytes in the text; no valid file contains it."""
 
 _BLOCK = 2**20
-# longer marks first: that of UTF-32 starts like that of UTF-16
+# longer marks first: the UTF-32 mark starts like the UTF-16 one
 _MARKS: tuple[tuple[bytes, Encoding], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -34,7 +34,7 @@ _FOREIGN = (
     (b"%PDF", "a PDF"),
     (b"PAR1", "a parquet file"),
 )
-_MOST_ZEROS = 0.2  # of ASCII in UTF-16 half of the bytes are zero, in UTF-32 three in four
+_MOST_ZEROS = 0.2  # ASCII text in UTF-16 has half of its bytes zero, in UTF-32 three in four
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
@@ -55,7 +55,7 @@ codecs.register_error("medembed-control", _as_control)
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a file holds, read as UTF-8: bytes that are none, and characters beyond ASCII."""
+    """Whether a file has bytes invalid in UTF-8, and valid characters beyond ASCII."""
 
     bad: bool
     beyond_ascii: bool
@@ -64,13 +64,13 @@ class _Seen:
 def find_encoding(path: Path) -> Encoding:
     """Find the encoding of a csv file.
 
-    A mark (BOM) decides. Without one it is UTF-8, unless it has bytes that UTF-8 does not allow
-    and no character beyond ASCII that it does: then Windows-1252, as browsers read it.
+    A byte order mark decides. Without one it is UTF-8, unless it has bytes that are invalid in
+    UTF-8 and no valid characters beyond ASCII: then it is Windows-1252, as in browsers.
 
     Raises
     ------
     SourceError
-        Where it is no text, or UTF-16 without a mark.
+        If it is not text, or UTF-16 without a mark.
 
     References
     ----------
@@ -109,10 +109,10 @@ def _look_through(path: Path) -> _Seen:
 
 
 def open_text(path: Path, encoding: Encoding) -> io.TextIOWrapper:
-    """Open the file with its line ends as they are.
+    """Open the file, keeping its line ends.
 
-    Bytes that its encoding does not know become :data:`BAD_BYTE`; in Windows-1252, which leaves
-    five open, they become the control characters that browsers take them for.
+    Invalid bytes become :data:`BAD_BYTE`; the five undefined bytes of Windows-1252 become control
+    characters, as in browsers.
     """
     errors = "medembed-control" if encoding == "cp1252" else "medembed-mark"
     return path.open(encoding=encoding, errors=errors, newline="")

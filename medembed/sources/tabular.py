@@ -1,4 +1,4 @@
-"""Rows of a csv or parquet file, as text, with their place for messages."""
+"""Rows of a csv or parquet file as text, with row numbers for messages."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from medembed.sources.table_text import find_encoding, open_text
 
 __all__ = ["TABLE_SUFFIXES", "Row", "Table", "shown"]
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")  # .txt is Excel's "Unicode text"
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")  # .txt: "Unicode text" of Excel
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BATCH = 1024
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t|]*\s*', re.IGNORECASE)  # Excel's own first line
+_SEPARATOR_LINE = re.compile(
+    r'"?sep=(.)"?[,;\t|]*\s*', re.IGNORECASE
+)  # first line written by Excel
 _UNDEFINED = re.compile(r"[\x81\x8d\x8f\x90\x9d]")
 _MOST_NAMED = 5
 _MOST_TITLES = 20
@@ -33,15 +35,15 @@ _MOST_TITLES = 20
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its cells by column, and where it stands.
+    """One row: its number and its cells by column.
 
     Parameters
     ----------
     number : int
-        As a spreadsheet counts: the header is row 1.
+        As in a spreadsheet: the header is row 1.
     cells : dict of str to str
     fault : str
-        Why the row is none; empty where it is one.
+        Why the row cannot be used; empty if it can.
     """
 
     number: int
@@ -52,29 +54,28 @@ class Row:
 class Table:
     """A csv or parquet file with a header.
 
-    csv is read in the encoding of its mark, else as UTF-8, else as Windows-1252, which is said.
-    The separator is the comma, semicolon, tab or bar under which the header has the columns, or
-    what a first line ``sep=;`` names. Names of columns are compared without regard to case and to
-    blanks around them.
+    csv is read in the encoding of its byte order mark, else as UTF-8, else as Windows-1252 with a
+    warning. The separator is the comma, semicolon, tab or bar that gives the known columns, or the
+    one stated by a first line ``sep=;``. Column names ignore case and surrounding blanks.
 
     Parameters
     ----------
     path : Path
     required : sequence of str
-        Columns that have to be there.
+        Mandatory columns.
     known : sequence of str
-        Columns that are understood.
+        Supported columns.
     ids : sequence of str
-        Those of them that hold identifiers.
+        Supported columns that hold identifiers.
     keys : sequence of str
-        Those by which a row is told apart from text.
+        Supported columns that distinguish a row from text.
     keep : sequence of str
-        Further columns to keep; the others are left out, and said.
+        Additional columns to keep; the others are ignored with a warning.
 
     Raises
     ------
     SourceError
-        Where it is missing, empty, cannot be read, or lacks a column.
+        If the file is missing, empty or unreadable, or lacks a column.
     """
 
     def __init__(
@@ -92,9 +93,9 @@ class Table:
         self._n_least = max(1, len(set(keys).intersection(required)))
         self._shape: RowShape | None = None
         if not path.is_file():
-            raise SourceError("no such file", where=self.name)
+            raise SourceError("file not found", where=self.name)
         if path.stat().st_size == 0:
-            raise SourceError("an empty file, not a table", where=self.name)
+            raise SourceError("the file is empty", where=self.name)
         self._encoding = None if self._is_parquet else find_encoding(path)
         self._skip_lines = 0
         written = self._parquet_header() if self._is_parquet else self._csv_header()
@@ -106,7 +107,7 @@ class Table:
         self._odd_rows: list[int] = []
 
     def _kept(self, keep: Sequence[str]) -> tuple[str, ...]:
-        """Names of the columns to keep as the header writes them."""
+        """Return the columns to keep, spelled as in the header."""
         folded = {name.casefold(): name for name in self.columns}
         names = dict.fromkeys(
             name if name in self.columns else folded.get(name.casefold(), name) for name in keep
@@ -117,52 +118,52 @@ class Table:
         counts = Counter(self.columns)
         doubled = sorted(n for n in {*self._known, *self.keep} if counts[n] > 1)
         if doubled:
-            raise SourceError(f"columns named twice: {', '.join(doubled)}", where=self.name)
+            raise SourceError(f"duplicate columns: {', '.join(doubled)}", where=self.name)
         missing = [name for name in required if name not in self.columns]
         if missing:
             near = near_misses(missing, self.columns, self._known)
             below = self._header_below(required)
-            hint = "docs/reference/table-source.md lists them"
+            hint = "see docs/reference/table-source.md"
             if below:
                 hint = f"line {below} looks like the header: remove the lines above it"
             elif near:
                 hint = f"rename {near}"
-            raise SourceError(f"columns missing: {', '.join(missing)}", where=self.name, hint=hint)
+            raise SourceError(f"missing columns: {', '.join(missing)}", where=self.name, hint=hint)
         lost = [name for name in self.keep if name not in self.columns]
         if lost:
-            raise SourceError(f"no columns to keep: {', '.join(lost)}", where=self.name)
+            raise SourceError(f"columns to keep not found: {', '.join(lost)}", where=self.name)
         taken = [name for name in self.keep if name.lower() in RESERVED]
         if taken:
             raise SourceError(
-                f"conditions use these names for themselves: {', '.join(taken)}",
+                f"reserved column names: {', '.join(taken)}",
                 where=self.name,
                 hint="rename the columns",
             )
 
-    def say(self, say: Callable[[str], None]) -> None:
-        """Say what was noticed on opening: the encoding, and columns left out."""
+    def warn(self, warn: Callable[[str], None]) -> None:
+        """Report the encoding, if it was guessed, and ignored columns."""
         if self._encoding == "cp1252":
-            say(f"{self.name} is not UTF-8 and was read as Windows-1252")
+            warn(f"{self.name}: not UTF-8; read as Windows-1252")
         if self.ignored:
             absent = [name for name in self._known if name not in self.columns]
             near = near_misses(absent, self.ignored, self._known)
-            say(
-                f"{self.name}: columns left out: {', '.join(self.ignored)} "
-                f"(--keep-columns keeps some{f'; to use them, rename {near}' if near else ''})"
+            warn(
+                f"{self.name}: ignored columns: {', '.join(self.ignored)} "
+                f"(keep them with --keep-columns{f', or rename {near}' if near else ''})"
             )
 
-    def say_rows(self, say: Callable[[str], None]) -> None:
-        """Say what was noticed in the rows, once all were read."""
+    def warn_rows(self, warn: Callable[[str], None]) -> None:
+        """Report observations on the rows, once all are read."""
         if self._odd_rows:
             named = ", ".join(map(str, self._odd_rows[:_MOST_NAMED]))
             more = len(self._odd_rows) - _MOST_NAMED
-            say(
-                f"{self.name}: bytes that Windows-1252 does not define, so that letters may "
+            warn(
+                f"{self.name}: bytes undefined in Windows-1252; letters may "
                 f"be wrong: rows {named}{f' and {more} more' if more > 0 else ''}"
             )
 
     def rows(self) -> Iterator[Row]:
-        """Give the rows that are not blank, in order."""
+        """Yield the rows that are not blank, in order."""
         self._odd_rows = []
         return self._parquet_rows() if self._is_parquet else self._csv_rows()
 
@@ -197,7 +198,7 @@ class Table:
         return header
 
     def _first_line(self, file: Any) -> str:
-        """Give the next line that is not blank."""
+        """Return the next line that is not blank."""
         line: str = file.readline()
         while line and not line.strip():
             self._skip_lines += 1
@@ -205,7 +206,7 @@ class Table:
         return line
 
     def _header_below(self, required: Sequence[str]) -> int:
-        """Number of the line further down that has the columns; 0 where none of the first has."""
+        """Return the number of a later line that has the columns; 0 if none of the first does."""
         if self._is_parquet:
             return 0
         with self._open() as file:
@@ -234,7 +235,7 @@ class Table:
         return lines
 
     def _dialect(self) -> Dialect:
-        """Whether blanks stand between separators and the quotation marks of cells."""
+        """Detect whether blanks precede the quotation marks of cells."""
         spaced = re.compile(re.escape(self._delimiter) + ' +"')
         with self._open() as file:
             return Dialect(self._delimiter, any(map(spaced.search, file)))
@@ -288,7 +289,7 @@ class Table:
                     number += 1
                     yield self._parquet_row(number, values)
         except (pyarrow.ArrowInvalid, OSError):
-            yield Row(number + 1, {}, "the rest of the file cannot be read as parquet")
+            yield Row(number + 1, {}, "the rest of the parquet file cannot be read")
 
     def _parquet_row(self, number: int, values: Sequence[object]) -> Row:
         cells: dict[str, str] = {}
@@ -307,7 +308,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _bare(name: str, known: Sequence[str]) -> str:
-    """Give a column's name without blanks and marks around it; as we write it where we know it."""
+    """Strip a column name; known names get their standard spelling."""
     visible = "".join(c for c in name if unicodedata.category(c) != "Cf")
     name = " ".join(unicodedata.normalize("NFKC", visible).split())
     return name.casefold() if name.casefold() in known else name
@@ -318,7 +319,7 @@ def _plain(name: str) -> str:
 
 
 def near_misses(wanted: Sequence[str], columns: Sequence[str], known: Sequence[str]) -> str:
-    """Say which columns are nearly named as they should: ``'"Patient ID" to patient_id'``."""
+    """List columns with nearly the right name: ``'"Patient ID" to patient_id'``."""
     found = []
     free = {_plain(name): name for name in columns if name and name not in known}
     for name in wanted:
@@ -329,6 +330,6 @@ def near_misses(wanted: Sequence[str], columns: Sequence[str], known: Sequence[s
 
 
 def shown(name: str) -> str:
-    """Write a name that somebody else chose so that it can be printed."""
+    """Return a foreign name in printable form."""
     plain = "".join(c if c.isprintable() else "\ufffd" for c in name)
     return plain if len(plain) <= 60 else plain[:57] + "..."

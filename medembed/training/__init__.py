@@ -1,6 +1,6 @@
 """Aligning images with notes: contrastive, patient-aware, resumable.
 
-The public names are loaded when first used: dealing batches needs no torch, training does.
+The public names are imported on first use: forming batches needs no torch, training does.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""From a library to an aligned model."""
+"""Train an aligned model on a library."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from medembed.model.model_files import MODEL_VERSION
 from medembed.model.towers import build_towers
 from medembed.preprocess import PREPROCESS_VERSION
 from medembed.privacy.private_files import private_folder
+from medembed.progress import Progress
 from medembed.training.choices import (
     Choices,
     Run,
@@ -29,9 +30,9 @@ from medembed.training.choices import (
     made_with,
     run_key,
 )
-from medembed.training.cohort import Cohort, gather
+from medembed.training.cohort import TrainingCohort, load_cohorts
 from medembed.training.learnable import (
-    NothingLearntError,
+    NothingLearnedError,
     require_learnable,
     require_parameters,
     require_readable_notes,
@@ -42,43 +43,42 @@ from medembed.training.trainer import OnEpoch, Trainer
 
 __all__ = ["TrainReport", "prepare", "train"]
 
-Progress = Callable[[int, int | None], None]
 
 _VERSION = 2
-"""Raised whenever the same configuration would train to other weights than before."""
+"""Increased whenever the same configuration would give other weights than before."""
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a training came to.
+    """Result of :func:`train`.
 
     Parameters
     ----------
     folder : str
-        Of the model.
+        Folder of the model.
     name, fingerprint : str
     n_train, n_val : int
         Cases with a scan and a note.
     refused : dict of str to int
-        Scans that could not be read, by reason.
+        Number of unreadable scans by reason.
     history : list of dict
-        One entry an epoch.
+        One entry per epoch.
     best : dict
-        The entry whose weights were kept.
+        The entry of the selected weights.
     chosen : dict
-        What the training computed with: ``device``, ``bfloat16``, ``channels_last``, ``threads``.
-        With the configuration and the cases it decides the weights to the bit.
+        Numerical setup: ``device``, ``bfloat16``, ``channels_last``, ``threads``. Together with
+        configuration and cases it determines the weights bit for bit.
     why : dict of str to str
-        Why each was chosen.
+        Reason for each choice.
     collapse : dict
-        Whether the model tells cases apart: :class:`medembed.training.collapse.CollapseCheck`.
-        A collapsed model is kept in its folder and never becomes active by itself.
+        Whether the model distinguishes cases: :class:`medembed.training.collapse.CollapseCheck`.
+        A collapsed model is kept in its folder but never activated automatically.
     remarks : list of str
-        What else a reader should know.
+        Further notes for the user.
     seconds : float
-        Of training alone.
+        Training time.
     unchanged : bool
-        Whether this very training had been done before, so that nothing was left to do.
+        Whether the same training was already done, so that nothing had to run.
     """
 
     folder: str
@@ -98,33 +98,33 @@ class TrainReport:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the model is of no use."""
+        """Whether the model collapsed and is unusable."""
         return bool(self.collapse.get("collapsed"))
 
     def to_json(self) -> dict[str, Any]:
-        """Everything under its name."""
+        """Return all fields as plain data."""
         return asdict(self)
 
 
 def prepare(
     library: CaseLibrary, config: TrainingConfig, progress: Progress | None = None
 ) -> dict[str, int]:
-    """Decode and preprocess the scans that training will read, so that epochs touch no DICOM.
+    """Decode and preprocess all scans, so that epochs read no DICOM.
 
-    :func:`train` does it by itself; called before, it has a progress of its own.
+    :func:`train` also does this; call it before for a separate progress bar.
 
     Returns
     -------
     dict of str to int
-        Scans that could not be read, by reason.
+        Number of unreadable scans by reason.
     """
-    return _gather(library, config, progress)[2]
+    return _load_cohorts(library, config, progress)[2]
 
 
-def _gather(
+def _load_cohorts(
     library: CaseLibrary, config: TrainingConfig, progress: Progress | None = None
-) -> tuple[Cohort, Cohort, dict[str, int]]:
-    return gather(
+) -> tuple[TrainingCohort, TrainingCohort, dict[str, int]]:
+    return load_cohorts(
         library,
         config.preprocess,
         balance=config.balance,
@@ -145,33 +145,33 @@ def train(
 ) -> TrainReport:
     """Align images and notes of the library's training split.
 
-    The model then waits for its vectors: :func:`medembed.model.embed_library` makes it the active
-    one, and until then the one before serves. Interrupted, the next call with the same
-    configuration and cases resumes.
+    The model becomes active once :func:`medembed.model.embed_library` has embedded the library;
+    until then the previous one serves. If interrupted, the next call with the same configuration
+    and cases resumes.
 
     Parameters
     ----------
     library : CaseLibrary
     config : TrainingConfig
     progress : callable, optional
-        Called with (steps done, all steps).
+        Called with (steps done, total).
     on_epoch : callable, optional
-        Called with the entry of the history after each epoch.
+        Called after each epoch with its history entry.
     restart : bool
-        Forget an earlier part, or an earlier end, of this training.
+        Discard the checkpoint or result of this training and start over.
 
     Raises
     ------
     LibraryError
-        Where there are too few cases with a scan and a note, or they hold nothing to tell apart.
+        If there are too few cases with a scan and a note, or they are all alike.
     LibraryBusyError
-        Where a training of this name is under way.
+        If a training of this name is running.
     ConfigError
-        Where the configuration asks for what is not there, or nothing can be learnt with it; then
-        nothing is kept of this training.
+        If the configuration cannot be met or nothing can be learned with it; nothing is kept
+        then.
     """
     device, why_device = choose_device(config)
-    cohort, val, refused = _gather(library, config)
+    cohort, val, refused = _load_cohorts(library, config)
     lock = library.path / "models" / f".{config.name}.lock"
     with writer_lock(lock, f"the training of model {config.name!r}", 0):
         return _Training(library, config, cohort, val, refused, (device, why_device)).run(
@@ -181,12 +181,12 @@ def train(
 
 @dataclass(frozen=True)
 class _Training:
-    """One training from its cases to its folder; the caller holds the lock of its name."""
+    """One training, from cases to model folder; the caller holds the lock of its name."""
 
     library: CaseLibrary
     config: TrainingConfig
-    cohort: Cohort
-    val: Cohort
+    cohort: TrainingCohort
+    val: TrainingCohort
     refused: dict[str, int]
     device: tuple[str, str]
 
@@ -196,7 +196,7 @@ class _Training:
 
     @property
     def work(self) -> Path:
-        """Where the checkpoint lies."""
+        """Folder of the checkpoint."""
         return self.folder.with_name(f".{self.config.name}.training")
 
     def run(
@@ -212,7 +212,7 @@ class _Training:
         private_folder(self.work)
         try:
             model, report, kept = self._train(key, progress, on_epoch)
-        except NothingLearntError:
+        except NothingLearnedError:
             shutil.rmtree(self.work, ignore_errors=True)
             raise
         files = {
@@ -277,7 +277,7 @@ class _Training:
         return model, report, kept
 
     def _choose(self, trainer: Trainer, key: str) -> Run:
-        """Choose what the configuration leaves open, and write it down before the first step."""
+        """Choose what the configuration leaves open, and record it before the first step."""
         mode, measured = trainer.choose_mode()
         seconds = ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in measured.items())
         why_mode = f"measured: {seconds}" if measured else "as configured"
@@ -287,41 +287,40 @@ class _Training:
                 "device": self.device[1],
                 "bfloat16": why_mode,
                 "channels_last": why_mode,
-                "threads": "as torch found them (OMP_NUM_THREADS sets them)",
+                "threads": "default of torch (set OMP_NUM_THREADS to change it)",
             },
         )
         run.write(self.work / "run.json", key)
         return run
 
     def _offer(self, report: TrainReport) -> None:
-        """Let the model wait for its vectors, unless it has collapsed."""
+        """Queue the model for activation, unless it has collapsed."""
         if not report.collapsed:
             propose(self.library, self.config.name)
         elif self.library.get_meta(PENDING) == self.config.name:
             self.library.set_meta(PENDING, None)
 
 
-def _remarks(val: Cohort) -> list[str]:
+def _remarks(val: TrainingCohort) -> list[str]:
     if len(val) > 1:
         return []
     return [
-        "no validation cases with a scan and a note: the last epoch was kept, "
-        "and nothing says which was best"
+        "no validation cases with a scan and a note: kept the last epoch, which may not be the best"
     ]
 
 
 def _key(config: TrainingConfig, *digests: str) -> str:
-    """Name what a checkpoint belongs to: configuration, cases and code."""
+    """Return the key of a training: configuration, cases and code."""
     left_out = {"name", "workers", "checkpoint_seconds"}
-    if config.balance is None:  # trainings of before there was a choice keep their key
+    if config.balance is None:  # trainings from before this option keep their key
         left_out.add("balance")
-    settings: Mapping[str, Any] = config.model_dump(mode="json", exclude=left_out)
+    settings: Mapping[str, Any] = config.model_dump(mode="json", by_alias=True, exclude=left_out)
     parts = [_VERSION, MODEL_VERSION, PREPROCESS_VERSION, settings, digests]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _finished(folder: Path, key: str) -> dict[str, Any] | None:
-    """Give the report of this very training, where it has come to its end."""
+    """Return the report of this training if it is finished, else None."""
     try:
         kept: dict[str, Any] = json.loads((folder / "training.json").read_bytes())
     except (OSError, ValueError):

@@ -20,22 +20,22 @@ def augment(
     settings: ImageAugmentation,
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """Turn, scale, shift and mirror images; change the intensity of images and volumes.
+    """Rotate, scale, shift and mirror images; change the intensity of images and volumes.
 
     Parameters
     ----------
     images : Tensor ``(n, 1, h, w)`` or ``(n, 1, d, h, w)``
         In [0, 1].
     mirror : bool array ``(n,)``
-        Which images are flipped along their last axis.
+        Which images to flip along their last axis.
     settings : ImageAugmentation
     rng : Generator
-        All that is random comes from it.
+        Source of all random numbers.
 
     Returns
     -------
     Tensor
-        As the images, in [0, 1].
+        Same shape as the images, in [0, 1].
     """
     n = len(images)
     if images.ndim == 4:

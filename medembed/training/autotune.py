@@ -1,4 +1,4 @@
-"""Which precision and memory layout is faster here: measured, not guessed."""
+"""Measure which precision and memory layout is fastest on this machine."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from medembed.training.settings import TrainingConfig
 __all__ = ["fastest_mode"]
 
 _GAIN = 0.9
-"""Another mode than float32 has to take less than this part of its time."""
+"""Another mode than float32 must take less than this fraction of its time."""
 
 _PROBED = 16
-"""Images of the batch that is timed."""
+"""Number of images in the timed batch."""
 
 
 def fastest_mode(
     config: TrainingConfig, side: nn.Module, images: torch.Tensor
 ) -> tuple[Mode, dict[str, float]]:
-    """Time one step forth and back in each mode that the configuration leaves open.
+    """Time one forward and backward step in each mode that the configuration allows.
 
     Parameters
     ----------
     config : TrainingConfig
-        ``precision`` and ``channels_last``; where neither is ``"auto"`` nothing is measured.
+        ``precision`` and ``channels_last``; nothing is measured if neither is ``"auto"``.
     side : Module
-        Image side; a copy of it is run.
+        Image tower; a copy is run.
     images : Tensor ``(n, 1, …)``
         A batch in [0, 1].
 
@@ -39,7 +39,7 @@ def fastest_mode(
     -------
     mode : Mode
     seconds : dict of str to float
-        What each mode took, by its name; empty where nothing was measured.
+        Time of each mode by name; empty if nothing was measured.
     """
     precisions = [False, True] if config.precision == "auto" else [config.precision == "bfloat16"]
     layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
@@ -60,10 +60,10 @@ def fastest_mode(
 
 
 def _time(side: nn.Module, images: torch.Tensor, mode: Mode, give_up: float = math.inf) -> float:
-    """Seconds of the fastest of three steps after one to warm up.
+    """Return the seconds of the fastest of three steps after a warm-up step.
 
-    Where a step takes longer than ``give_up``, as bfloat16 does on a processor that has no
-    instructions for it, no further one is run.
+    Stops after a step that takes longer than ``give_up``, like bfloat16 on a processor without
+    instructions for it.
     """
     side.train()
     if mode.channels_last:

@@ -1,9 +1,8 @@
-"""Batches in which every group has its share, and no two cases are of one patient.
+"""Balanced batches: each group has its share, and no two cases come from one patient.
 
-A group of 3% of an archive is in few batches, and contrastive training hardly ever holds two of its
-cases against each other. Drawing groups evenly mitigates that; it shows small groups' cases more
-often (they may be learnt by heart) and large groups' less often. What it does to each group has to
-be assessed on held-out patients: ``medembed audit --against``, :mod:`evaluation.mitigation.effect`.
+A group with 3% of an archive is in few batches, and contrastive training rarely contrasts two of
+its cases. Drawing groups evenly mitigates that; small groups' cases are then seen more often (and
+may be memorized), large groups' less often. Assess the effect on each group on held-out patients: ``medembed audit --against``, :mod:`evaluation.mitigation.effect`.
 
 References
 ----------
@@ -26,19 +25,19 @@ __all__ = ["BalancedBatches", "balanced_batches", "group_shares"]
 
 @dataclass(frozen=True)
 class BalancedBatches:
-    """The batches of one epoch, and what was drawn of each group.
+    """The batches of one epoch, and the number of cases drawn from each group.
 
     Parameters
     ----------
     batches : tuple of tuple of int
         Indices of cases.
     drawn : dict of group to int
-        Cases drawn, repeats counted each time.
+        Cases drawn, counting repeats.
     wanted : dict of group to int
-        As many as its share asks for; more than ``drawn`` where the group has too few patients to
-        fill its places without repeating one in a batch, or more often than allowed.
+        Cases required by its share; more than ``drawn`` if the group has too few patients to fill
+        its places within the limits.
     repeated : dict of group to int
-        Most often that one of its cases was drawn.
+        Maximum number of times one of its cases was drawn.
     """
 
     batches: tuple[tuple[int, ...], ...]
@@ -48,14 +47,14 @@ class BalancedBatches:
 
 
 def group_shares(groups: Sequence[str], strength: float = 1.0) -> dict[str, float]:
-    r"""Share of the draws that each group shall have.
+    r"""Return the target share of each group.
 
     Parameters
     ----------
     groups : sequence of str
-        Of each case; empty is "unknown", a group like any other.
+        Group of each case; empty is "unknown", a group like any other.
     strength : float
-        0 keeps the archive's mix, 1 gives every group the same: shares go with
+        0 keeps the archive's mix, 1 gives every group the same share; shares are proportional to
         :math:`n_g^{1 - s}`.
 
     Examples
@@ -66,9 +65,9 @@ def group_shares(groups: Sequence[str], strength: float = 1.0) -> dict[str, floa
     {'F': 0.5, 'M': 0.5}
     """
     if not 0 <= strength <= 1:
-        raise InputError("a strength of balancing outside 0 to 1")
+        raise InputError("balance strength must be between 0 and 1")
     if not len(groups):
-        raise InputError("no case to draw from")
+        raise InputError("no cases to draw from")
     names, counts = np.unique([g or "unknown" for g in groups], return_counts=True)
     weights = counts.astype(np.float64) ** (1 - strength)
     return dict(zip(names.tolist(), (weights / weights.sum()).tolist(), strict=True))
@@ -84,7 +83,7 @@ def balanced_batches(
     repeats: int = 4,
     seed: int | tuple[int, ...] = 0,
 ) -> BalancedBatches:
-    """Deal one epoch so that each batch holds the groups in their shares.
+    """Form the batches of one epoch, each with the groups in their shares.
 
     Parameters
     ----------
@@ -93,25 +92,25 @@ def balanced_batches(
     batch_size : int
         At least 2.
     related : sequence of str, optional
-        Cases of one non-empty name never share a batch either, as those of one patient do not.
+        Cases with the same non-empty name never share a batch, like cases of one patient.
     strength : float
         As in :func:`group_shares`.
     repeats : int
-        How often a case may be drawn in one epoch.
+        Maximum number of times a case is drawn per epoch.
     seed : int or tuple of int
-        Give each epoch another.
+        Use a different one for each epoch.
 
     Returns
     -------
     BalancedBatches
         As many batches as the cases fill. A group's places in a batch differ by at most one from
-        its share of it, unless ``drawn`` is below ``wanted``: places it cannot fill stay empty, and
-        a batch of fewer than two cases is dropped.
+        its share, unless ``drawn`` is below ``wanted``: unfilled places stay empty, and a batch of
+        fewer than two cases is dropped.
 
     Raises
     ------
     InputError
-        Where the lists do not fit each other or a number makes no sense.
+        If the lists differ in length or a number is not valid.
 
     Examples
     --------
@@ -122,11 +121,11 @@ def balanced_batches(
     n = len(patients)
     kin = list(related) if related is not None else [""] * n
     if not n == len(groups) == len(kin):
-        raise InputError("patients, groups and related cases of different numbers")
+        raise InputError("patients, groups and related differ in length")
     if batch_size < 2 or repeats < 1:
-        raise InputError("a batch needs at least 2 cases, and each may be drawn at least once")
+        raise InputError("batch_size must be at least 2 and repeats at least 1")
     if any(not patient for patient in patients):
-        raise InputError("a case without a patient", hint="give each case one")
+        raise InputError("a case has no patient", hint="give each case a patient")
     shares = group_shares(groups, strength)
     labels = np.array([g or "unknown" for g in groups])
     rng = np.random.default_rng(seed)
@@ -151,7 +150,7 @@ def balanced_batches(
 
 
 def _places(shares: list[float], n_batches: int, batch_size: int) -> NDArray[np.int64]:
-    """Places of each group in each batch, (batches, groups): rounded so that no share drifts."""
+    """Return the places of each group in each batch, rounded so that no share drifts."""
     wanted = np.array(shares) * batch_size
     places = np.empty((n_batches, len(shares)), dtype=np.int64)
     owed = np.zeros(len(shares))
@@ -176,7 +175,7 @@ def _places(shares: list[float], n_batches: int, batch_size: int) -> NDArray[np.
 
 
 def _queue(members: NDArray[np.int64], repeats: int, rng: np.random.Generator) -> deque[int]:
-    """Every case once, in another order, then again: none is repeated before all were drawn."""
+    """Queue every case once in random order, then again: none repeats before all were drawn."""
     return deque(int(i) for _ in range(repeats) for i in rng.permutation(members))
 
 
@@ -187,7 +186,7 @@ def _take(
     kin: Sequence[str],
     taken: set[tuple[str, str]],
 ) -> list[int]:
-    """Take the next cases whose patient is not in the batch; the others keep their turn."""
+    """Take the next cases whose patient is not in the batch; skipped ones keep their turn."""
     found: list[int] = []
     passed: list[int] = []
     while queue and len(found) < wanted:

@@ -1,4 +1,4 @@
-"""Batches in which no case is held against another of its own patient."""
+"""Batches that never contrast two cases of one patient."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from medembed.training.balanced_sampler import balanced_batches
 
 if TYPE_CHECKING:
-    from medembed.training.cohort import Cohort
+    from medembed.training.cohort import TrainingCohort
     from medembed.training.settings import TrainingConfig
 
 __all__ = ["epoch_batches", "patient_aware_batches"]
 
 
-def epoch_batches(config: TrainingConfig, train: Cohort, epoch: int) -> list[list[int]]:
-    """Deal the training cases of one epoch; the same again whenever it is asked.
+def epoch_batches(config: TrainingConfig, train: TrainingCohort, epoch: int) -> list[list[int]]:
+    """Form the batches of one epoch; deterministic for each epoch.
 
     Parameters
     ----------
     config : TrainingConfig
-        Its ``balance`` says whether groups have declared shares.
-    train : Cohort
+        ``balance`` selects balanced batches.
+    train : TrainingCohort
     epoch : int
 
     Returns
@@ -49,13 +49,12 @@ def epoch_batches(config: TrainingConfig, train: Cohort, epoch: int) -> list[lis
 def patient_aware_batches(
     patients: Sequence[str], groups: Sequence[str], batch_size: int, *, seed: tuple[int, ...]
 ) -> list[list[int]]:
-    """Deal the cases of one epoch into batches.
+    """Distribute the cases of one epoch to batches.
 
-    No two cases of one patient, nor of one group, share a batch, so that a case's likeness to
-    another study of its own patient is never held to be wrong. Cases that find no place (a
-    patient of more studies than there are batches) and a last batch of less than half the size
-    (or half the largest batch, where patients are too few to fill one) are left out of this epoch;
-    the order is another in each.
+    No two cases of one patient or group share a batch, so that similarity to another study of the
+    same patient never counts as an error. Cases without a place (a patient with more studies than
+    there are batches) and a last batch below half the size (or half the largest batch, if patients
+    are too few to fill one) are skipped in this epoch; the order changes with each epoch.
 
     Parameters
     ----------
@@ -63,12 +62,12 @@ def patient_aware_batches(
         One entry for each case; an empty group is the patient's own.
     batch_size : int
     seed : tuple of int
-        The same seed deals the same.
+        The same seed gives the same batches.
 
     Returns
     -------
     list of list of int
-        Indices of cases. No batch where all cases are of one patient or group.
+        Indices of cases. Empty if all cases belong to one patient or group.
     """
     n = len(patients)
     if n == 0:

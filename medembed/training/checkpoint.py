@@ -1,4 +1,4 @@
-"""Where a training stands, written so that it goes on exactly as if it had not stopped."""
+"""Checkpoints, from which a training resumes exactly as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["read_checkpoint", "write_checkpoint"]
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, beside the place and then renamed.
+    """Write tensors and plain values atomically.
 
     Raises
     ------
     ModelError
-        Where the machine does not let it; the checkpoint before stays.
+        If the file cannot be written; the previous checkpoint stays.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -34,14 +34,14 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """Give the state written under the same ``key``; None where there is none of it.
+    """Read the state written under the same ``key``; None if there is none.
 
     The file is read with ``weights_only``: tensors and plain values, no code.
 
     Raises
     ------
     ModelError
-        Where it cannot be read.
+        If the file cannot be read.
     """
     if not path.is_file():
         return None
@@ -49,8 +49,8 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise ModelError(
-            "the checkpoint cannot be read, or holds more than tensors and plain values",
+            "the checkpoint cannot be read or contains code",
             where=path.name,
-            hint="delete it to start anew",
+            hint="delete it to start over",
         ) from error
     return state if state.get("key") == key else None

@@ -1,7 +1,7 @@
-"""What a training computes with: chosen once, written down, and kept when it is resumed.
+"""Numerical setup of a training: chosen once, recorded, and reused when it is resumed.
 
-The same configuration, cases and choices give the same weights to the bit. What was measured
-(``precision: auto``) or found on the machine (device, threads) is a choice as well.
+The same configuration, cases and choices give the same weights bit for bit. Measured settings
+(``precision: auto``) and properties of the machine (device, threads) are choices too.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["Choices", "Run", "choose_device", "computing", "made_with", "run_key
 
 @dataclass(frozen=True)
 class Choices:
-    """What decides, beside configuration and cases, which weights come out.
+    """What determines the weights, besides configuration and cases.
 
     Parameters
     ----------
     device : {"cpu", "cuda"}
     bfloat16, channels_last : bool
     threads : int
-        Sums are split among the threads of a processor, and rounded accordingly.
+        Number of threads, which affects how sums are rounded.
     """
 
     device: str
@@ -49,7 +49,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Run:
-    """The choices of one training and their reasons, beside its checkpoint.
+    """The choices of one training and their reasons, stored beside its checkpoint.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ class Run:
     why: dict[str, str]
 
     def write(self, path: Path, key: str) -> None:
-        """Keep it for the next part of this training."""
+        """Store it for resuming this training."""
         kept = {"key": key, "chosen": asdict(self.choices), "why": self.why}
         with replace_private(path) as file:
             file.write(json.dumps(kept, indent=1).encode())
 
     @classmethod
     def read(cls, path: Path, key: str) -> Run | None:
-        """Give what the first part of the training of this key chose; None without one."""
+        """Read the choices of an interrupted training with this key; None if there is none."""
         try:
             kept = json.loads(path.read_bytes())
             if kept["key"] != key:
@@ -79,50 +79,52 @@ class Run:
             return None
         if run.choices.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError(
-                "this training was begun on a CUDA device, and none is here",
+                "this training started on a CUDA device, but none is available",
                 where="device",
-                hint="--restart begins anew on the processor",
+                hint="use --restart to start over on the processor",
             )
         if run.choices.device == "cpu" and run.choices.channels_last:
             raise ConfigError(
-                "this training was begun in channels last, which is not safe on a processor",
+                "this training started in channels-last format, which is not safe on a processor",
                 where="channels_last",
-                hint="--restart begins anew without",
+                hint="use --restart to start over without it",
             )
         return run
 
 
 def run_key(key: str, choices: Mapping[str, Any]) -> str:
-    """Name a training with its choices: equal keys, equal weights."""
+    """Return the key of a training with its choices: equal keys give equal weights."""
     return hashlib.sha256(json.dumps([key, dict(choices)], sort_keys=True).encode()).hexdigest()
 
 
 def choose_device(config: TrainingConfig) -> tuple[str, str]:
-    """Device to train on, and why.
+    """Choose the device to train on; return it with the reason.
 
     Raises
     ------
     ConfigError
-        Where a CUDA device is asked for and none is there, or channels last without one.
+        If CUDA is requested but not available, or channels last is requested without CUDA.
     """
-    there = torch.cuda.is_available()
-    if config.device == "cuda" and not there:
-        raise ConfigError("no CUDA device is here", where="device", hint="device=cpu or auto")
+    has_cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not has_cuda:
+        raise ConfigError(
+            "no CUDA device available", where="device", hint="use device=cpu or device=auto"
+        )
     if config.device != "auto":
         chosen = config.device, "as configured"
     else:
-        chosen = ("cuda", "a CUDA device is here") if there else ("cpu", "no CUDA device is here")
+        chosen = ("cuda", "CUDA available") if has_cuda else ("cpu", "no CUDA device")
     if chosen[0] == "cpu" and config.channels_last is True:
         raise ConfigError(
-            "channels last is for CUDA devices: on a processor its gradients cannot be repeated",
+            "channels last needs CUDA: on a processor its gradients are not reproducible",
             where="channels_last",
-            hint="channels_last=auto or false",
+            hint="use channels_last=auto or channels_last=false",
         )
     return chosen
 
 
 def made_with(device: str) -> dict[str, str]:
-    """What else ran: versions and hardware that may round in another way."""
+    """Return versions and hardware that can affect rounding."""
     found = {"torch": torch.__version__, "processor": torch.backends.cpu.get_cpu_capability()}
     if device == "cuda":
         found["cuda"] = torch.cuda.get_device_name()
@@ -131,7 +133,7 @@ def made_with(device: str) -> dict[str, str]:
 
 @contextmanager
 def computing(with_threads: int) -> Iterator[None]:
-    """Compute with so many threads, and with algorithms that give the same sums every time."""
+    """Compute with this number of threads and with deterministic algorithms."""
     threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
     held = cudnn.deterministic, cudnn.benchmark
     torch.set_num_threads(with_threads)

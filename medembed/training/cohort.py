@@ -1,4 +1,4 @@
-"""The cases that a training learns from, their pixels and their readings."""
+"""The cases that a model is trained on: reports, pixels and groups."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from medembed.library import CaseLibrary
 from medembed.model.pixel_cache import PixelCache
 from medembed.notes import FINDINGS, Note, read_note
 from medembed.preprocess import Preprocess
+from medembed.progress import Progress
 from medembed.training.settings import BalanceSettings
 from medembed.training.text_views import Label, ReportTexts
 
-__all__ = ["Cohort", "gather"]
+__all__ = ["TrainingCohort", "load_cohorts"]
 
-Progress = Callable[[int, int | None], None]
 SMALLEST = 8
-"""Fewer training cases than this are refused."""
+"""Minimum number of training cases."""
 
 
 @dataclass(frozen=True)
-class Cohort:
+class TrainingCohort:
     """Cases of one split that have both a readable scan and a note.
 
     Parameters
@@ -40,9 +40,9 @@ class Cohort:
     reports : tuple of ReportTexts
     pixels : PixelCache
     scans : tuple of tuple of str
-        Names of each case's scans, the same for the same pixels where that is known.
+        Names of each case's scans; equal for equal pixels, if known.
     balanced_by : tuple of str
-        Group of each case that batches are balanced by; empty where they are not.
+        Group of each case for balanced batches; empty if batches are not balanced.
     """
 
     case_ids: tuple[str, ...]
@@ -59,9 +59,9 @@ class Cohort:
 
     @property
     def digest(self) -> str:
-        """Changes with the cases, their notes, scans or groups: a checkpoint belongs to one.
+        """Digest of cases, notes, scans and groups, which identifies a checkpoint.
 
-        Where pixels lie in the cache does not count: it may be deleted and filled again.
+        It does not depend on the layout of the pixel cache, which can be deleted and refilled.
         """
         about: list[object] = [
             [case_id, report.full.text, scans, len(rows)]
@@ -74,12 +74,12 @@ class Cohort:
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     def labels(self, at_least: int) -> list[Label]:
-        """Findings and sides that so many reports assert, in alphabetical order."""
+        """Return findings and sides that at least this many reports assert, sorted."""
         counts = Counter(label for report in self.reports for label in report.present)
         return sorted(label for label, n in counts.items() if n >= at_least)
 
-    def stated(self, labels: Sequence[Label]) -> npt.NDArray[np.float32]:
-        """What each report asserts: 1, 0, or NaN where it is left open; ``(n, labels)``."""
+    def finding_targets(self, labels: Sequence[Label]) -> npt.NDArray[np.float32]:
+        """Return the training targets ``(n, labels)``: 1 asserted, 0 not, NaN uncertain."""
         out = np.zeros((len(self), len(labels)), dtype=np.float32)
         for row, report in zip(out, self.reports, strict=True):
             for at, label in enumerate(labels):
@@ -90,7 +90,7 @@ class Cohort:
         return out
 
 
-def gather(
+def load_cohorts(
     library: CaseLibrary,
     preprocess: Preprocess,
     *,
@@ -98,36 +98,36 @@ def gather(
     findings: Literal["core", "all"] = "core",
     workers: int = 0,
     progress: Progress | None = None,
-    check: Callable[[Cohort], None] | None = None,
-) -> tuple[Cohort, Cohort, dict[str, int]]:
-    """Decode what is not in the cache yet and lay out the training and validation cases.
+    check: Callable[[TrainingCohort], None] | None = None,
+) -> tuple[TrainingCohort, TrainingCohort, dict[str, int]]:
+    """Decode scans missing from the cache and assemble the training and validation cases.
 
     Parameters
     ----------
     library : CaseLibrary
     preprocess : Preprocess
     balance : BalanceSettings, optional
-        What the training cases are grouped by.
+        How training cases are grouped for balanced batches.
     findings : {"core", "all"}
-        Which of the findings that reports assert are learnt from.
+        Which asserted findings to learn from.
     workers : int
     progress : callable, optional
     check : callable, optional
-        Called with the training cases, first without pixels and then with them; it raises where
-        they cannot be learnt from.
+        Called with the training cases, first without and then with pixels; raises if nothing can
+        be learned from them.
 
     Returns
     -------
-    train, val : Cohort
+    train, val : TrainingCohort
     refused : dict of str to int
-        Scans that could not be read, by reason.
+        Number of unreadable scans by reason.
 
     Raises
     ------
     LibraryError
-        Where there are too few cases with a scan and a note.
+        If there are too few cases with a scan and a note.
     ConfigError
-        Where batches are to be balanced by what the library does not tell apart.
+        If the library cannot be grouped by the attribute to balance.
     """
     groups = {} if balance is None else _groups(library, balance)
     cache = PixelCache(library.path / "cache", preprocess)
@@ -138,10 +138,9 @@ def gather(
     if len(splits["train"]) < SMALLEST:
         n_noted = len(splits["train"])
         raise LibraryError(
-            f"{n_noted} training cases have a note; at least {SMALLEST} are needed to align "
-            "images with notes",
+            f"only {n_noted} training cases have a note; alignment needs at least {SMALLEST}",
             where=library.path.name,
-            hint="ingest reports together with the scans: medembed ingest --help",
+            hint="ingest reports with the scans, see medembed ingest --help",
         )
     reports = {
         case.case_id: ReportTexts(_read(case.note), None if findings == "all" else FINDINGS)
@@ -158,7 +157,7 @@ def gather(
     if len(train) < SMALLEST:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
         raise LibraryError(
-            f"only {len(train)} training cases have a scan that can be read ({reasons or 'none'})",
+            f"only {len(train)} training cases have a readable scan ({reasons or 'none'})",
             where=library.path.name,
         )
     train = _balanced(train, balance, groups)
@@ -167,27 +166,29 @@ def gather(
     return train, val, refused
 
 
-def _balanced(train: Cohort, balance: BalanceSettings | None, groups: dict[str, str]) -> Cohort:
+def _balanced(
+    train: TrainingCohort, balance: BalanceSettings | None, groups: dict[str, str]
+) -> TrainingCohort:
     if balance is None:
         return train
     train = replace(train, balanced_by=tuple(groups[case_id] for case_id in train.case_ids))
     if len(set(train.balanced_by)) < 2:
         raise ConfigError(
-            f"all training cases are of one group of {balance.attribute!r}",
+            f"all training cases belong to one group of {balance.attribute!r}",
             where="balance.attribute",
-            hint="leave balance away",
+            hint="remove balance",
         )
     return train
 
 
 def _groups(library: CaseLibrary, balance: BalanceSettings) -> dict[str, str]:
-    """Group of every training case."""
+    """Return the group of every training case."""
     known = [*ATTRIBUTES, *library.attribute_names()]
     if balance.attribute not in known:
         raise ConfigError(
-            f"the library has no attribute {balance.attribute!r}",
+            f"unknown attribute {balance.attribute!r}",
             where="balance.attribute",
-            hint=f"there are: {', '.join(known)}",
+            hint=f"use one of: {', '.join(known)}",
         )
     return {
         case.case_id: group_of(case, balance.attribute, balance.age_bands)
@@ -200,15 +201,15 @@ def _lay_out(
     cache: PixelCache,
     reports: Mapping[str, ReportTexts],
     decoded: bool = True,
-) -> Cohort:
-    """Cases with a readable scan; all of them, without rows, as long as nothing is decoded."""
+) -> TrainingCohort:
+    """Assemble the cases with a readable scan; all cases, without rows, before decoding."""
     kept: list[tuple[Case, list[ScanRef]]] = []
     for case in cases:
         refs = [ref for ref in case.scans if not decoded or ref in cache]
         if refs and case.note:
             kept.append((case, refs))
     spans = [[cache.span(ref) for ref in refs] for _, refs in kept if decoded]
-    return Cohort(
+    return TrainingCohort(
         case_ids=tuple(case.case_id for case, _ in kept),
         patients=tuple(case.patient_id for case, _ in kept),
         groups=tuple(case.group_id for case, _ in kept),
@@ -225,5 +226,5 @@ def _lay_out(
 
 
 def _read(note: Note) -> Note:
-    """Find sections and assertions where the source gave bare text."""
+    """Parse sections and assertions if the source gave only text."""
     return note if note.sections or note.assertions else read_note(note.text)

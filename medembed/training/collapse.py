@@ -1,7 +1,7 @@
-"""Whether a trained model still tells cases apart: measured after every training.
+"""Collapse check after every training: does the model still distinguish cases?
 
-A model has *collapsed* when a side gives (nearly) the same vector for everything, or when the same
-few cases come first whatever is asked. Its loss may look harmless; its search is worthless.
+A model has *collapsed* if a tower gives (nearly) the same vector for everything, or if the same few
+cases rank first for every query. Its loss may look harmless; its search is useless.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CollapseCheck", "check_collapse", "effective_rank", "hubness"]
 
 Floats = npt.NDArray[np.float32]
 
-# The rule, in one place: a side without spread, a side of rank one with next to none, or the same
+# The rule, in one place: a tower without spread, a tower of rank one with little, or the same
 # first hits in both directions. Short trainings of small but sound pairs set the limits. The toy
 # configuration has spreads from 0.01 on whatever the seed; its effective ranks are 1.8 to 3.4, but
 # 1.0 to 1.2 where all cases are of two kinds, which is the archive and no collapse; and one
@@ -25,41 +25,41 @@ Floats = npt.NDArray[np.float32]
 # a hundred times too high end at a spread of 0.0000.
 LEAST_SPREAD = 1e-4
 """Mean squared distance of unit vectors from their mean, 0 to 1. Below it all are one vector:
-cosines then differ by less than 0.0002, which no ranking should hang on."""
+cosines then differ by less than 0.0002, too little to rank by."""
 LEAST_RANK, LITTLE_SPREAD = 1.2, 1e-3
-"""Effective rank of a side whose spread is little: at 1 there is one thing that it can say."""
+"""Effective rank of a tower with little spread: at 1 all vectors are on one line."""
 LEAST_SHARE = 0.005
-"""Distinct first hits as a part of the distinct notes, at least two, in either direction."""
+"""Distinct first hits as a fraction of distinct notes, at least two, in either direction."""
 FEWEST = 8
-"""Different notes below which nothing is judged."""
+"""Minimum number of different notes for any judgment."""
 FEWEST_FOR_HITS = 100
-"""Different notes below which first hits are counted but not judged."""
+"""Minimum number of different notes for judging first hits."""
 
-_NEIGHBOURS = 10
+_NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
 class CollapseCheck:
-    """What the vectors of some cases look like.
+    """Distribution of the vectors of some cases.
 
     Parameters
     ----------
     cases : str
-        Which were measured: ``"validation"`` or ``"training"``.
+        Cases measured: ``"validation"`` or ``"training"``.
     n_cases, n_notes : int
-        Cases, and different notes among them.
+        Number of cases and of different notes.
     image_spread, text_spread : float
         Mean squared distance of the unit vectors from their mean.
     image_effective_rank, text_effective_rank : float
         As :func:`effective_rank`.
     text_to_image_first_hits, image_to_text_first_hits : int
-        Different images that come first for the different notes, and different notes that come
-        first for the images.
+        Number of different images ranked first for the notes, and of different notes ranked first
+        for the images.
     text_to_image_hubness, image_to_text_hubness : float or None
         As :func:`hubness`.
     collapsed : bool
     reasons : tuple of str
-        Why it counts as collapsed.
+        Why the model counts as collapsed.
     """
 
     cases: str
@@ -77,16 +77,16 @@ class CollapseCheck:
     reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything under its name."""
+        """Return all fields as plain data."""
         return {**asdict(self), "reasons": list(self.reasons)}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> CollapseCheck:
-        """Read what :meth:`to_json` gave."""
+        """Read the output of :meth:`to_json`."""
         return cls(**{**kept, "reasons": tuple(kept["reasons"])})
 
     def __str__(self) -> str:
-        """Give the figures in one line."""
+        """Return the figures in one line."""
         return (
             f"{self.cases} cases: effective rank images {self.image_effective_rank:.1f}, "
             f"notes {self.text_effective_rank:.1f}; distinct first hits text→image "
@@ -101,25 +101,25 @@ def _short(value: float | None) -> str:
 
 
 def effective_rank(vectors: Floats) -> float:
-    r"""Effective rank of vectors after their mean was taken off.
+    r"""Effective rank of centered vectors.
 
     .. math:: \exp\Big(-\sum_i p_i \log p_i\Big), \quad p_i = \sigma_i / \sum_j \sigma_j
 
-    with the singular values :math:`\sigma` of the centred ``(n, dim)`` matrix: from 1 (all on one
-    line) to ``min(n - 1, dim)``. 0 where all vectors are the same.
+    with the singular values :math:`\sigma` of the centered ``(n, dim)`` matrix: from 1 (all on one
+    line) to ``min(n - 1, dim)``. 0 if all vectors are equal.
 
     References
     ----------
     Roy & Vetterli 2007, The effective rank: a measure of effective dimensionality, EUSIPCO,
-    equations 1 to 3. Centring is ours: the mean of unit vectors is large and says nothing.
+    equations 1 to 3. Centering is our addition: the mean of unit vectors is large and uninformative.
 
     Examples
     --------
     >>> round(effective_rank(np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)), 6)
     2.0
     """
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    values = np.linalg.svd(centred, compute_uv=False)
+    centered = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    values = np.linalg.svd(centered, compute_uv=False)
     values = values[values > 1e-6 * np.sqrt(len(vectors))]
     if not len(values):
         return 0.0
@@ -127,8 +127,8 @@ def effective_rank(vectors: Floats) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
-def hubness(scores: Floats, k: int = _NEIGHBOURS) -> float | None:
-    r"""Skewness of how often each item stands among the ``k`` nearest of the queries.
+def hubness(scores: Floats, k: int = _NEIGHBORS) -> float | None:
+    r"""Skewness of how often each item is among the ``k`` nearest of a query.
 
     Parameters
     ----------
@@ -138,8 +138,8 @@ def hubness(scores: Floats, k: int = _NEIGHBOURS) -> float | None:
     Returns
     -------
     float or None
-        About 0 where items share the first places evenly, large where hubs take them. None where
-        there are too few items (``2 k``) for the count to mean anything.
+        About 0 if items share the first ranks evenly, large if hubs take them. None if there are
+        too few items (below ``2 k``).
 
     References
     ----------
@@ -154,9 +154,9 @@ def hubness(scores: Floats, k: int = _NEIGHBOURS) -> float | None:
 
 
 def check_collapse(images: Floats, notes: Floats, texts: list[str], cases: str) -> CollapseCheck:
-    """Measure the unit vectors of some cases and judge by the rule at the head of this module.
+    """Measure the unit vectors of some cases and apply the rule of this module.
 
-    Identical notes count once: they cannot be told apart, nor should they.
+    Identical notes count once: they cannot and should not be distinguished.
 
     Parameters
     ----------
@@ -179,15 +179,13 @@ def check_collapse(images: Floats, notes: Floats, texts: list[str], cases: str) 
     if len(at) >= FEWEST:
         for name, spread, rank in zip(("image", "text"), spreads, ranks, strict=True):
             if spread < LEAST_SPREAD:
-                reasons.append(f"the {name} side gives the same vector for every case")
+                reasons.append(f"the {name} tower gives the same vector for every case")
             elif rank < LEAST_RANK and spread < LITTLE_SPREAD:
-                reasons.append(
-                    f"the {name} side tells cases apart in one way only (rank {rank:.2f})"
-                )
+                reasons.append(f"the {name} tower varies in one direction only (rank {rank:.2f})")
     if len(at) >= FEWEST_FOR_HITS and max(first_images, first_notes) < max(
         2.0, LEAST_SHARE * len(at)
     ):
-        reasons.append(f"the same cases come first for all {len(at)} different notes")
+        reasons.append(f"the same cases rank first for all {len(at)} different notes")
     return CollapseCheck(
         cases=cases,
         n_cases=len(images),

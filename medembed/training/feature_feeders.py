@@ -1,4 +1,4 @@
-"""Vectors of a batch's images and readings; those of frozen encoders are computed once."""
+"""Image and text vectors of a batch; features of frozen encoders are cached."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from medembed.encoders.tokenizers import Tokens
 from medembed.model.towers import Towers
 from medembed.training.augment import augment
-from medembed.training.cohort import Cohort
+from medembed.training.cohort import TrainingCohort
 from medembed.training.settings import TrainingConfig
-from medembed.training.text_views import Reading
+from medembed.training.text_views import TextView
 
 __all__ = ["ImageFeeder", "Mode", "TextFeeder"]
 
@@ -24,7 +24,7 @@ _ALIKE = 16
 
 @dataclass(frozen=True)
 class Mode:
-    """How the image side computes in training.
+    """Precision and memory layout of the image tower in training.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ class Mode:
 
 
 class ImageFeeder:
-    """Gives the image vectors of a batch.
+    """Computes the image vectors of a batch.
 
     Parameters
     ----------
-    cohort : Cohort
+    cohort : TrainingCohort
     towers : Towers
     config : TrainingConfig
     device : torch.device
     """
 
     def __init__(
-        self, cohort: Cohort, towers: Towers, config: TrainingConfig, device: torch.device
+        self, cohort: TrainingCohort, towers: Towers, config: TrainingConfig, device: torch.device
     ) -> None:
         self.cohort = cohort
         self.towers = towers
@@ -61,11 +61,11 @@ class ImageFeeder:
         self._bank: dict[int, tuple[torch.Tensor, ...]] = {}
 
     def pixels(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Rows of the cache in [0, 1] on the device."""
+        """Return rows of the pixel cache, in [0, 1], on the device."""
         return torch.from_numpy(self.cohort.pixels.rows(rows)).to(self.device).float() / 255
 
-    def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """From [0, 1] to what the encoder reads."""
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalize pixels in [0, 1] for the encoder."""
         preprocess = self.config.preprocess
         images = (images - preprocess.mean) / preprocess.std
         if self.mode.channels_last and images.ndim == 4:
@@ -73,21 +73,21 @@ class ImageFeeder:
         return images
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Image side in the chosen precision, its result in float32."""
+        """Run the image tower in the chosen precision; the result is float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mode.bfloat16):
-            return self.towers.image(self.normalised(images)).float()
+            return self.towers.image(self.normalized(images)).float()
 
     def draw(
         self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
     ) -> torch.Tensor:
-        """One random image of each case, changed at random: ``(n, dim)``."""
+        """Return vectors ``(n, dim)`` of one random, augmented image of each case."""
         rows = np.array([rng.choice(self.cohort.rows[case]) for case in cases])
         if self.config.image.frozen:
             return self.towers.image.projection(self._features(rows, mirror))
         return self.forward(augment(self.pixels(rows), mirror, self.config.image_augmentation, rng))
 
     def whole(self, case: int) -> torch.Tensor:
-        """All images of a case as they are: ``(m, dim)``."""
+        """Return vectors ``(m, dim)`` of all images of a case, without augmentation."""
         rows = self.cohort.rows[case]
         if self.config.image.frozen:
             plain = np.zeros(len(rows), dtype=bool)
@@ -95,14 +95,14 @@ class ImageFeeder:
         return self.forward(self.pixels(rows))
 
     def _features(self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_]) -> torch.Tensor:
-        """Features of a frozen encoder, kept in float16 after their first use."""
+        """Return features of a frozen encoder, cached in float16."""
         missing = np.array([row for row in dict.fromkeys(rows.tolist()) if row not in self._bank])
         for at in range(0, len(missing), _CHUNK):
             chosen = missing[at : at + _CHUNK].astype(np.int64)
             images = self.pixels(chosen)
             turns = [images, images.flip(-1)] if self.config.image_augmentation.mirror else [images]
             with torch.no_grad():
-                kept = [self.towers.image.features(self.normalised(turn)).half() for turn in turns]
+                kept = [self.towers.image.features(self.normalized(turn)).half() for turn in turns]
             for i, row in enumerate(chosen.tolist()):
                 self._bank[row] = tuple(part[i] for part in kept)
         rows_of = zip(rows.tolist(), mirror.tolist(), strict=True)
@@ -110,11 +110,11 @@ class ImageFeeder:
 
 
 class TextFeeder:
-    """Gives the text vectors of a batch and the readings they are of.
+    """Draws the text views of a batch and computes their vectors.
 
     Parameters
     ----------
-    cohort : Cohort
+    cohort : TrainingCohort
     towers : Towers
     tokens : Tokens
     config : TrainingConfig
@@ -125,7 +125,7 @@ class TextFeeder:
 
     def __init__(
         self,
-        cohort: Cohort,
+        cohort: TrainingCohort,
         towers: Towers,
         tokens: Tokens,
         config: TrainingConfig,
@@ -142,20 +142,20 @@ class TextFeeder:
 
     def draw(
         self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
-    ) -> list[Reading]:
-        """One random reading of each case, sides swapped where the image is mirrored."""
-        readings = []
+    ) -> list[TextView]:
+        """Draw one random view of each case, with swapped sides if the image is mirrored."""
+        views = []
         for case, turned in zip(cases, mirror.tolist(), strict=True):
             source = rng
-            if self.config.text.frozen:  # few readings each, so that their features are kept
+            if self.config.text.frozen:  # few variants per case, so that features can be cached
                 variant = int(rng.integers(self.config.frozen_variants))
                 source = np.random.default_rng((self.config.seed, 2, case, variant))
-            reading = self.cohort.reports[case].draw(self.config.text_augmentation, source)
-            readings.append(reading.mirrored(self._mirror) if turned else reading)
-        return readings
+            view = self.cohort.reports[case].draw(self.config.text_augmentation, source)
+            views.append(view.mirrored(self._mirror) if turned else view)
+        return views
 
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
-        """Text side: ``(n, dim)``."""
+        """Run the text tower: ``(n, dim)``."""
         if not self.config.text.frozen:
             return self._by_length(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
@@ -167,7 +167,7 @@ class TextFeeder:
         return self.towers.text.projection(torch.stack([self._kept[t] for t in texts]).float())
 
     def _by_length(self, texts: Sequence[str]) -> torch.Tensor:
-        """Run short texts beside short ones: half of a mixed batch would be padding."""
+        """Batch texts of similar length: half of a mixed batch would be padding."""
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
         parts = [order[at : at + _ALIKE] for at in range(0, len(order), _ALIKE)]
         vectors = [self.towers.text(*self._encoded([texts[i] for i in part])) for part in parts]

@@ -1,6 +1,6 @@
-"""What a training needs in order to learn anything, checked before it costs time.
+"""Checks, before training, that something can be learned.
 
-A training without it would run to its end, with a harmless loss, and leave a model of chance.
+Otherwise a training would run to its end with a harmless loss and leave a random model.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from medembed.encoders.tokenizers import Tokens
-    from medembed.training.cohort import Cohort
+    from medembed.training.cohort import TrainingCohort
     from medembed.training.settings import TrainingConfig
 
 __all__ = [
-    "NothingLearntError",
+    "NothingLearnedError",
     "diverged",
     "require_learnable",
     "require_parameters",
@@ -31,69 +31,69 @@ _EPOCHS_TRIED = 3
 _ROWS = 256
 
 
-class NothingLearntError(ConfigError):
-    """A training came to a state that it cannot learn from; its checkpoint is of no use."""
+class NothingLearnedError(ConfigError):
+    """Training reached a state from which it cannot learn; its checkpoint is useless."""
 
 
-def diverged(what: str) -> NothingLearntError:
-    """Say that numbers are no longer finite."""
-    return NothingLearntError(
+def diverged(what: str) -> NothingLearnedError:
+    """Return the error for values that are not finite."""
+    return NothingLearnedError(
         f"training diverged: {what}; nothing was saved",
         where="optim.lr",
         hint="lower optim.lr (and optim.text_lr)",
     )
 
 
-def require_learnable(config: TrainingConfig, train: Cohort) -> None:
-    """Refuse training cases that hold nothing to tell apart; before decoding, and again after.
+def require_learnable(config: TrainingConfig, train: TrainingCohort) -> None:
+    """Refuse training cases that are all alike; called before and after decoding.
 
     Parameters
     ----------
     config : TrainingConfig
-    train : Cohort
-        Without rows as long as nothing was decoded.
+    train : TrainingCohort
+        Without rows before decoding.
 
     Raises
     ------
     LibraryError
-        Where all notes or all images are the same, or no two cases may share a batch.
+        If all notes or all images are identical, or no two cases may share a batch.
     ConfigError
-        Where it is the balance that leaves no batch.
+        If balancing leaves no batch.
     """
     n = len(train)
     if len({" ".join(report.full.text.lower().split()) for report in train.reports}) == 1:
         raise LibraryError(
-            f"the notes of all {n} training cases are the same, so images cannot be told by them",
+            f"all {n} training cases have the same note",
             hint="ingest each case with its own report",
         )
-    if len({name for names in train.scans for name in names}) == 1 or _one_picture(train):
+    if len({name for names in train.scans for name in names}) == 1 or _one_image(train):
         raise LibraryError(
-            f"the images of all {n} training cases are the same, so notes cannot be told by them",
+            f"all {n} training cases have the same image",
             hint="check the image paths in the source, and preprocess.window",
         )
     related = set(train.groups)
     if len(set(train.patients)) == 1 or (len(related) == 1 and related != {""}):
         of_one = "patient" if len(set(train.patients)) == 1 else "group_id"
         raise LibraryError(
-            f"all {n} training cases have one {of_one}, and cases of one never share a batch",
+            f"all {n} training cases have the same {of_one}; such cases never share a batch",
             hint=f"check the column {'patient_id' if of_one == 'patient' else of_one} in the "
-            "source: a placeholder must not stand for everybody",
+            "source: a placeholder must not be used for all",
         )
     tried = range(min(config.epochs, _EPOCHS_TRIED))
     if any(epoch_batches(config, train, epoch) for epoch in tried):
         return
     if config.balance is not None:
         raise ConfigError(
-            "the balance leaves no batch of two patients", where="balance", hint="leave balance out"
+            "balancing leaves no batch of two patients", where="balance", hint="remove balance"
         )
     raise LibraryError(
-        f"no two of the {n} training cases may share a batch: each two are of one patient or group",
+        f"no two of the {n} training cases may share a batch: they all share a patient or group",
         hint="check patient_id and group_id in the source",
     )
 
 
-def _one_picture(train: Cohort) -> bool:
-    """Whether all cases show the same pixels; False as long as nothing was decoded."""
+def _one_image(train: TrainingCohort) -> bool:
+    """Return whether all cases have the same pixels; False before decoding."""
     if not train.rows:
         return False
     rows = np.concatenate(train.rows)
@@ -104,8 +104,8 @@ def _one_picture(train: Cohort) -> bool:
     )
 
 
-def require_readable_notes(tokens: Tokens, train: Cohort) -> None:
-    """Refuse notes that differ only in what the text side does not read.
+def require_readable_notes(tokens: Tokens, train: TrainingCohort) -> None:
+    """Refuse notes that differ only in parts that the text tower does not read.
 
     Raises
     ------
@@ -118,14 +118,14 @@ def require_readable_notes(tokens: Tokens, train: Cohort) -> None:
         if len(seen) > 1:
             return
     raise LibraryError(
-        f"the text side reads the same of all {len(train)} notes (its first {tokens.max_length} "
-        "tokens, in its vocabulary)",
-        hint="raise text.max_length, or take another text encoder for this language",
+        f"all {len(train)} notes are identical within the first {tokens.max_length} tokens "
+        "of the text encoder",
+        hint="raise text.max_length, or use a text encoder for this language",
     )
 
 
 def require_parameters(towers: nn.Module) -> None:
-    """Refuse a configuration in which no weight can change.
+    """Refuse a configuration without trainable weights.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def require_parameters(towers: nn.Module) -> None:
     names = [name for name, weight in towers.named_parameters() if weight.requires_grad]
     if all(name == "logit_scale" for name in names):
         raise ConfigError(
-            "there is nothing to learn: no side has a weight that may change",
+            "no trainable weights: both encoders are frozen and there is no projection",
             where="projection.kind",
-            hint="take a projection, or unfreeze an encoder",
+            hint="add a projection or unfreeze an encoder",
         )

@@ -1,4 +1,4 @@
-"""The curve of a training: as data, as a table and as a picture."""
+"""The learning curve of a training as JSON lines, csv and image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ History = Sequence[Mapping[str, float]]
 
 
 def history_files(history: History) -> dict[str, bytes]:
-    """Give ``history.jsonl``, ``history.csv`` and ``curve.png``.
+    """Return ``history.jsonl``, ``history.csv`` and ``curve.png``.
 
     Parameters
     ----------
     history : sequence of mapping
-        One entry an epoch: ``epoch``, ``loss``, and what was measured.
+        One entry per epoch: ``epoch``, ``loss``, and validation measures.
     """
     names = list(dict.fromkeys(name for entry in history for name in entry))
     table = io.StringIO()

@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Loss functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def clip_loss(
     same: torch.Tensor,
     positive: bool = False,
 ) -> torch.Tensor:
-    r"""Symmetrical contrastive loss that knows which pairs are no negatives.
+    r"""Symmetric contrastive loss that excludes false negatives.
 
     With :math:`l_{ij} = s\, x_i \cdot y_j` and :math:`S` the pairs in which text *j* is true of
     image *i* without being its own,
@@ -60,15 +60,15 @@ def clip_loss(
 def findings_loss(
     logits: torch.Tensor, stated: torch.Tensor, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Binary cross-entropy over findings, those left open not counted.
+    """Binary cross-entropy over findings, ignoring uncertain ones.
 
     Parameters
     ----------
     logits : Tensor ``(n, labels)``
     stated : Tensor ``(n, labels)``
-        1 asserted, 0 not, NaN open ("possible").
+        1 asserted, 0 not, NaN uncertain ("possible").
     weights : Tensor ``(n, labels)``, optional
-        How much each counts; 1 without it.
+        Weight of each entry; default 1.
     """
     known = ~stated.isnan()
     target = torch.where(known, stated, torch.zeros_like(stated))

@@ -1,4 +1,4 @@
-"""Vectors of the cases as training stands, and how well images and notes find each other."""
+"""Vectors during training, and retrieval measures on the validation cases."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from torch.nn import functional
 
 from medembed.training.learnable import diverged
 from medembed.training.loss import clip_loss
-from medembed.training.text_views import same_meaning
+from medembed.training.text_views import false_negative_mask
 from medembed.training.validation import retrieval_summary
 
 if TYPE_CHECKING:
     from medembed.model.towers import Towers
-    from medembed.training.cohort import Cohort
+    from medembed.training.cohort import TrainingCohort
     from medembed.training.feature_feeders import ImageFeeder, TextFeeder
     from medembed.training.settings import TrainingConfig
 
 __all__ = ["measure", "unit_vectors"]
 
 MOST = 1000
-"""Cases that are looked at, so that the cost of a validation has a limit."""
+"""Maximum number of validation cases, which limits the cost."""
 
 
 @torch.no_grad()
 def unit_vectors(
-    towers: Towers, cohort: Cohort, images: ImageFeeder, texts: TextFeeder
+    towers: Towers, cohort: TrainingCohort, images: ImageFeeder, texts: TextFeeder
 ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    """Unit vectors of images and notes of the first cases, and the notes.
+    """Return unit vectors of images and notes of the first cases, and the notes.
 
     Raises
     ------
-    NothingLearntError
-        Where they are not finite.
+    NothingLearnedError
+        If they are not finite.
     """
     towers.eval()
     cases = range(min(len(cohort), MOST))
@@ -55,18 +55,18 @@ def unit_vectors(
 def measure(
     config: TrainingConfig,
     towers: Towers,
-    val: Cohort,
+    val: TrainingCohort,
     of_images: ImageFeeder,
     of_texts: TextFeeder,
 ) -> dict[str, float]:
-    """Measure cases: loss, R@10 and MRR both ways; ``score`` is the mean MRR."""
+    """Measure loss, R@10 and MRR in both directions; ``score`` is the mean MRR."""
     images, words, texts = unit_vectors(towers, val, of_images, of_texts)
     out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), texts)
-    readings = [val.reports[case].full for case in range(len(texts))]
+    views = [val.reports[case].full for case in range(len(texts))]
     losses = []
     for at in range(0, len(texts) - 1, config.batch_size):
         part = slice(at, at + config.batch_size)
-        same = same_meaning(readings[part], [r.labels for r in readings[part]])
+        same = false_negative_mask(views[part], [r.labels for r in views[part]])
         allowed = torch.from_numpy(same).to(images.device)
         scale = towers.logit_scale.exp()
         losses.append(float(clip_loss(images[part], words[part], scale, allowed)))

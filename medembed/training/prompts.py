@@ -1,4 +1,4 @@
-"""Findings in plain words, held against images: what a typed query will ask for."""
+"""Prompts for findings, compared with images, as in typed queries."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ __all__ = ["PhraseBook", "PhraseHead"]
 
 
 class PhraseBook:
-    """Every way in which the training reports name a finding.
+    """All phrases by which the training reports name each finding.
 
     Parameters
     ----------
     reports : sequence of ReportTexts
     labels : sequence of Label
-        Findings and sides; one that no report names in a phrase of its own gets the plain words.
+        Findings and sides; one that no report names in a separate phrase gets its standard term.
     """
 
     def __init__(self, reports: Sequence[ReportTexts], labels: Sequence[Label]) -> None:
-        said: dict[Label, set[str]] = {
+        phrases: dict[Label, set[str]] = {
             (name, side): {f"{side} {name}".strip()} for name, side in labels
         }
         for report in reports:
-            for reading in report.phrases:
-                named = {label for label in reading.labels if label[1]} or reading.labels
-                if len(named) == 1 and (label := next(iter(named))) in said:
-                    said[label].add(reading.text)
-        self._said = [sorted(said[label]) for label in labels]
+            for view in report.phrases:
+                named = {label for label in view.labels if label[1]} or view.labels
+                if len(named) == 1 and (label := next(iter(named))) in phrases:
+                    phrases[label].add(view.text)
+        self._phrases = [sorted(phrases[label]) for label in labels]
 
     def draw(self, rng: np.random.Generator) -> list[str]:
-        """One phrase for each label, in their order."""
-        return [texts[rng.integers(len(texts))] for texts in self._said]
+        """Draw one phrase for each label, in order."""
+        return [texts[rng.integers(len(texts))] for texts in self._phrases]
 
 
 class PhraseHead(nn.Module):
-    """How likely each image shows what each phrase says, from their similarity.
+    """Probability that an image shows the finding of a phrase, from their similarity.
 
-    The similarity is scaled by one number and shifted by one for each label, both learnt, so that
-    rare findings need not lie farther away (as in the sigmoid loss of Zhai et al. 2023, there with
-    one shift). Nothing of it is kept in the model.
+    The similarity has one learned scale and one learned shift per label, so that rare findings
+    need not have lower similarities (as in the sigmoid loss of Zhai et al. 2023, which has a single
+    shift). It is not part of the saved model.
 
     Parameters
     ----------
@@ -58,5 +58,5 @@ class PhraseHead(nn.Module):
         self.shift = nn.Parameter(torch.zeros(labels))
 
     def forward(self, images: torch.Tensor, phrases: torch.Tensor) -> torch.Tensor:
-        """Logits ``(n, labels)`` of unit vectors ``(n, dim)`` and ``(labels, dim)``."""
+        """Return logits ``(n, labels)`` for unit vectors ``(n, dim)`` and ``(labels, dim)``."""
         return images @ phrases.T * self.scale.exp() + self.shift

@@ -1,4 +1,4 @@
-"""The configuration of a training, each part beside the code that it sets."""
+"""Configuration of a training."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ __all__ = [
 
 
 class LossSettings(Settings):
-    """What is learnt.
+    """Loss function.
 
     Parameters
     ----------
     temperature : float
-        At the start; its inverse is learnt.
+        Initial temperature; its inverse is learned.
     max_scale : float
         Upper limit of the inverse temperature.
     same_finding : {"mask", "positive"}
-        What a short finding phrase is to another image of the batch whose report states the same:
-        left out of the sum, or as right as the image's own.
+        How a finding phrase counts for another image of the batch whose report states the same
+        finding: excluded from the sum, or as a positive.
     findings_weight : float
-        Weight of the auxiliary loss: from a vector of either side, one shared linear layer says
-        which findings and sides the report asserts (binary cross-entropy). 0 leaves it out.
+        Weight of the auxiliary loss: a shared linear layer predicts, from a vector of either tower,
+        the findings and sides that the report asserts (binary cross-entropy). 0 disables it.
     phrases_weight : float
-        Weight of the phrase loss: every image of the batch against every finding in plain words
-        ("right pleural effusion"), whatever the batch's own reports say (binary cross-entropy of
-        what its report asserts). It is what makes short queries work. 0 leaves it out.
+        Weight of the prompt loss: every image of the batch against a prompt for every finding
+        ("right pleural effusion"), with its report's assertions as targets (binary
+        cross-entropy). It makes short queries work. 0 disables it.
     side_weight : float
-        In the phrase loss, how much more the two sides of a finding count on an image that shows
-        it on one side only. Such images are few among all that do not show it, yet they are those
-        that "right" must rank below.
+        Extra weight in the prompt loss of the two sides of a finding on an image that shows it on
+        one side only. Such images are rare among negatives, but they are the ones that "right"
+        must rank lower.
     findings : {"core", "all"}
-        Which findings take part in these two, and in the phrases of ``text_augmentation``: the
-        twelve of the chest (``medembed.notes.FINDINGS``), or all that the reports assert. On the
-        embedded cohort all cost image to image P@5 .06 of .70.
+        Findings used in these two losses and in the phrases of ``text_augmentation``: the twelve
+        chest findings (``medembed.notes.FINDINGS``), or all that reports assert. On the embedded
+        cohort, ``"all"`` lowers image to image P@5 by .06 from .70.
     min_cases : int
-        Findings asserted in fewer training reports take no part in these two.
+        Findings asserted in fewer training reports are not used in these two losses.
     """
 
     temperature: float = Field(default=0.07, gt=0)
@@ -62,12 +62,12 @@ class LossSettings(Settings):
 
 
 class TextAugmentation(Settings):
-    """What of a report a step of training reads.
+    """Choice of the text that a training step reads from a report.
 
     Parameters
     ----------
     sentences : float
-        Probability of a random part of the sentences of findings and impression.
+        Probability of a random subset of the sentences of findings and impression.
     phrases : float
         Probability of a short phrase about one asserted finding, "right pleural effusion".
     """
@@ -77,18 +77,18 @@ class TextAugmentation(Settings):
 
 
 class ImageAugmentation(Settings):
-    """Random changes to images in training; none on volumes but those of intensity.
+    """Random changes to training images; on volumes only those of intensity.
 
     Parameters
     ----------
     rotate_degrees, scale, shift : float
-        Largest; ``shift`` as a part of the image's edge.
+        Maximum; ``shift`` as a fraction of the image's edge.
     contrast, brightness, noise : float
-        Largest change of contrast (as a factor), of brightness and of the noise's standard
-        deviation, in units of [0, 1].
+        Maximum change of contrast (as a factor), of brightness, and maximum standard deviation of
+        the noise, for pixels in [0, 1].
     mirror : float
-        Probability to flip an image left to right and to swap the sides in its report, 2D only.
-        Meant for images in which left and right lie opposite each other, such as frontal chest
+        Probability of flipping an image left to right and swapping the sides in its report, 2D
+        only. Meant for images with left and right opposite each other, such as frontal chest
         radiographs and axial slices.
     """
 
@@ -102,22 +102,22 @@ class ImageAugmentation(Settings):
 
 
 class OptimSettings(Settings):
-    """How it is learnt: AdamW, a linear warm-up, then a cosine down to 0.
+    """Optimizer: AdamW with linear warm-up, then cosine decay to 0.
 
     Parameters
     ----------
     lr : float
-        Of the image side, the projections and everything else.
+        Learning rate of the image tower, the projections and everything else.
     text_lr : float or None
-        Of the text encoder; None takes ``lr``.
+        Learning rate of the text encoder; None uses ``lr``.
     weight_decay : float
     warmup : float
-        Part of all steps.
+        Fraction of all steps.
     clip : float
-        Largest norm of the gradient.
-    average : float
-        Decay a step of the running mean of the weights that is validated and kept; 0 keeps the
-        weights themselves.
+        Maximum norm of the gradient.
+    ema_decay : float
+        Decay per step of the exponential moving average of the weights, which is validated and
+        kept; 0 keeps the weights themselves.
     """
 
     lr: float = Field(default=1e-3, gt=0)
@@ -125,23 +125,23 @@ class OptimSettings(Settings):
     weight_decay: float = Field(default=0.05, ge=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
-    average: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1, serialization_alias="average")
 
 
 class BalanceSettings(Settings):
-    """Batches that hold groups of patients in declared shares.
+    """Batches with groups of patients in declared shares.
 
     Parameters
     ----------
     attribute : str
         ``"sex"``, ``"age_band"``, ``"race"``, ``"view"``, ``"modality"``, ``"site"``,
-        ``"scanner"``, or a column that was kept at ingest. "unknown" is a group.
+        ``"scanner"``, or a column kept at ingest. "unknown" is a group.
     strength : float
-        0 keeps the archive's mix, 1 gives every group the same share of the draws.
+        0 keeps the archive's mix, 1 gives every group the same share.
     repeats : int
-        How often a case may be drawn in an epoch.
+        Maximum number of times a case is drawn per epoch.
     age_bands : tuple of int
-        Where one band of ages ends and the next begins.
+        First age of each band but the youngest.
     """
 
     attribute: str = Field(default="sex", min_length=1)
@@ -151,37 +151,37 @@ class BalanceSettings(Settings):
 
 
 class TrainingConfig(Settings):
-    """All of a training.
+    """Complete configuration of a training.
 
     Parameters
     ----------
     name : str
-        Of the model: its folder under ``models`` in the library.
+        Name of the model and of its folder under ``models`` in the library.
     seed : int
     epochs : int
     batch_size : int
     validate_every : int
         Epochs between validations.
     patience : int
-        Validations without a better one after which training ends; 0 never ends it early.
+        Number of validations without improvement after which training stops; 0 disables it.
     balance : BalanceSettings or None
-        Batches hold groups in declared shares; None takes cases as they come.
+        Balanced batches; None draws cases regardless of group.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
         See each class.
     frozen_variants : int
-        Readings of each report that are kept where the text encoder is frozen.
+        Number of text views per report that are cached if the text encoder is frozen.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     precision : {"auto", "float32", "bfloat16"}
-        ``"auto"`` measures a few steps and takes the faster.
+        ``"auto"`` times a few steps and uses the faster one.
     channels_last : bool or "auto"
-        Memory layout of images on a CUDA device. Never used on a processor: there the gradients
-        of oneDNN's channels-last kernels change from run to run and write past their buffers
-        (oneDNN 3.12 in torch 2.13, AVX2).
+        Memory layout of images on a CUDA device. Never used on a processor, where oneDNN's
+        channels-last kernels give gradients that differ from run to run and write past their
+        buffers (oneDNN 3.12 in torch 2.13, AVX2).
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
     workers : int
-        Processes that decode scans; 0 takes as many as there are cores.
+        Number of processes that decode scans; 0 uses one per core.
     """
 
     name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")

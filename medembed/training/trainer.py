@@ -1,4 +1,4 @@
-"""The loop: steps, validations, checkpoints."""
+"""The training loop: steps, validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from torch.nn import functional
 
 from medembed.encoders.tokenizers import Tokens
 from medembed.model.towers import Towers
-from medembed.notes import mirror_sides
+from medembed.notes import swap_laterality
+from medembed.progress import Progress
 from medembed.training.autotune import fastest_mode
 from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
-from medembed.training.cohort import Cohort
+from medembed.training.cohort import TrainingCohort
 from medembed.training.collapse import CollapseCheck, check_collapse
 from medembed.training.feature_feeders import ImageFeeder, Mode, TextFeeder
-from medembed.training.learnable import NothingLearntError, diverged
+from medembed.training.learnable import NothingLearnedError, diverged
 from medembed.training.loss import clip_loss, findings_loss
 from medembed.training.measuring import measure, unit_vectors
 from medembed.training.prompts import PhraseBook, PhraseHead
 from medembed.training.settings import TrainingConfig
-from medembed.training.text_views import Reading, other_side, same_meaning
+from medembed.training.text_views import TextView, false_negative_mask, other_side
 
-__all__ = ["Outcome", "Trainer"]
+__all__ = ["Trainer", "TrainingOutcome"]
 
-Progress = Callable[[int, int | None], None]
 OnEpoch = Callable[[Mapping[str, float]], None]
 State = dict[str, torch.Tensor]
 
 _ENOUGH = 100
-"""With fewer validation cases the collapse check looks at training cases."""
+"""With fewer validation cases, the collapse check uses training cases."""
 
 
 _STEPS_TO_JUDGE = 3
-"""Steps with the very same loss after which a training counts as standing still."""
+"""Number of steps with identical loss after which nothing is being learned."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a training came to.
+class TrainingOutcome:
+    """Result of the training loop.
 
     Parameters
     ----------
     history : list of dict
-        One entry an epoch.
+        One entry per epoch.
     best : dict
-        The entry whose weights are kept.
+        The entry of the selected weights.
     collapse : CollapseCheck
-        Of the kept weights.
+        Collapse check of the selected weights.
     seconds : float
-        Spent, earlier parts of an interrupted training counted in.
+        Training time, including earlier parts of an interrupted training.
     """
 
     history: list[dict[str, float]]
@@ -68,17 +68,17 @@ class Outcome:
 
 
 class Trainer:
-    """A training under way.
+    """The state of a training.
 
-    All that is random in a step comes from the seed, the epoch and the number of the step, so
-    that a training that was stopped goes on to the same weights.
+    Each step derives its random numbers from seed, epoch and step number, so that a resumed
+    training reaches the same weights.
 
     Parameters
     ----------
     config : TrainingConfig
-    train, val : Cohort
+    train, val : TrainingCohort
     towers : Towers
-        Changed in place; after :meth:`run` they hold the kept weights.
+        Changed in place; after :meth:`run` they hold the selected weights.
     tokens : Tokens
     device : torch.device
     """
@@ -86,8 +86,8 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
-        train: Cohort,
-        val: Cohort,
+        train: TrainingCohort,
+        val: TrainingCohort,
         towers: Towers,
         tokens: Tokens,
         device: torch.device,
@@ -98,10 +98,10 @@ class Trainer:
         self.towers = towers.to(device)
         self.device = device
         loss = config.loss
-        asked = loss.findings_weight or loss.phrases_weight
-        labels = train.labels(loss.min_cases) if asked else []
+        uses_labels = loss.findings_weight or loss.phrases_weight
+        labels = train.labels(loss.min_cases) if uses_labels else []
         self.labels = {label: at for at, label in enumerate(labels)}
-        self.stated = torch.from_numpy(train.stated(labels)).to(device)
+        self.finding_targets = torch.from_numpy(train.finding_targets(labels)).to(device)
         swapped = [self.labels.get(other_side(label), at) for label, at in self.labels.items()]
         self._swapped = torch.tensor(swapped, dtype=torch.long, device=device)
         self.findings: nn.Linear | None = None
@@ -114,15 +114,15 @@ class Trainer:
         heads = {"findings": self.findings, "phrases": self.phrases}
         self.heads = nn.ModuleDict({k: head for k, head in heads.items() if head is not None})
         self.images = ImageFeeder(train, towers, config, device)
-        self.texts = TextFeeder(train, towers, tokens, config, device, mirror_sides)
+        self.texts = TextFeeder(train, towers, tokens, config, device, swap_laterality)
         self._val_images = ImageFeeder(val, towers, config, device)
-        self._val_texts = TextFeeder(val, towers, tokens, config, device, mirror_sides)
+        self._val_texts = TextFeeder(val, towers, tokens, config, device, swap_laterality)
         towers.image.encoder.requires_grad_(not config.image.frozen)
         towers.text.encoder.requires_grad_(not config.text.frozen)
         self.optimizer = self._optimizer()
-        self._average: State | None = None
-        if config.optim.average:
-            self._average = {k: v.detach().clone() for k, v in self.towers.state_dict().items()}
+        self._ema: State | None = None
+        if config.optim.ema_decay:
+            self._ema = {k: v.detach().clone() for k, v in self.towers.state_dict().items()}
         self._history: list[dict[str, float]] = []
         self._best: dict[str, float] = {}
         self._best_state: State = {}
@@ -156,13 +156,13 @@ class Trainer:
         key: str,
         progress: Progress | None = None,
         on_epoch: OnEpoch | None = None,
-    ) -> Outcome:
-        """Train to the end, from ``checkpoint`` on where it holds a part of this training.
+    ) -> TrainingOutcome:
+        """Train to the end, resuming from ``checkpoint`` if it belongs to this training.
 
         Raises
         ------
-        NothingLearntError
-            Where the loss or the weights are no longer finite, or the loss never changed.
+        NothingLearnedError
+            If the loss or the weights are not finite, or the loss never changed.
         """
         kept = read_checkpoint(checkpoint, key)
         epoch, step, total_loss, seconds = 0, 0, 0.0, 0.0
@@ -170,7 +170,7 @@ class Trainer:
             epoch, step, total_loss, seconds = self._restore(kept)
         config = self.config
         started = written = time.monotonic()
-        while epoch < config.epochs and not self._has_settled():
+        while epoch < config.epochs and not self._should_stop():
             batches = epoch_batches(config, self.train, epoch)
             while step < len(batches):
                 total_loss += self._step(epoch, step, len(batches), batches[step])
@@ -192,17 +192,17 @@ class Trainer:
         self.towers.load_state_dict(self._best_state)
         self.towers.eval()
         spent = seconds + time.monotonic() - started
-        return Outcome(self._history, self._best, self._check_collapse(), spent)
+        return TrainingOutcome(self._history, self._best, self._check_collapse(), spent)
 
     def _require_change(self) -> None:
         count, smallest, largest = self._losses or (0, 0.0, 0.0)
         if count == 0:
-            raise NothingLearntError("not one batch of two patients came together")
+            raise NothingLearnedError("no batch of two patients could be formed")
         if count >= _STEPS_TO_JUDGE and smallest == largest:
-            raise NothingLearntError(
-                f"the loss was the same in all {count:.0f} steps, so nothing was learnt",
+            raise NothingLearnedError(
+                f"the loss did not change in {count:.0f} steps; nothing was learned",
                 where="optim.lr",
-                hint="check that images and notes differ, and the learning rates",
+                hint="check that images and notes differ, and check the learning rates",
             )
 
     def _check_collapse(self) -> CollapseCheck:
@@ -213,7 +213,7 @@ class Trainer:
         images, words, texts = unit_vectors(self.towers, cohort, *feeders)
         return check_collapse(images.cpu().numpy(), words.cpu().numpy(), texts, name)
 
-    def _has_settled(self) -> bool:
+    def _should_stop(self) -> bool:
         later = [e for e in self._history if "score" in e and e["epoch"] > self._best["epoch"]]
         return 0 < self.config.patience <= len(later)
 
@@ -238,7 +238,7 @@ class Trainer:
         self.optimizer.step()
         with torch.no_grad():
             self.towers.logit_scale.clamp_(0, math.log(config.loss.max_scale))
-            self._follow(epoch * n_steps + step)
+            self._update_ema(epoch * n_steps + step)
         return float(loss.detach())
 
     def _note_loss(self, loss: float) -> None:
@@ -249,15 +249,15 @@ class Trainer:
         config = self.config
         odds = config.image_augmentation.mirror if config.preprocess.dimensions == 2 else 0.0
         mirror = rng.random(len(batch)) < odds
-        readings = self.texts.draw(batch, mirror, rng)
+        views = self.texts.draw(batch, mirror, rng)
         images = functional.normalize(self.images.draw(batch, mirror, rng), dim=-1)
-        texts = functional.normalize(self.texts.forward([r.text for r in readings]), dim=-1)
+        texts = functional.normalize(self.texts.forward([r.text for r in views]), dim=-1)
         present = [self.train.reports[case].present for case in batch]
         present = [
             frozenset(map(other_side, labels)) if turned else labels
             for labels, turned in zip(present, mirror.tolist(), strict=True)
         ]
-        same = torch.from_numpy(same_meaning(readings, present)).to(self.device)
+        same = torch.from_numpy(false_negative_mask(views, present)).to(self.device)
         loss = clip_loss(
             images,
             texts,
@@ -266,42 +266,42 @@ class Trainer:
             positive=config.loss.same_finding == "positive",
         )
         if self.labels:
-            of_images = self.stated[batch]
+            of_images = self.finding_targets[batch]
             turned = torch.from_numpy(mirror).to(self.device)
             of_images = torch.where(turned[:, None], of_images[:, self._swapped], of_images)
-            loss = loss + self._by_findings(images, texts, readings, of_images)
-            loss = loss + self._by_phrases(images, of_images, rng)
+            loss = loss + self._findings_loss(images, texts, views, of_images)
+            loss = loss + self._prompt_loss(images, of_images, rng)
         return loss
 
-    def _by_findings(
+    def _findings_loss(
         self,
         images: torch.Tensor,
         texts: torch.Tensor,
-        readings: Sequence[Reading],
+        views: Sequence[TextView],
         of_images: torch.Tensor,
     ) -> torch.Tensor | float:
-        """Auxiliary loss of one linear layer that both sides share."""
+        """Auxiliary loss of one linear layer that both towers share."""
         if self.findings is None:
             return 0.0
         of_texts = torch.zeros_like(of_images)
-        for row, reading in enumerate(readings):
-            for label in reading.labels:
+        for row, view in enumerate(views):
+            for label in view.labels:
                 if label in self.labels:
                     of_texts[row, self.labels[label]] = 1
-        # unit vectors are short: the same scale that sharpens their similarity helps here
+        # components of unit vectors are small: rescale them to unit variance
         width = math.sqrt(images.shape[1])
         loss = findings_loss(self.findings(images * width), of_images)
         loss = loss + findings_loss(self.findings(texts * width), of_texts)
         return self.config.loss.findings_weight * loss
 
-    def _by_phrases(
+    def _prompt_loss(
         self, images: torch.Tensor, of_images: torch.Tensor, rng: np.random.Generator
     ) -> torch.Tensor | float:
-        """Loss of every image against every finding in plain words."""
+        """Loss of every image against a prompt for every finding."""
         if self.phrases is None:
             return 0.0
         words = functional.normalize(self.texts.forward(self.book.draw(rng)), dim=-1)
-        one_sided = (of_images + of_images[:, self._swapped]) == 1  # NaN, both or neither: not
+        one_sided = (of_images + of_images[:, self._swapped]) == 1  # excludes NaN, both and neither
         weights = 1 + self.config.loss.side_weight * one_sided
         loss = findings_loss(self.phrases(images, words), of_images, weights)
         return self.config.loss.phrases_weight * loss
@@ -319,32 +319,32 @@ class Trainer:
         if self.config.text.frozen:
             self.towers.text.encoder.eval()
 
-    def _follow(self, steps: int) -> None:
-        """Move the running mean of the weights; it forgets its start sooner than its decay says."""
-        if self._average is None:
+    def _update_ema(self, steps: int) -> None:
+        """Update the moving average of the weights, with a lower decay in the first steps."""
+        if self._ema is None:
             return
-        decay = min(self.config.optim.average, (1 + steps) / (10 + steps))
+        decay = min(self.config.optim.ema_decay, (1 + steps) / (10 + steps))
         for name, value in self.towers.state_dict().items():
             if value.is_floating_point():
-                self._average[name].lerp_(value, 1 - decay)
+                self._ema[name].lerp_(value, 1 - decay)
             else:
-                self._average[name].copy_(value)
+                self._ema[name].copy_(value)
 
     def _end_epoch(self, epoch: int, loss: float) -> None:
         entry: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
         last = epoch + 1 == self.config.epochs
         measured = last or (epoch + 1) % self.config.validate_every == 0
         current = self.towers.state_dict()
-        candidate = self._average or current
+        candidate = self._ema or current
         for weights in (current, candidate):
             if not all(v.isfinite().all() for v in weights.values() if v.is_floating_point()):
                 raise diverged("the weights are not finite")
         if measured and len(self.val) > 1:
-            if self._average is not None:
+            if self._ema is not None:
                 current = {k: v.detach().clone() for k, v in current.items()}
                 self.towers.load_state_dict(candidate)
             entry.update(self.validate())
-            if self._average is not None:
+            if self._ema is not None:
                 self.towers.load_state_dict(current)
         entry["temperature"] = float(1 / self.towers.logit_scale.detach().exp())
         self._history.append(entry)
@@ -357,13 +357,13 @@ class Trainer:
             self._best_state = {k: v.detach().clone().cpu() for k, v in candidate.items()}
 
     def validate(self) -> dict[str, float]:
-        """Measure the validation cases: :func:`medembed.training.measuring.measure`."""
+        """Measure the validation cases, see :func:`medembed.training.measuring.measure`."""
         return measure(self.config, self.towers, self.val, self._val_images, self._val_texts)
 
     # how it computes -------------------------------------------------------------------------
 
     def choose_mode(self) -> tuple[Mode, dict[str, float]]:
-        """Precision and memory layout, and the seconds that each took where it was measured."""
+        """Choose precision and memory layout; return them with the measured seconds, if any."""
         config = self.config
         if config.image.frozen:
             return Mode(), {}
@@ -371,12 +371,12 @@ class Trainer:
         return fastest_mode(config, self.towers.image, self.images.pixels(rows))
 
     def use(self, mode: Mode) -> None:
-        """Compute in this mode from now on."""
+        """Switch to this mode."""
         self.images.mode = self._val_images.mode = mode
         if mode.channels_last:
             self.towers.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    # where it stands -------------------------------------------------------------------------
+    # checkpoints -----------------------------------------------------------------------------
 
     def _state(
         self, key: str, epoch: int, step: int, total_loss: float, seconds: float
@@ -390,7 +390,7 @@ class Trainer:
             "towers": self.towers.state_dict(),
             "heads": self.heads.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": self._average or {},
+            "average": self._ema or {},
             "history": self._history,
             "best": self._best,
             "best_state": self._best_state,
@@ -401,8 +401,8 @@ class Trainer:
         self.towers.load_state_dict(state["towers"])
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self._average is not None:
-            self._average = {k: v.to(self.device) for k, v in state["average"].items()}
+        if self._ema is not None:
+            self._ema = {k: v.to(self.device) for k, v in state["average"].items()}
         self._history = copy.deepcopy(state["history"])
         self._best = dict(state["best"])
         self._best_state = state["best_state"]

@@ -1,4 +1,4 @@
-"""How well images and notes of unseen patients find each other, while training runs."""
+"""Retrieval measures on validation patients during training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Floats = npt.NDArray[np.float32]
 
 
 def first_relevant_ranks(scores: Floats, relevant: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Rank of each query's first relevant item, counted from 1; ties count against it.
+    """Return the rank of each query's first relevant item, from 1; ties count against it.
 
     Parameters
     ----------
     scores : array ``(queries, items)``
     relevant : bool array ``(queries, items)``
-        At least one a row.
+        At least one per row.
     """
     best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = (scores >= best) & ~relevant
@@ -27,7 +27,7 @@ def first_relevant_ranks(scores: Floats, relevant: npt.NDArray[np.bool_]) -> npt
 
 
 def retrieval_summary(images: Floats, notes: Floats, texts: Sequence[str]) -> dict[str, float]:
-    """R@10 and MRR of the own note and the own image; identical notes are relevant together.
+    """Return R@10 and MRR of the matching note and image; identical notes all count as relevant.
 
     Parameters
     ----------

@@ -164,7 +164,7 @@ def write_page(
     print("Command: `python tests/benchmarks/real_pairs.py DATA > docs/results/real_pairs.md`")
     print(f"(2 cores, load {load:.1f} at the start). The data is not part of this repository.\n")
     print("## What was read\n")
-    print("| source | added | rejected |\n|---|---|---|")
+    print("| source | added | refused |\n|---|---|---|")
     for name, report in taken.items():
         print(f"| {name} | {report['added']} | {report['refused']} |")
     sizes = ", ".join(

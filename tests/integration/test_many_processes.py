@@ -234,7 +234,7 @@ def test_every_acknowledged_case_is_there_with_its_own_patient_note_and_image(
         assert opened.database.read().execute("PRAGMA integrity_check").fetchone() == ("ok",)
         for case in cases.values():
             i = int(case.case_id[2:])
-            assert case.patient_id == opened.pseudonymiser.patient(f"person-{i:05d}")
+            assert case.patient_id == opened.pseudonymizer.patient(f"person-{i:05d}")
             assert case.note is not None
             assert case.note.text == truth(i)
             image = (source / f"{i:05d}.png").read_bytes()

@@ -68,7 +68,7 @@ def test_an_older_library_is_tightened_and_that_is_said_once(
         CaseLibrary.open(folder).close()
         CaseLibrary.open(folder).close()
     assert len(caplog.records) == 1
-    assert "lib: its files are now readable by their owner only" in caplog.messages[0]
+    assert "lib: restricted the files to their owner" in caplog.messages[0]
     (folder / "cohort").unlink()
     assert modes(folder) == {(True, 0o700), (False, 0o600)}
     assert stat.S_IMODE(outside.stat().st_mode) == 0o755  # what lies elsewhere is not ours
@@ -154,7 +154,7 @@ CaseLibrary.create(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("stop", ["write_schema", "check_whole", "sync_folder"])
+@pytest.mark.parametrize("stop", ["write_schema", "check_integrity", "sync_folder"])
 @pytest.mark.parametrize("call", ["pass", "whole(*args)"])
 def test_a_creation_that_is_killed_can_be_done_again(tmp_path: Path, stop: str, call: str) -> None:
     folder = tmp_path / "lib"

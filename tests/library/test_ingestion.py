@@ -128,7 +128,9 @@ def test_a_library_keeps_to_one_way_with_dates(
     write_dicom(tmp_path / "d" / "1.dcm", 1)
     source = DicomFolderSource(tmp_path / "d")
     take(library, source, reader, shift_dates=True)
-    with pytest.raises(LibraryError, match="dates are shifted; ingest with --shift-dates"):
+    with pytest.raises(
+        LibraryError, match="dates in this library are shifted; ingest with --shift-dates"
+    ):
         take(library, source, reader)
     assert take(library, source, reader, shift_dates=True).unchanged == 1
 

@@ -17,7 +17,7 @@ from medembed.cases import Finding, ScanRef
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.library.case_rows import read_cases
-from medembed.library.integrity import STAMP_NAME, needs_check
+from medembed.library.integrity import CHECK_RECORD_NAME, needs_check
 from medembed.notes import read_note
 
 
@@ -116,7 +116,7 @@ def test_a_case_is_checked_when_it_is_read(tmp_path: Path, change: str) -> None:
             if "SET case_row" in change:
                 db.execute("DELETE FROM scans WHERE case_row = 4")
             db.execute(change)
-        with pytest.raises(LibraryError, match=r"case 'case-2' is not as it was written.*backup"):
+        with pytest.raises(LibraryError, match=r"case 'case-2' fails its checksum.*backup"):
             list(library.cases())
 
 
@@ -148,10 +148,10 @@ def test_a_large_library_is_checked_again_only_when_it_may_have_changed(
     with CaseLibrary.open(tmp_path / "lib") as library:  # its own changes need no check
         library.add([make_case(99)])
     assert not needs_check(path)
-    stamp = path.with_name(STAMP_NAME)
-    assert stamp.stat().st_mode & 0o077 == 0
-    known = json.loads(stamp.read_bytes())
-    stamp.write_text(json.dumps({**known, "checked": known["checked"] - 2 * 86400}))
+    record_check = path.with_name(CHECK_RECORD_NAME)
+    assert record_check.stat().st_mode & 0o077 == 0
+    known = json.loads(record_check.read_bytes())
+    record_check.write_text(json.dumps({**known, "checked": known["checked"] - 2 * 86400}))
     assert needs_check(path)
     CaseLibrary.open(tmp_path / "lib").close()
     assert not needs_check(path)

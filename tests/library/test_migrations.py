@@ -93,7 +93,7 @@ def test_cases_are_found_by_their_scan_by_its_pixels_and_by_kind(tmp_path: Path)
     assert library.case("case-1").scans == (mask, first)
     assert library.find("kind=image") == ["case-2"]
     assert library.find("kind!=image") == ["case-1", "case-3"]
-    assert library.vocabulary("kind") == {"image": 1, "segmentation": 1, "unknown": 1}
+    assert library.value_counts("kind") == {"image": 1, "segmentation": 1, "unknown": 1}
 
 
 def test_what_is_learned_of_a_scan_joins_an_unchanged_case(tmp_path: Path) -> None:

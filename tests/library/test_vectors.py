@@ -38,14 +38,14 @@ def test_models_and_kinds_are_kept_apart(library: CaseLibrary) -> None:
     assert library.vectors("g", "image")[0] == ["case-2"]
     assert library.vectors("h", "image")[0] == []
     assert [
-        (s.fingerprint, s.kind, s.dimensions, s.n_vectors) for s in library.vector_spaces()
+        (s.fingerprint, s.kind, s.dimensions, s.n_vectors) for s in library.embedding_sets()
     ] == [
         ("f", "image", 2, 1),
         ("f", "note", 2, 1),
         ("g", "image", 3, 1),
     ]
     library.drop_vectors("f")
-    assert [s.fingerprint for s in library.vector_spaces()] == ["g"]
+    assert [s.fingerprint for s in library.embedding_sets()] == ["g"]
     assert library.vectors("g", "image")[1].tolist() == [[5, 6, 7]]
 
 
@@ -62,7 +62,7 @@ def test_missing_ones_are_those_without_a_vector_and_notes_need_a_note(
 
 def test_a_revision_tells_of_every_change(library: CaseLibrary) -> None:
     def revision() -> int:
-        return library.vector_spaces()[0].revision
+        return library.embedding_sets()[0].revision
 
     library.put_vectors("f", "image", ["case-3"], [[1, 2]])
     first = revision()
@@ -79,13 +79,13 @@ def test_a_revision_tells_of_every_change(library: CaseLibrary) -> None:
 
 def test_what_does_not_fit_is_refused_and_nothing_of_it_written(library: CaseLibrary) -> None:
     library.put_vectors("f", "image", ["case-1"], [[1, 2]])
-    with pytest.raises(FingerprintError, match="3 dimensions for a model that made 2"):
+    with pytest.raises(FingerprintError, match="dimension 3, those stored for this model 2"):
         library.put_vectors("f", "image", ["case-2"], [[1, 2, 3]])
     with pytest.raises(LibraryError, match="not in the library"):
         library.put_vectors("f", "image", ["case-2", "none"], [[1, 2], [3, 4]])
     with pytest.raises(InternalError, match="finite"):
         library.put_vectors("f", "image", ["case-2"], [[np.nan, 2]])
-    with pytest.raises(InternalError, match="do not go with"):
+    with pytest.raises(InternalError, match="but vectors of shape"):
         library.put_vectors("f", "image", ["case-2"], [[1, 2], [3, 4]])
     assert library.vectors("f", "image")[0] == ["case-1"]
 

@@ -291,8 +291,8 @@ def test_a_small_library_does_not_call_anything_novel(library) -> None:
 
 def test_a_scan_of_a_study_in_the_library_does_not_find_its_patient(tmp_path: Path) -> None:
     with CaseLibrary.create(tmp_path / "l") as library:
-        name = library.pseudonymiser.study("1.2.3")
-        of_table = {"study_id": library.pseudonymiser.study("7.8.9")}
+        name = library.pseudonymizer.study("1.2.3")
+        of_table = {"study_id": library.pseudonymizer.study("7.8.9")}
         library.add(
             [
                 make_case(0, case_id=name, patient_id="P-0"),

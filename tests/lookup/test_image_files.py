@@ -63,7 +63,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of five cases, one of a DICOM patient, with the toy model active."""
     home = tmp_path_factory.mktemp("lookup")
     with CaseLibrary.create(home / "library") as library:
-        names = library.pseudonymiser
+        names = library.pseudonymizer
         paths = [picture(home / f"{i}.png", i) for i in range(4)]
         paths.append(radiograph(home / "again.dcm", 1, "4711", "1.2.3"))
         for i, (name, path) in enumerate(zip(NAMES, paths, strict=True)):
@@ -94,7 +94,7 @@ def ids(result) -> list[str]:
 
 
 def test_a_file_finds_the_picture_that_is_bright_where_it_is(lookup, home, tmp_path) -> None:
-    study = lookup.library.pseudonymiser.study("1.2.3")
+    study = lookup.library.pseudonymizer.study("1.2.3")
     result = lookup.search(image=radiograph(tmp_path / "x.dcm", 1, "8", "9.9"))
     assert set(ids(result)[:2]) == {"upper-right", study}
     assert result.hits[0].score > 0.99 > result.hits[2].score
@@ -119,7 +119,7 @@ def test_the_very_file_of_a_case_does_not_find_its_patient(lookup, home, tmp_pat
 def test_another_file_of_a_patient_of_the_library_does_not_find_that_patient(
     lookup, tmp_path, patient, study
 ) -> None:
-    own = lookup.library.pseudonymiser.study("1.2.3")
+    own = lookup.library.pseudonymizer.study("1.2.3")
     result = lookup.search(image=radiograph(tmp_path / "new.dcm", 3, patient, study))
     assert own not in ids(result)
     assert len(result.hits) == 4

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medembed.notes import FINDINGS, mirror_sides, read_note
+from medembed.notes import FINDINGS, read_note, swap_laterality
 from medembed.notes.vocabulary import load_vocabulary
 from medembed.notes.vocabulary_tests import VocabularyTest, read_tests, stated
 
@@ -47,5 +47,5 @@ def test_n12_german_vocabulary_reads_no_english() -> None:
 def test_german_sides_are_mirrored() -> None:
     text = "Linksseitiger Erguss, Rundherd RECHTS, rechter Unterlappen. Re: Thorax"
     mirrored = "Rechtsseitiger Erguss, Rundherd LINKS, linker Unterlappen. Re: Thorax"
-    assert mirror_sides(text) == mirrored
-    assert mirror_sides(mirrored) == text
+    assert swap_laterality(text) == mirrored
+    assert swap_laterality(mirrored) == text

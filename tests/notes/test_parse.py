@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.golden_notes import Golden, golden_sentences, read
 
 from medembed.errors import NoteError
-from medembed.notes import FINDINGS, asserted_findings, mirror_sides, read_note
+from medembed.notes import FINDINGS, asserted_findings, read_note, swap_laterality
 
 GOLDEN = golden_sentences()
 
@@ -29,7 +29,7 @@ def test_a_mirrored_sentence_asserts_the_mirrored_sides(golden: Golden) -> None:
     if "lingula" in golden.sentence or "middle lobe" in golden.sentence:
         return  # parts that only one lung has
     sentence = golden.sentence.replace("R effusion, L pneumo", "L effusion, R pneumo")
-    mirrored = sentence if sentence != golden.sentence else mirror_sides(sentence)
+    mirrored = sentence if sentence != golden.sentence else swap_laterality(sentence)
     expected = [
         (la, status, swap.get(side, side), old) for la, status, side, old in golden.expected
     ]
@@ -150,7 +150,7 @@ def test_any_text_gives_a_valid_note_or_is_blank(text: str) -> None:
 
 def test_mirroring_swaps_words_of_side_and_nothing_else() -> None:
     text = "Left, RIGHT, right-sided, leftward; upright, alright, cleft, RUL, LLL, RML, left_1"
-    assert mirror_sides(text) == (
+    assert swap_laterality(text) == (
         "Right, LEFT, left-sided, rightward; upright, alright, cleft, LUL, RLL, RML, right_1"
     )
 
@@ -158,4 +158,4 @@ def test_mirroring_swaps_words_of_side_and_nothing_else() -> None:
 @given(st.lists(st.sampled_from(["left", "Right", "LEFT", "RUL", "effusion", ",", "é"])))
 def test_mirroring_twice_gives_the_text_again(words: list[str]) -> None:
     text = " ".join(words)
-    assert mirror_sides(mirror_sides(text)) == text
+    assert swap_laterality(swap_laterality(text)) == text

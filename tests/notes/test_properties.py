@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.golden_notes import golden_sentences
 
-from medembed.notes import Note, mirror_sides, read_note
+from medembed.notes import Note, read_note, swap_laterality
 
 SENTENCES = st.sampled_from([golden.sentence for golden in golden_sentences()])
 NEUTRAL = st.sampled_from(
@@ -55,13 +55,13 @@ def test_spans_lie_inside_any_text_and_name_a_finding(text: str) -> None:
 @given(st.lists(WORDS, max_size=12), st.sampled_from([" ", "", "\n", "-"]))
 def test_mirrored_twice_is_the_text_again(words: list[str], between: str) -> None:
     text = between.join(words)
-    assert mirror_sides(mirror_sides(text)) == text
+    assert swap_laterality(swap_laterality(text)) == text
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("LRlr ight ef/>().-bat45"), max_size=40))
 def test_any_letters_mirrored_twice_are_the_text_again(text: str) -> None:
-    assert mirror_sides(mirror_sides(text)) == text
+    assert swap_laterality(swap_laterality(text)) == text
 
 
 @settings(deadline=None)
@@ -116,8 +116,8 @@ def test_capitals_and_blanks_change_nothing(sentence: str) -> None:
     ],
 )
 def test_abbreviated_sides_are_mirrored(text: str, mirrored: str) -> None:
-    assert mirror_sides(text) == mirrored
-    assert mirror_sides(mirrored) == text
+    assert swap_laterality(text) == mirrored
+    assert swap_laterality(mirrored) == text
 
 
 @pytest.mark.parametrize(

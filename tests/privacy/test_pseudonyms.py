@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.errors import InputError
-from medembed.privacy import PathMask, Pseudonymiser, name_tokens, new_key
+from medembed.privacy import PathMask, Pseudonymizer, name_tokens, new_key
 
-NAMES = Pseudonymiser(bytes(range(32)))
+NAMES = Pseudonymizer(bytes(range(32)))
 
 
 def test_a_pseudonym_is_the_keyed_hash_of_rfc_2104() -> None:
@@ -24,7 +24,7 @@ def test_a_pseudonym_is_the_keyed_hash_of_rfc_2104() -> None:
 
 def test_the_same_identifier_is_the_same_pseudonym_in_one_library_only() -> None:
     assert NAMES.patient("4711") == NAMES.patient(" 4711 ")
-    assert NAMES.patient("4711") != Pseudonymiser(new_key()).patient("4711")
+    assert NAMES.patient("4711") != Pseudonymizer(new_key()).patient("4711")
 
 
 def test_purposes_and_issuers_are_kept_apart() -> None:
@@ -45,7 +45,7 @@ def test_a_pseudonym_shows_nothing_of_the_identifier_or_key() -> None:
     assert re.fullmatch(r"P-[A-Z2-7]{20}", NAMES.patient("DOE"))
     assert "key" not in repr(NAMES)
     with pytest.raises(InputError):
-        Pseudonymiser(b"short")
+        Pseudonymizer(b"short")
     with pytest.raises(InputError):
         NAMES.patient("  ")
 

@@ -10,11 +10,11 @@ from support.example_files import write_csv, write_dicom, write_png, write_slice
 
 from medembed.cases import Case, Finding
 from medembed.errors import SourceError
-from medembed.privacy import Pseudonymiser
+from medembed.privacy import Pseudonymizer
 from medembed.scans import ScanReader
-from medembed.sources import DicomFolderSource, Reading, Refusal
+from medembed.sources import DicomFolderSource, Refusal, SourceContext
 
-NAMES = Pseudonymiser(bytes(32))
+NAMES = Pseudonymizer(bytes(32))
 
 
 def take(
@@ -23,7 +23,7 @@ def take(
     shift = options.pop("shift_dates", False)
     say = said.append if said is not None else lambda line: None
     source = DicomFolderSource(folder, **options)
-    outcomes = list(source.read(Reading(reader, NAMES, shift_dates=shift, say=say)))
+    outcomes = list(source.read(SourceContext(reader, NAMES, shift_dates=shift, warn=say)))
     return (
         [outcome for outcome in outcomes if isinstance(outcome, Case)],
         [outcome for outcome in outcomes if isinstance(outcome, Refusal)],
@@ -98,7 +98,7 @@ def test_an_exact_copy_counts_once_and_a_changed_one_is_refused(
     (case,), (refusal,) = take(tmp_path, reader, said)
     assert len(case.scans) == 1
     assert (refusal.where, refusal.code) == ("other.dcm", "duplicate-instance")
-    assert said == ["1 files are exact copies and were taken once"]
+    assert said == ["1 duplicate files skipped"]
 
 
 def test_what_has_no_patient_id_is_a_patient_of_its_own(tmp_path: Path, reader: ScanReader) -> None:
@@ -107,7 +107,7 @@ def test_what_has_no_patient_id_is_a_patient_of_its_own(tmp_path: Path, reader: 
     said: list[str] = []
     cases, _ = take(tmp_path, reader, said)
     assert len({case.patient_id for case in cases}) == 2
-    assert said == ["2 studies have no PatientID and count as a patient each"]
+    assert said == ["2 studies have no PatientID; each is treated as a separate patient"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_image_in_a_folder_is_refused_and_alone_is_a_case(
     assert case.scans[0].files == (str(image),)
     (single,), _ = take(write_dicom(tmp_path / "one.dcm", 4), reader)
     assert single.patient_id == NAMES.patient("MRN00004")
-    with pytest.raises(SourceError, match="no such file or folder"):
+    with pytest.raises(SourceError, match="file or folder not found"):
         DicomFolderSource(tmp_path / "none")
 
 
@@ -220,9 +220,9 @@ def test_what_cannot_be_joined_for_certain_is_refused(tmp_path: Path, reader: Sc
 def test_a_notes_table_needs_its_columns(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="accession or study_uid"):
         DicomFolderSource(tmp_path, notes=reports(tmp_path / "r.csv", {"note": "x"}))
-    with pytest.raises(SourceError, match="columns missing: note"):
+    with pytest.raises(SourceError, match="missing columns: note"):
         DicomFolderSource(tmp_path, notes=reports(tmp_path / "r.csv", {"accession": "x"}))
-    with pytest.raises(SourceError, match="from a table only"):
+    with pytest.raises(SourceError, match="--keep-columns needs a table"):
         DicomFolderSource(tmp_path, keep_columns=["ward"])
 
 
@@ -237,7 +237,7 @@ def test_localizers_are_left_out_beside_a_volume(tmp_path: Path, reader: ScanRea
     said: list[str] = []
     (case,), _ = take(tmp_path, reader, said)
     assert [len(scan.files) for scan in case.scans] == [4]
-    assert said == ["1 localizers were left out"]
+    assert said == ["1 localizers skipped"]
 
 
 def test_dates_of_a_patient_move_together(tmp_path: Path, reader: ScanReader) -> None:
@@ -262,9 +262,7 @@ def test_paths_that_name_the_patient_are_hidden_and_said(
     said: list[str] = []
     _, (refusal,) = take(tmp_path, reader, said)
     assert refusal.where == "…/bad.dcm"
-    assert said == [
-        "1 files lie under names that name a patient, and the library keeps their paths"
-    ]
+    assert said == ["1 file paths contain patient names and are stored in the library"]
 
 
 @pytest.mark.parametrize(("other", "age"), [("046Y", 45.0), ("054Y", None), ("", 45.0)])
@@ -276,4 +274,4 @@ def test_different_ages_in_one_study_are_no_age(
     said: list[str] = []
     (case,), _ = take(tmp_path, reader, said)
     assert case.age_years == age
-    assert any("different ages" in line for line in said) == (age is None)
+    assert any("different patient ages" in line for line in said) == (age is None)

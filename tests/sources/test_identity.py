@@ -54,8 +54,8 @@ def test_i01_one_id_two_people(library: CaseLibrary, reader: ScanReader, tmp_pat
     assert len(set(people(library).values())) == 3
     assert len({case.split for case in library.cases()}) == 1
     assert report.remarks == (
-        "1 PatientIDs stand for people of different sex or birth date; they are patients apart, "
-        "in one split",
+        "1 PatientIDs are shared by people of different sex or birth date; "
+        "they are treated as separate patients in one split",
     )
     again = take(library, tmp_path / "d", reader)
     assert (again.unchanged, again.refusals, again.remarks) == (4, (), report.remarks)
@@ -69,7 +69,7 @@ def test_i01_placeholders_identify_nobody(
         write(tmp_path / "d", seed, word)
     report = take(library, tmp_path / "d", reader)
     assert report.added == len(set(people(library).values())) == 2 * len(words)
-    assert "18 studies have a PatientID that stands in for a missing one" in report.remarks[0]
+    assert "18 studies have a placeholder PatientID" in report.remarks[0]
     assert take(library, tmp_path / "d", reader).unchanged == 18
 
 
@@ -100,7 +100,7 @@ def test_issuer_sometimes_set(
     if set(order[:2]) == {"", "HOSPITAL"}:
         assert of[""] == of["HOSPITAL"]
         assert remarks[1] == (
-            "1 PatientIDs come with and without their issuer and were taken for one patient",
+            "1 PatientIDs come with and without their issuer; treated as one patient",
         )
 
 
@@ -162,7 +162,7 @@ def test_the_same_pixels_under_two_patients_are_said(
     write(tmp_path / "d", 1)
     write(tmp_path / "d", 2, "4712", PixelData=pixels)
     report = take(library, tmp_path / "d", reader)
-    assert "1 scans have the same pixels under several patients" in report.remarks
+    assert "1 scans have identical pixels under different patients" in report.remarks
 
 
 @pytest.mark.parametrize("other", ["train", "test"])
@@ -176,7 +176,7 @@ def test_the_same_pixels_in_two_splits_are_said_across_ingests(
         report = ingest(library, TableSource(rows), reader=reader)
     said = [line for line in report.remarks if "different splits" in line]
     assert len(said) == (other == "test")
-    assert all(line.startswith("1 pictures") for line in said)
+    assert all(line.startswith("1 images belong to patients in different splits") for line in said)
 
 
 def test_an_accession_number_of_two_studies_joins_none_across_ingests(
@@ -200,7 +200,7 @@ def test_patients_of_an_earlier_version_keep_their_names(
     ):
         write(tmp_path / "d", seed, **elements)
     take(library, tmp_path / "d", reader)
-    names = library.pseudonymiser
+    names = library.pseudonymizer
     usual = [names.patient("4711"), names.patient("4711"), names.patient("4711", "HOSPITAL"),
              names.patient("ANONYMIZED")]  # fmt: skip
     with CaseLibrary.create(tmp_path / "old") as empty:
@@ -212,7 +212,10 @@ def test_patients_of_an_earlier_version_keep_their_names(
         report = take(old, tmp_path / "d", reader)
         assert (report.unchanged, report.refusals) == (4, ())
         assert list(people(old).values()) == usual
-        assert any("as an earlier version took them" in remark for remark in report.remarks)
+        assert any(
+            "which an earlier version merged into one patient" in remark
+            for remark in report.remarks
+        )
         # a new study of the woman joins nobody of whom it is not sure
         write(tmp_path / "new", 9, IssuerOfPatientID="THIRD")
         take(old, tmp_path / "new", reader)
@@ -269,8 +272,8 @@ def test_i01_in_tables(library: CaseLibrary, reader: ScanReader, tmp_path: Path)
     assert split["c0"] == split["c1"] == split["c7"]
     assert split["c4"] == split["c5"] == split["c6"]  # 0 may be a patient after all
     said = "\n".join(report.remarks)
-    assert "5 rows have a patient_id that stands in for a missing one" in said
-    assert "1 PatientIDs stand for people of different sex or birth date" in said
+    assert "5 rows have a placeholder patient_id" in said
+    assert "1 PatientIDs are shared by people of different sex or birth date" in said
     assert "1 PatientIDs differ from another only in case, blanks" in said
     again = ingest(library, TableSource(table), reader=reader)
     assert (again.unchanged, again.refusals) == (8, ())
@@ -300,7 +303,7 @@ def test_a_person_whom_an_earlier_version_put_into_two_splits_is_said(
     write(tmp_path / "d", 1)
     write(tmp_path / "d", 2, IssuerOfPatientID="HOSPITAL")
     take(library, tmp_path / "d", reader)
-    names = library.pseudonymiser
+    names = library.pseudonymizer
     with CaseLibrary.create(tmp_path / "old") as empty:
         _copy_key(library, empty)
     with CaseLibrary.open(tmp_path / "old") as old:
@@ -366,13 +369,13 @@ def test_no_person_in_two_splits_and_no_two_people_in_one_patient(
 
         def settle(ones: Sequence[Study]) -> list[str]:
             # a new object each time, as in another process
-            identities = LibraryIdentities(library.database, library.pseudonymiser)
+            identities = LibraryIdentities(library.database, library.pseudonymizer)
             claims = [
-                (f"c{s.number}", Claim.of(library.pseudonymiser, s.raw_id, s.issuer, s.sex,
+                (f"c{s.number}", Claim.of(library.pseudonymizer, s.raw_id, s.issuer, s.sex,
                                           s.birth, own=f"{s.number}"))
                 for s in ones
             ]  # fmt: skip
-            return [settled.patient_id for settled in identities.settle(claims)]
+            return [settled.patient_id for settled in identities.resolve(claims)]
 
         patient: dict[int, str] = {}
         for start in range(0, len(numbered), batch):

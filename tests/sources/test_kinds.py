@@ -14,7 +14,7 @@ from support.example_files import CT, write_csv, write_dicom, write_slices
 from medembed.cases import Case
 from medembed.library import CaseLibrary, ingest
 from medembed.scans import ScanReader
-from medembed.sources import DicomFolderSource, Reading, Refusal, TableSource
+from medembed.sources import DicomFolderSource, Refusal, SourceContext, TableSource
 
 OTHERS: dict[str, dict[str, Any]] = {
     "segmentation": {"SOPClassUID": uid.SegmentationStorage, "Modality": "SEG"},
@@ -50,7 +50,7 @@ def beside(folder: Path, name: str, **elements: Any) -> Path:
 
 def take(folder: Path, reader: ScanReader) -> tuple[list[Case], list[Refusal], list[str]]:
     said: list[str] = []
-    outcomes = list(DicomFolderSource(folder).read(Reading(reader, say=said.append)))
+    outcomes = list(DicomFolderSource(folder).read(SourceContext(reader, warn=said.append)))
     return (
         [one for one in outcomes if isinstance(one, Case)],
         [one for one in outcomes if isinstance(one, Refusal)],
@@ -68,7 +68,7 @@ def test_i02_masks_doses_and_screens_are_left_out_beside_a_picture(
     assert (case.modality, case.view, case.kind) == ("CR", "PA", "image")
     assert [scan.kind for scan in case.scans] == ["image"]
     assert refusals == []
-    assert said == [f"1 {kind}s were left out"]
+    assert said == [f"1 {kind}s skipped"]
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -79,11 +79,11 @@ def test_i02_alone_they_are_refused_or_marked(
     cases, refusals, said = take(tmp_path, reader)
     if kind in ("secondary capture", "localizer"):
         assert [case.kind for case in cases] == [kind]
-        assert said == [f"1 studies hold nothing but {kind}s"]
+        assert said == [f"1 studies contain only {kind}s"]
     else:
         assert cases == []
         assert [(r.code, r.reason) for r in refusals] == [
-            ("no-picture", f"a {kind}, and its study holds no picture")
+            ("no-picture", f"{kind} in a study without images")
         ]
 
 
@@ -93,7 +93,7 @@ def test_i02_a_dose_beside_a_volume(tmp_path: Path, reader: ScanReader) -> None:
            **OTHERS["dose"])  # fmt: skip
     (case,), _, said = take(tmp_path, reader)
     assert (case.modality, len(case.scans), len(case.scans[0].files)) == ("CT", 1, 3)
-    assert said == ["1 doses were left out"]
+    assert said == ["1 doses skipped"]
 
 
 def test_i02_a_pet_series_that_comes_first(tmp_path: Path, reader: ScanReader) -> None:
@@ -122,7 +122,7 @@ def test_i02_objects_without_pixels_say_what_they_are(tmp_path: Path, reader: Sc
            PixelData=None)  # fmt: skip
     (case,), refusals, _ = take(tmp_path, reader)
     assert case.kind == "image"
-    assert {r.reason for r in refusals} == {"a DICOM object without pixels (report)"}
+    assert {r.reason for r in refusals} == {"DICOM object without pixels (report)"}
 
 
 @pytest.fixture
@@ -153,5 +153,5 @@ def test_i02_in_a_table(library: CaseLibrary, reader: ScanReader, tmp_path: Path
         ("a", "image", "CR"),
         ("b", "segmentation", "SEG"),
     ]
-    assert "cases.csv: 1 segmentations were left out" in report.remarks
-    assert "cases.csv: 1 rows show nothing but segmentations" in report.remarks
+    assert "cases.csv: 1 segmentations skipped" in report.remarks
+    assert "cases.csv: 1 rows contain only segmentations" in report.remarks

@@ -54,7 +54,9 @@ def test_t01_unbalanced_quote_closed_by_the_next_quoted_cell(tmp_path: Path) -> 
     )
     assert notes(rows) == {"c4": "No effusion."}
     assert list(refused(rows)) == [2, 3, 4]
-    assert all("text follows a quotation mark" in fault for fault in refused(rows).values())
+    assert all(
+        "text follows the closing quotation mark" in fault for fault in refused(rows).values()
+    )
     assert [row.number for row in rows] == [2, 3, 4, 5]
 
 
@@ -67,7 +69,7 @@ def test_t01_unbalanced_quote_closed_by_an_inch_sign(tmp_path: Path) -> None:
     )
     assert notes(rows) == {"c3": "Right pneumothorax."}
     assert list(refused(rows)) == [2, 3]
-    assert "looks like further rows" in refused(rows)[2]
+    assert "seems to contain further rows" in refused(rows)[2]
 
 
 def test_t01_unbalanced_quote_never_closed(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_t01_unbalanced_quote_never_closed(tmp_path: Path) -> None:
         "c2,p2,2.png,Lungs clear.\nc3,p3,3.png,Nodule.\n",
     )
     assert notes(rows) == {"c0": "Normal.", "c2": "Lungs clear.", "c3": "Nodule."}
-    assert refused(rows) == {3: "a quotation mark opens a cell and is never closed"}
+    assert refused(rows) == {3: "a quotation mark is never closed"}
 
 
 def test_t01_a_note_before_the_keys(tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_where_no_later_row_is_sure_the_rest_is_refused(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, 'c1,p1,1.png,Clear.\nc2,p2,2.png,"A" b\nno row, at all\nnor, this\n')
     assert notes(rows) == {"c1": "Clear."}
     assert list(refused(rows)) == [3]
-    assert "the rows that follow cannot be told apart" in refused(rows)[3]
+    assert "the following rows cannot be separated" in refused(rows)[3]
 
 
 def test_t01_in_a_table_of_notes(tmp_path: Path) -> None:
@@ -195,11 +197,11 @@ def test_t02_cp1252(tmp_path: Path) -> None:
     read = table(path)
     (row,) = read.rows()
     assert row.cells["note"] == "K\x81ln café"  # the five open bytes, as browsers take them
-    read.say(said.append)
-    read.say_rows(said.append)
+    read.warn(said.append)
+    read.warn_rows(said.append)
     assert said == [
-        "cases.csv is not UTF-8 and was read as Windows-1252",
-        "cases.csv: bytes that Windows-1252 does not define, so that letters may be wrong: rows 2",
+        "cases.csv: not UTF-8; read as Windows-1252",
+        "cases.csv: bytes undefined in Windows-1252; letters may be wrong: rows 2",
     ]
 
 
@@ -218,7 +220,7 @@ def test_t03_one_bad_byte(tmp_path: Path) -> None:
     content = f"{HEADER}\nc1,p1,1.png,Köln Überblähung\nc2,p2,2.png,stray ".encode()
     rows = rows_of(tmp_path, content + b"\xe9 byte\nc3,p3,3.png,clear\n")
     assert notes(rows) == {"c1": "Köln Überblähung", "c3": "clear"}
-    assert refused(rows) == {3: "column note has a byte that is not in the encoding of the file"}
+    assert refused(rows) == {3: "column note has a byte that is not valid in the file's encoding"}
 
 
 @pytest.mark.parametrize(
@@ -265,15 +267,15 @@ def test_t04_near_misses_of_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         rows_of(tmp_path, "c1,p1,1.png,a\n", "CaseID,Patient ID,image-path,note")
     assert str(caught.value) == (
-        "cases.csv: columns missing: case_id, patient_id, image_path; rename "
+        "cases.csv: missing columns: case_id, patient_id, image_path; rename "
         '"CaseID" to case_id, "Patient ID" to patient_id, "image-path" to image_path'
     )
     path = tmp_path / "cases.csv"
     path.write_text(f"{HEADER},Study Date,Ward\nc1,p1,1.png,a,x,y\n")
     said: list[str] = []
-    table(path).say(said.append)
+    table(path).warn(said.append)
     assert said == [
-        "cases.csv: columns left out: Study Date, Ward (--keep-columns keeps some; to use them, "
+        "cases.csv: ignored columns: Study Date, Ward (keep them with --keep-columns, or "
         'rename "Study Date" to study_date)'
     ]
 
@@ -301,7 +303,7 @@ def test_what_is_no_text_is_named(tmp_path: Path, magic: bytes, words: str) -> N
 
 
 def test_columns_named_twice_in_other_letters_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="columns named twice: note"):
+    with pytest.raises(SourceError, match="duplicate columns: note"):
         rows_of(tmp_path, "c1,p1,1.png,a,b\n", HEADER + ",NOTE")
     rows = rows_of(tmp_path, "c1,p1,1.png,a,b,c\n", HEADER + ",Comment,Comment")
     assert notes(rows) == {"c1": "a"}  # twice, but left out
@@ -326,9 +328,9 @@ def test_blank_cells_behind_all_rows_are_no_columns(tmp_path: Path) -> None:
         ('c1,"1,23E+11",1.png,a', "column patient_id has a number in scientific notation"),
         ("1e+16,p1,1.png,a", "column case_id has a number in scientific notation"),
         ("c1,p\u200b1,1.png,a", "column patient_id has an invisible character"),
-        ("c1,#REF!,1.png,a", "column patient_id has an error value of a spreadsheet"),
-        ("c1,p1,1.png,#N/A", "column note has an error value of a spreadsheet"),
-        ("c1,p1,1.png,#NAME?", "column note has an error value of a spreadsheet"),
+        ("c1,#REF!,1.png,a", "column patient_id has a spreadsheet error value"),
+        ("c1,p1,1.png,#N/A", "column note has a spreadsheet error value"),
+        ("c1,p1,1.png,#NAME?", "column note has a spreadsheet error value"),
     ],
 )
 def test_a_spoiled_cell_refuses_its_row_only(tmp_path: Path, row: str, fault: str) -> None:
@@ -370,7 +372,7 @@ def test_parquet_cells_of_other_types(tmp_path: Path) -> None:
     assert id_of(pa.array(["p7"]).dictionary_encode()) == "p7"
     assert id_of(pa.array([None], pa.float64())) == ""
     assert id_of([b"p7"]) == "p7"
-    assert "so many digits" in id_of([1.5e17])
+    assert "too many digits" in id_of([1.5e17])
     assert "identify nothing" in id_of([dt.datetime(2020, 1, 31, 9, 30)])
     assert "identify nothing" in id_of([True])
     (row,) = rows(study_date=[dt.datetime(2020, 1, 31, 9, 30)], age=[63.5])

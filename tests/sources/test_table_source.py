@@ -11,13 +11,13 @@ from support.example_files import write_csv, write_dicom, write_png, write_slice
 from medembed.cases import Case, Finding
 from medembed.errors import SourceError
 from medembed.library.filters import FIELDS
-from medembed.privacy import Pseudonymiser
+from medembed.privacy import Pseudonymizer
 from medembed.scans import ScanReader
-from medembed.sources import Reading, Refusal, TableSource, open_source
+from medembed.sources import Refusal, SourceContext, TableSource, open_source
 from medembed.sources.cell_parsers import RESERVED, age_of, split_of
 from medembed.sources.table import COLUMNS
 
-NAMES = Pseudonymiser(bytes(32))
+NAMES = Pseudonymizer(bytes(32))
 
 
 def rows_of(*changes: dict[str, str]) -> list[dict[str, str]]:
@@ -39,7 +39,7 @@ def take(
     source: Any, reader: ScanReader, said: list[str] | None = None, **options: Any
 ) -> list[Case | Refusal]:
     say = said.append if said is not None else lambda line: None
-    return list(source.read(Reading(reader, NAMES, say=say, **options)))
+    return list(source.read(SourceContext(reader, NAMES, warn=say, **options)))
 
 
 def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
@@ -193,26 +193,26 @@ def test_columns_left_out_are_said_once(folder: Path, reader: ScanReader) -> Non
     (case,) = take(TableSource(table, ["race_or_site"]), reader, said)
     assert isinstance(case, Case)
     assert case.attributes == {"race_or_site": "Valencia"}
-    assert said == ["cases.csv: columns left out: licence (--keep-columns keeps some)"]
+    assert said == ["cases.csv: ignored columns: licence (keep them with --keep-columns)"]
 
 
 def broken_tables(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
     row = rows_of({})[0]
     (folder / "zero.csv").write_bytes(b"")
-    yield "zero.csv", "an empty file", []
+    yield "zero.csv", "the file is empty", []
     (folder / "head.csv").write_text(",".join(row) + "\n")
-    yield "head.csv", "without rows", []
+    yield "head.csv", "no rows", []
     write_csv(folder / "lack.csv", [{"case_id": "1"}])
-    yield "lack.csv", "columns missing: patient_id, image_path", []
+    yield "lack.csv", "missing columns: patient_id, image_path", []
     write_csv(folder / "keep.csv", [row])
-    yield "keep.csv", "no columns to keep: nix", ["nix"]
+    yield "keep.csv", "columns to keep not found: nix", ["nix"]
     write_csv(folder / "reserved.csv", [row | {"date": "1"}])
-    yield "reserved.csv", "conditions use these names", ["date"]
+    yield "reserved.csv", "reserved column names", ["date"]
     (folder / "twice.csv").write_text("case_id,case_id,patient_id,image_path\n1,1,1,1\n")
-    yield "twice.csv", "columns named twice: case_id", []
+    yield "twice.csv", "duplicate columns: case_id", []
     (folder / "no.parquet").write_text("no parquet")
     yield "no.parquet", "not a readable parquet file", []
-    yield "gone.csv", "no such file", []
+    yield "gone.csv", "file not found", []
 
 
 def test_a_table_that_cannot_be_read_is_refused_in_one_line(
@@ -256,7 +256,7 @@ def test_one_image_under_two_patients_is_said(folder: Path, reader: ScanReader) 
     table = write_csv(folder / "cases.csv", rows_of({}, {"image_path": "images/0.png"}))
     said: list[str] = []
     take(TableSource(table), reader, said)
-    assert said == ["cases.csv: 1 images stand under several patients"]
+    assert said == ["cases.csv: 1 images appear under several patients"]
 
 
 def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -> None:
@@ -268,9 +268,9 @@ def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -
     assert open_source(folder / "unicode.txt").format == "table"
     (folder / "unicode.txt").rename(folder / "cases.csv")
     assert open_source(folder, "dicom").format == "dicom"
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(SourceError, match="file or folder not found"):
         open_source(folder / "none")
-    with pytest.raises(SourceError, match="notes in a column"):
+    with pytest.raises(SourceError, match="its notes in the column"):
         open_source(folder, "table", notes=folder / "cases.csv")
 
 
@@ -322,5 +322,5 @@ def test_an_age_that_stands_in_for_a_missing_one_is_unknown(text: str) -> None:
 
 def test_a_packed_table_is_said_to_be_packed(tmp_path: Path) -> None:
     (tmp_path / "cases.csv.gz").write_bytes(b"\x1f\x8b")
-    with pytest.raises(SourceError, match=r"a packed table.*unpack it first"):
+    with pytest.raises(SourceError, match=r"a compressed table.*decompress it first"):
         open_source(tmp_path / "cases.csv.gz")

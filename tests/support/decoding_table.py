@@ -35,7 +35,7 @@ decoder after the same modality LUT, inversion of MONOCHROME1 and luminance (imp
 time, from the formulas, in `tests/scans/reference.py`). "Difference" is the largest one over all
 pixels outside the padding, in stored steps; 0 means below 0.05. The tolerance is 1, and 2 for
 lossy encodings. Of more than 16 frames, the first, middle and last are compared. "on FILE" is the
-uncompressed original of the same image, read by DCMTK. What is rejected, and why: [reading
+uncompressed original of the same image, read by DCMTK. What is refused, and why: [reading
 scans](../reference/scans.md).
 
 Made by `python tests/support/decoding_table.py`; `tests/scans/test_golden.py` checks that it is
@@ -47,7 +47,7 @@ up to date.
 def render(rows: Iterable[Row], refused: Iterable[tuple[str, str]]) -> str:
     lines = ["| file | encoding | compared with | frames | difference |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
-    lines += ["", "## Rejected although they contain pixels", "", "| file | reason |", "|---|---|"]
+    lines += ["", "## Refused although they contain pixels", "", "| file | reason |", "|---|---|"]
     lines += [f"| {name} | `{reason}` |" for name, reason in refused]
     return HEAD + "\n".join(lines) + "\n"
 

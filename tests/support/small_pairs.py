@@ -105,7 +105,7 @@ def small_config(**changes: object) -> TrainingConfig:
         "loss": {"findings_weight": 0.5, "phrases_weight": 0.5, "min_cases": 2},
         "image_augmentation": {"mirror": 0.5},
         "text_augmentation": {"sentences": 0.4, "phrases": 0.3},
-        "optim": {"lr": 3e-3, "average": 0.5},
+        "optim": {"lr": 3e-3, "ema_decay": 0.5},
         "precision": "float32",
         "channels_last": False,
         "workers": 1,

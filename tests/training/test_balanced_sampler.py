@@ -21,7 +21,7 @@ from medembed.preprocess import PREPROCESS_VERSION
 from medembed.training import alignment, train
 from medembed.training.alignment import _key
 from medembed.training.batches import epoch_batches, patient_aware_batches
-from medembed.training.cohort import Cohort, gather
+from medembed.training.cohort import TrainingCohort, load_cohorts
 from medembed.training.settings import BalanceSettings
 from medembed.training.trainer import Trainer
 
@@ -34,9 +34,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> CaseLibrary:
     return write_library(tmp_path_factory.mktemp("mixed"), n=84, patients=42, women=7)
 
 
-def cohort_of(library: CaseLibrary, **changes: object) -> Cohort:
+def cohort_of(library: CaseLibrary, **changes: object) -> TrainingCohort:
     config = small_config(**changes)
-    return gather(library, config.preprocess, balance=config.balance, workers=1)[0]
+    return load_cohorts(library, config.preprocess, balance=config.balance, workers=1)[0]
 
 
 def test_batches_of_a_training_hold_groups_in_their_shares_and_no_patient_twice(

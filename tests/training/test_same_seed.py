@@ -220,10 +220,10 @@ def test_a_training_of_before_the_choices_were_kept_is_not_done_again(
     report = train(library, small_config(epochs=1))
     file = Path(report.folder) / "training.json"
     kept = json.loads(file.read_bytes())
-    from medembed.training.alignment import _gather, _key
+    from medembed.training.alignment import _key
 
     config = small_config(epochs=1)
-    cohort, val, _ = _gather(library, config)
+    cohort, val, _ = _load_cohorts(library, config)
     old = {k: v for k, v in kept.items() if k not in ("chosen", "why", "collapse", "remarks")}
     file.write_text(json.dumps({**old, "key": _key(config, cohort.digest, val.digest)}))
     assert train(library, config).unchanged

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from medembed.model.report_text import note_text, sentences
-from medembed.notes import FINDINGS, mirror_sides, read_note
+from medembed.notes import FINDINGS, read_note, swap_laterality
 from medembed.training.augment import augment
 from medembed.training.prompts import PhraseBook
 from medembed.training.settings import ImageAugmentation, TextAugmentation
-from medembed.training.text_views import Reading, ReportTexts, other_side, same_meaning
+from medembed.training.text_views import ReportTexts, TextView, false_negative_mask, other_side
 
 REPORT = (
     "INDICATION: Cough.\nCOMPARISON: None.\n"
@@ -44,10 +44,10 @@ def test_some_sentences_assert_only_what_they_say() -> None:
     settings = TextAugmentation(sentences=1.0, phrases=0.0)
     seen = set()
     for seed in range(60):
-        reading = report.draw(settings, np.random.default_rng(seed))
-        seen.add(reading.text)
-        assert (("effusion", "right") in reading.labels) == ("effusion" in reading.text)
-        assert (("nodule", "left") in reading.labels) == ("nodule" in reading.text.lower())
+        view = report.draw(settings, np.random.default_rng(seed))
+        seen.add(view.text)
+        assert (("effusion", "right") in view.labels) == ("effusion" in view.text)
+        assert (("nodule", "left") in view.labels) == ("nodule" in view.text.lower())
     assert len(seen) > 5
 
 
@@ -62,17 +62,17 @@ def test_phrases_are_short_sided_and_true() -> None:
 
 def test_a_report_without_findings_offers_no_phrase() -> None:
     report = ReportTexts(read_note("FINDINGS: No pleural effusion. Clear lungs."))
-    reading = report.draw(TextAugmentation(sentences=0, phrases=1.0), np.random.default_rng(0))
-    assert not reading.is_phrase
-    assert not reading.labels
+    view = report.draw(TextAugmentation(sentences=0, phrases=1.0), np.random.default_rng(0))
+    assert not view.is_phrase
+    assert not view.labels
 
 
 def test_mirroring_swaps_words_and_labels_and_twice_is_nothing() -> None:
-    reading = ReportTexts(read_note(REPORT)).full
-    turned = reading.mirrored(mirror_sides)
+    view = ReportTexts(read_note(REPORT)).full
+    turned = view.mirrored(swap_laterality)
     assert "large left pleural effusion" in turned.text
     assert ("effusion", "left") in turned.labels
-    assert turned.mirrored(mirror_sides) == reading
+    assert turned.mirrored(swap_laterality) == view
     assert other_side(("oedema", "")) == ("oedema", "")
 
 
@@ -90,13 +90,13 @@ def test_the_phrase_book_names_each_finding_on_its_side_in_the_reports_words() -
 def test_a_phrase_is_true_of_every_image_whose_report_states_it() -> None:
     right = frozenset({("effusion", ""), ("effusion", "right")})
     left = frozenset({("effusion", ""), ("effusion", "left")})
-    readings = [
-        Reading("right effusion", right, is_phrase=True),
-        Reading("A long report.", right),
-        Reading("a  LONG report.", frozenset()),
-        Reading("Another.", left),
+    views = [
+        TextView("right effusion", right, is_phrase=True),
+        TextView("A long report.", right),
+        TextView("a  LONG report.", frozenset()),
+        TextView("Another.", left),
     ]
-    same = same_meaning(readings, [right, right, frozenset(), left])
+    same = false_negative_mask(views, [right, right, frozenset(), left])
     wanted = np.eye(4, dtype=bool)
     wanted[1, 0] = True  # the second image has a right effusion too
     wanted[1, 2] = wanted[2, 1] = True  # the same words

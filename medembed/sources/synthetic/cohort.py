@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from medembed.errors import SourceError
 from medembed.privacy.private_files import private_folder
+from medembed.progress import Progress
 from medembed.sources.synthetic.config import CohortConfig
 from medembed.sources.synthetic.ct import chest_volume, ct_grid
 from medembed.sources.synthetic.dicom import ct_slice, radiograph_file, write_whole
@@ -27,9 +28,8 @@ from medembed.sources.synthetic.projection import make_view, radiograph
 from medembed.sources.synthetic.report import write_report
 from medembed.sources.synthetic.scanners import SCANNERS
 
-__all__ = ["Cohort", "Progress", "render_views", "write_cohort"]
+__all__ = ["Cohort", "render_views", "write_cohort"]
 
-Progress = Callable[[int, int | None], None]
 
 VERSION = 3
 """Raised whenever the same configuration would give other bytes."""

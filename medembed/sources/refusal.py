@@ -1,4 +1,4 @@
-"""What is said of a file or a case that is not taken."""
+"""Refusals of files, rows and cases."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["CellError", "Refusal"]
 
 @dataclass(frozen=True)
 class Refusal:
-    """A file or a case that is not taken, and why.
+    """A file, row or case that was not ingested, and why.
 
     Parameters
     ----------
     where : str
-        Path relative to the source with telling parts hidden, row of a table, or case id.
+        Path relative to the source with identifying parts hidden, row of a table, or case id.
     reason : str
-        One clause for a person; never a patient's value.
+        One clause for the user; never a patient's value.
     code : str
-        For machines: ``"truncated"``, ``"wrong-patient"``, …
+        For programs: ``"truncated"``, ``"wrong-patient"``, …
     """
 
     where: str
@@ -32,7 +32,7 @@ class Refusal:
 
 
 class CellError(InputError):
-    """A cell of a table does not fit; it becomes the refusal of its row.
+    """A cell of a table is not valid; the row is refused.
 
     Parameters
     ----------
