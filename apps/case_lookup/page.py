@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.faults import errors_on_one_line, show_error
+from apps.case_lookup.html import Markup
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
 from apps.case_lookup.session import LibrarySession, SearchRequest
 from apps.case_lookup.sidebar import draw_sidebar
@@ -60,10 +62,21 @@ def _draw(session: LibrarySession) -> None:
             show_outcome(session, outcome, dropped)
 
 
+def _connection_texts() -> Markup:
+    """Give the style sheet our texts for Streamlit's connection dialog.
+
+    Streamlit's own text asks whether the user is connected to the internet.
+    """
+    lost = json.dumps(TEXTS.faults.lost, ensure_ascii=False)
+    hint = json.dumps(TEXTS.faults.lost_hint, ensure_ascii=False)
+    return Markup(f"<style>:root {{ --rr-lost: {lost}; --rr-lost-hint: {hint}; }}</style>")
+
+
 def main() -> None:
     """Draw the page; an error is one line without a patient's value."""
     st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
     st.html(_CSS)
+    st.html(_connection_texts())
     run = get_script_run_ctx()
     if run is not None:
         register_page(st.context.headers.get(HEADER), run.session_id)

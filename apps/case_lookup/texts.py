@@ -63,7 +63,7 @@ class SidebarTexts:
 
 @dataclass(frozen=True)
 class ResultTexts:
-    """The ranked cases and what stands above them."""
+    """The ranked cases and the lines above them."""
 
     searching: str
     loading_model: str
@@ -169,11 +169,13 @@ class WordTexts:
 
 @dataclass(frozen=True)
 class FaultTexts:
-    """What goes wrong outside of a search."""
+    """Errors outside of a search."""
 
     internal: Callable[[str], str]  # kind and place
     no_library: str
     no_library_hint: str
+    lost: str
+    lost_hint: str
 
 
 @dataclass(frozen=True)
@@ -374,6 +376,9 @@ ENGLISH = Texts(
         internal=lambda place: f"Internal error ({place}). Reload the page to continue.",
         no_library="no library was given",
         no_library_hint="start with: medembed app LIBRARY",
+        lost="No connection to the reading room",
+        lost_hint="It has stopped, or this machine was asleep. If the page does not return, start "
+        "the reading room again (medembed app LIBRARY) and reload this page.",
     ),
 )
 

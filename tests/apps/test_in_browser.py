@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from apps.case_lookup.texts import ENGLISH
 from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS, serving
 
 pytestmark = pytest.mark.browser
@@ -113,4 +115,26 @@ def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
         assert below is not None
         assert words is not None
         assert words["y"] >= below["y"] + below["height"], "the button lies on the words"
+        browser.close()
+
+
+def test_a_stopped_room_says_so_and_nothing_of_the_internet(small_library: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import expect, sync_playwright
+
+    with serving(small_library) as (port, process), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"http://127.0.0.1:{port}")
+        expect(page.locator(".rr-foot")).to_be_visible(timeout=60_000)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        title = page.locator("[role=dialog] > h2")
+        expect(title).to_be_visible(timeout=60_000)
+        shown = "e => getComputedStyle(e, '::after').content"
+        assert title.evaluate(shown) == f'"{ENGLISH.faults.lost}"'
+        body = page.locator("[role=dialog] > h2 + div")
+        assert body.evaluate(shown) == f'"{ENGLISH.faults.lost_hint}"'
+        expect(body.locator("> *")).to_be_hidden()
         browser.close()
