@@ -39,7 +39,9 @@ def test_every_public_thing_has_a_docstring(name: str) -> None:
     for public in module.__all__:
         thing = getattr(module, public)
         if inspect.isclass(thing) or inspect.isfunction(thing):
-            assert inspect.getdoc(thing), f"{name}.{public}"
+            written = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
+            assert written, f"{name}.{public}"
+            assert not written.startswith(f"{public}("), f"{name}.{public}: made by dataclass"
 
 
 def test_the_promised_names_are_there() -> None:
