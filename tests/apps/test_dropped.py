@@ -1,4 +1,4 @@
-"""Where dropped files lie while they are decoded, and that nothing of them stays."""
+"""Where dropped files are while they are decoded, and that nothing of them stays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_uploads_lie_under_numbers_and_are_their_owners_alone(here: Path) -> None:
+def test_uploads_are_numbered_and_readable_by_their_owner_only(here: Path) -> None:
     before = os.umask(0)
     try:
         with decoding_folder() as folder:
@@ -56,7 +56,7 @@ def test_uploads_lie_under_numbers_and_are_their_owners_alone(here: Path) -> Non
     assert list(here.iterdir()) == []
 
 
-def test_what_a_killed_room_left_behind_is_swept_and_what_a_living_one_uses_is_not(
+def test_folders_of_killed_processes_are_removed_and_those_in_use_stay(
     here: Path,
 ) -> None:
     command = [sys.executable, "-c", KILLED, str(here)]
@@ -71,7 +71,7 @@ def test_what_a_killed_room_left_behind_is_swept_and_what_a_living_one_uses_is_n
         assert list(here.iterdir()) == [folder]
 
 
-def test_a_link_under_our_name_is_not_followed(here: Path) -> None:
+def test_a_link_with_our_prefix_is_not_followed(here: Path) -> None:
     kept = here / "kept"
     kept.mkdir()
     (kept / "file").touch()
@@ -80,7 +80,7 @@ def test_a_link_under_our_name_is_not_followed(here: Path) -> None:
     assert (kept / "file").exists()
 
 
-def test_the_room_sweeps_before_it_opens(
+def test_abandoned_folders_are_removed_at_startup(
     here: Path, small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "medembed-drop-abandoned").mkdir()

@@ -1,4 +1,4 @@
-"""The reading room as a radiologist has it: served by the verb, in headless chromium."""
+"""The reading room as a radiologist uses it, in headless chromium."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from apps.case_lookup.texts import ENGLISH
 from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS, serving
 
 pytestmark = pytest.mark.browser
-
-# text colour against the nearest painted background, WCAG 2.2 relative luminance
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,7 @@ def test_a_radiologist_finds_compares_and_reads(
         expect(page.get_by_text("Image weight")).to_be_visible()
         assert "Planted" not in page.locator("body").inner_text()
 
-        expect(page.locator(".rr-hit")).to_have_count(10)  # those of the words alone have gone
+        expect(page.locator(".rr-hit")).to_have_count(10)  # the results of the text alone are gone
         page.get_by_role("button", name="Open case 1", exact=True).click()
         picture = page.locator(".rr-stage img")
         expect(picture).to_have_count(1)
@@ -92,7 +90,7 @@ def test_a_radiologist_finds_compares_and_reads(
     assert (tmp_path / "words.png").stat().st_size > 10_000
 
 
-def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
+def test_nothing_is_cut_off_on_a_phone(served: str) -> None:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     from playwright.sync_api import expect, sync_playwright
@@ -118,7 +116,7 @@ def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
         browser.close()
 
 
-def test_a_stopped_room_says_so_and_nothing_of_the_internet(small_library: Path) -> None:
+def test_a_lost_connection_is_explained_without_the_internet(small_library: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     from playwright.sync_api import expect, sync_playwright

@@ -35,7 +35,7 @@ def case_page(small_library: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 # first visit -------------------------------------------------------------------------------
 
 
-def test_first_visit_says_what_this_is_and_offers_the_librarys_own_findings(room: AppTest) -> None:
+def test_first_visit_explains_the_page_and_suggests_the_librarys_findings(room: AppTest) -> None:
     assert not room.exception
     assert "Find the most similar past cases" in html(room)
     assert "14 cases" in html(room)
@@ -43,7 +43,7 @@ def test_first_visit_says_what_this_is_and_offers_the_librarys_own_findings(room
     assert button(room, "right effusion")
 
 
-def test_an_example_asks_its_words(room: AppTest) -> None:
+def test_an_example_searches_for_its_text(room: AppTest) -> None:
     press(room, "right effusion")
     assert room.text_input(key="text").value == "right effusion"
     assert ranked(room)
@@ -52,7 +52,7 @@ def test_an_example_asks_its_words(room: AppTest) -> None:
 # asking ------------------------------------------------------------------------------------
 
 
-def test_words_find_cases(room: AppTest) -> None:
+def test_text_finds_cases(room: AppTest) -> None:
     search(room, "right pleural effusion")
     assert not room.exception
     assert ranked(room) == [str(n) for n in range(1, 11)]
@@ -72,7 +72,7 @@ def test_a_dropped_dicom_finds_the_cases_with_its_bright_quadrant(
     assert 'alt="Query: Your image"' in html(room)
 
 
-def test_words_and_image_bring_out_the_weight(room: AppTest, radiograph: bytes) -> None:
+def test_text_and_image_show_the_weight(room: AppTest, radiograph: bytes) -> None:
     assert [s.key for s in room.slider if s.key == "share"] == []
     drop(room, ("a.dcm", radiograph))
     assert [s.key for s in room.slider if s.key == "share"] == []
@@ -83,9 +83,7 @@ def test_words_and_image_bring_out_the_weight(room: AppTest, radiograph: bytes) 
     assert "Image 100%, text 0%" in html(room)
 
 
-def test_the_patient_of_a_dropped_file_does_not_answer_for_itself(
-    room: AppTest, small_library: Path
-) -> None:
+def test_the_patient_of_a_dropped_file_is_excluded(room: AppTest, small_library: Path) -> None:
     with CaseLibrary.open(small_library) as library:
         content = library.scan_files(library.case("C-0004"))[0][0].read_bytes()
     room.slider(key="k").set_value(50).run()
@@ -96,7 +94,7 @@ def test_the_patient_of_a_dropped_file_does_not_answer_for_itself(
     assert "45 y" not in without_css(room)
 
 
-def test_a_case_that_is_the_dropped_image_is_set_apart_with_a_way_to_it(
+def test_the_case_of_the_dropped_image_is_linked_apart_from_the_results(
     room: AppTest, small_library: Path
 ) -> None:
     with CaseLibrary.open(small_library) as library:
@@ -108,13 +106,13 @@ def test_a_case_that_is_the_dropped_image_is_set_apart_with_a_way_to_it(
     assert room.query_params["case"] == ["C-0004"] or room.query_params["case"] == "C-0004"
 
 
-def test_an_image_that_no_case_is_sets_nothing_apart(room: AppTest, radiograph: bytes) -> None:
+def test_an_unknown_image_links_no_case(room: AppTest, radiograph: bytes) -> None:
     drop(room, ("x", radiograph))
     assert "already in the library" not in html(room)
     assert not [b for b in room.button if b.key and b.key.startswith("own-")]
 
 
-def test_what_cannot_be_judged_new_is_said_and_not_taken_for_familiar(room: AppTest) -> None:
+def test_an_unchecked_novelty_is_reported_as_unchecked(room: AppTest) -> None:
     search(room, "effusion")
     assert "No novelty check" in html(room)
     assert "No close match" not in html(room)
@@ -140,7 +138,7 @@ def test_bad_file_is_one_line_and_nothing_is_lost(room: AppTest) -> None:
     assert scores(room) == before
 
 
-def test_clear_brings_the_first_page_back(room: AppTest, radiograph: bytes) -> None:
+def test_clear_returns_to_the_first_page(room: AppTest, radiograph: bytes) -> None:
     drop(room, ("a.dcm", radiograph))
     search(room, "effusion")
     press(room, "Clear")
@@ -150,7 +148,7 @@ def test_clear_brings_the_first_page_back(room: AppTest, radiograph: bytes) -> N
 # filters -----------------------------------------------------------------------------------
 
 
-def test_filters_hold(room: AppTest) -> None:
+def test_every_result_meets_the_filters(room: AppTest) -> None:
     search(room, "effusion")
     room.multiselect(key="f_finding").set_value(["effusion:right"]).run()
     assert "left effusion" not in without_css(room)
@@ -163,7 +161,7 @@ def test_filters_hold(room: AppTest) -> None:
     assert filters_shown(room) == ["right effusion", "age ≥ 45", "age ≤ 60"]
 
 
-def test_filters_without_match_say_which(room: AppTest) -> None:
+def test_filters_without_match_offer_which_to_remove(room: AppTest) -> None:
     search(room, "effusion")
     room.slider(key="f_age").set_value((50, 100)).run()
     room.get("button_group")[0].set_value(["CT"]).run()
@@ -191,7 +189,7 @@ def test_opening_a_case_keeps_the_results(room: AppTest) -> None:
     assert "case" not in room.query_params
 
 
-def test_the_report_is_whole_and_says_what_it_asserts(case_page: AppTest) -> None:
+def test_the_report_is_complete_with_its_assertions_marked(case_page: AppTest) -> None:
     body = html(case_page)
     assert "effusion<small>present, left</small>" in body
     assert "pneumothorax<small>absent</small>" in body
@@ -206,7 +204,7 @@ def test_a_case_without_report_says_so(small_library: Path) -> None:
     assert "has no report" in html(open_case(small_library, "C-0003"))
 
 
-def test_presets_set_the_sliders_and_the_sliders_leave_the_preset(
+def test_presets_set_the_sliders_and_moving_a_slider_clears_the_preset(
     small_library: Path,
 ) -> None:
     room = open_case(small_library, "C-0013")
@@ -221,7 +219,7 @@ def test_presets_set_the_sliders_and_the_sliders_leave_the_preset(
     assert "level -500, width 1500" in html(room)
 
 
-def test_the_slice_slider_walks_the_volume(small_library: Path) -> None:
+def test_the_slice_slider_moves_through_the_volume(small_library: Path) -> None:
     room = open_case(small_library, "C-0013")
     assert "slice 3 of 5" in html(room)
     before = html(room)
@@ -230,12 +228,12 @@ def test_the_slice_slider_walks_the_volume(small_library: Path) -> None:
     assert html(room) != before
 
 
-def test_other_studies_of_the_patient_are_one_press_away(case_page: AppTest) -> None:
+def test_other_studies_of_the_patient_are_one_click_away(case_page: AppTest) -> None:
     press(case_page, "2020-01-06")
     assert case_page.query_params["case"] == "C-0005"
 
 
-def test_find_similar_leaves_the_case_itself_out(case_page: AppTest) -> None:
+def test_find_similar_excludes_the_case_itself(case_page: AppTest) -> None:
     press(case_page, "Find similar")
     assert "case" not in case_page.query_params
     assert 'alt="Query: Case C-0004"' in html(case_page)
@@ -244,7 +242,7 @@ def test_find_similar_leaves_the_case_itself_out(case_page: AppTest) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "<script>alert(1)</script>", "../../etc/passwd"])
-def test_an_address_without_a_case_is_one_line(small_library: Path, name: str) -> None:
+def test_an_address_of_no_case_is_one_line(small_library: Path, name: str) -> None:
     room = open_case(small_library, name)
     assert not room.exception
     assert "Case not found" in html(room)

@@ -1,4 +1,4 @@
-"""What must not happen on the page, and what it does with what it cannot use."""
+"""What must not happen on the page, and how it handles errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLANTED = ("Planted", "PLANTED", "Name.dcm", "1.2.826")
 # what must not happen ----------------------------------------------------------------------
 
 
-def test_pictures_travel_in_the_page_and_not_at_an_open_address(room: AppTest) -> None:
+def test_images_travel_in_the_page_and_have_no_address(room: AppTest) -> None:
     search(room, "effusion")
     assert html(room).count('src="data:image/jpeg;base64,') == 10
     assert not room.get("imgs")
@@ -45,10 +45,10 @@ def test_nothing_of_an_uploads_name_or_header_is_shown_or_logged(
     drop(room, ("Planted_Name.dcm", radiograph))
     search(room, "effusion")
     shown = without_css(room) + repr(room.query_params)
-    said = "\n".join(record.getMessage() for record in caplog.records)
+    logged = "\n".join(record.getMessage() for record in caplog.records)
     for word in PLANTED:
         assert word not in shown
-        assert word not in said
+        assert word not in logged
 
 
 def test_a_dropped_file_leaves_no_copy(
@@ -72,7 +72,7 @@ def test_a_dropped_file_leaves_no_copy(
     assert list((tmp_path / "drops").iterdir()) == []
 
 
-def test_a_fault_of_ours_is_one_line_without_its_message(
+def test_an_internal_error_is_one_line_without_its_message(
     small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(self: CaseLibrary, case_id: str) -> Case:
@@ -87,10 +87,10 @@ def test_a_fault_of_ours_is_one_line_without_its_message(
     assert "Planted" not in room.error[0].value + caplog.text
 
 
-def test_a_fault_while_an_image_is_drawn_is_one_line_without_its_message(
+def test_an_internal_error_while_rendering_is_one_line_without_its_message(
     small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It happens in a fragment, which Streamlit runs and catches by itself."""
+    """Streamlit itself runs fragments and catches their errors."""
 
     def broken(*_: object) -> None:
         raise RuntimeError("Planted^Name")
@@ -104,7 +104,7 @@ def test_a_fault_while_an_image_is_drawn_is_one_line_without_its_message(
     assert "effusion<small>present" in html(room), "the rest of the page stays"
 
 
-def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
+def test_an_error_does_not_show_the_name_of_the_librarys_file(
     small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -118,7 +118,7 @@ def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
     assert "JANE" not in html(room) + "".join(error.value for error in room.error)
 
 
-def test_a_list_with_a_case_that_has_left_the_library_is_asked_for_again(
+def test_results_with_an_erased_case_are_searched_again(
     room: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(room, "effusion")
@@ -137,7 +137,7 @@ def test_a_list_with_a_case_that_has_left_the_library_is_asked_for_again(
     assert "49 y" not in without_css(room)
 
 
-def test_clear_lets_go_of_the_image_and_of_what_it_found(room: AppTest, radiograph: bytes) -> None:
+def test_clear_frees_the_image_and_its_results(room: AppTest, radiograph: bytes) -> None:
     drop(room, ("a.dcm", radiograph))
     assert room.session_state["outcome"].request.scan is not None
     press(room, "Clear")
@@ -175,10 +175,10 @@ def test_a_library_without_the_models_vectors_is_one_line(
     assert "model" in room.error[0].value
 
 
-def test_an_image_that_has_gone_is_said_and_the_rest_stays(
+def test_a_missing_image_is_reported_and_the_rest_stays(
     small_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    st.cache_resource.clear()  # another session may hold the image in memory
+    st.cache_resource.clear()  # another session may have the image in memory
     scan_files = "apps.case_lookup.session.CaseLibrary.scan_files"
     monkeypatch.setattr(scan_files, lambda self, case: [(tmp_path / "gone.dcm",)] * 9)
     room = open_case(small_library, "C-0006")

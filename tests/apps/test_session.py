@@ -1,4 +1,4 @@
-"""What visitors share: one decoding a scan, bounded, and never another case's pixels."""
+"""What visitors share: one decoding per scan, a bounded cache, never another case's pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from medembed.library import CaseLibrary
 from medembed.scans import Scan
 
 
-class Bench(LibrarySession):
+class CountingSession(LibrarySession):
     """A session whose reader counts: the pixels of case n are n."""
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -54,11 +54,11 @@ def case(number: int, sha256: str = "") -> Case:
     return Case(case_id=str(number), patient_id=f"P{number}", scans=(reference,))
 
 
-def test_eight_visitors_share_the_cache_without_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_visitors_share_the_cache_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_CACHE_BYTES", 64 * 5)
     monkeypatch.setattr(Path, "exists", lambda _: True)
     sys.setswitchinterval(1e-6)
-    shared = Bench()
+    shared = CountingSession()
 
     def browse(seed: int) -> None:
         for number in np.random.default_rng(seed).integers(0, 20, 500):
@@ -70,11 +70,11 @@ def test_eight_visitors_share_the_cache_without_a_fault(monkeypatch: pytest.Monk
     assert 1 <= len(shared._scans) <= 5
 
 
-def test_one_scan_is_decoded_once_for_all_who_ask_at_the_same_time(
+def test_simultaneous_requests_decode_a_scan_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: True)
-    shared = Bench(seconds=0.1)
+    shared = CountingSession(seconds=0.1)
     with ThreadPoolExecutor(8) as visitors:
         found = list(visitors.map(lambda _: shared.scan(case(3)), range(8)))
     assert shared.reads == {"3": 1}
@@ -85,25 +85,25 @@ def test_a_case_whose_image_changed_does_not_show_the_old_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: True)
-    shared = Bench()
+    shared = CountingSession()
     shared.scan(case(3))
     shared.scan(case(3, sha256="f" * 64))
     assert shared.reads == {"3": 2}
 
 
-def test_a_scan_larger_than_the_cache_is_shown_all_the_same(
+def test_a_scan_larger_than_the_cache_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(session, "_CACHE_BYTES", 1)
-    shared = Bench()
+    shared = CountingSession()
     assert [shared.scan(case(n)).pixels[0, 0] for n in (1, 2)] == [1, 2]
     assert len(shared._scans) == 1
 
 
 @pytest.fixture
 def one(small_library: Path) -> Iterator[tuple[LibrarySession, Case, Path]]:
-    """A session, a case, and where its small picture is kept."""
+    """A session, a case, and the file of its thumbnail."""
     shared = LibrarySession(small_library)
     try:
         found = shared.library.case("C-0002")
@@ -112,7 +112,7 @@ def one(small_library: Path) -> Iterator[tuple[LibrarySession, Case, Path]]:
         shared.close()
 
 
-def test_a_damaged_thumbnail_is_drawn_again(one: tuple[LibrarySession, Case, Path]) -> None:
+def test_a_damaged_thumbnail_is_rendered_again(one: tuple[LibrarySession, Case, Path]) -> None:
     shared, found, file = one
     right = np.asarray(shared.thumbnail(found))
     content = file.read_bytes()
@@ -123,7 +123,7 @@ def test_a_damaged_thumbnail_is_drawn_again(one: tuple[LibrarySession, Case, Pat
             assert (np.asarray(kept) == right).all()
 
 
-def test_a_library_that_cannot_be_written_to_shows_its_pictures(
+def test_a_read_only_library_shows_its_thumbnails(
     one: tuple[LibrarySession, Case, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, found, file = one
@@ -137,7 +137,7 @@ def test_a_library_that_cannot_be_written_to_shows_its_pictures(
     assert not file.exists()
 
 
-def test_parts_of_pictures_left_by_a_kill_are_swept_at_the_next_start(small_library: Path) -> None:
+def test_partly_written_thumbnails_are_removed_at_the_next_start(small_library: Path) -> None:
     folder = small_library / "thumbnails"
     folder.mkdir(exist_ok=True)
     old, new = folder / "old.part", folder / "new.part"
@@ -152,7 +152,7 @@ def test_parts_of_pictures_left_by_a_kill_are_swept_at_the_next_start(small_libr
     new.unlink()
 
 
-def test_values_to_filter_by_are_counted_once_for_all(
+def test_filter_values_are_counted_once_for_all_visitors(
     one: tuple[LibrarySession, Case, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, _, _ = one
@@ -171,7 +171,7 @@ def test_values_to_filter_by_are_counted_once_for_all(
     assert all(each == found[0] for each in found)
 
 
-def test_the_mark_of_a_question_tells_apart_whatever_changes_the_answer() -> None:
+def test_the_digest_of_a_request_differs_if_the_result_may_differ() -> None:
     from apps.case_lookup.session import SearchRequest
     from medembed.library import Condition
 
