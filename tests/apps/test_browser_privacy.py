@@ -77,7 +77,7 @@ const picture = new Promise((done) => {
   image.onerror = () => done("refused");
   image.src = `http://${room}/favicon.png`;
 });
-Promise.all([opened, read("cors"), read("no-cors"), picture]).then((all) => { window.answers = all; });
+Promise.all([opened, read("cors"), read("no-cors"), picture]).then((a) => { window.answers = a; });
 </script>"""
 
 
