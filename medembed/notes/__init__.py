@@ -1,4 +1,4 @@
-"""Reports: text into :class:`Note`, with sections and assertions, by a :class:`Vocabulary`."""
+"""Report parsing: from text to :class:`Note` with sections and assertions."""
 
 from medembed.notes.findings import FINDINGS, SIDED_FINDINGS, canonical_label
 from medembed.notes.note import Assertion, Note, Section, Side, Status

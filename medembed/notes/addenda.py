@@ -1,4 +1,4 @@
-"""What an addendum corrects in the report above it."""
+"""Corrections by an addendum to the report above it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def corrected(
     read: Sequence[tuple[Section, list[Assertion]]],
     vocabulary: Vocabulary,
 ) -> list[Assertion]:
-    """Join the assertions of a report's sections; what an addendum says replaces what it corrects.
+    """Join the assertions of a report's sections and apply the corrections of addenda.
 
-    Of a finding that an addendum speaks of, what stands above it goes: all of it where the
-    addendum calls itself a correction ("should read", "not left"), else what contradicts it. An
-    addendum that adds ("also", another side) leaves the rest. One that corrects a side and names
-    no finding turns the sides above.
+    If an addendum mentions a finding again, earlier assertions about it are removed: all of them if
+    the addendum is a correction ("should read", "not left"), else the contradicting ones. An
+    addendum that adds something ("also", another side) keeps the rest. One that corrects a side
+    without naming a finding swaps the earlier sides.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def corrected(
     sections : sequence of Section
         All of them, in order.
     read : sequence of (Section, list of Assertion)
-        The sections that are read, in order.
+        The sections searched for findings, in order.
     vocabulary : Vocabulary
     """
     said: list[Assertion] = []
@@ -47,14 +47,14 @@ def corrected(
             tokens = tokens_of(folded, headed.get(section.start, 0), section.end)
             corrects = _has(tokens, vocabulary, "corrects")
             if not assertions and corrects:
-                said = _turned(said, tokens, vocabulary)
+                said = _with_corrected_sides(said, tokens, vocabulary)
             last = {a.label: a for a in stated}
             if corrects or len({a.side for a in stated}) == 1:
                 assertions = [a for a in stated if a.status == last[a.label].status]
             later = dict.fromkeys(
                 (replace(a, start=0, end=0), corrects or _refers(folded, a, vocabulary))
                 for a in assertions
-            )  # each once, so that the time stays in proportion to the text
+            )  # each once, so that the time is linear in the text
             for again, meant in later:
                 said = [a for old in said for a in _after(old, again, meant)]
         said += assertions
@@ -67,13 +67,13 @@ def _has(tokens: Sequence[Token], vocabulary: Vocabulary, name: str) -> bool:
 
 
 def _refers(folded: str, later: Assertion, vocabulary: Vocabulary) -> bool:
-    """Whether a finding of an addendum is one that was spoken of before: "the fracture"."""
+    """Whether an addendum refers to a finding mentioned before: "the fracture"."""
     before = tokens_of(folded, max(0, later.start - _NEAR * 12), later.start)[-_NEAR:]
     return any(token.word in vocabulary.file.refers for token in before)
 
 
 def _after(old: Assertion, later: Assertion, corrects: bool) -> list[Assertion]:
-    """What is left of an assertion that a later one speaks of again."""
+    """Return what remains of an assertion after a later one about the same finding."""
     if old.label != later.label or later.historical:
         return [old]
     if corrects:
@@ -86,10 +86,10 @@ def _after(old: Assertion, later: Assertion, corrects: bool) -> list[Assertion]:
     return [old] if apart else []
 
 
-def _turned(
+def _with_corrected_sides(
     said: list[Assertion], tokens: Sequence[Token], vocabulary: Vocabulary
 ) -> list[Assertion]:
-    """Change the sides above where an addendum only says that one is another."""
+    """Swap earlier sides if an addendum only corrects a side."""
     sides: list[Side] = []
     for at in range(len(tokens)):
         hit = vocabulary.sides.longest(tokens, at, len(tokens))

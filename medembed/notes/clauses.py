@@ -1,4 +1,4 @@
-"""A section into sentences: no negation, no doubt and no side reaches over their ends."""
+"""Split a section into sentences, which bound the reach of negation, doubt and side."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from medembed.notes.vocabulary import Vocabulary
 
 __all__ = ["find_sentences"]
 
-_LONGEST = 800  # no sentence of a person is longer; keeps the reading linear whatever comes
-_WRAPPED = 60  # characters in a line, from which on a text is taken to be wrapped
+_LONGEST = 800  # no real sentence is longer; keeps parsing linear for any input
+_WRAPPED = 60  # least line length of a text that counts as wrapped
 
 _STOP = re.compile(
     r"""(?P<stop>[.!])(?=\s|$)
@@ -35,15 +35,15 @@ _LAST_WORD = re.compile(r"([^\W_]+)$")
 def find_sentences(
     text: str, start: int, end: int, vocabulary: Vocabulary
 ) -> Iterator[tuple[int, int]]:
-    """Give the sentences between two places as half-open spans, in order, bullets left out.
+    """Yield the sentences between two positions as half-open spans, without bullets.
 
-    A line break ends a sentence only where the next line begins with a capital and the line
-    before can end there: a wrapped line, one that ends with "of" or a comma, goes on.
+    A line break ends a sentence only if the next line begins with a capital and the line before
+    can end there: a wrapped line, or one that ends with "of" or a comma, continues.
     """
     here = start
     width = _width(text, start, end)
     for match in _STOP.finditer(text, start, end):
-        if _goes_on(text, here, match, vocabulary, width):
+        if _continues(text, here, match, vocabulary, width):
             continue
         stop = match.end() if match["ask"] else match.start()
         yield from _pieces(text, here, stop)
@@ -55,10 +55,10 @@ def _width(text: str, start: int, end: int) -> int:
     return max(map(len, text[start:end].split("\n")), default=0)
 
 
-def _goes_on(
+def _continues(
     text: str, here: int, match: re.Match[str], vocabulary: Vocabulary, width: int
 ) -> bool:
-    """Whether what looks like an end is none."""
+    """Whether the sentence continues after an apparent end."""
     at = match.start()
     word = _LAST_WORD.search(text, max(here, at - 24), at)
     last = word[1].lower() if word else ""

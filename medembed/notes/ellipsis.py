@@ -1,7 +1,7 @@
-"""A finding that the second half of a sentence speaks of without naming it.
+"""Ellipsis: the second half of a sentence refers to a finding without naming it.
 
-"The effusion persists on the left but has resolved on the right": the second half is read as if it
-named the finding again, since its words would else be said of the first side.
+"The effusion persists on the left but has resolved on the right": the second half is parsed as if
+it named the finding again; otherwise its words would apply to the first side.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SIDED = ("left", "right")
 
 
 def unnamed_finding(tokens: Sequence[Token], named: range, vocabulary: Vocabulary) -> int | None:
-    """Token before which a sentence leaves out the finding that it named last.
+    """Return the token before which a sentence omits the finding that it named last.
 
     Parameters
     ----------
     tokens : sequence of Token
-        Of the sentence.
+        Tokens of the sentence.
     named : range
         Tokens of its last finding.
     vocabulary : Vocabulary
@@ -31,8 +31,8 @@ def unnamed_finding(tokens: Sequence[Token], named: range, vocabulary: Vocabular
     Returns
     -------
     int or None
-        None where it leaves out none: both halves have to name one side each, and the second has
-        to begin with its side ("the right is unchanged") or to differ in what it says.
+        None if there is no ellipsis: each half must name one side, and the second half must begin
+        with its side ("the right is unchanged") or differ in status.
     """
     turn = next((at for at in range(named.stop, len(tokens)) if _turns(tokens, at, vocabulary)), -1)
     if turn < 0:
@@ -67,7 +67,7 @@ def _turns(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> bool:
 def _side(
     tokens: Sequence[Token], where: range, vocabulary: Vocabulary
 ) -> tuple[str, int, int] | None:
-    """The one side that a part of a sentence names, and its tokens."""
+    """Return the only side named in a part of a sentence, and its tokens."""
     found = [
         (hit[1][0], at, hit[0])
         for at in where
@@ -87,7 +87,7 @@ def _denies(tokens: Sequence[Token], where: range, vocabulary: Vocabulary) -> bo
 
 
 def _describes(tokens: Sequence[Token], where: range, vocabulary: Vocabulary) -> bool:
-    """Whether words are said of a finding: "is unchanged", "a small one", and not "is clear"."""
+    """Whether words describe a finding: "is unchanged", "a small one", but not "is clear"."""
     if any(tokens[at].word in vocabulary.file.classes.get("sound", ()) for at in where):
         return False
     for at in where:
@@ -98,7 +98,7 @@ def _describes(tokens: Sequence[Token], where: range, vocabulary: Vocabulary) ->
 
 
 def _speaks(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> bool:
-    """Whether a verb, or what stands for one, begins here: "persists", "has resolved"."""
+    """Whether a verb or an equivalent begins here: "persists", "has resolved"."""
     if tokens[at].word in vocabulary.file.classes.get("pronoun", ()):
         at += 1  # "the right one is small"
     if at < len(tokens) and tokens[at].word in vocabulary.verbs:

@@ -1,4 +1,4 @@
-"""Whether two findings stand in one list, so that what is said of one is said of both."""
+"""Detection of findings in one list, which share their status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST_WORDS = 5
 
 
 def next_joint(sentence: Sentence, at: int, end: int) -> int:
-    """Where the next comma, "and" or the like begins, from a token on; else ``end``."""
+    """Return the position of the next comma, "and" or similar from a token on; else ``end``."""
     return min((j.first for j in sentence.joints if at <= j.first < end), default=end)
 
 
@@ -24,23 +24,22 @@ def in_one_list(
     comma: bool = True,
     back: bool = False,
 ) -> bool:
-    """Whether only a joint and a few words that describe stand between two mentions.
+    """Return whether only a joint and a few descriptive words are between two mentions.
 
     Parameters
     ----------
     sentence : Sentence
     vocabulary : Vocabulary
     one, other : int
-        Of its mentions, in the order of the text.
+        Mentions in the order of the text.
     comma : bool
-        Whether a bare comma joins as well.
+        Whether a bare comma joins too.
     back : bool
-        Whether it is asked for something behind the list: then a comma before a size or a side
-        begins another statement.
+        For a trigger after the list: a comma before a size or side then begins a new statement.
     """
     first, second = sentence.mentions[one], sentence.mentions[other]
     if first.first == second.first:
-        return True  # one word that names two findings
+        return True  # one word names two findings
     joint = next((j for j in sentence.joints if j.first == first.last), None)
     words = range(joint.last if joint else first.last, second.first)
     if joint is None:

@@ -1,4 +1,4 @@
-"""The twelve findings of the chest that the embedded cohort shows: the core of the vocabulary."""
+"""The twelve core findings of the chest, which the embedded cohort shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDED_FINDINGS: tuple[str, ...] = (
     "atelectasis",
     "fracture",
 )
-"""Findings that lie on one side or the other."""
+"""Findings with a side."""
 
 FINDINGS: tuple[str, ...] = (
     *SIDED_FINDINGS,
@@ -46,10 +46,10 @@ _OTHER_LABELS = {
 
 
 def canonical_label(text: str) -> str:
-    """Bring the label of a finding to the vocabulary's word, where it has one.
+    """Map the label of a finding to the vocabulary's term.
 
-    A label that the vocabulary does not know stays, in lower case and with single blanks:
-    ``"infiltration"`` is no synonym of ours.
+    An unknown label is returned in lower case with single blanks: ``"infiltration"`` is not a
+    synonym of any finding.
 
     Examples
     --------

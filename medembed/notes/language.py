@@ -1,4 +1,4 @@
-"""Which language a report is written in.
+"""Detection of the language of a report.
 
 A general detector goes by letters, and "Kein Pneumothorax" or "Cardiomegaly" are Latin to it. So
 the small words of reports decide where there are any ("kein", "sans", "without"), and a detector
@@ -109,15 +109,15 @@ _KNOWN = (
     "tr", "hr", "sl", "et", "lv", "lt", "ca", "el", "ru", "uk", "bg", "ar", "he", "fa", "zh", "ja",
     "ko", "id", "vi", "hi", "th",
 )  # fmt: skip
-_SURE = 0.85  # of the detector; below it the text is not called foreign
+_SURE = 0.85  # confidence below which a text does not count as foreign
 _SURE_OF_FEW = 0.97  # the same for a few words of plain letters: "Kirschner wire"
 _FEW_WORDS = 4
 _FEW = 0.1  # points of English a word: fewer are chance
-_HEAD = 6000  # characters that are looked at: a report changes its language rarely
+_HEAD = 6000  # characters to examine: a report rarely changes its language
 
 
 def detect(text: str) -> str:
-    """Give the language of a report, or of a part of it.
+    """Detect the language of a report, or of a part of it.
 
     Parameters
     ----------
@@ -163,14 +163,14 @@ def detect(text: str) -> str:
 
 
 def _by_letters(text: str, languages: tuple[str, ...] = _KNOWN) -> tuple[str, float]:
-    """Most likely of some languages by its letters, and how sure the detector is of it."""
+    """Return the most likely of some languages by its letters, and the confidence."""
     ranked = _detector().rank(text)
     return next((str(name), float(sure)) for name, sure in ranked if name in languages)
 
 
 @lru_cache(maxsize=1)
 def _detector() -> LanguageIdentifier:
-    """Give the detector, loaded once: a model of 4.5 MB that ships in its package."""
+    """Load the detector once: a model of 4.5 MB, shipped in its package."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     detector = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,4 +1,4 @@
-"""Which side a sentence gives to a finding."""
+"""Assignment of sides to the findings of a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _SideWord:
 
 
 class SideFinder:
-    """Finds the side that a sentence names for each of its mentions.
+    """Finds the side of each mention in a sentence.
 
     A side before a finding goes to the next finding ("left basal consolidation"), one in a phrase
     of place goes to the finding before it ("nodule in the left lung") unless there is none. What
@@ -51,12 +51,12 @@ class SideFinder:
         self.cuts = [at for name in ("ends", "exceptions") for at in sentence.marks.get(name, {})]
 
     def denials(self) -> frozenset[int]:
-        """Tokens of triggers that deny a side only: "effusion on the right, none on the left"."""
+        """Return tokens of triggers that deny only a side: "on the right, none on the left"."""
         found = (self._denial(word) for word in self._words())
         return frozenset(at for at in found if at is not None)
 
     def find(self, absent: Sequence[bool]) -> list[Side]:
-        """Give the side of each mention.
+        """Return the side of each mention.
 
         Parameters
         ----------
@@ -69,8 +69,8 @@ class SideFinder:
         """
         found: list[set[str]] = [set() for _ in self.mentions]
         ahead = [False] * len(self.mentions)
-        borrowed: set[int] = set()  # have no side but that of what stands before them
-        last: tuple[int, int] | None = None  # whose the last side was, and where it ended
+        borrowed: set[int] = set()  # have only the side of the text before them
+        last: tuple[int, int] | None = None  # owner and end of the last side
         for word in self._words():
             if self._denial(word) is not None:
                 continue
@@ -80,7 +80,7 @@ class SideFinder:
             if owner is None or (is_foreign and not is_ahead):
                 continue
             if owner in borrowed and not is_foreign:
-                found[owner].clear()  # the first side was that of something else
+                found[owner].clear()  # the first side belonged to something else
                 last = None
                 borrowed.discard(owner)
             if is_foreign and not found[owner]:
@@ -116,7 +116,7 @@ class SideFinder:
         return sorted((word for word in words if word.side), key=lambda word: word.first)
 
     def _is_letter(self, at: int) -> bool:
-        """Whether a single letter tells a side: no ``5 L``, no ``L spine``, no ``R/O``."""
+        """Whether a single letter is a side: not in ``5 L``, ``L spine`` or ``R/O``."""
         token = self.tokens[at]
         if not self.text[token.start].isupper():
             return False
@@ -147,7 +147,7 @@ class SideFinder:
         return self._names_another(word.last, stop)
 
     def _begins_clause(self, word: _SideWord) -> bool:
-        """Whether a place has a verb of its own: "…, on the right it persists"."""
+        """Whether a place has its own verb: "…, on the right it persists"."""
         stop = min((j.first for j in self.joints if j.first >= word.last), default=self.end)
         return any(self.tokens[at].word in self.vocabulary.verbs for at in range(word.last, stop))
 
@@ -173,7 +173,7 @@ class SideFinder:
         return max((i for i, m in enumerate(self.mentions) if m.last <= at), default=None)
 
     def _denial(self, word: _SideWord) -> int | None:
-        """Token of a trigger that denies this side and nothing else."""
+        """Return the token of a trigger that denies only this side."""
         sentence = self.sentence
         behind = next((t for t in sentence.triggers if t.first >= word.last), None)
         if behind is not None and not self._is_bare(word.last, behind.first):
@@ -218,7 +218,7 @@ class SideFinder:
         return any(low <= at < high for at in self.cuts)
 
     def _is_placed(self, at: int) -> bool:
-        """Whether a side stands in a phrase of place: "in the left"."""
+        """Whether a side is part of a place phrase: "in the left"."""
         place = set(self.vocabulary.file.sides.place)
         function = self.vocabulary.function
         at -= 1
@@ -227,7 +227,7 @@ class SideFinder:
         return at >= 0 and self.tokens[at].word in place
 
     def _owner(self, word: _SideWord) -> int | None:
-        """Which mention a word of side belongs to."""
+        """Return the mention that a side word belongs to."""
         if not self.mentions:
             return None
         for i, mention in enumerate(self.mentions):
@@ -258,7 +258,7 @@ class SideFinder:
         return before[-1] if far and not near else after[0]
 
     def _is_of_lookalike(self, word: _SideWord, after: list[int]) -> bool:
-        """Whether a side stands before what looks like a finding: "left thyroid nodule, …"."""
+        """Whether a side precedes a lookalike: "left thyroid nodule, …"."""
         alike = next((m for m in self.mentions if not m.label and m.first >= word.last), None)
         if alike is None or self._joined(word.last, alike.first):
             return False
@@ -268,7 +268,7 @@ class SideFinder:
         return alike.last <= following and self._joined(alike.last, following)
 
     def _begins_statement(self, word: _SideWord, after: int) -> bool:
-        """Whether a place stands behind a joint and a finding follows: "…, on the right a mass"."""
+        """Whether a place follows a joint and precedes a finding: "…, on the right a mass"."""
         at = word.first - 1
         while at >= 0 and self.tokens[at].word in self.vocabulary.function:
             at -= 1
@@ -278,7 +278,7 @@ class SideFinder:
         return not self._joined(word.last, self.mentions[after].first)
 
     def _goes_on(self, low: int, word: _SideWord) -> bool:
-        """Whether a further side of the same finding is joined to the one before it."""
+        """Whether another side of the same finding is joined to the previous one."""
         gap = range(low, word.first)
         words = [self.tokens[at].word for at in gap]
         if any(w in self.vocabulary.relations for w in words):
@@ -294,7 +294,7 @@ class SideFinder:
         return not any(self._is_foreign(at) for at in range(turns[-1].last, word.first))
 
     def _is_foreign(self, at: int) -> bool:
-        """Whether a word between two sides names something else that the second one belongs to."""
+        """Whether a word between two sides names something else, to which the second belongs."""
         word = self.tokens[at].word
         names = ("new_statement", "sizes", "large")
         if not word[0].isalnum() or word in self.vocabulary.function:
@@ -305,7 +305,7 @@ class SideFinder:
         return not inside
 
     def _spread(self, found: list[set[str]], ahead: list[bool], absent: Sequence[bool]) -> None:
-        """Give what one item of a list has to its neighbours that have no side of their own."""
+        """Pass the side of a list item to neighbors without a side."""
         own = [bool(sides) for sides in found]
         mentions, sentence, vocabulary = self.mentions, self.sentence, self.vocabulary
         for i in range(1, len(mentions)):  # "right effusion and consolidation"
@@ -336,7 +336,7 @@ class SideFinder:
         )
 
     def _accompanies(self, gap: range) -> bool:
-        """Whether "with" and no more than three words stand between two mentions at the end."""
+        """Whether "with" and at most three words are between two mentions at the end."""
         joint = next((j for j in reversed(self.joints) if j.first in gap), None)
         if joint is None or joint.kind != "with" or gap.stop - joint.last > _NEAR:
             return False
@@ -354,7 +354,7 @@ class SideFinder:
 
 
 def vocabulary_new(vocabulary: Vocabulary) -> frozenset[str]:
-    """Words of newness: a new finding has no share in the side of an old one."""
+    """Words for new findings, which do not share the side of an old one."""
     return frozenset(vocabulary.file.classes.get("newness", ()))
 
 

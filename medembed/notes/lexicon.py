@@ -1,4 +1,4 @@
-"""What the words of a sentence are: findings, triggers, joiners, marks."""
+"""Classification of the words of a sentence: findings, triggers, joints, marks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ASIDE = 4  # words in "though small and unchanged,"
 
 @dataclass(frozen=True)
 class Mention:
-    """Words that name a finding, or look like it.
+    """Words that name a finding, or a lookalike.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Mention:
 
 @dataclass(frozen=True)
 class Trigger:
-    """Words that say whether a finding is there.
+    """Words that determine the status of a finding.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Joint:
-    """A comma, a word that joins, or both: ``", or"``.
+    """A comma, a joining word, or both: ``", or"``.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Joint:
 
 @dataclass
 class Sentence:
-    """A sentence, its words sorted out.
+    """A sentence with classified words.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Sentence:
 
 
 def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> Sentence | None:
-    """Sort out the words of a sentence; None where it names no finding.
+    """Classify the words of a sentence; None if it names no finding.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def read_sentence(folded: str, start: int, end: int, vocabulary: Vocabulary) -> 
 
 
 def _is_aside(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> bool:
-    """Whether "though" begins no clause of its own: "effusion, though small, is present"."""
+    """Whether "though" is only an aside: "effusion, though small, is present"."""
     if at == 0 or tokens[at - 1].word != ",":
         return False
     words = [token.word for token in tokens[at + 1 : at + 2 + _ASIDE]]
@@ -186,7 +186,7 @@ def _is_aside(tokens: Sequence[Token], at: int, vocabulary: Vocabulary) -> bool:
 
 
 def _is_compound(tokens: Sequence[Token], at: int) -> bool:
-    """Whether a word is the tail of another: "HER2-negative"."""
+    """Whether a word is the end of a compound: "HER2-negative"."""
     if at < 2 or tokens[at - 1].word != "-":
         return False
     touches = tokens[at - 2].end == tokens[at - 1].start and tokens[at - 1].end == tokens[at].start
@@ -196,7 +196,7 @@ def _is_compound(tokens: Sequence[Token], at: int) -> bool:
 def walk(
     phrases: Phrases[T], tokens: Sequence[Token], taken: set[int] | frozenset[int] = frozenset()
 ) -> list[tuple[int, int, tuple[T, ...]]]:
-    """Give the phrases in a sentence from left to right, the longest at each place."""
+    """Yield the phrases in a sentence from left to right, the longest at each position."""
     found = []
     at = 0
     while at < len(tokens):

@@ -1,4 +1,4 @@
-"""The noun :class:`Note`: a report with its sections and what it asserts."""
+"""The noun :class:`Note`: a report with its sections and assertions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Section:
         ``"history"``, ``"recommendation"``, ``"addendum"``, or ``"body"`` for text outside any
         heading.
     start, end : int
-        Half-open span of characters in the note's text, heading left out.
+        Half-open span of characters in the note's text, without the heading.
     """
 
     name: str
@@ -34,19 +34,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Assertion:
-    """One finding that a report speaks of.
+    """One finding mentioned in a report.
 
     Parameters
     ----------
     label : str
-        Finding in the words of ``medembed.notes.FINDINGS``, for example ``"effusion"``.
+        Finding in the terms of ``medembed.notes.FINDINGS``, for example ``"effusion"``.
     status : {"present", "absent", "uncertain"}
     side : {"left", "right", "bilateral", ""}
-        The patient's side; empty where the report names none.
+        The patient's side; empty if the report names none.
     start, end : int
         Span of the words that name the finding.
     historical : bool
-        Whether it is said of an earlier study only ("resolved", "previously seen").
+        Whether it refers only to an earlier study ("resolved", "previously seen").
     """
 
     label: str
@@ -70,13 +70,13 @@ class Note:
     assertions : tuple of Assertion
         In order of their start, inside the text.
     language : str
-        ISO 639-1 code of the language that it is written in, where that was asked; a note in a
-        language without a vocabulary has no assertions.
+        ISO 639-1 code of the detected language; a note in a language without a vocabulary has no
+        assertions.
 
     Raises
     ------
     NoteError
-        Where the text is blank or a span lies outside it.
+        If the text is blank or a span is outside it.
     """
 
     text: str
@@ -86,18 +86,18 @@ class Note:
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise NoteError("an empty report")
+            raise NoteError("the report is empty")
         spans: tuple[Section | Assertion, ...] = (*self.sections, *self.assertions)
         for span in spans:
             if not 0 <= span.start <= span.end <= len(self.text):
-                raise NoteError("a span that lies outside the report")
+                raise NoteError("a span is outside the report")
         previous = 0
         for section in self.sections:
             if section.start < previous:
-                raise NoteError("sections that overlap")
+                raise NoteError("sections overlap")
             previous = section.end
 
     def section(self, name: str) -> str:
-        """Text of the section ``name``, parts joined by a newline; empty where it has none."""
+        """Return the text of a section, its parts joined by newlines; empty if there is none."""
         parts = [self.text[s.start : s.end].strip() for s in self.sections if s.name == name]
         return "\n".join(part for part in parts if part)

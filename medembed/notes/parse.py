@@ -1,4 +1,4 @@
-"""A report into a :class:`Note`."""
+"""Parse a report into a :class:`Note`."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["asserted_findings", "read_note"]
 
 
 def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
-    """Read a report: its sections, and what it asserts of the findings of a vocabulary.
+    """Parse a report: its sections, and its assertions about the findings of a vocabulary.
 
-    Indication, history, technique, comparison and recommendation are found as sections but not
-    read for findings: what they ask or remember is no observation of this study. What an addendum
-    corrects is replaced. A report in another language than the vocabulary's asserts nothing, and
-    its note names the language. The rules and how well they do are in docs/reference/notes.md. The
-    time grows with the length of the text only.
+    Indication, history, technique, comparison and recommendation become sections but are not
+    searched for findings: they contain no observations of this study. An addendum replaces the
+    assertions it corrects. A report in another language than the vocabulary's has no assertions,
+    and its note names the language. docs/reference/notes.md describes the rules and their
+    accuracy. The time is linear in the length of the text.
 
     Parameters
     ----------
     text : str
     vocabulary : Vocabulary, optional
-        By default the package's for English; :func:`load_vocabulary` has German too.
+        Default: the packaged English one; :func:`load_vocabulary` also has German.
 
     Raises
     ------
     NoteError
-        Where the text is blank.
+        If the text is blank.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
 
 
 def _fold(text: str) -> str:
-    """Give the text in lower case, every character at its place."""
+    """Convert to lower case, keeping the position of every character."""
     folded = text.lower().replace("’", "'")
     if len(folded) == len(text):
         return folded
@@ -73,46 +73,46 @@ def _fold(text: str) -> str:
 def _read_section(
     text: str, folded: str, section: Section, vocabulary: Vocabulary
 ) -> Iterator[Assertion]:
-    asked: list[Assertion] = []
+    pending: list[Assertion] = []  # of a question that awaits its answer
     for start, end in find_sentences(text, section.start, section.end, vocabulary):
         sentence = read_sentence(folded, start, end, vocabulary)
         if sentence is None:
-            answer = read_answer(folded, start, end, vocabulary) if asked else None
-            yield from (replace(a, status=answer) if answer else a for a in asked)
-            asked = []
+            answer = read_answer(folded, start, end, vocabulary) if pending else None
+            yield from (replace(a, status=answer) if answer else a for a in pending)
+            pending = []
             continue
-        yield from asked
+        yield from pending
         finder = SideFinder(text, sentence, vocabulary)
         asks = folded[start:end].rstrip().endswith("?")
-        readings = read_context(sentence, vocabulary, finder.denials(), asks)
-        sides = finder.find([reading.status == "absent" for reading in readings])
-        said = [
+        statuses = read_context(sentence, vocabulary, finder.denials(), asks)
+        sides = finder.find([status.status == "absent" for status in statuses])
+        found = [
             Assertion(
                 mention.label,
-                reading.status,
+                status.status,
                 side,
                 mention.start,
                 mention.end,
-                reading.historical,
+                status.historical,
             )
-            for mention, reading, side in zip(sentence.mentions, readings, sides, strict=True)
-            if mention.label and reading.is_said
+            for mention, status, side in zip(sentence.mentions, statuses, sides, strict=True)
+            if mention.label and status.is_asserted
         ]
-        asked = said if asks else []
-        yield from () if asks else said
-    yield from asked
+        pending = found if asks else []
+        yield from () if asks else found
+    yield from pending
 
 
 def asserted_findings(note: Note) -> tuple[tuple[str, Side], ...]:
-    """Give the findings that a note says are there, each once, with its side.
+    """Return the findings that a note asserts as present, each once, with its side.
 
-    What is said of an earlier study only is left out. Left and right together are bilateral; a
-    mention without a side adds nothing where another gives one.
+    Historical findings are excluded. Left and right together are bilateral; a mention without a
+    side is ignored if another one has a side.
 
     Returns
     -------
     tuple of (label, side)
-        Those of :data:`FINDINGS` in their order, then the others by name.
+        First those of :data:`FINDINGS` in their order, then the others by name.
     """
     sides: dict[str, set[Side]] = {}
     for assertion in note.assertions:

@@ -34,7 +34,9 @@ _SHORTEST_STEM = 3
 _WORDS = re.compile(r"[^\W_]+|[^\w\s]|_")
 _PARTS = re.compile(r"<(\w+)>|~([1-4])|([^\W_]+)(\*?)|([^\w\s]|_)")
 _SIGNS = "()[]|*<>~\\"
-_ESCAPED = {sign: chr(0xE000 + i) for i, sign in enumerate(_SIGNS)}  # private use: no text has it
+_ESCAPED = {
+    sign: chr(0xE000 + i) for i, sign in enumerate(_SIGNS)
+}  # private use area: occurs in no text
 _PLAIN = {private: sign for sign, private in _ESCAPED.items()}
 
 
@@ -55,13 +57,13 @@ class Token:
 
 
 def tokens_of(folded: str, start: int = 0, end: int | None = None) -> list[Token]:
-    """Give the words and signs between two places of a text in lower case, in order."""
+    """Return words and signs between two positions of a lower-case text, in order."""
     stop = len(folded) if end is None else end
     return [Token(m.group(), m.start(), m.end()) for m in _WORDS.finditer(folded, start, stop)]
 
 
 def expand(phrase: str) -> list[str]:
-    """Write out a phrase: every sequence of words that it stands for.
+    """Expand a phrase to every word sequence it matches.
 
     Raises
     ------
@@ -81,13 +83,13 @@ def _protected(phrase: str) -> str:
 
 
 def _forms(text: str) -> list[str]:
-    """Every sequence of words that a text stands for; "" where it may be missing."""
+    """Expand a text to its word sequences; "" if it is optional."""
     forms, at = _alternatives(text, 0, "")
     if at != len(text):
-        raise ValueError(f"{text[at]!r} without its opening")
+        raise ValueError(f"{text[at]!r} without opening bracket")
     spread = [again for form in forms for again in _hyphens(" ".join(form.split()))]
     if len(spread) > MOST_FORMS:
-        raise ValueError(f"stands for more than {MOST_FORMS} forms; use a class <...>")
+        raise ValueError(f"expands to more than {MOST_FORMS} forms; use a class <...>")
     return list(dict.fromkeys(spread))
 
 
@@ -101,7 +103,7 @@ def _alternatives(text: str, at: int, closer: str) -> tuple[list[str], int]:
             break
         if sign == "|":
             if not closer:
-                raise ValueError("'|' stands within ( ) or [ ] only")
+                raise ValueError("'|' is allowed only within ( ) or [ ]")
             done, current, at = done + current, [""], at + 1
         elif sign in "([":
             inner, at = _alternatives(text, at + 1, ")" if sign == "(" else "]")
@@ -112,12 +114,12 @@ def _alternatives(text: str, at: int, closer: str) -> tuple[list[str], int]:
         else:
             current, at = [form + sign for form in current], at + 1
         if len(current) + len(done) > MOST_FORMS:
-            raise ValueError(f"stands for more than {MOST_FORMS} forms; use a class <...>")
+            raise ValueError(f"expands to more than {MOST_FORMS} forms; use a class <...>")
     return done + current, at
 
 
 def _hyphens(form: str) -> list[str]:
-    """A hyphen within a word may be a blank in the text."""
+    """Let a hyphen within a word match a blank in the text."""
     forms = [""]
     for part in re.split(r"(?<=\w)-(?=\w)", form):
         forms = [part] if forms == [""] else [a + sign + part for a in forms for sign in "- "]
@@ -125,7 +127,7 @@ def _hyphens(form: str) -> list[str]:
 
 
 def _chunks(phrase: str) -> Iterator[str]:
-    """Parts of a phrase with blanks between them; a group stays whole."""
+    """Split a phrase at blanks, keeping groups together."""
     depth, part = 0, ""
     for sign in phrase:
         if sign.isspace() and not depth:
@@ -151,7 +153,7 @@ class _Node(Generic[T]):
 
 
 class Phrases(Generic[T]):
-    """Phrases with what each stands for; the longest one at a place is found.
+    """Phrases and their meanings; a lookup finds the longest match at a position.
 
     Each phrase is a small graph of its own, whose nodes are as many as its words: alternatives meet
     again behind their group. All graphs are walked at once.
@@ -182,7 +184,7 @@ class Phrases(Generic[T]):
             Where its notation is broken; the message says what.
         """
         if len(phrase) > _LONGEST:
-            raise ValueError(f"a phrase of more than {_LONGEST} characters")
+            raise ValueError(f"phrase longer than {_LONGEST} characters")
         ends = [self._root]
         for chunk in _chunks(_protected(phrase)):
             forms = _forms(chunk)
@@ -191,7 +193,7 @@ class Phrases(Generic[T]):
             ends = [*(ends if "" in forms else ()), *dict.fromkeys(open_ends)]
         ends = [node for node in ends if node is not self._root]
         if not ends:
-            raise ValueError("a phrase without a word")
+            raise ValueError("phrase without a word")
         for node in ends:
             node.values = (*node.values, value)
 
@@ -208,7 +210,7 @@ class Phrases(Generic[T]):
             for node in ends:
                 if name is not None:
                     if name not in self._classes:
-                        raise ValueError(f"no class is called {name!r}")
+                        raise ValueError(f"unknown class {name!r}")
                     node.classes.setdefault(name, []).append(target)
                 elif word is not None and stem:
                     if len(word) < _SHORTEST_STEM:
@@ -217,7 +219,7 @@ class Phrases(Generic[T]):
                 else:
                     plain = word if word is not None else _PLAIN.get(sign, sign)
                     if plain == sign and sign in _SIGNS:
-                        raise ValueError(f"{sign!r} means nothing here; write \\{sign}")
+                        raise ValueError(f"{sign!r} has no meaning here; write \\{sign}")
                     node.words.setdefault(plain, []).append(target)
             ends = [target]
         return ends

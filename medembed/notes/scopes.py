@@ -1,4 +1,4 @@
-"""How far a trigger before a finding reaches: where in an enumeration a new statement begins."""
+"""Reach of a trigger before findings: the joint at which a new statement begins."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from medembed.notes.vocabulary_file import Kind, TriggerGroup
 __all__ = ["Force", "Scopes"]
 
 _BEGINNINGS = ("new_statement", "sizes", "large")
-"""Marks of what may begin a new statement behind a joint."""
+"""Marks that may begin a new statement after a joint."""
 
 
 @dataclass(frozen=True)
 class Force:
-    """What is in force at a word.
+    """The trigger in force at a word.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Force:
 
 
 class Scopes:
-    """The ends of reaches in one sentence.
+    """Where triggers cease to act in one sentence.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Scopes:
         self.joint_at = {joint.first: joint for joint in sentence.joints}
 
     def ends(self, force: Force, joint: Joint, high: int) -> bool:
-        """Whether what is in force ends at a joint, since a new statement begins behind it."""
+        """Return whether a force ends at a joint because a new statement begins after it."""
         at = joint.last
         if force.group.reach == "clause" or at >= high:
             return False
@@ -92,7 +92,7 @@ class Scopes:
         return self._denial_ends(joint, stop, high, marked)
 
     def _denial_ends(self, joint: Joint, stop: int, high: int, marked: set[str]) -> bool:
-        """Whether a negation ends at a joint; unlike a doubt it goes on to an "or"."""
+        """Return whether a negation ends at a joint; unlike a doubt it continues to an "or"."""
         at = joint.last
         or_follows = self._or_follows(joint, high)
         if self._device_begins(at, stop, or_follows):
@@ -123,7 +123,7 @@ class Scopes:
         )
 
     def _accompanied(self, low: int, high: int, end: int) -> bool:
-        """Whether something that is no finding stands behind a joint, with a finding beside it."""
+        """Whether a joint precedes something that is not a finding, beside a finding."""
         following = self.joint_at.get(high)
         if following is None or following.kind != "with" or following.last >= end:
             return False
@@ -136,7 +136,7 @@ class Scopes:
         )
 
     def _bare_item(self, at: int, high: int) -> bool:
-        """Whether a further item of a list follows a joint, without a size of its own."""
+        """Whether another list item without a size follows a joint."""
         joint = self.joint_at.get(at)
         if joint is None or joint.last >= high:
             return False
@@ -156,7 +156,7 @@ class Scopes:
         return not or_follows and not (before and before[-1] in devices)
 
     def _verb_follows(self, joint: Joint, high: int) -> bool:
-        """Whether a finding is the subject of a verb of its own: "…, the effusion has grown".
+        """Whether a finding is the subject of its own verb: "…, the effusion has grown".
 
         "No effusion and consolidation is seen" has one verb for all of its list.
         """

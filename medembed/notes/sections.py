@@ -1,4 +1,4 @@
-"""A report into sections, by its headings and by what stands under them."""
+"""Split a report into sections, by its headings and their content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medembed.notes.vocabulary import Vocabulary
 __all__ = ["READ", "find_sections"]
 
 READ = ("findings", "impression", "body", "addendum")
-"""Sections that are read for findings."""
+"""Sections searched for findings."""
 
 _OBSERVED = ("findings", "addendum")
 _ASKED = ("indication", "history")
@@ -53,7 +53,7 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
         In order, without overlap, blank ones left out.
     """
     sections: list[Section] = []
-    headings = _settled(list(_headings(text, vocabulary, folded)))
+    headings = _with_resolved_headings(list(_headings(text, vocabulary, folded)))
     last_observed = max((i for i, h in enumerate(headings) if h.name in _OBSERVED), default=-1)
     name, start = "body", 0
     for i, heading in enumerate(headings):
@@ -67,19 +67,19 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
     return tuple(sections)
 
 
-def _settled(headings: list[_Heading]) -> list[_Heading]:
-    """Tell what headings with two meanings head.
+def _with_resolved_headings(headings: list[_Heading]) -> list[_Heading]:
+    """Resolve headings with two meanings.
 
     A bare "DIAGNOSIS:" is the request's where findings follow it, else the reader's. "CHEST X-RAY:"
     begins findings, but names an earlier one under "COMPARISON:".
     """
-    settled: list[_Heading] = []
+    resolved: list[_Heading] = []
     for heading in headings:
         if heading.name != "study":
-            settled.append(heading)
-        elif not settled or settled[-1].name != "comparison":
-            settled.append(replace(heading, name="findings"))
-    headings = settled
+            resolved.append(heading)
+        elif not resolved or resolved[-1].name != "comparison":
+            resolved.append(replace(heading, name="findings"))
+    headings = resolved
     findings = [i for i, heading in enumerate(headings) if heading.name == "findings"]
     return [
         replace(heading, name="indication" if findings and i < findings[0] else "impression")
@@ -115,7 +115,7 @@ def _headings(text: str, vocabulary: Vocabulary, folded: str) -> Iterator[_Headi
 
 
 def _named(folded: str, start: int, end: int, vocabulary: Vocabulary, *, whole: bool) -> str | None:
-    """Section that words head; empty for a subheading, None where they are no heading."""
+    """Return the section of a heading; empty for a subheading, None if it is not a heading."""
     tokens = tokens_of(folded, start, end)
     while tokens and tokens[-1].word in "*_#-":
         tokens.pop()
@@ -148,7 +148,7 @@ def _close(
 
 
 def _turn(text: str, folded: str, name: str, start: int, end: int, vocabulary: Vocabulary) -> int:
-    """Where findings begin within a section that is not read; its end where they do not."""
+    """Return where findings begin within a section that is not searched; else its end."""
     turns = [_BLANK_LINE.pattern, _NEW_LINE.pattern]
     if name not in _ASKED:
         turns.append(_NEXT_SENTENCE)  # "COMPARISON: None. Left effusion."
@@ -164,7 +164,7 @@ def _turn(text: str, folded: str, name: str, start: int, end: int, vocabulary: V
 
 
 def _is_findings(line: str, vocabulary: Vocabulary, *, sure: bool, asked: bool) -> bool:
-    """Whether a line plainly reports: it begins like findings and tells no case history."""
+    """Whether a line reports findings: it begins like findings and has no case history."""
     tokens = tokens_of(line)
     if not tokens:
         return False

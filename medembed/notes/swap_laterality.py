@@ -1,4 +1,4 @@
-"""A text as it would be written of the same picture in a mirror."""
+"""Swap left and right in a text, for a mirrored image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medembed.notes.vocabulary import load_vocabulary, packaged_vocabularies
 
 __all__ = ["swap_laterality"]
 
-# Pairs of languages without a vocabulary here, one word each way: twice gives the text again.
+# Pairs for languages without a vocabulary, one word each way: swapping twice restores the text.
 _FOREIGN = (
     ("izquierdo", "derecho"), ("izquierda", "derecha"), ("izquierdos", "derechos"),
     ("izquierdas", "derechas"), ("sinistro", "destro"), ("sinistra", "destra"),
@@ -25,9 +25,9 @@ _LETTER = (
 
 
 def swap_laterality(text: str) -> str:
-    """Swap left and right in a text, abbreviations too; letter case is kept.
+    """Swap left and right in a text, including abbreviations; keeps letter case.
 
-    Twice gives the text again. What only one side has (middle lobe, lingula) stays.
+    Swapping twice restores the text. One-sided anatomy (middle lobe, lingula) is not changed.
 
     Examples
     --------

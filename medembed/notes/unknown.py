@@ -1,4 +1,4 @@
-"""Findings of a query that the vocabulary does not know."""
+"""Findings of a query that are missing from the vocabulary."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 __all__ = ["is_known_finding", "unknown_findings"]
 
 _SHORT = 12
-"""Words up to which each word of a query is taken to name something that is looked for."""
+"""Up to this many words, every word of a query may name a finding."""
 _SHORTEST_WORD = 4
 
 
 def is_known_finding(label: str, vocabulary: Vocabulary | None = None) -> bool:
-    """Whether a vocabulary has a finding of this label."""
+    """Return whether a vocabulary has a finding with this label."""
     return label in (vocabulary or load_vocabulary("en")).findings
 
 
 def unknown_findings(text: str, vocabulary: Vocabulary | None = None) -> tuple[str, ...]:
-    """Give the words of a query that seem to name a finding and are not in the vocabulary.
+    """Return words of a query that seem to name a finding missing from the vocabulary.
 
-    In a short query that is every word which names no finding, place, size, side or the like; in a
-    longer text, a pasted report, only words that end as diseases do ("-itis").
+    In a short query, this is every word that is not a finding, place, size, side or similar; in a
+    longer text, such as a pasted report, only words with the ending of a disease ("-itis").
 
     Parameters
     ----------
     text : str
-        In another language than the vocabulary's, nothing is given.
+        The result is empty for another language than the vocabulary's.
     vocabulary : Vocabulary, optional
-        By default the package's for English.
+        Default: the packaged English one.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def unknown_findings(text: str, vocabulary: Vocabulary | None = None) -> tuple[s
 
 
 def _known(tokens: list[Token], at: int, vocabulary: Vocabulary) -> int:
-    """Token behind the longest phrase at a place that the vocabulary knows; ``at`` if none."""
+    """Return the token after the longest known phrase at a position; ``at`` if there is none."""
     if tokens[at].word in vocabulary.function or tokens[at].word in vocabulary.relations:
         return at + 1
     known = (

@@ -1,4 +1,4 @@
-"""A vocabulary: what reports are read for, in the words of one language, out of a YAML file."""
+"""The noun :class:`Vocabulary`: findings and triggers in one language, from a YAML file."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ How = Literal["named", "normal", "doubtful", "none"]
 
 @dataclass(frozen=True)
 class Naming:
-    """What a phrase names.
+    """The finding that a phrase names.
 
     Parameters
     ----------
     label : str
-        Empty for what looks like a finding and is none.
+        Empty for a lookalike, which is not a finding.
     how : {"named", "normal", "doubtful", "none"}
     """
 
@@ -60,14 +60,14 @@ class Naming:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A vocabulary, ready to read with.
+    """A compiled vocabulary.
 
     Parameters
     ----------
     file : VocabularyFile
-        All of it, with what it extends and includes.
+        The complete file, including extended and included files.
     document : VocabularyDocument
-        As a library keeps it.
+        The form in which a library stores it.
     """
 
     file: VocabularyFile
@@ -124,18 +124,18 @@ class Vocabulary:
                 raise ConfigError(
                     f"{phrase!r}: {error}",
                     where=f"vocabulary {self.file.name}: {key}",
-                    hint="the notation is in docs/reference/vocabulary.md",
+                    hint="see docs/reference/vocabulary.md for the notation",
                 ) from None
         return found
 
     @property
     def name(self) -> str:
-        """Its own name."""
+        """Name of the vocabulary."""
         return self.file.name
 
     @property
     def language(self) -> str:
-        """ISO 639-1 code of its language."""
+        """ISO 639-1 code of the language."""
         return self.file.language
 
     @cached_property
@@ -150,22 +150,22 @@ class Vocabulary:
 
     @cached_property
     def abbreviations(self) -> frozenset[str]:
-        """Words whose full stop ends no sentence."""
+        """Words whose period does not end a sentence."""
         return frozenset(self.file.abbreviations)
 
     @cached_property
     def open_line(self) -> frozenset[str]:
-        """Words that no sentence ends with."""
+        """Words that cannot end a sentence."""
         return frozenset(self.file.open_line)
 
     @cached_property
     def starters(self) -> frozenset[str]:
-        """Words that findings begin with."""
+        """Words that begin findings."""
         return frozenset(self.file.starters)
 
     @property
     def digest(self) -> str:
-        """Hex digest of all that it says."""
+        """Hex digest of the content."""
         return hashlib.sha256(self.file.model_dump_json().encode()).hexdigest()
 
 
@@ -194,14 +194,14 @@ def _sides(words: SideWords) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class VocabularyDocument:
-    """A vocabulary as it is written, its own files in one; what it extends is named only.
+    """A vocabulary as written, with its included files; the extended one only by name.
 
     Parameters
     ----------
     content : str
-        JSON of the file with what it includes.
+        JSON of the file and its includes.
     where : str
-        What to call it in an error.
+        Name for error messages.
     """
 
     content: str
@@ -209,7 +209,7 @@ class VocabularyDocument:
 
 
 def load_vocabulary(name: str = "en") -> Vocabulary:
-    """Load a vocabulary of the package by its language, or one from a file.
+    """Load a packaged vocabulary by language, or one from a file.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def load_vocabulary(name: str = "en") -> Vocabulary:
     Raises
     ------
     ConfigError
-        Where it does not exist or does not fit its form: the file, the key, what to do.
+        If it does not exist or is not valid; the message names file and key.
     """
     if name in packaged_vocabularies():
         return _packaged(name)
@@ -233,18 +233,18 @@ def _packaged(language: str) -> Vocabulary:
 
 @lru_cache(maxsize=1)
 def packaged_vocabularies() -> tuple[str, ...]:
-    """Languages that the package has a vocabulary of."""
+    """Return the languages of the packaged vocabularies."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("??.yaml")))
 
 
 def read_document(path: Path) -> VocabularyDocument:
-    """Read a vocabulary file with what it includes."""
+    """Read a vocabulary file and its includes."""
     data = read_yaml(path)
     merged = check_form(data, VocabularyFile, path.name).model_dump(exclude_unset=True)
     for name in merged.pop("includes", ()):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConfigError(
-                f"includes {name!r}", where=path.name, hint="name a file beside it or below"
+                f"includes {name!r}", where=path.name, hint="use a file in the same folder or below"
             )
         part = check_form(read_yaml(path.parent / name), VocabularyPart, name)
         merged = _joined(merged, part.model_dump(exclude_unset=True), name)
@@ -253,12 +253,12 @@ def read_document(path: Path) -> VocabularyDocument:
 
 
 def vocabulary_of(document: VocabularyDocument) -> Vocabulary:
-    """Make a vocabulary ready to read with.
+    """Compile a vocabulary.
 
     Raises
     ------
     ConfigError
-        Where it extends what is not there, or a phrase is broken.
+        If the extended vocabulary does not exist, or a phrase is not valid.
     """
     return Vocabulary(_resolved(document, _DEEPEST), document)
 
@@ -269,9 +269,9 @@ def _resolved(document: VocabularyDocument, depth: int) -> VocabularyFile:
     if base_name:
         if base_name not in packaged_vocabularies() or not depth:
             raise ConfigError(
-                f"extends {base_name!r}, which the package does not have",
+                f"extends unknown vocabulary {base_name!r}",
                 where=f"{document.where}: extends",
-                hint=f"there are: {', '.join(packaged_vocabularies())}",
+                hint=f"use one of: {', '.join(packaged_vocabularies())}",
             )
         base = _resolved(read_document(_FOLDER / f"{base_name}.yaml"), depth - 1)
         data = _extended(base.model_dump(), data, document.where)
@@ -282,7 +282,7 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file of a vocabulary; an error names the file and the line."""
     try:
         if path.stat().st_size > _LARGEST:
-            raise ConfigError(f"more than {_LARGEST} bytes", where=path.name)
+            raise ConfigError(f"larger than {_LARGEST} bytes", where=path.name)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
@@ -300,37 +300,37 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise ConfigError(
-            "is no YAML", where=f"{path.name}{line}", hint="quote phrases that have signs"
+            "not valid YAML",
+            where=f"{path.name}{line}",
+            hint="quote phrases with special characters",
         ) from None
 
 
 def check_form(data: Any, form: type[M], where: str) -> M:
-    """Check data against its form; an error names the file and the key."""
+    """Validate data; an error names the file and the key."""
     try:
         return form.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        what, hint = first["msg"], "docs/reference/vocabulary.md has the form"
+        what, hint = first["msg"], "see docs/reference/vocabulary.md for the format"
         if isinstance(first["input"], bool):
-            what, hint = "yes, no, on and off are no text in YAML", 'quote the word: "no"'
+            what, hint = "YAML reads yes, no, on and off as booleans", 'quote the word: "no"'
         raise ConfigError(what, where=f"{where}: {key}", hint=hint) from None
 
 
 def _joined(merged: dict[str, Any], part: dict[str, Any], where: str) -> dict[str, Any]:
-    """Put an included part behind what is there; no label and no class stands twice."""
+    """Append an included part; labels and classes must be unique."""
     labels = {entry["label"] for entry in merged.get("findings", ())}
     for entry in part.get("findings", ()):
         if entry["label"] in labels:
             raise ConfigError(
-                f"the finding {entry['label']!r} stands twice", where=where, hint="join the two"
+                f"duplicate finding {entry['label']!r}", where=where, hint="merge the two"
             )
         labels.add(entry["label"])
     for name in part.get("classes", {}):
         if name in merged.get("classes", {}):
-            raise ConfigError(
-                f"the class {name!r} stands twice", where=where, hint="call one otherwise"
-            )
+            raise ConfigError(f"duplicate class {name!r}", where=where, hint="rename one of them")
     return {
         **merged,
         "classes": {**merged.get("classes", {}), **part.get("classes", {})},
@@ -340,11 +340,11 @@ def _joined(merged: dict[str, Any], part: dict[str, Any], where: str) -> dict[st
 
 
 def _extended(base: dict[str, Any], data: dict[str, Any], where: str) -> dict[str, Any]:
-    """Add a site's file to the one that it extends."""
+    """Merge a local file into the one that it extends."""
     known = {entry["label"]: entry for entry in base["findings"]}
     for label in data.get("remove", ()):
         if known.pop(label, None) is None:
-            raise ConfigError(f"no finding is called {label!r}", where=f"{where}: remove")
+            raise ConfigError(f"unknown finding {label!r}", where=f"{where}: remove")
     for entry in data.get("findings", ()):
         old = known.get(entry["label"])
         if old is None or entry.get("replace"):

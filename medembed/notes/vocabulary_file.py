@@ -1,4 +1,4 @@
-"""The form of a vocabulary file: docs/reference/vocabulary.md says it in words."""
+"""Schema of a vocabulary file, described in docs/reference/vocabulary.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 __all__ = ["FindingEntry", "SideWords", "TriggerGroup", "VocabularyFile", "VocabularyPart"]
 
 FORM = 1
-"""Version of the form."""
+"""Version of the schema."""
 
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Word = Annotated[str, StringConstraints(pattern=r"^[^\W_A-Z]+$", max_length=40)]
@@ -31,23 +31,23 @@ class FindingEntry(_Strict):
     Parameters
     ----------
     label : str
-        Its one name, in lower case English in every language, so that libraries can be compared.
+        Name in lower-case English for every language, so that libraries are comparable.
     region : str
-        Where it belongs: chest, abdomen, neuro, spine, breast, vascular, device, or a site's own.
+        Region: chest, abdomen, neuro, spine, breast, vascular, device, or a local one.
     sided : bool
-        Whether it lies on one side or the other.
+        Whether it has a side.
     device : bool
-        Whether it is a device. A device after a bare comma is not denied by what stands before.
+        Whether it is a device. A negation does not reach a device after a bare comma.
     names : tuple of str
         Phrases that name it.
     normal : tuple of str
-        Phrases that say in words of their own that it is absent ("heart size is normal").
+        Phrases that state its absence ("heart size is normal").
     doubtful : tuple of str
-        Phrases that name it as in doubt ("borderline enlarged heart").
+        Phrases that state it as uncertain ("borderline enlarged heart").
     aliases : tuple of str
-        What tables call it in their column of findings.
+        Names used in the findings column of tables.
     replace : bool
-        Whether this entry takes the place of one of the same label instead of adding to it.
+        Whether this entry replaces one with the same label instead of extending it.
     """
 
     label: Label
@@ -62,22 +62,22 @@ class FindingEntry(_Strict):
 
 
 class TriggerGroup(_Strict):
-    """Phrases that say whether a finding is there.
+    """Phrases that determine the status of a finding.
 
     Parameters
     ----------
     kind : str
-        ``absent``, ``uncertain``, ``gone`` (was there, is absent), ``history`` (of an earlier time
-        only), ``hypothetical`` (says nothing of this study), ``present`` (there, whatever stands
-        around it), ``contrast`` (absent, or uncertain in a clause that speaks in doubt),
-        ``ignored`` (looks like a trigger and is none).
+        ``absent``, ``uncertain``, ``gone`` (formerly present), ``history`` (only in the past),
+        ``hypothetical`` (not about this study), ``present`` (regardless of other triggers),
+        ``contrast`` (absent, or uncertain in an uncertain clause), ``ignored`` (only looks like a
+        trigger).
     direction : {"before", "after", "both"}
-        Whether it stands before the findings that it speaks of, or behind them.
+        Whether the phrase comes before or after its findings.
     reach : {"list", "noun", "clause"}
         ``list``: to the end of the enumeration that begins there; ``noun``: the next finding only;
         ``clause``: to the end of the clause.
     ends : tuple of str
-        Words that end the reach of these phrases before that.
+        Words that end the reach earlier.
     words : tuple of str
         The phrases.
     """
@@ -95,13 +95,13 @@ class SideWords(_Strict):
     Parameters
     ----------
     pairs : tuple of (str, str)
-        A word of the left and its counterpart; a mirrored text swaps them.
+        A word for left and its counterpart; a mirrored text swaps them.
     left, right : tuple of str
         Phrases of one side without a counterpart (lingula, middle lobe).
     both : tuple of str
         Phrases of both sides.
     elsewhere : tuple of str
-        Phrases with a word of side that do not say where a finding lies ("shifted to the left").
+        Phrases with a side that do not locate a finding ("shifted to the left").
     place : tuple of str
         Words between a finding and its place: in, of, at.
     relations : tuple of str
@@ -121,17 +121,17 @@ class SideWords(_Strict):
 
 
 class VocabularyPart(_Strict):
-    """What a file that another one includes may hold.
+    """Content of an included file.
 
     Parameters
     ----------
     version : int
-        Of the form: 1.
+        Version of the schema: 1.
     classes : mapping of str to tuple of str
-        Classes of words, for ``<name>`` in a phrase.
+        Word classes for ``<name>`` in a phrase.
     findings : tuple of FindingEntry
     lookalikes : tuple of str
-        Phrases that look like a finding and are none ("mass effect").
+        Phrases that look like a finding but are not ("mass effect").
     """
 
     version: Literal[1]
@@ -146,61 +146,61 @@ class VocabularyFile(VocabularyPart):
     Parameters
     ----------
     name : str
-        Its own name, kept by libraries that were read with it.
+        Name, stored in libraries that use it.
     language : str
         ISO 639-1 code.
     extends : str
-        A vocabulary of the package that it adds to.
+        Packaged vocabulary that it extends.
     includes : tuple of str
-        Files beside it, each a :class:`VocabularyPart`.
+        Files in the same folder, each a :class:`VocabularyPart`.
     remove : tuple of str
-        Labels of the extended vocabulary to leave out.
+        Labels of the extended vocabulary to drop.
     triggers : tuple of TriggerGroup
     ends : tuple of str
         Phrases that end every reach: but, however.
     exceptions : tuple of str
-        Phrases that end it and name what is there all the same: except for, other than.
+        Phrases that end it and introduce an exception: except for, other than.
     ands, ors, withs : tuple of str
         Words that join: and; or; with.
     barriers : tuple of str
-        Words that ``~2`` does not run over, besides those that join.
+        Words that ``~2`` does not skip, besides joining words.
     new_statement : tuple of str
-        Phrases that begin a new statement behind a comma: stable, left, there is.
+        Phrases that begin a new statement after a comma: stable, left, there is.
     sizes : tuple of str
         Phrases that do so unless an "or" follows: small, mild.
     large : tuple of str
-        Phrases that do so unless the list goes on: a denied list has "large effusion" in it.
+        Phrases that do so unless the list continues: a denied list may contain "large effusion".
     placed : tuple of str
-        Phrases that say where a device lies: in place, tip. What has one is there.
+        Phrases that locate a device, which is then present: in place, tip.
     refers : tuple of str
-        Words before a finding of an addendum that make it the one spoken of above: the, this.
+        Words by which an addendum refers to an earlier finding: the, this.
     corrects : tuple of str
-        Phrases by which an addendum takes back what stands above it: should read.
+        Phrases by which an addendum corrects the report: should read.
     function : tuple of str
-        Words that name nothing: it, which, has, now.
+        Function words: it, which, has, now.
     verbs : tuple of str
-        Forms of be, have, show: what stands before one is a subject of its own.
+        Forms of be, have, show, which follow a subject.
     still : tuple of str
-        Words that say that an earlier finding is there today: unchanged, persists.
+        Words that state that an earlier finding is still present: unchanged, persists.
     today : tuple of str
-        Verbs in the present: a "previously seen nodule" that measures 8 mm is there.
+        Verbs in the present tense: a "previously seen nodule" that measures 8 mm is present.
     previously : tuple of str
         Phrases that name a finding as seen earlier: previously noted.
     open_line : tuple of str
-        Words that no sentence ends with, so that a line that ends with one goes on: of, no, the.
+        Words that cannot end a sentence, so that the next line continues it: of, no, the.
     abbreviations : tuple of str
-        Words whose full stop ends no sentence: dr, vs, rt.
+        Words whose period does not end a sentence: dr, vs, rt.
     sides : SideWords
     sections : mapping of str to tuple of str
         Headings of each section.
     subheadings : tuple of str
-        Headings that begin findings where they stand in a section that is not read: lungs, heart.
+        Headings that begin findings within a section that is not searched: lungs, heart.
     starters : tuple of str
-        Words that findings begin with: there, the, heart, lungs.
+        Words that begin findings: there, the, heart, lungs.
     patient_words : tuple of str
         Phrases of a case history: year-old, presents.
     plain : tuple of str
-        Words of a query that name no finding: chest, patient, small.
+        Query words that do not name a finding: chest, patient, small.
     finding_endings : tuple of str
         Endings of words that name a disease: itis, oma.
     """

@@ -1,4 +1,4 @@
-"""Tests of a vocabulary: sentences with what they assert."""
+"""Tests of a vocabulary: sentences with expected assertions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATED = r"^[a-z][a-z0-9 /'-]* (present|absent|uncertain)( (left|right|bilatera
 
 
 class VocabularyTest(BaseModel):
-    """A text and what it asserts, each as ``label status [side] [historical]``."""
+    """A text and its expected assertions, each ``label status [side] [historical]``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,13 +61,13 @@ def read_tests(path: Path) -> tuple[VocabularyTest, ...]:
     Raises
     ------
     ConfigError
-        Where it does not fit its form.
+        If the file is not valid.
     """
     return check_form(read_yaml(path), _TestFile, path.name).tests
 
 
 def failures(vocabulary: Vocabulary, tests: tuple[VocabularyTest, ...]) -> Iterator[Failure]:
-    """Give the tests that a vocabulary fails."""
+    """Yield the tests that a vocabulary fails."""
     for number, test in enumerate(tests, 1):
         got = stated(read_note(test.text, vocabulary))
         if Counter(got) != Counter(test.expect):
@@ -75,7 +75,7 @@ def failures(vocabulary: Vocabulary, tests: tuple[VocabularyTest, ...]) -> Itera
 
 
 def stated(note: Note) -> tuple[str, ...]:
-    """Give what a note asserts in the words of a test file, in the order of the text."""
+    """Return the assertions of a note in the format of a test file, in text order."""
     return tuple(
         " ".join(
             part

@@ -2,7 +2,8 @@
 
 A group with 3% of an archive is in few batches, and contrastive training rarely contrasts two of
 its cases. Drawing groups evenly mitigates that; small groups' cases are then seen more often (and
-may be memorized), large groups' less often. Assess the effect on each group on held-out patients: ``medembed audit --against``, :mod:`evaluation.mitigation.effect`.
+may be memorized), large groups' less often. Assess the effect on each group on held-out patients:
+``medembed audit --against``, :mod:`evaluation.mitigation.effect`.
 
 References
 ----------

@@ -111,7 +111,7 @@ def effective_rank(vectors: Floats) -> float:
     References
     ----------
     Roy & Vetterli 2007, The effective rank: a measure of effective dimensionality, EUSIPCO,
-    equations 1 to 3. Centering is our addition: the mean of unit vectors is large and uninformative.
+    equations 1 to 3. Centering is our addition: the mean of unit vectors is uninformative.
 
     Examples
     --------

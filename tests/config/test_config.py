@@ -41,7 +41,7 @@ def test_overrides_reach_any_depth_and_read_numbers() -> None:
         ("preprocess.sise=3", "did you mean 'size'?"),
         ("epochs=0", "epochs: "),
         ("loss.same_finding=maybe", "loss.same_finding"),
-        ("epochs.more=3", "holds a value"),
+        ("epochs.more=3", "is a value"),
         ("epochs", "key=value"),
         ("preprocess.window=lung", "window is percentile"),
         ("name=../../etc", "name: "),

@@ -202,7 +202,7 @@ def test_a_site_adds_and_removes(site: Path) -> None:
          "findings.0.names.0", "quote"),
         ("version: 1\nname: x\nlanguage: en\nfindings: [{label: ab, names: ['(x']}]",
          "findings", "never closed"),
-        ("version: 1\nname: x\nlanguage: en\nextends: klingon", "extends", "there are: de, en"),
+        ("version: 1\nname: x\nlanguage: en\nextends: klingon", "extends", "use one of: de, en"),
         ("version: 1\nname: x\nlanguage: en\nextends: en\nremove: [unicorn]", "remove", "unicorn"),
         ("version: 1\nname: x\nlanguage: en\nincludes: [../secret.yaml]", "our.yaml", "includes"),
         ("a: [", "line", "YAML"),

@@ -220,7 +220,7 @@ def test_a_training_of_before_the_choices_were_kept_is_not_done_again(
     report = train(library, small_config(epochs=1))
     file = Path(report.folder) / "training.json"
     kept = json.loads(file.read_bytes())
-    from medembed.training.alignment import _key
+    from medembed.training.alignment import _key, _load_cohorts
 
     config = small_config(epochs=1)
     cohort, val, _ = _load_cohorts(library, config)
