@@ -29,6 +29,13 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
         assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_path_named_on_a_page_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:medembed|evaluation|apps|tests|configs)/[\w/.-]+)`", text))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_the_command_line_reference_is_that_of_this_tree() -> None:
     page = ROOT / "docs/reference/command-line.md"
     assert page.read_text(encoding="utf-8") == command_line_reference(), (
