@@ -89,7 +89,7 @@ def calm(page: Any) -> None:
     """Wait until the page has been drawn and nothing is pointed at."""
     page.mouse.move(1430, 890)
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_function("!document.querySelector('[data-testid=stSpinner]')")
+    page.get_by_test_id("stSpinner").first.wait_for(state="hidden")
     page.wait_for_timeout(1500)
 
 
