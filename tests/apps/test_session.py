@@ -157,14 +157,14 @@ def test_filter_values_are_counted_once_for_all_visitors(
 ) -> None:
     shared, _, _ = one
     counted: list[str] = []
-    count = CaseLibrary.vocabulary
+    count = CaseLibrary.value_counts
 
     def slow(self: CaseLibrary, field: str) -> dict[str, int]:
         counted.append(field)
         time.sleep(0.05)
         return count(self, field)
 
-    monkeypatch.setattr(CaseLibrary, "vocabulary", slow)
+    monkeypatch.setattr(CaseLibrary, "value_counts", slow)
     with ThreadPoolExecutor(8) as visitors:
         found = list(visitors.map(lambda _: shared.value_counts("sex"), range(8)))
     assert counted == ["sex"]
