@@ -22,6 +22,8 @@ patient's header or report.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 __all__ = [
     "ConditionError",
     "ConfigError",
@@ -35,8 +37,43 @@ __all__ = [
     "NoteError",
     "QueryError",
     "ScanError",
+    "ScanReason",
     "SourceError",
 ]
+
+
+ScanReason: TypeAlias = Literal[
+    "bad-geometry",
+    "bad-rescale",
+    "changed",
+    "corrupt",
+    "decoder-crashed",
+    "duplicate-instance",
+    "empty",
+    "encrypted",
+    "incomplete-volume",
+    "invalid",
+    "irregular-spacing",
+    "missing-attribute",
+    "mixed-geometry",
+    "nested-too-deep",
+    "no-permission",
+    "no-picture",
+    "no-pixels",
+    "no-such-frame",
+    "not-a-file",
+    "not-a-scan",
+    "not-found",
+    "several-series",
+    "several-volumes",
+    "timeout",
+    "too-large",
+    "truncated",
+    "unsupported-pixels",
+    "unsupported-transfer-syntax",
+    "values-out-of-range",
+]
+"""Codes of :class:`ScanError`; docs/reference/scans.md describes them."""
 
 
 class MedEmbedError(Exception):
@@ -89,8 +126,8 @@ class ScanError(InputError):
     ----------
     what, where, hint : str
         As in :class:`MedEmbedError`.
-    reason : str, optional
-        Short code for tables and programs, such as ``"truncated"``: docs/reference/scans.md.
+    reason : ScanReason, optional
+        Short code for tables and programs, such as ``"truncated"``.
     """
 
     def __init__(
@@ -99,7 +136,7 @@ class ScanError(InputError):
         *,
         where: str | None = None,
         hint: str | None = None,
-        reason: str = "invalid",
+        reason: ScanReason = "invalid",
     ) -> None:
         super().__init__(what, where=where, hint=hint)
         self.reason = reason
@@ -108,7 +145,9 @@ class ScanError(InputError):
         return (_rebuild_scan_error, (self.what, self.where, self.hint, self.reason))
 
 
-def _rebuild_scan_error(what: str, where: str | None, hint: str | None, reason: str) -> ScanError:
+def _rebuild_scan_error(
+    what: str, where: str | None, hint: str | None, reason: ScanReason
+) -> ScanError:
     return ScanError(what, where=where, hint=hint, reason=reason)
 
 

@@ -221,7 +221,7 @@ class _ContextParser:
         return before, after
 
     def _looks_ahead(self, trigger: Trigger, group: TriggerGroup) -> bool:
-        """Whether a trigger that usually acts back has no finding before it: "is likely atelectasis"."""
+        """Whether a backward trigger has no finding before it: "is likely atelectasis"."""
         words = [token.word for token in self.tokens[trigger.first : trigger.last]]
         denies = any(word in self.vocabulary.file.barriers for word in words)
         if group.kind != "uncertain" and not (group.kind == "gone" and denies):

@@ -1,4 +1,4 @@
-"""Files into :class:`Scan`: DICOM, PNG, JPEG and NIfTI."""
+"""Reading of DICOM, PNG, JPEG and NIfTI files into :class:`Scan`."""
 
 from medembed.scans.header import ScanHeader
 from medembed.scans.limits import Limits

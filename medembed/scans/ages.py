@@ -1,4 +1,4 @@
-"""A patient's age, where dates can be believed."""
+"""A patient's age from plausible dates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 
 __all__ = ["age_at", "stated_age"]
 
-# What archives and anonymisers write where there is no date.
+# Written by archives and anonymizers for a missing date.
 _PLACEHOLDERS = frozenset({date(1900, 1, 1), date(1901, 1, 1), date(1111, 11, 11)})
 _EARLIEST = 1900
 _OLDEST_BY_DATES = 110.0
@@ -16,14 +16,13 @@ _DAYS = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
 
 
 def age_at(birth: date | None, study: date | None) -> float | None:
-    """Age in years on the day of a study.
+    """Return the age in years on the day of a study.
 
     Returns
     -------
     float or None
-        None where a date is missing or a placeholder (1900-01-01, 1901-01-01, any year before
-        1900, 9999-12-31), where the birth is after the study, or above 110 years, which says more
-        of the file than of the patient.
+        None if a date is missing or a placeholder (1900-01-01, 1901-01-01, any year before 1900,
+        9999-12-31), if the birth is after the study, or above 110 years, which indicates an error.
 
     Examples
     --------
@@ -41,13 +40,13 @@ def age_at(birth: date | None, study: date | None) -> float | None:
 
 
 def stated_age(text: str) -> float | None:
-    """Age in years out of ``PatientAge`` (DICOM PS3.5 6.2, AS).
+    """Parse ``PatientAge`` (DICOM PS3.5 6.2, AS) to an age in years.
 
     Returns
     -------
     float or None
-        None for what is no age, for a placeholder (000Y, 999Y) and above 120 years. A newborn has
-        an age in days, weeks or months; 0 years is what anonymisers write.
+        None if invalid, a placeholder (000Y, 999Y) or above 120 years. A newborn has an age in
+        days, weeks or months; anonymizers write 0 years.
 
     Examples
     --------

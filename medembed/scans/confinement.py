@@ -1,7 +1,7 @@
-"""What a process may still do once it has given up what decoding does not need.
+"""Confinement of a process: it gives up all rights that decoding does not need.
 
-All of it is asked of the kernel by ctypes: ``prctl(2)``, ``unshare(2)``, ``landlock(7)``. What a
-kernel does not offer is left out, and the answer says what is in force.
+The kernel enforces it, called by ctypes: ``prctl(2)``, ``unshare(2)``, ``landlock(7)``. Measures
+that the kernel lacks are skipped; the result lists those in force.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _OPEN_FILES = 32
 
 
 def confine() -> tuple[Measure, ...]:
-    """Give up, for good, the right to open, write or run any file, and the network.
+    """Give up permanently the right to open, write or run any file, and the network.
 
-    Open descriptors stay as they are. What is to be imported has to be imported before. Works for
-    a process of one thread.
+    Open descriptors stay usable. Import everything needed before. Works for a single-threaded
+    process.
 
     Returns
     -------
     tuple of str
-        What is in force: ``"limits"`` (open files; no child processes unless root), and on Linux
+        Measures in force: ``"limits"`` (open files; no child processes unless root), and on Linux
         ``"no-new-privileges"``, ``"namespaces"`` (no network, no shared memory of others),
-        ``"empty-root"`` (no path leads anywhere), ``"landlock"`` (no file may be opened, no TCP).
+        ``"empty-root"`` (no path exists), ``"landlock"`` (no file may be opened, no TCP).
     """
     for name in ("RLIMIT_NPROC", "RLIMIT_NOFILE"):
         if hasattr(resource, name):
@@ -51,12 +51,12 @@ def confine() -> tuple[Measure, ...]:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         measures.append("no-new-privileges")
-    alone = _is_one_thread()  # both of the others hold for one thread only
+    alone = _is_one_thread()  # both apply to one thread only
     if alone and libc.unshare(_NAMESPACES) == 0:
         measures.append("namespaces")
     if _enter_empty_root():
         measures.append("empty-root")
-    # the capabilities that come with a namespace of one's own, or with being root
+    # capabilities of the new namespace, or of root
     libc.capset((ctypes.c_uint32 * 2)(_CAPABILITIES, 0), (ctypes.c_uint32 * 6)())
     if alone and "no-new-privileges" in measures and _landlock(libc):
         measures.append("landlock")
@@ -71,7 +71,7 @@ def _is_one_thread() -> bool:
 
 
 def _enter_empty_root() -> bool:
-    """Make a folder without files or folders of its own the root of all paths."""
+    """Make an empty folder the root of all paths."""
     with contextlib.suppress(OSError):
         if Path("/proc/self/fdinfo").is_dir():
             os.chroot("/proc/self/fdinfo")

@@ -1,4 +1,4 @@
-"""DICOM bytes into a pydicom dataset, suspicious of every length."""
+"""Parsing of DICOM bytes to a pydicom dataset, distrusting every length."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class DicomFile:
     Parameters
     ----------
     dataset : pydicom Dataset
-        With its ``file_meta``.
+        Includes its ``file_meta``.
     has_pixels : bool
-        Whether an element with pixels is there.
+        Whether there is an element with pixels.
     pixel_bytes : int or None
-        Length of the element with pixels; None where it is compressed.
+        Length of the element with pixels; None if it is compressed.
     frame_bytes : list of bytes
-        The compressed frames; empty where the pixels are not compressed or were not parsed.
+        The compressed frames; empty if the pixels are not compressed or were not parsed.
     remarks : dict
-        What was found wrong so far, in order; see :meth:`note`.
+        Defects found so far, in order; see :meth:`note`.
     """
 
     dataset: Dataset
@@ -68,12 +68,12 @@ class DicomFile:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the transfer syntax says that the pixels are compressed."""
+        """Whether the pixels are compressed according to the transfer syntax."""
         syntax = self.transfer_syntax
         return syntax is not None and syntax.is_transfer_syntax and syntax.is_encapsulated
 
     def note(self, remark: Remark) -> None:
-        """Write down what is wrong with a file that is read all the same."""
+        """Record a defect of a file that can still be read."""
         self.remarks[str(remark)] = None
 
     @property
@@ -86,7 +86,7 @@ class DicomFile:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom from warning and logging: its messages quote values out of the header."""
+    """Silence pydicom: its warnings and log messages quote values from the header."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -104,7 +104,7 @@ def parse(file: BoundedFile, *, pixels: bool) -> DicomFile:
     Raises
     ------
     ScanError
-        ``truncated``, ``too-large`` (what a deflated file inflates to) or ``corrupt``.
+        ``truncated``, ``too-large`` (after inflating a deflated file) or ``corrupt``.
     """
     found = False
     pixel_bytes: int | None = None
@@ -117,7 +117,7 @@ def parse(file: BoundedFile, *, pixels: bool) -> DicomFile:
         found = True
         if length == _UNDEFINED:
             fragments_at = stream.tell()
-            return True  # pydicom gives the whole element up where its end is missing
+            return True  # pydicom drops the whole element if its end is missing
         pixel_bytes = length
         return not pixels
 
@@ -132,10 +132,10 @@ def parse(file: BoundedFile, *, pixels: bool) -> DicomFile:
         file.seek(0)
         dataset = read_partial(file, stop_when=at_pixels, force=True)
     if pixels and fragments_at is None:
-        # an element that the end of the file cuts off is left out by pydicom
+        # pydicom drops an element cut off by the end of the file
         found = any(tag in dataset for tag in _PIXEL_TAGS)
     if not found and stream.ran_short:
-        raise ScanError("the file ends in the middle of an element", reason="truncated")
+        raise ScanError("the file is cut off in the middle of an element", reason="truncated")
     parsed = DicomFile(dataset, found, pixel_bytes)
     if pixels and fragments_at is not None:
         stream.seek(fragments_at)
@@ -146,7 +146,7 @@ def parse(file: BoundedFile, *, pixels: bool) -> DicomFile:
 
 
 def _without_length(file: DicomFile) -> DicomFile:
-    """A compressed element that was given a length all the same."""
+    """Parse a compressed element that wrongly has a length."""
     inside = BoundedBytes(file.dataset.get("PixelData") or b"")
     unbound = DicomFile(file.dataset, True)
     _add_fragments(unbound, inside)
@@ -154,9 +154,9 @@ def _without_length(file: DicomFile) -> DicomFile:
 
 
 def _add_fragments(file: DicomFile, stream: BoundedFile | BoundedBytes) -> None:
-    """Read the compressed frames that follow."""
+    """Read the following compressed frames."""
     if not file.is_compressed:
-        raise ScanError("pixel data without length that are not compressed", reason="corrupt")
+        raise ScanError("uncompressed pixel data without a length", reason="corrupt")
     frames, remarks = split_frames(
         read_fragments(stream),
         file.dataset,
@@ -169,7 +169,7 @@ def _add_fragments(file: DicomFile, stream: BoundedFile | BoundedBytes) -> None:
 
 
 def stated_frames(dataset: Dataset) -> int | None:
-    """``NumberOfFrames``, or None where it is missing or no number above 0."""
+    """Return ``NumberOfFrames``; None if it is missing or not a positive number."""
     try:
         stated = integer(dataset, "NumberOfFrames")
     except ScanError:
@@ -178,7 +178,7 @@ def stated_frames(dataset: Dataset) -> int | None:
 
 
 def _file_meta(file: BoundedFile) -> FileMetaDataset | None:
-    """Read group 0002 and leave the file at its end; None where there is no preamble."""
+    """Read group 0002 and stop at its end; None if there is no preamble."""
     file.seek(128)
     if file.read(4) != b"DICM":
         return None
@@ -188,14 +188,14 @@ def _file_meta(file: BoundedFile) -> FileMetaDataset | None:
 
 
 def _inflate(file: BoundedFile) -> BoundedBytes:
-    """Inflate what is left of a file, piece by piece, so that no more than the limit is built."""
+    """Inflate the rest of a file in pieces, never beyond the limit."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = BoundedBytes(b"")
     try:
         while not inflater.eof:
             compressed = inflater.unconsumed_tail or file.read(_PIECE)
             if not compressed:
-                raise ScanError("the deflated part ends too early", reason="truncated")
+                raise ScanError("the deflated part is cut off", reason="truncated")
             inflated.size += inflated.write(inflater.decompress(compressed, _PIECE))
             if inflated.size > _MAX_INFLATED:
                 raise ScanError(
@@ -209,7 +209,7 @@ def _inflate(file: BoundedFile) -> BoundedBytes:
 
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """Values of an element as text, stripped; empty where there are none that can be read."""
+    """Return the values of an element as stripped text; empty if none is readable."""
     try:
         return exact_texts(dataset, keyword)
     except Exception:  # noqa: BLE001 - pydicom raises anything at a value of another type
@@ -217,36 +217,36 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 
 
 def exact_texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """As :func:`texts`, for identifiers: what cannot be read is not taken for missing.
+    """Like :func:`texts`, for identifiers: an unreadable value raises instead.
 
     Raises
     ------
     Exception
-        Whatever pydicom raises.
+        Any error of pydicom.
     """
     value = dataset.get(keyword)
     if value is None:
         return ()
-    if isinstance(value, bytes):  # of a type for bytes, though the element holds text
+    if isinstance(value, bytes):  # of a byte VR, although the element is text
         value = value.decode("latin-1")
-    # a PersonName is iterable, letter by letter, and yet no str
+    # a PersonName is iterable by letters but not a str
     one = isinstance(value, str | PersonName) or not hasattr(value, "__iter__")
     values = [value] if one else list(value)
     return tuple(t for t in (str(v).strip(" \0") for v in values) if t)
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """First value of an element as text; ``""`` where there is none."""
+    """Return the first value of an element as text; ``""`` if there is none."""
     return next(iter(texts(dataset, keyword)), "")
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    """Values of an element as finite numbers.
+    """Return the values of an element as finite numbers.
 
     Raises
     ------
     ScanError
-        ``corrupt`` where one is not a finite number.
+        ``corrupt`` if one is not a finite number.
     """
     try:
         # a VR of one value only, as UT, keeps the backslash between two
@@ -260,18 +260,18 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
 
 
 def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
-    """Items of a sequence; empty where there is none, or no sequence."""
+    """Return the items of a sequence; empty if there is no sequence."""
     value = dataset.get(keyword)
     return tuple(value) if isinstance(value, Sequence) else ()
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """First value of an element as a finite number, or None where there is none."""
+    """Return the first value of an element as a finite number, or None."""
     return next(iter(numbers(dataset, keyword)), None)
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
-    """First value of an element as a whole number, or None where there is none."""
+    """Return the first value of an element as a whole number, or None."""
     value = number(dataset, keyword)
     if value is not None and value != int(value):
         raise ScanError(f"{keyword} is not a whole number", reason="corrupt")

@@ -1,4 +1,4 @@
-"""A DICOM dataset into :class:`ScanHeader`."""
+"""Conversion of a DICOM dataset to :class:`ScanHeader`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _VIEW_MEANINGS = (
     ("antero-posterior", "AP"),
     ("posteroanterior", "PA"),
     ("anteroposterior", "AP"),
-    (r"(?<!medio-)lateral(?! (?:decubitus|oblique))", "LATERAL"),  # no projection of the breast
+    (
+        r"(?<!medio-)lateral(?! (?:decubitus|oblique))",
+        "LATERAL",
+    ),  # not of the breast
 )
 _PHASES = ("TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "DiffusionBValue")
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
@@ -31,10 +34,10 @@ _IDS = ("PatientID", "OtherPatientIDs")
 
 
 def header_of(file: DicomFile) -> ScanHeader:
-    """Take from a dataset what :class:`ScanHeader` holds.
+    """Extract a :class:`ScanHeader` from a dataset.
 
-    A broken value of an element that the scan can do without (a date, an age) counts as not
-    there; a broken size is refused.
+    An invalid value of a dispensable element (a date, an age) counts as missing; an invalid size is
+    refused.
     """
     ds = file.dataset
     pixels = file.has_pixels
@@ -54,7 +57,7 @@ def header_of(file: DicomFile) -> ScanHeader:
         study_uid=_identifier(ds, "StudyInstanceUID"),
         series_uid=_identifier(ds, "SeriesInstanceUID"),
         instance_uid=_identifier(ds, "SOPInstanceUID"),
-        # two values are none of the two patients
+        # two values identify neither of the two patients
         patient_id="\\".join(exact_texts(ds, "PatientID")),
         issuer=_identifier(ds, "IssuerOfPatientID"),
         accession=_identifier(ds, "AccessionNumber"),
@@ -90,7 +93,7 @@ def _spacing(file: DicomFile) -> tuple[float, ...] | None:
 
 
 def view_of(ds: Dataset) -> str:
-    """``PA``, ``AP``, ``LATERAL``, another ``ViewPosition``, or ``unknown``."""
+    """Return ``PA``, ``AP``, ``LATERAL``, another ``ViewPosition``, or ``unknown``."""
     position = text(ds, "ViewPosition").upper()
     if position:
         return "LATERAL" if position in _LATERAL else position
@@ -109,7 +112,7 @@ def _identifier(ds: Dataset, keyword: str) -> str:
 def _optional(
     file: DicomFile, keyword: str, length: int, remark: Remark
 ) -> tuple[float, ...] | None:
-    """Numbers that the scan can do without; what is there and cannot be used is noted."""
+    """Return dispensable numbers; record a remark if they are present but unusable."""
     try:
         values = numbers(file.dataset, keyword)
     except ScanError:
@@ -130,7 +133,7 @@ def _optional_integer(ds: Dataset, keyword: str) -> int | None:
 
 
 def _phase(ds: Dataset) -> tuple[str, ...]:
-    """Values that differ between the volumes of a series; empty where there are none."""
+    """Return values that differ between the volumes of a series; may be empty."""
     values = tuple(text(ds, keyword) for keyword in _PHASES)
     return values if any(values) else ()
 
@@ -141,7 +144,7 @@ def _sex(ds: Dataset) -> str:
 
 
 def _date(ds: Dataset, keyword: str) -> date | None:
-    # 2024.01.31 is the form of ACR-NEMA and still found
+    # 2024.01.31 is the ACR-NEMA form, still in use
     match = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", text(ds, keyword))
     if not match:
         return None
@@ -157,7 +160,7 @@ def _age_years(ds: Dataset, study_date: date | None) -> float | None:
 
 
 def _names(ds: Dataset) -> tuple[str, ...]:
-    """Tokens of two letters or more, in the order of the header, once each."""
+    """Return tokens of two or more letters, in header order, once each."""
     tokens: dict[str, None] = {}
     for keyword in _NAMES:
         for value in exact_texts(ds, keyword):

@@ -1,4 +1,4 @@
-"""DICOM pixel data into frames: decoder, bits, colour.
+"""Decoding of DICOM pixel data to frames: decoder, bits, color.
 
 Which decoder reads which encoding was measured (docs/results/decoding.md): GDCM is 2.5 times as
 fast as the other permissive ones on JPEG Lossless, CharLS 3.2 times on JPEG-LS, OpenJPEG beats
@@ -46,7 +46,7 @@ DECODERS = MappingProxyType(
         uid.RLELossless: "pylibjpeg",
     }
 )
-"""The decoder of pydicom that reads each compressed transfer syntax."""
+"""The pydicom decoder for each compressed transfer syntax."""
 
 _NATIVE = (
     uid.ImplicitVRLittleEndian,
@@ -62,7 +62,7 @@ _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
 
 class Layout:
-    """How a dataset says its pixels are stored (DICOM PS3.3 C.7.6.3).
+    """Storage of the pixels as declared by a dataset (DICOM PS3.3 C.7.6.3).
 
     Raises
     ------
@@ -77,7 +77,7 @@ class Layout:
             if "EncryptedAttributesSequence" in ds:
                 raise ScanError("the pixels are encrypted", reason="encrypted")
             raise ScanError(
-                "this DICOM object holds no pixels (a report, a document, an index or the like)",
+                "this DICOM object has no pixels (for example a report or document)",
                 reason="no-pixels",
             )
         self.rows = self._required(ds, "Rows")
@@ -93,17 +93,15 @@ class Layout:
         self.high_bit = self.bits_stored - 1 if high_bit is None else high_bit
         self.is_signed = integer(ds, "PixelRepresentation") == 1
         if not 0 < self.bits_stored <= self.bits_allocated <= 64:
-            raise ScanError("BitsStored and BitsAllocated contradict", reason="corrupt")
+            raise ScanError("BitsStored contradicts BitsAllocated", reason="corrupt")
         if not self.bits_stored - 1 <= self.high_bit < self.bits_allocated:
-            raise ScanError("HighBit and BitsStored contradict", reason="corrupt")
+            raise ScanError("HighBit contradicts BitsStored", reason="corrupt")
         known = (*_MONOCHROME, *_COLOUR, "PALETTE COLOR")
         if self.photometric not in known:
-            raise ScanError(
-                "a PhotometricInterpretation that is not read", reason="unsupported-pixels"
-            )
+            raise ScanError("unsupported PhotometricInterpretation", reason="unsupported-pixels")
         if self.samples != (3 if self.photometric in _COLOUR else 1):
             raise ScanError(
-                "SamplesPerPixel and PhotometricInterpretation contradict", reason="corrupt"
+                "SamplesPerPixel contradicts PhotometricInterpretation", reason="corrupt"
             )
 
     @staticmethod
@@ -115,12 +113,12 @@ class Layout:
 
     @property
     def is_monochrome(self) -> bool:
-        """Whether a pixel is one value, to be shown as grey."""
+        """Whether a pixel is one gray value."""
         return self.photometric in _MONOCHROME
 
     @property
     def stored_range(self) -> tuple[int, int]:
-        """Smallest and largest value that ``BitsStored`` can hold."""
+        """Smallest and largest value representable in ``BitsStored``."""
         if self.is_signed:
             return -(2 ** (self.bits_stored - 1)), 2 ** (self.bits_stored - 1) - 1
         return 0, 2**self.bits_stored - 1
@@ -148,14 +146,14 @@ def frames(
         _check_length(file, layout)
     elif syntax not in DECODERS:
         raise ScanError(
-            "pixels in a transfer syntax that is not read",
-            hint="convert the file to JPEG 2000, JPEG-LS, RLE or no compression",
+            "unsupported transfer syntax",
+            hint="convert the file to JPEG 2000, JPEG-LS, RLE or uncompressed",
             reason="unsupported-transfer-syntax",
         )
     _settle_frames(file, layout)
     for array in _decoded(ds, layout, syntax, indices):
         if array.shape[:2] != (layout.rows, layout.columns):
-            raise ScanError("the coded size is not Rows × Columns", reason="corrupt")
+            raise ScanError("the encoded image size differs from Rows × Columns", reason="corrupt")
         exact = syntax in _BIT_EXACT and not layout.is_float
         stored = _meaningful_bits(array, layout) if exact else array
         yield stored if layout.is_monochrome else _luminance(stored, ds, layout)
@@ -177,10 +175,10 @@ def _transfer_syntax(file: DicomFile) -> uid.UID:
 def _decoded(
     ds: Dataset, layout: Layout, syntax: uid.UID, indices: Sequence[int]
 ) -> Iterator[npt.NDArray[np.generic]]:
-    """Frames as they come from the decoder, colour as RGB or palette index."""
+    """Yield frames from the decoder, color as RGB or palette index."""
     if syntax == uid.JPEGExtended12Bit and layout.bits_stored > 8:
         if not layout.is_monochrome or layout.bits_stored > 12 or layout.bits_allocated != 16:
-            raise ScanError("JPEG Extended of an odd depth", reason="unsupported-pixels")
+            raise ScanError("unsupported bit depth of JPEG Extended", reason="unsupported-pixels")
         from medembed.scans.jpeg_extended import decode_12_bit
 
         yield from decode_12_bit(
@@ -210,7 +208,7 @@ def _decoded(
 def _single_bits(
     ds: Dataset, layout: Layout, indices: Sequence[int]
 ) -> Iterator[npt.NDArray[np.generic]]:
-    """Frames of one bit a pixel, which follow each other without a gap (DICOM PS3.5 8.1.1).
+    """Yield frames of one bit per pixel, packed without gaps (DICOM PS3.5 8.1.1).
 
     pydicom gives up where a frame ends in the middle of a byte.
     """
@@ -224,13 +222,13 @@ def _single_bits(
 
 
 def _settle_frames(file: DicomFile, layout: Layout) -> None:
-    """Make the dataset say what was found, for pydicom believes it."""
+    """Correct the dataset to the findings, because pydicom relies on it."""
     ds = file.dataset
     ds.NumberOfFrames = layout.n_frames
     ds.PhotometricInterpretation = layout.photometric
     if layout.samples > 1 and text(ds, "PlanarConfiguration") not in ("0", "1"):
         ds.PlanarConfiguration = 0  # as DCMTK and GDCM do
-        if not file.frame_bytes:  # compressed colours come in an order of their own
+        if not file.frame_bytes:  # the codec defines the order of compressed color
             file.note(Remark.PLANES)
     if file.frame_bytes:
         for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
@@ -251,7 +249,7 @@ def _check_length(file: DicomFile, layout: Layout) -> None:
 
 
 def _meaningful_bits(array: npt.NDArray[np.generic], layout: Layout) -> npt.NDArray[np.generic]:
-    """Drop what lies outside BitsStored (old overlays), and extend the sign."""
+    """Drop bits outside BitsStored (old overlays) and extend the sign."""
     above = array.dtype.itemsize * 8 - 1 - layout.high_bit
     below = layout.high_bit + 1 - layout.bits_stored
     if layout.bits_allocated == 1 or (above == 0 and below == 0):
@@ -275,11 +273,11 @@ def _luminance(
 
 
 def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
-    """Luminance of each entry of the palette, and the stored value of the first entry."""
+    """Return the luminance of each palette entry, and the stored value of the first entry."""
     colours = ("Red", "Green", "Blue")
     descriptor = numbers(ds, "RedPaletteColorLookupTableDescriptor")
     if len(descriptor) != 3:
-        raise ScanError("a palette without descriptor", reason="missing-attribute")
+        raise ScanError("the palette has no descriptor", reason="missing-attribute")
     length, first = table_length(descriptor), int(descriptor[1])
     if "SegmentedRedPaletteColorLookupTableData" in ds:
         indices = np.arange(first, first + length, dtype=np.uint16)

@@ -1,4 +1,4 @@
-"""One DICOM file into :class:`Scan`: single frame, multi-frame, enhanced multi-frame."""
+"""Decoding of one DICOM file: single frame, multi-frame, enhanced multi-frame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from medembed.scans.scan import Scan, VoiLut, Window
 
 __all__ = ["scan_of"]
 
-_SMALLEST_MM, _LARGEST_MM = 1e-5, 1e3  # of a pixel: from electron microscopes to whole bodies
+_SMALLEST_MM, _LARGEST_MM = 1e-5, 1e3  # pixel size: from electron microscopy to whole-body scans
 
 
 def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
@@ -42,7 +42,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     Parameters
     ----------
     file : DicomFile
-        Parsed with its pixels.
+        Parsed including pixels.
     frame : int, optional
         Only this frame, counted from 0 in the order of the file.
 
@@ -50,7 +50,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     -------
     Scan
         ``(rows, columns)`` of one frame; else ``(frames, rows, columns)``, ordered by position
-        where the frames have one, in the order of the file where not.
+        if the frames have positions, else in file order.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     ds = file.dataset
     layout = Layout(file)
     if frame is not None and not 0 <= frame < layout.n_frames:
-        raise ScanError(f"there are {layout.n_frames} frames", reason="no-such-frame")
+        raise ScanError(f"the file has {layout.n_frames} frames", reason="no-such-frame")
     groups = _FunctionalGroups(ds, layout.n_frames)
     indices = range(layout.n_frames) if frame is None else [frame]
     order, spacing = _order_and_spacing(file, groups, list(indices))
@@ -81,12 +81,12 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
         file_windows = windows(voi, file.note)
         file_luts = voi_luts(voi, file.note, signed=luts[0].ends(layout)[0] < 0)
     if layout.photometric == "MONOCHROME1":
-        total = _turn_over(pixels, luts, layout)
+        total = _invert_monochrome1(pixels, luts, layout)
         file_windows = tuple(reflect_window(window, total) for window in file_windows)
         file_luts = tuple(reflect_voi_lut(lut, total) for lut in file_luts)
     if padded is not None and padded.any() and not padded.all():
         pixels[padded] = pixels[~padded].min()
-    pixels.setflags(write=False)  # or Scan would copy it
+    pixels.setflags(write=False)  # else Scan would copy it
     return Scan(
         pixels=pixels[0] if len(order) == 1 else pixels,
         spacing_mm=spacing,
@@ -105,7 +105,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
 def _pixels(
     file: DicomFile, layout: Layout, order: list[int], luts: list[ModalityLut]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
-    """Values after the modality LUT, and where there is padding; ``(n, rows, columns)``."""
+    """Return values after the modality LUT and the padding mask; ``(n, rows, columns)``."""
     shape = (len(order), layout.rows, layout.columns)
     padding = padding_range(file.dataset, layout, file.note)
     pixels = np.empty(shape, np.float32)
@@ -117,15 +117,17 @@ def _pixels(
             padded[n_decoded] = padding.mask(stored)
         n_decoded += 1
     if n_decoded != len(order):
-        raise ScanError("fewer frames than NumberOfFrames says", reason="truncated")
+        raise ScanError("fewer frames than NumberOfFrames", reason="truncated")
     return pixels, padded
 
 
-def _turn_over(pixels: npt.NDArray[np.float32], luts: list[ModalityLut], layout: Layout) -> float:
+def _invert_monochrome1(
+    pixels: npt.NDArray[np.float32], luts: list[ModalityLut], layout: Layout
+) -> float:
     """Invert MONOCHROME1 in place, ``x`` to ``total - x``; return ``total``.
 
-    The range turned over is that of BitsStored and not that of this image, so that equal stored
-    values of two images stay equal.
+    It inverts within the range of BitsStored, not of this image, so that equal stored values of two
+    images stay equal.
     """
     if layout.is_float:
         total = float(pixels.min()) + float(pixels.max())
@@ -137,19 +139,19 @@ def _turn_over(pixels: npt.NDArray[np.float32], luts: list[ModalityLut], layout:
 
 
 class _FunctionalGroups:
-    """Shared and per-frame functional groups (DICOM PS3.3 C.7.6.16), where a file has them."""
+    """Shared and per-frame functional groups of a file (DICOM PS3.3 C.7.6.16), if any."""
 
     def __init__(self, ds: Dataset, n_frames: int) -> None:
         self.shared = next(iter(items(ds, "SharedFunctionalGroupsSequence")), None)
         self.per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
         if self.per_frame and len(self.per_frame) != n_frames:
             raise ScanError(
-                "PerFrameFunctionalGroupsSequence has not one item for each frame",
+                "PerFrameFunctionalGroupsSequence does not have one item per frame",
                 reason="corrupt",
             )
 
     def item(self, index: int, keyword: str) -> Dataset | None:
-        """The item of a functional group that holds for a frame, or None."""
+        """Return the item of a functional group for a frame, or None."""
         holders = [self.per_frame[index]] if self.per_frame else []
         holders += [self.shared] if self.shared is not None else []
         for holder in holders:

@@ -1,4 +1,4 @@
-"""Stored values into meaningful ones: modality LUT, VOI, polarity (DICOM PS3.3 C.11)."""
+"""Conversion of stored values: modality LUT, VOI, polarity (DICOM PS3.3 C.11)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from medembed.errors import ScanError
+from medembed.errors import ScanError, ScanReason
 from medembed.scans.dicom_file import items, number, numbers, text, texts
 from medembed.scans.dicom_pixels import Layout
 from medembed.scans.lookup_tables import entries, table_length
@@ -73,12 +73,12 @@ class ModalityLut:
         low, high = float(values.min()), float(values.max())
         if not (low >= -_LARGEST and high <= _LARGEST):  # NaN fails too
             raise ScanError(
-                "values that are not finite or beyond 1e18", reason="values-out-of-range"
+                "pixel values are not finite or beyond 1e18", reason="values-out-of-range"
             )
         return values
 
     def ends(self, layout: Layout) -> tuple[float, float]:
-        """Smallest and largest output that the stored range can give."""
+        """Return the smallest and largest output of the stored range."""
         if self.table is not None:
             return float(self.table.min()), float(self.table.max())
         low, high = (end * self.slope + self.intercept for end in layout.stored_range)
@@ -132,7 +132,7 @@ def modality_lut(
     # float pixel data says nothing of its range: there the values themselves are looked at
     if slope == 0 or not all(abs(end) <= _LARGEST for end in ends):
         raise ScanError(
-            "RescaleSlope and RescaleIntercept lead to values that cannot be", reason="bad-rescale"
+            "RescaleSlope and RescaleIntercept give impossible values", reason="bad-rescale"
         )
     kind = text(source, "RescaleType").upper()
     is_hu = kind == "HU" or (kind == "" and modality == "CT")
@@ -141,20 +141,20 @@ def modality_lut(
 
 @dataclass(frozen=True)
 class PaddingRange:
-    """Stored values that stand for "no pixel here" (DICOM PS3.3 C.7.5.1.1.2), ends included."""
+    """Range of stored values that mean padding (DICOM PS3.3 C.7.5.1.1.2), ends included."""
 
     low: float
     high: float
 
     def mask(self, stored: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-        """Where a frame is padded. Values below the padding value are real ones."""
+        """Return the padding mask of a frame. Values below the padding value are real."""
         inside: npt.NDArray[np.bool_] = np.greater_equal(stored, self.low)
         inside &= np.less_equal(stored, self.high)
         return inside
 
 
 def padding_range(ds: Dataset, layout: Layout, note: Note) -> PaddingRange | None:
-    """The padding of a monochrome file, or None; what cannot be used is noted and left out."""
+    """Return the padding range of a monochrome file, or None; records invalid padding."""
     if not layout.is_monochrome:
         return None
     name = "PixelPadding"
@@ -179,7 +179,7 @@ def padding_range(ds: Dataset, layout: Layout, note: Note) -> PaddingRange | Non
 
 
 def windows(ds: Dataset, note: Note) -> tuple[Window, ...]:
-    """The VOI windows of a file or of a frame's item of ``FrameVOILUTSequence``.
+    """Return the VOI windows of a file, or of a frame's item of ``FrameVOILUTSequence``.
 
     A window is no part of the picture: one that cannot be used is noted and left out.
     """
@@ -206,10 +206,10 @@ def windows(ds: Dataset, note: Note) -> tuple[Window, ...]:
 
 
 def voi_luts(ds: Dataset, note: Note, *, signed: bool) -> tuple[VoiLut, ...]:
-    """The VOI lookup tables of a file or a frame; one that cannot be used is noted and left out."""
+    """Return the VOI lookup tables of a file or frame; records and skips invalid ones."""
     found = []
     sequence = items(ds, "VOILUTSequence")
-    if not sequence and ds.get("VOILUTSequence"):  # it is no sequence
+    if not sequence and ds.get("VOILUTSequence"):  # it is not a sequence
         note(Remark.VOI_LUT)
     for item in sequence:
         try:
@@ -223,31 +223,33 @@ def voi_luts(ds: Dataset, note: Note, *, signed: bool) -> tuple[VoiLut, ...]:
 
 
 def reflect_window(window: Window, total: float) -> Window:
-    """The window that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
+    """Return the window that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
     # LINEAR is centred half a unit below its center (PS3.3 C.11.2.1.2.1), so it moves by one
     shift = 1.0 if window.function == "LINEAR" else 0.0
     return Window(total - window.center + shift, window.width, window.name, window.function)
 
 
 def reflect_voi_lut(lut: VoiLut, total: float) -> VoiLut:
-    """The table that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
+    """Return the table that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
     first = total - lut.first - (len(lut.values) - 1)
     return VoiLut(first, tuple(1 - value for value in reversed(lut.values)), lut.name)
 
 
-def _lut(item: Dataset, *, signed: bool, reason: str) -> tuple[int, npt.NDArray[np.float32], int]:
-    """First input, output values, and bits of each of an item with LUTDescriptor and LUTData."""
+def _lut(
+    item: Dataset, *, signed: bool, reason: ScanReason
+) -> tuple[int, npt.NDArray[np.float32], int]:
+    """Return first input, output values and bits of an item with LUTDescriptor and LUTData."""
     descriptor = [int(value) for value in numbers(item, "LUTDescriptor")]
     data = item.get("LUTData")
     if len(descriptor) != 3 or data is None:
-        raise ScanError("a lookup table without descriptor or data", reason=reason)
+        raise ScanError("a lookup table lacks descriptor or data", reason=reason)
     _, first, bits = descriptor
     if signed and first >= 2**15:
         first -= 2**16
     elif not signed and first < 0:
         first += 2**16
     if not 8 <= bits <= 16:
-        raise ScanError("a lookup table of fewer than 8 or more than 16 bits", reason=reason)
+        raise ScanError("a lookup table has fewer than 8 or more than 16 bits", reason=reason)
     little = item.original_encoding[1] is not False
     values = entries(data, table_length(descriptor), little_endian=little, reason=reason)
     return first, values, bits

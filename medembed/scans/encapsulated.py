@@ -1,4 +1,4 @@
-"""Compressed pixel data into frames, suspicious of every length (DICOM PS3.5 A.4)."""
+"""Splitting of compressed pixel data to frames, distrusting every length (DICOM PS3.5 A.4)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Fragments:
 
 
 def read_fragments(stream: BoundedFile | BoundedBytes) -> Fragments:
-    """Read items up to the sequence delimiter, or up to whatever else comes."""
+    """Read items up to the sequence delimiter or any other element."""
     items, offsets, is_cut = [], [], False
     start = stream.tell()
     while True:
@@ -63,7 +63,7 @@ def read_fragments(stream: BoundedFile | BoundedBytes) -> Fragments:
             head = b""
             break
     is_closed = head[:4] == _END
-    if items and items[0].startswith(_STARTS):  # the table was left out
+    if items and items[0].startswith(_STARTS):  # the offset table is missing
         return Fragments(b"", tuple(items), tuple(offsets[: len(items)]), is_closed, is_cut)
     first = offsets[1] if len(offsets) > 1 else 0
     at = tuple(offset - first for offset in offsets[1 : len(items)])
@@ -73,7 +73,7 @@ def read_fragments(stream: BoundedFile | BoundedBytes) -> Fragments:
 def split_frames(
     fragments: Fragments, ds: Dataset, n_frames: int | None, *, closes: bool
 ) -> tuple[list[bytes], list[Remark]]:
-    """Put fragments together to frames.
+    """Join fragments to frames.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def split_frames(
     if not fragments.is_closed:
         whole = bool(items) and (_is_closed(items[-1]) if closes else not fragments.is_cut)
         if not whole:
-            raise ScanError("the compressed pixel data end too early", reason="truncated")
+            raise ScanError("the compressed pixel data are cut off", reason="truncated")
         remarks.append(Remark.NOT_CLOSED)
     bounds, is_wrong = _bounds(fragments, ds, n_frames)
     if is_wrong:
@@ -116,14 +116,14 @@ def split_frames(
             frames = _by_markers(filled)
     frames = [frame for frame in frames if frame]
     if not frames or (n_frames is not None and len(frames) < n_frames):
-        raise ScanError("fewer frames than NumberOfFrames says", reason="truncated")
+        raise ScanError("fewer frames than NumberOfFrames", reason="truncated")
     return frames, remarks
 
 
 def _bounds(
     fragments: Fragments, ds: Dataset, n_frames: int | None
 ) -> tuple[list[int] | None, bool]:
-    """Where each frame's fragments start and end by the tables; whether a table is wrong."""
+    """Return fragment ranges of the frames by the tables, and whether a table is wrong."""
     is_wrong = False
     for content, width in ((ds.get("ExtendedOffsetTable"), 8), (fragments.table, 4)):
         if not isinstance(content, bytes) or not content:
@@ -139,7 +139,7 @@ def _bounds(
 def _checked(
     table: Sequence[int], offsets: Sequence[int], n_frames: int | None
 ) -> list[int] | None:
-    """Indices of the fragments that a table names; None where it does not fit the fragments."""
+    """Return the fragments that a table refers to; None if it does not match."""
     rank = {offset: i for i, offset in enumerate(offsets)}
     bounds = [rank.get(entry, -1) for entry in table]
     rises = all(a < b for a, b in itertools.pairwise(bounds))

@@ -1,4 +1,4 @@
-"""How many frames a DICOM file has, whatever ``NumberOfFrames`` says."""
+"""Number of frames of a DICOM file, checked against its pixel data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["count_frames", "frame_bits"]
 
 
 def frame_bits(file: DicomFile) -> int:
-    """Bits of one frame without compression; 0 where the header does not say."""
+    """Return the bits of one uncompressed frame; 0 if the header does not define it."""
     ds = file.dataset
     try:
         lengths = [integer(ds, keyword) or 0 for keyword in ("Rows", "Columns", "BitsAllocated")]
@@ -20,16 +20,16 @@ def frame_bits(file: DicomFile) -> int:
     except ScanError:
         return 0
     bits = math.prod(lengths) * samples
-    # two pixels share their colour
+    # two pixels share their chrominance
     return bits * 2 // 3 if text(ds, "PhotometricInterpretation") == "YBR_FULL_422" else bits
 
 
 def count_frames(file: DicomFile) -> int:
-    """Count the frames, and note what is wrong about them.
+    """Count the frames, and record defects.
 
-    ``NumberOfFrames`` counts where it is a number above 0; more pixels than that are left out, as
-    pydicom and DCMTK do. Where it is missing or broken, the pixel data are counted: all frames if
-    they are a whole multiple of one, else the first.
+    A positive ``NumberOfFrames`` counts; surplus pixels are ignored, as by pydicom and DCMTK. If it
+    is missing or invalid, the pixel data decide: all frames if they are a multiple of one frame,
+    else the first.
     """
     stated = stated_frames(file.dataset)
     if stated is None and _is_filled(file):
@@ -43,7 +43,7 @@ def count_frames(file: DicomFile) -> int:
         if bits <= 0:
             return stated or 1
         there = file.pixel_bytes * 8 // bits
-        is_multiple = file.pixel_bytes - math.ceil(there * bits / 8) <= 1  # a byte to be even
+        is_multiple = file.pixel_bytes - math.ceil(there * bits / 8) <= 1  # padding to even length
         has_more = file.pixel_bytes - math.ceil(bits / 8) > 1
         n_frames = stated or (there if is_multiple and has_more else 1)
         surplus = file.pixel_bytes - math.ceil(n_frames * bits / 8) > 1

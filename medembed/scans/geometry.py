@@ -1,4 +1,4 @@
-"""Where slices lie in the patient, and in which order they make a volume."""
+"""Positions of slices in the patient, and their order in a volume."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ __all__ = [
 ]
 
 SAME_PLACE_MM = 0.01
-"""Slices nearer to each other than this lie at one place."""
+"""Slices closer together than this have the same position."""
 
-# How far a slice may be off its place on the fitted line: a fraction of the step, or more where
-# the positions were written with so few decimals that rounding explains it; never more than a
-# quarter of the step, where a missing slice begins to fit.
+# Tolerance for a slice on the fitted line: a fraction of the step, or more if positions with few
+# decimals explain it by rounding; never more than a quarter of the step, where a missing slice
+# begins to fit.
 _OFF_PLACE = 0.05
 _OFF_PLACE_ROUNDED = 0.25
-_STEP_RATIO = 1.6  # of the longest to the shortest step: rounding makes 3 mm of 2.5 and 2 of 2.5
+_STEP_RATIO = 1.6  # longest to shortest step: rounding makes 2 or 3 mm of 2.5 mm
 _DIRECTION = 5e-3  # 0.3 degrees
 _SPACING = 5e-3
 _TILT = 0.03  # 1.7 degrees
 
 
 def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
-    """The unit normal of a slice, pointing to the patient's left, back or head.
+    """Return the unit normal of a slice, pointing to the patient's left, back or head.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
     Returns
     -------
     float64 array, shape (3,)
-        Its largest component is positive, so that axial slices run from the feet to the head
-        whichever way their rows run.
+        Its largest component is positive, so that axial slices run from feet to head
+        regardless of the direction of rows.
 
     Raises
     ------
     ScanError
-        ``bad-geometry`` where the two directions are not perpendicular unit vectors.
+        ``bad-geometry`` if the two directions are not perpendicular unit vectors.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
             "ImageOrientationPatient is not two perpendicular directions", reason="bad-geometry"
         )
     normal = np.cross(row, column)
-    # of two components of nearly one size always the same one, whatever the last digit says
+    # of two nearly equal components choose the same one, independent of rounding
     largest = np.flatnonzero(np.abs(normal) > np.abs(normal).max() - _DIRECTION)[-1]
     if normal[largest] < 0:
         normal = -normal
@@ -88,12 +88,12 @@ def along_normal(
 
 
 def same_direction(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two ``ImageOrientationPatient`` differ by no more than digits."""
+    """Return whether two ``ImageOrientationPatient`` are equal up to rounding."""
     return bool(np.abs(np.subtract(one, other)).max() <= _DIRECTION)
 
 
 def same_spacing(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:
-    """Whether two ``PixelSpacing`` differ by no more than half a per cent."""
+    """Return whether two ``PixelSpacing`` are equal within half a percent."""
     if one is None or other is None:
         return one is other
     return bool(np.allclose(one, other, rtol=_SPACING, atol=0))
@@ -102,15 +102,14 @@ def same_spacing(one: Sequence[float] | None, other: Sequence[float] | None) -> 
 def rounding_mm(
     positions: Sequence[Sequence[float]], orientation: Sequence[float] | None = None
 ) -> float:
-    """How far rounding can have moved a slice along the normal.
+    """Return the largest displacement of a slice along the normal by rounding.
 
     Parameters
     ----------
     positions : sequence of 3 floats
-        As written in the header. All of them being multiples of 0.1 says that they were written
-        with one decimal.
+        As in the header. If all are multiples of 0.1, they were written with one decimal.
     orientation : 6 floats, optional
-        The components are rounded one by one, so that they add up in oblique slices.
+        Components are rounded separately, so that errors add up in oblique slices.
 
     Examples
     --------
@@ -126,18 +125,18 @@ def rounding_mm(
 
 
 def fits_line(places: npt.NDArray[np.float64], rounding: float = 0.0) -> bool:
-    """Whether slices are equally far apart, but for rounding.
+    """Return whether slices are equidistant, up to rounding.
 
-    A line is fitted to the places (least squares). What counts is how far each slice is from its
-    place on that line as a fraction of the step: steps of 0.6 and 0.7 mm are 0.625 mm rounded,
-    while a missing slice is half a step off.
+    A line is fitted to the positions (least squares). The criterion is the distance of each slice
+    from the line as a fraction of the step: steps of 0.6 and 0.7 mm are 0.625 mm rounded, while a
+    missing slice is off by half a step.
 
     Parameters
     ----------
     places : float64 array, shape (n,), ascending
         In mm along the normal.
     rounding : float
-        What :func:`rounding_mm` gives.
+        From :func:`rounding_mm`.
     """
     if len(places) < 3:
         return True
@@ -145,28 +144,28 @@ def fits_line(places: npt.NDArray[np.float64], rounding: float = 0.0) -> bool:
     if steps.min() <= SAME_PLACE_MM or steps.max() > _STEP_RATIO * steps.min():
         return False
     ranks = np.arange(len(places)) - (len(places) - 1) / 2
-    centred = places - places.mean()
-    step = float(ranks @ centred / (ranks @ ranks))
-    # the fitted line is not the true one: it may lie a little nearer to one end
+    centered = places - places.mean()
+    step = float(ranks @ centered / (ranks @ ranks))
+    # the fitted line differs from the true one: it can be closer to one end
     allowed = max(_OFF_PLACE * step, min(1.5 * rounding, _OFF_PLACE_ROUNDED * step))
-    return bool(np.abs(centred - step * ranks).max() <= allowed + 1e-6)
+    return bool(np.abs(centered - step * ranks).max() <= allowed + 1e-6)
 
 
 def slice_distance(places: npt.NDArray[np.float64], rounding: float = 0.0) -> float:
-    """The one distance of neighbouring slices.
+    """Return the distance of neighboring slices.
 
     Parameters
     ----------
     places : float64 array, shape (n,), ascending, n >= 2
         In mm along the normal.
     rounding : float
-        What :func:`rounding_mm` gives.
+        From :func:`rounding_mm`.
 
     Raises
     ------
     ScanError
-        ``several-volumes`` where two slices share a place, ``irregular-spacing`` where a slice
-        is off its place (:func:`fits_line`).
+        ``several-volumes`` if two slices share a position, ``irregular-spacing`` if a slice is
+        displaced (:func:`fits_line`).
 
     Examples
     --------
@@ -175,20 +174,20 @@ def slice_distance(places: npt.NDArray[np.float64], rounding: float = 0.0) -> fl
     """
     if np.diff(places).min() <= SAME_PLACE_MM:
         raise ScanError(
-            "several slices lie at the same place",
+            "several slices have the same position",
             hint="choose a single frame, or split by phase",
             reason="several-volumes",
         )
     if not fits_line(places, rounding):
         raise ScanError(
-            "the distances between slices differ: one is missing, or several series are mixed",
+            "slice distances differ: a slice is missing, or several series are mixed",
             reason="irregular-spacing",
         )
     return float(places[-1] - places[0]) / (len(places) - 1)
 
 
 def is_tilted(positions: Sequence[Sequence[float]], orientation: Sequence[float]) -> bool:
-    """Whether the slices of a volume are shifted against each other, as by a tilted gantry."""
+    """Return whether the slices of a volume are sheared, as by a tilted gantry."""
     way = np.subtract(positions[-1], positions[0])
     along = float(way @ normal_of(orientation))
     aside = float(np.linalg.norm(way - along * normal_of(orientation)))

@@ -1,4 +1,4 @@
-"""The noun :class:`ScanHeader`: what a file says of itself before its pixels are decoded."""
+"""The noun :class:`ScanHeader`: metadata of a file, available before decoding."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ ScanFormat = Literal["dicom", "image", "nifti"]
 
 @dataclass(frozen=True)
 class ScanHeader:
-    """What the header of one file says.
+    """Metadata of one file.
 
-    What identifies a patient is left out of ``repr``, so that a header may be logged.
+    ``repr`` excludes everything that identifies a patient, so that a header can be logged.
 
     Parameters
     ----------
     format : {"dicom", "image", "nifti"}
     modality : str
-        DICOM ``Modality``; ``"unknown"`` where none is given, and for every plain image.
+        DICOM ``Modality``; ``"unknown"`` if missing, and for plain images.
     view : str
         ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
     n_frames, rows, columns : int
-        0 where the file has no pixels.
+        0 if the file has no pixels.
     has_pixels : bool
-        Whether pixels are claimed, not whether they decode.
+        Whether the file declares pixels; they may not be decodable.
     photometric : str
         ``PhotometricInterpretation``.
     study_uid, series_uid, instance_uid : str
-        Empty where there is none.
+        Empty if missing.
     patient_id, issuer, accession : str
         ``PatientID``, ``IssuerOfPatientID``, ``AccessionNumber``.
     study_date : date or None
@@ -55,24 +55,23 @@ class ScanHeader:
         Between rows, between columns.
     acquisition_number : int or None
     transfer_syntax : str
-        UID of the encoding; empty for what is not DICOM.
+        UID of the encoding; empty if not DICOM.
     phase : tuple of str
-        What tells the volumes of one series apart: temporal position, echo, b-value.
+        Values that separate the volumes of one series: temporal position, echo, b-value.
     sop_class : str
-        ``SOPClassUID``; :func:`medembed.scans.kind_of` says what kind of thing that is.
+        ``SOPClassUID``; see :func:`medembed.scans.kind_of`.
     remarks : tuple of str
-        What is wrong with the file although it was read
-        (:class:`medembed.scans.remarks.Remark`), once each. They hold no value of the file.
-        Complete only after the pixels were decoded.
+        Defects of a readable file (:class:`medembed.scans.remarks.Remark`), once each, without any
+        value of the file. Complete only after the pixels are decoded.
     frame_digests : tuple of str
         :func:`~medembed.scans.pixel_digest.frame_digest` of each frame, in the order of the
-        volume; empty until the pixels were decoded.
+        volume; empty until the pixels are decoded.
     pixel_sha256 : str
-        The frame digests combined, also where it is not given.
+        The combined frame digests; computed if not given.
     birth_date : date or None
         ``PatientBirthDate``, placeholders included.
     file_sha256 : str
-        SHA-256 of the file's content, in hex; empty until the pixels were decoded.
+        SHA-256 of the file's content, in hex; empty until the pixels are decoded.
 
     References
     ----------

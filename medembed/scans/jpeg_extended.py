@@ -56,5 +56,5 @@ def decode_12_bit(
         text = image.GetBuffer()
         content = b"" if text is None else text.encode("utf-8", "surrogateescape")
         if len(content) != rows * columns * 2:
-            raise ScanError("a JPEG frame that cannot be decoded", reason="corrupt")
+            raise ScanError("a JPEG frame cannot be decoded", reason="corrupt")
         yield np.frombuffer(content, "<u2").reshape(rows, columns)

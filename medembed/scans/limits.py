@@ -1,4 +1,4 @@
-"""The noun :class:`Limits`: what reading one scan may cost."""
+"""The noun :class:`Limits`: resource limits for reading one scan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What reading one scan may cost.
+    """Resource limits for reading one scan.
 
     Parameters
     ----------
@@ -27,6 +27,6 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.memory_bytes < 2**20:
-            raise ScanError("a memory limit below 1 MiB")
+            raise ScanError("the memory limit is below 1 MiB")
         if not 0 < self.seconds <= 86_400:
-            raise ScanError("a time limit that is not between 0 and a day")
+            raise ScanError("the time limit is not between 0 and one day")

@@ -1,4 +1,4 @@
-"""The entries of a DICOM lookup table, whichever way its bytes lie."""
+"""The entries of a DICOM lookup table, in any byte layout."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from medembed.errors import ScanError
+from medembed.errors import ScanError, ScanReason
 
 __all__ = ["entries", "table_length"]
 
 
 def table_length(descriptor: Sequence[float]) -> int:
-    """Number of entries that the first value of a descriptor stands for; 0 is 65536."""
+    """Return the number of entries from the first value of a descriptor; 0 means 65536."""
     return int(descriptor[0]) % 2**16 or 2**16
 
 
 def entries(
-    data: object, length: int, *, little_endian: bool, reason: str
+    data: object, length: int, *, little_endian: bool, reason: ScanReason
 ) -> npt.NDArray[np.float32]:
     """Read the entries of ``LUTData`` or ``RedPaletteColorLookupTableData``.
 
@@ -45,9 +45,9 @@ def entries(
     elif isinstance(data, Sequence):
         words = np.array([int(value) % 2**16 for value in data])
     else:
-        raise ScanError("a lookup table without data", reason=reason)
+        raise ScanError("a lookup table has no data", reason=reason)
     if len(words) < length <= 2 * len(words):  # two 8-bit entries in each word, the low one first
         words = words.astype("<u2").view(np.uint8)
     if len(words) < length:
-        raise ScanError("a lookup table shorter than its descriptor says", reason=reason)
+        raise ScanError("a lookup table is shorter than its descriptor states", reason=reason)
     return words[:length].astype(np.float32)

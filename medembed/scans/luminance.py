@@ -1,4 +1,4 @@
-"""Colour into grey."""
+"""Conversion of color to gray."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RED, _GREEN, _BLUE = (np.float32(weight) for weight in (0.299, 0.587, 0.114))
 
 
 def luminance(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Reduce colours to luminance (ITU-R BT.601-7, 2.5.1).
+    """Convert color to luminance (ITU-R BT.601-7, 2.5.1).
 
     A grey picture that was stored as colour keeps its values to the bit. Each pixel is computed by
     itself, so that equal colours give equal values wherever they lie (a matrix product does not

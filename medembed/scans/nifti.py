@@ -1,4 +1,4 @@
-"""NIfTI into :class:`Scan`."""
+"""Reading of NIfTI files to :class:`Scan`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from medembed.scans.scan import Scan
 __all__ = ["AXES", "nifti_header", "nifti_scan"]
 
 AXES = ("S", "P", "L")
-"""Where the axes (slice, row, column) of a volume read from NIfTI lead.
+"""Directions of the axes (slice, row, column) of a volume read from NIfTI.
 
-Slices run from the feet to the head, rows from front to back, columns from the patient's right to
-the left: the way axial slices lie in DICOM."""
+Slices run from feet to head, rows from front to back, columns from the patient's right to left, as
+in axial DICOM slices."""
 
 
 def nifti_header(file: BoundedFile) -> ScanHeader:
@@ -70,11 +70,13 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     image, has_voxel_size = _open(file)
     _shape(image)
     if image.get_data_dtype().kind not in "iuf":
-        raise ScanError("colour or complex NIfTI values", reason="unsupported-pixels")
+        raise ScanError(
+            "color or complex NIfTI values are not supported", reason="unsupported-pixels"
+        )
     try:
         values = np.asarray(image.dataobj, dtype=np.float32)
     except (OSError, EOFError, ValueError):
-        raise ScanError("the values end too early", reason="truncated") from None
+        raise ScanError("the file is cut off", reason="truncated") from None
     values = values.reshape(values.shape[:3] + (1,) * (3 - values.ndim))
     frame_of_file = _patient_axes(image, has_voxel_size)
     have = nib.orientations.io_orientation(frame_of_file.affine)
@@ -89,7 +91,7 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     _fill_outside(pixels)
     if frame is not None:
         if not 0 <= frame < len(pixels):
-            raise ScanError(f"there are {len(pixels)} slices", reason="no-such-frame")
+            raise ScanError(f"the file has {len(pixels)} slices", reason="no-such-frame")
         pixels = pixels[frame : frame + 1]
     remarks = tuple(str(remark) for remark in frame_of_file.remarks)
     if len(pixels) == 1:
@@ -99,7 +101,7 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
 
 @dataclass(frozen=True)
 class _PatientAxes:
-    """The matrix from voxels to (right, front, head), and what is wrong with it."""
+    """Return the matrix from voxels to (right, front, head), with remarks on it."""
 
     affine: npt.NDArray[np.float64]
     remarks: tuple[Remark, ...] = ()
@@ -107,7 +109,7 @@ class _PatientAxes:
 
 
 def _patient_axes(image: Any, has_voxel_size: bool) -> _PatientAxes:
-    """Take the sform, else the qform, whichever is set and can be used.
+    """Choose the sform, else the qform, if set and valid.
 
     A file that sets neither is read as nibabel does, and said to tell no side: other programs
     mirror it.
@@ -136,7 +138,7 @@ def _patient_axes(image: Any, has_voxel_size: bool) -> _PatientAxes:
 def _usable(
     code: Any, read: Callable[[], npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.float64] | None:
-    """A matrix that is set, finite and drops no axis."""
+    """Return a matrix that is set, finite and not singular, else None."""
     import nibabel as nib
 
     if int(code) <= 0:
@@ -151,13 +153,13 @@ def _usable(
 
 
 def _millimetres(image: Any) -> float:
-    """What one unit of length of a file is worth; files that name none mean mm."""
+    """Return the length unit of a file in mm; mm if the file states none."""
     unit = int(image.header["xyzt_units"]) & 7
     return {1: 1000.0, 3: 0.001}.get(unit, 1.0)
 
 
 def _axis_order(orientation: npt.NDArray[np.float64]) -> list[int]:
-    """Which axis of the file leads head-wards, back-wards and left-wards."""
+    """Return the file axes that point toward head, back and left."""
     world = [int(axis) for axis in orientation[:, 0]]
     return [world.index(2), world.index(1), world.index(0)]
 
@@ -165,13 +167,13 @@ def _axis_order(orientation: npt.NDArray[np.float64]) -> list[int]:
 def _fill_outside(pixels: npt.NDArray[np.float32]) -> None:
     outside = np.isnan(pixels)
     if outside.all() or np.isinf(pixels).any() or np.nanmax(np.abs(pixels)) > 1e18:
-        raise ScanError("values that are not finite or beyond 1e18", reason="values-out-of-range")
+        raise ScanError("pixel values are not finite or beyond 1e18", reason="values-out-of-range")
     if outside.any():
         pixels[outside] = np.nanmin(pixels)
 
 
 def _open(file: BoundedFile) -> tuple[Any, bool]:
-    """The image, and whether it states a voxel size: nibabel makes 1 mm of what is none."""
+    """Return the image, and whether it states a voxel size: nibabel defaults to 1 mm."""
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
@@ -194,7 +196,7 @@ def _open(file: BoundedFile) -> tuple[Any, bool]:
     except (HeaderDataError, ImageFileError, WrapStructError, ValueError):
         raise ScanError("the NIfTI header cannot be read", reason="corrupt") from None
     except (OSError, EOFError):
-        raise ScanError("the NIfTI header ends too early", reason="truncated") from None
+        raise ScanError("the NIfTI header is cut off", reason="truncated") from None
 
 
 def _shape(image: Any) -> tuple[int, int, int]:
@@ -202,7 +204,7 @@ def _shape(image: Any) -> tuple[int, int, int]:
     check_size(*shape)
     if len(shape) < 2 or any(length > 1 for length in shape[3:]):
         raise ScanError(
-            "this NIfTI file holds more than one volume",
+            "this NIfTI file has more than one volume",
             hint="split it along its fourth axis",
             reason="several-volumes",
         )

@@ -1,4 +1,4 @@
-"""Digests of pixels that do not depend on the file, the header or the format they came in."""
+"""Digests of pixels, independent of file, header and format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["combine_pixel_digests", "frame_digest", "pixel_digest"]
 _MAX_SPAN = 2**24
 
 _COMMON: Final = "~"
-"""Mark of a digest by which a frame cannot be known apart from those of other patients."""
+"""Prefix of a digest that does not distinguish patients."""
 _FEWEST_VALUES = 16
 """Masks, screens of text and clipped films have fewer; an 8-bit export of a film has more."""
 _MOST_OF_ONE_VALUE = 0.95
@@ -62,14 +62,14 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
 
 
 def _is_common(ranks: npt.NDArray[np.integer], n_values: int) -> bool:
-    """Whether frames of other patients may well look the same."""
+    """Return whether frames of other patients may be identical."""
     if n_values < _FEWEST_VALUES:
         return True
     return bool(np.bincount(ranks.ravel()).max() > _MOST_OF_ONE_VALUE * ranks.size)
 
 
 def combine_pixel_digests(digests: Iterable[str]) -> str:
-    """Digest of a series out of those of its frames, in any order.
+    """Return the digest of a series from those of its frames, in any order.
 
     A series of files and one multi-frame file of the same slices agree. Frames that identify
     nothing are left out; ``""`` where none does.
@@ -81,7 +81,7 @@ def combine_pixel_digests(digests: Iterable[str]) -> str:
 
 
 def pixel_digest(pixels: npt.NDArray[np.generic]) -> str:
-    """Digest of a scan's pixels.
+    """Return the digest of a scan's pixels.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def pixel_digest(pixels: npt.NDArray[np.generic]) -> str:
 
 
 def _dense_ranks(frame: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.integer], int]:
-    """Rank of each value among the distinct values, and how many of those there are."""
+    """Return the rank of each value among the distinct values, and their number."""
     low, high = float(frame.min()), float(frame.max())
     if low == high:
         return np.zeros(frame.shape, np.uint16), 1
@@ -114,7 +114,7 @@ def _dense_ranks(frame: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.integer
 def _whole_numbers(
     frame: npt.NDArray[np.generic], low: float, high: float
 ) -> npt.NDArray[np.int32] | None:
-    """Each value less the smallest; None where these are not small whole numbers."""
+    """Return each value minus the smallest; None if they are not small whole numbers."""
     if high - low >= _MAX_SPAN or max(-low, high) >= _MAX_SPAN:
         return None
     values = frame.astype(np.float32)  # exact up to _MAX_SPAN

@@ -1,4 +1,4 @@
-"""PNG and JPEG into :class:`Scan`."""
+"""Reading of PNG and JPEG files to :class:`Scan`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def image_header(file: BoundedFile) -> ScanHeader:
 def image_scan(file: BoundedFile) -> Scan:
     """Decode a PNG or JPEG.
 
-    Grey of up to 16 bits keeps its values. Colour becomes luminance (ITU-R BT.601), transparent
-    pixels are black, an EXIF orientation is honoured as every viewer does. PNG colour of 16 bits a
-    sample is read with 8, as Pillow does.
+    Gray images of up to 16 bits keep their values. Color becomes luminance (ITU-R BT.601),
+    transparent pixels become black, and the EXIF orientation is applied. PNG color with 16 bits per
+    sample is read with 8, as in Pillow.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def image_scan(file: BoundedFile) -> Scan:
     except (OSError, SyntaxError, ValueError) as fault:
         cut = "truncated" in str(fault) or "Truncated" in str(fault)
         raise ScanError(
-            "the image data end too early" if cut else "the image data cannot be decoded",
+            "the file is cut off" if cut else "the image data cannot be decoded",
             reason="truncated" if cut else "corrupt",
         ) from None
     image = ImageOps.exif_transpose(image)
@@ -69,15 +69,15 @@ def _open(file: BoundedFile) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(file, formats=("PNG", "JPEG"))
     except Image.DecompressionBombError:
-        raise ScanError("more pixels are claimed than are read", reason="too-large") from None
+        raise ScanError("the image is too large", reason="too-large") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise ScanError("the image's header cannot be read", reason="corrupt") from None
+        raise ScanError("the image header cannot be read", reason="corrupt") from None
     check_size(*image.size)
     return image
 
 
 def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
-    """Pixels of shape ``(rows, columns)``."""
+    """Return pixels of shape ``(rows, columns)``."""
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     if image.mode in ("I", "I;16", "I;16B", "F") or (image.mode == "L" and not has_alpha):
         return np.asarray(image, np.float32)

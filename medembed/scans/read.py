@@ -1,4 +1,4 @@
-"""Files into :class:`Scan` and :class:`ScanHeader`, in this process."""
+"""Reading of files to :class:`Scan` and :class:`ScanHeader`, in this process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def read_header(file: str | Path) -> ScanHeader:
-    """Read what a file says of itself, without its pixels.
+    """Read the header of a file, without its pixels.
 
     Runs in this process without limits; for files of unknown origin use
     :meth:`medembed.scans.ScanReader.header`.
@@ -48,7 +48,7 @@ def read_header(file: str | Path) -> ScanHeader:
     Raises
     ------
     ScanError
-        With the path in ``where`` and a code in ``reason``.
+        Has the path in ``where`` and a code in ``reason``.
     """
     return header_from(file, open_file)
 
@@ -59,12 +59,12 @@ def inspect_file(file: str | Path) -> ScanHeader:
     Returns
     -------
     ScanHeader
-        With ``frame_digests``, ``file_sha256`` and all ``remarks``.
+        Includes ``frame_digests``, ``file_sha256`` and all ``remarks``.
 
     Raises
     ------
     ScanError
-        With the path in ``where`` and a code in ``reason``.
+        Has the path in ``where`` and a code in ``reason``.
     """
     return inspect_from(file, open_file)
 
@@ -78,8 +78,7 @@ def read_scan(files: Files, *, frame: int | None = None) -> Scan:
     Parameters
     ----------
     files : str, Path or sequence of them
-        One file; the DICOM files of one volume in any order; or a folder that holds nothing else
-        than those.
+        One file; the DICOM files of one volume in any order; or a folder with only those.
     frame : int, optional
         Only this frame of one multi-frame file, counted from 0.
 
@@ -90,23 +89,23 @@ def read_scan(files: Files, *, frame: int | None = None) -> Scan:
     Raises
     ------
     ScanError
-        With the path in ``where`` and a code in ``reason`` (docs/reference/scans.md).
+        Has the path in ``where`` and a code in ``reason`` (docs/reference/scans.md).
     """
     paths = listed(files)
     return scan_from(paths, frame, open_file, where=str(Path(paths[0]).parent))
 
 
 def listed(files: Files) -> list[str | Path]:
-    """The files that are meant: these, or those of a folder.
+    """Return the given files, or the files of a given folder.
 
     Raises
     ------
     ScanError
-        ``not-found`` or ``empty`` where there are none.
+        ``not-found`` or ``empty`` if there are none.
     """
     if not isinstance(files, str | Path):
         if not files:
-            raise ScanError("no file was given", reason="not-found")
+            raise ScanError("no file given", reason="not-found")
         return list(files)
     try:
         if not Path(files).is_dir():
@@ -114,29 +113,29 @@ def listed(files: Files) -> list[str | Path]:
         inside: list[str | Path] = sorted(p for p in Path(files).iterdir() if not p.is_dir())
     except PermissionError:
         raise ScanError(
-            "this folder may not be read", where=str(files), reason="no-permission"
+            "no permission to read this folder", where=str(files), reason="no-permission"
         ) from None
-    except (OSError, ValueError):  # whoever opens it says what is wrong
+    except (OSError, ValueError):  # opening the file reports the cause
         return [files]
     if not inside:
-        raise ScanError("this folder holds no files", where=str(files), reason="empty")
+        raise ScanError("this folder has no files", where=str(files), reason="empty")
     return inside
 
 
 def header_from(file: str | Path, opener: Opener) -> ScanHeader:
-    """:func:`read_header` of a file that somebody else opens."""
+    """Like :func:`read_header`, with a given opener."""
     return _read(file, opener, _header)
 
 
 def inspect_from(file: str | Path, opener: Opener) -> ScanHeader:
-    """:func:`inspect_file` of a file that somebody else opens."""
+    """Like :func:`inspect_file`, with a given opener."""
     return _read(file, opener, _inspected)
 
 
 def scan_from(
     paths: Sequence[str | Path], frame: int | None, opener: Opener, *, where: str
 ) -> Scan:
-    """:func:`read_scan` of files that somebody else opens.
+    """Like :func:`read_scan`, with a given opener.
 
     Parameters
     ----------
@@ -145,15 +144,17 @@ def scan_from(
     frame : int or None
     opener : callable
     where : str
-        Names all of them in an error.
+        Name of all files for error messages.
     """
     if len(paths) == 1:
         return _read(paths[0], opener, lambda file: _scan(file, frame))
     if frame is not None:
-        raise ScanError("a frame of several files", where=where, reason="no-such-frame")
+        raise ScanError(
+            "a frame can only be chosen from a single file", where=where, reason="no-such-frame"
+        )
     found = group_series((path, header_from(path, opener)) for path in paths)
     if len(found) > 1 or found[0].error is not None:
-        # slices that were sent twice are known by their pixels
+        # the pixels identify slices that were sent twice
         found = group_series((path, inspect_from(path, opener)) for path in paths)
     series = _only(found, len(paths), where)
     if len(series.files) == 1:
@@ -164,9 +165,9 @@ def scan_from(
 def _only(found: list[Series], n_files: int, where: str) -> Series:
     if len(found) > 1:
         raise ScanError(
-            f"{n_files} files that belong to {len(found)} series",
+            f"{n_files} files form {len(found)} series, not one volume",
             where=where,
-            hint="give the files of one series",
+            hint="select the files of one series",
             reason="several-series",
         )
     if found[0].error is not None:
@@ -187,17 +188,17 @@ def _stack(series: Series, opener: Opener, where: str) -> Scan:
         remarks.update(dict.fromkeys(one.remarks))
         lead = lead or one
         if one.pixels.shape != pixels.shape[1:] or one.units != lead.units:
-            raise ScanError("slices that do not fit together", where=where, reason="mixed-geometry")
+            raise ScanError("slices differ in size or units", where=where, reason="mixed-geometry")
         pixels[i] = one.pixels
     if lead is None:
-        raise ScanError("no file was given", where=where, reason="not-found")
+        raise ScanError("no file given", where=where, reason="not-found")
     spacing = None
     if lead.spacing_mm is not None and first.orientation is not None:
         positions = [h.position or () for h in series.headers]
         places = along_normal(positions, first.orientation)
         rounding = rounding_mm(positions, first.orientation)
         spacing = (slice_distance(places, rounding), *lead.spacing_mm)
-    pixels.setflags(write=False)  # or Scan would copy it
+    pixels.setflags(write=False)  # else Scan would copy it
     return Scan(
         pixels=pixels,
         spacing_mm=spacing,
@@ -214,7 +215,7 @@ def _stack(series: Series, opener: Opener, where: str) -> Scan:
 
 
 def _read(path: str | Path, opener: Opener, how: Callable[[BoundedFile], T]) -> T:
-    """Open a file and read it; whatever goes wrong inside becomes a ScanError with its path."""
+    """Open and read a file; any error becomes a ScanError with its path."""
     with _one_line_errors(str(path)), opener(path) as file:
         return how(file)
 
@@ -229,16 +230,16 @@ def _one_line_errors(where: str) -> Iterator[None]:
         raise ScanError(error.what, where=where, hint=error.hint, reason=error.reason) from None
     except MemoryError:
         raise ScanError(
-            "reading this takes more memory than allowed", where=where, reason="too-large"
+            "reading this file needs more memory than allowed", where=where, reason="too-large"
         ) from None
     except RecursionError:
         raise ScanError(
-            "sequences nested too deeply", where=where, reason="nested-too-deep"
+            "sequences are nested too deeply", where=where, reason="nested-too-deep"
         ) from None
     except (EOFError, zlib.error):
-        raise ScanError("the file ends too early", where=where, reason="truncated") from None
+        raise ScanError("the file is cut off", where=where, reason="truncated") from None
     except Exception as fault:  # noqa: BLE001 - a parser fed with hostile bytes raises anything
-        # its message may quote the header: only its kind is safe to show
+        # the message may quote the header: only the type is safe to show
         raise ScanError(
             f"the file cannot be decoded ({type(fault).__name__})", where=where, reason="corrupt"
         ) from None
@@ -270,7 +271,7 @@ def _inspected(file: BoundedFile) -> ScanHeader:
         with quiet():
             parsed = parse(file, pixels=True)
             header = header_of(parsed)
-            scan = scan_of(parsed)  # knows all remarks then
+            scan = scan_of(parsed)  # collects all remarks
     else:
         header, scan = _header(file), _scan(file, None)
     remarks = dict.fromkeys((*header.remarks, *scan.remarks))
@@ -295,7 +296,7 @@ def _scan(file: BoundedFile, frame: int | None) -> Scan:
         from medembed.scans.plain_image import image_scan
 
         if frame not in (None, 0):
-            raise ScanError("there is 1 frame", reason="no-such-frame")
+            raise ScanError("the file has 1 frame", reason="no-such-frame")
         return image_scan(file)
     if kind == "nifti":
         from medembed.scans.nifti import nifti_scan

@@ -1,4 +1,4 @@
-"""What is wrong with a file that is read all the same."""
+"""Remarks on defects of files that can still be read."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ __all__ = ["Remark"]
 
 
 class Remark(StrEnum):
-    """One thing that is wrong with a file whose picture is whole.
+    """A defect of a file whose image is intact.
 
-    The texts are fixed and hold no value of the file, so that they may be counted and shown.
-    Compare with the members, never with the texts.
+    The texts contain no value of the file, so that they can be counted and shown. Compare members,
+    never texts.
     """
 
-    WINDOW = "WindowCenter and WindowWidth cannot be used; read without window"
-    VOI_FUNCTION = "VOILUTFunction is unknown; windows read as linear"
-    VOI_LUT = "a VOI LUT cannot be used; read without it"
-    SPACING = "the pixel spacing cannot be used; read without spacing"
-    SPACING_TYPE = "the pixel spacing is of another type than DICOM asks for; read all the same"
-    PADDING = "PixelPaddingValue cannot be used; read without padding"
-    POSITION = "the position or orientation of a slice cannot be used; read without it"
-    FRAMES = "NumberOfFrames is missing or cannot be used; frames counted from the pixel data"
-    MORE_PIXELS = "more pixel data than the header says; the surplus left out"
-    RESCALE = "RescaleSlope or RescaleIntercept cannot be used; values as stored"
-    PLANES = "PlanarConfiguration is missing or unknown; colours read pixel by pixel"
-    NOT_CLOSED = "the compressed pixel data are not closed; read to the end of the last frame"
-    OFFSETS = "the offset table of the compressed pixel data is wrong; frames found without it"
-    SIDE_UNKNOWN = "the file does not say which side is left; sides cannot be trusted"
-    SIDE_DISPUTED = "qform and sform contradict each other; sides cannot be trusted"
-    ORIENTATION = "one of qform and sform cannot be used; the other one taken"
+    WINDOW = "WindowCenter or WindowWidth invalid; window ignored"
+    VOI_FUNCTION = "VOILUTFunction unknown; windows treated as linear"
+    VOI_LUT = "VOI LUT invalid; ignored"
+    SPACING = "pixel spacing invalid; ignored"
+    SPACING_TYPE = "pixel spacing has the wrong VR; used nevertheless"
+    PADDING = "PixelPaddingValue invalid; padding ignored"
+    POSITION = "position or orientation of a slice invalid; ignored"
+    FRAMES = "NumberOfFrames missing or invalid; frames counted from the pixel data"
+    MORE_PIXELS = "more pixel data than declared in the header; surplus ignored"
+    RESCALE = "RescaleSlope or RescaleIntercept invalid; stored values used"
+    PLANES = "PlanarConfiguration missing or unknown; color assumed interleaved by pixel"
+    NOT_CLOSED = "compressed pixel data not terminated; read to the end of the last frame"
+    OFFSETS = "offset table of the compressed pixel data wrong; frames located without it"
+    SIDE_UNKNOWN = "the file does not define left and right; do not rely on sides"
+    SIDE_DISPUTED = "qform and sform disagree; do not rely on sides"
+    ORIENTATION = "qform or sform invalid; the other one used"

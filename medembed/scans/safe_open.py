@@ -1,4 +1,4 @@
-"""Opening what may be hostile: regular files only, never more than they hold."""
+"""Safe opening of untrusted files: regular files only, with bounded reads."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _ENVELOPED = bytes.fromhex("06092a864886f70d010703")
 
 
 class BoundedFile(io.BufferedReader):
-    """A file whose ``read(n)`` never allocates more than the file still holds.
+    """A file whose ``read(n)`` never allocates more than the rest of the file.
 
-    An element that claims 4 GB in a file of 400 bytes would else allocate 4 GB.
+    Otherwise an element that declares 4 GB in a file of 400 bytes would allocate 4 GB.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class BoundedFile(io.BufferedReader):
 
 
 class BoundedBytes(io.BytesIO):
-    """Bytes in memory, with :attr:`ran_short` as :class:`BoundedFile` has it."""
+    """Bytes in memory, with :attr:`ran_short` like :class:`BoundedFile`."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -109,7 +109,7 @@ def open_file(path: str | Path) -> Iterator[BoundedFile]:
 
 
 def open_descriptor(path: str | Path) -> int:
-    """Open a regular file for reading; the descriptor is the caller's to close.
+    """Open a regular file for reading; the caller closes the descriptor.
 
     Raises
     ------
@@ -118,16 +118,16 @@ def open_descriptor(path: str | Path) -> int:
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        # a device may act when it is opened, so look before; and again, for it may have changed
+        # opening a device can have effects, so check before; and again, in case it changed
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise ScanError("this is not a regular file", reason="not-a-file")
         descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise ScanError("there is no such file", reason="not-found") from None
+        raise ScanError("file not found", reason="not-found") from None
     except PermissionError:
-        raise ScanError("this file may not be read", reason="no-permission") from None
+        raise ScanError("no permission to read this file", reason="no-permission") from None
     except (OSError, ValueError):  # a loop of links, a name too long or with a zero byte
-        raise ScanError("this path does not lead to a file", reason="not-a-file") from None
+        raise ScanError("this path is not a file", reason="not-a-file") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ScanError("this is not a regular file", reason="not-a-file")
@@ -145,12 +145,12 @@ def file_from(descriptor: int) -> Iterator[BoundedFile]:
     """
     with io.FileIO(descriptor) as raw, BoundedFile(raw) as file:
         if file.size == 0:
-            raise ScanError("this file holds no bytes", reason="empty")
+            raise ScanError("this file is empty", reason="empty")
         yield file
 
 
 def sniff(file: BoundedFile) -> Kind:
-    """Say by its first bytes what a file is; the name of the file plays no part.
+    """Detect the format of a file by its first bytes; its name is ignored.
 
     Raises
     ------
@@ -173,8 +173,8 @@ def sniff(file: BoundedFile) -> Kind:
     if _looks_like_dicom_without_preamble(start):
         return "dicom"
     raise ScanError(
-        "this file is neither DICOM nor PNG, JPEG or NIfTI",
-        hint="scans are read in these four formats",
+        "not a DICOM, PNG, JPEG or NIfTI file",
+        hint="use one of these formats",
         reason="not-a-scan",
     )
 
@@ -193,7 +193,7 @@ def _unzipped_start(file: BoundedFile) -> bytes:
 
 
 def _looks_like_dicom_without_preamble(start: bytes) -> bool:
-    """Whether the file starts with an element of group 0002 or 0008, as old files do."""
+    """Return whether the file starts with an element of group 0002 or 0008, like old files."""
     if len(start) < 16:
         return False
     little = start[:2] in (b"\x02\x00", b"\x08\x00")
@@ -208,15 +208,15 @@ def _looks_like_dicom_without_preamble(start: bytes) -> bool:
 
 
 def check_size(*lengths: int) -> None:
-    """Refuse a claim of more than :data:`MAX_PIXELS` pixels before anything is allocated."""
+    """Refuse more than :data:`MAX_PIXELS` declared pixels before allocating anything."""
     total = 1
     for length in lengths:
         if length <= 0:
-            raise ScanError("an axis without pixels", reason="corrupt")
+            raise ScanError("an image dimension is 0", reason="corrupt")
         total *= length
     if total > MAX_PIXELS:
         raise ScanError(
-            f"more than {MAX_PIXELS} pixels are claimed",
+            f"the file declares more than {MAX_PIXELS} pixels",
             hint="choose a single frame, or split the file",
             reason="too-large",
         )

@@ -1,4 +1,4 @@
-"""The noun :class:`Scan`: one image or one volume, ready to be looked at or encoded."""
+"""The noun :class:`Scan`: one image or volume, ready for display or encoding."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.center) and np.isfinite(self.width) and self.width > 0):
-            raise ScanError("a window needs a finite center and a width above 0")
+            raise ScanError("a window needs a finite center and a positive width")
         if self.function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-            raise ScanError("a VOI LUT function that DICOM does not name")
+            raise ScanError("unknown VOI LUT function")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class VoiLut:
         if not np.isfinite(self.first) or not self.values:
             raise ScanError("a VOI lookup table needs a finite start and at least one entry")
         if not all(0 <= value <= 1 for value in self.values):
-            raise ScanError("a VOI lookup table holds values between 0 and 1")
+            raise ScanError("values of a VOI lookup table must be between 0 and 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +121,19 @@ class Scan:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
         if pixels.ndim not in (2, 3) or pixels.size == 0:
             raise ScanError(
-                f"a scan has 2 or 3 axes and at least one pixel, not shape {pixels.shape}"
+                f"a scan needs 2 or 3 axes and at least one pixel, not shape {pixels.shape}"
             )
         if not np.isfinite(pixels).all():
-            raise ScanError("pixel values that are not finite")
+            raise ScanError("pixel values are not finite")
         if self.spacing_mm is not None:
             spacing = tuple(float(s) for s in self.spacing_mm)
             if len(spacing) != pixels.ndim:
                 raise ScanError(f"{len(spacing)} spacings for {pixels.ndim} axes")
             if not all(np.isfinite(s) and s > 0 for s in spacing):
-                raise ScanError("pixel spacing that is not above 0")
+                raise ScanError("pixel spacing is not positive")
             object.__setattr__(self, "spacing_mm", spacing)
         if self.units not in ("HU", "stored"):
-            raise ScanError(f"units {self.units!r} are neither 'HU' nor 'stored'")
+            raise ScanError(f"units must be 'HU' or 'stored', not {self.units!r}")
         if pixels.flags.writeable:
             if pixels is self.pixels or pixels.base is not None:
                 pixels = pixels.copy()
@@ -144,5 +144,5 @@ class Scan:
 
     @property
     def is_volume(self) -> bool:
-        """Whether the scan has slices."""
+        """Whether the scan is a volume."""
         return self.pixels.ndim == 3

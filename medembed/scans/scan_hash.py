@@ -1,4 +1,4 @@
-"""The one hash of a scan: over its files, whatever their number and order."""
+"""Hash of a scan over its files, independent of their order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK = 2**20
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """Return the SHA-256 of a file's content, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -23,7 +23,7 @@ def file_sha256(path: Path) -> str:
 
 
 def scan_sha256(file_digests: Sequence[str]) -> str:
-    """Hash of a scan out of the hashes of its files.
+    """Return the hash of a scan from the hashes of its files.
 
     Parameters
     ----------

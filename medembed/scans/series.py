@@ -1,4 +1,4 @@
-"""Files of one study into series: volumes by geometry, single images on their own."""
+"""Grouping of a study's files into series: volumes by geometry, and single images."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Series", "group_series"]
 def group_series(items: Iterable[tuple[str | Path, ScanHeader]]) -> list[Series]:
     """Group files into volumes and single images.
 
-    Files make a volume where ``SeriesInstanceUID``, frame of reference, size, orientation (to 0.3
-    degrees) and pixel spacing (to half a per cent) agree and each has a place of its own. So a
-    localizer, or a second orientation in the same series, becomes a series apart. Slices are
-    ordered by their place along the normal, never by ``InstanceNumber``.
+    Files form a volume if ``SeriesInstanceUID``, frame of reference, size, orientation (within 0.3
+    degrees) and pixel spacing (within half a percent) agree and all positions differ. A localizer
+    or a second orientation in the same series becomes a separate series. Slices are ordered by
+    position along the normal, never by ``InstanceNumber``.
 
-    A line is fitted to their places: what rounding explains is no irregularity. A hole in the row
-    of slices splits it, and so does a change of distance. Slices of the same pixels at the same
-    place are one slice (headers from ``inspect`` know their pixels). Where every place is taken
-    equally often (phases, echoes), each phase is a series; where a volume of several lacks a
-    slice, the complete ones are given. What then does not fit is refused, by itself where it is a
-    small part, else with its whole series. Multi-frame files, plain images and files without a
-    place stand alone.
+    A line is fitted to the positions; deviations by rounding are tolerated. A gap splits the
+    slices, and so does a change of distance. Slices with the same pixels at the same position are
+    one slice (headers from ``inspect`` have pixel digests). If every position is taken equally
+    often (phases, echoes), each phase is a series; if one of several volumes lacks a slice, only
+    the complete ones are returned. Slices that still do not fit are refused, separately if they
+    are a small part, else with the whole series. Multi-frame files, plain images and files without
+    a position are series of their own.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def group_series(items: Iterable[tuple[str | Path, ScanHeader]]) -> list[Series]
     Returns
     -------
     list of Series
-        In the order in which their first file came.
+        In the order of their first files.
 
     References
     ----------
@@ -71,14 +71,14 @@ def group_series(items: Iterable[tuple[str | Path, ScanHeader]]) -> list[Series]
             continue
         apart = parts[alike[0][0][1].series_uid] > 1
         for members in alike:
-            note = "apart from others of its series by size, orientation or spacing"
+            note = "separated from its series by size, orientation or spacing"
             found.extend(s.noted(note if apart else "") for s in volumes_of(members))
     found = [_with_copies(series, copies) for series in found]
     return sorted(found, key=lambda series: min(order[file] for file in series.files))
 
 
 def _frames_of_reference(headers: Iterable[ScanHeader]) -> dict[str, str]:
-    """The frame of reference of each series that names only one: slices without one share it."""
+    """Return the frame of reference of series that have exactly one, for slices without one."""
     named: dict[str, set[str]] = defaultdict(set)
     for header in headers:
         if header.frame_uid:
@@ -87,13 +87,13 @@ def _frames_of_reference(headers: Iterable[ScanHeader]) -> dict[str, str]:
 
 
 def _key(path: Path, header: ScanHeader, frames: Mapping[str, str]) -> object:
-    """What the slices of one volume have in common; the path itself for what stands alone."""
-    if _stands_alone(header) or header.position is None or header.orientation is None:
+    """Return the key shared by the slices of a volume; the path itself for single files."""
+    if _is_single(header) or header.position is None or header.orientation is None:
         return path
     return _kin(header, frames)
 
 
-def _stands_alone(header: ScanHeader) -> bool:
+def _is_single(header: ScanHeader) -> bool:
     return header.format != "dicom" or header.n_frames != 1 or not header.series_uid
 
 
@@ -104,10 +104,10 @@ def _kin(header: ScanHeader, frames: Mapping[str, str]) -> tuple[object, ...]:
 
 
 def _place_in(alike: list[list[Item]], item: Item) -> None:
-    """Put a file beside those of its orientation and spacing.
+    """Add a file to the group with its orientation and spacing.
 
-    Compared with a tolerance and not as rounded keys, which would tear apart what lies on both
-    sides of a rounding edge.
+    Compares with a tolerance instead of rounded keys, which would separate values on both sides of
+    a rounding boundary.
     """
     header = item[1]
     for members in alike:
@@ -126,12 +126,12 @@ def _place_in(alike: list[list[Item]], item: Item) -> None:
 def _without_place(
     item: Item, groups: dict[object, list[list[Item]]], frames: Mapping[str, str]
 ) -> Series:
-    """A file that stands alone; refused where it is a slice of a volume that lost its place."""
+    """Return a single-file series; refused if it is a slice of a volume without a position."""
     header = item[1]
-    volumes = () if _stands_alone(header) else groups.get(_kin(header, frames), ())
+    volumes = () if _is_single(header) else groups.get(_kin(header, frames), ())
     if any(len(members) > 1 for members in volumes):
         error = ScanError(
-            "a slice without position or orientation in a series of slices that have one",
+            "this slice lacks position or orientation, unlike the other slices of its series",
             reason="bad-geometry",
         )
         return Series.of([item], error=error)
@@ -142,4 +142,4 @@ def _with_copies(series: Series, copies: dict[str, list[Path]]) -> Series:
     extra: Sequence[Path] = [
         p for h in series.headers if h.instance_uid for p in copies[h.instance_uid]
     ]
-    return series.noted("copies left out", extra) if extra else series
+    return series.noted("copies ignored", extra) if extra else series

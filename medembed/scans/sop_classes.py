@@ -1,4 +1,4 @@
-"""What kind of thing a DICOM object is, by its SOP class (DICOM PS3.4 B.5)."""
+"""Kind of a DICOM object by its SOP class (DICOM PS3.4 B.5)."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ _SCREENS = (
 _LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 
 KINDS = tuple(sorted({*_CLASSES.values(), *_BY_MODALITY.values(), "localizer"}))
-"""All kinds there are."""
+"""All kinds."""
 
 
 def kind_of(sop_class: str, image_type: Sequence[str] = (), modality: str = "") -> str:
-    """Say what kind of thing an object is.
+    """Return the kind of an object.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Slices of one orientation, size and spacing into volumes."""
+"""Assembly of volumes from slices of one orientation, size and spacing."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["Item", "Series", "volumes_of"]
 
 Item = tuple[Path, ScanHeader]
 
-_GAP = 1.5  # steps: less is a slice off its place, more is a missing one
-_RUN = 3  # slices that are needed to speak of a distance
-_STACKS = 4  # that may be interleaved
-_STRAYS = 0.15  # of a series that may be refused without giving up the rest
+_GAP = 1.5  # in steps: less is a displaced slice, more is a missing one
+_RUN = 3  # least number of slices that define a distance
+_STACKS = 4  # most interleaved stacks
+_STRAYS = 0.15  # largest fraction of a series to refuse without refusing the rest
 
 
 @dataclass(frozen=True)
 class Series:
-    """Files that make one :class:`~medembed.scans.Scan`, or that were refused together.
+    """Files that form one :class:`~medembed.scans.Scan`, or that were refused together.
 
     Parameters
     ----------
@@ -43,12 +43,11 @@ class Series:
     headers : tuple of ScanHeader
         In the same order.
     note : str
-        Why a series of the header was split, or what was left out; empty where nothing was.
+        Why a series was split, or what was ignored; empty if neither.
     duplicates : tuple of Path
-        Copies that were left out: of the same ``SOPInstanceUID``, or of the same pixels at the
-        same place.
+        Ignored copies: same ``SOPInstanceUID``, or same pixels at the same position.
     error : ScanError or None
-        Why these files are no volume: reason ``irregular-spacing``, ``several-volumes``,
+        Why these files do not form a volume: reason ``irregular-spacing``, ``several-volumes``,
         ``incomplete-volume`` or ``bad-geometry``.
     """
 
@@ -60,17 +59,17 @@ class Series:
 
     @staticmethod
     def of(members: Sequence[Item], note: str = "", error: ScanError | None = None) -> Series:
-        """Series of these files."""
+        """Create a series of these files."""
         files, headers = zip(*members, strict=True)
         return Series(files, headers, note=note, error=error)
 
     def noted(self, note: str, duplicates: Sequence[Path] = ()) -> Series:
-        """The same series with one more note in front."""
+        """Return the series with another note in front."""
         notes = dict.fromkeys(part for part in (note, *self.note.split("; ")) if part)
         return replace(self, note="; ".join(notes), duplicates=(*self.duplicates, *duplicates))
 
 
-# What tells the slices of several volumes apart, in the order in which it is tried.
+# Values that separate the slices of several volumes, in the order of trial.
 _BY: tuple[tuple[str, Callable[[ScanHeader], Hashable]], ...] = (
     ("acquisition", lambda header: header.acquisition_number),
     ("phase", lambda header: header.phase),
@@ -83,7 +82,7 @@ def volumes_of(members: Sequence[Item]) -> list[Series]:
     if len(members) == 1:
         return [Series.of(members)]
     first = members[0][1]
-    assert first.orientation is not None  # slices are only grouped by an orientation
+    assert first.orientation is not None  # slices are grouped only by orientation
     try:
         places = along_normal([h.position or () for _, h in members], first.orientation)
     except ScanError as error:
@@ -96,7 +95,7 @@ def volumes_of(members: Sequence[Item]) -> list[Series]:
     rounding = rounding_mm([h.position or () for _, h in members], first.orientation)
     if fits_line(places, rounding):
         tilted = is_tilted([h.position or () for _, h in members], first.orientation)
-        note = "slices are shifted against each other, as by a tilted gantry" if tilted else ""
+        note = "slices are sheared, as by a tilted gantry" if tilted else ""
         return [Series.of(members, note)]
     found = _by_distance(members, places, rounding)
     by_header = _by_header(members, _STACKS)
@@ -105,7 +104,7 @@ def volumes_of(members: Sequence[Item]) -> list[Series]:
 
 
 def _stacks(members: Sequence[Item], places: npt.NDArray[np.float64]) -> list[list[Item]]:
-    """The slices of each place, by instance number."""
+    """Group slices by position, ordered by instance number."""
     bounds = [0, *(np.flatnonzero(np.diff(places) > SAME_PLACE_MM) + 1).tolist(), len(members)]
     return [
         sorted(members[start:stop], key=lambda item: item[1].instance_number or 0)
@@ -114,13 +113,13 @@ def _stacks(members: Sequence[Item], places: npt.NDArray[np.float64]) -> list[li
 
 
 def _at_same_places(stacks: list[list[Item]]) -> list[Series]:
-    """Split what has several slices at a place."""
+    """Split a series with several slices at one position."""
     kept, copies = _without_copies(stacks)
     if copies:
         found = volumes_of([item for stack in kept for item in stack])
-        # each copy is named where its original went
+        # report each copy with its original
         return [
-            series.noted("slices with the same pixels at the same place left out", mine)
+            series.noted("duplicate slices ignored", mine)
             if (mine := [path for header in series.headers for path in copies.pop(id(header), ())])
             else series
             for series in found
@@ -133,7 +132,7 @@ def _at_same_places(stacks: list[list[Item]]) -> list[Series]:
     if len(counts) == 1:
         (count,) = counts
         phases = [[stack[k] for stack in stacks] for k in range(count)]
-        note = f"split into {count} phases that share their places"
+        note = f"split into {count} phases with the same positions"
         return [series.noted(note) for phase in phases for series in volumes_of(phase)]
     usual = max(counts, key=lambda count: (counts[count], count))
     if usual > 1:
@@ -141,21 +140,21 @@ def _at_same_places(stacks: list[list[Item]]) -> list[Series]:
     disputed = [item for stack in stacks if len(stack) > 1 for item in stack]
     rest = [item for stack in stacks if len(stack) == 1 for item in stack]
     error = ScanError(
-        "slices with different pixels lie at the same place", reason="several-volumes"
+        "several slices with different pixels have the same position", reason="several-volumes"
     )
     if 4 * len(disputed) > len(members):
         return [Series.of(members, error=error)]
-    note = "slices at a disputed place left out"
+    note = "ambiguous slices ignored"
     return [Series.of(disputed, error=error), *(s.noted(note) for s in volumes_of(rest))]
 
 
 def _without_copies(
     stacks: list[list[Item]],
 ) -> tuple[list[list[Item]], dict[int, list[Path]]]:
-    """Stacks without slices whose pixels are there already; the copies by their original.
+    """Remove duplicate slices from stacks; return the copies by their original.
 
-    Two of several volumes may look alike at one place (as air does), so that in a series of
-    several volumes copies count only where all places are then taken equally often.
+    Slices of different volumes can be identical (air), so in a series of several volumes copies are
+    removed only if every position is then taken equally often.
     """
     kept: list[list[Item]] = []
     copies: dict[int, list[Path]] = {}
@@ -178,7 +177,7 @@ def _without_copies(
 
 
 def _complete_volumes(stacks: list[list[Item]]) -> list[Series]:
-    """Volumes one after the other in the order of instance numbers; incomplete ones are refused."""
+    """Split into consecutive volumes by instance number; refuse incomplete ones."""
     place_of = {id(item): place for place, stack in enumerate(stacks) for item in stack}
     members = [item for stack in stacks for item in stack]
     members.sort(key=lambda item: item[1].instance_number or 0)
@@ -194,11 +193,11 @@ def _complete_volumes(stacks: list[list[Item]]) -> list[Series]:
     left = [item for volume in volumes if len(volume) < len(stacks) for item in volume]
     if not complete:
         error = ScanError(
-            "some slices lie at the same place and others do not", reason="several-volumes"
+            "some positions have several slices and others only one", reason="several-volumes"
         )
         return [Series.of(members, error=error)]
     error = ScanError(
-        "a slice of this volume is missing, and others of its series are complete",
+        "a slice of this volume is missing; other volumes of the series are complete",
         reason="incomplete-volume",
     )
     note = f"split into {len(complete)} complete volumes"
@@ -207,10 +206,10 @@ def _complete_volumes(stacks: list[list[Item]]) -> list[Series]:
 
 
 def _by_header(members: Sequence[Item], at_most: int) -> list[Series]:
-    """Split by what the headers say; empty where that makes no volumes.
+    """Split by header values; empty if that does not give volumes.
 
-    A scanner may count each turn of its gantry as an acquisition, so that more than ``at_most``
-    parts are no volumes.
+    A scanner may count each gantry rotation as an acquisition, so more than ``at_most`` parts are
+    not volumes.
     """
     for name, value_of in _BY:
         parts: dict[Hashable, list[Item]] = defaultdict(list)
@@ -240,7 +239,7 @@ def _part(
     if any(one.error is not None for one in series):
         return [one.noted(note) for one in series]
     error = ScanError(
-        "a slice of this volume is missing, and others of its series are complete",
+        "a slice of this volume is missing; other volumes of the series are complete",
         reason="incomplete-volume",
     )
     return [Series.of(part, error=error)]
@@ -249,38 +248,38 @@ def _part(
 def _by_distance(
     members: Sequence[Item], places: npt.NDArray[np.float64], rounding: float
 ) -> list[Series]:
-    """Split ordered slices at holes and where their distance changes."""
+    """Split ordered slices at gaps and changes of distance."""
     runs = _runs(places, rounding)
     if min(stop - start for start, stop in runs) < _RUN:
         stray = _one_stray(places, rounding)
         if stray is not None:
             rest = [item for i, item in enumerate(members) if i != stray]
-            error = _irregular("this slice lies between the places of the others")
-            volume = Series.of(rest, "a slice that is off its place left out")
+            error = _irregular("this slice is between the positions of the others")
+            volume = Series.of(rest, "a displaced slice ignored")
             return [volume, Series.of([members[stray]], error=error)]
         holes = _holes(places, rounding)
         if holes is not None:
-            note = "split where slices are missing"
+            note = "split at missing slices"
             return [Series.of(members[start:stop], note) for start, stop in holes]
     short = [run for run in runs if run[1] - run[0] < _RUN]
     if len(runs) - len(short) == 0 or sum(b - a for a, b in short) > _STRAYS * len(places):
         error = _irregular(
-            "the distances between slices differ: one is missing, or several series are mixed"
+            "slice distances differ: a slice is missing, or several series are mixed"
         )
         return [Series.of(members, error=error)]
     steps = [(places[b - 1] - places[a]) / (b - a - 1) for a, b in runs if b - a >= _RUN]
     same = max(steps) < 1.05 * min(steps)
-    what = "slices are missing" if same else "the distance between slices changes"
+    what = "at missing slices" if same else "at a change of slice distance"
     found = []
     for start, stop in runs:
-        between = _irregular("these slices lie between two distances")
+        between = _irregular("these slices are between two slice distances")
         refusal = between if stop - start < _RUN else None
-        found.append(Series.of(members[start:stop], f"split where {what}", refusal))
+        found.append(Series.of(members[start:stop], f"split {what}", refusal))
     return found
 
 
 def _runs(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, int]]:
-    """The longest runs of equal distances, from the first slice on."""
+    """Return the longest runs of equal distances, starting at the first slice."""
     runs, start = [], 0
     for stop in range(2, len(places) + 1):
         if not fits_line(places[start:stop], rounding):
@@ -290,7 +289,7 @@ def _runs(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, i
 
 
 def _one_stray(places: npt.NDArray[np.float64], rounding: float) -> int | None:
-    """The slice without which the others fit."""
+    """Return the slice without which the others are regular."""
     if len(places) < 2 * _RUN:
         return None
     return next(
@@ -299,7 +298,7 @@ def _one_stray(places: npt.NDArray[np.float64], rounding: float) -> int | None:
 
 
 def _holes(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, int]] | None:
-    """Runs between holes, if every slice lies on one grid; else None."""
+    """Return runs between gaps if all slices are on one grid, else None."""
     steps = np.diff(places)
     usual = steps[steps < _GAP * np.median(steps)].mean()
     ranks = np.cumsum([0, *np.rint(steps / usual)])
@@ -309,8 +308,8 @@ def _holes(places: npt.NDArray[np.float64], rounding: float) -> list[tuple[int, 
     bounds = [0, *(np.flatnonzero(np.diff(ranks) > 1) + 1).tolist(), len(places)]
     pieces = list(itertools.pairwise(bounds))
     lengths = [stop - start for start, stop in pieces]
-    # one slice may stand before or after a hole; several are no volumes, nor are the many pairs
-    # that two series make whose slices lie between each other
+    # one single slice beside a gap is acceptable; several are not volumes, nor are the many pairs
+    # of two interleaved series
     short = sum(length < _RUN for length in lengths)
     return pieces if lengths.count(1) < 2 and short <= 2 else None
 

@@ -1,4 +1,4 @@
-"""VOI windows: from values to what a screen shows."""
+"""VOI windows: mapping of pixel values to display values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PRESETS = MappingProxyType(
 
 
 def apply_window(pixels: npt.NDArray[np.generic], window: Window | VoiLut) -> npt.NDArray[np.uint8]:
-    """Bring pixel values to 0 to 255 as a screen shows them.
+    """Map pixel values to display values, 0 to 255.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def apply_window(pixels: npt.NDArray[np.generic], window: Window | VoiLut) -> np
         index = np.rint(np.clip(x - window.first, 0, last)).astype(np.intp)
         y = np.asarray(window.values, dtype=np.float64)[index]
     elif window.function == "SIGMOID":
-        # exp overflows beyond 709; 60 is 1 or 0 to 26 digits already
+        # exp overflows beyond 709; at 60 the result is 0 or 1 to 26 digits
         y = 1 / (1 + np.exp(np.clip(-4 * (x - window.center) / window.width, -60, 60)))
     elif window.function == "LINEAR_EXACT":
         y = (x - window.center) / window.width + 0.5
@@ -69,7 +69,7 @@ def apply_window(pixels: npt.NDArray[np.generic], window: Window | VoiLut) -> np
 
 
 def default_window(scan: Scan) -> Window | VoiLut:
-    """Choose how a scan is shown first: its own window, its own VOI LUT, or all of its range.
+    """Choose the initial display: the scan's own window, its VOI LUT, or its full range.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The process that decodes: ``python -m medembed.scans.worker MEMORY_BYTES``.
+"""The decoding process: ``python -m medembed.scans.worker MEMORY_BYTES``.
 
 It speaks over the socket that it finds as stdin. A request names how many files it is about, never
 their names: the worker asks for a file by its number, and the parent sends an open descriptor. An
@@ -28,7 +28,7 @@ from medembed.scans.worker_protocol import Json, header_to_json, scan_to_json
 
 __all__ = ["main", "prepare"]
 
-# All that a file may ask for: nothing can be imported once the process is confined.
+# Everything needed for any file: nothing can be imported once the process is confined.
 _WARM = (
     "medembed.scans.dicom_header",
     "medembed.scans.dicom_scan",
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def prepare(memory_bytes: int) -> tuple[str, ...]:
-    """Import all that decoding needs, then give up everything else.
+    """Import everything for decoding, then give up all other rights.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def prepare(memory_bytes: int) -> tuple[str, ...]:
 
 
 def _own_socket() -> socket.socket:
-    """Take stdin for the protocol and close what else was inherited.
+    """Use stdin for the protocol and close other inherited descriptors.
 
-    What a decoder prints goes nowhere.
+    Output of decoders is discarded.
     """
     channel = socket.socket(fileno=os.dup(0))
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -162,7 +162,7 @@ def _asking(channel: socket.socket) -> Opener:
 
 
 def _receive(channel: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes; fewer once the parent is gone."""
+    """Read exactly this many bytes; fewer if the parent is gone."""
     content = bytearray()
     while len(content) < size:
         piece = channel.recv(size - len(content))

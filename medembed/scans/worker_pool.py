@@ -1,4 +1,4 @@
-"""Reading files of unknown origin: in worker processes with limits on memory and time."""
+"""Reading of untrusted files in worker processes with memory and time limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Item = Files | tuple[Files, int | None]
 
 
 class ScanReader:
-    """Reads scans in worker processes, so that a hostile file harms a worker at most.
+    """Reads scans in worker processes, so that a hostile file can harm only a worker.
 
     A file that takes too much memory or time, or that crashes its decoder, is refused with a
     :class:`~medembed.errors.ScanError`, and its worker is replaced. Workers start when first
@@ -73,7 +73,7 @@ class ScanReader:
         self.close()
 
     def close(self) -> None:
-        """End the workers. A later call starts new ones."""
+        """Stop the workers. A later call starts new ones."""
         resting = []
         while not self._idle.empty():
             resting.append(self._idle.get())
@@ -82,7 +82,7 @@ class ScanReader:
             self._idle.put(worker)
 
     def confinement(self) -> tuple[str, ...]:
-        """What holds a worker back on this machine, besides limits on memory and time.
+        """Confinement of a worker on this machine, besides memory and time limits.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class ScanReader:
             self._idle.put(worker)
 
     def read(self, files: Files, frame: int | None = None) -> Scan:
-        """Read one image or one volume, as :func:`medembed.scans.read_scan` does.
+        """Read one image or one volume, like :func:`medembed.scans.read_scan`.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class ScanReader:
         return cast(Scan, self._ask("read", files, frame))
 
     def header(self, file: str | Path) -> ScanHeader:
-        """Read a header, as :func:`medembed.scans.read_header` does.
+        """Read a header, like :func:`medembed.scans.read_header`.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class ScanReader:
         return cast(ScanHeader, self._ask("header", file, None))
 
     def inspect(self, file: str | Path) -> ScanHeader:
-        """Read a header, prove that the pixels of all frames decode, and give their digests.
+        """Read a header, decode the pixels of all frames, and return their digests.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class ScanReader:
         return cast(ScanHeader, self._ask("inspect", file, None))
 
     def map(self, task: Task, items: Iterable[Item]) -> Iterator[Scan | ScanHeader | ScanError]:
-        """Do one task on many files, on all workers at once.
+        """Run one task on many files, on all workers in parallel.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class ScanReader:
             One for each item, in the order of the items. An error is yielded, not raised.
         """
         if task not in ("read", "header", "inspect"):
-            raise ScanError("a reader can read, header or inspect")
+            raise ScanError("the task must be read, header or inspect")
 
         def one(item: Item) -> Scan | ScanHeader | ScanError:
             files, frame = _split(item)

@@ -1,4 +1,4 @@
-"""One worker process, as its parent sees it."""
+"""One worker process, seen from its parent."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _KEPT = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "__
 
 
 class _GoneError(Exception):
-    """The worker has closed its end."""
+    """The worker closed its connection."""
 
 
 class _LateError(Exception):
-    """The worker has not answered in time."""
+    """The worker did not answer in time."""
 
 
 class WorkerProcess:
-    """A worker that is started when first asked, and replaced once it has died or hung.
+    """A worker process that is started on first use and replaced if it dies or hangs.
 
     It is a Python of its own and not a fork: a fork would inherit the parent's open files, its
     secrets in memory and its threads' locks. One request at a time.
@@ -62,7 +62,7 @@ class WorkerProcess:
         self._finalizer: weakref.finalize[..., WorkerProcess] | None = None
 
     def measures(self) -> tuple[str, ...]:
-        """What the process gave up (:func:`medembed.scans.confinement.confine`)."""
+        """Measures in force (:func:`medembed.scans.confinement.confine`)."""
         with self._lock:
             self._running()
             return self._measures
@@ -70,7 +70,7 @@ class WorkerProcess:
     def ask(
         self, request: Json, files: Sequence[str], *, seconds: float
     ) -> tuple[Json, npt.NDArray[np.float32] | None]:
-        """Send one request and wait for its answer.
+        """Send one request and wait for the answer.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class WorkerProcess:
             except _LateError:
                 self.stop()
                 raise ScanError(
-                    f"reading this takes longer than {seconds:g} s",
+                    f"reading this file takes longer than {seconds:g} s",
                     reason="timeout",
                 ) from None
             except _GoneError:
@@ -111,7 +111,7 @@ class WorkerProcess:
             return answer, pixels
 
     def stop(self) -> None:
-        """End the process, if there is one."""
+        """Stop the process, if it is running."""
         if self._finalizer is not None:
             self._finalizer()
             self._finalizer = None
@@ -146,11 +146,11 @@ class WorkerProcess:
         except (_GoneError, _LateError):
             self.stop()
             raise InternalError(
-                "the process that reads scans does not start",
+                "the scan reading process does not start",
                 hint="try: python -m medembed.scans.worker",
             ) from None
         if not ready.get("ready"):
-            raise InternalError("the process that reads scans answers out of turn")
+            raise InternalError("the scan reading process sent an unexpected answer")
         self._measures = tuple(str(measure) for measure in ready.get("measures", ()))
         return process
 
@@ -163,7 +163,7 @@ class WorkerProcess:
     ) -> tuple[Json, npt.NDArray[np.float32] | None]:
         channel = self._channel
         if channel is None:
-            raise InternalError("a worker without a channel")
+            raise InternalError("a worker has no channel")
         deadline = time.monotonic() + seconds
         try:
             _send(channel, {**request, "seconds": math.ceil(seconds)})
@@ -179,7 +179,7 @@ class WorkerProcess:
         check_size(*shape)
         pixels = np.empty(shape, np.float32)
         self._fill(process, channel, pixels.reshape(-1).view(np.uint8).data, deadline)
-        pixels.setflags(write=False)  # or Scan would copy it
+        pixels.setflags(write=False)  # else Scan would copy it
         return answer, pixels
 
     def _message(
@@ -221,7 +221,7 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """No more than Python needs to find what it imports: a variable may hold a secret."""
+    """Return only the variables that Python needs for imports: others may hold a secret."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     paths = [str(_SOURCES), kept.get("PYTHONPATH", "")]
     return {
@@ -242,7 +242,7 @@ def _send(channel: socket.socket, message: Json) -> None:
 
 
 def _send_file(channel: socket.socket, path: str) -> None:
-    """Send an open file, or why there is none."""
+    """Send an open file, or the reason why it cannot be opened."""
     try:
         descriptor = open_descriptor(path)
     except ScanError as error:
@@ -264,7 +264,7 @@ def _end(process: subprocess.Popen[bytes], channel: socket.socket) -> None:
 
 def _death(returncode: int | None) -> ScanError:
     if returncode == -signal.SIGKILL:  # by the kernel, where memory has run out
-        return ScanError("reading this takes more memory than there is", reason="too-large")
+        return ScanError("reading this file needs more memory than available", reason="too-large")
     if returncode == -signal.SIGALRM:
-        return ScanError("reading this takes too long", reason="timeout")
+        return ScanError("reading this file takes too long", reason="timeout")
     return ScanError("this file crashes its decoder", reason="decoder-crashed")

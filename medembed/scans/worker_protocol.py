@@ -1,4 +1,4 @@
-"""What a worker answers: JSON and bare pixels, so that a worker gone bad can send no code."""
+"""Answers of a worker: JSON and raw pixels, so that a compromised worker cannot send code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DATES = ("study_date", "birth_date")
 
 
 def header_to_json(header: ScanHeader) -> Json:
-    """Turn a header into what JSON can hold."""
+    """Convert a header to JSON data."""
     values = asdict(header)
     for name in _DATES:
         if values[name] is not None:
@@ -29,7 +29,7 @@ def header_to_json(header: ScanHeader) -> Json:
 
 
 def header_from_json(answer: Json) -> ScanHeader:
-    """Build the header that :func:`header_to_json` was given."""
+    """Restore a header from :func:`header_to_json`."""
     values: Json = {
         field.name: tuple(value) if isinstance(value, list) else value
         for field in fields(ScanHeader)
@@ -42,7 +42,7 @@ def header_from_json(answer: Json) -> ScanHeader:
 
 
 def scan_to_json(scan: Scan) -> Json:
-    """Turn all of a scan but its pixels into what JSON can hold."""
+    """Convert a scan without its pixels to JSON data."""
     return {
         "shape": scan.pixels.shape,
         "spacing_mm": scan.spacing_mm,
@@ -59,7 +59,7 @@ def scan_to_json(scan: Scan) -> Json:
 
 
 def scan_from_json(answer: Json, pixels: npt.NDArray[np.float32]) -> Scan:
-    """Build the scan that :func:`scan_to_json` was given."""
+    """Restore a scan from :func:`scan_to_json`."""
     spacing = answer["spacing_mm"]
     return Scan(
         pixels=pixels,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from medembed.errors import ScanError
+from medembed.errors import ScanError, ScanReason
 from medembed.scans import ScanHeader, Series, group_series
 from medembed.scans.sop_classes import kind_of
 from medembed.sources.file_header import FileHeader
@@ -23,7 +23,7 @@ _OF_FUNCTION = ("PT", "NM")  # functional images, overlaid on another modality
 # best first: a later row is used only if no earlier one is present
 _IMAGE_KINDS = (("image", "unknown"), ("secondary capture",), ("localizer",))
 
-NO_IMAGES = "no-picture"
+NO_IMAGES: ScanReason = "no-picture"
 """Code of a mask, dose or similar object in a study without an image."""
 
 

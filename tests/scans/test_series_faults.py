@@ -48,7 +48,7 @@ def test_i03_two_slice_distances(steps: list[float], expected: list[int]) -> Non
     for order in (1, -1):  # from the feet or from the head
         found = group_series(stack(places)[::order])
         assert sorted(sizes(found)) == sorted(expected)
-        assert all(s.error is None and "distance between slices" in s.note for s in found)
+        assert all(s.error is None and "change of slice distance" in s.note for s in found)
 
 
 def test_i03_no_case_is_made_of_the_rest_of_a_refused_series() -> None:
@@ -83,7 +83,7 @@ def test_i03_one_slice_between_the_others_is_refused_alone() -> None:
     assert good(found) == [8]
     (stray,) = [series for series in found if series.error is not None]
     assert names(stray.files) == ["s004"]
-    assert "left out" in next(s for s in found if s.error is None).note
+    assert "displaced slice ignored" in next(s for s in found if s.error is None).note
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_i04_rounding_is_no_gap_and_a_gap_is_named(
     found = group_series(stack([z for i, z in enumerate(places) if i not in gone]))
     assert [s.error for s in found] == [None, None]
     assert sizes(found) == [missing, 39 - gone[-1]]
-    assert all("slices are missing" in series.note for series in found)
+    assert all("split at missing slices" in series.note for series in found)
 
 
 def test_i04_an_oblique_stack_with_rounded_positions_is_one_volume() -> None:
@@ -167,7 +167,7 @@ def test_i05_another_pixel_spacing_or_size_stands_apart() -> None:
     larger = stack([2.0], "l", rows=8)
     found = group_series([*stack([0, 1, 2]), *zoomed, *larger])
     assert sizes(found) == [3, 1, 1]
-    assert all("apart from others" in series.note for series in found)
+    assert all("separated from its series" in series.note for series in found)
 
 
 def test_i05_slices_that_name_no_frame_of_reference_belong_to_the_only_one() -> None:
@@ -185,7 +185,7 @@ def test_i06_one_slice_twice() -> None:
     (series,) = group_series([*items, again])
     assert (len(series.files), series.error) == (20, None)
     assert names(series.duplicates) == ["again"]
-    assert "same pixels" in series.note
+    assert "duplicate slices ignored" in series.note
 
 
 def test_i06_a_whole_series_sent_twice_is_one_volume() -> None:

@@ -73,9 +73,31 @@ def test_a_window_without_width_is_refused(width: float) -> None:
         Window(0, width)
 
 
-def test_presets_are_named_after_what_they_show() -> None:
-    assert all(window.name == name for name, window in PRESETS.items())
-    assert (PRESETS["lung"].center, PRESETS["lung"].width) == (-600, 1500)
+@pytest.mark.parametrize(
+    ("preset", "black", "darker", "brighter", "white"),
+    [  # Hounsfield units of tissues; the middle two must be told apart
+        ("lung", None, -950, -700, 300),  # emphysema and lung; soft tissue is white
+        ("mediastinum", -800, -80, 50, 300),  # fat and muscle; lung is black
+        ("bone", -800, 50, 800, 1500),  # muscle and trabecular bone
+        ("soft", -800, -80, 50, 300),
+        ("liver", -80, 40, 70, 200),  # metastasis and liver
+        ("brain", -80, 25, 37, 100),  # white and gray matter; bone is white
+        ("angio", -80, 50, 300, 700),  # muscle and contrast-filled vessel
+    ],
+)
+def test_a_preset_separates_the_tissues_it_is_named_after(
+    preset: str, black: float | None, darker: float, brighter: float, white: float
+) -> None:
+    low, high, top = apply_window(np.array([darker, brighter, white]), PRESETS[preset]).tolist()
+    assert high - low >= 25, "a tenth of the gray scale"
+    assert top == 255
+    if black is not None:
+        assert apply_window(np.array([black]), PRESETS[preset]).tolist() == [0]
+
+
+def test_every_preset_has_a_tissue_test() -> None:
+    marks = test_a_preset_separates_the_tissues_it_is_named_after.pytestmark
+    assert {row[0] for row in marks[0].args[1]} == set(PRESETS)
 
 
 def test_without_a_window_all_of_the_range_is_shown() -> None:

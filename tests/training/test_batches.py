@@ -43,7 +43,3 @@ def test_the_same_seed_deals_the_same_and_another_epoch_otherwise() -> None:
     )
     assert first == again
     assert first != next_
-
-
-def test_one_patient_alone_makes_no_batch() -> None:
-    assert patient_aware_batches(["P"] * 9, [""] * 9, 4, seed=(0,)) == []

@@ -69,7 +69,7 @@ def test_a_side_that_gives_one_vector_has_collapsed(side: str) -> None:
     pair = (one, good) if side == "image" else (good, one)
     check = check_collapse(*pair, texts(40), "training")
     assert check.collapsed
-    assert f"the {side} side gives the same vector" in check.reasons[0]
+    assert f"the {side} tower gives the same vector" in check.reasons[0]
 
 
 def line(spread: float) -> np.ndarray:

@@ -180,7 +180,7 @@ def test_channels_last_is_never_used_on_a_processor(
     auto = small_config(epochs=1, device="cpu", channels_last="auto")
     images = torch.rand(4, 1, 32, 32)
     assert fastest_mode(auto, torch.nn.Conv2d(1, 2, 3), images)[0] == Mode()
-    with pytest.raises(ConfigError, match="channels_last=auto or false"):
+    with pytest.raises(ConfigError, match="channels_last=auto or channels_last=false"):
         train(library, small_config(epochs=1, device="cpu", channels_last=True))
 
 
