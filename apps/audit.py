@@ -1,15 +1,15 @@
-"""The verb ``audit``: how the search of a library treats each group of patients."""
+"""The verb ``audit``: how a search treats each group of patients, from a library or a table."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.command import EXIT_GATE, AsJson, LibraryPath, emit, note, progress_bar, verb
-from medembed.errors import InputError, ModelError
+from medembed.cli.command import EXIT_GATE, AsJson, emit, note, progress_bar, verb
+from medembed.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evaluation.library_audit import TextSide
-    from medembed.library import CaseLibrary
+    from medembed.model.resolve import ModelChoice
 
 __all__ = ["audit"]
 
@@ -27,29 +27,41 @@ _LINE = 160
 
 @verb
 def audit(
-    library: LibraryPath,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LIBRARY|TABLE",
+            help="Folder of a case library, or a csv or parquet file with one row per query.",
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that the report is written to.")
+        Path, typer.Option("--out", metavar="DIR", help="Folder to write the report to.")
     ],
     protocol: Annotated[
-        str,
-        typer.Option("--protocol", metavar="FILE", help="Declared protocol: a file or a name."),
-    ] = "audit",
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="FILE",
+            help="Protocol: a file or a name (a library's default: audit). A table needs a file.",
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option("--by", metavar="A,B,…", help="Attributes instead of the protocol's."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Name or folder of a model; the active one without it."),
+        typer.Option("--model", help="Name, folder or fingerprint of a model; default: active."),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Whose cases ask: test, val, train or all."),
+        typer.Option("--split", help="Cases to use as queries: test, val, train or all."),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option("--against", metavar="MODEL", help="Another model, asked the same."),
+        typer.Option(
+            "--against", metavar="MODEL", help="Compare with another model on the same queries."
+        ),
     ] = None,
     before: Annotated[
         Path | None,
@@ -60,46 +72,42 @@ def audit(
         typer.Option("--gate", help="Exit with code 3 unless every primary question passes."),
     ] = False,
     undated: Annotated[
-        bool, typer.Option("--undated", help="Leave the day out: a rerun is the same to the bit.")
+        bool, typer.Option("--undated", help="Omit the date (byte-identical reruns).")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a fairness report of the search: HTML for a board, JSON, CSV and a model card.
+    """Write a fairness report of a search: HTML for a board, JSON, CSV and a model card.
 
-    What is asked is declared beforehand in a protocol, which is stamped into the report. Nothing
-    is shown of groups of 1 to 10 patients. --against compares the model with another one of the
-    library on the same queries; --before lists the verdicts that turned since an earlier audit.
-    With --gate the exit code is 0 where the gate passes and 3 where it does not; no other verb
-    exits with 3.
+    Audits the search of a LIBRARY, or a TABLE of any system's per-query outcomes. The questions
+    are declared beforehand in a protocol, whose digest is stamped into the report. Nothing is
+    shown of groups of 1 to 10 patients. --against compares the model with another one of the
+    library on the same queries; --before lists the verdicts that changed since an earlier audit.
+    With --gate the exit code is 0 if the gate passes and 3 if it does not; no other verb exits
+    with 3.
 
     Example: medembed audit demo-library --out audit --by sex,age_band
-    """
-    from evaluation.library_audit import audit_library, load_protocol
-    from evaluation.report import write_report
-    from evaluation.retrieval.library import find_fingerprint
-    from medembed.library import CaseLibrary
 
-    declared = load_protocol(protocol)
-    if by is not None:
-        declared = declared.by([name.strip() for name in by.split(",") if name.strip()])
-    if split is not None:
-        declared = declared.with_split(split)
+    Example: medembed audit outcomes.csv --protocol our-table.yaml --out audit
+    """
+    from evaluation.report import write_report
+
     earlier = None if before is None else _earlier(before)
-    with CaseLibrary.open(library) as opened:
-        fingerprint = find_fingerprint(opened, model)
-        with progress_bar("auditing") as progress:
-            report = audit_library(
-                opened,
-                declared,
-                fingerprint=fingerprint,
-                text_side=_text_side(opened, model),
-                against=None if against is None else find_fingerprint(opened, against),
-                earlier=earlier,
-                day=None if undated else datetime.now(UTC).date(),
-                seed=seed,
-                progress=progress,
-            )
+    day = None if undated else datetime.now(UTC).date()
+    if source.is_dir():
+        report = _of_library(source, protocol, by, model, split, against, earlier, day, seed)
+    elif source.is_file():
+        options = {"--by": by, "--model": model, "--split": split, "--against": against}
+        for option, value in options.items():
+            if value is not None:
+                raise InputError("needs a LIBRARY, not a table", where=option)
+        report = _of_table(source, protocol, earlier, day, seed)
+    else:
+        raise InputError(
+            "neither a library nor a table",
+            where=source.name,
+            hint="give the folder of a library, or a csv or parquet file",
+        )
     written = write_report(report, out)
     found = {
         "gate": report["gate"],
@@ -110,10 +118,67 @@ def audit(
         "comparison": report["comparison"],
         "drift": report["drift"],
     }
-    emit(found, as_json, lambda: _tell(report, written))
+    emit(found, as_json, lambda: _show(report, written))
     if gate and not report["gate"]["passed"]:
         note("medembed: the gate did not pass: " + "; ".join(report["gate"]["reasons"][:3]))
         raise SystemExit(EXIT_GATE)
+
+
+def _of_table(
+    table: Path,
+    protocol: str | None,
+    earlier: dict[str, Any] | None,
+    day: date | None,
+    seed: int,
+) -> dict[str, Any]:
+    from evaluation.table_audit import audit_table, load_table_protocol
+
+    if protocol is None:
+        raise InputError(
+            "the audit of a table needs --protocol FILE",
+            where=table.name,
+            hint="it names the columns: docs/guides/audit.md",
+        )
+    declared = load_table_protocol(protocol)
+    with progress_bar("auditing") as progress:
+        return audit_table(table, declared, earlier=earlier, day=day, seed=seed, progress=progress)
+
+
+def _of_library(
+    library: Path,
+    protocol: str | None,
+    by: str | None,
+    model: str | None,
+    split: str | None,
+    against: str | None,
+    earlier: dict[str, Any] | None,
+    day: date | None,
+    seed: int,
+) -> dict[str, Any]:
+    from evaluation.library_audit import audit_library, load_protocol
+    from medembed.library import CaseLibrary
+    from medembed.model.resolve import choose_model
+
+    declared = load_protocol(protocol or "audit")
+    if by is not None:
+        declared = declared.by([name.strip() for name in by.split(",") if name.strip()])
+    if split is not None:
+        declared = declared.with_split(split)
+    with CaseLibrary.open(library) as opened:
+        choice = choose_model(opened, model)
+        other = None if against is None else choose_model(opened, against).fingerprint
+        with progress_bar("auditing") as progress:
+            return audit_library(
+                opened,
+                declared,
+                fingerprint=choice.fingerprint,
+                text_side=_text_side(choice),
+                against=other,
+                earlier=earlier,
+                day=day,
+                seed=seed,
+                progress=progress,
+            )
 
 
 def _earlier(path: Path) -> dict[str, Any]:
@@ -132,27 +197,25 @@ def _earlier(path: Path) -> dict[str, Any]:
     return held
 
 
-def _text_side(library: CaseLibrary, name: str | None) -> TextSide | None:
-    """Words to vectors by the model of the vectors, loaded when first asked; None without it."""
+def _text_side(choice: ModelChoice) -> TextSide | None:
+    """Text to vectors by the audited model, loaded when first needed; None without its folder."""
     from evaluation.library_audit import TextSide
-    from medembed.model import DualEncoder, find_model
+    from medembed.model import DualEncoder
     from medembed.model.report_text import note_text
 
-    try:
-        folder = find_model(library, name)
-    except ModelError:
+    if choice.folder is None:
         return None
     loaded: list[DualEncoder] = []
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
         if not loaded:
-            loaded.append(DualEncoder.load(folder))
+            loaded.append(choice.load())
         return loaded[0].encode_notes(texts)
 
     return TextSide(note_text, encode)
 
 
-def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
+def _show(report: dict[str, Any], written: dict[str, Path]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -162,8 +225,9 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
         console.width = 120
     rows = [row for row in report["outcomes"]["table"] if row["comparison"] == "rest"]
     stamp = report["stamp"]
+    split = f", split {stamp['split']}" if stamp.get("split") else ""
     console.print(
-        f"{_size(stamp)}, split {stamp['split']}, "
+        f"{_size(stamp)}{split}, "
         f"protocol {stamp['protocol_name']} ({stamp['protocol_sha256'][:12]})"
     )
     console.print("Comparisons of a group with the rest: " + _counted(rows, "verdict"))
@@ -183,7 +247,7 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
                 row["verdict"].replace("_", " "),
             )
         console.print(table)
-    _tell_changes(report, lambda line: console.print(Text(line)))
+    _show_changes(report, lambda line: console.print(Text(line)))
     passed = report["gate"]["passed"]
     console.print(Text("Gate: " + ("PASS" if passed else "did not pass")))
     for name, path in written.items():
@@ -191,37 +255,38 @@ def _tell(report: dict[str, Any], written: dict[str, Path]) -> None:
 
 
 def _size(stamp: dict[str, Any]) -> str:
-    """How much was audited; a number that would tell a small group's size is withheld."""
+    """How much was audited; a number that would reveal a small group's size is withheld."""
     if stamp["n_patients"] is None:
-        return "Number of patients withheld (a small group could be told from it)"
-    cases = "cases" if stamp["n_cases"] is None else f"{stamp['n_cases']} cases"
-    return f"{cases} of {stamp['n_patients']} patients"
+        return "Number of patients withheld (it would reveal the size of a small group)"
+    what = "cases" if stamp.get("library") else "queries"
+    counted = what if stamp["n_cases"] is None else f"{stamp['n_cases']} {what}"
+    return f"{counted} of {stamp['n_patients']} patients"
 
 
-def _tell_changes(report: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Say what was tried, what changed, and from what to what."""
+def _show_changes(report: dict[str, Any], show: Callable[[str], None]) -> None:
+    """Show what was tried, what changed, and from what to what."""
     tried, compared, drift = (report[name] for name in ("mitigation", "comparison", "drift"))
     for one in tried["summary"] if tried is not None else []:
         advice = "recommended" if one["recommended"] else "not recommended"
-        say(f"Tried: {one['name']}: {advice} ({_shortened(one['reasons'])})")
+        show(f"Tried: {one['name']}: {advice} ({_shortened(one['reasons'])})")
     if compared is not None:
         models = compared["models"]
-        say(
+        show(
             f"Change from model {models['before'][:12]} (before) to {models['after'][:12]} (after):"
         )
-        say("  " + (_counted(compared["rows"], "verdict") or compared["notes"][0]))
+        show("  " + (_counted(compared["rows"], "verdict") or compared["notes"][0]))
         for row in compared["rows"]:
             if row["primary"] or row["verdict"] in ("improved", "worse"):
                 whole = row["attribute"] == "all"
-                who = "all patients" if whole else f"{row['attribute']} {row['group']}"
-                say(
-                    f"  {who}, {row['outcome']}: "
+                group = "all patients" if whole else f"{row['attribute']} {row['group']}"
+                show(
+                    f"  {group}, {row['outcome']}: "
                     f"{_interval(row, 'change', 'ci')}, {row['verdict'].replace('_', ' ')}"
                 )
     if drift is not None:
-        turned = [row for row in drift["rows"] if row["turn"] != "same"]
-        said = _counted(turned, "turn") or "none"
-        say(f"Verdicts that turned since the earlier audit (listed, not tested): {said}")
+        changed = [row for row in drift["rows"] if row["turn"] != "same"]
+        counts = _counted(changed, "turn") or "none"
+        show(f"Verdicts that changed since the earlier audit (listed, not tested): {counts}")
 
 
 def _shortened(reasons: list[str]) -> str:

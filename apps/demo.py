@@ -159,7 +159,7 @@ class _Demo:
         from rich.console import Console
         from rich.text import Text
 
-        from evaluation.retrieval.text_report import meaning, score_table, title
+        from evaluation.retrieval.text_report import score_table, summary_lines, title
         from evaluation.retrieval.zero_shot import zero_shot_means
         from medembed.cli.search import show_hits
 
@@ -171,10 +171,10 @@ class _Demo:
             f"\n[bold]Retrieval quality[/bold] on {self.scores.n_cases} studies of "
             f"{self.scores.n_patients} simulated patients that the model never saw"
         )
-        for name, direction in self.scores.directions.items():
+        for name, task in self.scores.tasks.items():
             console.print(Text(f"\n{title(name)}", style="bold"))
-            console.print(score_table(direction))
-        for sentence in meaning(self.scores):
+            console.print(score_table(task.scores, task.nulls))
+        for sentence in summary_lines(self.scores):
             console.print(Text(sentence))
         means = zero_shot_means(self.prompts)
         console.print(

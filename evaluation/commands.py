@@ -2,75 +2,201 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, emit, note, progress_bar, verb
+from medembed.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evaluation.retrieval.library import LibraryScores
+    from evaluation.retrieval.runs import RunScores
 
 __all__ = ["evaluate"]
 
 
 @verb
 def evaluate(
-    library: LibraryPath,
+    library: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="LIBRARY",
+            show_default=False,
+            help="Folder of the case library; optional with --run and --qrels.",
+        ),
+    ] = None,
     split: Annotated[
-        str, typer.Option("--split", help="Cases that ask and are searched: test, val or train.")
+        str,
+        typer.Option(
+            "--split",
+            help="Cases to use as queries and as gallery: test, val or train; with --run also all.",
+        ),
     ] = "test",
     pool: Annotated[
         int | None,
-        typer.Option("--pool", min=2, help="Draw that many cases, patient by patient; else all."),
+        typer.Option("--pool", min=2, help="Draw this many cases, patient by patient."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Name or fingerprint of a model; else the active one."),
+        typer.Option("--model", help="Name, folder or fingerprint of a model; default: active."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is drawn.")] = 0,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            metavar="FILE",
+            help="Measure these hits of another system: a TREC run, or csv or parquet with the "
+            "columns query, case, score.",
+        ),
+    ] = None,
+    qrels: Annotated[
+        Path | None,
+        typer.Option(
+            "--qrels",
+            metavar="FILE",
+            help="Relevance of the run's cases: TREC qrels, or csv or parquet with the columns "
+            "query, case, grade.",
+        ),
+    ] = None,
+    min_grade: Annotated[
+        float | None,
+        typer.Option("--min-grade", min=0, help="Smallest grade of --qrels that is relevant."),
+    ] = None,
+    relevant: Annotated[
+        str | None,
+        typer.Option(
+            "--relevant",
+            metavar="finding|own",
+            help="Without --qrels, relevant to a case of the run: other patients' cases with the "
+            "same finding (default), or its own case.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the search on its own cases, with intervals over patients and null controls.
+    """Measure retrieval, with intervals over patients and chance beside each measure.
 
-    Cases ask that the model was not trained on: with a report, with a scan, for the same finding.
+    With a LIBRARY alone, its model searches its held-out cases: by report, by scan, and for the
+    same finding, with null controls. With --run, the hits of any system are measured instead, in
+    the order of their scores; relevance comes from --qrels or from the library's findings. A query
+    without hits counts as 0. Hits of the query's own patient are excluded if patients are known.
 
     Example: medembed evaluate demo-library --split test --pool 300
+
+    Example: medembed evaluate --run hits.trec --qrels qrels.csv
     """
-    from evaluation.retrieval.library import evaluate_library, find_fingerprint
+    if run is None:
+        if library is None:
+            raise InputError("nothing to evaluate", hint="give a LIBRARY, or --run FILE")
+        _refuse({"--qrels": qrels, "--relevant": relevant, "--min-grade": min_grade}, "needs --run")
+        result = _of_library(library, split, pool, model, seed)
+        emit(result.to_json(), as_json, lambda: _show_library(_console(), result))
+        return
+    _refuse({"--pool": pool, "--model": model}, "does not go with --run")
+    if qrels is not None:
+        _refuse({"--relevant": relevant}, "does not go with --qrels")
+    elif min_grade is not None:
+        raise InputError("needs --qrels", where="--min-grade")
+    if relevant not in (None, "own", "finding"):
+        raise InputError("not a kind of relevance", where="--relevant", hint="finding or own")
+    measured = _of_run(run, qrels, library, split, relevant or "finding", min_grade or 0.0, seed)
+    emit(measured.to_json(), as_json, lambda: _show_run(_console(), measured))
+
+
+def _refuse(given: dict[str, object], why: str) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(why, where=option)
+
+
+def _of_library(
+    library: Path, split: str, pool: int | None, model: str | None, seed: int
+) -> LibraryScores:
+    from evaluation.retrieval.library import evaluate_library
     from medembed.library import CaseLibrary
+    from medembed.model.resolve import choose_model
 
     with CaseLibrary.open(library) as opened:
-        fingerprint = find_fingerprint(opened, model)
+        fingerprint = choose_model(opened, model).fingerprint
         with progress_bar("evaluating") as progress:
             result = evaluate_library(
                 opened, split, fingerprint, pool, seed=seed, progress=progress
             )
-
-    def human() -> None:
-        from rich.console import Console
-        from rich.text import Text
-
-        from evaluation.retrieval.text_report import (
-            LEGEND,
-            excluded_line,
-            meaning,
-            score_table,
-            title,
-        )
-
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 120
-        console.print(
-            f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
-            f"model {result.fingerprint[:12]}, seed {result.seed}"
-        )
-        for way, direction in result.directions.items():
-            console.print(Text(f"\n{title(way)}", style="bold"))
-            console.print(Text(excluded_line(direction)))
-            console.print(score_table(direction, wide=console.width >= 96))
-        console.print(Text(f"\n{LEGEND}\n"))
-        for sentence in meaning(result):
-            console.print(Text(sentence))
-
     if split == "train":
-        note("medembed: the model has seen these cases; the figures say how well it remembers")
-    emit(result.to_json(), as_json, human)
+        note("medembed: the model was trained on these cases; the scores measure its memory")
+    return result
+
+
+def _of_run(
+    run: Path,
+    qrels: Path | None,
+    library: Path | None,
+    split: str,
+    relevant: str,
+    min_grade: float,
+    seed: int,
+) -> RunScores:
+    from evaluation.retrieval.run_files import read_qrels, read_run
+    from evaluation.retrieval.runs import evaluate_run
+    from medembed.library import CaseLibrary
+
+    hits = read_run(run)
+    judged = None if qrels is None else read_qrels(qrels)
+    with ExitStack() as stack:
+        opened = None if library is None else stack.enter_context(CaseLibrary.open(library))
+        return evaluate_run(
+            hits, judged, opened, split=split, min_grade=min_grade, seed=seed,
+            relevant=cast(Literal["own", "finding"], relevant),
+        )  # fmt: skip
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
+def _show_library(console: Console, result: LibraryScores) -> None:
+    from rich.text import Text
+
+    from evaluation.retrieval.text_report import (
+        LEGEND,
+        excluded_line,
+        score_table,
+        summary_lines,
+        title,
+    )
+
+    console.print(
+        f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
+        f"model {result.fingerprint[:12]}, seed {result.seed}"
+    )
+    for name, task in result.tasks.items():
+        console.print(Text(f"\n{title(name)}", style="bold"))
+        console.print(Text(excluded_line(task.scores)))
+        console.print(score_table(task.scores, task.nulls, wide=console.width >= 96))
+    console.print(Text(f"\n{LEGEND}\n"))
+    for line in summary_lines(result):
+        console.print(Text(line))
+
+
+def _show_run(console: Console, result: RunScores) -> None:
+    from rich.text import Text
+
+    from evaluation.retrieval.text_report import excluded_line, run_lines, score_table, title
+
+    for name, scores in result.scores.items():
+        console.print(Text(f"\n{title(name)}", style="bold"))
+        console.print(Text(excluded_line(scores)))
+        console.print(score_table(scores, wide=console.width >= 96))
+    console.print()
+    for line in run_lines(result):
+        console.print(Text(line))

@@ -1,4 +1,4 @@
-"""A group's name out of any value of a table; one rule for every part of an audit."""
+"""Group names from table values, and numbers for labels: one rule for every part of an audit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medembed.cases import UNKNOWN, is_unknown
+from medembed.errors import InputError
 
-__all__ = ["UNKNOWN", "group_label", "group_labels"]
+__all__ = ["UNKNOWN", "codes", "group_label", "group_labels"]
 
 
 def group_label(value: Any) -> str:
-    """Give the name of the group that a value stands for.
+    """Name the group of a value.
 
     Parameters
     ----------
@@ -51,3 +52,39 @@ def _label(value: Any, known: dict[Any, str]) -> str:
     if value not in known:
         known[value] = group_label(value)
     return known[value]
+
+
+def codes(labels: ArrayLike) -> NDArray[np.int64]:
+    """Number labels from 0; missing ones (below 0, empty text, None) become -1.
+
+    Parameters
+    ----------
+    labels : array of shape (n,)
+        Whole numbers or text.
+
+    Returns
+    -------
+    int64 array of shape (n,)
+
+    Raises
+    ------
+    InputError
+        If the labels are decimal numbers or not one value per row.
+
+    Examples
+    --------
+    >>> codes(["b", "a", "", "b"])
+    array([ 1,  0, -1,  1])
+    """
+    values = np.asarray(labels)
+    if values.dtype == object:
+        values = np.array(["" if v is None else str(v) for v in values.tolist()], dtype=str)
+    if values.ndim != 1:
+        raise InputError("labels are one array, one value per row")
+    if np.issubdtype(values.dtype, np.floating):
+        raise InputError("labels given as decimal numbers", hint="give whole numbers or text")
+    kept = values != "" if values.dtype.kind in "US" else values.astype(np.int64) >= 0
+    out = np.full(len(values), -1, dtype=np.int64)
+    if kept.any():
+        out[kept] = np.unique(values[kept], return_inverse=True)[1]
+    return out

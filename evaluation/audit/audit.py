@@ -46,7 +46,7 @@ def audit_outcomes(
 
     Parameters
     ----------
-    table : pandas.DataFrame or mapping of str to array of shape (n_queries,)
+    table : pandas or polars DataFrame, or mapping of str to array of shape (n_queries,)
         One row per query, of any system.
     outcomes : sequence of str
         Numeric columns; NaN where not measured, which is counted for each group. Of only 0 and 1

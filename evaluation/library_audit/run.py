@@ -21,9 +21,9 @@ from evaluation.library_audit.populations import facts_of
 from evaluation.library_audit.protocol import Protocol
 from evaluation.library_audit.sections import assess_sections
 from evaluation.library_audit.withholding import withhold
-from evaluation.retrieval.library import find_fingerprint
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError, LibraryError
+from medembed.model.resolve import choose_model
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -84,7 +84,7 @@ def audit_library(
         Where an attribute or an outcome cannot be used, ``against`` is the audited model, or
         ``earlier`` is no audit by this protocol.
     """
-    model = fingerprint or find_fingerprint(library)
+    model = fingerprint or choose_model(library).fingerprint
     steps = 3 + len(protocol.sections)
     if earlier is not None:
         check_earlier(earlier, protocol)

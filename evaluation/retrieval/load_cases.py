@@ -1,4 +1,4 @@
-"""Bring the cases of one split together for evaluation: vectors, notes, findings, belongings."""
+"""Load the cases of one split for evaluation: vectors, notes, findings, patients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.relevance import SharedTrait, codes
+from evaluation.labels import codes
+from evaluation.retrieval.relevance import SharedTrait
 from medembed.errors import FingerprintError, LibraryError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_FINDING", "GatheredCases", "gather", "joined", "same_finding"]
 
 NO_FINDING = frozenset({"no finding", "no findings", "normal"})
-"""Labels by which sources say that there is none; two such cases share nothing."""
+"""Labels by which sources say that there is no finding; two such cases share nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,18 @@ class GatheredCases:
     Parameters
     ----------
     images : float32 array of shape (n, d)
+        d is 0 if the cases were loaded without a model.
     notes : float32 array of shape (n, d) or None
-        None where the cases were gathered by their images alone.
+        None if the cases were loaded by their images alone.
     note_text : int array of shape (n,)
-        Equal where notes read the same but for case and blanks; -1 without a note.
+        Equal if notes read the same but for case and blanks; -1 without a note.
     scans : int array of shape (n,)
-        Equal where cases share a scan (by the sha256 of its files and its frame).
+        Equal if cases share a scan (by the sha256 of its files and its frame).
     owners : int array of shape (n,)
-        Equal where cases belong to one patient, or to one group where the source names groups:
-        what is resampled, and what never answers for itself.
+        Equal if cases belong to one patient, or to one group if the source names groups: the unit
+        that is resampled, and whose other cases are no hits.
     findings : tuple of tuple of Finding
-        Without those that say that there is none.
+        Without the labels in :data:`NO_FINDING`.
     case_ids : tuple of str
     """
 
@@ -70,7 +72,7 @@ class GatheredCases:
 
 def gather(
     library: CaseLibrary,
-    fingerprint: str,
+    fingerprint: str | None,
     *,
     split: str = "test",
     with_notes: bool = True,
@@ -82,30 +84,32 @@ def gather(
     Parameters
     ----------
     library : CaseLibrary
-    fingerprint : str
-        Model whose vectors are read.
+    fingerprint : str or None
+        Model whose vectors are read; None reads all cases of the split, without vectors.
     split : {"train", "val", "test", "all"}
     with_notes : bool
     pool : int, optional
-        Cases to draw, patient by patient in an order drawn by ``seed``; all without it.
+        Cases to draw, patient by patient in an order drawn by ``seed``; all by default.
     seed : int
 
     Raises
     ------
     LibraryError
-        Where the split is empty or smaller than ``pool``.
+        If the split is empty or smaller than ``pool``.
     FingerprintError
-        Where the split has no vectors of this model.
+        If the split has no vectors of this model.
     """
     names = ("train", "val", "test") if split == "all" else (split,)
     wanted = [case_id for name in names for case_id in library.split(name)]
     if not wanted:
-        raise LibraryError(
-            f"no cases in the split {split!r}", hint="medembed show LIBRARY says what is there"
-        )
-    image_row = _rows_by_id(library, fingerprint, "image")
-    note_row = _rows_by_id(library, fingerprint, "note") if with_notes else {}
-    chosen = [i for i in wanted if i in image_row and (not with_notes or i in note_row)]
+        raise LibraryError(f"no cases in the split {split!r}", hint="see: medembed show LIBRARY")
+    chosen, rows = wanted, dict[str, dict[str, int]]()
+    vectors: dict[str, NDArray[np.float32]] = {}
+    if fingerprint is not None:
+        for kind in ("image", "note") if with_notes else ("image",):
+            ids, vectors[kind] = library.vectors(fingerprint, kind)
+            rows[kind] = {case_id: row for row, case_id in enumerate(ids)}
+        chosen = [i for i in wanted if all(i in row for row in rows.values())]
     if not chosen:
         what = "image and note vectors" if with_notes else "image vectors"
         raise FingerprintError(
@@ -116,10 +120,14 @@ def gather(
         chosen = _draw(library, chosen, pool, seed)
     cases = list(library.select(chosen))
     ids = [case.case_id for case in cases]
+    taken = {
+        kind: np.asarray(vectors[kind][[row[i] for i in ids]], dtype=np.float32)
+        for kind, row in rows.items()
+    }
     return GatheredCases(
-        images=_vectors(library, fingerprint, "image", ids),
-        notes=_vectors(library, fingerprint, "note", ids) if with_notes else None,
-        note_text=codes([_reading(case) for case in cases]),
+        images=taken.get("image", np.empty((len(ids), 0), dtype=np.float32)),
+        notes=taken.get("note"),
+        note_text=codes([_same_note(case) for case in cases]),
         scans=joined([(f"{s.sha256}:{s.frame}" for s in case.scans) for case in cases]),
         owners=joined(
             [(f"p:{c.patient_id}", *([f"g:{c.group_id}"] if c.group_id else [])) for c in cases]
@@ -131,23 +139,11 @@ def gather(
     )
 
 
-def _rows_by_id(library: CaseLibrary, fingerprint: str, kind: str) -> dict[str, int]:
-    return {name: row for row, name in enumerate(library.vectors(fingerprint, kind)[0])}
-
-
-def _vectors(
-    library: CaseLibrary, fingerprint: str, kind: str, ids: Sequence[str]
-) -> NDArray[np.float32]:
-    known, vectors = library.vectors(fingerprint, kind)
-    row = {name: place for place, name in enumerate(known)}
-    return np.asarray(vectors[[row[name] for name in ids]], dtype=np.float32)
-
-
 def _draw(library: CaseLibrary, chosen: list[str], pool: int, seed: int) -> list[str]:
     if not 2 <= pool <= len(chosen):
         raise LibraryError(
             f"a pool of {pool} out of {len(chosen)} cases",
-            hint=f"ask for 2 to {len(chosen)}, or leave --pool away for all",
+            hint=f"give --pool 2 to {len(chosen)}, or leave it out for all",
         )
     patient = library.patients()
     by_patient: dict[str, list[str]] = {}
@@ -160,7 +156,7 @@ def _draw(library: CaseLibrary, chosen: list[str], pool: int, seed: int) -> list
     return [name for name in chosen if name in kept]
 
 
-def _reading(case: Case) -> str:
+def _same_note(case: Case) -> str:
     return " ".join(case.note.text.casefold().split()) if case.note else ""
 
 
@@ -191,16 +187,16 @@ def joined(keys: Sequence[Iterable[str]]) -> NDArray[np.int64]:
 def same_finding(
     wanted: Sequence[Sequence[Finding]], given: Sequence[Sequence[Finding]], *, side: bool
 ) -> SharedTrait:
-    """State which cases share a finding.
+    """Tell which cases share a finding.
 
     Parameters
     ----------
     wanted : per query, its findings
     given : per item, its findings
     side : bool
-        Whether the side counts: then an item's finding has to answer to the query's by
-        :meth:`medembed.cases.Finding.matches` (bilateral answers to either side; a finding
-        without a side in the query is answered by any).
+        Whether the side counts: then an item's finding has to match the query's by
+        :meth:`medembed.cases.Finding.matches` (bilateral matches either side; any side matches
+        a query's finding without one).
 
     Returns
     -------
@@ -209,14 +205,14 @@ def same_finding(
     labels = sorted({f.label for row in (*wanted, *given) for f in row})
     place = {label: number for number, label in enumerate(labels)}
     sides = ("", "left", "right", "bilateral")
-    asked = np.zeros((len(wanted), 4 * len(labels)), dtype=np.bool_)
+    sought = np.zeros((len(wanted), 4 * len(labels)), dtype=np.bool_)
     held = np.zeros((len(given), 4 * len(labels)), dtype=np.bool_)
     for row, findings in enumerate(wanted):
         for f in findings:
-            asked[row, 4 * place[f.label] + (sides.index(f.side) if side else 0)] = True
+            sought[row, 4 * place[f.label] + (sides.index(f.side) if side else 0)] = True
     for row, findings in enumerate(given):
         for f in findings:
-            answers = {"", f.side} | ({"left", "right"} if f.side == "bilateral" else set())
-            for name in answers:
+            matched = {"", f.side} | ({"left", "right"} if f.side == "bilateral" else set())
+            for name in matched:
                 held[row, 4 * place[f.label] + sides.index(name)] = True
-    return SharedTrait(asked, held)
+    return SharedTrait(sought, held)

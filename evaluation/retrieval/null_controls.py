@@ -1,7 +1,7 @@
-"""Null controls: what the same measure gives where vectors know nothing of their cases.
+"""Null controls: the same measure on vectors that carry no information on their cases.
 
-The vectors stay as they are; which case each belongs to is shuffled. A score that does not stand
-clear of its null controls is luck, a leak, or a property of the pool.
+The vectors stay as they are; which case each belongs to is shuffled. A score within the range of
+its null controls is luck, a leak, or a property of the pool.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.rank_statistics import Standing, measure
+from evaluation.retrieval.rank_statistics import RankStatistics, measure
 from medembed.errors import InputError
 
 __all__ = ["NullControl", "null_control"]
@@ -27,7 +27,7 @@ class NullControl:
     mean : dict of str to float
         By the measure's name.
     range95 : dict of str to (low, high)
-        Within which 95% of the shuffles fall.
+        Holds 95% of the shuffles.
     repetitions : int
     n_queries : int
         Queries per shuffle that had a relevant item, on average.
@@ -49,19 +49,19 @@ class NullControl:
 
 
 def null_control(
-    shuffled: Callable[[NDArray[np.int64]], Standing],
+    shuffled: Callable[[NDArray[np.int64]], RankStatistics],
     n: int,
     measures: Sequence[str],
     *,
     repetitions: int = 100,
     seed: int = 0,
 ) -> NullControl:
-    """Measure again and again with shuffled belongings.
+    """Measure repeatedly while the cases of the vectors are shuffled.
 
     Parameters
     ----------
     shuffled : callable of an int array of shape (n,)
-        Gets a permutation and gives the standing of the queries under it: case i holds the
+        Takes a permutation, returns the rank statistics of the queries under it: case i has the
         vector of case ``permutation[i]``.
     n : int
         Cases to shuffle.
@@ -73,7 +73,7 @@ def null_control(
     Raises
     ------
     InputError
-        With fewer than two shuffles, or where no query of a shuffle has a relevant item.
+        With fewer than two shuffles, or if no query of a shuffle has a relevant item.
     """
     if repetitions < 2:
         raise InputError("a null control from fewer than 2 shuffles")
@@ -81,11 +81,11 @@ def null_control(
     found: dict[str, list[float]] = {name: [] for name in measures}
     sizes = []
     for _ in range(repetitions):
-        standing = shuffled(rng.permutation(n).astype(np.int64))
-        kept = np.flatnonzero(standing.relevant > 0)
+        statistics = shuffled(rng.permutation(n).astype(np.int64))
+        kept = np.flatnonzero(statistics.relevant > 0)
         if not len(kept):
             raise InputError("no query has a relevant item", hint="nothing can be measured here")
-        measured = standing.take(kept)
+        measured = statistics.take(kept)
         sizes.append(len(kept))
         for name in measures:
             per_query = measure(name, measured)

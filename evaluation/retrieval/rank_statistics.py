@@ -1,13 +1,13 @@
-r"""Where the relevant items of each query stand, with ties at their expected value.
+r"""Ranks of the relevant items of each query, with ties at their expected value.
 
-A ranking with ties is not one ranking but all orders of the tied items, each as likely. What is
-kept per query (:class:`Standing`) is enough to give the expectation of each measure over them:
+A ranking with ties is not one ranking but all orders of the tied items, each equally likely. What
+:class:`RankStatistics` keeps per query is enough for the expectation of each measure over them:
 
 - ``above``: items that score higher than the best relevant item,
 - ``tied`` (t): items that score the same as it, ``tied_relevant`` (r) of them relevant,
-- ``gains``: the expected relevance at each of the first ranks.
+- ``hits`` and ``gains``: the expected relevance and the expected grade at each of the first ranks.
 
-The first relevant item stands ``above + J`` deep, where J, the least of r ranks drawn out of t, has
+The first relevant item has rank ``above + J``, where J, the least of r ranks drawn out of t, has
 
 .. math:: P(J > j) = \binom{t-r}{j} \Big/ \binom{t}{j}, \qquad E[J] = \frac{t+1}{r+1}.
 
@@ -20,7 +20,7 @@ presence of tied scores*, ECIR 2008 (precision, recall, reciprocal rank, nDCG).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +28,19 @@ from numpy.typing import NDArray
 from evaluation.retrieval.relevance import Pairs
 from medembed.errors import InputError
 
-__all__ = ["Standing", "discounts", "measure", "parse_measure", "stand"]
+__all__ = ["RankStatistics", "ScoreRows", "discounts", "measure", "parse_measure", "rank"]
+
+ScoreRows = Callable[[int, int], NDArray[np.floating]]
+"""Called with (start, stop): scores of those queries against all items, higher is nearer, a new
+array of shape ``(stop - start, n_items)``."""
 
 _CELLS = 4_000_000
 """Scores held at once: 16 MB of float32, and some 60 MB of masks and places beside it."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where the relevant items of each query stand.
+class RankStatistics:
+    """What the measures of each query are computed from.
 
     Parameters
     ----------
@@ -45,9 +49,16 @@ class Standing:
     relevant : int array of shape (n_queries,)
         Relevant ones among them.
     above, tied, tied_relevant : int arrays of shape (n_queries,)
-        See the module. Without meaning where ``relevant`` is 0.
-    gains : float64 array of shape (n_queries, depth)
+        See the module. Without meaning if ``relevant`` is 0; ``tied`` is 0 if no relevant item was
+        retrieved.
+    hits : float64 array of shape (n_queries, depth)
         Expected relevance, 0 to 1, at ranks 1 to ``depth``.
+    gains : float64 array of shape (n_queries, depth)
+        Expected grade at these ranks; ``hits`` itself if relevance is yes or no.
+    best_gains : float64 array of shape (n_queries, depth)
+        The highest grades of the pool, falling.
+    mean_gain : float64 array of shape (n_queries,)
+        Mean grade of the pool.
     """
 
     pool: NDArray[np.int64]
@@ -55,61 +66,66 @@ class Standing:
     above: NDArray[np.int64]
     tied: NDArray[np.int64]
     tied_relevant: NDArray[np.int64]
+    hits: NDArray[np.float64]
     gains: NDArray[np.float64]
+    best_gains: NDArray[np.float64]
+    mean_gain: NDArray[np.float64]
 
-    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Standing:
+    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> RankStatistics:
         """The same for some of the queries."""
-        return Standing(
-            self.pool[which],
-            self.relevant[which],
-            self.above[which],
-            self.tied[which],
-            self.tied_relevant[which],
-            self.gains[which],
-        )
+        return RankStatistics(*(getattr(self, part.name)[which] for part in fields(self)))
 
-    def at_chance(self) -> Standing:
+    def at_chance(self) -> RankStatistics:
         """The same queries ranked at random: every item of the pool tied with every other."""
-        depth = self.gains.shape[1]
+        inside = np.arange(self.hits.shape[1])[None, :] < self.pool[:, None]
         share = self.relevant / np.maximum(self.pool, 1)
-        inside = np.arange(depth)[None, :] < self.pool[:, None]
-        return Standing(
-            self.pool,
-            self.relevant,
-            np.zeros_like(self.above),
-            self.pool,
-            self.relevant,
-            np.where(inside, share[:, None], 0.0),
+        return RankStatistics(
+            pool=self.pool,
+            relevant=self.relevant,
+            above=np.zeros_like(self.above),
+            tied=self.pool,
+            tied_relevant=self.relevant,
+            hits=np.where(inside, share[:, None], 0.0),
+            gains=np.where(inside, self.mean_gain[:, None], 0.0),
+            best_gains=self.best_gains,
+            mean_gain=self.mean_gain,
         )
 
 
-def stand(
-    score_rows: Callable[[int, int], NDArray[np.floating]],
+def rank(
+    score_rows: ScoreRows,
     relevant: Pairs,
     excluded: Mapping[str, Pairs] | None = None,
     *,
     depth: int = 10,
+    min_grade: float = 0.0,
+    truncated: bool = False,
     cells: int = _CELLS,
-) -> tuple[Standing, dict[str, int]]:
+) -> tuple[RankStatistics, dict[str, int]]:
     """Rank each query's pool, a block of queries at a time.
 
     Parameters
     ----------
     score_rows : callable of (start, stop)
-        Scores of those queries against all items, shape ``(stop - start, n_items)``; higher is
-        nearer. The array is written into.
+        See :data:`ScoreRows`. The array is written into.
     relevant : Pairs
+        Yes or no, or grades.
     excluded : mapping of str to Pairs, optional
         Reasons to leave an item out of a query's pool. An item with several reasons is counted
         under the first.
     depth : int
-        Ranks to keep in ``gains``.
+        Ranks to keep in ``hits`` and ``gains``.
+    min_grade : float
+        Smallest grade that counts as relevant, if there are grades; any above 0 by default.
+    truncated : bool
+        Whether items may have the score -inf: the system did not retrieve them. Scores are then
+        not checked here.
     cells : int
         Scores to hold at once.
 
     Returns
     -------
-    standing : Standing
+    statistics : RankStatistics
     n_excluded : dict of str to int
         Pairs of query and item left out, by reason.
     """
@@ -117,40 +133,53 @@ def stand(
     excluded = dict(excluded or {})
     n_excluded = dict.fromkeys(excluded, 0)
     pool, wanted, above, tied, tied_relevant = np.zeros((5, n_queries), dtype=np.int64)
-    gains = np.zeros((n_queries, depth), dtype=np.float64)
+    hits, gains, best_gains = np.zeros((3, n_queries, depth), dtype=np.float64)
+    mean_gain = np.zeros(n_queries, dtype=np.float64)
+    kept = min(depth, n_items)
     step = max(1, cells // max(1, n_items))
     for start in range(0, n_queries, step):
         stop = min(start + step, n_queries)
         rows = slice(start, stop)
         scores = score_rows(start, stop)
-        if not np.isfinite(scores).all():
+        if not truncated and not np.isfinite(scores).all():
             raise InputError("scores that are not finite numbers")
-        right = relevant.rows(start, stop)
-        out = np.zeros_like(right)
+        grades = relevant.rows(start, stop)
+        out = np.zeros(grades.shape, dtype=np.bool_)
         for reason, pairs in excluded.items():
             fresh = pairs.rows(start, stop) & ~out
             n_excluded[reason] += int(fresh.sum())
             out |= fresh
         scores[out] = -np.inf
-        right &= ~out
+        grades[out] = 0
+        binary = grades.dtype == np.bool_
+        right = grades if binary else (grades > 0) & (grades >= min_grade)
         best = np.max(scores, axis=1, where=right, initial=-np.inf, keepdims=True)
-        level = scores == best
+        level = (scores == best) & (best > -np.inf)
         pool[rows] = n_items - out.sum(axis=1)
         wanted[rows] = right.sum(axis=1)
         above[rows] = (scores > best).sum(axis=1)
         tied[rows] = level.sum(axis=1)
         tied_relevant[rows] = (level & right).sum(axis=1)
-        if depth:
-            gains[rows, : min(depth, n_items)] = _expected_gains(scores, right, depth)
-    return Standing(pool, wanted, above, tied, tied_relevant, gains), n_excluded
+        mean_gain[rows] = grades.sum(axis=1) / np.maximum(pool[rows], 1)
+        if kept:
+            hits[rows, :kept] = _expected(scores, right, kept)
+            gains[rows, :kept] = hits[rows, :kept] if binary else _expected(scores, grades, kept)
+            best_gains[rows, :kept] = (
+                np.arange(kept) < wanted[rows, None]
+                if binary
+                else -np.sort(np.partition(-grades, kept - 1, axis=1)[:, :kept], axis=1)
+            )
+    statistics = RankStatistics(
+        pool, wanted, above, tied, tied_relevant, hits, gains, best_gains, mean_gain
+    )
+    return statistics, n_excluded
 
 
-def _expected_gains(
-    scores: NDArray[np.floating], right: NDArray[np.bool_], depth: int
+def _expected(
+    scores: NDArray[np.floating], values: NDArray[np.floating] | NDArray[np.bool_], depth: int
 ) -> NDArray[np.float64]:
-    """Mean relevance of the tie group that each of the first ranks falls into."""
+    """Mean value of the tie group that each of the first ranks falls into; 0 past the last item."""
     n_rows, n_items = scores.shape
-    depth = min(depth, n_items)
     first = np.argpartition(scores, n_items - depth, axis=1)[:, n_items - depth :]
     order = np.argsort(-np.take_along_axis(scores, first, axis=1), axis=1, kind="stable")
     first = np.take_along_axis(first, order, axis=1)
@@ -158,12 +187,12 @@ def _expected_gains(
     fresh = np.ones((n_rows, depth), dtype=np.bool_)
     fresh[:, 1:] = top[:, 1:] != top[:, :-1]
     run = np.cumsum(fresh.ravel()) - 1
-    inside = np.take_along_axis(right, first, axis=1).ravel().astype(np.float64)
+    inside = np.take_along_axis(values, first, axis=1).ravel().astype(np.float64)
     mean = (np.bincount(run, inside) / np.bincount(run))[run].reshape(n_rows, depth)
-    # The last group may go on beyond the depth: it is counted over the whole row.
+    # The last group may extend beyond the depth: it is counted over the whole row.
     last = top[:, -1:]
     level = scores == last
-    share = (level & right).sum(axis=1) / level.sum(axis=1)
+    share = (level * values).sum(axis=1) / level.sum(axis=1)
     mean = np.where(top == last, share[:, None], mean)
     return np.where(np.isneginf(top), 0.0, mean)
 
@@ -174,7 +203,7 @@ def parse_measure(name: str) -> tuple[str, int]:
     Raises
     ------
     InputError
-        Where no such measure exists.
+        If there is no such measure.
 
     Examples
     --------
@@ -182,48 +211,54 @@ def parse_measure(name: str) -> tuple[str, int]:
     (('nDCG', 10), ('MRR', 0))
     """
     kind, _, k = name.partition("@")
-    if kind in ("R", "P", "nDCG") and k.isdigit() and int(k) > 0:
+    if kind in ("R", "Recall", "P", "nDCG") and k.isdigit() and int(k) > 0:
         return kind, int(k)
     if name in ("MRR", "median_rank"):
         return name, 0
     raise InputError(
         f"no measure is called {name!r}",
-        hint="there are R@k, P@k, nDCG@k, MRR and median_rank",
+        hint="choose from R@k, Recall@k, P@k, nDCG@k, MRR and median_rank",
     )
 
 
-def measure(name: str, standing: Standing) -> NDArray[np.float64]:
+def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     """One value per query: the expectation of the measure over the orders of tied items.
 
     Parameters
     ----------
     name : str
-        ``"R@k"``: whether a relevant item is among the first k. ``"MRR"``: reciprocal rank of the
-        first relevant item. ``"median_rank"``: rank of the first relevant item. ``"P@k"``: share
-        of the first k that are relevant (k is the denominator in a smaller pool too).
-        ``"nDCG@k"``: binary gain, discount 1 / log2(1 + rank), against the best order.
-    standing : Standing
+        ``"R@k"``: whether a relevant item is among the first k (hit rate, Success@k).
+        ``"Recall@k"``: share of the relevant items that are among the first k. ``"MRR"``:
+        reciprocal rank of the first relevant item. ``"median_rank"``: rank of the first relevant
+        item. ``"P@k"``: share of the first k that are relevant (k is the denominator in a smaller
+        pool too). ``"nDCG@k"``: the grade as gain, discount 1 / log2(1 + rank), against the best
+        order.
+    statistics : RankStatistics
         Each query with at least one relevant item.
 
     Returns
     -------
     float64 array of shape (n_queries,)
+        0 if no relevant item was retrieved, except that ``median_rank`` is then infinite.
     """
     kind, k = parse_measure(name)
-    if k > standing.gains.shape[1] and kind in ("P", "nDCG"):
-        raise InputError(f"{name} of a ranking kept to {standing.gains.shape[1]} ranks")
+    depth = statistics.hits.shape[1]
+    if k > depth and kind in ("P", "Recall", "nDCG"):
+        raise InputError(f"{name} of a ranking kept to {depth} ranks")
     if kind == "R":
-        return _hit(standing, k)
+        return _hit(statistics, k)
     if kind == "MRR":
-        return _reciprocal_rank(standing)
+        return _reciprocal_rank(statistics)
     if kind == "median_rank":
-        expected = standing.above + (standing.tied + 1) / (standing.tied_relevant + 1)
-        return np.asarray(expected, dtype=np.float64)
+        expected = statistics.above + (statistics.tied + 1) / (statistics.tied_relevant + 1)
+        return np.where(statistics.tied > 0, expected, np.inf)
     if kind == "P":
-        return np.asarray(standing.gains[:, :k].sum(axis=1) / k)
+        return np.asarray(statistics.hits[:, :k].sum(axis=1) / k)
+    if kind == "Recall":
+        return np.asarray(statistics.hits[:, :k].sum(axis=1) / statistics.relevant)
     weight = discounts(k)
-    best = np.cumsum(weight)[np.minimum(standing.relevant, k) - 1]
-    return np.asarray(standing.gains[:, :k] @ weight / best)
+    best = np.cumsum(statistics.best_gains[:, :k] * weight, axis=1)[:, -1]
+    return np.asarray(statistics.gains[:, :k] @ weight / best)
 
 
 def discounts(k: int) -> NDArray[np.float64]:
@@ -231,25 +266,25 @@ def discounts(k: int) -> NDArray[np.float64]:
     return np.asarray(1.0 / np.log2(np.arange(2, k + 2)))
 
 
-def _hit(standing: Standing, k: int) -> NDArray[np.float64]:
+def _hit(statistics: RankStatistics, k: int) -> NDArray[np.float64]:
     """1 - P(no relevant item among the first k), a product of at most k factors."""
-    draws = k - standing.above
-    miss = np.ones(len(standing.pool))
-    others = standing.tied - standing.tied_relevant
-    for i in range(min(k, int(standing.tied.max(initial=0)))):
-        left = np.maximum(others - i, 0) / np.maximum(standing.tied - i, 1)
+    draws = np.where(statistics.tied > 0, k - statistics.above, 0)
+    miss = np.ones(len(statistics.pool))
+    others = statistics.tied - statistics.tied_relevant
+    for i in range(min(k, int(statistics.tied.max(initial=0)))):
+        left = np.maximum(others - i, 0) / np.maximum(statistics.tied - i, 1)
         miss = np.where(i < draws, miss * left, miss)
     return np.where(draws > 0, 1.0 - miss, 0.0)
 
 
-def _reciprocal_rank(standing: Standing) -> NDArray[np.float64]:
+def _reciprocal_rank(statistics: RankStatistics) -> NDArray[np.float64]:
     """E[1 / (above + J)], summed over J once for each distinct tie."""
-    keys = np.stack([standing.above, standing.tied, standing.tied_relevant], axis=1)
+    keys = np.stack([statistics.above, statistics.tied, statistics.tied_relevant], axis=1)
     distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
     values = np.empty(len(distinct))
     for row, (above, tied, right) in enumerate(distinct.tolist()):
         if tied == right:
-            values[row] = 1.0 / (above + 1)
+            values[row] = 1.0 / (above + 1) if tied else 0.0
             continue
         j = np.arange(1, tied - right + 2)  # the ranks within the tie that J can take
         miss = (tied - right - j[:-1] + 1) / (tied - j[:-1] + 1)

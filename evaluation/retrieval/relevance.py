@@ -1,21 +1,22 @@
-"""Which items are relevant to which queries, and which are left out, a block of rows at a time.
+"""Which items are relevant to which queries, and how relevant, a block of rows at a time.
 
-Ground truth of a large archive does not fit in memory as a matrix. Everything here answers
-``rows(start, stop)`` with the truth of a few queries, whatever it is kept as.
+The ground truth of a large archive does not fit in memory as a matrix. Every relation here gives
+``rows(start, stop)``, the truth of a few queries, however it is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import codes
 from medembed.errors import InputError
 
-__all__ = ["ButNot", "Listed", "Matrix", "Pairs", "SameLabel", "SharedTrait", "as_pairs", "codes"]
+__all__ = ["ButNot", "Listed", "Matrix", "Pairs", "SameLabel", "SharedTrait", "as_pairs"]
 
 
 @runtime_checkable
@@ -27,8 +28,12 @@ class Pairs(Protocol):
         """Number of queries and of items."""
         ...
 
-    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
-        """Truth for queries ``start`` to ``stop``, shape ``(stop - start, n_items)``, own copy."""
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Truth for queries ``start`` to ``stop``, a new array.
+
+        Shape ``(stop - start, n_items)``; bool for yes or no, float64 for grades, 0 being not
+        relevant.
+        """
         ...
 
 
@@ -38,81 +43,96 @@ class Matrix:
 
     Parameters
     ----------
-    values : bool array of shape (n_queries, n_items)
+    values : bool or number array of shape (n_queries, n_items)
+        Numbers are grades, 0 or above.
     """
 
-    values: NDArray[np.bool_]
+    values: NDArray[Any]
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.dtype != np.bool_:
+        if self.values.ndim != 2 or self.values.dtype.kind not in "biuf":
             raise InputError(
                 f"a relation of shape {self.values.shape} and type {self.values.dtype}",
-                hint="give a bool array of shape (n_queries, n_items)",
+                hint="give a bool array, or one of grades, of shape (n_queries, n_items)",
             )
+        if self.graded:
+            object.__setattr__(self, "values", _grades(self.values))
+
+    @property
+    def graded(self) -> bool:
+        """Whether the values are grades."""
+        return self.values.dtype != np.bool_
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of queries and of items."""
         return self.values.shape[0], self.values.shape[1]
 
-    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Truth for queries ``start`` to ``stop``."""
         return self.values[start:stop].copy()
 
 
 @dataclass(frozen=True)
 class Listed:
-    """For each query the indices of its items.
+    """For each query the indices of its items, with or without grades.
 
     Parameters
     ----------
     indices : sequence of int arrays, one per query
     n_items : int
+    grades : sequence of number arrays, one per query, optional
+        0 or above, one for each index.
 
     Examples
     --------
     >>> Listed([[0, 2], []], 3).rows(0, 2).astype(int)
     array([[1, 0, 1],
            [0, 0, 0]])
+    >>> Listed([[0, 2]], 3, [[2, 1]]).rows(0, 1)
+    array([[2., 0., 1.]])
     """
 
     indices: Sequence[ArrayLike]
     n_items: int
+    grades: Sequence[ArrayLike] | None = None
 
     def __post_init__(self) -> None:
-        kept = []
-        for row in self.indices:
-            index = np.asarray(row)
-            if index.size == 0:
-                index = index.astype(np.intp)
-            if index.ndim != 1 or not np.issubdtype(index.dtype, np.integer):
-                raise InputError("a list of relevant items that are not whole numbers")
-            if index.size and (index.min() < 0 or index.max() >= self.n_items):
-                raise InputError(f"an item outside the gallery of {self.n_items}")
-            kept.append(index)
-        object.__setattr__(self, "indices", tuple(kept))
+        kept = tuple(item_indices(row, self.n_items, "relevant items") for row in self.indices)
+        object.__setattr__(self, "indices", kept)
+        if self.grades is not None:
+            grades = tuple(_grades(row) for row in self.grades)
+            if [len(row) for row in grades] != [len(row) for row in kept]:
+                raise InputError("relevant items without exactly one grade each")
+            object.__setattr__(self, "grades", grades)
+
+    @property
+    def graded(self) -> bool:
+        """Whether there are grades."""
+        return self.grades is not None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of queries and of items."""
         return len(self.indices), self.n_items
 
-    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Truth for queries ``start`` to ``stop``."""
-        block = np.zeros((stop - start, self.n_items), dtype=np.bool_)
-        for row, index in enumerate(self.indices[start:stop]):
-            block[row, np.asarray(index)] = True
+        block = np.zeros((stop - start, self.n_items), dtype=float if self.graded else bool)
+        for row in range(start, stop):
+            value = True if self.grades is None else self.grades[row]
+            block[row - start, np.asarray(self.indices[row])] = value
         return block
 
 
 @dataclass(frozen=True)
 class SameLabel:
-    """A query and an item belong together where their labels are equal.
+    """A query and an item belong together if their labels are equal.
 
     Parameters
     ----------
     queries : array of shape (n_queries,)
-        Integers or text; integers below 0 and empty text belong to nothing.
+        Integers or text; integers below 0 and empty text match nothing.
     items : array of shape (n_items,)
 
     Examples
@@ -138,7 +158,7 @@ class SameLabel:
         """Number of queries and of items."""
         return len(np.asarray(self.queries)), len(np.asarray(self.items))
 
-    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Truth for queries ``start`` to ``stop``."""
         wanted = np.asarray(self.queries)[start:stop, None]
         equal: NDArray[np.bool_] = wanted == np.asarray(self.items)[None, :]
@@ -147,7 +167,7 @@ class SameLabel:
 
 @dataclass(frozen=True)
 class SharedTrait:
-    """A query and an item belong together where they have at least one trait in common.
+    """A query and an item belong together if they have at least one trait in common.
 
     Parameters
     ----------
@@ -160,14 +180,14 @@ class SharedTrait:
 
     def __post_init__(self) -> None:
         if self.queries.ndim != 2 or self.queries.shape[1:] != self.items.shape[1:]:
-            raise InputError("queries and items with other traits than each other")
+            raise InputError("queries and items with different traits")
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of queries and of items."""
         return len(self.queries), len(self.items)
 
-    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Truth for queries ``start`` to ``stop``."""
         wanted = self.queries[start:stop].astype(np.float32)
         return np.asarray(wanted @ self.items.T.astype(np.float32) > 0.5)
@@ -175,7 +195,7 @@ class SharedTrait:
 
 @dataclass(frozen=True)
 class ButNot:
-    """What belongs to ``these`` and not to ``those``."""
+    """What belongs to ``these`` and not to ``those``, by any grade."""
 
     these: Pairs
     those: Pairs
@@ -189,26 +209,29 @@ class ButNot:
         """Number of queries and of items."""
         return self.these.shape
 
-    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Truth for queries ``start`` to ``stop``."""
-        return self.these.rows(start, stop) & ~self.those.rows(start, stop)
+        return np.asarray((self.these.rows(start, stop) > 0) & ~(self.those.rows(start, stop) > 0))
 
 
-def as_pairs(relation: Any, shape: tuple[int, int], name: str) -> Pairs:
-    """Bring any accepted form of a relation to :class:`Pairs` and check its shape.
+def as_pairs(relation: Any, shape: tuple[int, int], name: str, *, graded: bool = False) -> Pairs:
+    """Turn any accepted form of a relation into :class:`Pairs` and check its shape.
 
     Parameters
     ----------
-    relation : Pairs, bool array, scipy sparse matrix, or sequence of index arrays
-        A sequence holds for each query the indices of its items.
+    relation : Pairs, array, scipy sparse matrix, or sequence
+        A sequence holds for each query the indices of its items or, with grades, a mapping of
+        index to grade. In a sparse matrix that is not bool, values are grades.
     shape : (n_queries, n_items)
     name : str
         For the message.
+    graded : bool
+        Whether grades are accepted; without it any value but 0 of a sparse matrix is a yes.
 
     Raises
     ------
     InputError
-        Where the form or the shape does not fit.
+        If the form or the shape does not fit.
     """
     pairs: Pairs
     if isinstance(relation, Pairs):
@@ -216,18 +239,21 @@ def as_pairs(relation: Any, shape: tuple[int, int], name: str) -> Pairs:
     elif isinstance(relation, np.ndarray):
         pairs = Matrix(relation)
     elif hasattr(relation, "tocsr"):
-        csr = relation.tocsr()
-        ends = zip(csr.indptr[:-1], csr.indptr[1:], strict=True)
-        pairs = Listed(
-            [csr.indices[a:b][np.asarray(csr.data[a:b]) != 0] for a, b in ends], csr.shape[1]
-        )
+        pairs = _sparse(relation.tocsr(), graded)
     elif isinstance(relation, Sequence) and not isinstance(relation, str):
-        pairs = Listed(relation, shape[1])
+        if relation and all(isinstance(row, Mapping) for row in relation):
+            pairs = Listed(
+                [list(row) for row in relation], shape[1], [list(row.values()) for row in relation]
+            )
+        else:
+            pairs = Listed(relation, shape[1])
     else:
         raise InputError(
             f"{name} given as {type(relation).__name__}",
             hint="give a bool array (n_queries, n_items) or a list of index arrays",
         )
+    if not graded and getattr(pairs, "graded", False):
+        raise InputError(f"{name} with grades", hint="give a bool array or a list of index arrays")
     if pairs.shape != shape:
         raise InputError(
             f"{name} for {pairs.shape[0]} queries and {pairs.shape[1]} items, "
@@ -236,23 +262,33 @@ def as_pairs(relation: Any, shape: tuple[int, int], name: str) -> Pairs:
     return pairs
 
 
-def codes(labels: ArrayLike) -> NDArray[np.int64]:
-    """Number labels from 0; what belongs to nothing (below 0, empty text, None) becomes -1.
+def item_indices(row: ArrayLike, n_items: int, what: str) -> NDArray[np.intp]:
+    """Check the indices of some items, given as any sequence of whole numbers."""
+    index = np.asarray(row)
+    if index.size == 0:
+        index = index.astype(np.intp)
+    if index.ndim != 1 or not np.issubdtype(index.dtype, np.integer):
+        raise InputError(f"a list of {what} that are not whole numbers")
+    if index.size and (index.min() < 0 or index.max() >= n_items):
+        raise InputError(f"an item outside the gallery of {n_items}")
+    return index.astype(np.intp)
 
-    Examples
-    --------
-    >>> codes(["b", "a", "", "b"])
-    array([ 1,  0, -1,  1])
-    """
-    values = np.asarray(labels)
-    if values.dtype == object:
-        values = np.array(["" if v is None else str(v) for v in values.tolist()], dtype=str)
-    if values.ndim != 1:
-        raise InputError("labels are one array, one value per row")
-    if np.issubdtype(values.dtype, np.floating):
-        raise InputError("labels given as decimal numbers", hint="give whole numbers or text")
-    kept = values != "" if values.dtype.kind in "US" else values.astype(np.int64) >= 0
-    out = np.full(len(values), -1, dtype=np.int64)
-    if kept.any():
-        out[kept] = np.unique(values[kept], return_inverse=True)[1]
-    return out
+
+def _sparse(csr: Any, graded: bool) -> Listed:
+    ends = list(zip(csr.indptr[:-1], csr.indptr[1:], strict=True))
+    kept = [np.asarray(csr.data[a:b]) != 0 for a, b in ends]
+    indices = [csr.indices[a:b][keep] for (a, b), keep in zip(ends, kept, strict=True)]
+    grades = None
+    if graded and csr.dtype != np.bool_:
+        grades = [csr.data[a:b][keep] for (a, b), keep in zip(ends, kept, strict=True)]
+    return Listed(indices, csr.shape[1], grades)
+
+
+def _grades(values: ArrayLike) -> NDArray[np.float64]:
+    given = np.asarray(values)
+    if given.size and given.dtype.kind not in "biuf":
+        raise InputError("grades of relevance that are not numbers")
+    grades = given.astype(np.float64)
+    if not np.isfinite(grades).all() or (grades < 0).any():
+        raise InputError("grades of relevance that are not finite numbers of 0 or above")
+    return grades

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.rank_statistics import Standing, measure, parse_measure, stand
+from evaluation.retrieval.rank_statistics import (
+    RankStatistics,
+    ScoreRows,
+    measure,
+    parse_measure,
+    rank,
+)
 from evaluation.retrieval.relevance import ButNot, SameLabel, as_pairs
+from evaluation.retrieval.score_rows import RankedLists, Scorer, rows_of_matrix
 from evaluation.stats.bootstrap import Interval, PatientResampler
 from medembed.errors import InputError
 
-__all__ = ["MEASURES", "RetrievalScores", "Scorer", "retrieval_scores", "summarise"]
+__all__ = ["MEASURES", "RUN_MEASURES", "RetrievalScores", "retrieval_scores", "summarise"]
 
 MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "P@5", "nDCG@10")
-"""What is measured where nothing else is asked."""
+"""What is measured by default."""
+RUN_MEASURES = ("R@1", "R@5", "R@10", "MRR", "P@5", "Recall@10", "nDCG@10")
+"""The default for ranked lists: an item that was not retrieved has no rank."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,11 @@ class RetrievalScores:
     pool : int
         Items in the gallery.
     pool_mean : float
-        Items that a query was ranked against, exclusions left out, on average.
+        Mean number of items that a query was ranked against, after exclusions.
     excluded : dict of str to int
         Pairs of query and item left out, by reason.
     per_query : dict of str to float64 array of shape (n_queries,)
-        What the means are taken of, and ``chance:`` in front of a name its expectation.
+        What the means are taken of; under ``chance:`` and the name, its expectation by chance.
     queries : int array of shape (n_queries,)
         Which of the given queries were measured.
     """
@@ -104,11 +113,13 @@ def retrieval_scores(
     gallery_patients: ArrayLike | None = None,
     excluded: Mapping[str, Any] | None = None,
     scores: ArrayLike | None = None,
-    measures: Sequence[str] = MEASURES,
+    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    min_grade: float = 0.0,
+    measures: Sequence[str] | None = None,
     repetitions: int = 2000,
     seed: int = 0,
 ) -> RetrievalScores:
-    """Rank the gallery for each query and measure how well the relevant items stand.
+    """Rank the gallery for each query and measure how well the relevant items are placed.
 
     Parameters
     ----------
@@ -116,22 +127,32 @@ def retrieval_scores(
         Unit vectors.
     gallery : float array of shape (n_items, d) or None
         Unit vectors; the score is the inner product (cosine).
-    relevant : bool array (n_queries, n_items), sequence of index arrays, or Pairs
-        A sequence holds for each query the indices of its relevant items (a scipy sparse matrix
-        does as well). :class:`evaluation.retrieval.relevance.SameLabel` and
+    relevant : bool or number array (n_queries, n_items), scipy sparse matrix, sequence, or Pairs
+        Yes or no, or grades of 0 and above. A sequence holds for each query the indices of its
+        relevant items, or a mapping of index to grade.
+        :class:`evaluation.retrieval.relevance.SameLabel` and
         :class:`evaluation.retrieval.relevance.SharedTrait` state large relations without a matrix.
     patients : array of shape (n_queries,), optional
         The query's patient: the unit that intervals resample. Without it each query counts as
-        a patient of its own, which makes intervals too narrow where patients have several.
+        a patient of its own, which makes intervals too narrow if patients have several.
     gallery_patients : array of shape (n_items,), optional
-        Given, items of the query's own patient are left out of its pool unless they are
-        relevant: they are neither hits nor distractors.
-    excluded : mapping of str to a relation like ``relevant``, optional
+        If given, items of the query's own patient are left out of its pool unless they have a
+        grade above 0: they are neither hits nor distractors.
+    excluded : mapping of str to a relation of yes or no, optional
         Further reasons to leave an item out of a query's pool, relevant or not.
     scores : float array of shape (n_queries, n_items), optional
         Scores of another system, higher is nearer, instead of ``queries`` and ``gallery``.
-    measures : sequence of str
-        ``R@k``, ``P@k``, ``nDCG@k``, ``MRR``, ``median_rank``.
+    run : RankedLists or sequence of (items, scores), one per query, optional
+        Ranked lists of another system, instead: for each query the indices of the items that it
+        retrieved and their scores (:class:`evaluation.retrieval.score_rows.RankedLists`). An item
+        that was not retrieved has no rank, so that a query without a relevant hit counts 0.
+    min_grade : float
+        Smallest grade that counts as relevant in ``R@k``, ``Recall@k``, ``P@k``, ``MRR`` and
+        ``median_rank``, if there are grades; any above 0 by default. Queries without such an item
+        are left out.
+    measures : sequence of str, optional
+        ``R@k``, ``Recall@k``, ``P@k``, ``nDCG@k``, ``MRR``, ``median_rank``; by default
+        :data:`MEASURES`, for ``run`` :data:`RUN_MEASURES`.
     repetitions : int
         Draws of the bootstrap, at least 100.
     seed : int
@@ -143,11 +164,15 @@ def retrieval_scores(
     Raises
     ------
     InputError
-        Where arrays do not fit each other, hold values that are not finite or vectors that are
-        not of unit length, or where no query has a relevant item.
+        If arrays do not fit each other, hold values that are not finite or vectors that are
+        not of unit length, if no query has a relevant item, or for the ``median_rank`` of a run.
 
     Notes
     -----
+    The gain of ``nDCG@k`` is the grade itself, as in trec_eval and ir_measures; for the
+    exponential gain pass ``2**grade - 1`` as the grade. ``R@k`` is what ir_measures calls
+    ``Success@k``, ``Recall@k`` its ``R@k``.
+
     Tied items take the expectation over their orders
     (:mod:`evaluation.retrieval.rank_statistics`); a gallery of equal scores reaches exactly
     chance. Equal vectors of the gallery are scored once, so that they tie exactly. Memory holds a
@@ -161,9 +186,22 @@ def retrieval_scores(
     >>> scores = retrieval_scores(queries, gallery, [[0], [1], [1]], patients=["a", "b", "c"])
     >>> scores["R@1"], scores["MRR"], scores.pool  # the last query ties two items for rank 2
     (0.6666666666666666, 0.8055555555555555, 3)
+    >>> grades = np.array([[0, 1, 2], [0, 1, 0]])
+    >>> hits = [([1, 2], [0.9, 0.3]), ([], [])]
+    >>> retrieval_scores(None, None, grades, run=hits, min_grade=2, measures=["MRR"])["MRR"]
+    0.5
     """
-    score_rows, shape = _score_rows_of(queries, gallery, scores)
-    relation = as_pairs(relevant, shape, "relevant")
+    vectors = queries is not None or gallery is not None
+    if [vectors, scores is not None, run is not None].count(True) != 1:
+        raise InputError(
+            "a retrieval needs exactly one of vectors, scores and a run",
+            hint="give queries and gallery, or scores, or run",
+        )
+    score_rows, shape = _score_rows(queries, gallery, scores, run, relevant, gallery_patients)
+    names = tuple(measures or (MEASURES if run is None else RUN_MEASURES))
+    if run is not None and "median_rank" in names:
+        raise InputError("the median_rank of a run", hint="items not retrieved have no rank")
+    relation = as_pairs(relevant, shape, "relevant", graded=True)
     left_out = {
         name: as_pairs(pairs, shape, f"excluded ({name})")
         for name, pairs in (excluded or {}).items()
@@ -176,104 +214,60 @@ def retrieval_scores(
             raise InputError("patients of the gallery without patients of the queries")
         own = as_pairs(SameLabel(owners, gallery_patients), shape, "gallery_patients")
         left_out["own patient"] = ButNot(own, relation)
-    standing, n_excluded = stand(score_rows, relation, left_out, depth=_depth(measures))
+    parsed = [parse_measure(name) for name in names]
+    statistics, n_excluded = rank(
+        score_rows,
+        relation,
+        left_out,
+        depth=max((k for kind, k in parsed if kind in ("P", "Recall", "nDCG")), default=0),
+        min_grade=min_grade,
+        truncated=run is not None,
+    )
     return summarise(
-        standing,
+        statistics,
         owners,
         pool=shape[1],
         excluded=n_excluded,
-        measures=measures,
+        measures=names,
         repetitions=repetitions,
         seed=seed,
     )
 
 
-def _depth(measures: Sequence[str]) -> int:
-    parsed = [parse_measure(name) for name in measures]
-    return max((k for kind, k in parsed if kind in ("P", "nDCG")), default=0)
-
-
-class Scorer:
-    """Cosines of queries and items, equal items to the last bit equal.
-
-    Parameters
-    ----------
-    queries, gallery : float arrays of shape (n_queries, d) and (n_items, d)
-        Unit vectors.
-
-    Raises
-    ------
-    InputError
-        Where a value is not finite, a row not of unit length, or the dimensions differ.
-    """
-
-    def __init__(self, queries: ArrayLike, gallery: ArrayLike) -> None:
-        self._asked, kept = _unit(queries, "queries"), _unit(gallery, "gallery")
-        if self._asked.shape[1] != kept.shape[1]:
-            raise InputError(
-                f"queries of {self._asked.shape[1]} dimensions and a gallery of {kept.shape[1]}",
-                hint="both have to come from one model",
-            )
-        self.shape = len(self._asked), len(kept)
-        # A product of matrices does not promise that equal columns give equal values.
-        distinct, inverse = np.unique(kept, axis=0, return_inverse=True)
-        self._item: NDArray[np.int64] | None = None
-        if len(distinct) < len(kept):
-            kept, self._item = distinct, inverse.ravel().astype(np.int64)
-        self._kept = kept
-
-    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
-        """Scores of queries ``start`` to ``stop`` against all items, a new array."""
-        scores = self._asked[start:stop] @ self._kept.T
-        return scores if self._item is None else scores[:, self._item]
-
-    def reordered(
-        self, queries: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> Callable[[int, int], NDArray[np.floating]]:
-        """Give ``rows`` as if queries and items stood in another order."""
-        index = items if self._item is None else self._item[items]
-        return lambda start, stop: (self._asked[queries[start:stop]] @ self._kept.T)[:, index]
-
-
-def _score_rows_of(
-    queries: ArrayLike | None, gallery: ArrayLike | None, scores: ArrayLike | None = None
-) -> tuple[Callable[[int, int], NDArray[np.floating]], tuple[int, int]]:
-    """Give a function of the scores of a block of queries, and (n_queries, n_items)."""
-    if scores is None:
+def _score_rows(
+    queries: ArrayLike | None,
+    gallery: ArrayLike | None,
+    scores: ArrayLike | None,
+    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None,
+    relevant: Any,
+    gallery_patients: ArrayLike | None,
+) -> tuple[ScoreRows, tuple[int, int]]:
+    """Give the scores of a block of queries, and (n_queries, n_items)."""
+    if scores is not None:
+        return rows_of_matrix(scores)
+    if run is None:
         if queries is None or gallery is None:
-            raise InputError("neither vectors nor scores", hint="give queries and gallery")
+            raise InputError("queries without a gallery, or the reverse")
         scorer = Scorer(queries, gallery)
         return scorer.rows, scorer.shape
-    if queries is not None or gallery is not None:
-        raise InputError("both vectors and scores", hint="give one of the two")
-    table = np.asarray(scores)
-    if table.ndim != 2 or table.dtype.kind not in "iuf" or 0 in table.shape:
-        raise InputError(f"scores of shape {table.shape} and type {table.dtype}, not (n, n_items)")
-
-    def rows(start: int, stop: int) -> NDArray[np.floating]:
-        block = table[start:stop]
-        kind = block.dtype if block.dtype.kind == "f" else np.float64
-        return np.array(block, dtype=kind, copy=True)
-
-    return rows, (table.shape[0], table.shape[1])
-
-
-def _unit(vectors: ArrayLike, name: str) -> NDArray[np.floating]:
-    given = np.asarray(vectors)
-    if given.ndim != 2 or 0 in given.shape:
-        raise InputError(f"{name} of shape {given.shape}, not (n, d)")
-    kind = given.dtype if given.dtype in (np.float32, np.float64) else np.float64
-    array: NDArray[np.floating] = np.ascontiguousarray(given, dtype=kind)
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} with values that are not finite numbers")
-    length = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
-    if np.abs(length - 1).max() > 1e-3:
-        raise InputError(f"{name} that are not unit vectors", hint="divide each row by its length")
-    return array
+    if isinstance(run, RankedLists):
+        return run.rows, run.shape
+    shape = getattr(relevant, "shape", None)
+    if shape is not None:
+        n_items = int(shape[-1])
+    elif gallery_patients is not None:
+        n_items = len(np.asarray(gallery_patients))
+    else:
+        raise InputError(
+            "a run against a gallery of unknown size",
+            hint="give relevant as a matrix or as Listed(indices, n_items)",
+        )
+    lists = RankedLists(run, n_items)
+    return lists.rows, lists.shape
 
 
 def summarise(
-    standing: Standing,
+    statistics: RankStatistics,
     patients: ArrayLike,
     *,
     pool: int,
@@ -282,11 +276,11 @@ def summarise(
     repetitions: int = 2000,
     seed: int = 0,
 ) -> RetrievalScores:
-    """Turn what stands where into named measures with intervals.
+    """Turn rank statistics into named measures with intervals.
 
     Parameters
     ----------
-    standing : Standing
+    statistics : RankStatistics
         Of all queries; those without a relevant item are counted and left out here.
     patients : array of shape (n_queries,)
     pool : int
@@ -295,10 +289,10 @@ def summarise(
     measures, repetitions, seed
         As in :func:`retrieval_scores`.
     """
-    kept = np.flatnonzero(standing.relevant > 0)
+    kept = np.flatnonzero(statistics.relevant > 0)
     if not len(kept):
         raise InputError("no query has a relevant item", hint="nothing can be measured here")
-    measured = standing.take(kept)
+    measured = statistics.take(kept)
     random = measured.at_chance()
     per_query = {name: measure(name, measured) for name in measures}
     per_query |= {f"chance:{name}": measure(name, random) for name in measures}
@@ -346,7 +340,7 @@ def summarise(
         adjusted=adjusted,
         adjusted_ci=adjusted_ci,
         n_queries=len(kept),
-        n_without_relevant=len(standing.relevant) - len(kept),
+        n_without_relevant=len(statistics.relevant) - len(kept),
         n_patients=resampler.n_patients,
         pool=pool,
         pool_mean=float(measured.pool.mean()),

@@ -1,55 +1,85 @@
-"""Put scores into words: a table for the terminal and a sentence for each way to ask."""
+"""Scores as text: tables for the terminal and a sentence for each task, in one catalog."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from evaluation.retrieval.library import WAYS, LibraryScores
+from evaluation.retrieval.library import TASKS, LibraryScores
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evaluation.retrieval.tasks import Direction
+    from evaluation.retrieval.null_controls import NullControl
+    from evaluation.retrieval.runs import RunScores
+    from evaluation.retrieval.scores import RetrievalScores
 
-__all__ = ["LEGEND", "excluded_line", "meaning", "score_table", "title"]
+__all__ = ["LEGEND", "excluded_line", "run_lines", "score_table", "summary_lines", "title"]
 
+_ADJUSTED = "Adjusted: 0 at chance, 1 for a perfect ranking."
 LEGEND = (
-    "In brackets: beside a score its 95% interval over patients, beside a shuffled control the "
-    "range of 95% of its repetitions. Adjusted: 0 at chance, 1 for a perfect ranking."
+    "In brackets: for a score its 95% interval over patients, for a shuffled control the range "
+    f"of 95% of its repetitions. {_ADJUSTED}"
 )
 
 _TITLES = {
-    "text_to_image": "Text to image: ask with a report for its own scan",
-    "image_to_text": "Image to text: ask with a scan for its own report",
+    "text_to_image": "Text to image: find the scan of a report",
+    "image_to_text": "Image to text: find the report of a scan",
     "image_to_image": "Image to image: same finding on the same side, other patients",
-    "image_to_image_by_finding": "Image to image: same finding, either side, other patients",
+    "image_to_image_by_finding": "Image to image: same finding on either side, other patients",
+    "qrels": "Relevance from the qrels",
+    "own": "Relevant: the query's own case",
+    "finding": "Relevant: same finding on the same side, other patients",
+    "finding_either_side": "Relevant: same finding on either side, other patients",
 }
 _SHUFFLED = {
     "images_shuffled": "images shuffled",
     "notes_shuffled": "notes shuffled",
     "findings_shuffled": "findings shuffled",
 }
+_IN_WORDS = {
+    "text_to_image": ("R@10", "Reports whose own scan is among the first 10"),
+    "image_to_text": ("R@10", "Scans whose own report is among the first 10"),
+    "image_to_image": ("P@5", "First 5 neighbors of a scan with the same finding and side"),
+    "image_to_image_by_finding": ("P@5", "First 5 neighbors of a scan with the same finding"),
+}
+_OWN_PATIENT = {
+    "excluded": "Hits of the query's own patient are excluded",
+    "excluded_unless_relevant": (
+        "Hits of the query's own patient are excluded, unless the qrels call them relevant"
+    ),
+    "counted": "Hits of the query's own patient are counted, since the patients are not known",
+}
+_UNIT = {
+    "library": "intervals are over the library's patients.",
+    "column": "intervals are over the patients of the column 'patient'.",
+    "query": "each query counts as a patient, so intervals are too narrow if patients repeat.",
+}
 
 
-def title(way: str) -> str:
-    """Headline of a way to ask."""
-    return _TITLES[way]
+def title(task: str) -> str:
+    """Headline of a task."""
+    return _TITLES[task]
 
 
-def score_table(direction: Direction, *, wide: bool = True) -> Table:
+def score_table(
+    scores: RetrievalScores, nulls: Mapping[str, NullControl] | None = None, *, wide: bool = True
+) -> Table:
     """Give a row for each measure: value and interval, chance, null controls.
 
     Parameters
     ----------
-    direction : Direction
+    scores : RetrievalScores
+    nulls : mapping of str to NullControl, optional
+        By what was shuffled.
     wide : bool
         Whether there is room for the ratio to chance and the chance-adjusted value.
     """
     from rich.table import Table
 
-    scores = direction.scores
+    controls = dict(nulls or {})
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    heads = ["score [95%]", "chance", *(_SHUFFLED[name] for name in direction.nulls)]
+    heads = ["score [95%]", "chance", *(_SHUFFLED[name] for name in controls)]
     table.add_column("measure", no_wrap=True)
     for head in [*heads, *(["x chance", "adjusted"] if wide else [])]:
         table.add_column(head, justify="right", no_wrap=True)
@@ -60,7 +90,7 @@ def score_table(direction: Direction, *, wide: bool = True) -> Table:
             f"{value:.{digits}f}{_ends(scores.ci[name], digits)}",
             f"{scores.chance[name]:.{digits}f}",
         ]
-        for null in direction.nulls.values():
+        for null in controls.values():
             cells.append(f"{null.mean[name]:.{digits}f}{_ends(null.range95[name], digits)}")
         if wide:
             cells.append(f"{scores.ratio[name]:.1f}" if name in scores.ratio else "")
@@ -73,47 +103,53 @@ def _ends(pair: tuple[float, float] | None, digits: int) -> str:
     return f" [{pair[0]:.{digits}f} {pair[1]:.{digits}f}]" if pair else ""
 
 
-def excluded_line(direction: Direction) -> str:
-    """Say how many were asked, against how many, and what was left out."""
-    scores = direction.scores
+def excluded_line(scores: RetrievalScores) -> str:
+    """Report how many queries ran against how many cases, and what was left out."""
     line = (
         f"{scores.n_queries} queries of {scores.n_patients} patients, pool of {scores.pool} "
         f"({scores.pool_mean:.1f} after exclusions)"
     )
     if scores.n_without_relevant:
-        line += f"; {scores.n_without_relevant} queries without anything relevant left out"
+        line += f"; {scores.n_without_relevant} queries without a relevant case left out"
     left_out = [f"{count} x {reason}" for reason, count in scores.excluded.items() if count]
     return line + (f". Left out of pools: {', '.join(left_out)}." if left_out else ".")
 
 
-def meaning(result: LibraryScores) -> list[str]:
-    """One plain sentence for each way to ask, and a warning where the numbers are thin."""
-    said = []
-    for way in WAYS:
-        if way not in result.directions:
-            said.append(f"{_TITLES[way]}: not assessable ({result.not_assessable[way]}).")
+def summary_lines(result: LibraryScores) -> Iterator[str]:
+    """One plain sentence for each task, and a warning if there are few patients."""
+    for name in TASKS:
+        if name not in result.tasks:
+            yield f"{_TITLES[name]}: not assessable ({result.not_assessable[name]})."
             continue
-        direction = result.directions[way]
-        scores = direction.scores
-        name = "R@10" if way in ("text_to_image", "image_to_text") else "P@5"
-        pair = scores.ci[name]
+        task = result.tasks[name]
+        measure, words = _IN_WORDS[name]
+        pair = task.scores.ci[measure]
         ends = f" [{100 * pair[0]:.0f} to {100 * pair[1]:.0f}]" if pair else ""
-        value, chance = 100 * scores[name], 100 * scores.chance[name]
-        ceiling = max(null.range95[name][1] for null in direction.nulls.values())
-        clear = pair is not None and pair[0] > ceiling
-        what = {
-            "text_to_image": "a report finds its own scan among the first 10 in",
-            "image_to_text": "a scan finds its own report among the first 10 in",
-            "image_to_image": "of a scan's first 5 neighbours, the same finding and side is on",
-            "image_to_image_by_finding": "of a scan's first 5 neighbours, the same finding is on",
-        }[way]
-        said.append(
-            f"{what[0].upper()}{what[1:]} {value:.0f}%{ends}; by chance it would be {chance:.1f}%; "
-            + ("clearly above" if clear else "not clearly above")
-            + " what shuffled cases give."
+        ceiling = max(null.range95[measure][1] for null in task.nulls.values())
+        clear = "" if pair is not None and pair[0] > ceiling else "not "
+        yield (
+            f"{words}: {100 * task.scores[measure]:.0f}%{ends}, {clear}clearly above shuffled "
+            f"cases; by chance {100 * task.scores.chance[measure]:.1f}%."
         )
-    if result.n_patients < 50:
-        said.append(
-            f"Only {result.n_patients} patients: the intervals are wide and themselves uncertain."
+    yield from _few(result.n_patients)
+
+
+def run_lines(result: RunScores) -> Iterator[str]:
+    """Report what the scores of a run rest on."""
+    yield (
+        f"Hits: {result.n_hits}. Queries: {result.n_queries}; without hits, counted as 0: "
+        f"{result.n_without_hits}."
+    )
+    yield f"{_OWN_PATIENT[result.own_patient]}; {_UNIT[result.patients]}"
+    if result.relevance == "qrels" and result.patients != "library":
+        yield (
+            "The pool is the cases that the run or the qrels name. If the archive is larger, "
+            "chance is lower than shown."
         )
-    return said
+    yield f"In brackets: the 95% interval. {_ADJUSTED}"
+    yield from _few(max(scores.n_patients for scores in result.scores.values()))
+
+
+def _few(n_patients: int) -> Iterator[str]:
+    if n_patients < 50:
+        yield f"Only {n_patients} patients: the intervals are wide and themselves uncertain."

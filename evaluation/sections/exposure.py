@@ -32,7 +32,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.relevance import as_pairs, codes
+from evaluation.labels import codes
+from evaluation.retrieval.relevance import as_pairs
 from evaluation.sections.fair_share import Dues, dues, sight
 from evaluation.sections.group_vs_rest import hidden_groups, plain, text_groups
 from evaluation.sections.permute_within_strata import hand_around

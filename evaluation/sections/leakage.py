@@ -36,7 +36,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.relevance import codes
+from evaluation.labels import codes
 from evaluation.sections.group_vs_rest import plain, text_groups
 from evaluation.stats import Minimum, decide, holm
 from evaluation.stats.auc import patient_area

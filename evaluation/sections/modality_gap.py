@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.relevance import codes
+from evaluation.labels import codes
 from evaluation.sections.group_vs_rest import (
     Contrast,
     compare_one,

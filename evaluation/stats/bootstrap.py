@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.relevance import codes
+from evaluation.labels import codes
 from medembed.errors import InputError
 
 __all__ = ["Interval", "PatientResampler"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.relevance import codes
+from evaluation.labels import codes
 from medembed.errors import InputError
 
 __all__ = ["ClusterMean", "ClusterSums", "cluster_mean", "cluster_sums"]

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.relevance import codes
+from evaluation.labels import codes
 from evaluation.stats.clusters import cluster_sums
 from medembed.errors import InputError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.retrieval.relevance import codes
+from evaluation.labels import codes
 from evaluation.stats.standardise import (
     adjusted_contrast,
     layers_of,

@@ -96,8 +96,9 @@ def choose_model(
     Parameters
     ----------
     library : CaseLibrary
-    model : DualEncoder, name, folder, or None
-        A name is one of the library's models. None is the active model; where none is active, the
+    model : DualEncoder, name, folder, fingerprint, or None
+        A name is one of the library's models; of a fingerprint whose vectors the library keeps,
+        the first characters do. None is the active model; where none is active, the
         only one that the library has image vectors of, or the one that waits for its vectors.
     newest : bool
         With None: take the one that waits for its vectors before the active one, as embedding
@@ -114,6 +115,11 @@ def choose_model(
         folder = library.path / "models" / model
         if not (standing(folder) / "model.json").is_file():
             folder = Path(model)
+        if not folder.exists():
+            stored = {s.fingerprint for s in library.embedding_sets() if s.n_vectors}
+            alike = [name for name in stored if model and name.startswith(str(model))]
+            if len(alike) == 1:
+                return ModelChoice(alike[0], _folder_of(library, alike[0]))
         return ModelChoice(stated_fingerprint(folder), folder)
     active, pending = library.active_model, library.get_meta(PENDING)
     name = (pending or active) if newest else active

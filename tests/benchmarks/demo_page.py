@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from evaluation.retrieval.zero_shot import zero_shot_markdown
+from evaluation.retrieval.zero_shot import zero_shot_means
 
 SETTINGS = """\
 **The settings were chosen on another cohort** (seed 1, validation and test cases together:
@@ -27,6 +27,36 @@ TITLES = {
     "image_to_image": "Image to image: another patient with the same finding on the same side",
     "image_to_image_by_finding": "Image to image: another patient with the same finding",
 }
+
+
+def zero_shot_markdown(table: list[dict[str, Any]]) -> str:
+    """Write the table and its means in Markdown, weak and not assessable rows included."""
+    lines = [
+        "| query | side vs other side [95%] | cases | presence vs absence [95%] | cases |",
+        "|---|---|---|---|---|",
+    ]
+    for row in table:
+        cells = [row["text"]]
+        for name in ("side", "presence"):
+            cells += [area_cell(row, name), "{} / {}".format(*row[f"n_{name}"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    means = zero_shot_means(table)
+    for name, n, what in (
+        ("auc_side", "n_side", "side against other side"),
+        ("auc_presence", "n_presence", "presence against absence, with a side"),
+        ("auc_presence_unsided", "n_presence_unsided", "presence against absence, no side"),
+    ):
+        if means[name] is not None:
+            lines.append(f"\nMean of {means[n]} queries, {what}: {means[name]:.3f}")
+    return "\n".join(lines) + "\n"
+
+
+def area_cell(row: dict[str, Any], name: str) -> str:
+    if row[f"auc_{name}"] is None:
+        return str(row[f"{name}_note"])
+    pair = row[f"auc_{name}_ci"]
+    ends = f" [{pair[0]:.2f}, {pair[1]:.2f}]" if pair else ""
+    return f"{row[f'auc_{name}']:.3f}{ends}"
 
 
 def scores(way: str, part: dict[str, Any], nulls: dict[str, Any]) -> list[str]:

@@ -64,7 +64,10 @@ def test_the_promised_names_are_there() -> None:
         "medembed.embeddings",
         "medembed.index",
         "medembed.lookup",
+        "medembed.model.resolve",
         "evaluation",
+        "evaluation.library_audit",
+        "evaluation.retrieval.library",
     ],
 )
 def test_nothing_before_the_encoders_loads_torch(module: str) -> None:

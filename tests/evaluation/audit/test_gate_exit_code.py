@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from medembed.cli import build
 from medembed.cli.command import EXIT_GATE
 from medembed.library import CaseLibrary
+from medembed.model.resolve import ModelChoice
 
 
 def run(
@@ -28,7 +29,7 @@ def run(
     }
     monkeypatch.setattr("evaluation.library_audit.audit_library", lambda *_, **__: report)
     monkeypatch.setattr("evaluation.report.write_report", lambda *_: {})
-    monkeypatch.setattr("evaluation.retrieval.library.find_fingerprint", lambda *_: "f" * 64)
+    monkeypatch.setattr("medembed.model.resolve.choose_model", lambda *_: ModelChoice("f" * 64))
     CaseLibrary.create(tmp_path / "library").close()
     call = ["audit", str(tmp_path / "library"), "--out", str(tmp_path / "out"), "--json", *options]
     done = CliRunner().invoke(build(), call)

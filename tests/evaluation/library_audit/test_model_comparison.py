@@ -167,7 +167,9 @@ def test_the_verb_takes_another_model_and_an_earlier_audit(
     assert "not recommended" in first.output
     second = [*call, "--out", str(tmp_path / "second"), "--before", str(tmp_path / "first")]
     again = run.invoke(build(), second)
-    assert "Verdicts that turned since the earlier audit (listed, not tested): none" in again.output
+    assert (
+        "Verdicts that changed since the earlier audit (listed, not tested): none" in again.output
+    )
     wrong = tmp_path / "first" / "audit.csv"
     refused = run.invoke(build(), [*second[:-1], str(wrong)])
     assert refused.exit_code == 2

@@ -53,4 +53,4 @@ def test_the_user_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
-    assert "medembed embed LIBRARY" in said.err
+    assert "medembed train LIBRARY" in said.err

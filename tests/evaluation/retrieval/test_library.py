@@ -12,13 +12,13 @@ from support.example_cases import make_case
 from support.planted import MODEL, plant, unit
 
 from evaluation import evaluate_library
-from evaluation.retrieval.library import find_fingerprint
 from evaluation.retrieval.load_cases import GatheredCases, gather, joined, same_finding
 from evaluation.retrieval.tasks import image_to_image, image_to_text, text_to_image
-from evaluation.retrieval.text_report import meaning
+from evaluation.retrieval.text_report import summary_lines
 from medembed.cases import Finding, ScanRef
 from medembed.errors import FingerprintError, LibraryError, ModelError
 from medembed.library import CaseLibrary
+from medembed.model.resolve import choose_model
 from medembed.notes import Note
 
 
@@ -43,19 +43,19 @@ def test_a_planted_signal_stands_clear_of_its_null_controls_and_those_hold_chanc
     library: CaseLibrary,
 ) -> None:
     found = evaluate_library(library, shuffles=60, repetitions=300)
-    assert set(found.directions) == set(found.to_json()) & set(found.directions)
-    for way, direction in found.directions.items():
-        scores = direction.scores
-        name = "R@10" if "text" in way else "P@5"
-        for null in direction.nulls.values():
+    assert set(found.tasks) == set(found.to_json()) & set(found.tasks)
+    for task, measured in found.tasks.items():
+        scores = measured.scores
+        name = "R@10" if "text" in task else "P@5"
+        for null in measured.nulls.values():
             low, high = null.range95[name]
-            assert low <= scores.chance[name] <= high, way
-            assert scores[name] > high, way
-    pairs = found.directions["text_to_image"].scores
+            assert low <= scores.chance[name] <= high, task
+            assert scores[name] > high, task
+    pairs = found.tasks["text_to_image"].scores
     assert pairs.pool == 60
     assert pairs.excluded == {"own patient, other case": 60, "same scan file": 0}
     assert pairs.chance["R@10"] == pytest.approx(10 / 59, abs=1e-12)
-    neighbours = found.directions["image_to_image"].scores
+    neighbours = found.tasks["image_to_image"].scores
     assert neighbours.excluded["the query itself"] == 60
     assert neighbours.excluded["own patient, other case"] == 60
 
@@ -206,21 +206,21 @@ def test_without_notes_only_images_are_assessed(tmp_path: Path) -> None:
     payload = found.to_json()
     assert "no case" in payload["text_to_image"]["not_assessable"]
     assert payload["image_to_image"]["P@5"] > payload["image_to_image"]["chance"]["P@5"]
-    assert any("not assessable" in sentence for sentence in meaning(found))
-    assert any("Only 30 patients" in sentence for sentence in meaning(found))
+    assert any("not assessable" in sentence for sentence in summary_lines(found))
+    assert any("Only 30 patients" in sentence for sentence in summary_lines(found))
 
 
 def test_what_cannot_be_evaluated_says_what_to_run(library: CaseLibrary, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="no cases in the split 'val'"):
         evaluate_library(library, "val")
-    with pytest.raises(LibraryError, match="a split is"):
+    with pytest.raises(LibraryError, match="a split must be"):
         evaluate_library(library, "tests")
     with pytest.raises(FingerprintError, match="medembed embed"):
         evaluate_library(library, fingerprint="another")
     with pytest.raises(LibraryError, match="61 out of 60"):
         evaluate_library(library, pool=61)
     empty = CaseLibrary.create(tmp_path / "empty")
-    with pytest.raises(FingerprintError, match="medembed embed"):
+    with pytest.raises(ModelError, match="no model yet"):
         evaluate_library(empty)
     small = plant(tmp_path / "small", n=2)
     with pytest.raises(LibraryError, match="at least two patients"):
@@ -228,21 +228,26 @@ def test_what_cannot_be_evaluated_says_what_to_run(library: CaseLibrary, tmp_pat
 
 
 def test_the_model_is_found_by_name_by_folder_or_by_fingerprint(tmp_path: Path) -> None:
+    def found(name: str | None = None) -> str:
+        return choose_model(library, name).fingerprint
+
     library = plant(tmp_path / "library", n=4)
-    assert find_fingerprint(library) == MODEL
+    assert found() == MODEL
     library.put_vectors("other", "image", ["case-1"], [[1.0, 0.0]])
-    with pytest.raises(FingerprintError, match="2 models"):
-        find_fingerprint(library)
-    assert find_fingerprint(library, MODEL[:8]) == MODEL
+    with pytest.raises(ModelError, match="2 models"):
+        found()
+    assert found(MODEL[:8]) == MODEL
     folder = library.path / "models" / "first"
     folder.mkdir(parents=True)
     (folder / "model.json").write_text(json.dumps({"fingerprint": "other"}), encoding="utf-8")
-    assert find_fingerprint(library, "first") == "other"
-    assert find_fingerprint(library, str(folder)) == "other"
+    assert found("first") == "other"
+    assert found(str(folder)) == "other"
+    assert choose_model(library, "othe").folder == folder
     library.active_model = "first"
-    assert find_fingerprint(library) == "other"
-    with pytest.raises(ModelError, match="medembed show"):
-        find_fingerprint(library, "nobody")
+    assert found() == "other"
+    for name in ("nobody", ""):
+        with pytest.raises(ModelError):
+            found(name)
     (folder / "model.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(ModelError, match="fingerprint"):
-        find_fingerprint(library)
+    with pytest.raises(ModelError, match=r"model\.json"):
+        found()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.retrieval.null_controls import null_control
-from evaluation.retrieval.rank_statistics import measure, stand
+from evaluation.retrieval.rank_statistics import measure, rank
 from evaluation.retrieval.relevance import SameLabel
 from medembed.errors import InputError
 
@@ -17,9 +17,9 @@ def test_shuffles_fall_around_chance_and_not_around_the_score() -> None:
     label = np.concatenate([np.arange(100), np.arange(20)])  # some notes twice
     scores = rng.normal(size=(n, n)) + 3 * np.eye(n)
     right = SameLabel(label, label)
-    real = stand(lambda a, b: scores[a:b].copy(), right)[0]
+    real = rank(lambda a, b: scores[a:b].copy(), right)[0]
     null = null_control(
-        lambda p: stand(lambda a, b: scores[a:b][:, p].copy(), right)[0],
+        lambda p: rank(lambda a, b: scores[a:b][:, p].copy(), right)[0],
         n,
         ["R@10", "MRR", "median_rank"],
     )
@@ -40,7 +40,7 @@ def test_the_same_seed_shuffles_the_same() -> None:
 
         def keep(p: np.ndarray, orders: list[list[int]] = orders):
             orders.append(p.tolist())
-            return stand(lambda a, b: np.eye(5)[a:b], SameLabel(range(5), p))[0]
+            return rank(lambda a, b: np.eye(5)[a:b], SameLabel(range(5), p))[0]
 
         null_control(keep, 5, ["MRR"], repetitions=3, seed=9)
         seen.append(orders)
