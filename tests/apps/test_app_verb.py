@@ -133,16 +133,22 @@ def test_no_log_contains_the_message_of_a_foreign_error(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize(
-    ("n_cases", "n_patients", "line"),
+    ("library", "n_cases", "n_patients", "line"),
     [
-        (None, None, "Number of patients withheld (a small group could be told from it)"),
-        (None, 40, "cases of 40 patients"),
-        (90, 40, "90 cases of 40 patients"),
+        (
+            "L",
+            None,
+            None,
+            "Number of patients withheld (it would reveal the size of a small group)",
+        ),
+        ("L", None, 40, "cases of 40 patients"),
+        ("L", 90, 40, "90 cases of 40 patients"),
+        (None, 90, 40, "90 queries of 40 patients"),
     ],
 )
 def test_the_audit_reports_that_a_size_is_withheld(
-    n_cases: int | None, n_patients: int | None, line: str
+    library: str | None, n_cases: int | None, n_patients: int | None, line: str
 ) -> None:
     from apps.audit import _size
 
-    assert _size({"n_cases": n_cases, "n_patients": n_patients}) == line
+    assert _size({"library": library, "n_cases": n_cases, "n_patients": n_patients}) == line
