@@ -18,6 +18,7 @@ from evaluation.change.drift import compare_audits
 from evaluation.labels import UNKNOWN, group_labels
 from evaluation.library_audit.protocol import Hypothesis, InstrumentPlan, MinimumSizes
 from evaluation.stats import Minimum
+from evaluation.stats.suppression import protect
 from evaluation.tables import column_numbers, read_table
 from medembed.config.files import read_yaml
 from medembed.errors import ConfigError, InputError
@@ -260,6 +261,7 @@ def audit_table(
         "drift": None,
         "why": dict.fromkeys(_NEEDS_A_LIBRARY, _WHY_NOT) | {"drift": "No earlier audit was named."},
     }
+    report = protect(report)
     if earlier is not None:
         then = _stamp_of(earlier)
         kept = {name: then.get(name) for name in ("date", "seed", "code", "n_cases", "n_patients")}

@@ -11,10 +11,12 @@ from evaluation.audit.contrasts import compare
 from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
 from evaluation.audit.standardised import Adjusted, adjust
-from evaluation.audit.suppression import Hidden, hide, measured_sets
 from evaluation.audit.table import cell_table, row_table
-from evaluation.audit.table_input import Kind, Queries, read_queries
+from evaluation.audit.table_input import Grouping, Kind, Queries, read_queries
 from evaluation.stats import Minimum
+from evaluation.stats.report_fields import OTHER_GROUPS
+from evaluation.stats.small_groups import any_few
+from evaluation.stats.suppression import round_count
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError
 
@@ -106,12 +108,9 @@ def audit_outcomes(
     intervals of proportions are Korn–Graubard's, joined by MOVER
     (:mod:`evaluation.stats.proportions`), those of scores bootstrap-t
     (:mod:`evaluation.stats.bootstrap_t`); adjusted ones are described in
-    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`,
-    and what is hidden in :mod:`evaluation.audit.suppression`. In rows whose counts are hidden only
-    to protect another group means are given in steps of .02 (of .1, of fewer than
-    ``minimum.precise`` patients) of the outcome's range, intervals rounded outwards, and where
-    that would still give a small group away coarser or not at all
-    (:mod:`evaluation.stats.rounding`).
+    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`.
+    Small groups are merged first; an audit that merges or hides anything is rounded, verdicts
+    excepted, and says so in ``settings["rounded"]`` (:mod:`evaluation.stats.suppression`).
 
     Examples
     --------
@@ -128,7 +127,7 @@ def audit_outcomes(
     plan = Plan.of(primary, families, attributes, outcomes)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
-        intersections=intersections, kinds=kinds,
+        intersections=intersections, kinds=kinds, minimum=least,
     )  # fmt: skip
     blocks = compare(
         queries, contrasts=contrasts, minimum=least, alpha=alpha, repetitions=repetitions,
@@ -139,10 +138,14 @@ def audit_outcomes(
         adjusted = adjust(
             queries, blocks, queries.strata, minimum=least, alpha=alpha, overlap=overlap
         )  # fmt: skip
-    measured = measured_sets(queries.values)
-    hidden = hide(queries, measured, least)
+    rounded = any_few(
+        queries.owner,
+        [g.of_query for g in queries.groupings],
+        [~np.isnan(column) for column in queries.values.T],
+        least,
+    ) or any(g.merged for g in queries.groupings)
     rows = row_table(
-        queries, blocks, adjusted, plan, hidden, measured,
+        queries, blocks, adjusted, plan, rounded=rounded,
         margin=margin, alpha=alpha, minimum=least, overlap=overlap, permutations=permutations,
         seed=seed,
     )  # fmt: skip
@@ -165,13 +168,15 @@ def audit_outcomes(
         "seed": seed,
         "repetitions": repetitions,
         "permutations": permutations,
-        **_totals(queries, hidden, least),
+        **_totals(queries, least, rounded),
+        "merged": {g.attribute: list(g.merged) for g in queries.groupings if g.merged},
+        "rounded": rounded,
     }
     return Audit(
         rows,
-        cell_table(queries, hidden, least),
+        cell_table(queries, least, rounded=rounded),
         settings,
-        _notes(queries, hidden, bool(strata), permutations),
+        _notes(queries, rounded, bool(strata), permutations),
     )
 
 
@@ -198,24 +203,24 @@ def _check(
         raise InputError("minimum sizes below 2 patients, or precise below reported")
 
 
-def _totals(queries: Queries, hidden: Hidden, minimum: Minimum) -> dict[str, int | None]:
-    shown = queries.n_patients >= minimum.reported and (0, "all") not in hidden.cells
-    return {
-        "n_patients": queries.n_patients if shown else None,
-        "n_queries": len(queries.owner) if shown else None,
-    }
+def _totals(queries: Queries, minimum: Minimum, rounded: bool) -> dict[str, int | None]:
+    if queries.n_patients < minimum.reported:
+        return {"n_patients": None, "n_queries": None}
+    counts = {"n_patients": queries.n_patients, "n_queries": len(queries.owner)}
+    return {name: round_count(n) for name, n in counts.items()} if rounded else dict(counts)
 
 
-def _notes(queries: Queries, hidden: Hidden, adjusted: bool, permutations: int) -> tuple[str, ...]:
+def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -> tuple[str, ...]:
     notes = [
         "Conclusions are about patients like those of this archive, searched in this archive.",
     ]
-    if hidden.cells:
+    if rounded:
         notes.append(
-            "Groups with too few patients are suppressed, and counts of others from which theirs "
-            "could be derived are hidden. Figures beside hidden counts are given in steps, "
-            "intervals rounded outwards; verdicts are those of the figures as they are."
+            "Small groups are merged or not shown. So that none can be worked out, all counts are "
+            "rounded to 10 and all figures to steps, intervals outwards; verdicts are those of "
+            "the figures before rounding."
         )
+    notes += [_merged_note(g) for g in queries.groupings if g.merged]
     varying = [g.attribute for g in queries.groupings if g.varies]
     if varying and permutations:
         notes.append(
@@ -228,3 +233,11 @@ def _notes(queries: Queries, hidden: Hidden, adjusted: bool, permutations: int) 
             "consequence of how a group is treated, adjusting hides harm: read the naive gap too."
         )
     return tuple(notes)
+
+
+def _merged_note(grouping: Grouping, most: int = 6) -> str:
+    """Name the groups that were merged, the first few of many."""
+    named, more = ", ".join(grouping.merged[:most]), len(grouping.merged) - most
+    if more > 0:
+        named += f" and {more} more"
+    return f"Merged into {OTHER_GROUPS!r} of {grouping.attribute}: {named}."

@@ -157,7 +157,7 @@ def simulate_instrument(
     plan = Plan.of(primary, families, attributes, outcomes)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
-        intersections=intersections, kinds=kinds,
+        intersections=intersections, kinds=kinds, minimum=least,
     )  # fmt: skip
     likeness = {name: _icc(queries, number) for number, name in enumerate(queries.outcomes)}
     latent = [

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from evaluation.audit.contrasts import Block
 from evaluation.audit.hypotheses import Plan, holm_of_questions, question
 from evaluation.audit.result import CELL_COLUMNS, COLUMNS, frame
-from evaluation.audit.rounding import Levels, levels_of
 from evaluation.audit.standardised import Adjusted
-from evaluation.audit.suppression import Hidden, Measured
 from evaluation.audit.table_input import Queries
 from evaluation.stats import Decision, Minimum, decide
 from evaluation.stats.cluster_sums import add_up, centred_on
 from evaluation.stats.multiplicity import max_t
-from evaluation.stats.rounding import BLANK, EXACT, coarsen, set_gap, step_of
+from evaluation.stats.report_fields import Reason
+from evaluation.stats.suppression import round_count, round_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +25,6 @@ __all__ = ["cell_table", "row_table"]
 
 Array = NDArray[np.float64]
 _NAIVE = ("gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive", "verdict_naive")
-_OWN = ("estimate", "ci_low", "ci_high")
-_GAPS = (
-    "gap", "gap_ci_low", "gap_ci_high", "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high",
-)  # fmt: skip
-_P = ("p_value", "p_adjusted", "p_max_t", "p_naive")
 
 
 def row_table(
@@ -38,9 +32,8 @@ def row_table(
     blocks: list[Block],
     adjusted: list[Adjusted] | None,
     plan: Plan,
-    hidden: Hidden,
-    measured: Measured,
     *,
+    rounded: bool,
     margin: float,
     alpha: float,
     minimum: Minimum,
@@ -48,24 +41,27 @@ def row_table(
     permutations: int,
     seed: int,
 ) -> pd.DataFrame:
-    """All rows, the shown numbers alone."""
+    """All rows, the shown numbers alone; of a rounded report after their verdicts are made."""
     rows: list[dict[str, Any]] = []
     for number, block in enumerate(blocks):
         found = None if adjusted is None else adjusted[number]
         rows += _rows(queries, block, found, plan, minimum)
     _adjust_p(rows)
     checks = _max_t(queries, blocks, rows, permutations, seed) if permutations else None
-    levels = levels_of(queries, measured, hidden, rows, minimum)
     for number, row in enumerate(rows):
         row["p_max_t"] = np.nan if checks is None else checks[number]
         _decide(row, margin, alpha, minimum, overlap, adjusted is not None)
-        _hide(row, hidden, levels, measured, queries, minimum)
-    rows += _unanswered(plan, rows)
+        _hide(row, minimum)
+    if rounded:
+        units = dict(zip(queries.outcomes, queries.scale.tolist(), strict=True))
+        round_rows(rows, minimum, units=units)
+    rows += _unanswered(queries, plan, rows, minimum)
     return frame({name: [row[name] for row in rows] for name in COLUMNS}, COLUMNS)
 
 
-def cell_table(queries: Queries, hidden: Hidden, minimum: Minimum) -> pd.DataFrame:
+def cell_table(queries: Queries, minimum: Minimum, *, rounded: bool) -> pd.DataFrame:
     """Patients and queries of each group, as far as they may be shown."""
+    show = round_count if rounded else int
     rows = []
     for grouping in queries.groupings:
         n_groups = len(grouping.names)
@@ -73,13 +69,13 @@ def cell_table(queries: Queries, hidden: Hidden, minimum: Minimum) -> pd.DataFra
         pairs = np.unique(grouping.of_query * queries.n_patients + queries.owner)
         k = np.bincount(pairs // queries.n_patients, minlength=n_groups)
         for group, label in enumerate(grouping.names):
-            shown = (0, grouping.attribute, label) not in hidden.cells
+            shown = label not in grouping.small
             rows.append(
                 {
                     "attribute": grouping.attribute,
                     "group": label,
-                    "n_patients": int(k[group]) if shown else np.nan,
-                    "n_queries": int(n[group]) if shown else np.nan,
+                    "n_patients": show(int(k[group])) if shown else np.nan,
+                    "n_queries": show(int(n[group])) if shown else np.nan,
                     "precision": minimum.precision(int(k[group])),
                 }
             )
@@ -92,7 +88,6 @@ def _rows(
     """Numbers of a block, outcome by outcome; what may not be shown is still in them."""
     grouping, measure = block.grouping, block.measure
     total = np.bincount(grouping.of_query, minlength=len(grouping.names))
-    patients = np.bincount(block.cells.group, minlength=len(grouping.names))
     rows = []
     for column, outcome in enumerate(queries.outcomes):
         unit = float(queries.scale[column])
@@ -134,14 +129,8 @@ def _rows(
                 "overlap": np.nan,
                 "step": 0.0,
                 "step_rest": 0.0,
-                "_other": None if rest else grouping.names[other],
                 "_other_k": int(block.other_k[at, column]),
-                "_other_size": (minimum.precision(k), int(total[group]))
-                if rest
-                else (minimum.precision(int(block.other_k[at, column])), int(total[other])),
-                "_unit": unit,
                 "_question": question(grouping, outcome, block.comparison, group, other),
-                "_everyone": (int(patients[group]), int(total[group])),
                 "_tested": tested,
                 "_naive_tested": tested,
                 "_carried": np.inf,
@@ -257,7 +246,7 @@ def _sizes(row: dict[str, Any], minimum: Minimum) -> Decision | None:
     if row["n_patients"] == 0:
         return Decision("not_assessable", "nothing was measured for this group")
     if row["n_patients"] < minimum.reported:
-        return Decision("not_assessable", f"fewer than {minimum.reported} patients")
+        return Decision("not_assessable", Reason.FEW.text(minimum))
     if row["_other_k"] == 0:
         return Decision("not_assessable", "no other group to compare with")
     if row["_other_k"] < minimum.reported:
@@ -267,10 +256,8 @@ def _sizes(row: dict[str, Any], minimum: Minimum) -> Decision | None:
 
 def _strata(row: dict[str, Any], minimum: Minimum, overlap: float) -> Decision | None:
     if not row["overlap"] >= overlap:
-        share = 0 if np.isnan(row["overlap"]) else row["overlap"]
         return Decision(
-            "not_assessable",
-            f"only {share:.0%} of its queries lie in strata that both sides have",
+            "not_assessable", "too few of its queries are in strata that both sides have"
         )
     if row["_carried"] < minimum.reported:
         return Decision(
@@ -289,80 +276,23 @@ def _verdict(row: dict[str, Any], gap: str, p: str, margin: float, alpha: float)
     return found
 
 
-def _hide(
-    row: dict[str, Any],
-    hidden: Hidden,
-    levels: Levels,
-    measured: Measured,
-    queries: Queries,
-    minimum: Minimum,
-) -> None:
-    """Take away what may not be shown; figures go before counts."""
-    at = queries.outcomes.index(row["outcome"])
-    cell = (measured.of_outcome[at], row["attribute"], row["group"])
+def _hide(row: dict[str, Any], minimum: Minimum) -> None:
+    """Take away what rests on too few patients, or could not be tested."""
     few = row["n_patients"] < minimum.reported
-    alone = few or row["_other_k"] < minimum.reported
-    _hide_figures(row, few=few, alone=alone)
-    nearly = cell[0] in hidden.nearly_all
-    shown = (0 if nearly else cell[0], *cell[1:])
-    own = levels.own(row)
-    if not few:
-        _coarsen(row, own, levels.other(row), minimum)
-    if nearly:  # the group's size stands for that of the measured
-        row["n_patients"], row["n_queries"] = row["_everyone"]
-        row["reason"] += "" if few else "; sizes are the group's, of which a few were not measured"
-    if own != EXACT or nearly or few:
-        _clear(row, ("n_events", "n_unmeasured", "design_effect", "icc"))
-    if shown in hidden.cells or few:
-        _clear(row, ("n_patients", "n_queries"))
-    if shown in hidden.unmeasured or (0, *cell[1:]) in hidden.cells:
-        row["n_unmeasured"] = np.nan
-    if row["verdict"] == "not_assessable":
-        _clear(row, ("p_value", "p_adjusted", "p_max_t"))
-    if row["verdict_naive"] == "not_assessable":
-        _clear(row, ("p_naive",))
-
-
-def _hide_figures(row: dict[str, Any], *, few: bool, alone: bool) -> None:
-    """Take away means and gaps of small groups."""
     if few:
-        _clear(row, ("estimate", "ci_low", "ci_high", "design_effect", "icc", "step", "step_rest"))
-    if alone:  # the other side's mean is a small cell's too
+        _clear(row, ("estimate", "ci_low", "ci_high", "n_events", "n_unmeasured", "design_effect"))
+        _clear(row, ("icc", *(("n_patients", "n_queries") if row["n_patients"] else ())))
+    if few or row["_other_k"] < minimum.reported:  # the other side's mean is a small cell's too
         _clear(row, ("rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "overlap", *_NAIVE[:4]))
     elif not row["_tested"]:
         _clear(row, ("gap", "gap_ci_low", "gap_ci_high"))
     for name in ("gap", "gap_naive"):  # no interval, no gap: a bare number says too much
         if np.isnan(row[f"{name}_ci_low"]) or np.isnan(row[f"{name}_ci_high"]):
             _clear(row, (name, f"{name}_ci_low", f"{name}_ci_high"))
-
-
-def _coarsen(row: dict[str, Any], own: int, other: int, minimum: Minimum) -> None:
-    """Round means as far as they would tell counts, and gaps so that they tell no more."""
-    if max(own, other) == EXACT:
-        return
-    unit = row["_unit"]
-    own_step = step_of(own, row["precision"], row["_everyone"][1], minimum)
-    precision, n = row["_other_size"]
-    other_step = step_of(other, precision, n, minimum)
-    row["step"], row["step_rest"] = own_step * unit, other_step * unit
-    coarsen(row, _OWN, own_step, unit)
-    coarsen(row, ("rest_estimate",), other_step, unit)
-    coarsen(row, _GAPS, max(own_step, other_step, key=_coarseness), unit)
-    coarsen(row, ("overlap",), 0.1)
-    if not np.isnan(row["gap_naive"]):
-        same = row["gap_naive"] == row["gap"]
-        set_gap(row, "gap_naive", row["estimate"] - row["rest_estimate"])
-        if same:
-            set_gap(row, "gap", row["gap_naive"])
-    for name in _P:
-        row[name] = float(f"{row[name]:.2g}")
-    if max(own, other) == BLANK and row["verdict"] != "not_assessable":
-        row["verdict"] = row["verdict_naive"] = "not_assessable"
-        row["reason"] = f"its figures would tell of fewer than {minimum.reported} patients"
-
-
-def _coarseness(step: float) -> float:
-    return np.inf if np.isnan(step) else step
+    if row["verdict"] == "not_assessable":
+        _clear(row, ("p_value", "p_adjusted", "p_max_t"))
+    if row["verdict_naive"] == "not_assessable":
+        _clear(row, ("p_naive",))
 
 
 def _clear(row: dict[str, Any], names: tuple[str, ...]) -> None:
@@ -370,13 +300,17 @@ def _clear(row: dict[str, Any], names: tuple[str, ...]) -> None:
         row[name] = np.nan
 
 
-def _unanswered(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unanswered(
+    queries: Queries, plan: Plan, rows: list[dict[str, Any]], minimum: Minimum
+) -> list[dict[str, Any]]:
     """Primary hypotheses that no row answers: not assessable, so that the gate fails closed."""
     there = [(row["attribute"], row["group"], row["outcome"]) for row in rows if row["primary"]]
+    merged = {(g.attribute, name) for g in queries.groupings for name in g.merged}
     found = []
     for hypothesis in plan.primary:
         if any(hypothesis.holds(*name) for name in there):
             continue
+        gone = (hypothesis.attribute, hypothesis.group) in merged
         row: dict[str, Any] = dict.fromkeys(COLUMNS, np.nan)
         row |= {
             "attribute": hypothesis.attribute,
@@ -385,12 +319,12 @@ def _unanswered(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "comparison": "rest",
             "family": plan.family(hypothesis.attribute, hypothesis.group or "", hypothesis.outcome),
             "primary": True,
-            "n_patients": 0,
-            "n_queries": 0,
+            "n_patients": np.nan if gone else 0,
+            "n_queries": np.nan if gone else 0,
             "precision": "suppressed",
             "verdict": "not_assessable",
             "verdict_naive": "not_assessable",
-            "reason": "no query of such a group",
+            "reason": (Reason.MERGED if gone else Reason.NO_GROUP).text(minimum),
         }
         found.append(row)
     return found

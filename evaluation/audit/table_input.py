@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.labels import UNKNOWN, group_label
+from evaluation.stats.small_groups import merge_groups
+from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
 __all__ = ["UNKNOWN", "Grouping", "Kind", "Queries", "read_queries"]
@@ -35,8 +37,10 @@ class Grouping:
         Whether some patient has queries in more than one group (view, scanner, year).
     parts : tuple of str
         Attributes that were crossed; a single one otherwise.
-    part_groups : tuple of tuple of str
-        For each group, its group in each of ``parts``.
+    merged : tuple of str
+        Small groups that are one of ``names`` together.
+    small : tuple of str
+        Of ``names``, those of too few patients to be shown.
     """
 
     attribute: str
@@ -44,7 +48,8 @@ class Grouping:
     of_query: NDArray[np.int64]
     varies: bool
     parts: tuple[str, ...]
-    part_groups: tuple[tuple[str, ...], ...]
+    merged: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ def read_queries(
     strata: Sequence[str] = (),
     intersections: bool | Sequence[Sequence[str]] = True,
     kinds: Mapping[str, Kind] | None = None,
+    minimum: Minimum | None = None,
 ) -> Queries:
     """Read a table with one row per query.
 
@@ -103,6 +109,9 @@ def read_queries(
         True crosses all pairs of attributes; or the crossings to make.
     kinds : mapping of outcome to {"proportion", "score"}, optional
         Where not given, an outcome of only 0 and 1 is a proportion.
+    minimum : Minimum, optional
+        Patients that a group needs; smaller ones are merged, in the attributes first and then in
+        what crosses them.
 
     Returns
     -------
@@ -139,11 +148,15 @@ def read_queries(
         largest = float(np.abs(known).max(initial=0.0))
         if kept[-1] == "score" and largest > 0:
             scale[number] = 2.0 ** np.clip(np.ceil(np.log2(largest)), -900, 900)
-    single = {name: _grouping(columns[name], name, owner, n_patients) for name in attributes}
+    least = Minimum() if minimum is None else minimum
+    single = {
+        name: _merged(_grouping(columns[name], name, owner, n_patients), owner, least)
+        for name in attributes
+    }
     groupings = list(single.values())
     crossings = _crossings(attributes, intersections)
     for crossing in crossings:
-        groupings.append(_cross([single[name] for name in crossing], owner, n_patients))
+        groupings.append(_merged(_cross([single[name] for name in crossing]), owner, least))
     if len({grouping.attribute for grouping in groupings}) != len(groupings):
         raise InputError("an attribute named like an intersection of others")
     stratum, n_strata = None, 1
@@ -232,9 +245,13 @@ def _grouping(column: Any, name: str, owner: NDArray[np.int64], n_patients: int)
     place = {label: number for number, label in enumerate(names)}
     # -1, for a missing value, is the last
     of_query = np.array([place.get(label, -1) for label in labels], dtype=np.int64)[numbered]
-    varies = _varies(of_query, owner, n_patients)
-    return Grouping(
-        name, tuple(names), of_query, varies, (name,), tuple((label,) for label in names)
+    return Grouping(name, tuple(names), of_query, _varies(of_query, owner, n_patients), (name,))
+
+
+def _merged(grouping: Grouping, owner: NDArray[np.int64], minimum: Minimum) -> Grouping:
+    found = merge_groups(grouping.names, grouping.of_query, owner, minimum)
+    return replace(
+        grouping, names=found.names, of_query=found.of_case, merged=found.merged, small=found.small
     )
 
 
@@ -262,8 +279,8 @@ def _crossings(
     return asked
 
 
-def _cross(parts: Sequence[Grouping], owner: NDArray[np.int64], n_patients: int) -> Grouping:
-    joint = np.zeros(len(owner), dtype=np.int64)
+def _cross(parts: Sequence[Grouping]) -> Grouping:
+    joint = np.zeros(len(parts[0].of_query), dtype=np.int64)
     for part in parts:
         joint = joint * len(part.names) + part.of_query
     present, of_query = np.unique(joint, return_inverse=True)
@@ -287,5 +304,4 @@ def _cross(parts: Sequence[Grouping], owner: NDArray[np.int64], n_patients: int)
         of_query.ravel().astype(np.int64),
         varies,
         tuple(part.attribute for part in parts),
-        tuple(groups),
     )

@@ -1,16 +1,16 @@
-"""Two tables of outcomes, lined up by query or by patient; and which of the counts may be shown."""
+"""Two tables of outcomes, lined up by query or by patient."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.labels import group_labels
-from evaluation.stats.disclosure import suppress
+from evaluation.stats.suppression import round_count
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
@@ -30,7 +30,7 @@ class Overlap:
     Parameters
     ----------
     patients_both, patients_only_before, patients_only_after : int or None
-        None where a number would be small, or give a small one away.
+        None where the number is too small to be shown.
     queries_both : int or None
         None where queries are not paired.
     """
@@ -40,27 +40,27 @@ class Overlap:
     patients_only_after: int | None
     queries_both: int | None
 
-    def shown(self, minimum: Minimum) -> Overlap:
-        """Without the small numbers, and without the one that they could be derived from."""
-        counts = (self.patients_both, self.patients_only_before, self.patients_only_after)
-        if any(count and count < minimum.reported for count in counts):
-            left, right = (0 if count == 0 else None for count in counts[1:])
-            return Overlap(None, left, right, None)
-        return self
+    def shown(self, minimum: Minimum, *, rounded: bool) -> Overlap:
+        """Without the small numbers, and the others rounded where the comparison is."""
+        if not rounded:
+            return self
+        counts = {
+            name: None if count and count < minimum.reported else round_count(count)
+            for name, count in asdict(self).items()
+        }
+        return Overlap(**counts)
 
-    def sentences(self, pairing: Pairing, minimum: Minimum) -> tuple[str, ...]:
-        """Say who is in one run only."""
-        said = []
-        for name, count in (
-            ("earlier", self.patients_only_before),
-            ("later", self.patients_only_after),
-        ):
-            if count == 0:
-                continue
-            number = f"fewer than {minimum.reported} or not shown" if count is None else str(count)
-            part = "are part of" if pairing == "all" else "are left out of"
-            said.append(f"Patients in the {name} run only: {number}; they {part} the comparison.")
-        return tuple(said)
+    def sentences(self, pairing: Pairing) -> tuple[str, ...]:
+        """Say that there are patients in one run only; how many stands in the fields."""
+        part = "are part of" if pairing == "all" else "are left out of"
+        return tuple(
+            f"Patients in the {name} run only {part} the comparison."
+            for name, count in (
+                ("earlier", self.patients_only_before),
+                ("later", self.patients_only_after),
+            )
+            if count
+        )
 
     def to_json(self) -> dict[str, int | None]:
         """Plain JSON values."""
@@ -110,77 +110,20 @@ class Runs:
             lost = lost | np.isnan(self.before[:, outcome])
         return int((lost & member).sum())
 
-    def hidden_counts(
-        self, rows: Sequence[Mapping[str, Any]], minimum: Minimum
-    ) -> tuple[set[tuple[str, str, str]], bool]:
-        """Which counts must not be shown, and whether none by group may be.
+    def tells_small(self, rows: Sequence[Mapping[str, Any]], minimum: Minimum) -> bool:
+        """Whether a count of these rows, or one less another, is of 1 to ``reported - 1`` patients.
 
         Parameters
         ----------
         rows : sequence of mappings
-            With ``attribute, group, outcome, n_patients``.
+            With ``attribute, group, n_patients, n_unpaired``.
         minimum : Minimum
-
-        Returns
-        -------
-        hidden : set of (attribute, group, outcome)
-        everything : bool
-            True where the runs have other patients than each other and a number of those in one
-            run only, or in both, is small for any group: each run's own audit shows its counts,
-            and a difference would give the small one away.
-
-        Notes
-        -----
-        Patients of a group who lack an outcome are a count of their own here: the difference of
-        two outcomes' counts shows it.
         """
-        small = range(1, minimum.reported)
-        if any(any(c[1:]) for c in self.alone.values()) and any(
-            count in small for counts in self.alone.values() for count in counts
-        ):
-            return set(), True
-        counts: dict[Hashable, int] = {}
-        relations: list[tuple[Hashable, tuple[Hashable, ...]]] = []
+        counts = [count for cell in self.alone.values() for count in cell]
         for row in rows:
-            group, outcome = (row["attribute"], row["group"]), row["outcome"]
-            counts[*group, outcome] = row["n_patients"]
-            counts[*group, ""] = sum(self.alone[group])
-            lacking = counts[*group, ""] - row["n_patients"]
-            if lacking:
-                counts[*group, outcome, "lacking"] = lacking
-                both = (*group, outcome), (*group, outcome, "lacking")
-                relations.append(((*group, ""), both))
-        names = {row["outcome"] for row in rows} | {""}
-        for total, cells in _sums_of_groups(list(self.alone)):
-            for outcome in sorted(names):
-                inside = tuple((*cell, outcome) for cell in cells if (*cell, outcome) in counts)
-                if counts.get((*total, outcome)) == sum(counts[part] for part in inside):
-                    relations.append(((*total, outcome), inside))
-        held = suppress(counts, relations, threshold=minimum.reported - 1)
-        return {
-            (cell[0], cell[1], cell[2])
-            for cell in held.small | held.partners
-            if isinstance(cell, tuple) and len(cell) == 3
-        }, False
-
-
-def _sums_of_groups(
-    cells: list[tuple[str, str]],
-) -> list[tuple[tuple[str, str], list[tuple[str, str]]]]:
-    """Every group that is the sum of others: all patients, and margins of crossed attributes."""
-    of: dict[str, list[tuple[str, str]]] = {}
-    for cell in cells:
-        of.setdefault(cell[0], []).append(cell)
-    everyone = cells[0]
-    sums = [(everyone, members) for name, members in of.items() if name != everyone[0]]
-    for name, members in of.items():
-        parts = name.split("*")
-        for place, part in enumerate(parts if len(parts) > 1 else []):
-            for total in of.get(part, []):
-                inside = [c for c in members if c[1].split("*")[place : place + 1] == [total[1]]]
-                if inside and all(len(c[1].split("*")) == len(parts) for c in members):
-                    sums.append((total, inside))
-    return sums
+            everyone = sum(self.alone[row["attribute"], row["group"]])
+            counts += [row["n_patients"], everyone - row["n_patients"], row["n_unpaired"]]
+        return any(0 < count < minimum.reported for count in counts)
 
 
 @dataclass(frozen=True)

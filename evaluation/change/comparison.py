@@ -28,7 +28,8 @@ from evaluation.change.paired import Change, paired_change, repeated_change
 from evaluation.stats.clusters import cluster_sums
 from evaluation.stats.multiplicity import holm_by_family
 from evaluation.stats.proportions import mover
-from evaluation.stats.rounding import ROUNDED, coarsen, step_of
+from evaluation.stats.report_fields import Reason
+from evaluation.stats.suppression import round_rows
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
@@ -48,6 +49,12 @@ _FIGURES = (
 )  # fmt: skip
 
 
+_ROUNDED = (
+    "So that no small number of patients can be worked out, all counts are rounded to 10 and all "
+    "figures to steps; verdicts are those of the figures before rounding."
+)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Each group's change between two runs.
@@ -60,7 +67,8 @@ class Comparison:
         ci_high`` (level 1 - alpha), ``worst`` (end of the 1 - 2 alpha interval on the harmful
         side), ``p, p_adjusted, gap_before, gap_after, gap_change, gap_change_ci_low,
         gap_change_ci_high`` (the group against all others, not adjusted), ``precision, verdict,
-        reason``. None where there is no number or it may not be shown.
+        reason``, ``step`` (that figures are rounded to, 0 where they are exact). None where there
+        is no number or it may not be shown.
     overlap : Overlap
         Patients and queries in both runs and in one alone.
     settings : dict
@@ -202,8 +210,14 @@ def compare_outcomes(
     for row, p in zip(rows, adjusted.tolist(), strict=True):
         row["p_adjusted"] = None if np.isnan(p) else p
         row["verdict"], row["reason"] = _verdict(row, alpha, minimum)
-    withheld = _withhold(rows, runs, minimum)
-    overlap = runs.overlap.shown(minimum)
+    rounded = runs.tells_small(rows, minimum)
+    for row in rows:
+        row["step"] = 0.0
+        if 0 < row["n_patients"] < minimum.reported:
+            row["n_patients"] = row["n_queries"] = row["n_unpaired"] = None
+    if rounded:
+        round_rows(rows, minimum, section="comparison", units=_units(runs, outcomes))
+    overlap = runs.overlap.shown(minimum, rounded=rounded)
     return Comparison(
         tuple(rows),
         overlap,
@@ -211,10 +225,22 @@ def compare_outcomes(
             "outcomes": list(outcomes), "attributes": list(attributes), "pairing": pairing,
             "primary": [list(test) for test in primary], "margin": margin, "alpha": alpha,
             "minimum": {"reported": minimum.reported, "precise": minimum.precise},
-            "repetitions": repetitions, "seed": seed,
+            "rounded": rounded, "repetitions": repetitions, "seed": seed,
         },
-        (*overlap.sentences(pairing, minimum), *withheld),
+        (*runs.overlap.sentences(pairing), *([_ROUNDED] if rounded else [])),
     )  # fmt: skip
+
+
+def _units(runs: Runs, outcomes: Sequence[str]) -> dict[str, float]:
+    """Range of each outcome, 1 or a power of two above its values."""
+    found = {}
+    for number, outcome in enumerate(outcomes):
+        largest = max(
+            float(np.nanmax(np.abs(side[:, number]), initial=0.0))
+            for side in (runs.before, runs.after)
+        )
+        found[outcome] = 2.0 ** max(np.ceil(np.log2(largest)), 0.0) if largest > 0 else 1.0
+    return found
 
 
 def _directions(
@@ -293,7 +319,7 @@ def _relation(runs: Runs, number: int, member: NDArray[np.bool_]) -> float:
 def _verdict(row: dict[str, Any], alpha: float, minimum: Minimum) -> tuple[ChangeVerdict, str]:
     inner = row.pop("inner", None)
     if row["precision"] == "suppressed":
-        few = f"fewer than {minimum.reported} patients" if row["n_patients"] else "not measured"
+        few = Reason.FEW.text(minimum) if row["n_patients"] else "not measured"
         return "not_assessable", few
     if inner is None:
         return "not_assessable", "the change has no interval"
@@ -305,35 +331,3 @@ def _verdict(row: dict[str, Any], alpha: float, minimum: Minimum) -> tuple[Chang
     if row["before"] == row["after"] and p is None:
         return "no_change_shown", "no patient changed"
     return "no_change_shown", "no change could be established"
-
-
-def _round(row: dict[str, Any], step: float) -> None:
-    """Round the means, and give the change between them as they are shown."""
-    coarsen(row, set(_FIGURES) - {"p", "p_adjusted"}, step)
-    if row["change"] is not None:
-        row["change"] = round(row["after"] - row["before"], 9)
-        for end, outer in (("ci_low", min), ("ci_high", max)):
-            row[end] = None if row[end] is None else outer(row[end], row["change"])
-
-
-def _withhold(rows: list[dict[str, Any]], runs: Runs, minimum: Minimum) -> list[str]:
-    """Take out the counts from which a small number of patients could be derived."""
-    hidden, everything = runs.hidden_counts(rows, minimum)
-    for row in rows:
-        if everything or (row["attribute"], row["group"], row["outcome"]) in hidden:
-            row["n_patients"] = row["n_queries"] = row["n_unpaired"] = None
-            _round(row, step_of(ROUNDED, row["precision"], 0, minimum))
-        elif 1 <= row["n_unpaired"] < minimum.reported:
-            row["n_unpaired"] = None
-    if everything:
-        return [
-            "Counts by group are withheld: together with those of each run they would give away "
-            "small numbers of patients who are in one run only. Figures are rounded, so as not to "
-            "tell them."
-        ]
-    if hidden:
-        return [
-            "Some counts are withheld, and figures beside them rounded, so that no small number of "
-            "patients can be derived."
-        ]
-    return []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from evaluation.library_audit.attributes import attribute_values
 from evaluation.library_audit.protocol import Protocol
 from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.stats.report_fields import OTHER_GROUPS
+from evaluation.stats.small_groups import merge_labels
+from evaluation.stats.verdict import Minimum
 from medembed.errors import FingerprintError, LibraryError
 
 if TYPE_CHECKING:
@@ -84,6 +87,33 @@ class AuditedCases:
             of_pairs,
             {name: labels[rows] for name, labels in self.attributes.items()},
         )
+
+    def with_small_merged(
+        self, minimum: Minimum
+    ) -> tuple[AuditedCases, dict[str, tuple[str, ...]]]:
+        """Merge the small groups of each attribute.
+
+        Returns
+        -------
+        cases : AuditedCases
+        merged : dict of attribute to groups
+            Which groups became one; attributes without any are left out.
+        """
+        owners = self.by_image.owners
+        found = {
+            name: merge_labels(labels, owners, minimum)[1]
+            for name, labels in self.attributes.items()
+        }
+        merged = {name: groups for name, groups in found.items() if groups}
+        return self.renamed(merged), merged
+
+    def renamed(self, merged: Mapping[str, tuple[str, ...]]) -> AuditedCases:
+        """Merge these groups of each attribute, however large they are here."""
+        attributes = dict(self.attributes)
+        for name, groups in merged.items():
+            small = np.isin(attributes[name], groups)
+            attributes[name] = np.where(small, OTHER_GROUPS, attributes[name]).astype(np.str_)
+        return replace(self, attributes=attributes)
 
     def patients(self) -> NDArray[np.str_]:
         """Name the resampled unit of each case the same in every split; for no output."""

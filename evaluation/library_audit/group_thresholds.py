@@ -30,7 +30,7 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
     fit, _ = made.fit_rows()
     plan, groups, meant = made.plan, made.groups, made.plan.group
     if meant is None or meant not in groups:
-        raise InputError(f"no patient of the group {meant!r} is here")
+        raise InputError(f"group {meant!r} has no patient here, or is merged as a small one")
     found = score_findings(made.audited.by_image, fit.by_image, text_side, made.protocol)
     before: dict[str, NDArray[np.float64]] = {}
     after: dict[str, NDArray[np.float64]] = {}

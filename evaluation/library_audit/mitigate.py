@@ -36,6 +36,7 @@ def assess_plans(
     model: str,
     columns: Mapping[str, NDArray[np.float64]],
     text_side: TextSide | None,
+    merged: Mapping[str, tuple[str, ...]],
     seed: int,
 ) -> dict[str, Any] | None:
     """Assess every way that the protocol declares, before and after, group by group.
@@ -52,6 +53,8 @@ def assess_plans(
         Outcomes as they are.
     text_side : TextSide or None
         Needed by thresholds.
+    merged : mapping of attribute to groups
+        Small ones among the audited that were merged, and are so among those a way is fitted on.
     seed : int
 
     Returns
@@ -69,7 +72,12 @@ def assess_plans(
     for plan, name in zip(protocol.mitigation, _names(protocol), strict=True):
         try:
             material = Material(
-                plan, protocol, audited, _fit(plan, protocol, library, model, fits), columns, seed
+                plan,
+                protocol,
+                audited,
+                _fit(plan, protocol, library, model, merged, fits),
+                columns,
+                seed,
             )
             if plan.way == "thresholds":
                 attempt = by_thresholds(material, text_side)
@@ -108,6 +116,7 @@ def _fit(
     protocol: Protocol,
     library: CaseLibrary,
     model: str,
+    merged: Mapping[str, tuple[str, ...]],
     fits: dict[str, AuditedCases],
 ) -> AuditedCases | None:
     """Give the cases that a way is fitted on; None where nothing is fitted."""
@@ -116,7 +125,9 @@ def _fit(
     if protocol.split in (plan.fit_split, "all"):
         raise InputError("it would be fitted on the patients who are asked")
     if plan.fit_split not in fits:
-        fits[plan.fit_split] = gather_queries(library, protocol, model, plan.fit_split)
+        fits[plan.fit_split] = gather_queries(library, protocol, model, plan.fit_split).renamed(
+            merged
+        )
     return fits[plan.fit_split]
 
 

@@ -17,10 +17,9 @@ from evaluation.library_audit.cases import AuditedCases, TextSide, gather_querie
 from evaluation.library_audit.mitigate import assess_plans
 from evaluation.library_audit.model_comparison import check_earlier, compare_models, drift_section
 from evaluation.library_audit.outcomes import OUTCOMES, outcome_columns
-from evaluation.library_audit.populations import facts_of
 from evaluation.library_audit.protocol import Protocol
 from evaluation.library_audit.sections import assess_sections
-from evaluation.library_audit.withholding import withhold
+from evaluation.stats.suppression import protect
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError, LibraryError
 from medembed.model.resolve import choose_model
@@ -96,8 +95,9 @@ def audit_library(
             progress(count, steps)
 
     done(0)
-    audited = gather_queries(library, protocol, model)
-    other = gather_queries(library, protocol, against) if against else None
+    given = gather_queries(library, protocol, model)
+    audited, merged = given.with_small_merged(protocol.least)
+    other = gather_queries(library, protocol, against).renamed(merged) if against else None
     columns, missing = outcome_columns(
         protocol.outcomes, audited.by_image, audited.paired, audited.rows_of_pairs, seed
     )
@@ -106,12 +106,12 @@ def audit_library(
             f"no outcome of the protocol can be measured: {next(iter(missing.values()))}"
         )
     done(1)
-    audit = _audit(audited, columns, protocol, seed)
+    audit = _audit(given, columns, protocol, seed)  # it merges by itself, and crossings too
     done(2)
     sections = assess_sections(
         audited, protocol, library, model, columns, text_side, seed, step=lambda n: done(2 + n)
     )
-    instrument = _instrument(audited, columns, protocol, seed)
+    instrument = _instrument(given, columns, protocol, seed)
     passed = _gate(audit, protocol, missing)
     report = {
         "version": REPORT_VERSION,
@@ -134,19 +134,21 @@ def audit_library(
             name: {"title": TITLES.get(name, name.replace("_", " ").capitalize())}
             for name in protocol.attributes
         },
-        "missing": _missing(audit, audited, protocol, missing),
+        "missing": _missing(given, merged, protocol, missing),
         **sections,
         "instrument": instrument,
         "comparison": None,
         "drift": None,
         "why": dict(_UNASKED),
     }
-    report["mitigation"] = assess_plans(audited, protocol, library, model, columns, text_side, seed)
+    report["mitigation"] = assess_plans(
+        audited, protocol, library, model, columns, text_side, merged, seed
+    )
     if other is not None and against:
         report["comparison"] = compare_models(
             audited, columns, model, other, against, protocol, seed
         )
-    report = withhold(report, facts_of(audited, columns, protocol.intersections))
+    report = protect(report)
     if earlier is not None:  # of what both audits show, not of what they were made from
         report["drift"] = drift_section(earlier, report)
     done(steps)
@@ -221,26 +223,28 @@ def _gate(audit: Audit, protocol: Protocol, missing: Mapping[str, str]) -> dict[
 
 
 def _missing(
-    audit: Audit, audited: AuditedCases, protocol: Protocol, unmeasured: Mapping[str, str]
+    given: AuditedCases,
+    merged: Mapping[str, tuple[str, ...]],
+    protocol: Protocol,
+    unmeasured: Mapping[str, str],
 ) -> dict[str, Any]:
-    owners = audited.by_image.owners
+    """Who is unknown or absent, by the groups as they were before small ones were merged."""
+    owners = given.by_image.owners
     n_all = len(np.unique(owners))
     unknown = []
-    for name, groups in audited.attributes.items():
-        held = audit.cells[(audit.cells["attribute"] == name) & (audit.cells["group"] == UNKNOWN)]
-        if not len(held):
-            unknown.append({"attribute": name, "n_patients": 0, "share": 0.0})
-            continue
-        hidden = bool(held["n_patients"].isna().iloc[0])
-        n = None if hidden else len(np.unique(owners[groups == UNKNOWN]))
-        unknown.append(
-            {"attribute": name, "n_patients": n, "share": None if n is None else n / n_all}
-        )
+    for name, groups in given.attributes.items():
+        n = len(np.unique(owners[groups == UNKNOWN]))
+        row: dict[str, Any] = {"attribute": name, "n_patients": n, "share": n / n_all}
+        if UNKNOWN in merged.get(name, ()):  # beside the merged group it would tell the others
+            row |= {"n_patients": None, "share": None}
+        if 0 < n < protocol.least.reported:
+            row["precision"] = "suppressed"
+        unknown.append(row)
     absent = [
         f"No case of the group {group!r} of {TITLES.get(name, name).lower()} is in the archive."
         for name, groups in protocol.expected.items()
         for group in groups
-        if name in audited.attributes and group not in set(audited.attributes[name].tolist())
+        if name in given.attributes and group not in set(given.attributes[name].tolist())
     ]
     absent += [f"{name} was not measured: {why}." for name, why in sorted(unmeasured.items())]
     return {"unknown": unknown, "absent": absent}

@@ -62,6 +62,7 @@ class MitigationEffect:
                 "p_adjusted": row["p_adjusted"],
                 "higher_is_better": row["higher_is_better"],
                 "precision": row["precision"],
+                "step": row["step"],
                 "verdict": row["verdict"],
                 "recommended": self.recommended,
                 "reason": _words(row, settings["margin"]),

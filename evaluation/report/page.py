@@ -24,7 +24,6 @@ from evaluation.report.headline import (
     changed_by_adjusting,
     primaries,
 )
-from evaluation.report.last_check import checked, minimum_of
 from evaluation.report.number_format import (
     Kind,
     figure,
@@ -36,7 +35,8 @@ from evaluation.report.number_format import (
 )
 from evaluation.report.section_tables import Part, parts
 from evaluation.report.verdicts import VERDICTS
-from evaluation.report.view_model import Row, names, outcome_readings, section
+from evaluation.report.view_model import Row, names, outcome_readings, read_report, section
+from evaluation.stats.suppression import minimum_of
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def render(report: Mapping[str, Any]) -> str:
     >>> "gives no answer" in render({"title": "Audit of nothing"})
     True
     """
-    return environment().get_template("page.html.j2").render(context_of(checked(report)))
+    return environment().get_template("page.html.j2").render(context_of(read_report(report)))
 
 
 def context_of(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def context_of(report: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     report : mapping
-        As :func:`evaluation.report.last_check.checked` gives it.
+        As :func:`evaluation.report.view_model.read_report` gives it.
 
     Returns
     -------

@@ -13,6 +13,8 @@ from typing import Any
 from evaluation.report.forest_svg import Axis, Interval, gap_axis, row_svg
 from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
 from evaluation.report.verdicts import verdict_of
+from evaluation.stats.suppression import shows_small
+from medembed.errors import InputError
 
 __all__ = [
     "OutcomeReading",
@@ -21,12 +23,47 @@ __all__ = [
     "loudest",
     "names",
     "outcome_readings",
+    "read_report",
     "section",
 ]
 
 Row = dict[str, Any]
 MOST_GROUPS = 60
 MOST_INTERSECTIONS = 24
+
+
+VERSION = 1
+"""Of the report's JSON that is understood here."""
+
+
+def read_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a report's version, and that it was made fit to be shown.
+
+    Parameters
+    ----------
+    report : mapping
+        See docs/reference/audit-report.md.
+
+    Raises
+    ------
+    InputError
+        Where it is no report, one of another version, or shows a row of too few patients.
+    """
+    if not isinstance(report, Mapping):
+        raise InputError("a report has to be a JSON object", where="report")
+    if report.get("version", VERSION) != VERSION:
+        raise InputError(
+            "a report of another version",
+            where="report",
+            hint=f"this program reads version {VERSION}: run the audit again",
+        )
+    if shows_small(report):
+        raise InputError(
+            "a report that shows groups of too few patients",
+            where="report",
+            hint="pass it through evaluation.stats.protect first",
+        )
+    return dict(report)
 
 
 @dataclass(frozen=True)
@@ -246,7 +283,7 @@ def outcome_readings(
     Parameters
     ----------
     report : mapping
-        As :func:`evaluation.report.last_check.checked` gives it.
+        As :func:`read_report` gives it.
     margin : float or None
 
     Returns

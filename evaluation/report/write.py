@@ -10,9 +10,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.last_check import checked
 from evaluation.report.page import context_of, environment, render
-from evaluation.report.view_model import section
+from evaluation.report.view_model import read_report, section
 from medembed.errors import InputError
 
 __all__ = ["model_card", "outcomes_csv", "write_report"]
@@ -47,7 +46,7 @@ def write_report(report: Mapping[str, Any], folder: str | Path) -> dict[str, Pat
     InputError
         Where it is no report or the folder can't be written.
     """
-    shown = checked(report)
+    shown = read_report(report)
     try:
         made = json.dumps(_plain(shown), indent=1, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError):
@@ -96,7 +95,7 @@ def outcomes_csv(report: Mapping[str, Any]) -> str:
     >>> outcomes_csv({"outcomes": {"table": [row]}}).splitlines()
     ['attribute,group,outcome,estimate', 'sex,F,hit,0.5']
     """
-    rows = section(checked(report), "outcomes", "table").rows
+    rows = section(read_report(report), "outcomes", "table").rows
     there = {key for row in rows for key in row}
     columns = [name for name in _FIRST if name in there] + sorted(there - set(_FIRST))
     if not rows:
@@ -131,7 +130,7 @@ def model_card(report: Mapping[str, Any]) -> str:
     ----------
     Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
     """
-    shown = checked(report)
+    shown = read_report(report)
     return environment().get_template("model-card.md.j2").render(context_of(shown))
 
 

@@ -35,9 +35,10 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.labels import codes
 from evaluation.retrieval.relevance import as_pairs
 from evaluation.sections.fair_share import Dues, dues, sight
-from evaluation.sections.group_vs_rest import hidden_groups, plain, text_groups
+from evaluation.sections.group_vs_rest import plain, small_groups, text_groups
 from evaluation.sections.permute_within_strata import hand_around
 from evaluation.stats import Minimum, bootstrap_t_mean, decide, holm
+from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
@@ -220,12 +221,12 @@ def assess_exposure(
         n_patients = {
             name: len(np.unique(holding[group == number])) for number, name in enumerate(known)
         }
-        small, partners = hidden_groups(n_patients, least)
+        small = small_groups(n_patients, least)
         draws = _permute(tables, group, len(known), permutations, seed)
         for number, name in enumerate(known):
             row = ExposureRow(attribute, name)
             if name in small:
-                why = f"fewer than {least.reported} patients"
+                why = Reason.FEW.text(least)
                 rows.append((replace(row, precision="suppressed", reason=why), None))
                 continue
             row = replace(
@@ -241,11 +242,6 @@ def assess_exposure(
                 row = replace(row, p=None, p_archive=None, reason="there is no other group")
             elif len(np.unique(asking)) < least.reported:
                 row = replace(row, p=None, p_archive=None, reason="too few patients who ask")
-            if name in partners:
-                row = replace(
-                    row, n_patients=None, n_items=None, share_archive=None, exposure=None,
-                    top_k=None,
-                )  # fmt: skip
             rows.append((row, inner))
         start += len(known)
     adjusted = holm([np.nan if row.p is None else row.p for row, _ in rows])

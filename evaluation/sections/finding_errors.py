@@ -24,11 +24,10 @@ from evaluation.sections.calibration import calibration_error, calibration_gap, 
 from evaluation.sections.group_vs_rest import (
     Contrast,
     compare_one,
-    hidden_groups,
     settle,
+    small_groups,
     suppressed,
     text_groups,
-    without_counts,
 )
 from evaluation.stats import Minimum, gap_interval, mover
 from evaluation.stats.auc import area_test, patient_area
@@ -223,7 +222,7 @@ def assess_zero_shot(
             made = held.rows(attribute, labels, least, alpha)
             rows += made
             found += [finding] * len(made)
-    done = settle(rows, margin=margin, alpha=alpha, minimum=least)
+    done = settle(rows, margin=margin, alpha=alpha)
     return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
 
 
@@ -241,7 +240,7 @@ class _Finding:
         positive, negative = self.truth == 1, self.truth == 0
         names = np.unique(labels).tolist()
         hidden = {
-            measure: hidden_groups(
+            measure: small_groups(
                 {g: len(np.unique(self.owner[(labels == g) & kind])) for g in names}, minimum
             )
             for measure, kind in (("FNR", positive), ("FPR", negative))
@@ -253,17 +252,14 @@ class _Finding:
             for measure, what in (("FNR", "positive"), ("FPR", "negative")):
                 row = Contrast(attribute, name, measure)
                 values = self.errors[measure]
-                if name in hidden[measure][0]:
+                if name in hidden[measure]:
                     why = f"fewer than {minimum.reported} patients with a {what} case"
                     row = replace(suppressed(row, minimum), reason=why)
                 elif np.isnan(values[inside]).all():
                     row = replace(row, reason=f"no patient of this group has a {what} case")
                 else:
                     row = compare_one(row, values, self.owner, inside, minimum, alpha, 200, 0)
-                    if name in hidden[measure][1]:
-                        row = without_counts(row)
                 both.append(row)
-            betrays = any(name in partners for _, partners in hidden.values())
             rest = [
                 self._odds(both, inside, alpha),
                 self._area(Contrast(attribute, name, "AUC"), both, inside, minimum, alpha),
@@ -273,7 +269,7 @@ class _Finding:
                 rest.append(
                     self._calibration(row, self.probabilities, both, inside, minimum, alpha)
                 )
-            out += both + [without_counts(row) if betrays else row for row in rest]
+            out += both + rest
         return out
 
     def _odds(self, both: list[Contrast], inside: NDArray[np.bool_], alpha: float) -> Contrast:

@@ -25,10 +25,9 @@ from evaluation.stats import (
     holm,
     korn_graubard,
     score_test,
-    suppress,
 )
 from evaluation.stats.clusters import cluster_sums
-from evaluation.stats.rounding import ROUNDED, coarsen, step_of
+from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
@@ -36,19 +35,12 @@ __all__ = [
     "Contrast",
     "compare_one",
     "contrast_groups",
-    "hidden_groups",
     "plain",
     "settle",
+    "small_groups",
     "suppressed",
     "text_groups",
-    "without_counts",
 ]
-
-_FIGURES = (
-    "estimate", "ci_low", "ci_high", "gap", "gap_ci_low", "gap_ci_high", "inner_low", "inner_high",
-)  # fmt: skip
-_UNSIZED = frozenset({"EO"})
-"""Made of two others, so that they have no size of their own."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +64,6 @@ class Contrast:
     reason : str
     inner_low, inner_high : float or None
         Ends of the gap at 1 - 2 alpha, which the verdict is taken from.
-    step : float
-        That figures are rounded to, so as not to tell a size that is hidden; 0 where they are not.
     """
 
     attribute: str
@@ -96,7 +86,6 @@ class Contrast:
     reason: str = ""
     inner_low: float | None = None
     inner_high: float | None = None
-    step: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under the names above; what is no finite number becomes None."""
@@ -140,40 +129,15 @@ def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
     return group_labels(given)
 
 
-def hidden_groups(
-    n_patients: Mapping[str, int], minimum: Minimum
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Groups of one attribute that are too small to show, and the partners that would betray them.
-
-    Parameters
-    ----------
-    n_patients : mapping of group to int
-    minimum : Minimum
-
-    Returns
-    -------
-    small, partners : frozenset of str
-        The small ones show nothing; of partners no count is shown, nor a share.
+def small_groups(n_patients: Mapping[str, int], minimum: Minimum) -> frozenset[str]:
+    """Groups of one attribute that are too small to show.
 
     Examples
     --------
-    >>> small, partners = hidden_groups({"F": 60, "M": 35, "O": 5}, Minimum())
-    >>> sorted(small), sorted(partners)
-    (['O'], ['M'])
+    >>> sorted(small_groups({"F": 60, "M": 35, "O": 5, "none": 0}, Minimum()))
+    ['O']
     """
-    counts: dict[Any, int] = {("group", g): int(n) for g, n in n_patients.items()}
-    parts = tuple(counts)
-    small = frozenset(g for g, n in n_patients.items() if 0 < n < minimum.reported)
-    if not small:
-        return small, frozenset()
-    everyone = ("all", "all")
-    counts[everyone] = sum(counts.values())
-    try:
-        found = suppress(counts, [(everyone, parts)], threshold=minimum.reported - 1)
-    except InputError:  # so few that nothing of them can be shown
-        return small, frozenset(n_patients) - small
-    named = frozenset(str(cell[1]) for cell in found.partners if isinstance(cell, tuple))
-    return small, frozenset(n_patients) & named
+    return frozenset(g for g, n in n_patients.items() if 0 < n < minimum.reported)
 
 
 def contrast_groups(
@@ -227,7 +191,7 @@ def contrast_groups(
                 raise InputError(f"outcome {measure!r} has {values.size} values, not {len(labels)}")
             names = np.unique(labels).tolist()
             counts = {g: len(cluster_sums(values, owner, labels == g).sizes) for g in names}
-            small, partners = hidden_groups(counts, least)
+            small = small_groups(counts, least)
             for group in names:
                 if only is not None and group != only:
                     continue
@@ -238,13 +202,11 @@ def contrast_groups(
                 row = compare_one(
                     row, values, owner, labels == group, least, alpha, repetitions, seed
                 )
-                rows.append(without_counts(row) if group in partners else row)
-    return settle(rows, margin=margin, alpha=alpha, minimum=least)
+                rows.append(row)
+    return settle(rows, margin=margin, alpha=alpha)
 
 
-def settle(
-    rows: list[Contrast], *, margin: float, alpha: float, minimum: Minimum
-) -> tuple[Contrast, ...]:
+def settle(rows: list[Contrast], *, margin: float, alpha: float) -> tuple[Contrast, ...]:
     """Adjust the rows' p-values together (Holm) and give each its verdict."""
     adjusted = holm([np.nan if row.p is None else row.p for row in rows])
     done = []
@@ -258,27 +220,12 @@ def settle(
             inner = (row.inner_low, row.inner_high)
         found = decide(row.gap, inner, known, margin=margin, alpha=alpha)
         done.append(replace(row, p_adjusted=known, verdict=found.verdict, reason=found.reason))
-    return tuple(_rounded(row, minimum) for row in done)
-
-
-def _rounded(row: Contrast, minimum: Minimum) -> Contrast:
-    """Round the figures beside a size that is not shown, which would tell it."""
-    if row.n_patients is not None or row.precision == "suppressed" or row.measure in _UNSIZED:
-        return row
-    held = {name: getattr(row, name) for name in _FIGURES}
-    step = step_of(ROUNDED, row.precision, 0, minimum)
-    coarsen(held, _FIGURES, step)
-    return replace(row, **held, step=step)
+    return tuple(done)
 
 
 def suppressed(row: Contrast, minimum: Minimum) -> Contrast:
     """A group too small to be shown: no number at all."""
-    return replace(row, precision="suppressed", reason=f"fewer than {minimum.reported} patients")
-
-
-def without_counts(row: Contrast) -> Contrast:
-    """Leave out what would betray the count of a small group beside this one."""
-    return replace(row, n_patients=None, n_queries=None, n_events=None, rest_estimate=None)
+    return replace(row, precision="suppressed", reason=Reason.FEW.text(minimum))
 
 
 def compare_one(

@@ -35,11 +35,10 @@ from evaluation.labels import codes
 from evaluation.sections.group_vs_rest import (
     Contrast,
     compare_one,
-    hidden_groups,
     settle,
+    small_groups,
     suppressed,
     text_groups,
-    without_counts,
 )
 from evaluation.stats import Minimum
 from medembed.errors import InputError
@@ -98,7 +97,7 @@ def assess_modality_gap(
         labels = text_groups(given, attribute, len(owner))
         names = np.unique(labels).tolist()
         counts = {g: len(np.unique(owner[both & (labels == g)])) for g in names}
-        small, partners = hidden_groups(counts, least)
+        small = small_groups(counts, least)
         for name in names:
             row = Contrast(attribute, name, "modality_gap")
             if name in small:
@@ -116,8 +115,8 @@ def assess_modality_gap(
             row = compare_one(
                 row, values, owner, np.asarray(labels == name), least, alpha, repetitions, seed
             )
-            rows.append(without_counts(row) if name in partners else row)
-    return settle(rows, margin=margin, alpha=alpha, minimum=least)
+            rows.append(row)
+    return settle(rows, margin=margin, alpha=alpha)
 
 
 def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:

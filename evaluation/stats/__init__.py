@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from evaluation.stats.clusters import ClusterMean, cluster_mean
-from evaluation.stats.disclosure import Suppression, attack, suppress
 from evaluation.stats.multiplicity import MaxT, holm, holm_by_family, permutation_max_t
 from evaluation.stats.proportions import Proportion, gap_interval, korn_graubard, mover
+from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.score_test import GroupTests, ScoreTest, group_tests, score_test
+from evaluation.stats.small_groups import merge_groups
 from evaluation.stats.standardised_gaps import StandardisedGap, standardised_gap
 from evaluation.stats.studentised import (
     StudentisedInterval,
     bootstrap_t_gap,
     bootstrap_t_mean,
 )
+from evaluation.stats.suppression import protect
 from evaluation.stats.verdict import Decision, Minimum, decide, gate
 
 __all__ = [
+    "OTHER_GROUPS",
     "ClusterMean",
     "Decision",
     "GroupTests",
@@ -25,8 +28,6 @@ __all__ = [
     "ScoreTest",
     "StandardisedGap",
     "StudentisedInterval",
-    "Suppression",
-    "attack",
     "bootstrap_t_gap",
     "bootstrap_t_mean",
     "cluster_mean",
@@ -37,9 +38,10 @@ __all__ = [
     "holm",
     "holm_by_family",
     "korn_graubard",
+    "merge_groups",
     "mover",
     "permutation_max_t",
+    "protect",
     "score_test",
     "standardised_gap",
-    "suppress",
 ]

@@ -19,6 +19,8 @@ from apps.case_lookup.server import settings
 from apps.commands import app, open_reading_room
 from medembed.errors import InputError
 
+WITHHELD = "Number of patients withheld (it would reveal the size of a small group)"
+
 
 def call(**options: Any) -> int:
     given = {"port": 8501, "host": "127.0.0.1", "no_browser": True} | options

@@ -176,14 +176,13 @@ def g8(found: Found) -> Iterator[Row]:
 def g9(found: Found) -> Iterator[Row]:
     """Disclosure."""
     for name, held in found.items():
-        if isinstance(held, dict) and "recovered" in held:
-            said = f"{held['recovered']} of {held['small_cells']:,}"
-            n = f"{held.get('tables', held.get('reports', 0)):,}"
-            yield Row(name, said, "0", held["recovered"] == 0, n)
-        whole = held.get("by_whole_numbers") if isinstance(held, dict) else None
-        if whole:
-            said = f"{whole['recovered']} of {whole['small_cells']:,}"
-            yield Row(f"{name}, by integer programs", said, "", None, f"{whole['tables']:,}")
+        small, told, before = (
+            held[key] for key in ("small_counts", "told", "told_without_rounding")
+        )
+        said = f"{told} of {small:,} small counts told"
+        yield Row(name, said, "at most 0.5%", told <= 0.005 * small, f"{held['n']:,}")
+        said = f"{before} of {small:,}"
+        yield Row(f"{name}: merged and not rounded", said, "", None, f"{held['n']:,}")
 
 
 def g10(found: Found) -> Iterator[Row]:
@@ -241,7 +240,7 @@ GATES = {
     "G6": Gate("Leakage", "leakage", 500, g6),
     "G7": Gate("Swapped words", "counterfactual", 1000, g7),
     "G8": Gate("Undefined measures; G11 agreement", "undefined", 500, g8),
-    "G9": Gate("Disclosure", "disclosure", 10000, g9, ("--processes", "2")),
+    "G9": Gate("Disclosure", "disclosure", 1000, g9),
     "G10": Gate("Cost", "cost", 0, g10),
     "G12": Gate("Mitigation", "mitigation", 1000, g12),
     "beside": Gate("Side by side with the usual ways", "side_by_side", 1000, beside),

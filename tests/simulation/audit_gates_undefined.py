@@ -26,12 +26,16 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from simulation.audit_gates_disclosure import OUTCOMES, random_table
-from simulation.whole_reports import make_report, random_archive
+from simulation.audit_gates_disclosure import (
+    OUTCOMES,
+    make_report,
+    random_archive,
+    random_table,
+)
 
 from evaluation.audit import Audit, audit_outcomes
 from evaluation.retrieval.scores import retrieval_scores
-from evaluation.stats import Minimum
+from evaluation.stats import OTHER_GROUPS, Minimum
 
 VERDICTS = {"within", "exceeds", "inconclusive", "not_assessable"}
 FIGURES = ["gap", "gap_ci_low", "gap_ci_high"]
@@ -42,7 +46,7 @@ def faults(table: pd.DataFrame, audit: Audit, minimum: Minimum) -> list[str]:
     found = []
     for row in audit.table[audit.table["comparison"] == "rest"].to_dict("records"):
         name = f"{row['attribute']} {row['outcome']}"
-        label = _labels(table, row["attribute"])
+        label = _labels(table, row["attribute"], audit.settings["merged"])
         y = table[row["outcome"]].astype(float)
         mine, rest = (
             table[member & y.notna()] for member in (label == row["group"], label != row["group"])
@@ -90,14 +94,15 @@ def faults(table: pd.DataFrame, audit: Audit, minimum: Minimum) -> list[str]:
     return found
 
 
-def _labels(table: pd.DataFrame, attribute: str) -> pd.Series:
-    parts = [
-        table[part].map(lambda v: "unknown" if v is None or v != v or v == "" else str(v))
-        for part in attribute.split("*")
-    ]
-    return pd.Series(
+def _labels(table: pd.DataFrame, attribute: str, merged: dict[str, list[str]]) -> pd.Series:
+    parts = []
+    for part in attribute.split("*"):
+        names = table[part].map(lambda v: "unknown" if v is None or v != v or v == "" else str(v))
+        parts.append(names.where(~names.isin(merged.get(part, [])), OTHER_GROUPS))
+    joined = pd.Series(
         ["*".join(values) for values in zip(*parts, strict=True)], index=table.index, dtype=object
     )
+    return joined.where(~joined.isin(merged.get(attribute, [])), OTHER_GROUPS)
 
 
 def degenerate(rng: np.random.Generator) -> pd.DataFrame:
@@ -251,7 +256,7 @@ def fingerprints(tables: int, seed: int) -> list[str]:
         found.append(json.dumps(audit.to_json()))
     for number in range(tables // 10):
         rng = np.random.default_rng([seed, number])
-        found.append(json.dumps(make_report(random_archive(rng), rng)[0]))
+        found.append(json.dumps(make_report(*random_archive(rng), rng)))
     return [hashlib.sha256(text.encode()).hexdigest() for text in found]
 
 

@@ -230,7 +230,8 @@ def test_strata_that_the_others_lack_are_not_extrapolated() -> None:
     audit = audit_outcomes(table, ["hit"], ["sex"], strata=["view"])
     row = row_of(audit, group="F")
     assert row["verdict"] == "not_assessable"
-    assert "0% of its queries lie in strata" in row["reason"]
+    assert "strata that both sides have" in row["reason"]
+    assert row["overlap"] == 0
     assert np.isnan(row[["gap", "gap_ci_low", "p_adjusted", "p_max_t"]].astype(float)).all()
     assert not np.isnan(row["gap_naive"])
 
@@ -307,7 +308,7 @@ def test_what_was_not_measured_is_counted_by_group(audited) -> None:
         assert row["n_patients"] == held["patient_id"].nunique()
 
 
-def test_small_groups_are_suppressed_and_cannot_be_derived() -> None:
+def test_a_small_group_beside_large_ones_has_no_number_and_the_rest_is_rounded() -> None:
     table = cohort(8, missing=False)
     few = sorted(set(table["patient_id"]))[:6]
     table.loc[table["patient_id"].isin(few), "sex"] = "X"
@@ -317,13 +318,59 @@ def test_small_groups_are_suppressed_and_cannot_be_derived() -> None:
     assert small["verdict"] == "not_assessable"
     assert small["reason"] == "fewer than 11 patients"
     assert small[["estimate", "gap", "n_patients", "n_queries", "p_value"]].isna().all()
-    shown = audit.table["n_patients"].notna()
-    assert shown.sum() == 1  # the partner's count is hidden too: F + M = all - 6
-    partner = audit.table[~shown & (audit.table["precision"] == "usual")].iloc[0]
-    assert partner["estimate"] == round(partner["estimate"], 3)
-    assert partner["verdict"] != "not_assessable"
+    for group in ("F", "M"):
+        row = row_of(audit, group=group)
+        held = table[table["sex"] == group]
+        assert row["n_patients"] == round(held["patient_id"].nunique() / 10) * 10
+        assert row["estimate"] == pytest.approx(held["hit"].mean(), abs=0.0101)
+        assert row["estimate"] * 50 == pytest.approx(round(row["estimate"] * 50), abs=1e-9)
+        assert row["verdict"] != "not_assessable"
+    assert audit.settings["rounded"]
+    assert audit.settings["n_patients"] % 10 == 0
     assert not audit.gate().passed
     assert "X, hit: primary and not assessable" in "; ".join(audit.gate().reasons)
+
+
+def test_verdicts_of_a_rounded_audit_are_those_of_the_figures_before() -> None:
+    # A few of unknown site make the audit a rounded one; for sex nothing else changes.
+    table = cohort(8, missing=False)
+    exact = audit_outcomes(table, ["hit", "rr"], ["sex"], permutations=99)
+    few = sorted(set(table["patient_id"]))[:6]
+    table["site"] = np.where(table["patient_id"].isin(few), "B", "A")
+    rounded = audit_outcomes(
+        table, ["hit", "rr"], ["sex", "site"], intersections=False, permutations=99,
+        families={"sex": [("sex", "hit"), ("sex", "rr")]},
+    )  # fmt: skip
+    assert not exact.settings["rounded"]
+    own = rounded.table[rounded.table["attribute"] == "sex"].reset_index(drop=True)
+    assert own["verdict"].tolist() == exact.table["verdict"].tolist()
+    assert (own["step"] > 0).all()
+    for name in ("estimate", "gap"):
+        assert (own[f"{name}_ci_low" if name == "gap" else "ci_low"] <= own[name]).all()
+        assert np.abs(own[name] - exact.table[name]).max() <= 0.0201
+    assert (own["gap_ci_low"] <= exact.table["gap_ci_low"] + 1e-9).all()
+    assert (own["gap_ci_high"] >= exact.table["gap_ci_high"] - 1e-9).all()
+    assert (own["p_adjusted"] >= exact.table["p_adjusted"]).all()
+
+
+def test_small_groups_are_merged_in_attributes_and_in_what_crosses_them() -> None:
+    rng = np.random.default_rng(3)
+    n = 400
+    race = np.repeat(["a", "b", "c", "d", "e"], [200, 180, 8, 9, 3])
+    table = {"patient_id": np.arange(n), "race": race, "sex": rng.choice(["F", "M"], n),
+             "hit": rng.random(n) < 0.6}  # fmt: skip
+    audit = audit_outcomes(table, ["hit"], ["race", "sex"], primary=[("race", "c", "hit")])
+    cells = audit.cells.set_index(["attribute", "group"])
+    assert sorted(cells.loc["race"].index) == ["a", "b", "other (small groups)"]
+    assert audit.settings["merged"]["race"] == ["c", "d", "e"]
+    assert "Merged into 'other (small groups)' of race: c, d, e." in audit.notes
+    assert set(cells.loc["race*sex"].index) <= {
+        *(f"{r}*{s}" for r in ("a", "b", "other (small groups)") for s in "FM"),
+        "other (small groups)",
+    }
+    answer = audit.table[audit.table["primary"]]
+    assert answer["reason"].tolist() == ["the group is small and part of 'other (small groups)'"]
+    assert not audit.gate().passed
 
 
 def test_the_rest_of_a_group_is_not_shown_where_it_is_small() -> None:
@@ -337,15 +384,14 @@ def test_the_rest_of_a_group_is_not_shown_where_it_is_small() -> None:
     assert not np.isnan(row["estimate"])
 
 
-def test_a_few_without_a_measurement_are_not_given_away() -> None:
+def test_a_few_without_a_measurement_make_the_audit_a_rounded_one() -> None:
     table = cohort(10, missing=False)
+    assert not audit_outcomes(table, ["hit", "rr"], ["age"], permutations=0).settings["rounded"]
     table.loc[[0, 1, 2], "rr"] = np.nan
     audit = audit_outcomes(table, ["hit", "rr"], ["age"], permutations=0)
-    for group in set(table["age"]):
-        row = row_of(audit, group=group, outcome="rr")
-        assert row["n_queries"] == (table["age"] == group).sum()
-        assert pd.isna(row["n_unmeasured"])
-        assert "a few were not measured" in row["reason"]
+    assert audit.settings["rounded"]
+    counts = audit.table[["n_patients", "n_queries", "n_unmeasured"]].to_numpy(dtype=float)
+    assert (counts % 10 == 0).all()
 
 
 def test_a_primary_group_that_is_not_there_fails_the_gate_closed() -> None:
@@ -375,16 +421,18 @@ def test_outcomes_of_any_range_scale_with_their_unit() -> None:
 
 
 @pytest.mark.parametrize("groups", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_ten_thousand_groups_run(groups: int) -> None:
+def test_thousands_of_groups_run(groups: int) -> None:
     rng = np.random.default_rng(0)
-    n = 3 * groups
-    owner = np.repeat(np.arange(n), 2)
+    n = 14 * groups
     site = rng.integers(0, groups, n)
-    table = {"patient_id": owner, "site": site[owner], "hit": rng.random(2 * n) < 0.5}
+    table = {"patient_id": np.arange(n), "site": site, "hit": rng.random(n) < 0.5}
     audit = audit_outcomes(table, ["hit"], ["site"], permutations=0)
-    assert len(audit.table) == len(set(site))
     counts = np.bincount(site)
-    assert (audit.table["precision"] == "suppressed").sum() == ((counts > 0) & (counts < 11)).sum()
+    small = (counts > 0) & (counts < 11)
+    assert len(audit.settings["merged"]["site"]) == small.sum() > 0
+    assert len(audit.table) == (counts > 0).sum() - small.sum() + 1
+    merged = audit.table[audit.table["group"] == "other (small groups)"]["n_patients"].item()
+    assert merged == round(counts[small].sum() / 10) * 10
 
 
 @pytest.mark.parametrize(

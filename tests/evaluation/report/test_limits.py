@@ -13,6 +13,7 @@ from support.report_cases import make_report, numbers_of
 from support.report_reader import Page, shown
 
 from evaluation.report import render
+from evaluation.stats import protect
 from medembed.errors import InputError
 
 
@@ -147,7 +148,7 @@ def test_any_rows_give_a_whole_page(rows: list[dict[str, Any]], margin: float | 
         "mitigation", "comparison",
     ):  # fmt: skip
         report[name] = {"rows": rows}
-    html = render(report)
+    html = render(protect(report))
     page = Page(html)
     assert not page.stack
     assert all(math.isfinite(float(value)) for value, _, _ in page.figures)

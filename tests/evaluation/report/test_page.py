@@ -14,6 +14,8 @@ from support.report_reader import Page, shown
 
 from evaluation.report import render
 from evaluation.report.number_format import KINDS
+from evaluation.stats import protect
+from medembed.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,9 @@ def test_a_suppressed_group_shows_only_that_it_is_small() -> None:
     for row in report["instrument"]["detectable"]:
         if row["group"] == "d":
             row["smallest_gap"] = 0.391304
-    html = render(report)
+    with pytest.raises(InputError, match="protect"):
+        render(report)
+    html = render(protect(report))
     page = Page(html)
     hidden = {value for value in secret.values() if isinstance(value, float)}
     assert not hidden & {float(value) for value, _, tally in page.figures if not tally}
