@@ -1,1 +1,1 @@
-"""What runs on top of the library: the reading room and the demonstration."""
+"""Applications on top of the library: reading room, demonstration, fairness audit."""

@@ -1,4 +1,4 @@
-"""The verbs of ``apps``."""
+"""The command ``medembed app``."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def app(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on. The page has no login: with any other address than "
-            "127.0.0.1 everyone who reaches it sees the library's cases."
+            help="Address to listen on. The page has no login: on any address other than "
+            "127.0.0.1, everyone who can reach it sees the library's cases."
         ),
     ] = "127.0.0.1",
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Do not open a browser, only serve.")
+        bool, typer.Option("--no-browser", help="Serve the page without opening a browser.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Open the reading room: look up similar past cases in the browser.
+    """Open the reading room to look up similar past cases in the browser.
 
-    Nothing leaves this machine, and no patient's name or file name is kept. Ctrl-C ends it. With
-    --json the address is printed once it answers, and no browser is opened.
+    Nothing leaves this machine. Patient names and file names are not stored. Press Ctrl-C to stop.
+    With --json, the address is printed once the server answers, and no browser opens.
 
     Example: medembed app my-library --port 8600
     """
@@ -64,29 +64,29 @@ def open_reading_room(
     browser : bool
         Whether to open the page in the user's browser.
     as_json : bool
-        Whether to print the address as one JSON object on stdout instead of a line on stderr.
+        Whether to print the address as a JSON object on stdout, not as a line on stderr.
 
     Raises
     ------
     LibraryError
-        Where the folder is no library.
+        If the folder is not a library.
     InputError
-        Where the port is taken, or Streamlit is not installed.
+        If the port is in use, or Streamlit is not installed.
     """
     from apps.case_lookup.server import show_in_browser, start
     from medembed.library import CaseLibrary
 
-    CaseLibrary.open(library)  # a folder that is no library is refused before anything starts
+    CaseLibrary.open(library)  # fail before anything starts
     if host not in _LOCAL:
-        note("The page has no login: everyone who reaches this address sees the library's cases.")
+        note("The page has no login: everyone who can reach this address sees the library's cases.")
 
     def opened(address: str) -> None:
-        found = {"library": str(library), "url": address}
-        emit(found, as_json, lambda: note(f"Reading room: {address} (Ctrl-C ends it)"))
+        payload = {"library": str(library), "url": address}
+        emit(payload, as_json, lambda: note(f"Reading room: {address} (press Ctrl-C to stop)"))
         sys.stdout.flush()
         if browser:
             show_in_browser(address)
 
-    with suppress(KeyboardInterrupt):  # the way to end it; a background job does not get it raised
+    with suppress(KeyboardInterrupt):  # the usual way to stop
         start(library, host, port, opened)
-    note("The reading room is closed.")
+    note("Reading room closed.")

@@ -1,4 +1,4 @@
-"""Plain words as queries, encoded by a library's own model and scored by ``evaluation``."""
+"""Score text prompts such as "right pleural effusion" with a library's own model."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.model import DualEncoder
 
-__all__ = ["plain_words"]
+__all__ = ["score_text_prompts"]
 
 
-def plain_words(
+def score_text_prompts(
     library: CaseLibrary, split: str = "test", model: DualEncoder | None = None
 ) -> list[dict[str, Any]]:
-    """Ask for every finding, and every side of it, in plain words.
+    """Search for every finding, and each of its sides, by a short phrase.
 
     Parameters
     ----------
     library : CaseLibrary
-        With vectors of the model.
+        Must have vectors of the model.
     split : {"test", "val", "train"}
-        Whose images are ranked.
+        The split to rank.
     model : DualEncoder, optional
-        The library's active one by default.
+        Default: the library's active model.
 
     Returns
     -------
     list of dict
-        As :func:`evaluation.retrieval.zero_shot.zero_shot_table` gives them.
+        The rows of :func:`evaluation.retrieval.zero_shot.zero_shot_table`.
     """
     from evaluation.retrieval.zero_shot import plain_queries, zero_shot_table
     from medembed.model import DualEncoder, find_model

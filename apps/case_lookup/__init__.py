@@ -1,1 +1,1 @@
-"""The reading room: look up similar past cases from a browser (Streamlit)."""
+"""The reading room: look up similar past cases in the browser (Streamlit)."""

@@ -1,4 +1,4 @@
-"""What a visitor drops on the page: decoded in a folder that does not outlive the room."""
+"""Decode the files that a visitor drops, in a folder that does not outlive the process."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Protocol
 
 from medembed.scans import Scan
 
-__all__ = ["Dropped", "Upload", "decoding_folder", "sweep_drops", "written"]
+__all__ = ["DroppedImage", "Upload", "decoding_folder", "remove_abandoned_folders", "write_uploads"]
 
 _PREFIX = "medembed-drop-"
-_ENDINGS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".dcm")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_EXTENSIONS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".dcm")
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Upload(Protocol):
-    """An upload as Streamlit hands it over."""
+    """An upload, as Streamlit passes it."""
 
     name: str
     file_id: str
@@ -32,8 +32,8 @@ class Upload(Protocol):
 
 
 @dataclass(frozen=True)
-class Dropped:
-    """What was dropped on the page: decoded, or refused with one line.
+class DroppedImage:
+    """Files dropped on the page: decoded, or refused with one line.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Dropped:
         Streamlit's ids of the uploads.
     scan : Scan or None
     refusal : str
-        Why it cannot be used; empty where it can.
+        Why they cannot be used; empty if they can.
     cases, patients : tuple of str
-        Cases of the library that it is, and patients whom it belongs to; mostly none or one.
+        Cases of the library that hold this image, and its patients there; mostly none or one.
     """
 
     key: tuple[str, ...]
@@ -55,16 +55,16 @@ class Dropped:
 
 @contextmanager
 def decoding_folder() -> Iterator[Path]:
-    """Make a folder of mode 0700 for one decoding, and remove it with all that is in it.
+    """Make a folder of mode 0700 for one decoding, and remove it with its content.
 
-    This process holds a lock on it. A folder without its lock was left behind by a process that
-    was killed: :func:`sweep_drops` removes it.
+    This process holds a lock on the folder. A folder without a lock was left by a process that
+    was killed; :func:`remove_abandoned_folders` removes it.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = os.open(folder, _FOLDER)
+        lock = os.open(folder, _OPEN_FOLDER)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # not swept by another room before it was locked
+        if folder.exists():  # not removed by another process before it was locked
             break
         os.close(lock)
     try:
@@ -74,38 +74,38 @@ def decoding_folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep_drops() -> int:
-    """Remove what killed rooms of this user have left behind; give how many folders."""
-    swept = 0
+def remove_abandoned_folders() -> int:
+    """Remove the folders that this user's killed processes left; return how many."""
+    removed = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            lock = os.open(folder, _FOLDER)
-        except OSError:  # gone by now, a link, or of another user
+            lock = os.open(folder, _OPEN_FOLDER)
+        except OSError:  # gone, a link, or another user's
             continue
         try:
             if os.fstat(lock).st_uid == os.getuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
-                swept += 1
-        except BlockingIOError:  # a living room decodes in it
+                removed += 1
+        except BlockingIOError:  # a running process decodes in it
             pass
         finally:
             os.close(lock)
-    return swept
+    return removed
 
 
-def written(uploads: Sequence[Upload], folder: Path) -> list[Path]:
-    """Write uploads under numbers, with mode 0600; of their names only the ending is kept."""
+def write_uploads(uploads: Sequence[Upload], folder: Path) -> list[Path]:
+    """Write uploads under numbers, with mode 0600; only the extension of their names is kept."""
     files = []
     for number, upload in enumerate(uploads):
-        file = folder / f"{number:05d}{_ending(upload.name)}"
+        file = folder / f"{number:05d}{_extension(upload.name)}"
         file.touch(mode=0o600)
         file.write_bytes(upload.getbuffer())
         files.append(file)
     return files
 
 
-def _ending(name: str) -> str:
-    """The part of a file's name that says its kind."""
+def _extension(name: str) -> str:
+    """Give the extension that names the format."""
     lower = name.lower()
-    return next((ending for ending in _ENDINGS if lower.endswith(ending)), "")
+    return next((known for known in _EXTENSIONS if lower.endswith(known)), "")

@@ -1,4 +1,4 @@
-"""What goes wrong, in one line: on the page and in the log, and never with a patient's value."""
+"""Report errors in one line, on the page and in the log, without a patient's value."""
 
 from __future__ import annotations
 
@@ -11,57 +11,64 @@ from pathlib import Path
 import streamlit as st
 
 from apps.case_lookup.html import escaped
+from apps.case_lookup.texts import TEXTS
 from medembed.errors import MedEmbedError, ScanError
 
-__all__ = ["line_of", "one_line", "place_of", "quiet_tracebacks", "show_error"]
+__all__ = [
+    "error_line",
+    "error_location",
+    "errors_on_one_line",
+    "show_error",
+    "strip_error_messages",
+]
 
 _LOG = logging.getLogger("medembed.apps")
 
 
-def line_of(error: MedEmbedError) -> str:
-    """What was wrong and what to do; of a scan without its file, whose name may name a patient."""
+def error_line(error: MedEmbedError) -> str:
+    """Give what is wrong and what to do; for a scan without its path, which may name a patient."""
     if isinstance(error, ScanError):
         return f"{error.what}; {error.hint}" if error.hint else error.what
     return str(error)
 
 
-def place_of(error: BaseException) -> str:
-    """Kind and place of a foreign error, such as ``KeyError at page.py:120``; not its message."""
+def error_location(error: BaseException) -> str:
+    """Give type and place of an error (``KeyError at page.py:120``), but not its message."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
 
 
 def show_error(error: MedEmbedError) -> None:
-    """Say in one line what went wrong; the query stays as it is."""
-    st.error(escaped(line_of(error), "markdown"))
+    """Show an error in one line; the query stays as it is."""
+    st.error(escaped(error_line(error), "markdown"))
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """Show whatever goes wrong inside as one line.
+def errors_on_one_line() -> Iterator[None]:
+    """Show any error raised inside as one line.
 
-    Each fragment needs its own: Streamlit catches what a fragment raises before the page can, and
-    logs it with its message.
+    Each fragment needs its own: Streamlit catches and logs a fragment's errors, message
+    included, before the page can.
     """
     try:
         yield
     except MedEmbedError as error:
         show_error(error)
     except Exception as error:  # noqa: BLE001  a traceback could hold a patient's value
-        where = place_of(error)
+        where = error_location(error)
         _LOG.error("reading room: %s", where)
-        st.error(escaped(f"Internal error ({where}). Reload the page to continue.", "markdown"))
+        st.error(escaped(TEXTS.faults.internal(where), "markdown"))
 
 
-def quiet_tracebacks() -> None:
-    """Log errors from here on, of this process and of any library, without their messages."""
+def strip_error_messages() -> None:
+    """Strip messages and tracebacks from all errors that this process logs from now on."""
     make = logging.getLogRecordFactory()
 
     def record(*args: object, **kwargs: object) -> logging.LogRecord:
         made = make(*args, **kwargs)
         if made.exc_info and made.exc_info[1] is not None:
-            made.msg = f"{made.msg} ({place_of(made.exc_info[1])})"
+            made.msg = f"{made.msg} ({error_location(made.exc_info[1])})"
             made.exc_info = made.exc_text = None
         return made
 

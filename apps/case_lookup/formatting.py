@@ -1,4 +1,4 @@
-"""How a case is put into words on the page."""
+"""Put a case, its findings and its report into words for the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from apps.case_lookup.html import Markup, join, tag
+from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case, Finding
 from medembed.explain import MatchEvidence
 from medembed.library import Condition
@@ -13,72 +14,66 @@ from medembed.notes import Assertion, Note
 
 __all__ = [
     "chips",
-    "condition_words",
+    "condition_text",
+    "date_text",
+    "evidence_text",
     "excerpt",
-    "finding_words",
-    "kind",
+    "finding_text",
     "marked_note",
-    "said",
-    "thousands",
-    "when",
-    "who",
-    "why_words",
+    "modality_text",
+    "patient_text",
+    "status_text",
 ]
 
-_SEX = {"F": "F", "M": "M", "O": "other"}
 
-
-def thousands(number: int) -> str:
-    """Write a count with its thousands set apart."""
-    return f"{number:,}"
-
-
-def who(case: Case) -> str:
-    """Age and sex: ``"64 y F"``; what is unknown is said."""
+def patient_text(case: Case) -> str:
+    """Give age and sex: ``"64 y F"``, or which of them is unknown."""
+    words = TEXTS.words
     if case.age_years is None and case.sex == "unknown":
-        return "age and sex unknown"
-    age = "age unknown" if case.age_years is None else f"{int(case.age_years)} y"
-    return f"{age} {_SEX.get(case.sex, 'sex unknown')}"
+        return words.unknown_age_and_sex
+    age = words.unknown_age if case.age_years is None else words.years(int(case.age_years))
+    return f"{age} {words.sexes.get(case.sex, words.unknown_sex)}"
 
 
-def kind(case: Case) -> str:
-    """Modality and view: ``"CR PA"``, ``"CT"``."""
+def modality_text(case: Case) -> str:
+    """Give modality and view: ``"CR PA"``, ``"CT"``."""
     known = [word for word in (case.modality, case.view) if word and word != "unknown"]
-    return " ".join(known) or "modality unknown"
+    return " ".join(known) or TEXTS.words.unknown_modality
 
 
-def when(case: Case) -> str:
-    """Study date as the library keeps it, or that there is none."""
-    return case.study_date.isoformat() if case.study_date else "no date"
+def date_text(case: Case) -> str:
+    """Give the study date as the library keeps it, or that there is none."""
+    return case.study_date.isoformat() if case.study_date else TEXTS.words.no_date
 
 
-def finding_words(finding: Finding) -> str:
-    """``"right effusion"``."""
-    return f"{finding.side} {finding.label}".strip()
+def finding_text(finding: Finding) -> str:
+    """Name a finding with its side: ``"right effusion"``."""
+    return TEXTS.words.finding(finding.label, finding.side)
 
 
-def condition_words(condition: Condition) -> str:
-    """A condition as a reader says it: ``"view PA or AP"``, ``"age 60 and above"``."""
-    values = [str(value) for value in condition.values]
+def condition_text(condition: Condition) -> str:
+    """Put a condition into words: ``"view PA or AP"``, ``"age ≥ 60"``."""
+    words, values = TEXTS.words, [str(value) for value in condition.values]
     if condition.field == "finding":
-        return finding_words(Finding.parse(values[0]))
+        return finding_text(Finding.parse(values[0]))
     if condition.field == "age":
-        return f"age {float(values[0]):.0f} and {'above' if condition.op == '>=' else 'below'}"
+        bound = words.at_least_age if condition.op == ">=" else words.at_most_age
+        return bound(float(values[0]))
     if condition.field == "date":
-        return f"{'from' if condition.op == '>=' else 'until'} {values[0]}"
-    return f"{condition.field} {' or '.join(values)}"
+        return (words.from_date if condition.op == ">=" else words.until_date)(values[0])
+    return f"{words.fields.get(condition.field, condition.field)} {words.one_of(values)}"
 
 
 def chips(findings: Iterable[Finding]) -> Markup:
-    """Findings as quiet chips, or that none is recorded."""
-    items = [tag("span", finding_words(f), class_="rr-chip") for f in findings]
+    """Show findings as chips, or that none is recorded."""
+    items = [tag("span", finding_text(f), class_="rr-chip") for f in findings]
     if not items:
-        return tag("span", "no finding recorded", class_="rr-quiet")
+        return tag("span", TEXTS.words.no_finding, class_="rr-quiet")
     return join(*items)
 
 
 def excerpt(note: Note | None, length: int = 220) -> str:
-    """The impression, or else how the note begins, cut between words."""
+    """Give the impression, or else the beginning of the report, cut between words."""
     if note is None:
         return ""
     text = note.section("impression") or note.section("findings") or note.text
@@ -88,42 +83,49 @@ def excerpt(note: Note | None, length: int = 220) -> str:
     return text[: length + 1].rsplit(" ", 1)[0].rstrip(",;: ") + "\u00a0…"
 
 
-def said(assertion: Assertion) -> str:
-    """What the note says of a finding, in a word or three: ``"present, right"``."""
-    words = "earlier" if assertion.historical else assertion.status
-    return f"{words}, {assertion.side}" if assertion.side else words
+def status_text(assertion: Assertion) -> str:
+    """Give what the report states about a finding: ``"present, right"``."""
+    status = TEXTS.words.statuses[_status(assertion)]
+    return f"{status}, {assertion.side}" if assertion.side else status
 
 
-def why_words(why: MatchEvidence) -> str:
-    """What the case and the query both state; empty where they state nothing in common."""
+def _status(assertion: Assertion) -> str:
+    return "historical" if assertion.historical else assertion.status
+
+
+def evidence_text(evidence: MatchEvidence) -> str:
+    """Give what query and case both state; empty if they state nothing in common."""
+    texts = TEXTS.results
     parts = [
-        ("in common: ", why.shared),
-        ("differs: ", why.conflicts),
-        ("words in its report: ", why.words),
+        (texts.shared, evidence.shared),
+        (texts.conflicts, evidence.conflicts),
+        (texts.report_words, evidence.words),
     ]
-    line = "; ".join(f"{name}{', '.join(items)}" for name, items in parts if items)
-    line = re.sub(r"([a-z][a-z ]*):(left|right|bilateral)\b", r"\2 \1", line)
-    if len(why.parts) > 1:
-        cosines = ", ".join(f"{name} {score:.2f}" for name, score in why.parts.items())
-        line = f"{line}; {cosines}" if line else cosines
-    return line
+    lines = [text(", ".join(map(_side_first, items))) for text, items in parts if items]
+    if len(evidence.parts) > 1:
+        lines.append(texts.part_scores(evidence.parts))
+    return " · ".join(lines)
+
+
+def _side_first(line: str) -> str:
+    """Turn ``"effusion:right"`` into ``"right effusion"``."""
+    return re.sub(r"([a-z][a-z ]*):(left|right|bilateral)\b", r"\2 \1", line)
 
 
 def _marked(note: Note, start: int, end: int) -> Markup:
-    """The span of the note with its assertions marked; overlapping ones keep the first."""
+    """Mark the assertions in a span of the note; of overlapping ones, only the first."""
     pieces: list[str] = []
     at = start
     for assertion in note.assertions:
         if assertion.start < at or assertion.end > end:
             continue
-        status = "historical" if assertion.historical else assertion.status
         pieces += [
             note.text[at : assertion.start],
             tag(
                 "mark",
                 note.text[assertion.start : assertion.end],
-                tag("small", said(assertion)),
-                class_=f"rr-{status}",
+                tag("small", status_text(assertion)),
+                class_=f"rr-{_status(assertion)}",
             ),
         ]
         at = assertion.end
@@ -131,9 +133,9 @@ def _marked(note: Note, start: int, end: int) -> Markup:
 
 
 def marked_note(note: Note) -> Markup:
-    """The whole note, headings set apart, each asserted finding marked with what is said of it.
+    """Show the whole note: headings apart, each asserted finding marked with its status.
 
-    No character of the note is left out: what lies between the sections stands as a heading.
+    No character of the note is left out: text between sections becomes a heading.
     """
     blocks: list[Markup] = []
     at = 0

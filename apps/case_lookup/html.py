@@ -1,8 +1,8 @@
-"""The one way by which a text of a case comes onto the page: :func:`escaped`.
+"""Escape every text of a case before it goes onto the page: :func:`escaped`.
 
-A report, a name of a site or a value of a header may hold anything: HTML, Markdown, formulas,
-shortcodes of Streamlit's (``:red[…]``, ``:material/home:``), characters that turn the direction of
-reading or that nobody sees. On the page each of them is a character like any other.
+A report, a site name or a header value may contain anything: HTML, Markdown, formulas, Streamlit
+shortcodes (``:red[…]``, ``:material/home:``), invisible characters, or marks that reverse the
+reading direction. On the page, each is a character like any other.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from typing import Literal
 __all__ = ["Into", "Markup", "escaped", "join", "notice", "tag"]
 
 Into = Literal["html", "markdown", "text"]
-"""Where a text goes: into HTML of ours, into a label that Streamlit reads as Markdown, or into one
-that it shows as it is."""
+"""Where a text goes: into our HTML, into a label that Streamlit parses as Markdown, or into one
+that it shows verbatim."""
 
 _VOID = frozenset({"img", "br", "hr"})
 
-# Marks, letters and signs of Unicode that are drawn as nothing (UAX 44, Default_Ignorable)
-_UNSEEN = frozenset(
+# Unicode characters that are drawn as nothing (UAX 44, Default_Ignorable)
+_INVISIBLE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # each of ASCII: CommonMark 0.31, 2.4
-# Streamlit looks for these once more in what Markdown has made of a text, where no backslash helps
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # all ASCII punctuation: CommonMark 0.31, 2.4
+# Streamlit searches the rendered Markdown for these again, where no backslash helps
 _SHORTCODE = re.compile(r":(?=\S)|@|www(?=\.)|[-<>=~](?=[-<>=~])", re.IGNORECASE)
-_JOINER = "\u2060"  # a word joiner: without width, and no line is broken at it
+_JOINER = "\u2060"  # word joiner: zero width, no line break
 
 
 class Markup(str):
-    """A string that is HTML already."""
+    """A string that is already HTML."""
 
     __slots__ = ()
 
 
 def escaped(text: str, into: Into) -> str:
-    r"""Make a text stand on the page as its characters, whatever they are.
+    r"""Escape a text so that the page shows its characters, whatever they are.
 
-    Characters without a picture (controls, direction marks, zero width) stand as their code, such
-    as ``[U+202E]``. In HTML, line breaks and tabs are kept; elsewhere a text is one line.
+    Invisible characters (controls, direction marks, zero width) are shown as their code, such as
+    ``[U+202E]``. HTML keeps line breaks and tabs; elsewhere a text becomes one line.
 
     Parameters
     ----------
     text : str
-        Of a case, a file or a person: anything.
+        From a case, a file or a person: anything.
     into : {"html", "markdown", "text"}
 
     Examples
@@ -58,32 +58,31 @@ def escaped(text: str, into: Into) -> str:
     >>> escaped("left\u202e thgir", "text")
     'left[U+202E] thgir'
     """
-    seen = _seen(text)
+    visible = _visible(text)
     if into == "html":
-        return escape(seen)
-    line = " ".join(seen.split())
+        return escape(visible)
+    line = " ".join(visible.split())
     if into == "text":
         return line
-    joined = _SHORTCODE.sub(lambda found: found[0] + _JOINER, line)
+    joined = _SHORTCODE.sub(lambda match: match[0] + _JOINER, line)
     return _PUNCTUATION.sub(r"\\\1", joined)
 
 
-def _seen(text: str) -> str:
-    """Put the code of each character that has no picture in its place."""
+def _visible(text: str) -> str:
+    """Replace each invisible character with its code."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    plain = text.isascii() or _UNSEEN.isdisjoint(
-        text
-    )  # of a picture's megabytes neither is looked at
+    # fast path: an image's data URI has megabytes
+    plain = text.isascii() or _INVISIBLE.isdisjoint(text)
     if plain and text.replace("\n", " ").replace("\t", " ").isprintable():
         return text
-    return "".join(char if _has_picture(char) else f"[U+{ord(char):04X}]" for char in text)
+    return "".join(char if _is_visible(char) else f"[U+{ord(char):04X}]" for char in text)
 
 
-def _has_picture(char: str) -> bool:
+def _is_visible(char: str) -> bool:
     if char in "\n\t":
         return True
     printed = char.isprintable() or unicodedata.category(char) == "Zs"  # blanks of any width
-    return printed and char not in _UNSEEN
+    return printed and char not in _INVISIBLE
 
 
 def _html(child: str | None) -> str:
@@ -93,7 +92,7 @@ def _html(child: str | None) -> str:
 
 
 def join(*children: str | None) -> Markup:
-    """Put pieces beside one another; plain strings are escaped, None is nothing.
+    """Concatenate pieces; plain strings are escaped, None is skipped.
 
     Examples
     --------
@@ -104,7 +103,7 @@ def join(*children: str | None) -> Markup:
 
 
 def tag(element: str, *children: str | None, **attributes: str | None) -> Markup:
-    """Make one element; ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``.
+    """Make one element; ``class_`` becomes ``class``, ``aria_label`` becomes ``aria-label``.
 
     Parameters
     ----------
@@ -132,5 +131,5 @@ def tag(element: str, *children: str | None, **attributes: str | None) -> Markup
 
 
 def notice(line: str, more: str) -> Markup:
-    """Make a calm remark in place of what could not be shown."""
+    """Make a quiet message in place of content that cannot be shown."""
     return tag("div", tag("h3", line), tag("p", more, class_="rr-quiet"), class_="rr-notice")

@@ -1,4 +1,4 @@
-"""The page's frame: Streamlit's own, with our scripts before all of Streamlit's."""
+"""Streamlit's index page, with our scripts before Streamlit's."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-__all__ = ["framed", "routes"]
+__all__ = ["insert_scripts", "routes"]
 
 _SCRIPTS = ("neutral_names.js", "changed.js")
 _FRESH = {"Cache-Control": "no-cache"}
 
 
-def framed(page: str) -> str:
-    """Put our scripts before the first script of a page.
+def insert_scripts(page: str) -> str:
+    """Insert our scripts before the first script of a page.
 
-    They have to run first, so that no file reaches Streamlit under its own name. If they do not
-    run, the style sheet hides the place to drop files.
+    They must run first, so that no file reaches Streamlit under its own name. If they do not run,
+    the style sheet hides the drop zone.
     """
     ours = "".join(f'<script src="./room/{name}"></script>\n    ' for name in _SCRIPTS)
     return page.replace("<script", f"{ours}<script", 1)
 
 
 def routes() -> list[Route]:
-    """Give the routes of the frame and of our scripts; they come before Streamlit's own."""
+    """Give the routes of the index page and our scripts; they take precedence over Streamlit's."""
     import streamlit
     from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
-    frame = Path(streamlit.__file__).parent / "static" / "index.html"
-    page = framed(frame.read_text(encoding="utf-8"))
+    index = Path(streamlit.__file__).parent / "static" / "index.html"
+    page = insert_scripts(index.read_text(encoding="utf-8"))
 
     def show_page(_: Request) -> Response:
         return HTMLResponse(page, headers=_FRESH)

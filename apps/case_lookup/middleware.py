@@ -1,4 +1,4 @@
-"""What every request to the reading room passes first: who asks, and what the browser may do."""
+"""Check the origin of every request, and restrict what the browser may do."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
-ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not bound to
+ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  for comparison, not to bind
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADDRESS = re.compile(r"[0-9.]+|\[[0-9a-f:.]+\]")
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
 
 def allowed_hosts(host: str, port: int) -> frozenset[str]:
-    """Give what the ``Host`` header may be, port included, for a room that listens on ``host``.
+    """Give the valid ``Host`` headers, port included, of a server that listens on ``host``.
 
     Parameters
     ----------
     host : str
-        Address or name that the room listens on.
+        Address or name that the server listens on.
     port : int
 
     Examples
@@ -49,20 +49,20 @@ def _with_port(name: str, port: int) -> str:
 
 
 class SameOrigin:
-    """ASGI middleware: only the room's own page may ask the room.
+    """ASGI middleware: accept requests from the reading room's own page only.
 
-    A page of another site, of another port of this machine, or one that points its own name at
-    this address (DNS rebinding) is refused: the ``Host`` has to be the room's, port included, the
-    ``Origin`` has to be that very host, and where the browser says who asks (``Sec-Fetch-Site``),
-    it has to be the page itself, or a person who opened the page. A socket, or a request that
-    changes something, without any ``Origin`` comes from no browser and is refused as well.
+    It refuses pages of other sites, pages on other ports of this machine, and pages whose name
+    was pointed at this address (DNS rebinding). The ``Host`` must be the server's, port included;
+    the ``Origin`` must equal it; ``Sec-Fetch-Site``, if sent, must name the page itself or a
+    person who opened it. A socket or a changing request without an ``Origin`` does not come from
+    a browser and is refused, too.
 
     Parameters
     ----------
     app : ASGI application
     host : str
-        Address that the room listens on. Where that is every address of the machine, any numeric
-        address may be the ``Host``: rebinding needs a name.
+        Address that the server listens on. If that is every address of the machine, any numeric
+        ``Host`` is valid: rebinding needs a name.
     port : int
 
     References
@@ -77,16 +77,16 @@ class SameOrigin:
         self._port = port
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Hand the request on, or refuse it."""
+        """Pass the request on, or refuse it."""
         if scope["type"] not in ("http", "websocket") or self._is_own(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()  # the connect message; closed before accepted, it is a 403
+            await receive()  # the connect message; closing before accepting answers 403
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         else:
             kind = [(b"content-type", b"text/plain; charset=utf-8")]
             await send({"type": "http.response.start", "status": 403, "headers": kind})
-            line = b"Refused: not a request of the reading room's own page.\n"
+            line = b"Refused: not a request from the reading room's own page.\n"
             await send({"type": "http.response.body", "body": line})
 
     def _is_own(self, scope: Message) -> bool:
@@ -95,7 +95,7 @@ class SameOrigin:
             return False
         if origins:
             return origins[0] == f"http://{hosts[0]}"
-        if scope["type"] == "websocket" or scope["method"] not in _READING:
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
             return False
         site = _values(scope, b"sec-fetch-site")
         return site in ([], ["same-origin"], ["none"]) or _is_opening(scope)
@@ -113,13 +113,13 @@ def _values(scope: Message, name: bytes) -> list[str]:
 
 
 def _is_opening(scope: Message) -> bool:
-    """Whether a person follows a link from elsewhere to the page itself: it opens on its own."""
+    """Whether a person follows a link from elsewhere to the page itself."""
     mode, target = _values(scope, b"sec-fetch-mode"), _values(scope, b"sec-fetch-dest")
     return (mode, target) == (["navigate"], ["document"]) and scope["path"] == "/"
 
 
 class SecurityHeaders:
-    """ASGI middleware: the browser itself refuses any request to another address.
+    """ASGI middleware: make the browser block any request to another address.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class SecurityHeaders:
         )
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Hand the request on, and add the headers to the answer."""
+        """Pass the request on, and add the headers to the response."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,10 +1,10 @@
-// A file's name may name a patient. Streamlit shows it (chip, tooltip, "Remove ..."), keeps it and
-// sends it. So every file gets a name that says nothing before Streamlit sees it: whatever is
-// chosen or dropped passes through here first, since this script comes first and listens to the
-// window's capture phase. Only the ending stays, which says the format.
+// A file's name may name a patient. Streamlit shows it (chip, tooltip, "Remove ..."), stores it and
+// sends it. So every file gets a neutral name before Streamlit sees it: this script runs first and
+// listens in the window's capture phase, so every chosen or dropped file passes through here. Only
+// the extension stays, because it names the format.
 "use strict";
 (() => {
-  const ENDINGS = [".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".dcm"];
+  const EXTENSIONS = [".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".dcm"];
   const ours = new WeakSet();
   let number = 0;
 
@@ -12,8 +12,8 @@
     if (ours.has(file)) return file;
     number += 1;
     const lower = file.name.toLowerCase();
-    const ending = ENDINGS.find((known) => lower.endsWith(known)) ?? "";
-    const renamed = new File([file], `image-${number}${ending}`, { type: file.type, lastModified: 0 });
+    const extension = EXTENSIONS.find((known) => lower.endsWith(known)) ?? "";
+    const renamed = new File([file], `image-${number}${extension}`, { type: file.type, lastModified: 0 });
     ours.add(renamed);
     return renamed;
   };
@@ -33,7 +33,7 @@
     }, true);
   }
 
-  // A dropped folder holds the files of a series.
+  // A dropped folder contains the files of a series.
   const entriesOf = async (folder) => {
     const reader = folder.createReader();
     const found = [];
@@ -53,7 +53,7 @@
   const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
 
   window.addEventListener("dragover", (event) => {
-    if (carriesFiles(event)) event.preventDefault(); // or the browser leaves the page for the file
+    if (carriesFiles(event)) event.preventDefault(); // otherwise the browser opens the file in place of the page
   }, true);
 
   window.addEventListener("drop", (event) => {
@@ -70,7 +70,7 @@
     files.then((found) => {
       put(input, found);
       input.dispatchEvent(new Event("change", { bubbles: true }));
-    }).catch(() => {}); // a file that cannot be read is not taken; its name is in the message
+    }).catch(() => {}); // an unreadable file is skipped; the error message would hold its name
   }, true);
 
   document.documentElement.dataset.names = "neutral";

@@ -1,7 +1,8 @@
-"""The script that Streamlit runs for each visit: ``medembed app LIBRARY`` starts it."""
+"""The script that Streamlit runs for each visit; ``medembed app LIBRARY`` starts the server."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -10,76 +11,81 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apps.case_lookup.case_page import show_case
-from apps.case_lookup.faults import one_line, show_error
-from apps.case_lookup.results import (
-    Found,
-    answers_to,
-    show_found,
-    show_welcome,
-)
-from apps.case_lookup.session import Desk, Question
-from apps.case_lookup.sidebar import ask
-from apps.case_lookup.visits import HEADER, enter
+from apps.case_lookup.faults import errors_on_one_line, show_error
+from apps.case_lookup.html import Markup
+from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
+from apps.case_lookup.session import LibrarySession, SearchRequest
+from apps.case_lookup.sidebar import draw_sidebar
+from apps.case_lookup.texts import TEXTS
+from apps.case_lookup.visits import HEADER, register_page
 from medembed.errors import LibraryError, MedEmbedError
 
 _CSS = Path(__file__).with_name("room.css")
 
 
-@st.cache_resource(show_spinner=False, on_release=Desk.close)
-def open_desk(path: str) -> Desk:
+@st.cache_resource(show_spinner=False, on_release=LibrarySession.close)
+def open_session(path: str) -> LibrarySession:
     """Open the library once for all visitors; its model loads in the background."""
-    return Desk(Path(path))
+    return LibrarySession(Path(path))
 
 
-def _answer(desk: Desk, question: Question) -> Found:
-    """What the question finds; the last answer is given again while it holds.
-
-    It holds while the question stays and none of its cases has been erased.
-    """
+def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
+    """Search, or give the last outcome if the request is the same and no case was erased."""
     state = st.session_state
-    found: Found | None = state.get("found")
-    if found is not None and found.question.mark == question.mark and desk.holds(found.result):
-        return found
-    waiting = "Searching" if desk.is_ready else "Loading the model, once after the start"
+    last: SearchOutcome | None = state.get("outcome")
+    is_same = last is not None and last.request.digest == request.digest
+    if last is not None and is_same and session.still_has(last.result):
+        return last
+    waiting = TEXTS.results.searching if session.is_ready else TEXTS.results.loading_model
     with st.spinner(waiting):
         started = time.perf_counter()
-        result = desk.search(question)
+        result = session.search(request)
         seconds = time.perf_counter() - started
-    found = Found(question, result, seconds)
-    state["found"] = found
-    return found
+    state["outcome"] = outcome = SearchOutcome(request, result, seconds)
+    return outcome
 
 
-def _room(desk: Desk) -> None:
-    question, dropped = ask(desk)
-    st.html(answers_to(question))
+def _draw(session: LibrarySession) -> None:
+    request, dropped = draw_sidebar(session)
+    st.html(undim_style(request))
     case_id = st.query_params.get("case", "")
     if case_id:
-        show_case(desk, case_id, question)
-    elif question.is_empty:
-        show_welcome(desk)
+        show_case(session, case_id, request)
+    elif request.is_empty:
+        show_welcome(session)
     else:
         try:
-            found = _answer(desk, question)
+            outcome = _search(session, request)
         except MedEmbedError as error:
             show_error(error)
         else:
-            show_found(desk, found, dropped)
+            show_outcome(session, outcome, dropped)
+
+
+def _connection_texts() -> Markup:
+    """Give the style sheet our texts for Streamlit's connection dialog.
+
+    Streamlit's own text asks whether the user is connected to the internet.
+    """
+    lost = json.dumps(TEXTS.faults.lost, ensure_ascii=False)
+    hint = json.dumps(TEXTS.faults.lost_hint, ensure_ascii=False)
+    return Markup(f"<style>:root {{ --rr-lost: {lost}; --rr-lost-hint: {hint}; }}</style>")
 
 
 def main() -> None:
-    """Draw the page; a fault is one line that holds no patient's value."""
+    """Draw the page; an error is one line without a patient's value."""
     st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
     st.html(_CSS)
+    st.html(_connection_texts())
     run = get_script_run_ctx()
     if run is not None:
-        enter(st.context.headers.get(HEADER), run.session_id)
-    with one_line():
+        register_page(st.context.headers.get(HEADER), run.session_id)
+    with errors_on_one_line():
         path = os.environ.get("MEDEMBED_LIBRARY", "")
         if not path:
-            raise LibraryError("no library was named", hint="start with: medembed app LIBRARY")
-        _room(open_desk(path))
+            raise LibraryError(TEXTS.faults.no_library, hint=TEXTS.faults.no_library_hint)
+        _draw(open_session(path))
 
 
-if __name__ == "__main__":  # Streamlit runs it so; a worker of the reader, imported again, does not
+if __name__ == "__main__":  # as Streamlit runs it; a decoding worker that imports it does not
     main()

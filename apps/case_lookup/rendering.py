@@ -1,9 +1,10 @@
-"""From a scan to what stands on the screen: slice, window, grey levels, proportions."""
+"""Render a scan for the screen: slice, window, gray levels, true proportions."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from enum import StrEnum
 from io import BytesIO
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from medembed.scans import PRESETS, Scan, VoiLut, Window, apply_window
 
 __all__ = [
-    "Look",
+    "DisplaySettings",
+    "Preset",
     "data_uri",
     "full_range",
     "n_slices",
@@ -23,24 +25,37 @@ __all__ = [
     "value_range",
 ]
 
-AUTO = "Auto"
-FULL = "Full range"
-OWN = "File window"
-_HU = ("lung", "mediastinum", "bone")
+
+class Preset(StrEnum):
+    """Windows to choose from; their names on the page are in the catalog of texts."""
+
+    FILE = "file"
+    FILE_2 = "file-2"
+    FILE_3 = "file-3"
+    LUNG = "lung"
+    MEDIASTINUM = "mediastinum"
+    BONE = "bone"
+    AUTO = "auto"
+    FULL = "full"
+
+
+_FROM_FILE = (Preset.FILE, Preset.FILE_2, Preset.FILE_3)
+_HU = (Preset.LUNG, Preset.MEDIASTINUM, Preset.BONE)
+_HU_WITHOUT_FILE = (Preset.MEDIASTINUM, Preset.LUNG, Preset.BONE)
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a scan is looked at.
+class DisplaySettings:
+    """How a scan is displayed.
 
     Parameters
     ----------
     window : Window or VoiLut
         In the units of the scan.
     slice_index : int
-        Counted from 0; 0 for a single image.
+        From 0; 0 for a single image.
     invert : bool
-        Whether dense is dark.
+        Whether dense tissue is dark.
     """
 
     window: Window | VoiLut
@@ -49,12 +64,12 @@ class Look:
 
 
 def n_slices(scan: Scan) -> int:
-    """How many slices there are; 1 for a single image."""
+    """Count the slices; 1 for a single image."""
     return int(scan.pixels.shape[0]) if scan.is_volume else 1
 
 
 def plane(scan: Scan, slice_index: int) -> npt.NDArray[np.float32]:
-    """One slice, shape ``(h, w)``; an index beyond the ends gives the slice at the end."""
+    """Give one slice, shape ``(h, w)``; an index out of range is clamped."""
     if not scan.is_volume:
         return scan.pixels
     index = min(max(slice_index, 0), n_slices(scan) - 1)
@@ -62,14 +77,14 @@ def plane(scan: Scan, slice_index: int) -> npt.NDArray[np.float32]:
 
 
 def value_range(scan: Scan) -> tuple[float, float]:
-    """Lowest and highest value of the scan; one apart where it holds a single value."""
+    """Give the lowest and highest value; one apart if the scan is constant."""
     low, high = float(scan.pixels.min()), float(scan.pixels.max())
     return (low, high) if high > low else (low, low + 1)
 
 
 def full_range(scan: Scan) -> Window:
-    """The window that shows every value."""
-    return _between(*value_range(scan), FULL)
+    """Give the window that shows every value."""
+    return _between(*value_range(scan), Preset.FULL)
 
 
 def _between(low: float, high: float, name: str) -> Window:
@@ -80,30 +95,28 @@ def _auto(scan: Scan) -> Window:
     # half a million values are plenty for two percentiles of a large volume
     step = max(1, scan.pixels.size // 500_000)
     low, high = np.percentile(scan.pixels.reshape(-1)[::step], (0.5, 99.5))
-    return _between(float(low), float(high), AUTO) if high > low else full_range(scan)
+    return _between(float(low), float(high), Preset.AUTO) if high > low else full_range(scan)
 
 
-def presets(scan: Scan) -> dict[str, Window | VoiLut]:
-    """Windows to choose from, by name; the first is how the scan opens.
+def presets(scan: Scan) -> dict[Preset, Window | VoiLut]:
+    """Give the windows to choose from; a scan opens with the first.
 
-    The file's own windows come first. Lung, mediastinum and bone are offered for Hounsfield units
-    only, since stored values have no common scale.
+    The file's own windows come first, three at most. Lung, mediastinum and bone are offered for
+    Hounsfield units only, because stored values have no common scale.
     """
-    offered: dict[str, Window | VoiLut] = {}
-    own_ones: list[Window | VoiLut] = [*scan.windows, *scan.voi_luts]
-    for position, own in enumerate(own_ones[:3]):
-        offered[OWN if position == 0 else f"{OWN} {position + 1}"] = own
+    from_file: list[Window | VoiLut] = [*scan.windows, *scan.voi_luts]
+    offered = dict(zip(_FROM_FILE, from_file, strict=False))
     if scan.units == "HU":
-        order = _HU if offered else ("mediastinum", "lung", "bone")
-        offered.update({name.capitalize(): PRESETS[name] for name in order})
+        order = _HU if offered else _HU_WITHOUT_FILE
+        offered.update({preset: PRESETS[preset.value] for preset in order})
     else:
-        offered[AUTO] = _auto(scan)
-    offered[FULL] = full_range(scan)
+        offered[Preset.AUTO] = _auto(scan)
+    offered[Preset.FULL] = full_range(scan)
     return offered
 
 
 def _size(scan: Scan, shape: tuple[int, ...], longest: int) -> tuple[int, int]:
-    """Width and height on the screen: square millimetres, at most ``longest`` on a side."""
+    """Width and height on the screen: square millimeters, at most ``longest`` pixels a side."""
     rows, columns = shape
     if scan.spacing_mm is not None:
         row_mm, column_mm = scan.spacing_mm[-2:]
@@ -114,39 +127,39 @@ def _size(scan: Scan, shape: tuple[int, ...], longest: int) -> tuple[int, int]:
     return max(1, round(columns * scale)), max(1, round(rows * scale))
 
 
-def render(scan: Scan, look: Look, longest: int = 1400) -> Image.Image:
-    """Draw one slice as 8-bit grey levels in its true proportions.
+def render(scan: Scan, display: DisplaySettings, longest: int = 1400) -> Image.Image:
+    """Render one slice as 8-bit gray levels in true proportions.
 
     Parameters
     ----------
     scan : Scan
-    look : Look
+    display : DisplaySettings
     longest : int
-        Pixels of the longer side at most; a smaller image keeps its size.
+        Most pixels of the longer side; a smaller image keeps its size.
 
     Returns
     -------
     PIL.Image.Image
-        Mode ``"L"``. Rows and columns lie as in the file: nothing is mirrored.
+        Mode ``"L"``. Rows and columns are those of the file: nothing is mirrored.
 
     References
     ----------
     DICOM PS3.3 C.11.2.1.2 (window), C.7.6.3.1.7 (pixel aspect ratio).
     """
-    pixels = plane(scan, look.slice_index)
+    pixels = plane(scan, display.slice_index)
     size = _size(scan, pixels.shape, longest)
     if size != (pixels.shape[1], pixels.shape[0]):
-        # the values are scaled, not the grey levels: a narrow window would lose what lies beyond it
+        # scale the values, not the gray levels: a narrow window would clip before interpolation
         scaled = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         pixels = np.asarray(scaled, dtype=np.float32)
-    grey = apply_window(pixels, look.window)
-    return Image.fromarray(255 - grey if look.invert else grey)
+    gray = apply_window(pixels, display.window)
+    return Image.fromarray(255 - gray if display.invert else gray)
 
 
 def data_uri(image: Image.Image, lossless: bool = True) -> str:
-    """Encode for ``<img src>``: the pixels travel in the page's own connection, under no address.
+    """Encode for ``<img src>``: the pixels travel in the page's own connection.
 
-    Streamlit's own ``st.image`` would put them at ``/media/…``, open to whoever knows the address.
+    Streamlit's ``st.image`` would serve them at ``/media/…`` to anyone who knows the address.
     """
     buffer = BytesIO()
     if lossless:

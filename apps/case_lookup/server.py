@@ -1,4 +1,4 @@
-"""Starts the reading room: Streamlit with our settings, our headers, on one address."""
+"""Serve the reading room: Streamlit with our settings and security headers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from apps.case_lookup.dropped import sweep_drops
-from apps.case_lookup.faults import quiet_tracebacks
+from apps.case_lookup.dropped import remove_abandoned_folders
+from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.index_page import routes
 from apps.case_lookup.middleware import ANY_ADDRESS, SameOrigin, SecurityHeaders
 from apps.case_lookup.visits import OpenPages
@@ -25,11 +25,11 @@ _HERE = Path(__file__).parent
 
 
 def settings(host: str, port: int) -> dict[str, Any]:
-    """Streamlit's options by dotted name: those of ``settings.toml``, and where to listen."""
+    """Give Streamlit's options by dotted name: ``settings.toml`` plus address and port."""
     options = _flat(tomllib.loads((_HERE / "settings.toml").read_text(encoding="utf-8")))
     options["server.address"] = host
     options["server.port"] = port
-    if host not in ANY_ADDRESS:  # a second lock behind SameOrigin, which looks at the port too
+    if host not in ANY_ADDRESS:  # a second check behind SameOrigin, which also compares the port
         options["server.allowedHosts"] = ["localhost", "127.0.0.1", "::1", host]
     return options
 
@@ -50,19 +50,19 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
     Parameters
     ----------
     library : Path
-        Folder of the library; must exist.
+        Folder of an existing library.
     host : str
         Address to listen on.
     port : int
     opened : callable
-        Called with the page's address once it is served.
+        Called with the page's address once the server answers.
 
     Raises
     ------
     InputError
-        Where the address cannot be listened on, or Streamlit is absent.
+        If the address is not available, or Streamlit is not installed.
     """
-    _assert_free(host, port)
+    _check_address_is_free(host, port)
     try:
         from starlette.middleware import Middleware
         from streamlit.starlette import App
@@ -71,8 +71,8 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
             "the reading room needs Streamlit", hint="pip install 'medembed[app]'"
         ) from None
     os.environ["MEDEMBED_LIBRARY"] = str(library.resolve())
-    sweep_drops()
-    quiet_tracebacks()
+    remove_abandoned_folders()
+    strip_error_messages()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -93,8 +93,8 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
     app.run(config=settings(host, port))
 
 
-def _assert_free(host: str, port: int) -> None:
-    """Try the address first, so that a taken port is one line and not a log of Streamlit's."""
+def _check_address_is_free(host: str, port: int) -> None:
+    """Bind to the address first: a port in use is then one line, not a Streamlit log."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,10 +103,10 @@ def _assert_free(host: str, port: int) -> None:
         except OSError as error:
             raise InputError(
                 f"cannot listen on {host} port {port} ({(error.strerror or 'refused').lower()})",
-                hint="is the reading room open already? --port takes another",
+                hint="is a reading room already open? choose another port with --port",
             ) from None
 
 
 def show_in_browser(address: str) -> None:
-    """Open the page in the user's browser, where there is one."""
+    """Open the page in the user's browser, if there is one."""
     webbrowser.open(address)

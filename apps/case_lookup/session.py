@@ -1,7 +1,7 @@
-"""What the page works at: one library, its model, and the reader of scans, shared by all visitors.
+"""One open library with its model and scan reader, shared by all visitors.
 
-The model is loaded by a thread of its own, so that the page stands before torch is imported. Every
-visitor's script runs in a thread of its own: what they share is behind a lock, and of bounded size.
+The model loads in a background thread, so the page appears before torch is imported. Each
+visitor's script runs in its own thread: what they share is locked and bounded in size.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from apps.case_lookup.dropped import Dropped, Upload, decoding_folder, written
-from apps.case_lookup.faults import line_of
-from apps.case_lookup.rendering import Look, n_slices, presets, render
+from apps.case_lookup.dropped import DroppedImage, Upload, decoding_folder, write_uploads
+from apps.case_lookup.faults import error_line
+from apps.case_lookup.rendering import DisplaySettings, n_slices, presets, render
+from apps.case_lookup.texts import TEXTS
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
 from medembed.errors import MedEmbedError, ScanError
 from medembed.library import CaseLibrary, Condition
@@ -33,43 +34,43 @@ if TYPE_CHECKING:
     from medembed.lookup import CaseLookup, Result
     from medembed.lookup.patient_exclusion import QueryOrigin
 
-__all__ = ["Desk", "Question"]
+__all__ = ["LibrarySession", "SearchRequest"]
 
 _CACHE_BYTES = 512 * 2**20
 _RECOUNT_SECONDS = 30.0
 _THUMBNAILS, _THUMBNAIL_PX, _PART = "thumbnails", 360, ".part"
-_ABANDONED_SECONDS = 600.0  # a picture is written in less than one
+_ABANDONED_SECONDS = 600.0  # writing a thumbnail takes less than a second
 
 _Key = tuple[str, int, ScanRef]
 
 _caching = threading.Lock()
-_decoding = tuple(threading.Lock() for _ in range(32))  # by the scan's hash: one decode at a time
+_decoding = tuple(threading.Lock() for _ in range(32))  # one decoding at a time for each scan
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of the library.
+class SearchRequest:
+    """A query with its filters, as the sidebar sets it.
 
     Parameters
     ----------
-    words : str
-        Empty where none.
+    text : str
+        May be empty.
     scan : Scan or None
     dropped : tuple of str
         Ids of the uploads that the scan was read from.
     case_id : str
-        A case of the library to start from; empty where none.
+        A case of the library as the query; may be empty.
     image_weight : float
-        0 to 1, share of the image where words and an image (or case) are given.
+        From 0 to 1; used if both a text and an image (or case) are given.
     where : tuple of Condition
-        All hold.
+        All must hold.
     own_cases, own_patients : tuple of str
-        Cases that the dropped files are, and pseudonyms of whom they show: they do not answer for
-        themselves.
+        Cases that hold the dropped image, and the pseudonyms of its patients; neither may be among
+        the results.
     k : int
     """
 
-    words: str = ""
+    text: str = ""
     scan: Scan | None = None
     dropped: tuple[str, ...] = ()
     case_id: str = ""
@@ -80,25 +81,25 @@ class Question:
     k: int = 10
 
     @property
-    def mark(self) -> str:
-        """A short name that is the same where the same is asked, to the last filter."""
+    def digest(self) -> str:
+        """Equal for equal queries with equal filters, and only for those."""
         share = self.image_weight if self.is_mixed else None
-        asked = (self.words, self.dropped, self.case_id, share, self.where, self.k)
-        return hashlib.sha256(repr(asked).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        content = (self.text, self.dropped, self.case_id, share, self.where, self.k)
+        return hashlib.sha256(repr(content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to look for."""
-        return not (self.words or self.scan is not None or self.case_id)
+        """Whether there is nothing to search for."""
+        return not (self.text or self.scan is not None or self.case_id)
 
     @property
     def is_mixed(self) -> bool:
-        """Whether words stand beside an image or a case."""
-        return bool(self.words) and (self.scan is not None or bool(self.case_id))
+        """Whether the query has a text and an image (or case)."""
+        return bool(self.text) and (self.scan is not None or bool(self.case_id))
 
 
-class Desk:
-    """One open library with its lookup, a reader of scans, and small caches in memory.
+class LibrarySession:
+    """One open library with its lookup, a scan reader, and small caches in memory.
 
     Parameters
     ----------
@@ -108,40 +109,40 @@ class Desk:
     Raises
     ------
     LibraryError
-        Where there is none, or it is foreign.
+        If there is none, or it was not made by MedEmbed.
     """
 
-    # whether a scan's files are others than at ingest: asked of the library, once there is one
+    # whether a scan's files were replaced since ingest; __init__ sets the library's method
     _is_replaced: Callable[[ScanRef], bool] = staticmethod(lambda _: False)
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.library = CaseLibrary.open(path)
         self._is_replaced = self.library.has_changed_files
-        self.trouble = ""
+        self.not_ready = ""
         self._lookup: CaseLookup | None = None
-        self._looking = threading.Lock()
-        self._warm = threading.Event()
+        self._lookup_lock = threading.Lock()
+        self._loaded = threading.Event()
         self._reader = ScanReader(workers=2)
         self._counts: dict[str, tuple[float, Mapping[str, int]]] = {}
-        self._counting = threading.Lock()
+        self._count_lock = threading.Lock()
         self._scans: OrderedDict[_Key, Scan] = OrderedDict()
-        _sweep_parts(self.library.path / _THUMBNAILS)
-        threading.Thread(target=self._warm_up, name="model", daemon=True).start()
+        _remove_partial(self.library.path / _THUMBNAILS)
+        threading.Thread(target=self._load_model, name="model", daemon=True).start()
 
-    def _warm_up(self) -> None:
-        """Import torch, load model and index, and encode once, while the visitor reads."""
+    def _load_model(self) -> None:
+        """Import torch, load model and index, and encode once, while the visitor reads the page."""
         try:
-            lookup = self._opened()
+            lookup = self._get_lookup()
             _ = lookup.index
             lookup.model.encode_notes(["chest"])
         except MedEmbedError as error:
-            self.trouble = str(error)  # a search tries again and raises it
+            self.not_ready = str(error)  # the next search tries again and raises it
         finally:
-            self._warm.set()
+            self._loaded.set()
 
-    def _opened(self) -> CaseLookup:
-        with self._looking:
+    def _get_lookup(self) -> CaseLookup:
+        with self._lookup_lock:
             if self._lookup is None:
                 from medembed.lookup import CaseLookup
 
@@ -150,80 +151,80 @@ class Desk:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the model has been loaded, or has failed to."""
-        return self._warm.is_set()
+        """Whether loading the model has finished or failed."""
+        return self._loaded.is_set()
 
     def close(self) -> None:
-        """End the workers and the library's connections."""
-        self._warm.wait()
+        """Stop the workers and close the library."""
+        self._loaded.wait()
         self._reader.close()
         if self._lookup is not None:
             self._lookup.close()
         self.library.close()
 
-    def search(self, question: Question) -> Result:
-        """Look the question up; waits for the model where it is still loading.
+    def search(self, request: SearchRequest) -> Result:
+        """Search; waits for the model if it is still loading.
 
         Raises
         ------
         MedEmbedError
-            Where the model cannot be loaded or the question cannot be asked.
+            If the model cannot be loaded or the query is invalid.
         """
         weights = None
-        if question.is_mixed:
-            share = question.image_weight
-            other = "image" if question.scan is not None else "case"
+        if request.is_mixed:
+            share = request.image_weight
+            other = "image" if request.scan is not None else "case"
             weights = {"text": 1 - share, other: share}
-        where = question.where
-        if question.own_patients:
-            where = (*where, Condition("patient", "not in", question.own_patients))
-        self._warm.wait()
-        result = self._opened().search(
-            text=question.words or None,
-            image=question.scan,
-            case=question.case_id or None,
+        where = request.where
+        if request.own_patients:
+            where = (*where, Condition("patient", "not in", request.own_patients))
+        self._loaded.wait()
+        result = self._get_lookup().search(
+            text=request.text or None,
+            image=request.scan,
+            case=request.case_id or None,
             weights=weights,
             where=where,
-            k=question.k,
+            k=request.k,
         )
-        self.trouble = ""
+        self.not_ready = ""
         return result
 
-    def holds(self, result: Result) -> bool:
-        """Whether the library still has every case of an answer."""
+    def still_has(self, result: Result) -> bool:
+        """Whether the library still has every case of a result."""
         shown = {hit.case_id for hit in result.hits}
         return len(list(self.library.select(sorted(shown)))) == len(shown)
 
-    def vocabulary(self, field: str) -> Mapping[str, int]:
-        """Values of a field with their counts, most frequent first, unknown left out.
+    def value_counts(self, field: str) -> Mapping[str, int]:
+        """Count the known values of a field, most frequent first.
 
-        Counted anew every half minute at most, for cases may come in while the room is open.
+        The counts are cached for half a minute: cases may be added while the page is open.
         """
-        with self._counting:
+        with self._count_lock:
             counted, counts = self._counts.get(field, (float("-inf"), {}))
             if time.monotonic() - counted >= _RECOUNT_SECONDS:
-                everything = self.library.value_counts(field)
-                counts = {v: n for v, n in everything.items() if v and v != "unknown"}
+                all_counts = self.library.value_counts(field)
+                counts = {v: n for v, n in all_counts.items() if v and v != "unknown"}
                 self._counts[field] = (time.monotonic(), counts)
             return counts
 
     def findings(self) -> list[str]:
-        """Findings to filter by, most frequent first; sided ones also as ``"label:side"``."""
+        """List findings to filter by, most frequent first; sided ones also as ``"label:side"``."""
         names: list[str] = []
-        for label in self.vocabulary("finding"):
+        for label in self.value_counts("finding"):
             sides = ("right", "left") if label in SIDED_FINDINGS else ()
             names += [label, *(f"{label}:{side}" for side in sides)]
         return names
 
-    def relaxations(self, where: Sequence[Condition]) -> list[tuple[Condition, int]]:
-        """Each condition with the number of cases that match once it alone is dropped."""
+    def counts_without_each(self, where: Sequence[Condition]) -> list[tuple[Condition, int]]:
+        """Count, for each condition, the cases that match if it alone is removed."""
         return [
-            (dropped, len(self.library.find([c for c in where if c is not dropped])))
-            for dropped in where
+            (removed, len(self.library.find([c for c in where if c is not removed])))
+            for removed in where
         ]
 
     def other_studies(self, case: Case) -> list[Case]:
-        """Further studies of the case's patient, oldest first."""
+        """List the patient's other studies, oldest first."""
         of_patient = Condition("patient", "=", (case.patient_id,))
         others = [c for c in self.library.cases([of_patient]) if c.case_id != case.case_id]
         return sorted(others, key=lambda c: (c.study_date or date.min, c.case_id))
@@ -232,23 +233,23 @@ class Desk:
         return self._reader.read(files[0] if len(files) == 1 else files, frame)
 
     def scan(self, case: Case, position: int = 0) -> Scan:
-        """Give one scan of a case, kept in memory while there is room.
+        """Read one scan of a case; recent scans are cached in memory.
 
         Raises
         ------
         ScanError
-            Where the file has gone or can no longer be read.
+            If the file was moved, replaced or cannot be read.
         """
-        # the reference holds the file's digest: a case whose content changed has another key
+        # the reference holds the file's digest, so changed content has another key
         key = (case.case_id, position, case.scans[position])
-        kept = self._kept(key)
-        if kept is not None:
-            return kept
-        with _decoding[hash(key) % len(_decoding)]:  # a second visitor waits for the first's
-            kept = self._kept(key)
-            return self._decoded(case, key) if kept is None else kept
+        cached = self._cached(key)
+        if cached is not None:
+            return cached
+        with _decoding[hash(key) % len(_decoding)]:  # a second visitor waits for the first
+            cached = self._cached(key)
+            return self._decoded(case, key) if cached is None else cached
 
-    def _kept(self, key: _Key) -> Scan | None:
+    def _cached(self, key: _Key) -> Scan | None:
         with _caching:
             if key not in self._scans:
                 return None
@@ -259,49 +260,49 @@ class Desk:
         _, position, reference = key
         files = [Path(file) for file in self.library.scan_files(case)[position]]
         if not all(file.exists() for file in files):
-            raise ScanError("the image file is no longer where it was when the case was added")
-        if self._is_replaced(reference):  # by that of another patient, perhaps
-            raise ScanError("the image file was replaced after the case was added")
+            raise ScanError(TEXTS.case.image_moved)
+        if self._is_replaced(reference):  # perhaps by another patient's
+            raise ScanError(TEXTS.case.image_replaced)
         scan = self._read(files, reference.frame)
         with _caching:
             self._scans[key] = scan
-            held = sum(scan.pixels.nbytes for scan in self._scans.values())
-            while held > _CACHE_BYTES and len(self._scans) > 1:
-                held -= self._scans.popitem(last=False)[1].pixels.nbytes
+            size = sum(scan.pixels.nbytes for scan in self._scans.values())
+            while size > _CACHE_BYTES and len(self._scans) > 1:
+                size -= self._scans.popitem(last=False)[1].pixels.nbytes
         return scan
 
     def thumbnail(self, case: Case, position: int = 0) -> Image.Image:
-        """Give a small picture of one scan, kept in the library's ``thumbnails`` (derived)."""
+        """Give a thumbnail of one scan, stored in the library's ``thumbnails`` (derived)."""
         folder = self.library.path / _THUMBNAILS
         file = folder / f"{_name(case.scans[position])}.png"
         try:
-            with Image.open(file) as kept:
-                return kept.copy()
-        except (OSError, SyntaxError):  # not there yet, or damaged: Pillow raises either
+            with Image.open(file) as stored:
+                return stored.copy()
+        except (OSError, SyntaxError):  # missing or damaged: Pillow raises either
             pass
         scan = self.scan(case, position)
         window = next(iter(presets(scan).values()))
-        image = render(scan, Look(window, n_slices(scan) // 2), _THUMBNAIL_PX)
-        with suppress(OSError):  # a library that cannot be written to is shown all the same
-            _keep(image, file)
+        image = render(scan, DisplaySettings(window, n_slices(scan) // 2), _THUMBNAIL_PX)
+        with suppress(OSError):  # a read-only library can be browsed, too
+            _store(image, file)
         return image
 
-    def read_dropped(self, uploads: Sequence[Upload]) -> Dropped:
-        """Decode what was dropped: one file, or the files of one series.
+    def read_dropped(self, uploads: Sequence[Upload]) -> DroppedImage:
+        """Decode dropped files: one image, or the files of one series.
 
-        The bytes lie in files of mode 0600 without their names, only while they are decoded.
+        The bytes are in files of mode 0600, without their names, and only during decoding.
         """
         key = tuple(upload.file_id for upload in uploads)
         with decoding_folder() as folder:
-            files = written(uploads, folder)
+            files = write_uploads(uploads, folder)
             try:
                 scan = self._read(files)
                 own = self._own(files)
-                return Dropped(
+                return DroppedImage(
                     key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
                 )
             except ScanError as error:
-                return Dropped(key, refusal=line_of(error))
+                return DroppedImage(key, refusal=error_line(error))
 
     def _own(self, files: list[Path]) -> QueryOrigin:
         from medembed.lookup.patient_exclusion import origin_of_files
@@ -314,8 +315,8 @@ def _name(reference: ScanRef) -> str:
     return f"{reference.sha256}{frame}"
 
 
-def _keep(image: Image.Image, file: Path) -> None:
-    """Write a picture whole or not at all; of two that write it, either is right."""
+def _store(image: Image.Image, file: Path) -> None:
+    """Write a thumbnail atomically; of two writers, either is right."""
     file.parent.mkdir(mode=0o700, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=_PART)
     try:
@@ -327,8 +328,8 @@ def _keep(image: Image.Image, file: Path) -> None:
         raise
 
 
-def _sweep_parts(folder: Path) -> None:
-    """Remove parts of pictures that a killed room has left behind."""
+def _remove_partial(folder: Path) -> None:
+    """Remove partly written thumbnails that a killed process left."""
     for part in folder.glob(f"*{_PART}"):
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:

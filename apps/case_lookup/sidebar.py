@@ -1,4 +1,4 @@
-"""The sidebar: what is asked, and under which conditions."""
+"""The sidebar: the query and its filters."""
 
 from __future__ import annotations
 
@@ -8,68 +8,66 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.dropped import Dropped
-from apps.case_lookup.formatting import finding_words, thousands
+from apps.case_lookup.dropped import DroppedImage
+from apps.case_lookup.formatting import finding_text
 from apps.case_lookup.html import Markup, escaped, tag
-from apps.case_lookup.session import Question
-from apps.case_lookup.visits import forget
+from apps.case_lookup.session import SearchRequest
+from apps.case_lookup.texts import TEXTS
+from apps.case_lookup.visits import forget_uploads
 from medembed.cases import Finding
 from medembed.library import Condition
 
 if TYPE_CHECKING:
-    from apps.case_lookup.session import Desk
+    from apps.case_lookup.session import LibrarySession
 
 __all__ = [
-    "ask",
-    "clear_all",
+    "clear_query",
     "close_case",
-    "examples",
-    "look_like",
+    "draw_sidebar",
+    "example_queries",
     "open_case",
-    "relax",
+    "remove_filter",
     "search_again",
-    "use",
+    "search_similar",
+    "search_text",
 ]
 
 AGES = (0, 100)
-NOT_FOR_DIAGNOSIS = "For research and teaching. Not a medical device, not for diagnosis."
-_MANY = 6  # more values than this are a list to choose from instead of buttons in a row
+_MOST_BUTTONS = 6  # more values become a list instead of a row of buttons
 
 
 def open_case(case_id: str) -> None:
-    """Go to a case's page; what was found is kept."""
+    """Go to a case's page; the results are kept."""
     st.query_params["case"] = case_id
 
 
 def close_case() -> None:
-    """Go back to what was found."""
+    """Go back to the results."""
     st.query_params.pop("case", None)
 
 
-def use(words: str) -> None:
-    """Ask with these words."""
-    st.session_state["words"] = words
+def search_text(text: str) -> None:
+    """Search for this text."""
+    st.session_state["text"] = text
     close_case()
 
 
-def look_like(case_id: str) -> None:
-    """Ask for cases like this one, in place of a dropped file and words."""
-    st.session_state["like"] = case_id
-    st.session_state["words"] = ""
-    _forget_file()
+def search_similar(case_id: str) -> None:
+    """Search for cases similar to this one, in place of any dropped image and text."""
+    clear_query()
+    st.session_state["similar_to"] = case_id
+
+
+def clear_query() -> None:
+    """Clear image, text and case; keep the filters."""
+    st.session_state["text"] = ""
+    st.session_state["similar_to"] = ""
+    _forget_image()
     close_case()
 
 
-def clear_all() -> None:
-    """Back to the first page, filters kept."""
-    st.session_state["words"] = ""
-    st.session_state["like"] = ""
-    _forget_file()
-    close_case()
-
-
-def relax(condition: Condition) -> None:
-    """Drop one condition: bring its widget back to "any"."""
+def remove_filter(condition: Condition) -> None:
+    """Reset the widget of one condition to "any"."""
     state = st.session_state
     if condition.field == "age":
         state["f_age"] = AGES
@@ -83,159 +81,160 @@ def relax(condition: Condition) -> None:
 
 
 def search_again() -> None:
-    """Ask the library again, also if the question is still the same: cases may have come in."""
-    st.session_state.pop("found", None)
+    """Repeat the search even if the query is unchanged: cases may have been added."""
+    st.session_state.pop("outcome", None)
     close_case()
 
 
 def clear_filters() -> None:
-    """Bring every filter back to "any"."""
+    """Reset every filter to "any"."""
     for key in ("modality", "view", "sex", "finding", "site"):
         st.session_state[f"f_{key}"] = []
     st.session_state["f_age"] = AGES
     st.session_state["f_date_from"] = st.session_state["f_date_to"] = None
 
 
-def _forget_file() -> None:
-    dropped: Dropped | None = st.session_state.get("dropped")
-    forget(dropped.key if dropped else ())
-    st.session_state.pop("found", None)  # it holds the decoded image
+def _forget_image() -> None:
+    dropped: DroppedImage | None = st.session_state.get("dropped")
+    forget_uploads(dropped.key if dropped else ())
+    st.session_state.pop("outcome", None)  # it holds the decoded image
     st.session_state["drop_round"] = st.session_state.get("drop_round", 0) + 1
     st.session_state["dropped"] = None
 
 
-def _forget_like() -> None:
-    st.session_state["like"] = ""
-
-
-def ask(desk: Desk) -> tuple[Question, Dropped | None]:
-    """Draw the sidebar and give what it asks.
+def draw_sidebar(session: LibrarySession) -> tuple[SearchRequest, DroppedImage | None]:
+    """Draw the sidebar and read the query from it.
 
     Returns
     -------
-    question : Question
-    dropped : Dropped or None
-        The dropped file, also where it was refused.
+    request : SearchRequest
+    dropped : DroppedImage or None
+        The dropped image, also if it was refused.
     """
-    state = st.session_state
+    state, texts = st.session_state, TEXTS.sidebar
     state.setdefault("drop_round", 0)
-    state.setdefault("like", "")
+    state.setdefault("similar_to", "")
     with st.sidebar:
-        st.html(_head(desk))
+        st.html(_head(session))
         with st.container(key="ask", gap="small"):
-            dropped = _file(desk)
-            words = st.text_input(
-                "Words",
-                key="words",
-                autocomplete="off",  # a browser keeps what was typed
-                placeholder="right effusion, basal atelectasis",
+            dropped = _draw_drop_zone(session)
+            text = st.text_input(
+                TEXTS.sidebar.text,
+                key="text",
+                autocomplete="off",  # otherwise the browser stores what was typed
+                placeholder=TEXTS.sidebar.text_placeholder,
                 on_change=close_case,
             ).strip()
-            if state["like"]:
-                st.html(tag("p", f"Like case {state['like']}", class_="rr-like"))
             scan = dropped.scan if dropped else None
-            if scan is not None and state["like"]:
-                _forget_like()
+            if scan is not None:
+                state["similar_to"] = ""
+            if state["similar_to"]:
+                st.html(tag("p", texts.similar_to(state["similar_to"]), class_="rr-like"))
             share = 50
-            if words and (scan is not None or state["like"]):
+            if text and (scan is not None or state["similar_to"]):
                 share = st.slider(
-                    "Weight of the image", 0, 100, 50, 10, key="share", format="%d %%"
+                    TEXTS.sidebar.image_weight,
+                    0,
+                    100,
+                    50,
+                    10,
+                    key="share",
+                    format=TEXTS.sidebar.percent_format,
                 )
             left, right = st.columns([3, 1.4], gap="small")
-            left.button("Search", type="primary", width="stretch", on_click=search_again)
-            right.button("Clear", width="stretch", on_click=clear_all)
+            left.button(
+                TEXTS.sidebar.search, type="primary", width="stretch", on_click=search_again
+            )
+            right.button(TEXTS.sidebar.clear, width="stretch", on_click=clear_query)
         with st.container(key="filters", gap="small"):
-            where, k = _filters(desk)
-        st.html(tag("p", NOT_FOR_DIAGNOSIS, class_="rr-foot"))
-    question = Question(
-        words=words,
+            where, k = _draw_filters(session)
+        st.html(tag("p", texts.disclaimer, class_="rr-foot"))
+    request = SearchRequest(
+        text=text,
         scan=scan,
         dropped=dropped.key if dropped else (),
-        case_id=state["like"],
+        case_id=state["similar_to"],
         image_weight=share / 100,
         where=where,
         own_cases=dropped.cases if dropped else (),
         own_patients=dropped.patients if dropped else (),
         k=k,
     )
-    return question, dropped
+    return request, dropped
 
 
-def _head(desk: Desk) -> Markup:
-    return tag(
-        "div",
-        tag("strong", "MedEmbed"),
-        tag("span", f"{desk.path.resolve().name} · {thousands(len(desk.library))} cases"),
-        class_="rr-head",
-    )
+def _head(session: LibrarySession) -> Markup:
+    library = TEXTS.sidebar.library(session.path.resolve().name, len(session.library))
+    return tag("div", tag("strong", "MedEmbed"), tag("span", library), class_="rr-head")
 
 
-def _file(desk: Desk) -> Dropped | None:
-    """The drop zone; a new file is decoded once."""
+def _draw_drop_zone(session: LibrarySession) -> DroppedImage | None:
+    """Take dropped files; new ones are decoded once."""
     state = st.session_state
     uploads = st.file_uploader(
-        "Image: drop it here",
+        TEXTS.sidebar.image,
         key=f"drop-{state['drop_round']}",
         accept_multiple_files=True,
-        help="A DICOM, PNG, JPEG or NIfTI file, or all files of one series.",
+        help=TEXTS.sidebar.image_help,
         on_change=close_case,
     )
     if not uploads:
         if state.get("dropped") is not None:
             state["dropped"] = None
-            state.pop("found", None)  # it holds the decoded image
+            state.pop("outcome", None)  # it holds the decoded image
         return None
     key = tuple(upload.file_id for upload in uploads)
-    known: Dropped | None = state.get("dropped")
-    if known is None or known.key != key:
-        with st.spinner("Reading the image"):
-            known = desk.read_dropped(uploads)
-        state["dropped"] = known
-    if known.refusal:
-        what = "This file" if len(key) == 1 else "These files"
-        st.error(f"{what} cannot be used: {escaped(known.refusal, 'markdown')}.")
-    return known
+    dropped: DroppedImage | None = state.get("dropped")
+    if dropped is None or dropped.key != key:
+        with st.spinner(TEXTS.sidebar.reading_image):
+            dropped = session.read_dropped(uploads)
+        state["dropped"] = dropped
+    if dropped.refusal:
+        line = TEXTS.sidebar.unusable_files(len(key), dropped.refusal)
+        st.error(escaped(line, "markdown"))
+    return dropped
 
 
-def _filters(desk: Desk) -> tuple[tuple[Condition, ...], int]:
-    """The conditions that hold, and how many cases to show."""
+def _draw_filters(session: LibrarySession) -> tuple[tuple[Condition, ...], int]:
+    """Draw the filters; give the conditions set and the number of results to show."""
     where: list[Condition] = []
-    for field, label in (("modality", "Modality"), ("view", "View"), ("sex", "Sex")):
-        where += _among(field, _choice(label, field, desk.vocabulary(field)))
-    findings = desk.findings()
+    texts = TEXTS.sidebar
+    for field, label in (("modality", texts.modality), ("view", texts.view), ("sex", texts.sex)):
+        where += _one_of(field, _choose(label, field, session.value_counts(field)))
+    findings = session.findings()
     if findings:
         chosen = st.multiselect(
-            "Findings (all must be present)",
+            TEXTS.sidebar.findings,
             findings,
             key="f_finding",
-            format_func=lambda name: escaped(finding_words(Finding.parse(name)), "text"),
-            placeholder="any",
+            format_func=lambda name: escaped(finding_text(Finding.parse(name)), "text"),
+            placeholder=TEXTS.sidebar.any_value,
         )
         where += [Condition("finding", "=", (name,)) for name in chosen]
-    low, high = st.slider("Age in years", *AGES, AGES, key="f_age")
+    low, high = st.slider(TEXTS.sidebar.age, *AGES, AGES, key="f_age")
     where += [Condition("age", ">=", (float(low),))] if low > AGES[0] else []
     where += [Condition("age", "<=", (float(high),))] if high < AGES[1] else []
-    with st.expander("Date, site, number of cases"):
-        where += _dates()
-        where += _among("site", _choice("Site", "site", desk.vocabulary("site")))
-        k = st.slider("Cases to show", 5, 50, 10, 5, key="k")
+    with st.expander(TEXTS.sidebar.more_filters):
+        where += _draw_dates()
+        where += _one_of("site", _choose(texts.site, "site", session.value_counts("site")))
+        k = st.slider(TEXTS.sidebar.n_results, 5, 50, 10, 5, key="k")
     if where:
-        st.button("Clear filters", on_click=clear_filters)
+        st.button(TEXTS.sidebar.clear_filters, on_click=clear_filters)
     return tuple(where), int(k)
 
 
-def _choice(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
-    """Let the user pick any number of values; nothing is shown if there is nothing to pick."""
+def _choose(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
+    """Let the user pick any number of values; hidden if there is only one."""
     if len(counts) < 2:
         return []
     key = f"f_{field}"
-    if len(counts) > _MANY:
+    if len(counts) > _MOST_BUTTONS:
         return st.multiselect(
             label,
             list(counts),
             key=key,
             format_func=lambda value: escaped(value, "text"),
-            placeholder="any",
+            placeholder=TEXTS.sidebar.any_value,
         )
     return st.pills(
         label,
@@ -246,24 +245,28 @@ def _choice(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
     )
 
 
-def _among(field: str, chosen: list[str]) -> list[Condition]:
+def _one_of(field: str, chosen: list[str]) -> list[Condition]:
     return [Condition(field, "in", tuple(chosen))] if chosen else []
 
 
-def _dates() -> list[Condition]:
-    left, right = st.columns(2, gap="small")
+def _draw_dates() -> list[Condition]:
     first, last = date(1900, 1, 1), date(2199, 12, 31)
-    start = left.date_input("From", None, first, last, key="f_date_from", format="YYYY-MM-DD")
-    end = right.date_input("To", None, first, last, key="f_date_to", format="YYYY-MM-DD")
+    start = st.date_input(
+        TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format="YYYY-MM-DD"
+    )
+    end = st.date_input(
+        TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format="YYYY-MM-DD"
+    )
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 
 
-def examples(desk: Desk, number: int = 3) -> list[str]:
-    """Queries that this library can answer: its most frequent findings, sides in turn."""
-    words: list[str] = []
-    for label in list(desk.vocabulary("finding"))[:number]:
-        side = "right" if len(words) % 2 == 0 else "left"
+def example_queries(session: LibrarySession, number: int = 3) -> list[str]:
+    """Suggest the library's most frequent findings, right and left in turn."""
+    queries: list[str] = []
+    for label in list(session.value_counts("finding"))[:number]:
+        side = "right" if len(queries) % 2 == 0 else "left"
         sided = f"{label}:{side}"
-        words.append(finding_words(Finding.parse(sided if sided in desk.findings() else label)))
-    return words
+        findings = session.findings()
+        queries.append(finding_text(Finding.parse(sided if sided in findings else label)))
+    return queries

@@ -1,9 +1,9 @@
-"""How long a page's session lives: what was dropped on a page goes when the page goes.
+"""End a page's session when the page goes, so that dropped files go with it.
 
-Streamlit keeps a session, with the files that were dropped, after its socket has closed, and lets
-go of those of an expired one at no certain time. Here a page that is closed or left ends its
-session at once. A page whose socket is merely lost may come back: the browser answers a heartbeat
-(a WebSocket ping, every 30 seconds), and ten minutes without one end the session.
+Streamlit keeps a session and its uploads after the socket has closed, and frees those of an
+expired session at no certain time. Here, closing or leaving a page ends its session at once. A
+page that only lost its connection may come back: the browser answers a heartbeat (a WebSocket
+ping) every 30 seconds, and the session ends after ten minutes without one.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from collections.abc import Sequence
 
 from apps.case_lookup.middleware import Asgi, Message, Receive, Send
 
-__all__ = ["OpenPages", "enter", "forget"]
+__all__ = ["OpenPages", "forget_uploads", "register_page"]
 
 HEADER = "X-Medembed-Page"
-"""Ours, between the middleware and the script: which socket a run of the script belongs to."""
+"""Set by the middleware for the script: the socket that a run of the script belongs to."""
 
 LOST_SECONDS = 9 * 60.0
-"""From a lost socket to the end; up to a minute passes before a missing heartbeat is noticed."""
+"""From a lost socket to the end of its session; noticing a missed heartbeat adds a minute."""
 
 _LATE_SECONDS = 60.0
-_CLOSED = frozenset({1000, 1001})  # RFC 6455, 7.4.1: the page was closed, or another one opened
+_CLOSED = frozenset({1000, 1001})  # RFC 6455, 7.4.1: page closed, or navigated away
 _KEY = HEADER.lower().encode("ascii")
 
-_sessions: dict[str, str] = {}  # of each open socket, "" until the script has run
-_entering = threading.Lock()
+_sessions: dict[str, str] = {}  # by open socket; "" until the script has run
+_sessions_lock = threading.Lock()
 
 
-def enter(page: str | None, session_id: str) -> None:
-    """Note the session of an open page; the script does so before it draws anything.
+def register_page(page: str | None, session_id: str) -> None:
+    """Register the session of an open page; the script calls this before it draws anything.
 
     Parameters
     ----------
     page : str or None
-        Value of :data:`HEADER` for this run; None outside of the room's server.
+        Value of :data:`HEADER` for this run; None outside the reading room's server.
     session_id : str
         Streamlit's.
     """
-    with _entering:
+    with _sessions_lock:
         if page in _sessions:  # it may have been closed since
             _sessions[page] = session_id
 
 
-def forget(uploads: Sequence[str]) -> None:
-    """Let go of uploads that the page has cleared; Streamlit would keep them with the session.
+def forget_uploads(uploads: Sequence[str]) -> None:
+    """Free uploads that the page has cleared; Streamlit would keep them with the session.
 
     Parameters
     ----------
     uploads : sequence of str
-        Their ids, of the session whose script calls this.
+        Their ids, in the session whose script calls this.
     """
     from streamlit.runtime import exists, get_instance
     from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -70,7 +70,7 @@ class OpenPages:
     ----------
     app : ASGI application
     lost_seconds : float
-        How long a page whose socket was lost is waited for.
+        How long to wait for a page that lost its socket.
     """
 
     def __init__(self, app: Asgi, lost_seconds: float = LOST_SECONDS) -> None:
@@ -79,12 +79,12 @@ class OpenPages:
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Hand the request on; watch how a socket ends."""
+        """Pass the request on, and watch how a socket ends."""
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
         page = secrets.token_hex(16)
-        code = 1006  # lost, unless the browser says more
+        code = 1006  # lost, unless the browser reports another code
 
         async def watched() -> Message:
             nonlocal code
@@ -93,19 +93,19 @@ class OpenPages:
                 code = message.get("code", code)
             return message
 
-        with _entering:
+        with _sessions_lock:
             _sessions[page] = _resumed(scope)
         kept = [header for header in scope["headers"] if header[0] != _KEY]
         headers = [*kept, (_KEY, page.encode("ascii"))]
         try:
             await self._app({**scope, "headers": headers}, watched, send)
         finally:
-            with _entering:
+            with _sessions_lock:
                 session_id = _sessions.pop(page)
             if session_id:
-                self._left(session_id, code)
+                self._end_or_wait(session_id, code)
 
-    def _left(self, session_id: str, code: int) -> None:
+    def _end_or_wait(self, session_id: str, code: int) -> None:
         earlier = self._waiting.pop(session_id, None)
         if earlier is not None:
             earlier.cancel()
@@ -116,7 +116,7 @@ class OpenPages:
             self._waiting[session_id] = loop.call_later(self._lost_seconds, self._end, session_id)
 
     def _end(self, session_id: str) -> None:
-        """End the session unless its page has come back; runs on the server's event loop."""
+        """End the session unless its page is back; runs on the server's event loop."""
         from streamlit.runtime import get_instance
 
         self._waiting.pop(session_id, None)
@@ -124,16 +124,16 @@ class OpenPages:
         if runtime.is_active_session(session_id):
             return
         runtime.close_session(session_id)
-        # Streamlit holds at most 128 closed sessions, and lets the files of others lie
+        # Streamlit tracks at most 128 closed sessions and keeps the files of the rest
         runtime.uploaded_file_mgr.remove_session_files(session_id)
-        # an upload that was on its way arrives after the end
+        # an upload still in transit arrives after the end
         asyncio.get_running_loop().call_later(
             _LATE_SECONDS, runtime.uploaded_file_mgr.remove_session_files, session_id
         )
 
 
 def _resumed(scope: Message) -> str:
-    """The session that a page asks to come back to: the third of Streamlit's subprotocols."""
+    """Give the session a page wants to resume: the third of Streamlit's subprotocols."""
     given = b",".join(value for key, value in scope["headers"] if key == b"sec-websocket-protocol")
     entries = [entry.strip() for entry in given.decode("latin-1").split(",")]
     return entries[2] if len(entries) > 2 else ""

@@ -1,4 +1,4 @@
-"""What a visitor does on the page, and what stands there then (Streamlit's AppTest)."""
+"""Act as a visitor on the page and read what it shows (Streamlit's AppTest)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def press(room: AppTest, label: str) -> AppTest:
     return button(room, label).click().run()  # type: ignore[attr-defined]
 
 
-def ask(room: AppTest, words: str) -> AppTest:
-    return room.text_input(key="words").set_value(words).run()
+def search(room: AppTest, text: str) -> AppTest:
+    return room.text_input(key="text").set_value(text).run()
 
 
 def drop(room: AppTest, *files: tuple[str, bytes]) -> AppTest:
@@ -46,8 +46,8 @@ def scores(room: AppTest) -> list[float]:
     return [float(x) for x in re.findall(r"<b>(-?\d\.\d\d)</b>", html(room))]
 
 
-def in_force(room: AppTest) -> list[str]:
-    """The filters that the result says it was made with."""
+def filters_shown(room: AppTest) -> list[str]:
+    """List the filters that the results name."""
     line = re.findall(r'class="rr-force">(.*?)</p>', html(room))
     return re.findall(r'class="rr-chip">(.*?)<', line[0]) if line else []
 

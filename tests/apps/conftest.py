@@ -152,8 +152,8 @@ def small_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _close_the_room() -> Iterator[None]:
-    """One desk serves all tests of a library, as it serves all visitors."""
+def _close_session() -> Iterator[None]:
+    """One session serves all tests of a library, as it serves all visitors."""
     import streamlit as st
 
     yield
@@ -162,7 +162,7 @@ def _close_the_room() -> Iterator[None]:
 
 @pytest.fixture
 def radiograph(tmp_path: Path) -> bytes:
-    """A radiograph that no case of the library has, of a patient whom it does not know."""
+    """A radiograph that is not in the library, of a patient who is not in it either."""
     return write_radiograph(tmp_path / "Planted_Name.dcm", 41, "PLANTED-ID").read_bytes()
 
 

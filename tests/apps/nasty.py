@@ -1,4 +1,4 @@
-"""A text that tries every way out of being text."""
+"""A text that tries to be anything but plain text."""
 
 NASTY = (
     "no effusion <script>document.title='owned'</script>"

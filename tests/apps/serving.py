@@ -1,4 +1,4 @@
-"""A reading room that really runs, as the verb ``app`` starts it."""
+"""Start a real reading room, as ``medembed app`` does."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(library: Path, start: str = START) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Port and process of a running reading room; at its end it has to have been quiet.
+    """Give port and process of a running reading room; it must not log anything.
 
     Parameters
     ----------
@@ -86,6 +86,6 @@ def serving(library: Path, start: str = START) -> Iterator[tuple[int, subprocess
         yield port, process
     finally:
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[0].splitlines()
-    assert said == ["The reading room is closed."], "\n".join(said)
+        output = process.communicate(timeout=30)[0].splitlines()
+    assert output == ["Reading room closed."], "\n".join(output)
     assert process.returncode == 0

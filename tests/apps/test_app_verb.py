@@ -1,4 +1,4 @@
-"""How the reading room starts: the verb, Streamlit's settings, the headers, the markup."""
+"""Startup of the reading room: command, Streamlit's settings, headers, markup."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from streamlit import config
 
-from apps.case_lookup.faults import quiet_tracebacks
+from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.html import Markup, join, tag
 from apps.case_lookup.middleware import SecurityHeaders
 from apps.case_lookup.server import settings
 from apps.commands import app, open_reading_room
 from medembed.errors import InputError
+
+WITHHELD = "Number of patients withheld (it would reveal the size of a small group)"
 
 
 def call(**options: Any) -> int:
@@ -27,16 +29,16 @@ def call(**options: Any) -> int:
     return int(left.value.code or 0)
 
 
-def test_a_folder_that_is_no_library_is_one_line_and_exit_2(
+def test_a_folder_without_a_library_is_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(library=tmp_path) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert str(tmp_path) not in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert str(tmp_path) not in output
 
 
-def test_a_taken_port_is_one_line_and_exit_2(
+def test_a_port_in_use_is_one_line_and_exit_2(
     small_library: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as taken:
@@ -44,13 +46,13 @@ def test_a_taken_port_is_one_line_and_exit_2(
         taken.listen()
         port = taken.getsockname()[1]
         assert call(library=small_library, port=port) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"port {port}" in said
-    assert "--port" in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert f"port {port}" in output
+    assert "--port" in output
 
 
-def test_another_address_is_warned_of(
+def test_another_address_brings_a_warning(
     small_library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[tuple[Any, ...]] = []
@@ -62,7 +64,7 @@ def test_another_address_is_warned_of(
     assert [call[1] for call in started] == ["127.0.0.1", "0.0.0.0"]
 
 
-def test_every_setting_is_one_that_streamlit_knows() -> None:
+def test_streamlit_knows_every_setting() -> None:
     known = config.get_config_options()
     assert [name for name in settings("127.0.0.1", 8501) if name not in known] == []
 
@@ -77,7 +79,7 @@ def test_settings_keep_everything_on_this_machine() -> None:
     assert chosen["client.showErrorDetails"] == "none"
 
 
-def test_every_answer_forbids_other_addresses() -> None:
+def test_every_response_forbids_other_addresses() -> None:
     sent: list[dict[str, Any]] = []
 
     async def page(scope: Any, receive: Any, send: Any) -> None:
@@ -100,7 +102,7 @@ def test_every_answer_forbids_other_addresses() -> None:
     assert len(sent[0]["headers"]) == 7
 
 
-def test_markup_cannot_be_broken_out_of() -> None:
+def test_text_cannot_break_out_of_markup() -> None:
     hostile = "</p><script>alert('1')</script>\"&"
     made = tag("p", hostile, title=hostile, class_="x")
     assert "<script>" not in made
@@ -109,7 +111,7 @@ def test_markup_cannot_be_broken_out_of() -> None:
     assert join(Markup("<br>"), None, "<") == "<br>&lt;"
 
 
-def test_an_absent_streamlit_is_said_with_what_to_install(
+def test_missing_streamlit_names_what_to_install(
     small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "streamlit.starlette", None)
@@ -118,10 +120,10 @@ def test_an_absent_streamlit_is_said_with_what_to_install(
     assert "[app]" in str(raised.value)
 
 
-def test_no_log_holds_the_message_of_a_foreign_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_contains_the_message_of_a_foreign_error(caplog: pytest.LogCaptureFixture) -> None:
     before = logging.getLogRecordFactory()
     try:
-        quiet_tracebacks()
+        strip_error_messages()
         try:
             raise KeyError("Planted^Name")
         except KeyError:
@@ -133,16 +135,22 @@ def test_no_log_holds_the_message_of_a_foreign_error(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(
-    ("n_cases", "n_patients", "line"),
+    ("library", "n_cases", "n_patients", "line"),
     [
-        (None, None, "Number of patients withheld (a small group could be told from it)"),
-        (None, 40, "cases of 40 patients"),
-        (90, 40, "90 cases of 40 patients"),
+        (
+            "L",
+            None,
+            None,
+            "Number of patients withheld (it would reveal the size of a small group)",
+        ),
+        ("L", None, 40, "cases of 40 patients"),
+        ("L", 90, 40, "90 cases of 40 patients"),
+        (None, 90, 40, "90 queries of 40 patients"),
     ],
 )
-def test_the_audit_says_that_a_size_is_withheld(
-    n_cases: int | None, n_patients: int | None, line: str
+def test_the_audit_reports_that_a_size_is_withheld(
+    library: str | None, n_cases: int | None, n_patients: int | None, line: str
 ) -> None:
     from apps.audit import _size
 
-    assert _size({"n_cases": n_cases, "n_patients": n_patients}) == line
+    assert _size({"library": library, "n_cases": n_cases, "n_patients": n_patients}) == line

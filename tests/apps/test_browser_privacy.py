@@ -1,4 +1,4 @@
-"""What only a browser can show: no name of a file, no way out of a text, no other page's reach."""
+"""Privacy in a real browser: file names, texts of cases, requests of other pages."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ DROP_FOLDER = """([names, contents]) => {
   Object.defineProperty(event, "dataTransfer", {value: {types: ["Files"], files: [], items}});
   document.querySelector("h1").dispatchEvent(event);
 }"""
-# what the server says slowly, so that a run can be seen and stopped
+# a slow server, so that a run can be observed and stopped
 SLOW = """
 import time
-from apps.case_lookup.session import Desk
-search = Desk.search
-def slow(self, question):
-    time.sleep(4.0 * bool(question.where))
-    return search(self, question)
-Desk.search = slow
+from apps.case_lookup.session import LibrarySession
+search = LibrarySession.search
+def slow(self, request):
+    time.sleep(4.0 * bool(request.where))
+    return search(self, request)
+LibrarySession.search = slow
 """
 FOREIGN = """<!doctype html><script>
 const room = "localhost:PORT";
-const said = {};
+
 const socket = new WebSocket(`ws://${room}/_stcore/stream`, ["streamlit"]);
 const opened = new Promise((done) => {
   socket.onopen = () => done("open");
@@ -77,7 +77,7 @@ const picture = new Promise((done) => {
   image.onerror = () => done("refused");
   image.src = `http://${room}/favicon.png`;
 });
-Promise.all([opened, read("cors"), read("no-cors"), picture]).then((all) => { window.said = all; });
+Promise.all([opened, read("cors"), read("no-cors"), picture]).then((a) => { window.answers = a; });
 </script>"""
 
 
@@ -115,7 +115,7 @@ def visit(page: Any, port: int, path: str = "") -> None:
 
 
 def watched(page: Any) -> list[bytes]:
-    """All that the page sends and gets, and the addresses it asks."""
+    """Record everything that the page sends and receives, and the addresses it requests."""
     seen: list[bytes] = []
 
     def note(payload: Any) -> None:
@@ -133,7 +133,7 @@ def watched(page: Any) -> list[bytes]:
 
 
 def everything(page: Any) -> str:
-    """The whole page as its markup, as a reader of the screen gets it, its title and its inputs."""
+    """Give the whole page: markup, accessible text, title and inputs."""
     inputs = (
         "[...document.querySelectorAll('input')].map(i => [...(i.files ?? [])].map(f => f.name))"
     )
@@ -151,11 +151,11 @@ def drop(page: Any, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("way", [choose, drop])
-def test_the_name_of_a_file_stands_nowhere(page: Any, radiograph: bytes, way: Any) -> None:
+def test_a_file_name_appears_nowhere(page: Any, radiograph: bytes, way: Any) -> None:
     from playwright.sync_api import expect
 
     way(page, radiograph.replace(b"Planted^Name", b"            "))
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Remove image-1.dcm").hover()
     page.wait_for_timeout(300)
     shown = everything(page)
@@ -167,7 +167,7 @@ def test_the_name_of_a_file_stands_nowhere(page: Any, radiograph: bytes, way: An
     assert b"image-1.dcm" in sent, "the upload was seen"
 
 
-def test_a_folder_of_a_series_can_be_dropped(page: Any, small_library: Path) -> None:
+def test_the_folder_of_a_series_can_be_dropped(page: Any, small_library: Path) -> None:
     from playwright.sync_api import expect
 
     with CaseLibrary.open(small_library) as library:
@@ -175,22 +175,22 @@ def test_a_folder_of_a_series_can_be_dropped(page: Any, small_library: Path) -> 
     names = [f"DOE^JANE_{number}.dcm" for number in range(len(files))]
     contents = [base64.b64encode(file.read_bytes()).decode() for file in files]
     page.evaluate(DROP_FOLDER, [names, contents])
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("button", name="case C-0013")).to_be_visible()
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Case C-0013")).to_be_visible()
     assert "JANE" not in everything(page)
     assert b"JANE" not in b"".join(page.sent)
 
 
-def test_the_name_of_a_refused_file_stands_nowhere(page: Any) -> None:
+def test_the_name_of_a_refused_file_appears_nowhere(page: Any) -> None:
     from playwright.sync_api import expect
 
     choose(page, b"no scan at all")
-    expect(page.get_by_text("This file cannot be used")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Cannot use this file")).to_be_visible(timeout=30_000)
     assert "JANE" not in everything(page)
     assert b"JANE" not in b"".join(page.sent)
 
 
-def test_without_the_script_that_takes_names_away_no_file_is_taken(
+def test_without_the_renaming_script_no_file_is_accepted(
     browser: Any, room: tuple[int, Popen[str]]
 ) -> None:
     page = browser.new_page()
@@ -201,14 +201,14 @@ def test_without_the_script_that_takes_names_away_no_file_is_taken(
 
 
 def uploaded_bytes(port: int) -> int:
-    """What Streamlit says it holds of uploads; it counts anew every 5 seconds."""
+    """Give the size of uploads that Streamlit reports; it is updated every 5 seconds."""
     time.sleep(5.2)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return sum(int(line.split()[-1]) for line in lines if "UploadedFileManager" in line)
 
 
-def test_a_dropped_file_goes_when_it_is_cleared_and_when_its_page_goes(
+def test_a_dropped_file_is_removed_by_clear_and_with_its_page(
     browser: Any, room: tuple[int, Popen[str]], radiograph: bytes
 ) -> None:
     from playwright.sync_api import expect
@@ -216,13 +216,13 @@ def test_a_dropped_file_goes_when_it_is_cleared_and_when_its_page_goes(
     page = browser.new_page()
     visit(page, room[0])
     choose(page, radiograph)
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
     assert uploaded_bytes(room[0]) == len(radiograph)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.get_by_text("Find the most similar past cases")).to_be_visible()
     assert uploaded_bytes(room[0]) == 0
     choose(page, radiograph)
-    expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
+    expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
     page.close()
     assert uploaded_bytes(room[0]) == 0
 
@@ -232,31 +232,34 @@ def opacity(page: Any) -> float:
     return float(page.locator(".st-key-answer").evaluate(script))
 
 
-def test_the_list_is_dimmed_the_moment_the_sidebar_says_something_else(
+def test_results_are_dimmed_as_soon_as_the_sidebar_changes(
     page: Any, room: tuple[int, Popen[str]]
 ) -> None:
     from playwright.sync_api import expect
 
-    words, changed = page.get_by_label("Words", exact=True), page.locator(".st-key-changed")
+    words, changed = (
+        page.get_by_label("Findings or report text", exact=True),
+        page.locator(".st-key-changed"),
+    )
     words.fill("right pleural effusion")
     page.keyboard.press("Enter")
     expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
     page.wait_for_timeout(500)
     assert opacity(page) == 1
     expect(changed).to_be_hidden()
-    words.fill("left")  # typed, and not sent yet
+    words.fill("left")  # typed, not sent
     expect(changed).to_be_visible()
     assert opacity(page) == pytest.approx(0.3)
     words.fill("right pleural effusion")
     expect(changed).to_be_hidden()
     page.wait_for_timeout(300)
     assert opacity(page) == 1
-    os.kill(room[1].pid, signal.SIGSTOP)  # the server does not hear of it
+    os.kill(room[1].pid, signal.SIGSTOP)  # the server does not notice
     try:
         page.get_by_role("button", name="F", exact=True).click()
         expect(changed).to_be_visible()
         assert opacity(page) == pytest.approx(0.3)
-        expect(page.locator(".rr-force")).to_have_text("Showing all cases, no filter")
+        expect(page.locator(".rr-force")).to_have_text("No filters")
     finally:
         os.kill(room[1].pid, signal.SIGCONT)
     expect(page.locator(".rr-force .rr-chip")).to_have_text(["sex F"], timeout=30_000)
@@ -265,23 +268,23 @@ def test_the_list_is_dimmed_the_moment_the_sidebar_says_something_else(
     assert opacity(page) == 1
 
 
-def test_a_list_is_dimmed_by_the_server_while_it_searches(
+def test_the_server_dims_results_while_it_searches(
     browser: Any, room: tuple[int, Popen[str]]
 ) -> None:
-    """Without our script, so that what the server says is seen alone."""
+    """Without our script, so that only the server's style is seen."""
     from playwright.sync_api import expect
 
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.route("**/room/changed.js", lambda route: route.abort())
     visit(page, room[0])
-    page.get_by_label("Words", exact=True).fill("right pleural effusion")
+    page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
     page.keyboard.press("Enter")
     expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
     page.wait_for_timeout(500)
     assert opacity(page) == 1
     page.get_by_role("button", name="M", exact=True).click()  # searches for four seconds
     page.wait_for_timeout(1500)
-    expect(page.locator(".rr-force")).to_have_text("Showing all cases, no filter")
+    expect(page.locator(".rr-force")).to_have_text("No filters")
     assert opacity(page) == pytest.approx(0.3)
     expect(page.locator(".st-key-changed")).to_be_visible()
     expect(page.locator(".rr-force .rr-chip")).to_have_text(["sex M"], timeout=30_000)
@@ -295,7 +298,7 @@ def test_a_list_is_dimmed_by_the_server_while_it_searches(
 
 @pytest.fixture(scope="module")
 def nasty_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four cases whose report, site, scanner, view and attributes hold the nasty text."""
+    """Four cases with the nasty text in report, site, scanner, view and attributes."""
     folder = tmp_path_factory.mktemp("nasty")
     files = [write_radiograph(folder / f"{n}.dcm", n) for n in range(4)]
     path = folder / "library"
@@ -321,7 +324,7 @@ def nasty_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_text_of_a_case_is_only_ever_text(browser: Any, nasty_library: Path) -> None:
+def test_the_text_of_a_case_is_always_plain_text(browser: Any, nasty_library: Path) -> None:
     from playwright.sync_api import expect
 
     joined = {ord("\u2060"): None}
@@ -330,8 +333,8 @@ def test_a_text_of_a_case_is_only_ever_text(browser: Any, nasty_library: Path) -
         page = browser.new_page(viewport={"width": 1440, "height": 2400})
         sent = watched(page)
         visit(page, port)
-        page.get_by_text("Date, site, number of cases").click()
-        page.get_by_label("Words", exact=True).fill("effusion")
+        page.get_by_text("Date, site, number of results").click()
+        page.get_by_label("Findings or report text", exact=True).fill("effusion")
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit")).to_have_count(4, timeout=60_000)
         page.wait_for_timeout(1000)
@@ -369,7 +372,7 @@ def test_a_text_of_a_case_is_only_ever_text(browser: Any, nasty_library: Path) -
 # other pages -------------------------------------------------------------------------------
 
 
-def test_a_page_on_another_port_reads_nothing_of_the_room(
+def test_a_page_on_another_port_reads_nothing_of_the_reading_room(
     browser: Any, room: tuple[int, Popen[str]]
 ) -> None:
     body = FOREIGN.replace("PORT", str(room[0])).encode()
@@ -388,7 +391,7 @@ def test_a_page_on_another_port_reads_nothing_of_the_room(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page()
         page.goto(f"http://localhost:{port}/")
-        page.wait_for_function("window.said !== undefined", timeout=20_000)
-        assert page.evaluate("window.said") == ["refused", "refused", "refused", "refused"]
+        page.wait_for_function("window.answers !== undefined", timeout=20_000)
+        assert page.evaluate("window.answers") == ["refused", "refused", "refused", "refused"]
         page.close()
         server.shutdown()

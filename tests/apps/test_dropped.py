@@ -1,4 +1,4 @@
-"""Where dropped files lie while they are decoded, and that nothing of them stays."""
+"""Where dropped files are while they are decoded, and that nothing of them stays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from apps.case_lookup import server
-from apps.case_lookup.dropped import decoding_folder, sweep_drops, written
+from apps.case_lookup.dropped import decoding_folder, remove_abandoned_folders, write_uploads
 
 KILLED = """
 import os, signal, sys, tempfile
@@ -41,11 +41,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_uploads_lie_under_numbers_and_are_their_owners_alone(here: Path) -> None:
+def test_uploads_are_numbered_and_readable_by_their_owner_only(here: Path) -> None:
     before = os.umask(0)
     try:
         with decoding_folder() as folder:
-            files = written(
+            files = write_uploads(
                 [Upload("DOE^JANE.dcm"), Upload("Doe.NII.GZ"), Upload("Doe.jane")], folder
             )
             assert [file.name for file in files] == ["00000.dcm", "00001.nii.gz", "00002"]
@@ -56,36 +56,36 @@ def test_uploads_lie_under_numbers_and_are_their_owners_alone(here: Path) -> Non
     assert list(here.iterdir()) == []
 
 
-def test_what_a_killed_room_left_behind_is_swept_and_what_a_living_one_uses_is_not(
+def test_folders_of_killed_processes_are_removed_and_those_in_use_stay(
     here: Path,
 ) -> None:
     command = [sys.executable, "-c", KILLED, str(here)]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == "in\n"
-        assert sweep_drops() == 0
+        assert remove_abandoned_folders() == 0
         killed.send_signal(signal.SIGKILL)
     assert [file.name for file in here.rglob("*.dcm")] == ["00000.dcm"]
     with decoding_folder() as folder:
-        assert sweep_drops() == 1
+        assert remove_abandoned_folders() == 1
         assert list(here.iterdir()) == [folder]
 
 
-def test_a_link_under_our_name_is_not_followed(here: Path) -> None:
+def test_a_link_with_our_prefix_is_not_followed(here: Path) -> None:
     kept = here / "kept"
     kept.mkdir()
     (kept / "file").touch()
     (here / "medembed-drop-link").symlink_to(kept)
-    assert sweep_drops() == 0
+    assert remove_abandoned_folders() == 0
     assert (kept / "file").exists()
 
 
-def test_the_room_sweeps_before_it_opens(
+def test_abandoned_folders_are_removed_at_startup(
     here: Path, small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "medembed-drop-abandoned").mkdir()
     monkeypatch.setenv("MEDEMBED_LIBRARY", "set anew by the start")
-    monkeypatch.setattr("apps.case_lookup.server.quiet_tracebacks", lambda: None)
+    monkeypatch.setattr("apps.case_lookup.server.strip_error_messages", lambda: None)
     monkeypatch.setattr("streamlit.starlette.App.run", lambda *_, **__: None)
     server.start(small_library, "127.0.0.1", 8599, lambda _: None)
     assert list(here.iterdir()) == []

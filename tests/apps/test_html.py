@@ -1,4 +1,4 @@
-"""A text of a case stands on the page as its characters, wherever it is shown."""
+"""Every text of a case appears on the page as its characters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXTS = st.lists(SPECIAL | st.characters(exclude_categories=["Cs"]), max_size=30
 
 
 class Reader(HTMLParser):
-    """Reads HTML as a browser does: its text and its elements."""
+    """Parse HTML like a browser: text and elements."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -49,7 +49,7 @@ class Reader(HTMLParser):
 
 
 def unseen(text: str) -> list[str]:
-    """Characters that a reader cannot see, or that turn the direction of what follows."""
+    """List invisible characters and those that reverse the reading direction."""
     hidden = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     marks = set("\u034f\u115f\u1160\u3164\uffa0\u2800") | {chr(c) for c in range(0xFE00, 0xFE10)}
     return [
@@ -58,7 +58,7 @@ def unseen(text: str) -> list[str]:
 
 
 @given(TEXTS)
-def test_html_reads_back_as_the_text_and_holds_no_element_of_it(text: str) -> None:
+def test_html_reads_back_as_the_text_without_elements(text: str) -> None:
     reader = Reader(tag("p", text))
     assert reader.text == unescape(escaped(text, "html"))
     assert reader.elements == ["p"]
@@ -66,7 +66,7 @@ def test_html_reads_back_as_the_text_and_holds_no_element_of_it(text: str) -> No
 
 
 @given(TEXTS)
-def test_an_attribute_cannot_be_left(text: str) -> None:
+def test_text_cannot_break_out_of_an_attribute(text: str) -> None:
     page = tag("img", alt=text, src=text)
     assert Reader(page).elements == ["img"]
     assert page.count('"') == 4
@@ -82,7 +82,7 @@ def test_markdown_reads_back_as_the_text(text: str) -> None:
 
 
 @given(TEXTS)
-def test_markdown_holds_nothing_that_streamlit_looks_for_in_what_markdown_has_made(
+def test_rendered_markdown_contains_nothing_that_streamlit_searches_for(
     text: str,
 ) -> None:
     shown = Reader(MarkdownIt("commonmark").render(escaped(text, "markdown"))).text
@@ -90,7 +90,7 @@ def test_markdown_holds_nothing_that_streamlit_looks_for_in_what_markdown_has_ma
         r":material_\w+:",
         r":streamlit:",
         r":[\w+-]+:",  # emoji
-        r":[a-z]+\[",  # colours and badges
+        r":[a-z]+\[",  # colors and badges
         r"(^|\s)(<->|->|<-|--|>=|<=|~=)(\s|$)",
         r"https?://",
         r"www\.",
@@ -100,7 +100,7 @@ def test_markdown_holds_nothing_that_streamlit_looks_for_in_what_markdown_has_ma
 
 
 @given(TEXTS)
-def test_what_stands_on_the_page_is_all_seen(text: str) -> None:
+def test_everything_on_the_page_is_visible(text: str) -> None:
     for into in ("html", "text"):
         assert unseen(escaped(text, into)) == []
     assert unseen(escaped(text, "markdown").replace(JOINER, "")) == []
@@ -109,7 +109,7 @@ def test_what_stands_on_the_page_is_all_seen(text: str) -> None:
 
 @pytest.mark.parametrize("char", ["\u202e", "\u2066", "\u200e", "\u200b", "\x00", "\x1b", "\ufeff"])
 @pytest.mark.parametrize("into", ["html", "markdown", "text"])
-def test_characters_without_a_picture_stand_as_their_code(char: str, into: Into) -> None:
+def test_invisible_characters_appear_as_their_code(char: str, into: Into) -> None:
     shown = escaped(f"no{char} effusion", into).replace("\\", "")
     assert shown == f"no[U+{ord(char):04X}] effusion"
 
@@ -148,11 +148,11 @@ CHOOSING = {"multiselect", "pills", "radio", "segmented_control", "selectbox"}
 UNREAD = {"key", "on_click", "on_change", "args", "type", "width", "value", "default", "icon"}
 UNREAD |= {"label_visibility", "selection_mode", "min_value", "max_value", "step", "required"}
 UNREAD |= {"accept_multiple_files", "layout", "initial_sidebar_state", "format_func", "options"}
-OF_OURS = {("sidebar.py", "_choice", "label"), ("page.py", "_answer", "waiting")}
+OF_OURS = {("sidebar.py", "_choose", "label")}
 
 
 def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
-    """Calls that show something, with the function that they stand in."""
+    """List the calls that display something, with their function."""
     found = []
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
@@ -173,11 +173,15 @@ def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
 
 
 def is_escaped(node: ast.AST, makes_markup: set[str], own: set[str]) -> bool:
-    """Whether a text holds only what is written in the source, a number, or escaped text."""
+    """Whether a text contains only source text, catalog texts, numbers and escaped text."""
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.Name):
         return node.id in own
+    if isinstance(node, ast.Attribute):  # a text of the catalog, never one with values in it
+        return ast.unparse(node).startswith("TEXTS.")
+    if isinstance(node, ast.IfExp):
+        return all(is_escaped(part, makes_markup, own) for part in (node.body, node.orelse))
     if isinstance(node, ast.JoinedStr):
         return all(is_escaped(value, makes_markup, own) for value in node.values)
     if isinstance(node, ast.FormattedValue):
@@ -190,19 +194,17 @@ def is_escaped(node: ast.AST, makes_markup: set[str], own: set[str]) -> bool:
 
 
 def names_of(tree: ast.AST, markup: set[str]) -> set[str]:
-    """Names that are only ever given an escaped text."""
+    """List names that are only assigned escaped text."""
     given: dict[str, list[bool]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            value = node.value
-            both = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
-            fine = all(is_escaped(part, markup, set()) for part in both)
+            fine = is_escaped(node.value, markup, set())
             given.setdefault(node.targets[0].id, []).append(fine)
     return {name for name, fine in given.items() if all(fine)}
 
 
 @pytest.mark.parametrize("file", sorted(ROOM.glob("*.py")), ids=lambda file: file.name)
-def test_every_text_that_streamlit_is_given_was_escaped(file: Path) -> None:
+def test_every_text_passed_to_streamlit_is_escaped(file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     trees = [ast.parse(other.read_text(encoding="utf-8")) for other in ROOM.glob("*.py")]
     markup = {
@@ -222,18 +224,16 @@ def test_every_text_that_streamlit_is_given_was_escaped(file: Path) -> None:
             where = f"{file.name}:{call.lineno} {ast.unparse(node)}"
             assert is_escaped(node, markup, mine), f"{where} is not escaped"
         if call.func.attr in CHOOSING:
-            options = call.args[1]
-            if isinstance(options, ast.Call) and ast.unparse(options) == "list(offered)":
-                continue  # names of windows: constants of rendering.py
             words = ast.unparse(given["format_func"])
             assert re.fullmatch(r"lambda \w+: escaped\(.*\)", words, re.DOTALL), words
 
 
 def test_this_check_sees_what_it_looks_for() -> None:
     tree = ast.parse(
-        'def f(case):\n    st.button(case.site)\n    st.button(escaped(case.site, "html"))'
+        'def f(case):\n    st.button(case.site)\n    st.button(escaped(case.site, "html"))\n'
+        "    st.button(TEXTS.results.case(case.site))\n    st.button(TEXTS.results.query)"
     )
     found = [is_escaped(call.args[0], set(), set()) for _, call in calls(tree)]
-    assert found == [False, True]
+    assert found == [False, True, False, True]
     drawn = sum(len(calls(ast.parse(f.read_text(encoding="utf-8")))) for f in ROOM.glob("*.py"))
     assert drawn > 30

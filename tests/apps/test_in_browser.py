@@ -1,19 +1,19 @@
-"""The reading room as a radiologist has it: served by the verb, in headless chromium."""
+"""The reading room as a radiologist uses it, in headless chromium."""
 
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from apps.case_lookup.texts import ENGLISH
 from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS, serving
 
 pytestmark = pytest.mark.browser
-
-# text colour against the nearest painted background, WCAG 2.2 relative luminance
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_radiologist_finds_compares_and_reads(
         expect(page.get_by_text("Deploy")).to_have_count(0)
         assert page.evaluate(CONTRAST) == []
 
-        page.get_by_label("Words", exact=True).fill("right pleural effusion")
+        page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
         page.screenshot(path=tmp_path / "words.png")
@@ -59,11 +59,11 @@ def test_a_radiologist_finds_compares_and_reads(
             "input[type=file]",
             {"name": "Planted_Name.dcm", "mimeType": "application/dicom", "buffer": radiograph},
         )
-        expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("Weight of the image")).to_be_visible()
+        expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Image weight")).to_be_visible()
         assert "Planted" not in page.locator("body").inner_text()
 
-        expect(page.locator(".rr-hit")).to_have_count(10)  # those of the words alone have gone
+        expect(page.locator(".rr-hit")).to_have_count(10)  # the results of the text alone are gone
         page.get_by_role("button", name="Open case 1", exact=True).click()
         picture = page.locator(".rr-stage img")
         expect(picture).to_have_count(1)
@@ -71,7 +71,7 @@ def test_a_radiologist_finds_compares_and_reads(
         as_sent = picture.get_attribute("src")
         page.get_by_text("Full range").click()
         expect(picture).not_to_have_attribute("src", as_sent or "")
-        page.get_by_text("Query beside it").click()
+        page.get_by_text("Show query").click()
         expect(picture).to_have_count(2)
         shapes = "i => [i.naturalWidth / i.naturalHeight, getComputedStyle(i).objectFit]"
         assert picture.first.evaluate(shapes) == [40 / 48, "contain"]
@@ -90,7 +90,7 @@ def test_a_radiologist_finds_compares_and_reads(
     assert (tmp_path / "words.png").stat().st_size > 10_000
 
 
-def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
+def test_nothing_is_cut_off_on_a_phone(served: str) -> None:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     from playwright.sync_api import expect, sync_playwright
@@ -100,7 +100,7 @@ def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.goto(served)
         page.get_by_test_id("stExpandSidebarButton").click(timeout=60_000)
-        page.get_by_label("Words", exact=True).fill("right pleural effusion")
+        page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit")).to_have_count(10, timeout=60_000)
         page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
@@ -113,4 +113,26 @@ def test_nothing_is_cut_off_on_a_telephone(served: str) -> None:
         assert below is not None
         assert words is not None
         assert words["y"] >= below["y"] + below["height"], "the button lies on the words"
+        browser.close()
+
+
+def test_a_lost_connection_is_explained_without_the_internet(small_library: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import expect, sync_playwright
+
+    with serving(small_library) as (port, process), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"http://127.0.0.1:{port}")
+        expect(page.locator(".rr-foot")).to_be_visible(timeout=60_000)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        title = page.locator("[role=dialog] > h2")
+        expect(title).to_be_visible(timeout=60_000)
+        shown = "e => getComputedStyle(e, '::after').content"
+        assert title.evaluate(shown) == f'"{ENGLISH.faults.lost}"'
+        body = page.locator("[role=dialog] > h2 + div")
+        assert body.evaluate(shown) == f'"{ENGLISH.faults.lost_hint}"'
+        expect(body.locator("> *")).to_be_hidden()
         browser.close()

@@ -1,4 +1,4 @@
-"""Who may ask the reading room: its own page, at its own host and port, and nobody else."""
+"""Only the reading room's own page, at its own host and port, may send requests."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PAGES = ("/", "/_stcore/health", "/_stcore/host-config", "/media/0.png", "/room/
 
 @pytest.fixture(scope="module")
 def port(small_library: Path) -> Iterator[int]:
-    """A reading room that really runs."""
+    """A running reading room."""
     with serving(small_library) as (port, _):
         yield port
 
 
 def status(port: int, method: str, path: str, **headers: str) -> int:
-    """The status of one raw request; ``Host`` is the room's own where none is given."""
+    """Give the status of a raw request; ``Host`` is the reading room's own by default."""
     given = {"Host": f"localhost:{port}"} | {k.replace("_", "-"): v for k, v in headers.items()}
     lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items() if v)]
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
@@ -31,7 +31,7 @@ def status(port: int, method: str, path: str, **headers: str) -> int:
 
 
 def socket_status(port: int, path: str = "/_stcore/stream", **headers: str) -> int:
-    """The status of a WebSocket handshake; 101 is open."""
+    """Give the status of a WebSocket handshake; 101 means open."""
     asked = {"Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
     asked |= {
         "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -52,7 +52,7 @@ def foreign(port: int) -> list[str]:
         f"http://127.0.0.1:{other}",
         "http://localhost",
         f"https://localhost:{port}",
-        f"http://127.0.0.1:{port}",  # the host asked is localhost
+        f"http://127.0.0.1:{port}",  # the requested host is localhost
         f"http://localhost.evil.example:{port}",
         f"http://localhost:{port}.evil.example",
         "http://evil.example",
@@ -95,7 +95,7 @@ def test_a_page_of_another_origin_uploads_and_removes_nothing(port: int, method:
     assert own in (403, 404, 405), "it comes to Streamlit, which asks for its token"
 
 
-def test_a_name_that_was_pointed_at_this_machine_is_refused(port: int) -> None:
+def test_a_foreign_name_pointed_at_this_machine_is_refused(port: int) -> None:
     other = free_port()
     for host in (
         f"evil.example:{port}",
@@ -133,14 +133,14 @@ def test_every_address_means_every_numeric_address_and_this_machines_name() -> N
     assert not is_own("127.0.0.1", 8501, "10.1.2.3:8501")
 
 
-def test_port_80_is_left_out_as_browsers_do() -> None:
+def test_port_80_is_omitted_as_browsers_do() -> None:
     assert allowed_hosts("127.0.0.1", 80) == {"localhost", "127.0.0.1", "[::1]"}
     assert is_own("127.0.0.1", 80, "localhost")
     assert not is_own("127.0.0.1", 80, "localhost:81")
     assert is_own("0.0.0.0", 80, "10.1.2.3")
 
 
-def test_two_hosts_or_origins_are_none() -> None:
+def test_two_hosts_or_origins_are_refused() -> None:
     async def nothing(*_: object) -> None: ...
 
     own = [(b"host", b"localhost:8501"), (b"origin", b"http://localhost:8501")]

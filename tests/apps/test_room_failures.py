@@ -1,4 +1,4 @@
-"""What must not happen on the page, and what it does with what it cannot use."""
+"""What must not happen on the page, and how it handles errors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from apps.case_lookup.session import Desk
+from apps.case_lookup.session import LibrarySession
 from medembed.cases import Case
 from medembed.errors import ScanError
 from medembed.library import CaseLibrary
 from medembed.scans import read_scan
 from tests.apps.acting import (
     PAGE,
-    ask,
     drop,
     html,
     open_case,
     press,
+    search,
     without_css,
 )
 
@@ -31,8 +31,8 @@ PLANTED = ("Planted", "PLANTED", "Name.dcm", "1.2.826")
 # what must not happen ----------------------------------------------------------------------
 
 
-def test_pictures_travel_in_the_page_and_not_at_an_open_address(room: AppTest) -> None:
-    ask(room, "effusion")
+def test_images_travel_in_the_page_and_have_no_address(room: AppTest) -> None:
+    search(room, "effusion")
     assert html(room).count('src="data:image/jpeg;base64,') == 10
     assert not room.get("imgs")
     assert "/media/" not in html(room)
@@ -43,12 +43,12 @@ def test_nothing_of_an_uploads_name_or_header_is_shown_or_logged(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     drop(room, ("Planted_Name.dcm", radiograph))
-    ask(room, "effusion")
+    search(room, "effusion")
     shown = without_css(room) + repr(room.query_params)
-    said = "\n".join(record.getMessage() for record in caplog.records)
+    logged = "\n".join(record.getMessage() for record in caplog.records)
     for word in PLANTED:
         assert word not in shown
-        assert word not in said
+        assert word not in logged
 
 
 def test_a_dropped_file_leaves_no_copy(
@@ -72,7 +72,7 @@ def test_a_dropped_file_leaves_no_copy(
     assert list((tmp_path / "drops").iterdir()) == []
 
 
-def test_a_fault_of_ours_is_one_line_without_its_message(
+def test_an_internal_error_is_one_line_without_its_message(
     small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(self: CaseLibrary, case_id: str) -> Case:
@@ -87,10 +87,10 @@ def test_a_fault_of_ours_is_one_line_without_its_message(
     assert "Planted" not in room.error[0].value + caplog.text
 
 
-def test_a_fault_while_an_image_is_drawn_is_one_line_without_its_message(
+def test_an_internal_error_while_rendering_is_one_line_without_its_message(
     small_library: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It happens in a fragment, which Streamlit runs and catches by itself."""
+    """Streamlit itself runs fragments and catches their errors."""
 
     def broken(*_: object) -> None:
         raise RuntimeError("Planted^Name")
@@ -104,7 +104,7 @@ def test_a_fault_while_an_image_is_drawn_is_one_line_without_its_message(
     assert "effusion<small>present" in html(room), "the rest of the page stays"
 
 
-def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
+def test_an_error_does_not_show_the_name_of_the_librarys_file(
     small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -112,19 +112,19 @@ def test_the_name_of_a_librarys_file_is_not_shown_with_what_is_wrong_with_it(
 
     room = open_case(small_library, "C-0001")
     press(room, "Find similar")
-    monkeypatch.setattr("apps.case_lookup.session.Desk.scan", broken)
+    monkeypatch.setattr("apps.case_lookup.session.LibrarySession.scan", broken)
     press(room, "Search")
     assert "the file is cut off" in html(room)
     assert "JANE" not in html(room) + "".join(error.value for error in room.error)
 
 
-def test_a_list_with_a_case_that_has_left_the_library_is_asked_for_again(
+def test_results_with_an_erased_case_are_searched_again(
     room: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(room, "effusion")
+    search(room, "effusion")
     asked: list[object] = []
-    search, select = Desk.search, CaseLibrary.select
-    monkeypatch.setattr(Desk, "search", lambda *a: asked.append(a) or search(*a))
+    library_search, select = LibrarySession.search, CaseLibrary.select
+    monkeypatch.setattr(LibrarySession, "search", lambda *a: asked.append(a) or library_search(*a))
     room.run()
     assert asked == []
 
@@ -137,12 +137,12 @@ def test_a_list_with_a_case_that_has_left_the_library_is_asked_for_again(
     assert "49 y" not in without_css(room)
 
 
-def test_clear_lets_go_of_the_image_and_of_what_it_found(room: AppTest, radiograph: bytes) -> None:
+def test_clear_frees_the_image_and_its_results(room: AppTest, radiograph: bytes) -> None:
     drop(room, ("a.dcm", radiograph))
-    assert room.session_state["found"].question.scan is not None
+    assert room.session_state["outcome"].request.scan is not None
     press(room, "Clear")
     assert room.session_state["dropped"] is None
-    assert "found" not in room.session_state
+    assert "outcome" not in room.session_state
 
 
 # libraries that cannot be used -------------------------------------------------------------
@@ -169,25 +169,25 @@ def test_a_library_without_the_models_vectors_is_one_line(
 ) -> None:
     with CaseLibrary.open(small_library) as full, CaseLibrary.create(tmp_path / "bare") as bare:
         bare.add(full.cases())
-    room = ask(_start(tmp_path / "bare", monkeypatch), "effusion")
+    room = search(_start(tmp_path / "bare", monkeypatch), "effusion")
     assert not room.exception
     assert [e.value.count("\n") for e in room.error] == [0]
     assert "model" in room.error[0].value
 
 
-def test_an_image_that_has_gone_is_said_and_the_rest_stays(
+def test_a_missing_image_is_reported_and_the_rest_stays(
     small_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    st.cache_resource.clear()  # another desk may hold the image in memory
-    desk_scan = "apps.case_lookup.session.CaseLibrary.scan_files"
-    monkeypatch.setattr(desk_scan, lambda self, case: [(tmp_path / "gone.dcm",)] * 9)
+    st.cache_resource.clear()  # another session may have the image in memory
+    scan_files = "apps.case_lookup.session.CaseLibrary.scan_files"
+    monkeypatch.setattr(scan_files, lambda self, case: [(tmp_path / "gone.dcm",)] * 9)
     room = open_case(small_library, "C-0006")
-    assert "This image cannot be shown" in room.error[0].value
+    assert "Cannot show this image" in room.error[0].value
     assert "effusion<small>present" in html(room)
 
 
 def test_thumbnails_are_derived_and_kept_in_the_library(room: AppTest, small_library: Path) -> None:
-    ask(room, "effusion")
+    search(room, "effusion")
     kept = sorted((small_library / "thumbnails").iterdir())
     assert kept
     assert all(re.fullmatch(r"[0-9a-f]{64}(-\d+)?\.png", file.name) for file in kept)

@@ -1,4 +1,4 @@
-"""What visitors share: one decoding a scan, bounded, and never another case's pixels."""
+"""What visitors share: one decoding per scan, a bounded cache, never another case's pixels."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import pytest
 from PIL import Image
 
 from apps.case_lookup import session
-from apps.case_lookup.session import Desk
+from apps.case_lookup.session import LibrarySession
 from medembed.cases import Case, ScanRef
 from medembed.errors import ScanError
 from medembed.library import CaseLibrary
 from medembed.scans import Scan
 
 
-class Bench(Desk):
-    """A desk whose reader counts: the pixels of case n are n."""
+class CountingSession(LibrarySession):
+    """A session whose reader counts: the pixels of case n are n."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._scans = OrderedDict()
@@ -54,11 +54,11 @@ def case(number: int, sha256: str = "") -> Case:
     return Case(case_id=str(number), patient_id=f"P{number}", scans=(reference,))
 
 
-def test_eight_visitors_share_the_cache_without_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_visitors_share_the_cache_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_CACHE_BYTES", 64 * 5)
     monkeypatch.setattr(Path, "exists", lambda _: True)
     sys.setswitchinterval(1e-6)
-    shared = Bench()
+    shared = CountingSession()
 
     def browse(seed: int) -> None:
         for number in np.random.default_rng(seed).integers(0, 20, 500):
@@ -70,11 +70,11 @@ def test_eight_visitors_share_the_cache_without_a_fault(monkeypatch: pytest.Monk
     assert 1 <= len(shared._scans) <= 5
 
 
-def test_one_scan_is_decoded_once_for_all_who_ask_at_the_same_time(
+def test_simultaneous_requests_decode_a_scan_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: True)
-    shared = Bench(seconds=0.1)
+    shared = CountingSession(seconds=0.1)
     with ThreadPoolExecutor(8) as visitors:
         found = list(visitors.map(lambda _: shared.scan(case(3)), range(8)))
     assert shared.reads == {"3": 1}
@@ -85,26 +85,26 @@ def test_a_case_whose_image_changed_does_not_show_the_old_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: True)
-    shared = Bench()
+    shared = CountingSession()
     shared.scan(case(3))
     shared.scan(case(3, sha256="f" * 64))
     assert shared.reads == {"3": 2}
 
 
-def test_a_scan_larger_than_the_cache_is_shown_all_the_same(
+def test_a_scan_larger_than_the_cache_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(session, "_CACHE_BYTES", 1)
-    shared = Bench()
+    shared = CountingSession()
     assert [shared.scan(case(n)).pixels[0, 0] for n in (1, 2)] == [1, 2]
     assert len(shared._scans) == 1
 
 
 @pytest.fixture
-def one(small_library: Path) -> Iterator[tuple[Desk, Case, Path]]:
-    """A desk, a case, and where its small picture is kept."""
-    shared = Desk(small_library)
+def one(small_library: Path) -> Iterator[tuple[LibrarySession, Case, Path]]:
+    """A session, a case, and the file of its thumbnail."""
+    shared = LibrarySession(small_library)
     try:
         found = shared.library.case("C-0002")
         yield shared, found, small_library / "thumbnails" / f"{found.scans[0].sha256}.png"
@@ -112,7 +112,7 @@ def one(small_library: Path) -> Iterator[tuple[Desk, Case, Path]]:
         shared.close()
 
 
-def test_a_damaged_thumbnail_is_drawn_again(one: tuple[Desk, Case, Path]) -> None:
+def test_a_damaged_thumbnail_is_rendered_again(one: tuple[LibrarySession, Case, Path]) -> None:
     shared, found, file = one
     right = np.asarray(shared.thumbnail(found))
     content = file.read_bytes()
@@ -123,8 +123,8 @@ def test_a_damaged_thumbnail_is_drawn_again(one: tuple[Desk, Case, Path]) -> Non
             assert (np.asarray(kept) == right).all()
 
 
-def test_a_library_that_cannot_be_written_to_shows_its_pictures(
-    one: tuple[Desk, Case, Path], monkeypatch: pytest.MonkeyPatch
+def test_a_read_only_library_shows_its_thumbnails(
+    one: tuple[LibrarySession, Case, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, found, file = one
     file.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def test_a_library_that_cannot_be_written_to_shows_its_pictures(
     assert not file.exists()
 
 
-def test_parts_of_pictures_left_by_a_kill_are_swept_at_the_next_start(small_library: Path) -> None:
+def test_partly_written_thumbnails_are_removed_at_the_next_start(small_library: Path) -> None:
     folder = small_library / "thumbnails"
     folder.mkdir(exist_ok=True)
     old, new = folder / "old.part", folder / "new.part"
@@ -146,14 +146,14 @@ def test_parts_of_pictures_left_by_a_kill_are_swept_at_the_next_start(small_libr
     import os
 
     os.utime(old, (0, 0))
-    Desk(small_library).close()
+    LibrarySession(small_library).close()
     assert not old.exists()
     assert new.exists(), "another room may be writing it"
     new.unlink()
 
 
-def test_values_to_filter_by_are_counted_once_for_all(
-    one: tuple[Desk, Case, Path], monkeypatch: pytest.MonkeyPatch
+def test_filter_values_are_counted_once_for_all_visitors(
+    one: tuple[LibrarySession, Case, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, _, _ = one
     counted: list[str] = []
@@ -166,18 +166,18 @@ def test_values_to_filter_by_are_counted_once_for_all(
 
     monkeypatch.setattr(CaseLibrary, "value_counts", slow)
     with ThreadPoolExecutor(8) as visitors:
-        found = list(visitors.map(lambda _: shared.vocabulary("sex"), range(8)))
+        found = list(visitors.map(lambda _: shared.value_counts("sex"), range(8)))
     assert counted == ["sex"]
     assert all(each == found[0] for each in found)
 
 
-def test_the_mark_of_a_question_tells_apart_whatever_changes_the_answer() -> None:
-    from apps.case_lookup.session import Question
+def test_the_digest_of_a_request_differs_if_the_result_may_differ() -> None:
+    from apps.case_lookup.session import SearchRequest
     from medembed.library import Condition
 
-    base = Question(words="effusion", case_id="C-1", where=(Condition("sex", "in", ("F",)),))
+    base = SearchRequest(text="effusion", case_id="C-1", where=(Condition("sex", "in", ("F",)),))
     others = [
-        replace(base, words="effusions"),
+        replace(base, text="effusions"),
         replace(base, case_id="C-2"),
         replace(base, dropped=("1",)),
         replace(base, image_weight=0.4),
@@ -185,16 +185,18 @@ def test_the_mark_of_a_question_tells_apart_whatever_changes_the_answer() -> Non
         replace(base, where=(Condition("sex", "in", ("M",)),)),
         replace(base, k=20),
     ]
-    assert len({q.mark for q in (base, *others)}) == len(others) + 1
-    assert replace(base).mark == base.mark
-    alone = Question(words="effusion")
-    assert replace(alone, image_weight=0.1).mark == alone.mark, "the weight counts in mixtures only"
+    assert len({q.digest for q in (base, *others)}) == len(others) + 1
+    assert replace(base).digest == base.digest
+    alone = SearchRequest(text="effusion")
+    assert replace(alone, image_weight=0.1).digest == alone.digest, (
+        "the weight counts in mixtures only"
+    )
 
 
 def test_a_file_that_was_replaced_after_ingest_is_not_shown_as_its_case(
     small_library: Path,
 ) -> None:
-    shared = Desk(small_library)
+    shared = LibrarySession(small_library)
     first = next(iter(shared.library.cases()))
     file = shared.library.scan_files(first)[0][0]
     before = file.read_bytes()

@@ -1,4 +1,4 @@
-"""What was dropped on a page goes when the page goes."""
+"""Dropped files are removed with their page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from apps.case_lookup import visits
-from apps.case_lookup.visits import HEADER, OpenPages, enter
+from apps.case_lookup.visits import HEADER, OpenPages, register_page
 
 STREAM = {"type": "websocket", "path": "/_stcore/stream"}
 
 
 class Runtime:
-    """Notes what it is told; ``active`` are the sessions whose page is open."""
+    """Record calls; ``active`` are the sessions whose page is open."""
 
     def __init__(self) -> None:
         self.active: set[str] = set()
@@ -55,7 +55,7 @@ def streamlit(runtime: Runtime, runs: bool = True) -> Any:
         page = names[HEADER.lower().encode()].decode()
         runtime.active.add("S")
         if runs:
-            enter(page, "S")
+            register_page(page, "S")
         while (await receive())["type"] != "websocket.disconnect":
             pass
         runtime.active.discard("S")
@@ -64,18 +64,14 @@ def streamlit(runtime: Runtime, runs: bool = True) -> Any:
 
 
 @pytest.mark.parametrize("code", [1000, 1001])
-def test_a_page_that_is_closed_or_left_ends_its_session_at_once(
-    runtime: Runtime, code: int
-) -> None:
+def test_closing_or_leaving_a_page_ends_its_session_at_once(runtime: Runtime, code: int) -> None:
     asyncio.run(visit(OpenPages(streamlit(runtime)), runtime, code))
     assert runtime.told == [("close", "S"), ("files", "S")]
     assert visits._sessions == {}
 
 
 @pytest.mark.parametrize("code", [1006, 1011, 1012, None])
-def test_a_page_that_is_lost_is_waited_for_and_then_ended(
-    runtime: Runtime, code: int | None
-) -> None:
+def test_a_lost_page_is_waited_for_and_then_ended(runtime: Runtime, code: int | None) -> None:
     async def lose() -> None:
         await visit(OpenPages(streamlit(runtime), lost_seconds=0.05), runtime, code)
         assert runtime.told == []
@@ -85,7 +81,7 @@ def test_a_page_that_is_lost_is_waited_for_and_then_ended(
     assert runtime.told == [("close", "S"), ("files", "S")]
 
 
-def test_a_page_that_comes_back_keeps_its_session(runtime: Runtime) -> None:
+def test_a_returning_page_keeps_its_session(runtime: Runtime) -> None:
     async def lose_and_return() -> None:
         await visit(OpenPages(streamlit(runtime), lost_seconds=0.05), runtime, 1006)
         runtime.active.add("S")
@@ -95,8 +91,8 @@ def test_a_page_that_comes_back_keeps_its_session(runtime: Runtime) -> None:
     assert runtime.told == []
 
 
-def test_a_page_that_comes_back_and_is_closed_without_a_run_is_ended(runtime: Runtime) -> None:
-    """Streamlit runs no script when a page comes back: the page names its session itself."""
+def test_a_returning_page_that_closes_without_a_run_is_ended(runtime: Runtime) -> None:
+    """Streamlit runs no script when a page returns: the page names its session itself."""
     back = [(b"sec-websocket-protocol", b"streamlit, token, S")]
 
     async def lose_return_and_close() -> None:
@@ -113,12 +109,12 @@ def test_no_page_waits_longer_than_ten_minutes_for_its_heartbeat() -> None:
     from apps.case_lookup.server import settings
 
     chosen = settings("127.0.0.1", 8501)
-    heartbeat = 2 * chosen["server.websocketPingInterval"]  # sent, and not answered
+    heartbeat = 2 * chosen["server.websocketPingInterval"]  # sent and not answered
     assert visits.LOST_SECONDS + heartbeat <= 600
     assert chosen["server.disconnectedSessionTTL"] > visits.LOST_SECONDS, "or it is lost sight of"
 
 
-def test_a_visitor_cannot_name_another_page_than_its_own(runtime: Runtime) -> None:
+def test_a_visitor_cannot_name_another_page(runtime: Runtime) -> None:
     forged = [(HEADER.lower().encode(), b"of another page")]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -127,5 +123,5 @@ def test_a_visitor_cannot_name_another_page_than_its_own(runtime: Runtime) -> No
         assert names != [b"of another page"]
 
     asyncio.run(visit(OpenPages(app), runtime, 1001, headers=forged))
-    enter("of another page", "S")
+    register_page("of another page", "S")
     assert visits._sessions == {}

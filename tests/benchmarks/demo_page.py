@@ -1,4 +1,4 @@
-"""The demonstration's figures as a page of Markdown.
+"""Write the demonstration's figures as a Markdown page.
 
 medembed demo LIBRARY --json > demo.json        (in an empty folder, on a quiet machine)
 python tests/benchmarks/demo_page.py demo.json > docs/results/demo.md
@@ -15,17 +15,17 @@ from typing import Any
 from evaluation.retrieval.zero_shot import zero_shot_means
 
 SETTINGS = """\
-**The settings were chosen on another cohort** (seed 1, its validation and test cases together:
-`tests/benchmarks/demo_quality.py`), where features of several depths of the network were compared;
-this cohort's cases were not looked at before these figures were taken. Its seed is the next one
-with at least 300 test cases. One training, one seed: the spread between trainings is not known.
+**The settings were chosen on another cohort** (seed 1, validation and test cases together:
+`tests/benchmarks/demo_quality.py`), by comparing features from several depths of the network.
+Nobody looked at this cohort's cases before taking these figures. Its seed is the next one with at
+least 300 test cases. One training, one seed: the variation between trainings is unknown.
 """
 
 TITLES = {
     "text_to_image": "Text to image: a report finds its own scan",
     "image_to_text": "Image to text: a scan finds its own report",
-    "image_to_image": "Image to image: another patient with a same finding on the same side",
-    "image_to_image_by_finding": "Image to image: another patient with a same finding",
+    "image_to_image": "Image to image: another patient with the same finding on the same side",
+    "image_to_image_by_finding": "Image to image: another patient with the same finding",
 }
 
 
@@ -98,15 +98,16 @@ def main() -> None:
     print("Commands: `medembed demo LIBRARY --json > demo.json`,")
     print("`python tests/benchmarks/demo_page.py demo.json > docs/results/demo.md`.")
     print(f"{os.cpu_count()} cores; other load on the machine: {given.load}.\n")
-    print("The patients are simulated: the figures show that the way works, nothing of how well it")
-    print(f"would work on people. {figures['n_cases']} held-out studies of {figures['n_patients']}")
-    print("patients that the model never saw. Intervals: patients drawn with replacement. Null")
-    print("controls: the same vectors shuffled; in brackets the range of 95% of the repetitions.\n")
+    print("The patients are simulated: the figures show that the pipeline works, not how well it")
+    print(f"would work on real patients. {figures['n_cases']} held-out studies of")
+    print(f"{figures['n_patients']} patients that the model never saw. Intervals: bootstrap over")
+    print("patients. Null controls: the same vectors, shuffled;")
+    print("in brackets the range of 95% of the repetitions.\n")
     print(SETTINGS)
     print(f"Time: {spent}.")
     for way in TITLES:
         print("\n".join(scores(way, figures[way], figures["nulls"][way])))
-    print("\n## Plain words\n")
+    print("\n## Text prompts\n")
     print(
         'Queries such as "right pleural effusion" over all held-out studies. *Side*: cases with the'
     )
@@ -114,7 +115,7 @@ def main() -> None:
         "finding on that side above cases with it on the other. *Presence*: cases with it on that"
     )
     print("side above cases without the finding. Area under the ROC curve, 0.5 is chance.\n")
-    print(zero_shot_markdown(report["plain_words"]["rows"]))
+    print(zero_shot_markdown(report["text_prompts"]["rows"]))
 
 
 if __name__ == "__main__":

@@ -175,8 +175,8 @@ def write_page(
     print(
         "`configs/starter.yaml`: frozen EfficientNet-lite0 (ImageNet) and MiniLM, projections only."
     )
-    print("The set is CT and radiographs with case-report texts of 55 patients; one note may stand")
-    print("for several images, which count as relevant together. Folds: " + sizes + ".")
+    print("The set contains CT and radiographs with case-report texts of 55 patients; one note may")
+    print("belong to several images, which are then all relevant. Folds: " + sizes + ".")
     for way, title in (("text_to_image", "Text to image"), ("image_to_text", "Image to text")):
         print(f"\n**{title}**\n")
         head = " | ".join(f"fold {i + 1} [95%]" for i in range(len(results)))
@@ -184,18 +184,16 @@ def write_page(
         print("|---" * (len(results) + 4) + "|")
         print("\n".join(mean_over_folds(results, way)))
     print("\n## Image to image, `cxr_labels_nih`\n")
-    print(
-        "All 421 radiographs, none of them seen in training (trained on the pairs, which hold none"
-    )
-    print("of these patients). Relevant: another patient's image that shares a finding.\n")
+    print("All 421 radiographs, none of them seen in training (trained on the pairs, which include")
+    print("none of these patients). Relevant: another patient's image that shares a finding.\n")
     print(
         "| way | measure | score [95%] | chance | shuffled | queries | pool |\n" + "|---" * 7 + "|"
     )
     print("\n".join(neighbours(nih)))
-    print("\n## Two searches over all of it\n")
+    print("\n## Two searches over all of them\n")
     for title, found in (
         ("By a real chest radiograph (JPEG Baseline DICOM)", by_image),
-        (f'By words: "{QUERY}"', by_words),
+        (f'By text: "{QUERY}"', by_words),
     ):
         print(f"**{title}**; novel: {found['novel']}\n")
         print("| rank | score | modality | findings |\n|---|---|---|---|")

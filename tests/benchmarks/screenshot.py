@@ -69,13 +69,13 @@ def take(address: str, dropped: Path, words: str, out: Path) -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport=SIZE)
         page.goto(address)
-        page.get_by_label("Words", exact=True).fill(words, timeout=60_000)
+        page.get_by_label("Findings or report text", exact=True).fill(words, timeout=60_000)
         page.keyboard.press("Enter")
         expect(page.locator(".rr-hit").first).to_be_visible(timeout=120_000)
         page.get_by_role("button", name=FILTER, exact=True).click()
         expect(page.locator(".rr-force .rr-chip")).to_be_visible(timeout=60_000)
         page.set_input_files("input[type=file]", dropped)
-        expect(page.get_by_alt_text("Query: dropped image")).to_be_visible(timeout=60_000)
+        expect(page.get_by_alt_text("Query: Your image")).to_be_visible(timeout=60_000)
         calm(page)
         keep(page, out)
         page.get_by_role("button", name="Open case 1", exact=True).click()
@@ -89,7 +89,7 @@ def calm(page: Any) -> None:
     """Wait until the page has been drawn and nothing is pointed at."""
     page.mouse.move(1430, 890)
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_function("!document.querySelector('[data-testid=stSpinner]')")
+    page.get_by_test_id("stSpinner").first.wait_for(state="hidden")
     page.wait_for_timeout(1500)
 
 

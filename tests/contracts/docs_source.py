@@ -1,4 +1,4 @@
-"""Writes docs/reference/command-line.md from the verbs' own help."""
+"""Write docs/reference/command-line.md from the help of the commands."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ PAGE = Path(__file__).parents[2] / "docs/reference/command-line.md"
 
 
 def command_line_reference() -> str:
-    """Markdown of every verb's help, plain and 92 columns wide."""
+    """Format the help of every command as Markdown."""
     root = typer.main.get_command(build())
     parts = [
         "# Command line",
         "",
-        "Made from the verbs' own `--help` by `tests/contracts/docs_source.py`;",
-        "a test keeps it fresh.",
+        "Generated from `--help` by `tests/contracts/docs_source.py`; a test keeps it up to date.",
         "",
-        "Exit codes: 0 done · 2 the user's to mend, in one line · 1 a fault of ours ·",
-        "130 stopped by Ctrl-C (the same command continues) · 3 of `audit --gate` alone: the gate",
-        "did not pass. With `--json`, stdout holds one JSON object and nothing else; progress and",
-        "notes go to stderr.",
+        "Exit codes: 0 success · 2 a problem you can fix, in one line · 1 an internal error ·",
+        "130 interrupted by Ctrl-C (run the same command to resume) · 3 only from `audit --gate`:",
+        "the gate did not pass. With `--json`, stdout is a single JSON object; progress and notes",
+        "go to stderr.",
     ]
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         parts += ["", f"## medembed {name}", ""]
         parts += [
             _paragraphs(command.help or ""),
             "",
-            "| argument or option | what it is |",
+            "| argument or option | meaning |",
             "|---|---|",
         ]
         context = typer.Context(command, info_name=name)

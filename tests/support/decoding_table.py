@@ -1,4 +1,4 @@
-"""Write docs/results/decoding.md: which file was compared with which decoder, and how far apart.
+"""Write docs/results/decoding.md: the decoder each file was compared with, and the difference.
 
 Run from the project's root: ``python tests/support/decoding_table.py``.
 """
@@ -28,14 +28,15 @@ class Row:
 
 
 HEAD = """\
-# Decoding, against other decoders
+# Decoding compared with other decoders
 
-Every image in `pydicom` and `pydicom-data` that is read, against an independent decoder, after the
-same modality LUT, inversion of MONOCHROME1 and luminance (written again, by the formulas, in
-`tests/scans/reference.py`). "Apart" is the largest difference over all pixels outside the padding,
-in stored steps; 0 means below 0.05. Allowed: 1, and 2 where the encoding is lossy. Of more than 16
-frames the first, middle and last are compared. "on FILE" means the uncompressed original of the
-same image, read by DCMTK. What is refused, and why: [reading scans](../reference/scans.md).
+Every image of `pydicom` and `pydicom-data` that MedEmbed reads, compared with an independent
+decoder after the same modality LUT, inversion of MONOCHROME1 and luminance (implemented a second
+time, from the formulas, in `tests/scans/reference.py`). "Difference" is the largest one over all
+pixels outside the padding, in stored steps; 0 means below 0.05. The tolerance is 1, and 2 for
+lossy encodings. Of more than 16 frames, the first, middle and last are compared. "on FILE" is the
+uncompressed original of the same image, read by DCMTK. What is refused, and why: [reading
+scans](../reference/scans.md).
 
 Made by `python tests/support/decoding_table.py`; `tests/scans/test_golden.py` checks that it is
 up to date.
@@ -44,9 +45,9 @@ up to date.
 
 
 def render(rows: Iterable[Row], refused: Iterable[tuple[str, str]]) -> str:
-    lines = ["| file | encoding | compared with | frames | apart |", "|---|---|---|---|---|"]
+    lines = ["| file | encoding | compared with | frames | difference |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
-    lines += ["", "## Refused although they hold pixels", "", "| file | reason |", "|---|---|"]
+    lines += ["", "## Refused although they contain pixels", "", "| file | reason |", "|---|---|"]
     lines += [f"| {name} | `{reason}` |" for name, reason in refused]
     return HEAD + "\n".join(lines) + "\n"
 

@@ -1,0 +1,386 @@
+"""Every text of the reading room, in one catalog.
+
+Each part of the page has a dataclass with one field a text, and :class:`Texts` holds the parts.
+:data:`ENGLISH` fills them in. A second language is a second :class:`Texts` beside it: mypy lists
+what it lacks. A text with numbers or names in it is a function, because word order and plural
+forms differ between languages. States (status of a finding, novelty, window preset) come in as
+enums or literals and are looked up here; no text is ever read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from apps.case_lookup.rendering import Preset
+from medembed.lookup.messages import NoveltyReason
+
+__all__ = ["ENGLISH", "TEXTS", "Texts"]
+
+
+@dataclass(frozen=True)
+class WelcomeTexts:
+    """The page before anything was searched for."""
+
+    title: str
+    introduction: Callable[[int], str]  # number of cases
+    examples: str
+    not_ready: str
+    no_cases: str
+    no_cases_hint: str
+
+
+@dataclass(frozen=True)
+class SidebarTexts:
+    """The query and the filters."""
+
+    library: Callable[[str, int], str]  # its name, number of cases
+    image: str
+    image_help: str
+    reading_image: str
+    unusable_files: Callable[[int, str], str]  # number of files, the reason
+    text: str
+    text_placeholder: str
+    similar_to: Callable[[str], str]  # case id
+    image_weight: str
+    percent_format: str  # printf, for the slider
+    search: str
+    clear: str
+    modality: str
+    view: str
+    sex: str
+    findings: str
+    any_value: str
+    age: str
+    more_filters: str
+    date_from: str
+    date_to: str
+    site: str
+    n_results: str
+    clear_filters: str
+    disclaimer: str
+
+
+@dataclass(frozen=True)
+class ResultTexts:
+    """The ranked cases and the lines above them."""
+
+    searching: str
+    loading_model: str
+    changed: str
+    search_again: str
+    no_filter: str
+    filters: str
+    ranked: Callable[[int, int], str]  # shown, matching
+    patient_excluded: str
+    seconds: Callable[[float], str]
+    in_library: str
+    also_in_library: str
+    case: Callable[[str], str]  # case id
+    novel: str
+    novel_detail: Callable[[float, float], str]  # best score, threshold
+    novelty_reasons: Mapping[NoveltyReason, Callable[[int], str]]  # fewest words
+    query: str
+    query_image: str
+    query_alt: Callable[[str], str]  # what the image is
+    weights: Callable[[int, int], str]  # percent of image and text
+    open_case: Callable[[int], str]  # rank
+    no_report: str
+    image_missing: str
+    score_help: str
+    shared: Callable[[str], str]
+    conflicts: Callable[[str], str]
+    report_words: Callable[[str], str]
+    part_scores: Callable[[Mapping[str, float]], str]  # cosine by part of the query
+    no_vectors: str
+    no_vectors_hint: str
+    no_match: str
+    and_: str
+    without: Callable[[str, int], str]  # the filter, cases that would match
+    remove_more: str
+
+
+@dataclass(frozen=True)
+class CaseTexts:
+    """The page of one case."""
+
+    to_search: str
+    to_results: str
+    not_found: str
+    not_found_hint: str
+    find_similar: str
+    images: str
+    image_unreadable: Callable[[str], str]  # the reason
+    this_case: str
+    window: str
+    windows: Mapping[Preset, str]
+    invert: str
+    compare: str
+    center: str
+    center_hu: str
+    width: str
+    width_hu: str
+    slice_: str
+    size: Callable[[int, int], str]  # columns, rows
+    spacing_mm: Callable[[Sequence[float]], str]
+    slice_of: Callable[[int, int], str]  # number from 1, of how many
+    window_values: Callable[[int, int], str]  # center, width
+    voi_lut: str
+    orientation: str
+    findings: str
+    uncertain: Callable[[str], str]  # the findings
+    absent: Callable[[str], str]
+    report: str
+    no_report: str
+    other_studies: str
+    study: str
+    case: str
+    patient: str
+    date: str
+    date_shifted: Callable[[str], str]
+    site: str
+    scanner: str
+    n_images: str
+    image_moved: str
+    image_replaced: str
+
+
+@dataclass(frozen=True)
+class WordTexts:
+    """Words for the values of a case and for conditions."""
+
+    years: Callable[[int], str]
+    unknown_age: str
+    unknown_sex: str
+    unknown_age_and_sex: str
+    sexes: Mapping[str, str]
+    unknown_modality: str
+    no_date: str
+    no_finding: str
+    finding: Callable[[str, str], str]  # label, side ("" without)
+    statuses: Mapping[str, str]
+    fields: Mapping[str, str]  # of conditions
+    one_of: Callable[[Sequence[str]], str]
+    at_least_age: Callable[[float], str]
+    at_most_age: Callable[[float], str]
+    from_date: Callable[[str], str]
+    until_date: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class FaultTexts:
+    """Errors outside of a search."""
+
+    internal: Callable[[str], str]  # kind and place
+    no_library: str
+    no_library_hint: str
+    lost: str
+    lost_hint: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """All texts in one language."""
+
+    welcome: WelcomeTexts
+    sidebar: SidebarTexts
+    results: ResultTexts
+    case: CaseTexts
+    words: WordTexts
+    faults: FaultTexts
+
+
+def _cases(n: int) -> str:
+    return f"{n:,} {'case' if n == 1 else 'cases'}"
+
+
+def _ranked(shown: int, matching: int) -> str:
+    if shown < matching:
+        return f"Top {shown} of {_cases(matching)}"
+    return "1 matching case" if shown == 1 else f"All {shown} matching cases, closest first"
+
+
+ENGLISH = Texts(
+    welcome=WelcomeTexts(
+        title="Find the most similar past cases",
+        introduction=lambda n: (
+            f"Drop an image on this page, describe what you see, or do both. The closest of the "
+            f"library's {_cases(n)} appear here with image, report and score."
+        ),
+        examples="Examples",
+        not_ready="Search is not ready",
+        no_cases="This library has no cases yet",
+        no_cases_hint="Add cases with medembed ingest.",
+    ),
+    sidebar=SidebarTexts(
+        library=lambda name, n: f"{name} · {_cases(n)}",
+        image="Image or series",
+        image_help="Drop a DICOM, PNG, JPEG or NIfTI file anywhere on the page, or all files of "
+        "one series.",
+        reading_image="Reading the image",
+        unusable_files=lambda n, reason: (
+            f"Cannot use {'this file' if n == 1 else 'these files'}: {reason}."
+        ),
+        text="Findings or report text",
+        text_placeholder="right effusion, basal atelectasis",
+        similar_to=lambda case_id: f"Similar to case {case_id}",
+        image_weight="Image weight",
+        percent_format="%d%%",
+        search="Search",
+        clear="Clear",
+        modality="Modality",
+        view="View",
+        sex="Sex",
+        findings="Required findings",
+        any_value="Any",
+        age="Age (years)",
+        more_filters="Date, site, number of results",
+        date_from="From",
+        date_to="To",
+        site="Site",
+        n_results="Results to show",
+        clear_filters="Clear filters",
+        disclaimer="For research and teaching. Not a medical device; not for diagnosis.",
+    ),
+    results=ResultTexts(
+        searching="Searching",
+        loading_model="Loading the model (only after a restart)",
+        changed="The query or the filters have changed.",
+        search_again="Search again",
+        no_filter="No filters",
+        filters="Filters:",
+        ranked=_ranked,
+        patient_excluded="same patient excluded",
+        seconds=lambda s: f"{s:.2f} s",
+        in_library="This image is already in the library (not listed below):",
+        also_in_library="The library also holds this image as:",
+        case=lambda case_id: f"Case {case_id}",
+        novel="No close match in this library.",
+        novel_detail=lambda best, threshold: (
+            f"The best score is {best:.2f}. Only 1 in 100 of the library's own cases scores below "
+            f"{threshold:.2f} against the rest. The cases below are the closest available."
+        ),
+        novelty_reasons={
+            NoveltyReason.NONE: lambda _: "Novelty was not checked.",
+            NoveltyReason.MIXTURE: lambda _: "No novelty check for this mix of text and image.",
+            NoveltyReason.FEW_CASES: lambda _: (
+                "No novelty check: the library has too few patients."
+            ),
+            NoveltyReason.SHORT_TEXT: lambda words: (
+                f"No novelty check for text under {words} words."
+            ),
+            NoveltyReason.NO_OTHER_PATIENTS: lambda _: (
+                "No novelty check: no other patients to compare with."
+            ),
+        },
+        query="Query",
+        query_image="Your image",
+        query_alt=lambda image: f"Query: {image}",
+        weights=lambda image, text: f"Image {image}%, text {text}%",
+        open_case=lambda rank: f"Open case {rank}",
+        no_report="No report",
+        image_missing="Image missing",
+        score_help="Cosine similarity; 1 means identical",
+        shared=lambda findings: f"Shared: {findings}",
+        conflicts=lambda findings: f"Differs: {findings}",
+        report_words=lambda words: f"Words in the report: {words}",
+        part_scores=lambda scores: (
+            "Score by part: " + ", ".join(f"{part} {s:.2f}" for part, s in scores.items())
+        ),
+        no_vectors="No cases to compare with",
+        no_vectors_hint="Embed the library's cases with medembed embed.",
+        no_match="No case matches all filters",
+        and_=" and ",
+        without=lambda condition, n: f"Remove “{condition}” ({_cases(n)})",
+        remove_more="Removing one filter is not enough. Remove two or more.",
+    ),
+    case=CaseTexts(
+        to_search="Back to search",
+        to_results="Back to results",
+        not_found="Case not found",
+        not_found_hint="Check the link. The case may have been erased.",
+        find_similar="Find similar cases",
+        images="Images of this study",
+        image_unreadable=lambda reason: f"Cannot show this image: {reason}.",
+        this_case="This case",
+        window="Window",
+        windows={
+            Preset.FILE: "File window",
+            Preset.FILE_2: "File window 2",
+            Preset.FILE_3: "File window 3",
+            Preset.LUNG: "Lung",
+            Preset.MEDIASTINUM: "Mediastinum",
+            Preset.BONE: "Bone",
+            Preset.AUTO: "Auto",
+            Preset.FULL: "Full range",
+        },
+        invert="Invert",
+        compare="Show query",
+        center="Level",
+        center_hu="Level (HU)",
+        width="Width",
+        width_hu="Width (HU)",
+        slice_="Slice",
+        size=lambda columns, rows: f"{columns} × {rows} pixels",
+        spacing_mm=lambda values: " × ".join(f"{mm:.2f}" for mm in values) + " mm",
+        slice_of=lambda number, n: f"slice {number} of {n}",
+        window_values=lambda center, width: f"level {center}, width {width}",
+        voi_lut="lookup table from the file",
+        orientation="orientation as stored",
+        findings="Findings",
+        uncertain=lambda findings: f"Uncertain: {findings}",
+        absent=lambda findings: f"Absent: {findings}",
+        report="Report",
+        no_report="This case has no report.",
+        other_studies="Other studies of this patient",
+        study="Study",
+        case="Case",
+        patient="Patient",
+        date="Date",
+        date_shifted=lambda date: f"{date} (shifted; intervals preserved)",
+        site="Site",
+        scanner="Scanner",
+        n_images="Images",
+        image_moved="the image file has been moved or deleted since the case was added",
+        image_replaced="the image file was replaced after the case was added",
+    ),
+    words=WordTexts(
+        years=lambda age: f"{age} y",
+        unknown_age="age unknown",
+        unknown_sex="sex unknown",
+        unknown_age_and_sex="age and sex unknown",
+        sexes={"F": "F", "M": "M", "O": "other"},
+        unknown_modality="modality unknown",
+        no_date="no date",
+        no_finding="No finding recorded",
+        finding=lambda label, side: f"{side} {label}".strip(),
+        statuses={
+            "present": "present",
+            "absent": "absent",
+            "uncertain": "uncertain",
+            "historical": "previous",
+        },
+        fields={
+            "modality": "modality",
+            "view": "view",
+            "sex": "sex",
+            "site": "site",
+        },
+        one_of=" or ".join,
+        at_least_age=lambda age: f"age ≥ {age:.0f}",
+        at_most_age=lambda age: f"age ≤ {age:.0f}",
+        from_date=lambda date: f"from {date}",
+        until_date=lambda date: f"until {date}",
+    ),
+    faults=FaultTexts(
+        internal=lambda place: f"Internal error ({place}). Reload the page to continue.",
+        no_library="no library was given",
+        no_library_hint="start with: medembed app LIBRARY",
+        lost="No connection to the reading room",
+        lost_hint="It has stopped, or this machine was asleep. If the page does not return, start "
+        "the reading room again (medembed app LIBRARY) and reload this page.",
+    ),
+)
+
+TEXTS = ENGLISH
+"""The language of the page."""
