@@ -6,23 +6,19 @@ by the entry points ``medembed.commands``.
 
 from __future__ import annotations
 
-import atexit
-import gc
-import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import typer
 
-from medembed.cli.command import EXIT_STOPPED, EXIT_USER, fail, note
+from medembed.cli.command import EXIT_STOPPED, EXIT_USER, fail, note, run_guarded
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["build", "main", "run"]
+__all__ = ["build", "run"]
 
 _VERBS = ("ingest", "train", "embed", "index", "search", "show", "vocabulary")
 _ORDER = (
@@ -92,8 +88,19 @@ def _joined() -> EntryPoints:
     return entry_points(group="medembed.commands")
 
 
-def main() -> None:
-    """Run the command line; one line on stderr and exit 2 where the call itself is off."""
+def run() -> None:
+    """Run the installed command.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 if the verb did its work, 2 after one line on stderr if the call itself is wrong,
+        130 if the user aborted, else the verb's own exit code.
+    """
+    run_guarded(_call)
+
+
+def _call() -> None:
     try:
         code = build(sys.argv[1] if len(sys.argv) > 1 else None)(standalone_mode=False)
     except typer.Abort:
@@ -106,25 +113,3 @@ def main() -> None:
             raise SystemExit(EXIT_USER) from None
         fail(f"{line} (see {context.command_path if context else 'medembed'} --help)", EXIT_USER)
     raise SystemExit(code if isinstance(code, int) else 0)
-
-
-def run() -> None:
-    """Run :func:`main` as the installed command: a process of its own.
-
-    A search is over in two seconds. Collecting garbage while torch is imported, and taking torch
-    apart object by object at the end, would take a quarter of that, so neither is done: what was
-    registered for the end of the process runs, streams are flushed, and the process ends.
-    """
-    if sys.argv[1:2] != ["search"]:
-        main()
-    gc.disable()
-    code: int | str | None = 1
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(BrokenPipeError):  # the reader has gone
-            stream.flush()
-    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

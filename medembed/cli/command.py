@@ -64,6 +64,7 @@ def run_guarded(action: Callable[[], object]) -> None:
     """
     try:
         action()
+        sys.stdout.flush()  # here, where a reader that has gone can still be handled
     except MedEmbedError as error:
         if os.environ.get("MEDEMBED_DEBUG"):
             traceback.print_exc()
@@ -71,7 +72,8 @@ def run_guarded(action: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         fail("interrupted; run the same command to resume", EXIT_STOPPED)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone
+        # the reader has gone: Python's own flush at the end must not fail as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except (OSError, MemoryError) as error:
         if os.environ.get("MEDEMBED_DEBUG"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.example_files import write_csv, write_dicom, write_png
 
-from medembed.cli import main
+from medembed.cli import run
 
 
 @dataclass
@@ -26,7 +26,7 @@ def medembed(
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr("sys.argv", ["medembed", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
-            main()
+            run()
         said = capsys.readouterr()
         return Outcome(int(left.value.code or 0), said.out, said.err)
 
