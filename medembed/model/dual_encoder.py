@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from medembed.encoders.tokenizers import Tokens, read_tokens
 from medembed.errors import ModelError, QueryError
-from medembed.model.aten_interpreter import Graph
+from medembed.model.format_1 import upgrade
 from medembed.model.model_files import (
+    MODEL_FORMAT,
     digests_of,
     fingerprint_of,
     read_folder,
@@ -26,7 +29,7 @@ from medembed.preprocess import Preprocess
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
-    from medembed.model.towers import Towers
+    from medembed.model.towers import ImageSide, TextSide, Towers
 
 __all__ = ["DualEncoder", "unit_rows"]
 
@@ -63,8 +66,7 @@ class DualEncoder:
         As :func:`medembed.model.towers.build_towers` gives it.
     preprocess : Preprocess
     tokens : Tokens
-    towers : Towers or None
-        None loads them only when they are needed.
+    towers : Towers
     """
 
     def __init__(
@@ -74,19 +76,25 @@ class DualEncoder:
         tokens: Tokens,
         towers: Towers,
     ) -> None:
+        towers.eval()
+        self._settings: dict[str, Any] = {
+            "format": MODEL_FORMAT,
+            "architecture": architecture,
+            "preprocess": preprocess.config,
+        }
         self._architecture = architecture
         self._preprocess = preprocess
         self._tokens = tokens
         self._training: dict[str, Any] = {}
-        self._towers: Towers | None = towers.eval()
-        self._weights: dict[str, torch.Tensor] = {}
-        self._image_graph: Graph | None = None
-        self._text_graph: Graph | None = None
+        self._sides: dict[str, ImageSide | TextSide] = {"image": towers.image, "text": towers.text}
+        self._weights: dict[str, torch.Tensor] = {
+            name: tensor.detach() for name, tensor in towers.state_dict().items()
+        }
         self._folder: Path | None = None
         self._files: dict[str, bytes] | None = None
         self._fingerprint = ""
-        self._logit_scale = float(towers.logit_scale.detach())
         self._device = next(towers.parameters()).device
+        self._lock = threading.Lock()
 
     # what it is ------------------------------------------------------------------------------
 
@@ -103,7 +111,7 @@ class DualEncoder:
     @property
     def logit_scale(self) -> float:
         """Logarithm of the inverse temperature, as trained."""
-        return self._logit_scale
+        return float(self._weights["logit_scale"])
 
     @property
     def preprocess(self) -> Preprocess:
@@ -122,9 +130,9 @@ class DualEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 over weights, preprocessing, tokenizer, graphs and the code's version."""
+        """Hex sha256 over weights, preprocessing, tokenizer and the code's version."""
         if not self._fingerprint:
-            self._fingerprint = fingerprint_of(self._about(), digests_of(self._parts()))
+            self._fingerprint = fingerprint_of(self._settings, digests_of(self._parts()))
         return self._fingerprint
 
     @property
@@ -132,19 +140,14 @@ class DualEncoder:
         """How it was trained; empty where that is not known."""
         return self._training
 
-    @property
-    def has_graphs(self) -> tuple[bool, bool]:
-        """Whether the image side and the text side run without MONAI and transformers."""
-        return self._image_graph is not None, self._text_graph is not None
-
     # folder ----------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder_or_name: str | Path, *, device: str = "cpu") -> DualEncoder:
         """Read a model folder; its digests and fingerprint are checked.
 
-        Only torch is imported: towers run from their graphs. Where a folder has none, or
-        :meth:`towers` is called, MONAI and transformers are imported then.
+        Each side is built when it first encodes: a text query does not import what the image side
+        is made of.
 
         Raises
         ------
@@ -158,25 +161,26 @@ class DualEncoder:
         about, files = read_folder(folder)
         try:
             weights = load_file(folder / "weights.safetensors", device=device)
-            graphs = json.loads(files["graph.json"]) if "graph.json" in files else {}
             model = cls.__new__(cls)
-            model._architecture = about["architecture"]
+            model._settings = {
+                name: about[name] for name in ("format", "architecture", "preprocess")
+            }
+            model._architecture, model._weights = about["architecture"], weights
+            if about["format"] == 1:
+                model._architecture, model._weights = upgrade(about["architecture"], weights)
             model._preprocess = Preprocess.from_config(about["preprocess"])
-            model._logit_scale = float(weights["logit_scale"])
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise ModelError("the model cannot be read", where=str(folder)) from error
         model._tokens = read_tokens(files)
         model._training = {}
         if (folder / "training.json").is_file():
             model._training = json.loads((folder / "training.json").read_bytes())
-        model._towers = None
-        model._weights = weights
-        model._image_graph = Graph(graphs["image"], weights) if "image" in graphs else None
-        model._text_graph = Graph(graphs["text"], weights) if "text" in graphs else None
+        model._sides = {}
         model._folder = folder
         model._files = None
         model._fingerprint = about["fingerprint"]
         model._device = torch.device(device)
+        model._lock = threading.Lock()
         return model
 
     def save(self, folder: str | Path, files: Mapping[str, bytes] | None = None) -> Path:
@@ -191,7 +195,7 @@ class DualEncoder:
         folder = Path(folder).absolute()
         parts = self._parts()
         about = {
-            **self._about(),
+            **self._settings,
             "digests": digests_of(parts),
             "fingerprint": self.fingerprint,
             "dim": self.dim,
@@ -199,27 +203,55 @@ class DualEncoder:
         write_folder(folder, about, {**(files or {}), **parts})
         return folder
 
-    def _about(self) -> dict[str, Any]:
-        return {"architecture": self._architecture, "preprocess": self._preprocess.config}
-
     def _parts(self) -> dict[str, bytes]:
-        """The files of the folder: read again, or made once from the towers."""
+        """The files of the folder: read again, or made once from the weights."""
+        from safetensors.torch import save
+
         if self._folder is not None:
             names = read_folder(self._folder)[0]["digests"]
             return {name: (self._folder / name).read_bytes() for name in names}
         if self._files is None:
-            from medembed.model.serialise import pack
-
-            self._files = pack(self.towers(), self._tokens, self._preprocess)
+            weights = {k: v.cpu().contiguous().clone() for k, v in self._weights.items()}
+            self._files = {"weights.safetensors": save(weights), **self._tokens.files()}
         return self._files
 
-    def towers(self) -> Towers:
-        """The modules themselves, for training on; imports what they are made of."""
-        if self._towers is None:
-            from medembed.model.serialise import unpack
+    def image_side(self) -> ImageSide:
+        """The image tower as a module; imports what it is made of.
 
-            self._towers = unpack(self._architecture, self._weights).to(self._device).eval()
-        return self._towers
+        Raises
+        ------
+        ModelError
+            If the weights do not fit the architecture.
+        """
+        return cast("ImageSide", self._side("image"))
+
+    def text_side(self) -> TextSide:
+        """The text tower as a module; imports what it is made of.
+
+        Raises
+        ------
+        ModelError
+            If the weights do not fit the architecture.
+        """
+        return cast("TextSide", self._side("text"))
+
+    def _side(self, name: Literal["image", "text"]) -> ImageSide | TextSide:
+        from medembed.model.towers import restore_image_side, restore_text_side
+
+        with self._lock:  # several threads may search at once
+            if name not in self._sides:
+                restore = restore_image_side if name == "image" else restore_text_side
+                with torch.random.fork_rng(devices=[]):  # fresh modules draw weights
+                    side = restore(self._architecture)
+                prefix = f"{name}."
+                try:
+                    side.load_state_dict(
+                        {key: self._weights[prefix + key] for key in side.state_dict()}
+                    )
+                except (KeyError, RuntimeError) as error:
+                    raise ModelError("the weights do not fit the model's architecture") from error
+                self._sides[name] = side.to(self._device).eval()
+            return self._sides[name]
 
     # encoding --------------------------------------------------------------------------------
 
@@ -299,34 +331,16 @@ class DualEncoder:
         return out
 
     def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        batch = torch.from_numpy(pixels)
-        graph = self._image_graph
-        run = graph or self.towers().image
-        return self._run(run, graph, (batch,))
+        return self._run(self.image_side(), torch.from_numpy(pixels))
 
     def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        graph = self._text_graph
-        length = graph.length if graph else None
-        ids, mask = self._tokens(texts, length if isinstance(length, int) else None)
-        if ids.shape[1] < 2:  # graphs are open from two tokens on
-            ids, mask = self._tokens(texts, 2)
-        run = graph or self.towers().text
-        return self._run(run, graph, (torch.from_numpy(ids), torch.from_numpy(mask)))
+        ids, mask = self._tokens(texts)
+        return self._run(self.text_side(), torch.from_numpy(ids), torch.from_numpy(mask))
 
     @torch.no_grad()
-    def _run(
-        self,
-        run: Callable[..., torch.Tensor],
-        graph: Graph | None,
-        inputs: tuple[torch.Tensor, ...],
-    ) -> npt.NDArray[np.float32]:
-        n = len(inputs[0])
-        step = graph.batch if graph and isinstance(graph.batch, int) else n
-        rows = [
-            run(*(tensor[at : at + step].to(self._device) for tensor in inputs)).float().cpu()
-            for at in range(0, n, step)
-        ]
-        out: npt.NDArray[np.float32] = torch.cat(rows).numpy()
+    def _run(self, side: nn.Module, *inputs: torch.Tensor) -> npt.NDArray[np.float32]:
+        rows: torch.Tensor = side(*(tensor.to(self._device) for tensor in inputs))
+        out: npt.NDArray[np.float32] = rows.float().cpu().numpy()
         if not np.isfinite(out).all():
             raise ModelError("the model gives values that are not finite")
         return out

@@ -3,10 +3,11 @@
 ::
 
     model.json          settings, preprocessing, digests, fingerprint
-    weights.safetensors the towers' weights, and constants of the graphs
-    tokens.json         how text becomes ids (with tokenizer.json where there is a vocabulary)
-    graph.json          the towers as steps for medembed.model.aten_interpreter, if exported
+    weights.safetensors the towers' weights
+    tokens.json         how text becomes ids (with tokenizer.json if there is a vocabulary)
     training.json       how it was trained (no part of the fingerprint)
+
+Folders of format 1 also hold graph.json, which is part of their fingerprint and is not read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from medembed.privacy.private_files import (
 )
 
 __all__ = [
+    "MODEL_FORMAT",
     "MODEL_VERSION",
     "fingerprint_of",
     "read_folder",
@@ -41,8 +43,13 @@ __all__ = [
 MODEL_VERSION = 2
 """Raised whenever the same weights and settings would give other vectors than before."""
 
-_FORMAT = 1
-_FILES = ("weights.safetensors", "tokens.json", "tokenizer.json", "graph.json")
+MODEL_FORMAT = 2
+"""Of the folder's files. Format 1 is still read: :mod:`medembed.model.format_1`."""
+
+_FILES = {
+    1: ("weights.safetensors", "tokens.json", "tokenizer.json", "graph.json"),
+    2: ("weights.safetensors", "tokens.json", "tokenizer.json"),
+}
 
 
 def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
@@ -92,7 +99,7 @@ def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, byt
         raise ModelError("the folder holds something that is not a model", where=str(folder))
     beside = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}")
     old = _old(folder)
-    text = json.dumps({"format": _FORMAT, **about}, indent=1, sort_keys=True).encode()
+    text = json.dumps(about, indent=1, sort_keys=True).encode()
     try:
         private_folder(beside)
         for name, data in {**files, "model.json": text}.items():
@@ -168,11 +175,15 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError("model.json cannot be read", where=where) from error
-    if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise ModelError("the model is of another format version", where=where)
+    if not isinstance(about, dict) or about.get("format") not in _FILES:
+        raise ModelError(
+            "the model was saved in a format that this version of MedEmbed does not read",
+            where=where,
+            hint="train the model again",
+        )
     files: dict[str, bytes] = {}
     digests: dict[str, str] = {}
-    for name in sorted(_FILES):
+    for name in sorted(_FILES[about["format"]]):
         path = folder / name
         if not path.is_file():
             continue

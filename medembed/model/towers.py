@@ -24,7 +24,8 @@ __all__ = [
     "Towers",
     "build_towers",
     "checked_options",
-    "restore_towers",
+    "restore_image_side",
+    "restore_text_side",
 ]
 
 
@@ -169,7 +170,8 @@ def build_towers(
     towers : Towers
     tokens : Tokens
     architecture : dict
-        JSON values from which :func:`restore_towers` makes the same modules again.
+        JSON values from which :func:`restore_image_side` and :func:`restore_text_side` make the
+        same modules again.
     """
     image_entry, text_entry = IMAGE_ENCODERS[image.encoder], TEXT_ENCODERS[text.encoder]
     image_options = checked_options(image_entry.options, image.options, "image")
@@ -191,16 +193,19 @@ def build_towers(
     return towers, tokens, architecture
 
 
-def restore_towers(architecture: dict[str, Any]) -> Towers:
-    """Make the modules of a saved pair; their weights are loaded next."""
-    image = ImageSettings(**architecture["image"])
-    projection = ProjectionSettings(**architecture["projection"])
+def restore_image_side(architecture: dict[str, Any]) -> ImageSide:
+    """Make the image side of a saved pair, its weights not yet loaded."""
+    settings = ImageSettings(**architecture["image"])
     dimensions = int(architecture["dimensions"])
-    entry = IMAGE_ENCODERS[image.encoder]
-    options = checked_options(entry.options, image.options, "image")
-    image_module = entry.restore(options, dimensions, tuple(architecture["size"]))
+    entry = IMAGE_ENCODERS[settings.encoder]
+    options = checked_options(entry.options, settings.options, "image")
+    encoder = entry.restore(options, dimensions, tuple(architecture["size"]))
+    projection = ProjectionSettings(**architecture["projection"])
+    return ImageSide(encoder, settings, dimensions, projection)
+
+
+def restore_text_side(architecture: dict[str, Any]) -> TextSide:
+    """Make the text side of a saved pair, its weights not yet loaded."""
     text = architecture["text"]
-    text_module = TEXT_ENCODERS[text["encoder"]].restore(text["architecture"])
-    return Towers(
-        ImageSide(image_module, image, dimensions, projection), TextSide(text_module, projection)
-    )
+    encoder = TEXT_ENCODERS[text["encoder"]].restore(text["architecture"])
+    return TextSide(encoder, ProjectionSettings(**architecture["projection"]))

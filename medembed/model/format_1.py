@@ -1,0 +1,20 @@
+"""Read model folders of format 1: the names that settings and weights had then.
+
+The vectors, and so the fingerprint, are those of the folder as it was saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+__all__ = ["upgrade"]
+
+
+def upgrade(
+    architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Give architecture and weights under today's names; neither argument is changed."""
+    return dict(architecture), dict(weights)
