@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from medembed.encoders.efficientnet_lite import layer_name
+
 __all__ = ["upgrade"]
 
 
@@ -17,4 +19,11 @@ def upgrade(
     architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Give architecture and weights under today's names; neither argument is changed."""
-    return dict(architecture), dict(weights)
+    if architecture["image"]["encoder"] != "efficientnet-lite0":
+        return dict(architecture), dict(weights)
+    prefix = "image.encoder."
+    renamed = {
+        prefix + layer_name(name.removeprefix(prefix)) if name.startswith(prefix) else name: tensor
+        for name, tensor in weights.items()
+    }
+    return dict(architecture), renamed
