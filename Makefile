@@ -4,12 +4,16 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# what a lock file does not list is not installed; why torch has no digest: docs/decisions/0017-*
+LOCKED := $(PIP) --require-hashes --no-deps
+OURS := $(PIP) --no-deps --no-build-isolation -e .
+TORCH ?= -r requirements/torch.in
 # test files side by side; a file stays on one process, so that its fixtures are made once
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
-SOURCES := medembed evaluation apps tests
+SOURCES := medembed evaluation apps tests requirements
 
-.PHONY: help demo test check lint types layers docs test-slow test-browser audit-gates format clean
+.PHONY: help demo test check lint types layers docs test-slow test-browser audit-gates format clean lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -58,10 +62,15 @@ clean: ## remove the environment and caches
 	@echo "Setting up .venv (a few minutes, once)" >&2
 	@$(PYTHON) -m venv .venv
 
-.venv/.run: .venv/bin/python pyproject.toml constraints.txt
-	@$(PIP) -e ".[app,audit,starter]"
+.venv/.run: .venv/bin/python pyproject.toml $(wildcard requirements/*)
+	@$(LOCKED) -r requirements/run.lock
+	@$(PIP) $(TORCH)
+	@$(OURS)
 	@touch $@
 
 .venv/.dev: .venv/.run
-	@$(PIP) -e ".[app,audit,starter,dev]"
+	@$(LOCKED) -r requirements/dev.lock
 	@touch $@
+
+lock: ## write the lock files (needs the tool uv; ARGS=--upgrade moves the pins)
+	$(PYTHON) requirements/lock.py $(ARGS)
