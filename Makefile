@@ -8,12 +8,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # what a lock file does not list is not installed; why torch has no digest: docs/decisions/0017-*
 LOCKED := $(PIP) --require-hashes --no-deps
 OURS := $(PIP) --no-deps --no-build-isolation -e .
+MINIMUM := .venv-minimum/bin
 TORCH ?= -r requirements/torch.in
 # test files side by side; a file stays on one process, so that its fixtures are made once
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := medembed evaluation apps tests requirements
 
-.PHONY: help demo test check lint types layers docs test-slow test-browser audit-gates format clean lock
+.PHONY: help demo test check lint types layers docs test-slow test-minimum test-browser audit-gates format clean lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -24,7 +25,7 @@ demo: .venv/.run ## set up, then the whole way on the embedded cohort, then the 
 test: .venv/.dev ## set up, then the default tests
 	@$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
-check: lint types layers docs test test-slow test-browser ## what CI runs
+check: lint types layers docs test test-slow test-minimum test-browser ## what CI runs
 
 lint: .venv/.dev ## style
 	$(BIN)/ruff check $(SOURCES)
@@ -42,6 +43,11 @@ docs: .venv/.dev ## links, the command-line reference, and promises in the docs
 test-slow: .venv/.dev ## tests that take longer
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "slow and not browser and not gpu and not pacs"
 
+# beside the declared minima, libraries of today: their deprecation warnings are not ours to mend
+test-minimum: .venv-minimum/.done ## the fast suite's numerical half under the oldest declared versions
+	$(MINIMUM)/python -m pytest -q $(SIDE_BY_SIDE) -W default tests/scans tests/model tests/encoders \
+	  tests/index tests/lookup tests/evaluation/stats
+
 test-browser: .venv/.dev ## the reading room and the audit's page in headless chromium
 	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
@@ -54,7 +60,7 @@ format: .venv/.dev ## mend the style
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## remove the environment and caches
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-minimum build *.egg-info .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,6 +76,15 @@ clean: ## remove the environment and caches
 
 .venv/.dev: .venv/.run
 	@$(LOCKED) -r requirements/dev.lock
+	@touch $@
+
+.venv-minimum/.done: .venv/bin/python pyproject.toml requirements/minimum.py
+	@echo "Setting up .venv-minimum (a few minutes, once)" >&2
+	@rm -rf .venv-minimum && $(BIN)/python -m venv .venv-minimum
+	@$(BIN)/python requirements/minimum.py > .venv-minimum/minimum.txt
+	@$(MINIMUM)/python -m pip install --quiet --disable-pip-version-check \
+	  -r .venv-minimum/minimum.txt -r requirements/build.in pytest pytest-xdist hypothesis
+	@$(MINIMUM)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 lock: ## write the lock files (needs the tool uv; ARGS=--upgrade moves the pins)
