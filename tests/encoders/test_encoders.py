@@ -68,14 +68,14 @@ def test_an_unknown_option_is_named() -> None:
         )
 
 
-def test_standardised_features_do_not_depend_on_their_scale() -> None:
+def test_normalized_features_do_not_depend_on_their_scale() -> None:
     torch.manual_seed(0)
     images = torch.rand(64, 1, 32, 32) * torch.rand(64, 1, 1, 1)
     sides = []
     for factor in (1.0, 100.0):
         torch.manual_seed(1)
         towers, _, _ = build_towers(
-            ImageSettings(encoder="toy", grid=2, standardise=True),
+            ImageSettings(encoder="toy", grid=2, batch_norm=True),
             TextSettings(encoder="toy"),
             ProjectionSettings(dim=4),
             dimensions=2,
