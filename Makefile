@@ -1,61 +1,61 @@
-# Two commands are all a fresh clone needs: `make demo` and `make test`.
-# ARGS is handed on: `make demo ARGS=--no-app`, `make test ARGS="-k window"`.
+# A fresh clone needs two commands: `make demo` and `make test`.
+# ARGS is passed on: `make demo ARGS=--no-app`, `make test ARGS="-k window"`.
 
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# what a lock file does not list is not installed; why torch has no digest: docs/decisions/0017-*
+# only what a lock file lists is installed; docs/decisions/0017-* says why torch has no digest
 LOCKED := $(PIP) --require-hashes --no-deps
 OURS := $(PIP) --no-deps --no-build-isolation -e .
 MINIMUM := .venv-minimum/bin
 TORCH ?= -r requirements/torch.in
-# test files side by side; a file stays on one process, so that its fixtures are made once
+# parallel by file: each file runs in one process, so that its fixtures are built once
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := medembed evaluation apps tests requirements
 
 .PHONY: help demo test check lint types layers docs test-slow test-minimum test-browser audit-gates format clean lock
 
-help: ## say what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
 
-demo: .venv/.run ## set up, then the whole way on the embedded cohort, then the reading room
+demo: .venv/.run ## set up, run the full pipeline on the embedded cohort, open the reading room
 	@$(BIN)/medembed demo $(ARGS)
 
-test: .venv/.dev ## set up, then the default tests
+test: .venv/.dev ## set up and run the default tests
 	@$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
-check: lint types layers docs test test-slow test-minimum test-browser ## what CI runs
+check: lint types layers docs test test-slow test-minimum test-browser ## run everything that CI runs
 
-lint: .venv/.dev ## style
+lint: .venv/.dev ## check style
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 
-types: .venv/.dev ## static types
+types: .venv/.dev ## check static types
 	$(BIN)/mypy
 
-layers: .venv/.dev ## who may import whom
+layers: .venv/.dev ## check which package may import which
 	$(BIN)/lint-imports
 
-docs: .venv/.dev ## links, the command-line reference, and promises in the docs
+docs: .venv/.dev ## check links and the command-line reference
 	$(BIN)/pytest -q tests/contracts/test_docs.py
 
-test-slow: .venv/.dev ## tests that take longer
+test-slow: .venv/.dev ## run the slow tests
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "slow and not browser and not gpu and not pacs"
 
-# beside the declared minima, libraries of today: their deprecation warnings are not ours to mend
-test-minimum: .venv-minimum/.done ## the fast suite's numerical half under the oldest declared versions
+# old direct dependencies warn about new indirect ones, so warnings are not errors here
+test-minimum: .venv-minimum/.done ## run a part of the fast suite under the oldest declared versions
 	$(MINIMUM)/python -m pytest -q $(SIDE_BY_SIDE) -W default tests/scans tests/model tests/encoders \
-	  tests/index tests/lookup tests/evaluation/stats
+	  tests/index tests/lookup tests/evaluation/mitigation
 
-test-browser: .venv/.dev ## the reading room and the audit's page in headless chromium
+test-browser: .venv/.dev ## test the reading room and the audit page in headless chromium
 	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
 
-audit-gates: .venv/.dev ## simulations behind docs/results/audit-gates.md (hours; ARGS="--scale 0.02")
+audit-gates: .venv/.dev ## run the simulations behind docs/results/audit-gates.md (hours; ARGS="--scale 0.02")
 	@$(BIN)/python tests/simulation/audit_gates.py $(ARGS)
 
-format: .venv/.dev ## mend the style
+format: .venv/.dev ## fix style
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
@@ -83,7 +83,8 @@ clean: ## remove the environment and caches
 	@rm -rf .venv-minimum && $(BIN)/python -m venv .venv-minimum
 	@$(BIN)/python requirements/minimum.py > .venv-minimum/minimum.txt
 	@$(MINIMUM)/python -m pip install --quiet --disable-pip-version-check \
-	  -r .venv-minimum/minimum.txt -r requirements/build.in pytest pytest-xdist hypothesis
+	  -r .venv-minimum/minimum.txt -r requirements/build.in \
+	  pytest pytest-xdist hypothesis pydicom-data SimpleITK
 	@$(MINIMUM)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -1,6 +1,6 @@
 """The command line: ``medembed VERB LIBRARY``.
 
-A verb is a function in a module of its own; verbs that live in ``evaluation`` and ``apps`` join
+Each verb is a function in its own module; ``evaluation``, ``apps`` and other packages add theirs
 by the entry points ``medembed.commands``.
 """
 
@@ -28,12 +28,12 @@ _ORDER = (
 
 
 def build(only: str | None = None) -> typer.Typer:
-    """Gather the verbs, own and joined, in the order of the way of a scan.
+    """Build the command line from its verbs, in the order of a scan's path through the program.
 
     Parameters
     ----------
     only : str, optional
-        A verb of this package: the others are not looked for, which saves a tenth of a second.
+        Load only this verb, if it is in this package, which saves a tenth of a second.
     """
     app = typer.Typer(
         name="medembed",
@@ -54,13 +54,13 @@ def build(only: str | None = None) -> typer.Typer:
         try:
             functions[point.name] = point.load()
         except (ImportError, AttributeError):
-            note(f"medembed: the verb {point.name!r} of {point.value!r} cannot be loaded; left out")
+            note(f"medembed: cannot load the verb {point.name!r} from {point.value!r}; skipped")
     ranked = sorted(functions, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER))
     for name in ranked:
         app.command(name)(functions[name])
 
-    def say_version(asked: bool) -> None:
-        if asked:
+    def print_version(requested: bool) -> None:
+        if requested:
             from importlib.metadata import version as version_of
 
             sys.stdout.write(f"medembed {version_of('medembed')}\n")
@@ -71,9 +71,9 @@ def build(only: str | None = None) -> typer.Typer:
         version: bool = typer.Option(
             False,
             "--version",
-            callback=say_version,
+            callback=print_version,
             is_eager=True,
-            help="Say the version and leave.",
+            help="Print the version and exit.",
         ),
     ) -> None:
         pass
@@ -82,7 +82,7 @@ def build(only: str | None = None) -> typer.Typer:
 
 
 def _joined() -> EntryPoints:
-    """Verbs of evaluation, of apps and of other packages."""
+    """Verbs of evaluation, apps and other packages."""
     from importlib.metadata import entry_points
 
     return entry_points(group="medembed.commands")

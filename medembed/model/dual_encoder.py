@@ -1,4 +1,4 @@
-"""The noun :class:`DualEncoder`: scans and notes into one space."""
+"""The :class:`DualEncoder` embeds scans and notes in one space."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Vectors = npt.NDArray[np.float32]
 def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
     """Scale rows to norm 1.
 
-    A row of zeros has no direction; it becomes the one whose values are all equal.
+    A row of zeros has no direction and becomes the unit row of equal values.
     """
     rows = np.asarray(rows, dtype=np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -48,22 +48,22 @@ def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
 
 
 def _mean_unit(rows: Vectors, owner: npt.NDArray[np.int64]) -> Vectors:
-    """Mean of the rows of each owner, scaled to norm 1."""
+    """Average the rows of each owner and scale the means to norm 1."""
     sums = np.zeros((int(owner.max()) + 1, rows.shape[1]), dtype=np.float64)
     np.add.at(sums, owner, rows)
     return unit_rows(sums)
 
 
 class DualEncoder:
-    """An image side and a text side that meet in one space, with their preprocessing.
+    """An image encoder and a text encoder with a shared space and their preprocessing.
 
-    Made by :meth:`load`, by training, or by :func:`medembed.model.toy_model`. It does not change:
-    training gives a new one.
+    Created by :meth:`load`, by training, or by :func:`medembed.model.toy_model`. Immutable:
+    training creates a new one.
 
     Parameters
     ----------
     architecture : dict
-        As :func:`medembed.model.towers.build_towers` gives it.
+        As returned by :func:`medembed.model.towers.build_towers`.
     preprocess : Preprocess
     tokens : Tokens
     towers : Towers
@@ -96,7 +96,7 @@ class DualEncoder:
         self._device = next(towers.parameters()).device
         self._lock = threading.Lock()
 
-    # what it is ------------------------------------------------------------------------------
+    # properties ------------------------------------------------------------------------------
 
     @property
     def dim(self) -> int:
@@ -105,7 +105,7 @@ class DualEncoder:
 
     @property
     def dimensions(self) -> int:
-        """2 where it reads images, 3 where it reads volumes."""
+        """2 if the model reads images, 3 if it reads volumes."""
         return self._preprocess.dimensions
 
     @property
@@ -115,44 +115,44 @@ class DualEncoder:
 
     @property
     def preprocess(self) -> Preprocess:
-        """From a scan to the pixels that the image side reads."""
+        """Turns a scan into the pixels that the image side reads."""
         return self._preprocess
 
     @property
     def tokens(self) -> Tokens:
-        """From text to the ids that the text side reads."""
+        """Turns text into the ids that the text side reads."""
         return self._tokens
 
     @property
     def max_length(self) -> int:
-        """Tokens of a note that are read; what follows is cut off."""
+        """Tokens after which a note is truncated."""
         return self._tokens.max_length
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 over weights, preprocessing, tokenizer and the code's version."""
+        """Hex sha256 over weights, settings, preprocessing, tokenizer and the code's version."""
         if not self._fingerprint:
             self._fingerprint = fingerprint_of(self._settings, digests_of(self._parts()))
         return self._fingerprint
 
     @property
     def training(self) -> dict[str, Any]:
-        """How it was trained; empty where that is not known."""
+        """How the model was trained; empty if unknown."""
         return self._training
 
     # folder ----------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder_or_name: str | Path, *, device: str = "cpu") -> DualEncoder:
-        """Read a model folder; its digests and fingerprint are checked.
+        """Read a model folder and check its digests and fingerprint.
 
-        Each side is built when it first encodes: a text query does not import what the image side
-        is made of.
+        Each side is built when it first encodes, so that a text query does not import what only
+        the image side needs.
 
         Raises
         ------
         ModelError
-            Where there is no model, or it was changed since it was saved.
+            If there is no model, or it was changed after it was saved.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -184,13 +184,13 @@ class DualEncoder:
         return model
 
     def save(self, folder: str | Path, files: Mapping[str, bytes] | None = None) -> Path:
-        """Write the model folder, whole or not at all; a model in its place is replaced.
+        """Write the model folder atomically, replacing a model at the same place.
 
         Parameters
         ----------
         folder : path
         files : mapping of file name to bytes, optional
-            Written beside the model's own, and no part of the fingerprint.
+            Further files, which are not part of the fingerprint.
         """
         folder = Path(folder).absolute()
         parts = self._parts()
@@ -204,7 +204,7 @@ class DualEncoder:
         return folder
 
     def _parts(self) -> dict[str, bytes]:
-        """The files of the folder: read again, or made once from the weights."""
+        """Files of the folder by name, read from it or made once from the weights."""
         from safetensors.torch import save
 
         if self._folder is not None:
@@ -216,7 +216,7 @@ class DualEncoder:
         return self._files
 
     def image_side(self) -> ImageSide:
-        """The image tower as a module; imports what it is made of.
+        """Return the image tower as a module, importing what it is made of.
 
         Raises
         ------
@@ -226,7 +226,7 @@ class DualEncoder:
         return cast("ImageSide", self._side("image"))
 
     def text_side(self) -> TextSide:
-        """The text tower as a module; imports what it is made of.
+        """Return the text tower as a module, importing what it is made of.
 
         Raises
         ------
@@ -238,10 +238,10 @@ class DualEncoder:
     def _side(self, name: Literal["image", "text"]) -> ImageSide | TextSide:
         from medembed.model.towers import restore_image_side, restore_text_side
 
-        with self._lock:  # several threads may search at once
+        with self._lock:  # several threads may search at the same time
             if name not in self._sides:
                 restore = restore_image_side if name == "image" else restore_text_side
-                with torch.random.fork_rng(devices=[]):  # fresh modules draw weights
+                with torch.random.fork_rng(devices=[]):  # new modules draw their weights
                     side = restore(self._architecture)
                 prefix = f"{name}."
                 try:
@@ -256,9 +256,9 @@ class DualEncoder:
     # encoding --------------------------------------------------------------------------------
 
     def encode_scans(self, scans: Iterable[Scan], batch_size: int = 32) -> Vectors:
-        """One vector for each scan.
+        """Embed scans, one vector each.
 
-        A volume that a 2D model reads as several slices gives the mean of their unit vectors.
+        For a 2D model, the vector of a volume is the mean of its slices' unit vectors.
 
         Returns
         -------
@@ -273,28 +273,28 @@ class DualEncoder:
         batch_size: int = 32,
         scans: Sequence[str] | None = None,
     ) -> Vectors:
-        """Vectors of what :meth:`Preprocess.pixels` gave.
+        """Embed the output of :meth:`Preprocess.pixels`.
 
         Parameters
         ----------
         items : sequence of uint8 array, each ``(m, 1, h, w)`` or ``(m, 1, d, h, w)``
-            The ``m`` images of one scan give the mean of their unit vectors.
+            The vector of a scan is the mean of its ``m`` images' unit vectors.
         batch_size : int
         scans : sequence of str, optional
-            The case that each item belongs to: scans of one case are averaged in turn, each with
-            the same weight however many slices it has. None makes each item a case of its own.
+            The case of each item. Scans of one case are averaged with equal weights, however many
+            slices they have. None treats each item as its own case.
 
         Returns
         -------
         float32 array, shape ``(n, dim)``
-            One row for each case, in the order in which they first appear.
+            One row per case, in order of first appearance.
         """
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
         rows = np.concatenate(list(items))
         vectors = np.concatenate(
             [
-                self._run_images(self._preprocess.normalise(rows[at : at + batch_size]))
+                self._run_images(self._preprocess.normalize(rows[at : at + batch_size]))
                 for at in range(0, len(rows), batch_size)
             ]
         )
@@ -306,7 +306,7 @@ class DualEncoder:
         return _mean_unit(of_items, np.array([place[name] for name in scans]))
 
     def encode_notes(self, texts: Iterable[str], batch_size: int = 64) -> Vectors:
-        """One vector for each text; what follows after :attr:`max_length` tokens is not read.
+        """Embed texts, one vector each; texts are truncated to :attr:`max_length` tokens.
 
         Returns
         -------
@@ -316,13 +316,13 @@ class DualEncoder:
         Raises
         ------
         QueryError
-            Where a text is blank, or one text is given instead of a list.
+            If a text is blank, or a single text is given instead of a list.
         """
         if isinstance(texts, str):  # its letters would be read as texts
-            raise QueryError("one text where a list is needed", hint="give [text]")
+            raise QueryError("expected a list of texts, got one text", hint="pass [text]")
         texts = list(texts)
         if not all(text.strip() for text in texts):
-            raise QueryError("an empty text has no meaning to search for")
+            raise QueryError("the query text is empty")
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # little padding
         for at in range(0, len(texts), batch_size):
@@ -342,5 +342,5 @@ class DualEncoder:
         rows: torch.Tensor = side(*(tensor.to(self._device) for tensor in inputs))
         out: npt.NDArray[np.float32] = rows.float().cpu().numpy()
         if not np.isfinite(out).all():
-            raise ModelError("the model gives values that are not finite")
+            raise ModelError("the model returned values that are not finite")
         return out

@@ -1,6 +1,6 @@
-"""Read model folders of format 1: the names that settings and weights had then.
+"""Read model folders of format 1, whose settings and weights had other names.
 
-The vectors, and so the fingerprint, are those of the folder as it was saved.
+The vectors stay the same, so the folder keeps its fingerprint.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ def command_line_reference() -> str:
     parts = [
         "# Command line",
         "",
-        "Made from the verbs' own `--help` by `tests/contracts/docs_source.py`;",
-        "a test keeps it fresh.",
+        "Generated from the verbs' `--help` by `tests/contracts/docs_source.py`;",
+        "a test keeps it up to date.",
         "",
-        "Exit codes: 0 done · 2 the user's to mend, in one line · 1 a fault of ours ·",
-        "130 stopped by Ctrl-C (the same command continues) · 3 of `audit --gate` alone: the gate",
-        "did not pass. With `--json`, stdout holds one JSON object and nothing else; progress and",
+        "Exit codes: 0 success · 2 a problem you can fix, in one line · 1 an internal error ·",
+        "130 interrupted by Ctrl-C (the same command resumes) · 3 only from `audit --gate`: the gate",
+        "failed. With `--json`, stdout holds one JSON object and nothing else; progress and",
         "notes go to stderr.",
     ]
     for name, command in root.commands.items():  # type: ignore[attr-defined]
