@@ -24,7 +24,7 @@ def compiled(lock: Path, *words: str) -> str:
     Versions that ``lock`` names already are preferred.
     """
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-    style = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
+    style = ["--generate-hashes", "--no-header", "--no-annotate"]
     output = ["--output-file", str(lock)]
     subprocess.run([*command, *style, *words, *output, *sys.argv[1:]], check=True, cwd=HERE)
     return lock.read_text("utf-8")

@@ -78,7 +78,7 @@ def test_a_table_and_a_folder_go_into_one_library_and_are_shown(
     nothing = {"models": [], "active_model": None, "pending_model": None}
     assert as_json("show", "models", library) == nothing
     assert shown["counts"]["kind"], "what kinds of image there are to filter by"
-    assert "read with the vocabulary" in told.out
+    assert "read with vocabulary" in told.out
 
 
 def test_mistakes_end_with_one_line_and_exit_code_2(
