@@ -133,14 +133,14 @@ class EfficientNetLite0(nn.Module):
             self.width = _HEAD
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images ``(n, 1, h, w)`` to features ``(n, width, …)``; one channel stands for three."""
+        """Map images ``(n, 1, h, w)`` to features; the single channel is used for all three."""
         x = self.stem(images.expand(-1, 3, -1, -1))
         for block in self.blocks:
             x = block(x)
         return cast(torch.Tensor, self.head(x))
 
     def load_published(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Load a published checkpoint; what lies behind the part that is built is left out."""
+        """Load a published checkpoint, leaving out layers that this part does not have."""
         named = {layer_name(name): tensor for name, tensor in weights.items()}
         self.load_state_dict({name: named[name] for name in self.state_dict()})
 

@@ -22,9 +22,9 @@ def command_line_reference() -> str:
         "a test keeps it up to date.",
         "",
         "Exit codes: 0 success · 2 a problem you can fix, in one line · 1 an internal error ·",
-        "130 interrupted by Ctrl-C (the same command resumes) · 3 only from `audit --gate`: the gate",
-        "failed. With `--json`, stdout holds one JSON object and nothing else; progress and",
-        "notes go to stderr.",
+        "130 interrupted by Ctrl-C (run the same command to resume) · 3 only from `audit --gate`:",
+        "the gate failed. With `--json`, stdout holds one JSON object and nothing else; progress",
+        "and notes go to stderr.",
     ]
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         parts += ["", f"## medembed {name}", ""]
