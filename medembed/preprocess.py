@@ -1,8 +1,8 @@
-"""From a :class:`~medembed.scans.Scan` to the pixels that an encoder reads.
+"""Turn a :class:`~medembed.scans.Scan` into the pixels that an encoder reads.
 
-The preprocessing travels with the model, as JSON, and is part of its fingerprint: the same scan
-gives the same pixels in training, in a library and in a query. It ends in 8 bits, so that pixels
-kept in a cache are exactly those that a fresh scan gives.
+The preprocessing is saved with the model, as JSON, and is part of its fingerprint: the same scan
+yields the same pixels in training, in a library and in a query. Pixels are 8 bits deep, so that
+cached pixels equal those of a fresh scan exactly.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from medembed.scans import Scan, Window
 __all__ = ["PREPROCESS_VERSION", "Preprocess"]
 
 PREPROCESS_VERSION = 1
-"""Raised whenever the same settings would give other pixels than before."""
+"""Increased whenever the same settings would yield different pixels than before."""
 
 _MAX_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Settings, and by calling it the way, from a scan to pixels.
+    """Settings of the preprocessing; calling it turns a scan into pixels.
 
     Parameters
     ----------
     dimensions : {2, 3}
-        Of the encoder that reads the pixels. A 2D encoder sees a volume as ``slices`` images.
+        Dimensions of the encoder's input. A 2D encoder reads a volume as ``slices`` images.
     size : int or tuple of int
-        ``(height, width)`` or ``(depth, height, width)``; one number stands for all axes.
+        ``(height, width)`` or ``(depth, height, width)`` in pixels; a single number sets all axes.
     slices : int
-        How many evenly spaced slices of a volume a 2D encoder sees; fewer where it has fewer.
+        Evenly spaced slices of a volume that a 2D encoder reads; all slices if it has fewer.
     spacing_mm : tuple of float or None
         3D only: resample to this spacing ``(depth, height, width)``, then crop or pad around the
-        centre. None fits the whole volume into ``size`` and keeps its proportions in mm.
+        center. None fits the whole volume into ``size``, keeping its proportions in mm.
     window : str
-        How values of scans in stored units become [0, 1]: ``"percentile"``, ``"range"`` (smallest
-        to largest), or ``"file"`` (the first window of the file, else percentiles).
+        Maps values in stored units to [0, 1]: ``"percentile"``, ``"range"`` (minimum to maximum),
+        or ``"file"`` (the first window of the file, else percentiles).
     hu_window : str
-        The same for scans in Hounsfield units: one of the above, the name of a preset of
+        The same for scans in Hounsfield units: one of the above, the name of a preset in
         :data:`medembed.scans.PRESETS`, or ``"center/width"``.
     percentiles : tuple of float
-        Lower and upper, in percent.
+        Lower and upper percentile, in percent.
     mean, std : float
-        Taken off and divided by, in units of [0, 1].
+        Subtracted from and divided into the pixels, in units of [0, 1].
 
     Raises
     ------
     ConfigError
-        Where a setting does not fit.
+        If a setting is invalid.
     """
 
     dimensions: Literal[2, 3] = 2
@@ -77,40 +77,40 @@ class Preprocess:
         size = (self.size,) * self.dimensions if isinstance(self.size, int) else tuple(self.size)
         object.__setattr__(self, "size", size)
         if self.dimensions not in (2, 3):
-            raise ConfigError(f"dimensions are 2 or 3, not {self.dimensions}")
+            raise ConfigError(f"dimensions must be 2 or 3, not {self.dimensions}")
         if len(size) != self.dimensions or min(size) < 1:
-            raise ConfigError(f"a size of {self.dimensions} numbers above 0 is needed")
+            raise ConfigError(f"size must be {self.dimensions} positive numbers")
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
-            raise ConfigError("percentiles lie between 0 and 100 and rise")
+            raise ConfigError("percentiles must be between 0 and 100, the lower one first")
         if self.slices < 1 or self.std <= 0:
-            raise ConfigError("slices and std lie above 0")
+            raise ConfigError("slices and std must be positive")
         if self.spacing_mm is not None and (self.dimensions == 2 or min(self.spacing_mm) <= 0):
-            raise ConfigError("spacing_mm is for 3 dimensions and lies above 0")
+            raise ConfigError("spacing_mm must be positive and needs dimensions: 3")
         if self.window not in ("percentile", "range", "file"):
-            raise ConfigError("window is percentile, range or file", where="preprocess.window")
+            raise ConfigError("window must be percentile, range or file", where="preprocess.window")
         if self.hu_window not in ("percentile", "range", "file"):
             _named_window(self.hu_window)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Axes of one item: ``(1, h, w)`` or ``(1, d, h, w)``."""
+        """Shape of one item: ``(1, h, w)`` or ``(1, d, h, w)``."""
         size = self.size
         return (1, *(size if isinstance(size, tuple) else (size,) * self.dimensions))
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings as JSON values; :meth:`from_config` reads them back."""
+        """The settings as JSON values, as :meth:`from_config` reads them."""
         values = asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Read :attr:`config` back."""
+        """Create the preprocessing from its :attr:`config`."""
         known = {f.name for f in fields(cls)}
         unknown = set(config) - known
         if unknown:
-            raise ConfigError(f"preprocessing knows no {sorted(unknown)[0]!r}")
+            raise ConfigError(f"unknown preprocessing setting {sorted(unknown)[0]!r}")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
         }
@@ -123,21 +123,21 @@ class Preprocess:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __call__(self, scan: Scan) -> npt.NDArray[np.float32]:
-        """Pixels as the encoder reads them.
+        """Return the pixels as the encoder reads them.
 
         Returns
         -------
         float32 array, shape ``(n, 1, h, w)`` or ``(1, 1, d, h, w)``
         """
-        return self.normalise(self.pixels(scan))
+        return self.normalize(self.pixels(scan))
 
-    def normalise(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """From 8-bit pixels to what the encoder reads: ``(pixels / 255 - mean) / std``."""
+    def normalize(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Scale 8-bit pixels for the encoder: ``(pixels / 255 - mean) / std``."""
         scaled = pixels.astype(np.float32) / np.float32(255)
         return (scaled - np.float32(self.mean)) / np.float32(self.std)
 
     def pixels(self, scan: Scan) -> npt.NDArray[np.uint8]:
-        """Windowed and resized pixels before normalising.
+        """Return windowed and resized pixels, not yet normalized.
 
         Returns
         -------
@@ -146,14 +146,14 @@ class Preprocess:
         Raises
         ------
         ScanError
-            Where a 3D encoder is given a single image.
+            If a 3D encoder is given a single image.
         """
         values = scan.pixels
         spacing = scan.spacing_mm or (1.0,) * values.ndim
         low, high = self._limits(scan)
         if self.dimensions == 3:
             if not scan.is_volume:
-                raise ScanError("this model reads volumes and the scan is a single image")
+                raise ScanError("this model reads volumes, but the scan is a single image")
             box = _fit_volume(_unit(values, low, high), spacing, self.shape[1:], self.spacing_mm)
             unit = box[None, None]
         else:
@@ -189,15 +189,15 @@ def _named_window(text: str) -> Window:
             return Window(float(center), float(width), text)
         except (ValueError, ScanError) as error:
             raise ConfigError(
-                f"{text!r} is not a window; write center/width", where="preprocess.hu_window"
+                f"{text!r} is not a window; use center/width", where="preprocess.hu_window"
             ) from error
     from medembed.scans import PRESETS
 
     if text not in PRESETS:
         raise ConfigError(
-            f"no window preset is called {text!r}",
+            f"unknown window preset {text!r}",
             where="preprocess.hu_window",
-            hint=f"there are: {', '.join(PRESETS)}",
+            hint=f"presets: {', '.join(PRESETS)}",
         )
     preset: Window = PRESETS[text]
     return preset
@@ -208,7 +208,7 @@ def _ends(window: Window) -> tuple[float, float]:
 
 
 def _unit(values: npt.NDArray[np.float32], low: float, high: float) -> torch.Tensor:
-    """Bring values to [0, 1]; an image of one single value is 0 everywhere."""
+    """Scale values to [0, 1]; a constant image becomes 0 everywhere."""
     width = high - low
     if not width > 0:
         return torch.zeros(values.shape, dtype=torch.float32)
@@ -219,14 +219,14 @@ def _unit(values: npt.NDArray[np.float32], low: float, high: float) -> torch.Ten
 def _inner_size(
     lengths: tuple[int, ...], spacing: tuple[float, ...], size: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Largest size inside ``size`` that keeps the proportions in mm."""
+    """Largest size within ``size`` that keeps the proportions in mm."""
     extent = [n * s for n, s in zip(lengths, spacing, strict=True)]
     scale = min(s / e for s, e in zip(size, extent, strict=True))
     return tuple(max(1, min(s, round(e * scale))) for s, e in zip(size, extent, strict=True))
 
 
 def _resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bilinear with antialiasing: ``(n, h, w)`` to ``(n, *size)``."""
+    """Resize ``(n, h, w)`` to ``(n, *size)``: bilinear with antialiasing."""
     if tuple(images.shape[1:]) == size:
         return images
     return functional.interpolate(
@@ -235,7 +235,7 @@ def _resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _place(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-    """Crop or pad with 0 around the centre; the last ``len(size)`` axes."""
+    """Crop or zero-pad the last ``len(size)`` axes around their center."""
     for axis, wanted in enumerate(size, start=values.ndim - len(size)):
         excess = values.shape[axis] - wanted
         if excess > 0:

@@ -1,28 +1,24 @@
 """The command line: ``medembed VERB LIBRARY``.
 
-A verb is a function in a module of its own; verbs that live in ``evaluation`` and ``apps`` join
+Each verb is a function in its own module; ``evaluation``, ``apps`` and other packages add theirs
 by the entry points ``medembed.commands``.
 """
 
 from __future__ import annotations
 
-import atexit
-import gc
-import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import typer
 
-from medembed.cli.command import EXIT_STOPPED, EXIT_USER, fail, note
+from medembed.cli.command import EXIT_STOPPED, EXIT_USER, fail, note, run_guarded
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["build", "main", "run"]
+__all__ = ["build", "run"]
 
 _VERBS = ("ingest", "train", "embed", "index", "search", "show", "vocabulary")
 _ORDER = (
@@ -32,12 +28,12 @@ _ORDER = (
 
 
 def build(only: str | None = None) -> typer.Typer:
-    """Gather the verbs, own and joined, in the order of the way of a scan.
+    """Build the command line from its verbs, in the order of a scan's path through the program.
 
     Parameters
     ----------
     only : str, optional
-        A verb of this package: the others are not looked for, which saves a tenth of a second.
+        Load only this verb, if it is in this package, which saves a tenth of a second.
     """
     app = typer.Typer(
         name="medembed",
@@ -58,13 +54,13 @@ def build(only: str | None = None) -> typer.Typer:
         try:
             functions[point.name] = point.load()
         except (ImportError, AttributeError):
-            note(f"medembed: the verb {point.name!r} of {point.value!r} cannot be loaded; left out")
+            note(f"medembed: cannot load the verb {point.name!r} from {point.value!r}; skipped")
     ranked = sorted(functions, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER))
     for name in ranked:
         app.command(name)(functions[name])
 
-    def say_version(asked: bool) -> None:
-        if asked:
+    def print_version(requested: bool) -> None:
+        if requested:
             from importlib.metadata import version as version_of
 
             sys.stdout.write(f"medembed {version_of('medembed')}\n")
@@ -75,9 +71,9 @@ def build(only: str | None = None) -> typer.Typer:
         version: bool = typer.Option(
             False,
             "--version",
-            callback=say_version,
+            callback=print_version,
             is_eager=True,
-            help="Say the version and leave.",
+            help="Print the version and exit.",
         ),
     ) -> None:
         pass
@@ -86,14 +82,25 @@ def build(only: str | None = None) -> typer.Typer:
 
 
 def _joined() -> EntryPoints:
-    """Verbs of evaluation, of apps and of other packages."""
+    """Verbs of evaluation, apps and other packages."""
     from importlib.metadata import entry_points
 
     return entry_points(group="medembed.commands")
 
 
-def main() -> None:
-    """Run the command line; one line on stderr and exit 2 where the call itself is off."""
+def run() -> None:
+    """Run the installed command.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 if the verb did its work, 2 after one line on stderr if the call itself is wrong,
+        130 if the user aborted, else the verb's own exit code.
+    """
+    run_guarded(_call)
+
+
+def _call() -> None:
     try:
         code = build(sys.argv[1] if len(sys.argv) > 1 else None)(standalone_mode=False)
     except typer.Abort:
@@ -106,25 +113,3 @@ def main() -> None:
             raise SystemExit(EXIT_USER) from None
         fail(f"{line} (see {context.command_path if context else 'medembed'} --help)", EXIT_USER)
     raise SystemExit(code if isinstance(code, int) else 0)
-
-
-def run() -> None:
-    """Run :func:`main` as the installed command: a process of its own.
-
-    A search is over in two seconds. Collecting garbage while torch is imported, and taking torch
-    apart object by object at the end, would take a quarter of that, so neither is done: what was
-    registered for the end of the process runs, streams are flushed, and the process ends.
-    """
-    if sys.argv[1:2] != ["search"]:
-        main()
-    gc.disable()
-    code: int | str | None = 1
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(BrokenPipeError):  # the reader has gone
-            stream.flush()
-    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

@@ -1,4 +1,4 @@
-"""What all verbs share: exit codes, one-line errors, JSON on stdout, progress on stderr."""
+"""Shared by all verbs: exit codes, one-line errors, JSON on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = [
 P = ParamSpec("P")
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
-LibraryPath = Annotated[Path, typer.Argument(metavar="LIBRARY", help="Folder of the case library.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+LibraryPath = Annotated[Path, typer.Argument(metavar="LIBRARY", help="Folder of the library.")]
 
 EXIT_FAULT, EXIT_USER, EXIT_STOPPED = 1, 2, 130
 EXIT_GATE = 3
-"""Of ``audit --gate`` alone: the audit was done, and its gate did not pass. A pipeline can tell it
-from a mistyped option (2) or a crash (1); neither Python (1, 2, 120) nor click (1, 2) uses it."""
+"""Only of ``audit --gate``: the audit ran and its gate failed. A pipeline can distinguish it from a
+mistyped option (2) or a crash (1); neither Python (1, 2, 120) nor click (1, 2) uses it."""
 
 _OWN_NAME = re.compile(
     r"library\.sqlite.*|(model|training|index)\.json|checkpoint\.pt|weights\.safetensors"
@@ -48,20 +48,21 @@ _OWN_NAME = re.compile(
 
 
 def fail(line: str, code: int) -> NoReturn:
-    """Say one line on stderr and leave with ``code``."""
+    """Print one line on stderr and exit with ``code``."""
     sys.stderr.write(f"medembed: {line}\n")
     raise SystemExit(code)
 
 
 def run_guarded(action: Callable[[], object]) -> None:
-    """Run ``action`` and turn what it raises into one line and an exit code.
+    """Run ``action``; turn an exception into one line on stderr and an exit code.
 
-    Exit 2 is the user's to mend, 1 a fault of ours, 130 an interruption. A foreign exception is
-    named by its type and place only, since its message may hold a patient's value;
+    Exit 2 is a problem the user can fix, 1 an internal error, 130 an interruption. An unexpected
+    exception is reported by type and line only, since its message may contain a patient's data;
     ``MEDEMBED_DEBUG=1`` shows the traceback.
     """
     try:
         action()
+        sys.stdout.flush()  # here, so that a closed pipe is handled below
     except MedEmbedError as error:
         if os.environ.get("MEDEMBED_DEBUG"):
             traceback.print_exc()
@@ -69,26 +70,27 @@ def run_guarded(action: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         fail("interrupted; run the same command to resume", EXIT_STOPPED)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone
+        # stdout's reader has closed it; Python's own flush at exit must not fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except (OSError, MemoryError) as error:
         if os.environ.get("MEDEMBED_DEBUG"):
             traceback.print_exc()
         fail(_machine_line(error), EXIT_USER)
-    except Exception as error:  # noqa: BLE001  the last line of defence against a traceback
+    except Exception as error:  # noqa: BLE001  no traceback reaches the user
         if os.environ.get("MEDEMBED_DEBUG"):
             traceback.print_exc()
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         fail(
-            f"internal fault ({type(error).__name__} at {where}); "
-            "please report it; MEDEMBED_DEBUG=1 shows more",
+            f"internal error ({type(error).__name__} at {where}); "
+            "please report it; MEDEMBED_DEBUG=1 shows the traceback",
             EXIT_FAULT,
         )
 
 
 def _machine_line(error: OSError | MemoryError) -> str:
-    """Say what an error of the machine is; a file's name may be a patient's, unless it is ours."""
+    """Describe a system error; only names of our own files are shown, others may name a patient."""
     from medembed.library.faults import explain_os_error
 
     if isinstance(error, MemoryError):
@@ -100,7 +102,7 @@ def _machine_line(error: OSError | MemoryError) -> str:
 
 
 def verb(function: Callable[P, None]) -> Callable[P, None]:
-    """Make ``function`` a verb of the command line: its errors become one line and a code."""
+    """Make ``function`` a verb: its errors become one line and an exit code."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -110,7 +112,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def emit(payload: Mapping[str, Any], as_json: bool, human: Callable[[], None]) -> None:
-    """Give the result: ``payload`` as one JSON object on stdout, or ``human()`` for a person."""
+    """Print the result: ``payload`` as one JSON object, or whatever ``human()`` prints."""
     if as_json:
         sys.stdout.write(json.dumps(payload, ensure_ascii=False, allow_nan=False) + "\n")
     else:
@@ -118,13 +120,13 @@ def emit(payload: Mapping[str, Any], as_json: bool, human: Callable[[], None]) -
 
 
 def note(line: str) -> None:
-    """Say one line to a person, on stderr."""
+    """Print one line on stderr."""
     sys.stderr.write(line + "\n")
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
-    """Show a bar on stderr with rate and time left; gives a callback of (done, total)."""
+    """Show a progress bar on stderr; yields a callback of (done, total)."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -22,20 +22,22 @@ def embed(
         str | None,
         typer.Option(
             "--model",
-            help="Name or folder of a model. Without it: the newest trained one that has no "
-            "vectors yet, else the active one.",
+            help="Name or folder of a model. Default: the newly trained one that has no vectors "
+            "yet, else the active one.",
         ),
     ] = None,
     activate: Annotated[
         bool,
-        typer.Option("--activate", help="Search with this model from then on, whatever it lacks."),
+        typer.Option(
+            "--activate", help="Make this model the active one, even if it lacks vectors."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write vectors of scans and notes for the cases that lack them.
+    """Embed the scans and notes of the cases that have no vectors yet.
 
-    A newly trained model becomes the active one when this is done. If interrupted, run the same
-    command to resume.
+    A newly trained model becomes the active one at the end. If interrupted, run the same command to
+    resume.
 
     Example: medembed embed demo-library
     """
@@ -54,23 +56,23 @@ def embed(
 
 
 def show_embedded(report: EmbedReport, library: str) -> None:
-    """Print what was embedded, which model is active, and what to do next."""
+    """Print what was embedded, whether the model is active, and the next command."""
     write = sys.stdout.write
-    write(f"{report.images} image vectors and {report.notes} note vectors written\n")
+    write(f"wrote {report.images} image vectors and {report.notes} note vectors\n")
     if report.refused:
         refused = ", ".join(f"{n} {why}" for why, n in sorted(report.refused.items()))
-        write(f"cases whose scans could not be read: {refused}\n")
+        write(f"cases with unreadable scans: {refused}\n")
     if report.dropped:
         n = f"{report.dropped} {'case' if report.dropped == 1 else 'cases'}"
         if report.activated:
-            write(f"{n} of the model before have no vector now and are no longer found\n")
+            write(f"{n} found with the previous model can no longer be found\n")
         else:
             write(
-                f"not active: {n} of the active model cannot be read now and would no longer be "
-                "found; --activate makes it active all the same\n"
+                f"not activated: {n} found with the active model could no longer be found; "
+                "use --activate to activate it anyway\n"
             )
     if report.activated:
-        write("searches use this model from now on\n")
+        write("this model is now the active one\n")
     elif not report.active:
-        write("searches do not use this model unless --model names it\n")
+        write("this model is not active; use --model to search with it\n")
     write(f'next: medembed search {library} --text "right pleural effusion"\n')

@@ -19,19 +19,19 @@ def index(
         Literal["auto", "exact", "hnsw"] | None,
         typer.Option(
             "--kind",
-            help="exact compares every case; hnsw walks an approximate graph where nearly all may "
-            "answer; auto is exact up to 200,000 cases. Without it the kind there is stays.",
+            help="exact: compare all cases. hnsw: approximate search, used when few cases are "
+            "filtered out. auto: exact up to 200,000 cases. Default: keep the present kind.",
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Name or folder of a model; the active one without it."),
+        typer.Option("--model", help="Name or folder of a model. Default: the active one."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the search index of a library, or bring it up to date.
+    """Build or update the search index of a library.
 
-    `search` does so by itself; this does it beforehand, or changes the kind.
+    search does so when needed; use index to do it in advance, or to change the kind.
 
     Example: medembed index demo-library --kind exact
     """
@@ -51,7 +51,7 @@ def index(
     }
 
     def human() -> None:
-        said = made.message or f"the index is up to date: {len(made.index)} cases"
-        sys.stdout.write(f"{said} ({made.index.kind}, {made.index.dim} dimensions)\n")
+        message = made.message or f"the index is up to date: {len(made.index)} cases"
+        sys.stdout.write(f"{message} ({made.index.kind}, {made.index.dim} dimensions)\n")
 
     emit(payload, as_json, human)

@@ -23,20 +23,26 @@ def ingest(
     library: LibraryPath,
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="Tables, folders of DICOM files, or files."),
+        typer.Argument(
+            metavar="SOURCE...", help="Tables, folders of DICOM files, or single files."
+        ),
     ],
     format: Annotated[
-        str, typer.Option("--format", help="auto, or a source that `medembed show sources` lists.")
+        str, typer.Option("--format", help="auto, or a source listed by: medembed show sources.")
     ] = "auto",
     notes: Annotated[
         Path | None,
         typer.Option(
-            "--notes", metavar="TABLE", help="Reports for DICOM, by accession or study_uid."
+            "--notes",
+            metavar="TABLE",
+            help="Table of reports for DICOM files, by accession or study_uid.",
         ),
     ] = None,
     keep_columns: Annotated[
         str,
-        typer.Option("--keep-columns", metavar="A,B", help="Further columns to keep, for --where."),
+        typer.Option(
+            "--keep-columns", metavar="A,B", help="Additional columns to keep for --where."
+        ),
     ] = "",
     shift_dates: Annotated[
         bool,
@@ -49,8 +55,8 @@ def ingest(
         typer.Option(
             "--vocabulary",
             metavar="FILE",
-            help="What reports are read for: en (default), de, or a YAML file of your own. "
-            "The library keeps it.",
+            help="Vocabulary for reading reports: en (default), de, or a YAML file. Stored in the "
+            "library.",
         ),
     ] = "",
     replace: Annotated[
@@ -60,7 +66,7 @@ def ingest(
 ) -> None:
     """Add cases to a library, creating it if needed.
 
-    Files that cannot be read are refused one by one, with a reason. Re-running adds no duplicates;
+    Unreadable files are refused individually, each with a reason. Re-running adds no duplicates;
     an interrupted run resumes.
 
     Example: medembed ingest my-library scans/ --notes reports.csv
@@ -90,7 +96,7 @@ def ingest(
         payload = _payload(target, report)
 
     def human() -> None:
-        _tell(payload, written)
+        _print(payload, written)
 
     emit(payload, as_json, human)
 
@@ -111,7 +117,7 @@ def _payload(library: CaseLibrary, report: IngestReport) -> dict[str, Any]:
     }
 
 
-def _tell(payload: dict[str, Any], written: Path | None) -> None:
+def _print(payload: dict[str, Any], written: Path | None) -> None:
     counts = ", ".join(
         f"{payload[name]} {name}"
         for name in ("added", "unchanged", "replaced", "refused")
@@ -123,6 +129,6 @@ def _tell(payload: dict[str, Any], written: Path | None) -> None:
     lines += [f"    {r['where']}: {r['reason']}" for r in refusals[:_SHOWN]]
     if written:
         more = len(refusals) - _SHOWN
-        lines.append(f"    {f'{more} more; ' if more > 0 else ''}all of them in {written.name}")
+        lines.append(f"    {f'{more} more; ' if more > 0 else ''}full list: {written.name}")
     lines += [f"  note: {remark}" for remark in payload["remarks"]]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -25,47 +25,47 @@ _WIDTH = 100
 def search(
     library: LibraryPath,
     text: Annotated[
-        str | None, typer.Option("--text", help="Words, a sentence or a whole report.")
+        str | None, typer.Option("--text", help="Words, a sentence or a full report.")
     ] = None,
     image: Annotated[
         list[Path] | None,
         typer.Option(
             "--image",
             metavar="FILE",
-            help="DICOM, PNG, JPEG or NIfTI; repeat it for the files of one series.",
+            help="DICOM, PNG, JPEG or NIfTI file; repeat for the files of one series.",
         ),
     ] = None,
     case: Annotated[
         str | None,
-        typer.Option("--case", metavar="ID", help="Use a case of the library as the query."),
+        typer.Option("--case", metavar="ID", help="Use a case from the library as the query."),
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             "--where",
             metavar="COND",
-            help="sex=F, age>=60, finding=effusion:right, view in PA,AP, kind=image; repeat it to "
-            "narrow further.",
+            help="Filter: sex=F, age>=60, finding=effusion:right, view in PA,AP, kind=image. "
+            "Repeat to AND conditions.",
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Number of hits at most.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Maximum number of hits.")] = 10,
     weights: Annotated[
         str | None,
         typer.Option(
             "--weights",
             metavar="PART=W,…",
-            help="How much each part of the query counts: text=0.6,image=0.4. Equal without it.",
+            help="Weights of the query's parts, such as text=0.6,image=0.4. Default: equal.",
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Name or folder of a model; the active one without it."),
+        typer.Option("--model", help="Name or folder of a model. Default: the active one."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find past cases like an image, some words, a case, or several of these.
+    """Find past cases similar to an image, a text, a case, or a combination of these.
 
-    No case of the query's own patient is among the hits.
+    Cases of the query's own patient are excluded.
 
     Example: medembed search demo-library --text "right pleural effusion" --where "age>=60"
     """
@@ -96,7 +96,7 @@ def _weights(text: str | None) -> dict[str, float] | None:
             sign = ""
         if not sign or name.strip() in found:
             raise QueryError(
-                "weights are written part=number, each part once",
+                "weights must be part=number, each part once",
                 where="--weights",
                 hint="for example text=0.6,image=0.4",
             )
@@ -105,7 +105,7 @@ def _weights(text: str | None) -> dict[str, float] | None:
 
 
 def show_hits(result: Result) -> None:
-    """Print the hits as a table that fits 100 columns, and how they were found."""
+    """Print the hits as a table of at most 100 columns, and how they were found."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -153,7 +153,7 @@ def _who(case: Case) -> str:
 
 
 def impression(case: Case, most: int = 120) -> str:
-    """First line of a case's impression, of its findings, or of its note; a dash without one."""
+    """Return the first line of a case's impression, findings or note, or a dash."""
     if case.note is None:
         return "–"
     text = case.note.section("impression") or case.note.section("findings") or case.note.text
@@ -162,7 +162,7 @@ def impression(case: Case, most: int = 120) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without control characters: a report must not steer a terminal."""
+    """Remove control characters: a report must not control the terminal."""
     return "".join(
         " " if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\n" else c for c in text
     )

@@ -25,17 +25,17 @@ _MOST = 12
 @verb
 def show(
     what: Annotated[
-        str, typer.Argument(metavar="LIBRARY|sources|encoders|models", help="What to look at.")
+        str, typer.Argument(metavar="LIBRARY|sources|encoders|models", help="What to show.")
     ],
     library: Annotated[
         Path | None,
-        typer.Argument(metavar="[LIBRARY]", help="With models: the library they are in."),
+        typer.Argument(metavar="[LIBRARY]", help="The library, with models."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in a library, or which sources, encoders and models there are.
+    """Show the contents of a library, or list the available sources, encoders or models.
 
-    A library whose folder is called like one of the lists is shown as ./sources.
+    If a library's folder has the name of a list, write it as a path, such as ./sources.
 
     Example: medembed show demo-library
     """
@@ -46,7 +46,7 @@ def show(
     elif what == "encoders":
         _list("encoders", _encoders(), as_json)
     elif what == "models" and library is None:
-        raise LibraryError("models live in a library", hint="medembed show models LIBRARY")
+        raise LibraryError("models belong to a library", hint="medembed show models LIBRARY")
     else:
         from medembed.library import CaseLibrary
 
@@ -54,7 +54,7 @@ def show(
             payload = _summary(opened)
         if what == "models" and library is not None:
             payload = {name: payload[name] for name in ("models", "active_model", "pending_model")}
-        emit(payload, as_json, lambda: _tell(payload))
+        emit(payload, as_json, lambda: _print(payload))
 
 
 def _list(noun: str, entries: dict[str, str], as_json: bool) -> None:
@@ -67,7 +67,7 @@ def _list(noun: str, entries: dict[str, str], as_json: bool) -> None:
 
 
 def _encoders() -> dict[str, str]:
-    """Names and summaries of the encoders, without importing one of them."""
+    """Names and summaries of the encoders; none is imported."""
     from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 
     return {
@@ -107,21 +107,21 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
 
 
 def _models(folder: Path) -> list[dict[str, Any]]:
-    """What each model folder says of itself in its JSON."""
+    """Name and fingerprint of each model folder."""
     found = []
     for path in sorted(folder.glob("*")):
         file = path / "model.json"
         if not file.is_file():
             continue
         try:
-            says = json.loads(file.read_text("utf-8"))
+            about = json.loads(file.read_text("utf-8"))
         except ValueError:
-            says = {}
-        found.append({"name": path.name, "fingerprint": says.get("fingerprint")})
+            about = {}
+        found.append({"name": path.name, "fingerprint": about.get("fingerprint")})
     return found
 
 
-def _tell(payload: dict[str, Any]) -> None:
+def _print(payload: dict[str, Any]) -> None:
     lines = []
     if "cases" in payload:
         lines.append(
@@ -132,19 +132,19 @@ def _tell(payload: dict[str, Any]) -> None:
             shown = [f"{value} {count}" for value, count in list(counts.items())[:_MOST]]
             more = [f"and {len(counts) - _MOST} more"] if len(counts) > _MOST else []
             lines.append(f"  {name + ':':<10} {', '.join([*shown, *more]) or 'none'}")
-        lines.append(f"  reports:   read with the vocabulary {payload['vocabulary']}")
+        lines.append(f"  reports:   read with vocabulary {payload['vocabulary']}")
         if payload["attributes"]:
             lines.append(f"  kept:      {', '.join(payload['attributes'])}")
     for model in payload["models"]:
         active = " (active)" if model["name"] == payload["active_model"] else ""
         if model["name"] == payload["pending_model"]:
-            active += " (waits for its vectors: medembed embed)"
+            active += " (pending: run medembed embed)"
         lines.append(f"  model:     {model['name']}{active} {model['fingerprint'] or ''}".rstrip())
     if not payload["models"]:
         lines.append("  model:     none yet (medembed train)")
     named = {model["fingerprint"]: model["name"] for model in payload["models"]}
     for space in payload.get("vectors", ()):
-        model_name = named.get(space["model"], "no longer there,")
+        model_name = named.get(space["model"], "(removed)")
         lines.append(
             f"  vectors:   {space['vectors']} of {space['kind']}s, "
             f"{space['dimensions']} dimensions, model {model_name} {space['model'][:12]}"

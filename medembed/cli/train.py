@@ -25,26 +25,33 @@ def train(
     library: LibraryPath,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the configuration."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Override configuration values."),
     ] = None,
     config: Annotated[
         str,
-        typer.Option("--config", metavar="FILE", help="A YAML file, or a name such as starter."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="A YAML file, or the name of a configuration, such as starter.",
+        ),
     ] = "starter",
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the checkpoint and start over.")
     ] = False,
     no_embed: Annotated[
         bool,
-        typer.Option("--no-embed", help="Leave the vectors, and the change of model, to embed."),
+        typer.Option(
+            "--no-embed",
+            help="Do not embed the cases; run medembed embed to do so and to activate the model.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Align images with notes, so that each finds the other, and embed the library's cases.
+    """Train a model to align images with notes, and embed the library's cases.
 
     If interrupted, run the same command to resume. The model becomes the active one once the
-    library has its vectors; until then the one before serves. A model that has collapsed is kept,
-    but not activated, and the command leaves with 2.
+    library has its vectors; until then the previous one stays active. A collapsed model is kept
+    but not activated, and the exit code is 2.
 
     Example: medembed train demo-library --config demo epochs=10 optim.lr=1e-3
     """
@@ -60,12 +67,12 @@ def train(
         with progress_bar("decode") as progress:
             prepare(opened, settings, progress)
         with progress_bar("train") as progress:
-            report = run(opened, settings, progress, on_epoch=_say, restart=restart)
+            report = run(opened, settings, progress, on_epoch=_note_epoch, restart=restart)
         if not (no_embed or report.collapsed):
             embedded = _embed(opened, report.folder)
 
     def human() -> None:
-        _tell(report)
+        _print(report)
         if embedded is not None:
             show_embedded(embedded, str(library))
         elif not report.collapsed:
@@ -77,7 +84,7 @@ def train(
         raise ModelError(
             f"the model has collapsed: {'; '.join(report.collapse['reasons'])}",
             where=report.name,
-            hint="it is kept but not activated; try other data, a lower optim.lr or more epochs",
+            hint="it was kept but not activated; try other data, a lower optim.lr or more epochs",
         )
 
 
@@ -89,17 +96,17 @@ def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
         return embed_library(library, model, progress, waiting=note)
 
 
-def _tell(report: TrainReport) -> None:
+def _print(report: TrainReport) -> None:
     write = sys.stdout.write
     if report.unchanged:
         write(
             f"Model {report.name!r} is already trained with this configuration; "
             "use --restart to retrain.\n"
         )
-    write(f"{report.name}: {report.n_train} cases to learn from, {report.n_val} to judge by\n")
+    write(f"{report.name}: {report.n_train} training cases, {report.n_val} validation cases\n")
     if report.refused:
         refused = ", ".join(f"{n} {why}" for why, n in sorted(report.refused.items()))
-        write(f"scans that could not be read: {refused}\n")
+        write(f"unreadable scans: {refused}\n")
     for remark in report.remarks:
         write(f"{remark}\n")
     if "score" in report.best:
@@ -122,6 +129,6 @@ def _line(entry: Mapping[str, float]) -> str:
     return ", ".join(parts)
 
 
-def _say(entry: Mapping[str, float]) -> None:
+def _note_epoch(entry: Mapping[str, float]) -> None:
     if "score" in entry:
         note(_line(entry))

@@ -20,31 +20,36 @@ __all__ = ["vocabulary"]
 
 @verb
 def vocabulary(
-    action: Annotated[str, typer.Argument(metavar="check", help="What to do: check.")],
+    action: Annotated[str, typer.Argument(metavar="check", help="The action; only check exists.")],
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A vocabulary: a YAML file, or en or de.")
+        str, typer.Argument(metavar="FILE", help="A vocabulary: a YAML file, en or de.")
     ],
     tests: Annotated[
         Path | None,
-        typer.Option("--tests", metavar="FILE", help="Sentences with what they assert, as YAML."),
+        typer.Option(
+            "--tests", metavar="FILE", help="YAML file of sentences with the expected findings."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a vocabulary of reports: its form, its phrases, and its tests.
+    """Check a vocabulary for reports: its format, its phrases and its tests.
 
-    Exit code 2 if it does not fit or a test fails. docs/reference/vocabulary.md has both forms.
+    The exit code is 2 if it is invalid or a test fails. docs/reference/vocabulary.md describes both
+    file formats.
 
     Example: medembed vocabulary check our-words.yaml --tests our-tests.yaml
     """
     if action != "check":
-        raise InputError(f"no action is called {action!r}", where="vocabulary", hint="check")
+        raise InputError(f"unknown action {action!r}", where="vocabulary", hint="use check")
     from medembed.notes import load_vocabulary
     from medembed.notes.vocabulary_tests import failures, read_tests
 
     loaded = load_vocabulary(file)
     wanted = read_tests(tests) if tests else ()
     failed = list(failures(loaded, wanted))
-    emit(_payload(loaded, len(wanted), failed), as_json, lambda: _tell(loaded, len(wanted), failed))
+    emit(
+        _payload(loaded, len(wanted), failed), as_json, lambda: _print(loaded, len(wanted), failed)
+    )
     if failed:
         raise SystemExit(EXIT_USER)
 
@@ -68,8 +73,8 @@ def _payload(loaded: Vocabulary, n_tests: int, failed: list[Failure]) -> dict[st
     }
 
 
-def _tell(loaded: Vocabulary, n_tests: int, failed: list[Failure]) -> None:
-    lines = [f"{loaded.name} ({loaded.language}): {len(loaded.findings)} findings, form is right"]
+def _print(loaded: Vocabulary, n_tests: int, failed: list[Failure]) -> None:
+    lines = [f"{loaded.name} ({loaded.language}): {len(loaded.findings)} findings, valid"]
     if n_tests:
         lines.append(f"{n_tests - len(failed)} of {n_tests} tests pass")
     for failure in failed:

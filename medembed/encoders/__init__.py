@@ -1,6 +1,6 @@
-"""Image and text encoders, by name; none is imported before it is asked for.
+"""Image and text encoders, by name; each is imported on first use.
 
-Other packages add theirs by the entry points ``medembed.image_encoders`` and
+Other packages register theirs under the entry points ``medembed.image_encoders`` and
 ``medembed.text_encoders``, each an :class:`ImageEncoder` or a :class:`TextEncoder`.
 """
 
@@ -20,7 +20,7 @@ TEXT_ENCODERS: Registry[TextEncoder] = Registry("text encoder", "medembed.text_e
 
 for _name, _summary in (
     ("densenet121", "DenseNet121 of MONAI, 2D or 3D, from scratch"),
-    ("resnet10", "ResNet10 of MONAI, 2D or 3D, from scratch; widths can be narrowed"),
+    ("resnet10", "ResNet10 of MONAI, 2D or 3D, from scratch; configurable widths"),
     ("resnet18", "ResNet18 of MONAI, 2D or 3D, from scratch"),
     ("resnet34", "ResNet34 of MONAI, 2D or 3D, from scratch"),
     ("resnet50", "ResNet50 of MONAI, 2D or 3D, from scratch"),
@@ -30,23 +30,25 @@ for _name, _summary in (
 IMAGE_ENCODERS.register(
     "efficientnet-lite0",
     "medembed.encoders.pretrained:EFFICIENTNET_LITE0",
-    "EfficientNet-lite0, ImageNet weights from the package index (extra: starter), 2D",
+    "EfficientNet-lite0, ImageNet weights from the package index, 2D; needs the starter's weights",
 )
 IMAGE_ENCODERS.register(
-    "toy", "medembed.encoders.toy:TOY_IMAGE", "means of the four quadrants; for tests, 2D"
+    "toy", "medembed.encoders.toy:TOY_IMAGE", "means of the four quadrants, 2D; for tests"
 )
 TEXT_ENCODERS.register(
-    "bert", "medembed.encoders.bert:BERT", "small BERT with a WordPiece of its own, from scratch"
+    "bert",
+    "medembed.encoders.bert:BERT",
+    "small BERT with its own WordPiece vocabulary, from scratch",
 )
 TEXT_ENCODERS.register(
     "hub",
     "medembed.encoders.huggingface:HUB",
-    "any transformers encoder: a local folder or a hub name",
+    "any transformers text encoder, from a local folder or a hub",
 )
 TEXT_ENCODERS.register(
     "minilm",
     "medembed.encoders.pretrained:MINILM",
-    "MiniLM from the package index (extra: starter)",
+    "MiniLM weights from the package index; needs the starter's weights",
 )
 TEXT_ENCODERS.register(
     "toy", "medembed.encoders.toy:TOY_TEXT", "counts words by their length; for tests"

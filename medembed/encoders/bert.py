@@ -1,4 +1,4 @@
-"""A small BERT and its WordPiece vocabulary, both learnt from the library's notes."""
+"""A small BERT and its WordPiece vocabulary, both learned from the library's notes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class BertOptions(Options):
     Parameters
     ----------
     vocabulary : int
-        Largest number of word pieces.
+        Maximum number of word pieces.
     min_notes : int
-        A piece is learnt only from words that stand in so many notes; rarer words, names of
-        persons among them, are spelt from smaller pieces.
+        Notes in which a word must occur to become a piece; rarer words, such as people's names, are
+        spelled from smaller pieces.
     width, depth, heads : int
     dropout : float
     pooling : {"mean", "cls"}
@@ -42,9 +42,9 @@ class BertOptions(Options):
 
 def _build(options: BertOptions, max_length: int, notes: Sequence[str]) -> tuple[nn.Module, Tokens]:
     if not notes:
-        raise ConfigError("a vocabulary is learnt from notes, and there are none")
+        raise ConfigError("there are no notes from which to learn a vocabulary")
     if options.width % options.heads:
-        raise ConfigError("the heads of a BERT must divide its width")
+        raise ConfigError("the number of heads must divide the width of the BERT")
     tokens = learn_wordpiece(notes, options.vocabulary, options.min_notes, max_length)
     from transformers import BertConfig, BertModel
 
@@ -55,7 +55,7 @@ def _build(options: BertOptions, max_length: int, notes: Sequence[str]) -> tuple
         num_attention_heads=options.heads,
         intermediate_size=4 * options.width,
         hidden_dropout_prob=options.dropout,
-        attention_probs_dropout_prob=0.0,  # with it, attention takes several times as long
+        attention_probs_dropout_prob=0.0,  # otherwise attention takes several times as long
         max_position_embeddings=max_length,
         pad_token_id=0,
     )

@@ -1,6 +1,6 @@
-"""Any transformers text encoder, from a local folder or by its name on a hub.
+"""Load any transformers text encoder, from a local folder or by its name on a hub.
 
-Weights come as safetensors only and no code of a repository is ever run.
+Weights are read from safetensors only, and no code from a repository is ever run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["HUB", "load_text"]
 
 
 class HubOptions(Options):
-    """Options of a text encoder that was trained elsewhere.
+    """Options of a text encoder trained elsewhere.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class HubOptions(Options):
         A folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``, or a name on
         the hub.
     revision : str
-        Commit of the hub's repository; pin it, and two trainings start from the same weights.
+        Commit of the hub's repository. Pin it so that every training starts from the same weights.
     pooling : {"mean", "cls"}
     """
 
@@ -49,8 +49,7 @@ def load_text(
     Raises
     ------
     ModelError
-        Where it is not there, has no safetensors, would need code of its own, or has no fast
-        tokenizer.
+        If it does not exist, has no safetensors, requires its own code, or has no fast tokenizer.
     """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as talk
@@ -71,8 +70,8 @@ def load_text(
         raise ModelError(
             f"the text encoder cannot be loaded ({type(error).__name__})",
             where=where,
-            hint="give a folder with config.json, model.safetensors and tokenizer.json, or a name "
-            "on the hub that can be reached",
+            hint="give a folder with config.json, model.safetensors and tokenizer.json, or the "
+            "name of a repository on a hub you can reach",
         ) from error
     finally:
         if bar:
@@ -81,7 +80,7 @@ def load_text(
         net = net.get_encoder()
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise ModelError("its tokenizer has no tokenizer.json form", where=where)
+        raise ModelError("its tokenizer cannot be written as tokenizer.json", where=where)
     longest = int(getattr(net.config, "max_position_embeddings", max_length) or max_length)
     pad = tokenizer.pad_token or tokenizer.eos_token
     tokens = WordPieceTokens(backend.to_str(), min(max_length, longest), str(pad))

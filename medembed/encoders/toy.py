@@ -1,6 +1,6 @@
-"""A pair of encoders whose output can be computed in the head, for tests.
+"""A pair of encoders whose output can be computed by hand, for tests.
 
-The image side gives the means of the four quadrants (upper left, upper right, lower left, lower
+The image side returns the means of the four quadrants (upper left, upper right, lower left, lower
 right); the text side counts a text's words by their number of letters modulo 4.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["TOY_IMAGE", "TOY_TEXT"]
 
 
 class ToyOptions(Options):
-    """The toy image side has none."""
+    """The toy image side has no options."""
 
 
 class ToyTextOptions(Options):
@@ -29,24 +29,24 @@ class ToyTextOptions(Options):
     Parameters
     ----------
     width : int
-        How many lengths are told apart.
+        Number of word lengths to tell apart.
     """
 
     width: int = 4
 
 
 class ToyImage(nn.Module):
-    """Gives the image itself as its feature map; pooling to a 2×2 grid does the rest."""
+    """Returns the image as its feature map; pooling to a 2×2 grid does the rest."""
 
     width = 1
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """``(n, 1, h, w)`` as it is."""
+        """Return a copy of ``(n, 1, h, w)``."""
         return images * 1.0
 
 
 class ToyText(nn.Module):
-    """Counts tokens."""
+    """Counts tokens by id."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ToyText(nn.Module):
         self.register_buffer("unit", torch.eye(width))
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Token ids and mask ``(n, t)`` to counts ``(n, width)``."""
+        """Map token ids and mask ``(n, t)`` to counts ``(n, width)``."""
         counts = nn.functional.embedding(ids, self.unit) * mask.unsqueeze(-1)
         return counts.sum(dim=1)
 
@@ -64,7 +64,7 @@ class ToyText(nn.Module):
 def _image(options: ToyOptions, dimensions: int, size: tuple[int, ...]) -> nn.Module:
     del options, size
     if dimensions != 2:
-        raise ConfigError("the toy image encoder has 2 dimensions")
+        raise ConfigError("the toy image encoder reads 2D images only")
     return ToyImage()
 
 

@@ -1,4 +1,4 @@
-"""A transformers encoder as a text tower: last hidden states, pooled under the mask."""
+"""A transformers encoder as a text tower: its last hidden states, pooled under the mask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TransformerText(nn.Module):
     Parameters
     ----------
     net : PreTrainedModel
-        Gives ``last_hidden_state``.
+        Its output has ``last_hidden_state``.
     pooling : {"mean", "cls"}
         Mean over the tokens of the mask, or the first token.
     """
@@ -34,7 +34,7 @@ class TransformerText(nn.Module):
         self.width = int(config.hidden_size)
         values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
         for name in ("_name_or_path", "auto_map", "architectures", "transformers_version"):
-            values.pop(name, None)  # where it came from is of no use to a reader of the folder
+            values.pop(name, None)  # the folder should not tell where the weights came from
         self.architecture: dict[str, Any] = {"pooling": pooling, "config": values}
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -47,12 +47,12 @@ class TransformerText(nn.Module):
 
 
 def restore_text(architecture: dict[str, Any]) -> nn.Module:
-    """Make the module of a saved architecture, its weights not yet loaded.
+    """Build the module of a saved architecture; its weights are not loaded yet.
 
     Raises
     ------
     ModelError
-        Where transformers knows no such architecture; code of others is never run.
+        If transformers does not know the architecture; code from elsewhere is never run.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -62,12 +62,12 @@ def restore_text(architecture: dict[str, Any]) -> nn.Module:
         config = AutoConfig.for_model(kind, **values)
         net = AutoModel.from_config(config, trust_remote_code=False)
     except (ValueError, KeyError) as error:
-        raise ModelError(f"transformers knows no text encoder of the type {kind!r}") from error
+        raise ModelError(f"transformers does not know the text encoder type {kind!r}") from error
     return TransformerText(without_pooler(net), architecture["pooling"])
 
 
 def without_pooler(net: nn.Module) -> nn.Module:
-    """Take off BERT's pooler, which nothing here reads."""
+    """Remove BERT's pooler, which is not used here."""
     if getattr(net, "pooler", None) is not None:
         net.register_module("pooler", None)
     return net

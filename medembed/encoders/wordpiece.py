@@ -1,7 +1,7 @@
-"""A WordPiece vocabulary learnt from notes, the same one from the same notes.
+"""Learn a WordPiece vocabulary from notes, reproducibly.
 
 The trainer of the ``tokenizers`` library breaks ties by the order of a hash table, so that two
-runs give two vocabularies; here ties go to the alphabet. Reading and encoding stay with
+runs give two vocabularies; here ties are broken alphabetically. Parsing and encoding are left to
 ``tokenizers``.
 """
 
@@ -28,18 +28,18 @@ def learn_wordpiece(
 ) -> WordPieceTokens:
     """Learn a lower-case WordPiece vocabulary.
 
-    A word counts once a note, so that one long note cannot bring its own words in.
+    A word counts once per note, so that one long note cannot add its own words.
 
     Parameters
     ----------
     notes : sequence of str
     vocabulary : int
-        Largest number of pieces.
+        Maximum number of pieces.
     min_notes : int
-        Notes that a pair of pieces must stand in to be joined: rarer words, names of persons
-        among them, are spelt from smaller pieces.
+        Notes in which a pair of pieces must occur to be joined: rarer words, such as people's
+        names, are spelled from smaller pieces.
     length : int
-        Tokens of a text that are read.
+        Tokens after which a text is truncated.
 
     References
     ----------
@@ -69,22 +69,22 @@ def learn_wordpiece(
 
 
 def learn_pieces(counts: Counter[str], size: int, smallest: int) -> list[str]:
-    """Join the most frequent neighbours again and again; ties go to the alphabet.
+    """Join the most frequent neighbors repeatedly; ties are broken alphabetically.
 
     Parameters
     ----------
     counts : Counter of str
         Words.
     size : int
-        Largest number of pieces.
+        Maximum number of pieces.
     smallest : int
-        A pair that is rarer is not joined.
+        Pairs that are rarer are not joined.
 
     Returns
     -------
     list of str
-        Letters first, then joined pieces in the order they were made; what follows inside a word
-        starts with ``##``.
+        Letters first, then joined pieces in the order in which they were made; a piece that does
+        not begin a word starts with ``##``.
 
     Examples
     --------
@@ -92,9 +92,9 @@ def learn_pieces(counts: Counter[str], size: int, smallest: int) -> list[str]:
     ['##b', '##c', 'a', 'ab']
     """
     words = sorted(counts)
-    spelt = [[word[0], *(f"##{letter}" for letter in word[1:])] for word in words]
+    spelled = [[word[0], *(f"##{letter}" for letter in word[1:])] for word in words]
     letters: Counter[str] = Counter()
-    for word, letters_of in zip(words, spelt, strict=True):
+    for word, letters_of in zip(words, spelled, strict=True):
         for letter in letters_of:
             letters[letter] += counts[word]
     common = sorted(letters, key=lambda letter: (-letters[letter], letter))[: min(_ALPHABET, size)]
@@ -102,7 +102,7 @@ def learn_pieces(counts: Counter[str], size: int, smallest: int) -> list[str]:
     known = set(pieces)
     pairs: Counter[Pair] = Counter()
     places: defaultdict[Pair, set[int]] = defaultdict(set)
-    for at, parts in enumerate(spelt):
+    for at, parts in enumerate(spelled):
         for pair in _pairs(parts):
             pairs[pair] += counts[words[at]]
             places[pair].add(at)
@@ -111,16 +111,16 @@ def learn_pieces(counts: Counter[str], size: int, smallest: int) -> list[str]:
     while heap and len(pieces) < size:
         count, pair = heapq.heappop(heap)
         if -count != pairs[pair] or -count < smallest:
-            continue  # counted anew since, or too rare
+            continue  # its count has changed since, or it is too rare
         joined = pair[0] + pair[1].removeprefix("##")
         changed: set[Pair] = set()
         for at in sorted(places[pair]):
             n = counts[words[at]]
-            for old in _pairs(spelt[at]):
+            for old in _pairs(spelled[at]):
                 pairs[old] -= n
                 changed.add(old)
-            spelt[at] = _join(spelt[at], pair, joined)
-            for new in _pairs(spelt[at]):
+            spelled[at] = _join(spelled[at], pair, joined)
+            for new in _pairs(spelled[at]):
                 pairs[new] += n
                 places[new].add(at)
                 changed.add(new)

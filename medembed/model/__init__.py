@@ -1,6 +1,6 @@
-"""The :class:`DualEncoder`: images and notes in one space, in one folder, without pickle.
+"""The :class:`DualEncoder`: images and notes in one space, saved in a folder without pickle.
 
-The public names are loaded when first used: to find a model needs no torch, to run one does.
+Public names are imported on first use: finding a model needs no torch, running one does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""When a model comes into use: once the library has its vectors, in one transaction.
+"""Activate a model once the library has its vectors, in one transaction.
 
-A model that was trained waits (``pending_model``) while the active one serves. The folder of an
-active model is never written over: before a newer model takes its name, it is kept beside it under
-its name and fingerprint, and the library is told so first.
+A trained model is pending (``pending_model``) while the active one stays in use. The folder of an
+active model is never overwritten: before a newer model takes its name, the folder is kept under a
+versioned name and the library is updated to use it.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ __all__ = [
 ]
 
 PENDING = "pending_model"
-"""Name in the library's ``meta`` of the model that waits for its vectors."""
+"""Key in the library's ``meta`` of the model awaiting its vectors."""
 
 _ACTIVE = "active_model"
 _LOST = 0.05
-"""A model that lacks vectors of a larger part of the active one's cases is not activated by itself:
-an archive that is not mounted looks like this. One case is always allowed."""
+"""A model that lacks vectors for more than this share of the active one's cases is not activated
+automatically: the archive may not be mounted. One case is always allowed."""
 
 
 def versioned_name(name: str, fingerprint: str) -> str:
-    """Folder of a model that serves while another has taken its name.
+    """Folder name of an active model whose name a newer one has taken.
 
-    ``@`` cannot stand in a name that a user gives, so that no model of theirs is written over.
+    Names given by users cannot contain ``@``, so no model of theirs is overwritten.
     """
     return f"{name.partition('@')[0]}@{fingerprint[:12]}"
 
 
 def name_in_library(library: CaseLibrary, fingerprint: str) -> str | None:
-    """Name of the library's model with this fingerprint, the waiting and the active one first."""
+    """Find the library's model with this fingerprint, trying the pending and active ones first."""
     models = library.path / "models"
     first = [name for name in (library.get_meta(PENDING), library.active_model) if name]
     others = sorted(file.parent.name for file in models.glob("[!.]*/model.json"))
@@ -60,11 +60,11 @@ def name_in_library(library: CaseLibrary, fingerprint: str) -> str | None:
 
 
 def propose(library: CaseLibrary, name: str) -> None:
-    """Let a trained model wait for its vectors; the active one serves until then.
+    """Mark a trained model as pending until it has its vectors; the active one stays in use.
 
-    Where the library has the vectors already, for it is an earlier model again, it becomes active.
+    If the library already has its vectors, because it is an earlier model, it is activated.
     """
-    if library.active_model == name:  # the very model: another one would have moved it aside
+    if library.active_model == name:  # the same model: a different one would have been moved aside
         return
     fingerprint = stated_fingerprint(library.path / "models" / name)
     has_vectors = any(
@@ -78,7 +78,7 @@ def propose(library: CaseLibrary, name: str) -> None:
 
 
 def activate(library: CaseLibrary, name: str) -> None:
-    """Make a model the active one; it waits no longer."""
+    """Make a model the active one; it is no longer pending."""
     with library.database.write() as db:
         db.execute("DELETE FROM meta WHERE name = ?", (_ACTIVE,))
         db.execute("INSERT INTO meta VALUES (?, ?)", (_ACTIVE, name))
@@ -86,12 +86,14 @@ def activate(library: CaseLibrary, name: str) -> None:
 
 
 def would_drop(library: CaseLibrary, fingerprint: str) -> tuple[int, bool]:
-    """Cases that the active model finds and this one would not, and whether they are too many.
+    """Count cases that the active model finds and this one would not.
 
     Returns
     -------
-    n, too_many : int, bool
-        Too many also where the model has no image vector at all.
+    n : int
+    too_many : bool
+        Whether they are too many to activate the model automatically; always if it has no image
+        vector at all.
     """
     missing = set(library.missing_vectors(fingerprint, "image"))
     if len(missing) == len(library):
@@ -107,10 +109,10 @@ def would_drop(library: CaseLibrary, fingerprint: str) -> tuple[int, bool]:
 
 
 def keep_serving(library: CaseLibrary, name: str, fingerprint: str) -> None:
-    """Keep the active model where a newer one of ``fingerprint`` is about to take its name.
+    """Keep the active model when a newer one, of ``fingerprint``, is about to take its name.
 
-    It is linked (or copied) under its versioned name, and then the library is told in one
-    transaction: at no moment does the active model lack its folder.
+    It is linked (or copied) to its versioned name and the library is then updated in one
+    transaction, so that the active model always has a folder.
     """
     folder = library.path / "models" / name
     _sweep(library, name)
@@ -138,7 +140,7 @@ def keep_serving(library: CaseLibrary, name: str, fingerprint: str) -> None:
 
 
 def _sweep(library: CaseLibrary, name: str) -> None:
-    """Remove versions of ``name`` that no longer serve."""
+    """Remove versions of ``name`` that are no longer in use."""
     for folder in (library.path / "models").glob(f"{name}@*"):
         if folder.name not in (library.active_model, library.get_meta(PENDING)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,21 +1,24 @@
-"""The noun :class:`DualEncoder`: scans and notes into one space."""
+"""The :class:`DualEncoder` embeds scans and notes in one space."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from medembed.encoders.tokenizers import Tokens, read_tokens
 from medembed.errors import ModelError, QueryError
-from medembed.model.aten_interpreter import Graph
+from medembed.model.format_1 import upgrade
 from medembed.model.model_files import (
+    MODEL_FORMAT,
     digests_of,
     fingerprint_of,
     read_folder,
@@ -26,7 +29,7 @@ from medembed.preprocess import Preprocess
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
-    from medembed.model.towers import Towers
+    from medembed.model.towers import ImageSide, TextSide, Towers
 
 __all__ = ["DualEncoder", "unit_rows"]
 
@@ -36,7 +39,7 @@ Vectors = npt.NDArray[np.float32]
 def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
     """Scale rows to norm 1.
 
-    A row of zeros has no direction; it becomes the one whose values are all equal.
+    A row of zeros has no direction and becomes the unit row of equal values.
     """
     rows = np.asarray(rows, dtype=np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -45,26 +48,25 @@ def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
 
 
 def _mean_unit(rows: Vectors, owner: npt.NDArray[np.int64]) -> Vectors:
-    """Mean of the rows of each owner, scaled to norm 1."""
+    """Average the rows of each owner and scale the means to norm 1."""
     sums = np.zeros((int(owner.max()) + 1, rows.shape[1]), dtype=np.float64)
     np.add.at(sums, owner, rows)
     return unit_rows(sums)
 
 
 class DualEncoder:
-    """An image side and a text side that meet in one space, with their preprocessing.
+    """An image encoder and a text encoder with a shared space and their preprocessing.
 
-    Made by :meth:`load`, by training, or by :func:`medembed.model.toy_model`. It does not change:
-    training gives a new one.
+    Created by :meth:`load`, by training, or by :func:`medembed.model.toy_model`. Immutable:
+    training creates a new one.
 
     Parameters
     ----------
     architecture : dict
-        As :func:`medembed.model.towers.build_towers` gives it.
+        As returned by :func:`medembed.model.towers.build_towers`.
     preprocess : Preprocess
     tokens : Tokens
-    towers : Towers or None
-        None loads them only when they are needed.
+    towers : Towers
     """
 
     def __init__(
@@ -74,21 +76,27 @@ class DualEncoder:
         tokens: Tokens,
         towers: Towers,
     ) -> None:
+        towers.eval()
+        self._settings: dict[str, Any] = {
+            "format": MODEL_FORMAT,
+            "architecture": architecture,
+            "preprocess": preprocess.config,
+        }
         self._architecture = architecture
         self._preprocess = preprocess
         self._tokens = tokens
         self._training: dict[str, Any] = {}
-        self._towers: Towers | None = towers.eval()
-        self._weights: dict[str, torch.Tensor] = {}
-        self._image_graph: Graph | None = None
-        self._text_graph: Graph | None = None
+        self._sides: dict[str, ImageSide | TextSide] = {"image": towers.image, "text": towers.text}
+        self._weights: dict[str, torch.Tensor] = {
+            name: tensor.detach() for name, tensor in towers.state_dict().items()
+        }
         self._folder: Path | None = None
         self._files: dict[str, bytes] | None = None
         self._fingerprint = ""
-        self._logit_scale = float(towers.logit_scale.detach())
         self._device = next(towers.parameters()).device
+        self._lock = threading.Lock()
 
-    # what it is ------------------------------------------------------------------------------
+    # properties ------------------------------------------------------------------------------
 
     @property
     def dim(self) -> int:
@@ -97,59 +105,54 @@ class DualEncoder:
 
     @property
     def dimensions(self) -> int:
-        """2 where it reads images, 3 where it reads volumes."""
+        """2 if the model reads images, 3 if it reads volumes."""
         return self._preprocess.dimensions
 
     @property
     def logit_scale(self) -> float:
         """Logarithm of the inverse temperature, as trained."""
-        return self._logit_scale
+        return float(self._weights["logit_scale"])
 
     @property
     def preprocess(self) -> Preprocess:
-        """From a scan to the pixels that the image side reads."""
+        """Turns a scan into the pixels that the image side reads."""
         return self._preprocess
 
     @property
     def tokens(self) -> Tokens:
-        """From text to the ids that the text side reads."""
+        """Turns text into the ids that the text side reads."""
         return self._tokens
 
     @property
     def max_length(self) -> int:
-        """Tokens of a note that are read; what follows is cut off."""
+        """Tokens after which a note is truncated."""
         return self._tokens.max_length
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 over weights, preprocessing, tokenizer, graphs and the code's version."""
+        """Hex sha256 over weights, settings, preprocessing, tokenizer and the code's version."""
         if not self._fingerprint:
-            self._fingerprint = fingerprint_of(self._about(), digests_of(self._parts()))
+            self._fingerprint = fingerprint_of(self._settings, digests_of(self._parts()))
         return self._fingerprint
 
     @property
     def training(self) -> dict[str, Any]:
-        """How it was trained; empty where that is not known."""
+        """How the model was trained; empty if unknown."""
         return self._training
-
-    @property
-    def has_graphs(self) -> tuple[bool, bool]:
-        """Whether the image side and the text side run without MONAI and transformers."""
-        return self._image_graph is not None, self._text_graph is not None
 
     # folder ----------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder_or_name: str | Path, *, device: str = "cpu") -> DualEncoder:
-        """Read a model folder; its digests and fingerprint are checked.
+        """Read a model folder and check its digests and fingerprint.
 
-        Only torch is imported: towers run from their graphs. Where a folder has none, or
-        :meth:`towers` is called, MONAI and transformers are imported then.
+        Each side is built when it first encodes, so that a text query does not import what only
+        the image side needs.
 
         Raises
         ------
         ModelError
-            Where there is no model, or it was changed since it was saved.
+            If there is no model, or it was changed after it was saved.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -158,40 +161,41 @@ class DualEncoder:
         about, files = read_folder(folder)
         try:
             weights = load_file(folder / "weights.safetensors", device=device)
-            graphs = json.loads(files["graph.json"]) if "graph.json" in files else {}
             model = cls.__new__(cls)
-            model._architecture = about["architecture"]
+            model._settings = {
+                name: about[name] for name in ("format", "architecture", "preprocess")
+            }
+            model._architecture, model._weights = about["architecture"], weights
+            if about["format"] == 1:
+                model._architecture, model._weights = upgrade(about["architecture"], weights)
             model._preprocess = Preprocess.from_config(about["preprocess"])
-            model._logit_scale = float(weights["logit_scale"])
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise ModelError("the model cannot be read", where=str(folder)) from error
         model._tokens = read_tokens(files)
         model._training = {}
         if (folder / "training.json").is_file():
             model._training = json.loads((folder / "training.json").read_bytes())
-        model._towers = None
-        model._weights = weights
-        model._image_graph = Graph(graphs["image"], weights) if "image" in graphs else None
-        model._text_graph = Graph(graphs["text"], weights) if "text" in graphs else None
+        model._sides = {}
         model._folder = folder
         model._files = None
         model._fingerprint = about["fingerprint"]
         model._device = torch.device(device)
+        model._lock = threading.Lock()
         return model
 
     def save(self, folder: str | Path, files: Mapping[str, bytes] | None = None) -> Path:
-        """Write the model folder, whole or not at all; a model in its place is replaced.
+        """Write the model folder atomically, replacing a model at the same place.
 
         Parameters
         ----------
         folder : path
         files : mapping of file name to bytes, optional
-            Written beside the model's own, and no part of the fingerprint.
+            Further files, which are not part of the fingerprint.
         """
         folder = Path(folder).absolute()
         parts = self._parts()
         about = {
-            **self._about(),
+            **self._settings,
             "digests": digests_of(parts),
             "fingerprint": self.fingerprint,
             "dim": self.dim,
@@ -199,34 +203,62 @@ class DualEncoder:
         write_folder(folder, about, {**(files or {}), **parts})
         return folder
 
-    def _about(self) -> dict[str, Any]:
-        return {"architecture": self._architecture, "preprocess": self._preprocess.config}
-
     def _parts(self) -> dict[str, bytes]:
-        """The files of the folder: read again, or made once from the towers."""
+        """Files of the folder by name, read from it or made once from the weights."""
+        from safetensors.torch import save
+
         if self._folder is not None:
             names = read_folder(self._folder)[0]["digests"]
             return {name: (self._folder / name).read_bytes() for name in names}
         if self._files is None:
-            from medembed.model.serialise import pack
-
-            self._files = pack(self.towers(), self._tokens, self._preprocess)
+            weights = {k: v.cpu().contiguous().clone() for k, v in self._weights.items()}
+            self._files = {"weights.safetensors": save(weights), **self._tokens.files()}
         return self._files
 
-    def towers(self) -> Towers:
-        """The modules themselves, for training on; imports what they are made of."""
-        if self._towers is None:
-            from medembed.model.serialise import unpack
+    def image_side(self) -> ImageSide:
+        """Return the image tower as a module, importing what it is made of.
 
-            self._towers = unpack(self._architecture, self._weights).to(self._device).eval()
-        return self._towers
+        Raises
+        ------
+        ModelError
+            If the weights do not fit the architecture.
+        """
+        return cast("ImageSide", self._side("image"))
+
+    def text_side(self) -> TextSide:
+        """Return the text tower as a module, importing what it is made of.
+
+        Raises
+        ------
+        ModelError
+            If the weights do not fit the architecture.
+        """
+        return cast("TextSide", self._side("text"))
+
+    def _side(self, name: Literal["image", "text"]) -> ImageSide | TextSide:
+        from medembed.model.towers import restore_image_side, restore_text_side
+
+        with self._lock:  # several threads may search at the same time
+            if name not in self._sides:
+                restore = restore_image_side if name == "image" else restore_text_side
+                with torch.random.fork_rng(devices=[]):  # new modules draw their weights
+                    side = restore(self._architecture)
+                prefix = f"{name}."
+                try:
+                    side.load_state_dict(
+                        {key: self._weights[prefix + key] for key in side.state_dict()}
+                    )
+                except (KeyError, RuntimeError) as error:
+                    raise ModelError("the weights do not fit the model's architecture") from error
+                self._sides[name] = side.to(self._device).eval()
+            return self._sides[name]
 
     # encoding --------------------------------------------------------------------------------
 
     def encode_scans(self, scans: Iterable[Scan], batch_size: int = 32) -> Vectors:
-        """One vector for each scan.
+        """Embed scans, one vector each.
 
-        A volume that a 2D model reads as several slices gives the mean of their unit vectors.
+        For a 2D model, the vector of a volume is the mean of its slices' unit vectors.
 
         Returns
         -------
@@ -241,28 +273,28 @@ class DualEncoder:
         batch_size: int = 32,
         scans: Sequence[str] | None = None,
     ) -> Vectors:
-        """Vectors of what :meth:`Preprocess.pixels` gave.
+        """Embed the output of :meth:`Preprocess.pixels`.
 
         Parameters
         ----------
         items : sequence of uint8 array, each ``(m, 1, h, w)`` or ``(m, 1, d, h, w)``
-            The ``m`` images of one scan give the mean of their unit vectors.
+            The vector of a scan is the mean of its ``m`` images' unit vectors.
         batch_size : int
         scans : sequence of str, optional
-            The case that each item belongs to: scans of one case are averaged in turn, each with
-            the same weight however many slices it has. None makes each item a case of its own.
+            The case of each item. Scans of one case are averaged with equal weights, however many
+            slices they have. None treats each item as its own case.
 
         Returns
         -------
         float32 array, shape ``(n, dim)``
-            One row for each case, in the order in which they first appear.
+            One row per case, in order of first appearance.
         """
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
         rows = np.concatenate(list(items))
         vectors = np.concatenate(
             [
-                self._run_images(self._preprocess.normalise(rows[at : at + batch_size]))
+                self._run_images(self._preprocess.normalize(rows[at : at + batch_size]))
                 for at in range(0, len(rows), batch_size)
             ]
         )
@@ -274,7 +306,7 @@ class DualEncoder:
         return _mean_unit(of_items, np.array([place[name] for name in scans]))
 
     def encode_notes(self, texts: Iterable[str], batch_size: int = 64) -> Vectors:
-        """One vector for each text; what follows after :attr:`max_length` tokens is not read.
+        """Embed texts, one vector each; texts are truncated to :attr:`max_length` tokens.
 
         Returns
         -------
@@ -284,13 +316,13 @@ class DualEncoder:
         Raises
         ------
         QueryError
-            Where a text is blank, or one text is given instead of a list.
+            If a text is blank, or a single text is given instead of a list.
         """
         if isinstance(texts, str):  # its letters would be read as texts
-            raise QueryError("one text where a list is needed", hint="give [text]")
+            raise QueryError("expected a list of texts, got one text", hint="pass [text]")
         texts = list(texts)
         if not all(text.strip() for text in texts):
-            raise QueryError("an empty text has no meaning to search for")
+            raise QueryError("the query text is empty")
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # little padding
         for at in range(0, len(texts), batch_size):
@@ -299,34 +331,16 @@ class DualEncoder:
         return out
 
     def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        batch = torch.from_numpy(pixels)
-        graph = self._image_graph
-        run = graph or self.towers().image
-        return self._run(run, graph, (batch,))
+        return self._run(self.image_side(), torch.from_numpy(pixels))
 
     def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        graph = self._text_graph
-        length = graph.length if graph else None
-        ids, mask = self._tokens(texts, length if isinstance(length, int) else None)
-        if ids.shape[1] < 2:  # graphs are open from two tokens on
-            ids, mask = self._tokens(texts, 2)
-        run = graph or self.towers().text
-        return self._run(run, graph, (torch.from_numpy(ids), torch.from_numpy(mask)))
+        ids, mask = self._tokens(texts)
+        return self._run(self.text_side(), torch.from_numpy(ids), torch.from_numpy(mask))
 
     @torch.no_grad()
-    def _run(
-        self,
-        run: Callable[..., torch.Tensor],
-        graph: Graph | None,
-        inputs: tuple[torch.Tensor, ...],
-    ) -> npt.NDArray[np.float32]:
-        n = len(inputs[0])
-        step = graph.batch if graph and isinstance(graph.batch, int) else n
-        rows = [
-            run(*(tensor[at : at + step].to(self._device) for tensor in inputs)).float().cpu()
-            for at in range(0, n, step)
-        ]
-        out: npt.NDArray[np.float32] = torch.cat(rows).numpy()
+    def _run(self, side: nn.Module, *inputs: torch.Tensor) -> npt.NDArray[np.float32]:
+        rows: torch.Tensor = side(*(tensor.to(self._device) for tensor in inputs))
+        out: npt.NDArray[np.float32] = rows.float().cpu().numpy()
         if not np.isfinite(out).all():
-            raise ModelError("the model gives values that are not finite")
+            raise ModelError("the model returned values that are not finite")
         return out

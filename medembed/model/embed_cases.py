@@ -1,4 +1,4 @@
-"""Write a model's vectors into a library, for the cases that lack them."""
+"""Write a model's vectors into a library for the cases that lack them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHUNK = 128
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What :func:`embed_library` did.
+    """The outcome of :func:`embed_library`.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ class EmbedReport:
     images, notes : int
         Vectors written.
     refused : dict of str to int
-        Cases without an image vector because none of their scans can be read, by reason.
+        Cases without an image vector because none of their scans could be read, by reason.
     unread_scans : int
-        Scans that could not be read; where a case has others, those stand for it.
+        Scans that could not be read; a case is represented by its other scans, if any.
     active : bool
-        Whether the model is the library's active one now.
+        Whether the model is now the library's active one.
     activated : bool
-        Whether it became so by this.
+        Whether this call activated it.
     dropped : int
-        Cases that the model which was active before finds and this one does not.
+        Cases that the previously active model finds and this one does not.
     """
 
     fingerprint: str
@@ -58,7 +58,7 @@ class EmbedReport:
     dropped: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Everything under its name."""
+        """Return all fields by name."""
         return asdict(self)
 
 
@@ -73,30 +73,30 @@ def embed_library(
 ) -> EmbedReport:
     """Encode scans and notes of the cases that have no vector of this model yet.
 
-    Written in chunks: what was done before an interruption stays done. A case of several scans
-    gets the mean of their unit vectors, scaled to norm 1. A case that was changed or erased while
-    it was encoded gets no vector of what it was.
+    Vectors are written in chunks, so an interrupted run keeps what it has done. The vector of a
+    case is the mean of its scans' unit vectors, scaled to norm 1. A case that changes or is erased
+    while it is encoded gets no vector of its old content.
 
     Parameters
     ----------
     library : CaseLibrary
     model : DualEncoder
     progress : callable, optional
-        Called with (vectors done, vectors to do).
+        Called with (vectors done, vectors in total).
     workers : int
-        Processes that decode; 0 takes one for each core.
+        Decoding processes; 0 means one per core.
     make_active : bool, optional
-        Whether the model becomes the active one at the end. None: where it waits for its vectors,
-        or where no model is active; it has to be one of the library's, not be marked as collapsed,
-        and find the cases that the active one finds (:func:`medembed.model.activation.would_drop`).
+        Activate the model at the end. None activates it if it is pending or no model is active,
+        provided that it is in the library, has not collapsed, and finds the cases that the active
+        one finds (:func:`medembed.model.activation.would_drop`).
     waiting : callable, optional
-        Called with a line that says who embeds with this model already, where it has to wait.
+        Called with a line naming the process that already embeds with this model, if it must wait.
     """
     lock = library.path / f".embed-{model.fingerprint[:16]}.lock"
     with writer_lock(lock, "embedding", waiting=waiting):
         work = _Embedding(library, model, workers, progress)
         work.run()
-        active, activated, dropped = _settle(library, model.fingerprint, make_active)
+        active, activated, dropped = _activate_if_due(library, model.fingerprint, make_active)
     return EmbedReport(
         model.fingerprint,
         work.written["image"],
@@ -109,10 +109,10 @@ def embed_library(
     )
 
 
-def _settle(
+def _activate_if_due(
     library: CaseLibrary, fingerprint: str, make_active: bool | None
 ) -> tuple[bool, bool, int]:
-    """Decide whether the model comes into use: (active, activated, cases dropped)."""
+    """Activate the model if it is due; returns (active, activated, cases dropped)."""
     name = name_in_library(library, fingerprint)
     if name is None or name == library.active_model:
         return name is not None, False, 0
@@ -130,7 +130,7 @@ def _settle(
 
 
 class _Embedding:
-    """Vectors of one model being written.
+    """One run of :func:`embed_library`.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class _Embedding:
         self._done = self._total = 0
 
     def run(self) -> None:
-        """Go through the cases that lack a vector, and those that come in meanwhile."""
+        """Embed the cases that lack a vector, including those added meanwhile."""
         tried: dict[VectorKind, set[str]] = {"image": set(), "note": set()}
         while True:
             todo: dict[VectorKind, list[str]] = {}
@@ -185,7 +185,7 @@ class _Embedding:
             owners = [case_id for case_id, _ in read]
             vectors = self.model.encode_pixels([pixels for _, pixels in read], scans=owners)
             self._write("image", list(dict.fromkeys(owners)), vectors, contents)
-        self._say(len(ids))
+        self._report(len(ids))
 
     def _notes(self, ids: list[str]) -> None:
         contents = _contents(self.library, ids)
@@ -194,7 +194,7 @@ class _Embedding:
         if texts:
             vectors = self.model.encode_notes(texts)
             self._write("note", [case.case_id for case in noted], vectors, contents)
-        self._say(len(ids))
+        self._report(len(ids))
 
     def _write(
         self,
@@ -203,7 +203,7 @@ class _Embedding:
         vectors: np.ndarray,
         contents: dict[str, bytes],
     ) -> None:
-        """Write in one transaction, which sees whether a case is still what was encoded."""
+        """Write in one transaction the vectors of cases that have not changed since."""
         with self.library.database.write() as db:
             now = _contents(self.library, ids)
             same = [i for i, name in enumerate(ids) if now.get(name) == contents.get(name, b"")]
@@ -213,7 +213,7 @@ class _Embedding:
         self.written[kind] += len(same)
         self._changed.update(set(now) - {ids[i] for i in same})
 
-    def _say(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         self._done += done
         if self.progress:
             self.progress(self._done, self._total)
@@ -224,7 +224,7 @@ def _chunks(ids: list[str]) -> Iterator[list[str]]:
 
 
 def _contents(library: CaseLibrary, ids: Sequence[str]) -> dict[str, bytes]:
-    """Digest of what the source said of each case; another one once it was changed."""
+    """Read the digest of each case's source row; it differs once the case has changed."""
     read = library.database.read()
     found: dict[str, bytes] = {}
     for case_id in ids:
@@ -241,7 +241,7 @@ def _chunk_of_pixels(
     cache: PixelCache,
     workers: int,
 ) -> tuple[list[tuple[str, np.ndarray]], list[str], int]:
-    """Pixels of each readable scan with its case, reasons of cases without any, scans unread."""
+    """Return pixels with their case, reasons of cases without any, and the unread scans' count."""
     cases: list[Case] = list(library.select(ids))
     wanted = [(case, at) for case in cases for at in range(len(case.scans))]
     missing = [(case, at) for case, at in wanted if case.scans[at] not in cache]

@@ -1,12 +1,13 @@
-"""What a model folder holds, and how it is known to be whole.
+"""The files of a model folder, and how their integrity is checked.
 
 ::
 
     model.json          settings, preprocessing, digests, fingerprint
-    weights.safetensors the towers' weights, and constants of the graphs
-    tokens.json         how text becomes ids (with tokenizer.json where there is a vocabulary)
-    graph.json          the towers as steps for medembed.model.aten_interpreter, if exported
-    training.json       how it was trained (no part of the fingerprint)
+    weights.safetensors the towers' weights
+    tokens.json         how text becomes ids, with tokenizer.json if there is a vocabulary
+    training.json       how it was trained; not part of the fingerprint
+
+Folders of format 1 also hold graph.json, which is part of their fingerprint and is not read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from medembed.privacy.private_files import (
 )
 
 __all__ = [
+    "MODEL_FORMAT",
     "MODEL_VERSION",
     "fingerprint_of",
     "read_folder",
@@ -39,10 +41,15 @@ __all__ = [
 ]
 
 MODEL_VERSION = 2
-"""Raised whenever the same weights and settings would give other vectors than before."""
+"""Increased whenever the same weights and settings would yield different vectors than before."""
 
-_FORMAT = 1
-_FILES = ("weights.safetensors", "tokens.json", "tokenizer.json", "graph.json")
+MODEL_FORMAT = 2
+"""Format of the files. Format 1 is still read: :mod:`medembed.model.format_1`."""
+
+_FILES = {
+    1: ("weights.safetensors", "tokens.json", "tokenizer.json", "graph.json"),
+    2: ("weights.safetensors", "tokens.json", "tokenizer.json"),
+}
 
 
 def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
@@ -51,7 +58,7 @@ def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
     Parameters
     ----------
     about : mapping
-        ``"architecture"`` and ``"preprocess"`` are read.
+        ``"architecture"`` and ``"preprocess"`` are used.
     digests : mapping of file name to hex sha256
     """
     from medembed.preprocess import PREPROCESS_VERSION
@@ -71,34 +78,36 @@ def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def unwritable(error: OSError) -> ModelError:
-    """Say in one line that the machine does not let a model be written."""
+    """Return the one-line error for a model that cannot be written."""
     return ModelError(
         f"the model cannot be written: {error.strerror or type(error).__name__}",
         where="models",
-        hint="what was there before is untouched; the same command resumes once this is mended",
+        hint="the previous model is unchanged; fix this and run the same command to resume",
     )
 
 
 def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a model folder whole or not at all: beside its place, then renamed.
+    """Write a model folder atomically: under another name first, then renamed.
 
     Raises
     ------
     ModelError
-        Where something other than a model lies in its place, or the machine does not let it; then
-        the model that was there stays.
+        If the folder holds something other than a model, or cannot be written; the previous model
+        is then kept.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").is_file():
-        raise ModelError("the folder holds something that is not a model", where=str(folder))
+        raise ModelError("the folder contains something other than a model", where=str(folder))
     beside = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}")
     old = _old(folder)
-    text = json.dumps({"format": _FORMAT, **about}, indent=1, sort_keys=True).encode()
+    text = json.dumps(about, indent=1, sort_keys=True).encode()
     try:
         private_folder(beside)
         for name, data in {**files, "model.json": text}.items():
             with replace_private(beside / name) as stream:
                 stream.write(data)
-        if not folder.exists() and old.is_dir():  # a writer was killed between its two renames
+        if (
+            not folder.exists() and old.is_dir()
+        ):  # an earlier process was killed between its two renames
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
@@ -120,43 +129,43 @@ def _old(folder: Path) -> Path:
 
 
 def standing(folder: Path) -> Path:
-    """Where the model of this folder can be read; another place while it is being replaced."""
+    """Path to read the model from: the folder, or its old version while it is being replaced."""
     return folder if folder.exists() or not _old(folder).is_dir() else _old(folder)
 
 
 def stated_fingerprint(folder: Path) -> str:
-    """Fingerprint that a model folder states; it is checked when the model is loaded.
+    """Read the fingerprint in ``model.json``; it is verified when the model is loaded.
 
     Raises
     ------
     ModelError
-        Where there is no model, or it states none.
+        If there is no model, or ``model.json`` has no fingerprint.
     """
     try:
         about = json.loads((standing(folder) / "model.json").read_bytes())
         return str(about["fingerprint"])
     except (FileNotFoundError, NotADirectoryError):
         raise ModelError(
-            f"no model is called {folder.name!r}",
-            hint="medembed show models LIBRARY lists them",
+            f"there is no model named {folder.name!r}",
+            hint="list the models: medembed show models LIBRARY",
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError("model.json cannot be read", where=folder.name) from None
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read ``model.json`` and all small files, and check every digest and the fingerprint.
+    """Read ``model.json`` and all small files; check every digest and the fingerprint.
 
     Returns
     -------
     about : dict
     files : dict of bytes
-        All but the weights, which are read by safetensors.
+        All files except the weights, which safetensors reads.
 
     Raises
     ------
     ModelError
-        Where the folder is no model, is of another version, or was changed.
+        If the folder is not a model, has another format, or was changed.
     """
     where = str(folder)
     folder = standing(folder)
@@ -164,15 +173,19 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         about = json.loads((folder / "model.json").read_bytes())
     except FileNotFoundError:
         raise ModelError(
-            "there is no model", where=where, hint="train one with medembed train"
+            "there is no model", where=where, hint="train one: medembed train"
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError("model.json cannot be read", where=where) from error
-    if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise ModelError("the model is of another format version", where=where)
+    if not isinstance(about, dict) or about.get("format") not in _FILES:
+        raise ModelError(
+            "the model was saved in a format that this version of MedEmbed does not read",
+            where=where,
+            hint="train the model again",
+        )
     files: dict[str, bytes] = {}
     digests: dict[str, str] = {}
-    for name in sorted(_FILES):
+    for name in sorted(_FILES[about["format"]]):
         path = folder / name
         if not path.is_file():
             continue
@@ -188,11 +201,11 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         )
         whole = not changed and about["fingerprint"] == fingerprint_of(about, digests)
     except (KeyError, AttributeError, TypeError) as error:
-        raise ModelError("model.json lacks what it must hold", where=where) from error
+        raise ModelError("model.json is incomplete", where=where) from error
     if not whole:
         if changed:
-            what = f"{changed[0][0]} is not the one that was saved: it was changed or damaged"
+            what = f"{changed[0][0]} was changed or damaged after the model was saved"
         else:
             what = "model.json was changed, or written by another version of MedEmbed"
-        raise ModelError(what, where=where, hint="train the model anew")
+        raise ModelError(what, where=where, hint="train the model again")
     return about, files

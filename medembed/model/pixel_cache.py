@@ -1,7 +1,7 @@
-"""Pixels as a model reads them, decoded once and kept beside the library.
+"""Cache of preprocessed pixels, decoded once and kept in the library's folder.
 
-A derived file: delete it and it is made again. An entry is written only after its rows are on disk,
-so that an interrupted run is continued.
+The files are derived: deleted, they are built again. An entry is written only after its rows are on
+disk, so that an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def read_pixels(
     preprocess: Preprocess,
     workers: int = 0,
 ) -> Iterator[Pixels | ScanError]:
-    """Decode and preprocess scans, on all cores.
+    """Decode and preprocess scans on all cores.
 
     Parameters
     ----------
     library : CaseLibrary
     wanted : sequence of (Case, int)
-        A case and which of its scans.
+        A case and the position of one of its scans.
     preprocess : Preprocess
     workers : int
-        Processes; 0 takes one for each core.
+        Decoding processes; 0 means one per core.
 
     Yields
     ------
     uint8 array or ScanError
-        One for each, in order; an error where a scan no longer decodes, its files are no longer
-        those that were ingested, or it is of another kind than the model reads.
+        One per scan, in order; an error if a scan no longer decodes, its files have changed since
+        they were ingested, or the model does not read its kind.
     """
 
     def items() -> Iterator[tuple[str | list[str], int | None]]:
@@ -71,8 +71,8 @@ def read_pixels(
             if not isinstance(scan, Scan):
                 yield scan if isinstance(scan, ScanError) else ScanError("no pixels")
                 continue
-            if library.has_changed_files(case.scans[at]):  # of another patient, perhaps
-                yield ScanError("no longer the file that was ingested", reason="changed")
+            if library.has_changed_files(case.scans[at]):  # perhaps of another patient
+                yield ScanError("the file has changed since it was ingested", reason="changed")
                 continue
             try:
                 yield preprocess.pixels(scan)
@@ -81,19 +81,19 @@ def read_pixels(
 
 
 class PixelCache:
-    """Rows of 8-bit pixels in one file, found by the scans' digests.
+    """Rows of 8-bit pixels in one file, indexed by the scans' digests.
 
-    Several processes and threads may use one cache. Only one at a time adds to it, the others
-    wait. Rows are appended and never written over, whoever may be reading them. Each has a
-    checksum over its pixels and over what scan it belongs to, which is compared when the scan is
-    first asked for: a row that does not fit is not used, and is decoded again.
+    Several processes and threads may use one cache; one at a time adds to it while the others wait.
+    Rows are appended and never overwritten, since others may be reading them. Each has a checksum
+    over its pixels and its scan, which is verified when the scan is first requested: a damaged row
+    is not used and is decoded again.
 
     Parameters
     ----------
     folder : Path
-        ``cache`` of the library.
+        The library's folder ``cache``.
     preprocess : Preprocess
-        Its fingerprint names the files: other settings never meet these rows.
+        Its fingerprint is in the file names, so other settings never read these rows.
     """
 
     def __init__(self, folder: Path, preprocess: Preprocess) -> None:
@@ -117,7 +117,7 @@ class PixelCache:
         self._index_bytes = 0
 
     def _refresh(self) -> None:
-        """Read what was added to the files since they were last read."""
+        """Read what was added to the files since the last refresh."""
         if not self._is_same_file():
             self._forget()
         try:
@@ -131,7 +131,7 @@ class PixelCache:
         available = os.fstat(self._rows.fileno()).st_size // self._row_bytes
         for line in added.splitlines(keepends=True):
             if not line.endswith(b"\n"):
-                break  # still being written, or cut off: read again next time
+                break  # still being written, or truncated: read again next time
             self._index_bytes += len(line)
             found = _parse(line, available)
             if found is not None:
@@ -154,14 +154,14 @@ class PixelCache:
 
     @staticmethod
     def key_of(ref: ScanRef) -> str:
-        """Name of a scan's rows."""
+        """Key of a scan's rows."""
         return ref.sha256 if ref.frame is None else f"{ref.sha256}:{ref.frame}"
 
     def __contains__(self, ref: ScanRef) -> bool:
         return self._is_whole(self.key_of(ref))
 
     def _is_whole(self, key: str) -> bool:
-        """Whether a scan's rows are there and are what was written for it."""
+        """Whether a scan's rows exist and match their checksums."""
         if key in self._checked:
             return True
         entry = self._entries.get(key)
@@ -172,17 +172,17 @@ class PixelCache:
             self._checked.add(key)
             return True
         if not self._damaged:
-            _LOG.warning("%s: damaged pixels are not used but decoded again", self._rows_path.name)
+            _LOG.warning("%s: damaged pixels are decoded again", self._rows_path.name)
         self._damaged.add(key)
         return False
 
     def span(self, ref: ScanRef) -> tuple[int, int]:
-        """First row of a scan, and how many it has.
+        """Return a scan's first row and number of rows.
 
         Raises
         ------
         KeyError
-            Where the scan is not in the cache.
+            If the scan is not in the cache.
         """
         key = self.key_of(ref)
         if not self._is_whole(key):
@@ -191,9 +191,9 @@ class PixelCache:
         return start, len(sums)
 
     def rows(self, at: npt.NDArray[np.int64] | slice) -> Pixels:
-        """Pixels ``(n, 1, …)`` of some rows, copied out of the file.
+        """Read the pixels ``(n, 1, …)`` of some rows.
 
-        The rows are those of :meth:`span`, which has checked them.
+        Pass rows from :meth:`span`, which has verified them.
         """
         if isinstance(at, slice):
             n_rows = 0
@@ -206,7 +206,7 @@ class PixelCache:
         pixels = np.empty((len(at), *self.preprocess.shape), np.uint8)
         raw = pixels.reshape(-1).data
         done = 0
-        # runs of neighbouring rows are read in one go
+        # consecutive rows are read at once
         for run in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):
             if len(run) == 0 or self._rows is None:
                 continue
@@ -214,7 +214,7 @@ class PixelCache:
             got = _read_at(self._rows, raw[done : done + size], int(run[0]) * self._row_bytes)
             if got != size:
                 raise LibraryError(
-                    "the file of pixels was cut off while it was in use",
+                    "the pixel cache was truncated while it was in use",
                     where=self._rows_path.name,
                     hint="run the same command again",
                 )
@@ -230,9 +230,9 @@ class PixelCache:
         progress: Progress | None = None,
         waiting: Callable[[str], None] | None = None,
     ) -> dict[str, int]:
-        """Add what is not there yet of the scans of ``cases``.
+        """Add the scans of ``cases`` that are not cached yet.
 
-        If another process is adding to this cache, waits for it and takes what it has added.
+        If another process is adding to this cache, wait for it and use what it has added.
 
         Parameters
         ----------
@@ -241,9 +241,9 @@ class PixelCache:
         workers : int
             As in :func:`read_pixels`.
         progress : callable, optional
-            Called with (scans done, scans to do).
+            Called with (scans done, scans in total).
         waiting : callable, optional
-            Called once with a line that says who else adds to the cache, if there is a wait.
+            Called once with a line naming the process that adds to the cache, if there is a wait.
 
         Returns
         -------
@@ -269,7 +269,7 @@ class PixelCache:
         progress: Progress | None,
     ) -> dict[str, int]:
         refused: dict[str, int] = {}
-        if not self._entries:  # nothing of use, or of an older MedEmbed: readers keep their file
+        if not self._entries:  # unusable, or of an older MedEmbed; readers keep their open file
             self._rows_path.unlink(missing_ok=True)
             self._index_path.unlink(missing_ok=True)
         append = os.O_RDWR | os.O_CREAT | os.O_APPEND
@@ -278,14 +278,14 @@ class PixelCache:
             os.fdopen(open_private(self._index_path, append), "r+b") as index,
         ):
             start = os.fstat(rows.fileno()).st_size // self._row_bytes
-            rows.truncate(start * self._row_bytes)  # a row that was cut off belongs to nobody
+            rows.truncate(start * self._row_bytes)  # drops a truncated row
             if (size := os.fstat(index.fileno()).st_size) and os.pread(
                 index.fileno(), 1, size - 1
             ) != b"\n":
-                index.write(b"\n")  # ends a line that was cut off
+                index.write(b"\n")  # ends a truncated line
             lines: list[bytes] = []
 
-            def settle() -> None:
+            def flush_to_disk() -> None:
                 rows.flush()
                 os.fsync(rows.fileno())
                 index.write(b"".join(lines))
@@ -304,17 +304,17 @@ class PixelCache:
                         lines.append(entry.encode() + b"\n")
                         start += len(pixels)
                     if len(lines) >= _SYNC_EVERY:
-                        settle()
+                        flush_to_disk()
                     if progress:
                         progress(done, len(wanted))
             finally:
-                settle()
+                flush_to_disk()
                 self._refresh()
         return refused
 
 
 def _parse(line: bytes, available: int) -> tuple[str, _Entry] | None:
-    """Read one line of the index; None where it is damaged or of an older MedEmbed."""
+    """Parse a line of the index; None if it is damaged or of an older MedEmbed."""
     try:
         key, start, count, sums = json.loads(line)
         if type(key) is str and type(start) is int and 0 <= start <= available - count:
@@ -325,7 +325,7 @@ def _parse(line: bytes, available: int) -> tuple[str, _Entry] | None:
 
 
 def _checksums(key: str, pixels: Pixels) -> list[int]:
-    """Give the checksum of each row of a scan, over its pixels, its scan and its place therein."""
+    """Compute the checksum of each row of a scan over its pixels, its scan and its position."""
     own = zlib.crc32(key.encode())
     return [zlib.crc32(row.tobytes(), own ^ position) for position, row in enumerate(pixels)]
 
@@ -338,5 +338,5 @@ def _read_at(file: BinaryIO, into: memoryview, offset: int) -> int:
 
 
 def reason_of(error: ScanError) -> str:
-    """Short code of why a scan was refused; never a path or a value."""
+    """Return the short code for why a scan was refused; never a path or a value."""
     return str(getattr(error, "reason", "") or "unreadable")

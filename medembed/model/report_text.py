@@ -1,4 +1,4 @@
-"""What of a report the text side reads, in training as in a library."""
+"""The part of a report that the text side reads, in training and in a library."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\s|$)|[.!?](?=\S)[^.!?\n]*)*[.!?]?"
 
 
 def note_text(note: Note) -> str:
-    """Impression, then findings; all of the report where it has neither.
+    """Return the impression and the findings, or the whole report if it has neither.
 
-    What does not fit a model's ``max_length`` is cut at the end, hence the impression first.
+    A model truncates at ``max_length``, so the impression comes first.
     """
     parts = [part for part in map(note.section, _READ) if part]
     return "\n".join(parts) or note.text
 
 
 def sentences(note: Note) -> Iterator[tuple[int, int]]:
-    """Spans of the sentences of the sections that :func:`note_text` reads."""
+    """Yield the spans of the sentences in the sections that :func:`note_text` reads."""
     spans = [(s.start, s.end) for name in _READ for s in note.sections if s.name == name]
     for start, end in spans or [(0, len(note.text))]:
         for match in _SENTENCE.finditer(note.text, start, end):

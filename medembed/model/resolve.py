@@ -1,4 +1,4 @@
-"""Which model is meant: one rule for searching, embedding and indexing, without torch."""
+"""Find the model to use: one rule for searching, embedding and indexing, without torch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["ModelChoice", "choose_model", "find_model"]
 
 @dataclass(frozen=True, eq=False)
 class ModelChoice:
-    """A model by its fingerprint, loaded only when something has to be encoded.
+    """A model identified by its fingerprint and loaded when something has to be encoded.
 
     Parameters
     ----------
     fingerprint : str
     folder : Path or None
-        None where only its vectors are there: cases can be looked up, texts and images cannot.
+        None if only its vectors exist: a case can be the query, a text or an image cannot.
     loaded : DualEncoder or None
     """
 
@@ -35,24 +35,24 @@ class ModelChoice:
     loaded: DualEncoder | None = None
 
     def load(self) -> DualEncoder:
-        """Give the model; imports torch.
+        """Load the model; imports torch.
 
-        A training may have put a newer model in the folder since it was chosen; the chosen one is
-        then kept beside it, under its fingerprint.
+        If a training has replaced the model in the folder since it was chosen, the chosen one is
+        loaded from its versioned folder.
 
         Raises
         ------
         ModelError
-            Where it cannot be loaded.
+            If it cannot be loaded.
         FingerprintError
-            Where its folder holds another model by now, and it is not kept.
+            If its folder holds another model now and it was not kept.
         """
         if self.loaded is not None:
             return self.loaded
         if self.folder is None:
             raise ModelError(
-                "the library has vectors but no model to encode a text or an image with",
-                hint="give one with --model, or train one: medembed train LIBRARY --config demo",
+                "the library has vectors but no model to encode a text or an image",
+                hint="name one with --model, or train one: medembed train LIBRARY",
             )
         from medembed.model.dual_encoder import DualEncoder
 
@@ -69,13 +69,13 @@ class ModelChoice:
             raise FingerprintError(
                 "the model was replaced while it was in use",
                 where=self.folder.name,
-                hint="medembed embed LIBRARY, then search again",
+                hint="run medembed embed LIBRARY, then search again",
             )
         return model
 
     @property
     def collapsed(self) -> bool:
-        """Whether training marked it as of no use: see :mod:`medembed.training.collapse`."""
+        """Whether training marked the model as collapsed: :mod:`medembed.training.collapse`."""
         if self.folder is None:
             return False
         try:
@@ -91,23 +91,22 @@ def choose_model(
     *,
     newest: bool = False,
 ) -> ModelChoice:
-    """Find the model that is meant.
+    """Find the model to use.
 
     Parameters
     ----------
     library : CaseLibrary
     model : DualEncoder, name, folder, fingerprint, or None
-        A name is one of the library's models; of a fingerprint whose vectors the library keeps,
-        the first characters do. None is the active model; where none is active, the
-        only one that the library has image vectors of, or the one that waits for its vectors.
+        A name refers to one of the library's models; the first characters of a fingerprint to
+        vectors that the library keeps. None is the active model or, if none is active, the only
+        one with image vectors in the library, or the one awaiting its vectors.
     newest : bool
-        With None: take the one that waits for its vectors before the active one, as embedding
-        does.
+        With None: prefer the model awaiting its vectors to the active one, as embedding does.
 
     Raises
     ------
     ModelError
-        Where there is none, or its folder cannot be read.
+        If there is none, or its folder cannot be read.
     """
     if model is not None and not isinstance(model, str | Path):
         return ModelChoice(model.fingerprint, None, model)
@@ -130,36 +129,34 @@ def choose_model(
             return ModelChoice(known[0], _folder_of(library, known[0]))
         if known and not pending:
             raise ModelError(
-                f"the library has vectors of {len(known)} models and none is active",
+                f"the library has vectors of {len(known)} models, and none is active",
                 hint="name one with --model",
             )
         name = pending
     if name is None:
-        raise ModelError(
-            "the library has no model yet", hint="train one: medembed train LIBRARY --config demo"
-        )
+        raise ModelError("the library has no model yet", hint="train one: medembed train LIBRARY")
     folder = library.path / "models" / name
     return ModelChoice(stated_fingerprint(folder), folder)
 
 
 def find_model(library: CaseLibrary, name: str | None = None, *, newest: bool = False) -> Path:
-    """Folder of a model: by its name in the library, a path, or as :func:`choose_model` finds it.
+    """Return a model's folder, by its name in the library, its path, or :func:`choose_model`.
 
     Raises
     ------
     ModelError
-        Where there is none.
+        If there is none.
     """
     folder = choose_model(library, name, newest=newest).folder
     if folder is None:
         raise ModelError(
-            "the library has vectors but no model", hint="medembed train LIBRARY --config starter"
+            "the library has vectors but no model", hint="train one: medembed train LIBRARY"
         )
     return folder
 
 
 def _folder_of(library: CaseLibrary, fingerprint: str) -> Path | None:
-    """Folder under ``models`` that states this fingerprint."""
+    """Find the folder under ``models`` with this fingerprint."""
     for file in sorted((library.path / "models").glob("[!.]*/model.json")):
         try:
             if stated_fingerprint(file.parent) == fingerprint:

@@ -1,4 +1,4 @@
-"""The trainable pair: two towers, two projections and the scale of their similarity."""
+"""The trainable pair: two towers with projections, and the scale of their similarity."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ __all__ = [
     "Towers",
     "build_towers",
     "checked_options",
-    "restore_towers",
+    "restore_image_side",
+    "restore_text_side",
 ]
 
 
 class ProjectionSettings(Settings):
-    """From an encoder's features to the shared space.
+    """Projection from an encoder's features to the shared space.
 
     Parameters
     ----------
     dim : int
-        Of the shared space.
+        Dimensions of the shared space.
     kind : {"linear", "mlp", "none"}
-        ``"none"`` takes the features as they are; both sides must then have ``dim`` of them.
+        ``"none"`` uses the features unchanged; both sides must then have ``dim`` of them.
     dropout : float
-        On the features, in training.
+        Dropout rate on the features in training.
     """
 
     dim: int = 128
@@ -47,7 +48,7 @@ class ProjectionSettings(Settings):
 
 
 class ImageSide(nn.Module):
-    """Encoder, pooling and projection: ``(n, 1, *size)`` to ``(n, dim)``, not normalised."""
+    """Encoder, pooling and projection: ``(n, 1, *size)`` to ``(n, dim)``, not normalized."""
 
     def __init__(
         self,
@@ -58,34 +59,34 @@ class ImageSide(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.cells = settings.grid if settings.pooling == "grid" else 1
+        self.grid = settings.grid if settings.pooling == "grid" else 1
         self.dimensions = dimensions
         width = cast(int, encoder.width)
-        self.reduce: nn.Module = nn.Identity()
-        if settings.reduce and settings.pooling == "grid":
+        self.bottleneck: nn.Module = nn.Identity()
+        if settings.bottleneck_channels and settings.pooling == "grid":
             conv = nn.Conv2d if dimensions == 2 else nn.Conv3d
-            self.reduce = conv(width, settings.reduce, 1)
-            width = settings.reduce
-        self.peaks = settings.peaks
-        self.width = width * self.cells**dimensions * (2 if settings.peaks else 1)
+            self.bottleneck = conv(width, settings.bottleneck_channels, 1)
+            width = settings.bottleneck_channels
+        self.max_pool = settings.max_pool
+        self.width = width * self.grid**dimensions * (2 if settings.max_pool else 1)
         self.projection = _projection(self.width, projection)
-        if settings.standardise:
-            scale = nn.BatchNorm1d(self.width, affine=False)
-            self.projection = nn.Sequential(scale, self.projection)
+        if settings.batch_norm:
+            norm = nn.BatchNorm1d(self.width, affine=False)
+            self.projection = nn.Sequential(norm, self.projection)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What a frozen encoder gives: ``(n, width)`` before the projection."""
-        feature_map = self.reduce(self.encoder(images))
+        """Pooled features ``(n, width)`` before the projection."""
+        feature_map = self.bottleneck(self.encoder(images))
         f = nn.functional
         if self.dimensions == 2:
-            cells = (self.cells, self.cells)
-            parts = [f.adaptive_avg_pool2d(feature_map, cells)]
-            parts += [f.adaptive_max_pool2d(feature_map, cells)] if self.peaks else []
+            square = (self.grid,) * 2
+            parts = [f.adaptive_avg_pool2d(feature_map, square)]
+            parts += [f.adaptive_max_pool2d(feature_map, square)] if self.max_pool else []
         else:
-            box = (self.cells,) * 3
-            parts = [f.adaptive_avg_pool3d(feature_map, box)]
-            parts += [f.adaptive_max_pool3d(feature_map, box)] if self.peaks else []
-        return torch.cat(parts, dim=1).flatten(1)  # (n, parts * width * cells ** dimensions)
+            cube = (self.grid,) * 3
+            parts = [f.adaptive_avg_pool3d(feature_map, cube)]
+            parts += [f.adaptive_max_pool3d(feature_map, cube)] if self.max_pool else []
+        return torch.cat(parts, dim=1).flatten(1)  # (n, parts * width * grid ** dimensions)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to the shared space."""
@@ -93,7 +94,7 @@ class ImageSide(nn.Module):
 
 
 class TextSide(nn.Module):
-    """Encoder and projection: ids and mask ``(n, t)`` to ``(n, dim)``, not normalised."""
+    """Encoder and projection: ids and mask ``(n, t)`` to ``(n, dim)``, not normalized."""
 
     def __init__(self, encoder: nn.Module, projection: ProjectionSettings) -> None:
         super().__init__()
@@ -102,7 +103,7 @@ class TextSide(nn.Module):
         self.projection = _projection(self.width, projection)
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """What a frozen encoder gives: ``(n, width)`` before the projection."""
+        """Pooled features ``(n, width)`` before the projection."""
         return cast(torch.Tensor, self.encoder(ids, mask))
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -124,7 +125,8 @@ def _projection(width: int, settings: ProjectionSettings) -> nn.Module:
     if settings.kind == "none":
         if width != settings.dim:
             raise ConfigError(
-                f"without a projection the encoder's {width} features must be dim = {settings.dim}"
+                f"projection kind none needs {width} dimensions, those of the encoder's features; "
+                f"dim is {settings.dim}"
             )
         return nn.Identity()
     drop = [nn.Dropout(settings.dropout)] if settings.dropout else []
@@ -140,7 +142,7 @@ def _projection(width: int, settings: ProjectionSettings) -> nn.Module:
 
 
 def checked_options(kind: type[Options], options: dict[str, Any], where: str) -> Options:
-    """Check an encoder's own options; an error names the key."""
+    """Check the options of an encoder; an error names the key."""
     try:
         return kind(**options)
     except ValidationError as error:
@@ -148,7 +150,7 @@ def checked_options(kind: type[Options], options: dict[str, Any], where: str) ->
         key = ".".join(str(part) for part in first["loc"])
         known = ", ".join(kind.model_fields) or "none"
         raise ConfigError(
-            first["msg"].lower(), where=f"{where}.options.{key}", hint=f"options are: {known}"
+            first["msg"].lower(), where=f"{where}.options.{key}", hint=f"known options: {known}"
         ) from error
 
 
@@ -162,14 +164,15 @@ def build_towers(
     notes: Sequence[str] = (),
     temperature: float = 0.07,
 ) -> tuple[Towers, Tokens, dict[str, Any]]:
-    """Make a fresh pair.
+    """Build a new pair.
 
     Returns
     -------
     towers : Towers
     tokens : Tokens
     architecture : dict
-        JSON values from which :func:`restore_towers` makes the same modules again.
+        JSON values from which :func:`restore_image_side` and :func:`restore_text_side` rebuild
+        the modules.
     """
     image_entry, text_entry = IMAGE_ENCODERS[image.encoder], TEXT_ENCODERS[text.encoder]
     image_options = checked_options(image_entry.options, image.options, "image")
@@ -191,16 +194,19 @@ def build_towers(
     return towers, tokens, architecture
 
 
-def restore_towers(architecture: dict[str, Any]) -> Towers:
-    """Make the modules of a saved pair; their weights are loaded next."""
-    image = ImageSettings(**architecture["image"])
-    projection = ProjectionSettings(**architecture["projection"])
+def restore_image_side(architecture: dict[str, Any]) -> ImageSide:
+    """Build the image side of a saved model; its weights are not loaded yet."""
+    settings = ImageSettings(**architecture["image"])
     dimensions = int(architecture["dimensions"])
-    entry = IMAGE_ENCODERS[image.encoder]
-    options = checked_options(entry.options, image.options, "image")
-    image_module = entry.restore(options, dimensions, tuple(architecture["size"]))
+    entry = IMAGE_ENCODERS[settings.encoder]
+    options = checked_options(entry.options, settings.options, "image")
+    encoder = entry.restore(options, dimensions, tuple(architecture["size"]))
+    projection = ProjectionSettings(**architecture["projection"])
+    return ImageSide(encoder, settings, dimensions, projection)
+
+
+def restore_text_side(architecture: dict[str, Any]) -> TextSide:
+    """Build the text side of a saved model; its weights are not loaded yet."""
     text = architecture["text"]
-    text_module = TEXT_ENCODERS[text["encoder"]].restore(text["architecture"])
-    return Towers(
-        ImageSide(image_module, image, dimensions, projection), TextSide(text_module, projection)
-    )
+    encoder = TEXT_ENCODERS[text["encoder"]].restore(text["architecture"])
+    return TextSide(encoder, ProjectionSettings(**architecture["projection"]))

@@ -1,4 +1,4 @@
-"""A whole model whose vectors can be computed in the head."""
+"""A complete model whose vectors can be computed by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["toy_model"]
 
 
 def toy_model(size: int = 32) -> DualEncoder:
-    """Make the toy pair; nothing is trained.
+    """Build the toy model; nothing is trained.
 
     Its image vector is the means of the four quadrants (upper left, upper right, lower left,
     lower right) of the image stretched to [0, 1]; its text vector counts words by their number of
@@ -18,7 +18,7 @@ def toy_model(size: int = 32) -> DualEncoder:
     Parameters
     ----------
     size : int
-        Height and width that images are brought to; even.
+        Height and width to which images are resized; must be even.
 
     Examples
     --------

@@ -52,7 +52,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-START = "from medembed.cli import main; main()"
+START = "from medembed.cli import run; run()"
 
 
 def free_port() -> int:

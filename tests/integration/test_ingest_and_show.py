@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.example_files import write_csv, write_dicom, write_png
 
-from medembed.cli import main
+from medembed.cli import run
 
 
 @dataclass
@@ -26,7 +26,7 @@ def medembed(
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr("sys.argv", ["medembed", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
-            main()
+            run()
         said = capsys.readouterr()
         return Outcome(int(left.value.code or 0), said.out, said.err)
 
@@ -78,7 +78,7 @@ def test_a_table_and_a_folder_go_into_one_library_and_are_shown(
     nothing = {"models": [], "active_model": None, "pending_model": None}
     assert as_json("show", "models", library) == nothing
     assert shown["counts"]["kind"], "what kinds of image there are to filter by"
-    assert "read with the vocabulary" in told.out
+    assert "read with vocabulary" in told.out
 
 
 def test_mistakes_end_with_one_line_and_exit_code_2(

@@ -209,7 +209,7 @@ def test_a_library_without_a_model_says_what_to_run(tmp_path: Path, library) -> 
         empty.add([make_case(0)])
         with pytest.raises(ModelError, match="medembed train"):
             CaseLookup(empty)
-        with pytest.raises(ModelError, match="no model is called"):
+        with pytest.raises(ModelError, match="there is no model named"):
             CaseLookup(empty, "nobody")
     with pytest.raises(ModelError, match="no model to encode"):
         CaseLookup(library).search(text="mass")

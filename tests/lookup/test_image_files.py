@@ -18,7 +18,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 from support.example_cases import make_case
 
 from medembed.cases import ScanRef
-from medembed.cli import main
+from medembed.cli import run
 from medembed.errors import QueryError, ScanError
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
@@ -212,7 +212,7 @@ def test_the_verb_shows_a_table_of_at_most_100_columns(home) -> None:
 def test_a_mistake_is_one_line_and_exit_2(home, words, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["medembed", "search", str(home / "library"), *words])
     with pytest.raises(SystemExit) as left:
-        main()
+        run()
     said = capsys.readouterr()
     assert left.value.code == 2, said.err
     assert said.out == ""

@@ -34,8 +34,8 @@ def small() -> DualEncoder:
             ImageSettings(
                 encoder="resnet10",
                 grid=2,
-                peaks=True,
-                reduce=4,
+                max_pool=True,
+                bottleneck_channels=4,
                 options={"widths": [4, 4, 8, 8]},
             ),
             TextSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from medembed.encoders import IMAGE_ENCODERS
-from medembed.encoders.settings import ImageEncoder, ImageSettings, Options, TextSettings
+from medembed.encoders.settings import ImageSettings, TextSettings
 from medembed.errors import ModelError, QueryError
-from medembed.model import DualEncoder
+from medembed.model import DualEncoder, towers
 from medembed.model.dual_encoder import unit_rows
-from medembed.model.towers import ProjectionSettings, build_towers
+from medembed.model.towers import ProjectionSettings, build_towers, restore_text_side
 from medembed.preprocess import Preprocess
 from medembed.scans import Scan
 
@@ -97,72 +97,71 @@ def test_scans_of_one_case_count_alike_however_many_slices(toy: DualEncoder) -> 
 
 
 @pytest.mark.parametrize("which", ["toy", "small"])
-def test_graph_and_towers_agree(which: str, request: pytest.FixtureRequest) -> None:
+def test_a_loaded_model_gives_the_vectors_of_the_saved_one(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     folder: Path = request.getfixturevalue(f"{which}_folder")
     fresh: DualEncoder = request.getfixturevalue(which)
     loaded = DualEncoder.load(folder)
-    assert loaded.has_graphs == (True, True)
-    assert np.abs(loaded.encode_scans(scans()) - fresh.encode_scans(scans())).max() <= 1e-5
-    assert np.abs(loaded.encode_notes(TEXTS) - fresh.encode_notes(TEXTS)).max() <= 1e-5
-    again = loaded.towers().image(torch.zeros(1, 1, 32, 32))
-    assert torch.allclose(again, fresh.towers().image(torch.zeros(1, 1, 32, 32)), atol=1e-6)
+    assert np.abs(loaded.encode_scans(scans()) - fresh.encode_scans(scans())).max() <= 1e-6
+    assert np.abs(loaded.encode_notes(TEXTS) - fresh.encode_notes(TEXTS)).max() <= 1e-6
 
 
-def test_loading_and_encoding_import_neither_monai_nor_transformers(small_folder: Path) -> None:
+def test_loading_leaves_the_random_numbers_of_the_process_alone(small_folder: Path) -> None:
+    before = torch.get_rng_state()
+    model = DualEncoder.load(small_folder)
+    model.encode_notes(TEXTS)
+    model.encode_scans(scans())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_several_threads_build_a_side_once(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    def restore(architecture: dict[str, object]) -> torch.nn.Module:
+        built.append(1)
+        return restore_text_side(architecture)
+
+    monkeypatch.setattr(towers, "restore_text_side", restore)
+    model = DualEncoder.load(small_folder)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: model.encode_notes(TEXTS), range(8)))
+    assert len(built) == 1
+    assert all(np.array_equal(found[0], other) for other in found)
+
+
+@pytest.mark.parametrize(
+    ("act", "absent"),
+    [
+        ("pass", {"monai", "transformers"}),
+        ("model.encode_notes(['right effusion'])", {"monai"}),
+    ],
+)
+def test_a_model_imports_only_what_the_side_in_use_is_made_of(
+    small_folder: Path, act: str, absent: set[str]
+) -> None:
     code = (
-        "import sys, numpy as np\n"
+        "import sys\n"
         "from medembed.model import DualEncoder\n"
-        "from medembed.scans import Scan\n"
         f"model = DualEncoder.load({str(small_folder)!r})\n"
-        "model.encode_notes(['right effusion'])\n"
-        "model.encode_scans([Scan(np.eye(9, dtype=np.float32))])\n"
-        "print({'monai', 'transformers', 'pandas', 'scipy', 'faiss', 'torch._dynamo'}"
-        " & set(sys.modules))"
+        f"{act}\n"
+        f"print(sorted({absent!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-class _NoOptions(Options):
-    """None."""
-
-
-class _Stubborn(torch.nn.Module):
-    """What torch.export cannot follow: it asks a value of the data."""
-
-    width = 1
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images * (2.0 if float(images.sum()) > 0 else 1.0)
-
-
-def test_a_tower_that_cannot_be_exported_is_loaded_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = ImageEncoder(_NoOptions, lambda *_: _Stubborn(), lambda *_: _Stubborn())
-    monkeypatch.setitem(IMAGE_ENCODERS._entries, "stubborn", (entry, ""))
-    towers, tokens, architecture = build_towers(
-        ImageSettings(encoder="stubborn", grid=2),
-        TextSettings(encoder="toy"),
-        ProjectionSettings(dim=4, kind="none"),
-        dimensions=2,
-        size=(32, 32),
-    )
-    fresh = DualEncoder(architecture, Preprocess(size=32, mean=0), tokens, towers)
-    loaded = DualEncoder.load(fresh.save(tmp_path / "model"))
-    assert loaded.has_graphs == (False, True)
-    assert np.array_equal(loaded.encode_scans(scans()), fresh.encode_scans(scans()))
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_3d_pair_encodes_volumes(tmp_path: Path) -> None:
-    towers, tokens, architecture = build_towers(
+    pair, tokens, architecture = build_towers(
         ImageSettings(encoder="resnet10", grid=2, options={"widths": [4, 4, 4, 4]}),
         TextSettings(encoder="toy"),
         ProjectionSettings(dim=4),
         dimensions=3,
         size=(16, 16, 16),
     )
-    model = DualEncoder(architecture, Preprocess(dimensions=3, size=16), tokens, towers)
+    model = DualEncoder(architecture, Preprocess(dimensions=3, size=16), tokens, pair)
     loaded = DualEncoder.load(model.save(tmp_path / "model"))
     volumes = [Scan(np.stack([s.pixels for s in scans(6)])) for _ in range(2)]
     vectors = loaded.encode_scans(volumes)
@@ -193,7 +192,7 @@ def test_one_changed_weight_is_noticed(small_folder: Path, tmp_path: Path) -> No
         DualEncoder.load(folder)
 
 
-@pytest.mark.parametrize("name", ["graph.json", "tokenizer.json", "tokens.json"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokens.json"])
 def test_one_changed_byte_is_noticed(small_folder: Path, tmp_path: Path, name: str) -> None:
     folder = copy_of(small_folder, tmp_path / "model")
     data = bytearray((folder / name).read_bytes())
@@ -203,7 +202,7 @@ def test_one_changed_byte_is_noticed(small_folder: Path, tmp_path: Path, name: s
         DualEncoder.load(folder)
 
 
-@pytest.mark.parametrize("name", ["graph.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["tokens.json", "tokenizer.json"])
 def test_a_missing_file_is_noticed(small_folder: Path, tmp_path: Path, name: str) -> None:
     folder = copy_of(small_folder, tmp_path / "model")
     (folder / name).unlink()

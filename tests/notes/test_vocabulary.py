@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.example_files import write_csv, write_dicom
 
-from medembed.cli import main
+from medembed.cli import run
 from medembed.errors import ConfigError
 from medembed.library import CaseLibrary, library_vocabulary
 from medembed.notes import (
@@ -59,7 +59,7 @@ def medembed(
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["medembed", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
-            main()
+            run()
         said = capsys.readouterr()
         return int(left.value.code or 0), said.out, said.err
 

@@ -64,7 +64,7 @@ def test_without_embedding_the_next_command_is_said_and_activates(library: Path)
         (("train", "LIBRARY", "--config", "demmo"), "did you mean 'demo'"),
         (("train", "LIBRARY", "--config", "toy", "epoch=2"), "did you mean 'epochs'"),
         (("train", "nowhere", "--config", "toy"), "nowhere"),
-        (("embed", "LIBRARY", "--model", "absent"), "no model is called 'absent'"),
+        (("embed", "LIBRARY", "--model", "absent"), "there is no model named 'absent'"),
         (("train", "LIBRARY", "--config", "toy", "device=cuda"), "CUDA"),
     ],
 )
