@@ -206,7 +206,7 @@ def contrast_groups(
     Examples
     --------
     >>> rows = contrast_groups({"hit": [1, 0] * 40}, range(80), {"sex": ["F", "F", "M", "M"] * 20})
-    >>> [(r.group, r.estimate, r.gap, r.verdict) for r in rows]
+    >>> [(r.group, r.estimate, r.gap, r.verdict.value) for r in rows]
     [('F', 0.5, 0.0, 'inconclusive'), ('M', 0.5, 0.0, 'inconclusive')]
     """
     least = minimum or Minimum()

@@ -43,7 +43,7 @@ def test_overrides_reach_any_depth_and_read_numbers() -> None:
         ("loss.same_finding=maybe", "loss.same_finding"),
         ("epochs.more=3", "is a value"),
         ("epochs", "key=value"),
-        ("preprocess.window=lung", "window is percentile"),
+        ("preprocess.window=lung", "window must be percentile"),
         ("name=../../etc", "name: "),
     ],
 )

@@ -187,7 +187,7 @@ def test_a_table_that_does_not_fit_is_one_line(
         (["TABLE"], "needs --protocol FILE"),
         (["TABLE", "--protocol", "P", "--by", "sex"], "--by: needs a LIBRARY"),
         (["TABLE", "--protocol", "P", "--against", "m"], "--against: needs a LIBRARY"),
-        (["TABLE", "--protocol", "nowhere.yaml"], "nowhere.yaml: no readable YAML"),
+        (["TABLE", "--protocol", "nowhere.yaml"], "nowhere.yaml: not valid YAML"),
         (["NOWHERE"], "neither a library nor a table"),
         (["P", "--protocol", "P"], "not a table"),
     ],

@@ -62,7 +62,7 @@ class Part:
                 env={
                     **os.environ,
                     "OMP_NUM_THREADS": "1",
-                    "PYTHONPATH": str(CROWD.parents[1]),
+                    "PYTHONPATH": os.pathsep.join([str(CROWD.parents[2]), str(CROWD.parents[1])]),
                     "PYTHONWARNINGS": "ignore",
                 },
             )

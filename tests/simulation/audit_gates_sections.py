@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from simulation.audit_gates_counterfactual import FINDINGS, SIDES, SWAP, BagOfWords
 from simulation.audit_gates_inference import grouped, measured, share

@@ -33,6 +33,7 @@ from fairlearn.metrics import MetricFrame
 from scipy.stats import ttest_ind
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from simulation.audit_gates_inference import grouped, share
 from support.cohorts import hits
