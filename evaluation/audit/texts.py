@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["FLAGS", "GATE_REASONS", "Flag", "GateReason"]
+__all__ = ["GATE_REASONS", "Flag", "GateReason"]
 
 
 class Flag(StrEnum):
-    """What a reader has to see beside a verdict; the words are in :data:`FLAGS`."""
+    """What a reader has to see beside a verdict; the words are in the report's catalog."""
 
     HETEROGENEOUS = "heterogeneous"
     MISSING_COULD_MATTER = "missing_could_matter"
     RARE_HARM = "rare_harm"
-
-
-FLAGS: dict[Flag, str] = {
-    Flag.HETEROGENEOUS: "The gap is not the same in all strata: harm in one may hide behind its "
-    "opposite in another.",
-    Flag.MISSING_COULD_MATTER: "Patients whose group is not known could turn this: if all of them "
-    "belonged to one side, the verdict would not hold.",
-    Flag.RARE_HARM: "Few points, but at least twice as often.",
-}
 
 
 class GateReason(StrEnum):

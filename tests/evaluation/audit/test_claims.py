@@ -10,7 +10,8 @@ from support.cohorts import hits
 
 from evaluation.audit import audit_outcomes
 from evaluation.audit.claims import claims_of, ratio_ends
-from evaluation.audit.texts import FLAGS, GATE_REASONS, Flag, GateReason
+from evaluation.audit.texts import GATE_REASONS, Flag, GateReason
+from evaluation.report.texts import FLAGS
 from evaluation.stats.cluster_sums import cells_of, contrast_with_rest
 
 
@@ -170,5 +171,5 @@ def test_an_attribute_is_left_out_of_its_own_strata() -> None:
 
 
 def test_codes_have_words() -> None:
-    assert set(FLAGS) == set(Flag)
+    assert set(FLAGS) == {flag.value for flag in Flag}
     assert set(GATE_REASONS) == set(GateReason)
