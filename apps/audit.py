@@ -47,7 +47,9 @@ def audit(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="A,B,…", help="Attributes instead of the protocol's."),
+        typer.Option(
+            "--by", metavar="A,B,…", help="Audit these attributes instead of the protocol's."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -65,13 +67,19 @@ def audit(
     ] = None,
     before: Annotated[
         Path | None,
-        typer.Option("--before", metavar="AUDIT", help="An earlier audit.json, or its folder."),
+        typer.Option(
+            "--before",
+            metavar="AUDIT",
+            help="List the verdicts that changed since an earlier audit: its audit.json or its "
+            "folder.",
+        ),
     ] = None,
     gate: Annotated[
         bool,
         typer.Option(
             "--gate",
-            help="Exit with code 3 unless every primary question is shown to be within its margin.",
+            help="Exit with code 3 unless the release check passes: every primary question shown "
+            "to be within its margin, alike in all strata, and no other gap found.",
         ),
     ] = False,
     undated: Annotated[
@@ -83,11 +91,11 @@ def audit(
     """Write a fairness report of a search: HTML for a board, JSON, CSV and a model card.
 
     Audits the search of a LIBRARY, or a TABLE of any system's per-query outcomes. The questions
-    are declared beforehand in a protocol, whose digest is stamped into the report. Nothing is
-    shown of groups of 1 to 10 patients. --against compares the model with another one of the
-    library on the same queries; --before lists the verdicts that changed since an earlier audit.
-    With --gate the exit code is 0 if the gate passes and 3 if it does not; no other verb exits
-    with 3.
+    are declared beforehand in a protocol, whose digest is stamped into the report. Groups of 1 to
+    10 patients are merged, or shown without numbers. --against compares the model with another
+    one of the library on the same queries; --before lists the verdicts that changed since an
+    earlier audit. With --gate the exit code is 0 if the release check passes and 3 if it does not;
+    no other verb exits with 3.
 
     Example: medembed audit demo-library --out audit --by sex,age_band
 
@@ -124,7 +132,7 @@ def audit(
     emit(found, as_json, lambda: _show(report, written))
     if gate and not report["gate"]["passed"]:
         note(
-            f"medembed: gate: {report['gate']['answer']}: "
+            f"medembed: release check: {report['gate']['answer']}: "
             + "; ".join(report["gate"]["reasons"][:3])
         )
         raise SystemExit(EXIT_GATE)
@@ -254,7 +262,7 @@ def _show(report: dict[str, Any], written: dict[str, Path]) -> None:
             )
         console.print(table)
     _show_changes(report, lambda line: console.print(Text(line)))
-    console.print(Text(f"Gate: {report['gate']['answer']}"))
+    console.print(Text(f"Release check: {report['gate']['answer']}"))
     for name, path in written.items():
         console.print(Text(f"{name}: {path}"))
 

@@ -39,7 +39,11 @@ def evaluate(
     ] = "test",
     pool: Annotated[
         int | None,
-        typer.Option("--pool", min=2, help="Draw this many cases, patient by patient."),
+        typer.Option(
+            "--pool",
+            min=2,
+            help="Use a random sample of this many cases, drawn patient by patient.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -72,8 +76,8 @@ def evaluate(
         typer.Option(
             "--relevant",
             metavar="finding|own",
-            help="Without --qrels, relevant to a case of the run: other patients' cases with the "
-            "same finding (default), or its own case.",
+            help="What is relevant without --qrels: finding, other patients' cases with the same "
+            "finding (default); own, the query's own case.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")] = 0,
@@ -128,7 +132,7 @@ def _of_library(
                 opened, split, fingerprint, pool, seed=seed, progress=progress
             )
     if split == "train":
-        note("medembed: the model was trained on these cases; the scores measure its memory")
+        note("medembed: the model was trained on these cases; the scores measure memorization")
     return result
 
 

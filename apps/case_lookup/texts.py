@@ -263,9 +263,7 @@ ENGLISH = Texts(
         novelty_reasons={
             NoveltyReason.NONE: lambda _: "Novelty was not checked.",
             NoveltyReason.MIXTURE: lambda _: "No novelty check for this mix of text and image.",
-            NoveltyReason.FEW_CASES: lambda _: (
-                "No novelty check: the library has too few patients."
-            ),
+            NoveltyReason.FEW_CASES: lambda _: "No novelty check: too few cases of other patients.",
             NoveltyReason.SHORT_TEXT: lambda words: (
                 f"No novelty check for text under {words} words."
             ),
@@ -370,7 +368,7 @@ ENGLISH = Texts(
         at_least_age=lambda age: f"age ≥ {age:.0f}",
         at_most_age=lambda age: f"age ≤ {age:.0f}",
         from_date=lambda date: f"from {date}",
-        until_date=lambda date: f"until {date}",
+        until_date=lambda date: f"through {date}",
     ),
     faults=FaultTexts(
         internal=lambda place: f"Internal error ({place}). Reload the page to continue.",

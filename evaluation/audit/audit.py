@@ -238,7 +238,8 @@ def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -
     if adjusted:
         notes.append(
             "Adjusted gaps compare groups at the same mix of cases. Where the mix itself is a "
-            "consequence of how a group is treated, adjusting hides harm: read the naive gap too."
+            "consequence of how a group is treated, adjusting hides harm: read the unadjusted gap, "
+            "too."
         )
     return tuple(notes)
 

@@ -211,12 +211,12 @@ def simulate_instrument(
         cohorts,
         likeness,
         (
-            "Simulated outcomes validate the audit on an archive of this shape; they are no claim "
+            "Simulated outcomes validate the audit on an archive of this shape; they say nothing "
             "about patients.",
             *(
                 (
                     "Primary questions and all others are two families, each held to "
-                    f"{alpha:.0%}: that either raises an alarm may happen twice as often.",
+                    f"{alpha:.0%}: the chance of an alarm in either may be twice as high.",
                 )
                 if plan.primary
                 else ()

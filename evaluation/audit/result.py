@@ -148,7 +148,7 @@ class Audit:
     >>> audit.table[["group", "n_patients", "estimate", "gap", "verdict"]].values.tolist()
     [['F', 30, 0.6666666666666666, 0.0, 'inconclusive'], ['M', 30, 0.6666666666666666, nan, None]]
     >>> audit.gate().answer.value, audit.gate().reasons
-    ('undecided', ('no hypothesis was named beforehand',))
+    ('undecided', ('the protocol declares no primary question',))
     """
 
     table: pd.DataFrame

@@ -30,9 +30,10 @@ class GateReason(StrEnum):
 GATE_REASONS: dict[GateReason, str] = {
     GateReason.EXCEEDS: "{name}: exceeds the margin ({reason})",
     GateReason.DIFFERS: "{name}: a gap is established ({reason})",
-    GateReason.NOT_SHOWN_WITHIN: "{name}: primary and not shown to be within the margin ({reason})",
-    GateReason.NOT_ASSESSABLE: "{name}: primary and not assessable ({reason})",
-    GateReason.HETEROGENEOUS: "{name}: primary, and the gap is not the same in all strata",
-    GateReason.NOT_MEASURED: "{outcome}: primary and not assessable ({reason})",
-    GateReason.NOTHING_NAMED: "no hypothesis was named beforehand",
+    GateReason.NOT_SHOWN_WITHIN: "{name}: primary question, not shown to be within the margin "
+    "({reason})",
+    GateReason.NOT_ASSESSABLE: "{name}: primary question, not assessable ({reason})",
+    GateReason.HETEROGENEOUS: "{name}: primary question, and the gap is not the same in all strata",
+    GateReason.NOT_MEASURED: "{outcome}: primary question, not assessable ({reason})",
+    GateReason.NOTHING_NAMED: "the protocol declares no primary question",
 }

@@ -137,7 +137,7 @@ def _read(
     except (KeyError, TypeError, AttributeError):
         raise InputError("not an audit's JSON", where=where) from None
     if len(rows) < len(compared) or not all(isinstance(v, str) for v in verdicts):
-        raise InputError("an audit with a test that stands in it twice", where=where)
+        raise InputError("an audit that lists the same test twice", where=where)
     return settings, rows
 
 
@@ -156,7 +156,10 @@ def _turn(before: str, after: str) -> Turn:
 
 def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     other = [name for name in _RULES if before.get(name) != after.get(name)]
-    said = ["Reports hold no patients: what turned is listed here, not tested."]
+    said = ["Published audits hold no patients: changed verdicts are listed here, not tested."]
     if other:
-        said.append(f"Judged by other rules: {', '.join(other)}. Verdicts cannot be held together.")
+        said.append(
+            f"The audits used different rules ({', '.join(other)}), so their verdicts are not "
+            "comparable."
+        )
     return tuple(said)

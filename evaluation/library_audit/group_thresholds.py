@@ -23,10 +23,12 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
     Raises
     ------
     InputError
-        Where the model is not at hand, or no finding has patients enough.
+        Where the model's folder is not available, or no finding has patients enough.
     """
     if text_side is None:
-        raise InputError("the model is not at hand, so no finding can be asked in words")
+        raise InputError(
+            "the model's folder is not available, so findings cannot be searched by text"
+        )
     fit, _ = made.fit_rows()
     plan, groups, meant = made.plan, made.groups, made.plan.group
     if meant is None or meant not in groups:
@@ -39,7 +41,7 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
     left_out: dict[str, list[str]] = {}
     for label in plan.findings or tuple(found.scores):
         if label not in found.scores:
-            left_out.setdefault("too few patients have or lack it", []).append(label)
+            left_out.setdefault("too few patients have or lack the finding", []).append(label)
             continue
         rule = _rule(made, found.known[label], found.known_truth[label])
         if meant not in rule.rules:
@@ -60,7 +62,7 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
     if not targets:
         raise InputError("; ".join(notes) or "no finding can be asked")
     if lots:
-        notes.append(f"a lot decides some cases: {', '.join(lots)}")
+        notes.append(f"some cases are decided at random: {', '.join(lots)}")
     notes.append("the decision depends on the patient's group by design")
     return Attempt(
         before, after, targets, made.fitted_on, ("; ".join(notes) + ".",), higher_is_better=False

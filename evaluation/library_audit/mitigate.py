@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["assess_plans"]
 
 _TITLES = {
-    "rerank": "Reordered lists: each {} has its share of every beginning (DetConstSort)",
-    "exposure": "Reordered lists: each {} is shown by what it earns",
-    "erase": "{} taken out of the vectors (LEACE, refitted on unit vectors)",
-    "correlation": "{} taken out of the vectors (CorrelationRemover, refitted on unit vectors)",
-    "thresholds": "Thresholds of findings by {}",
+    "rerank": "Reranking: each {} in proportion in every top k (DetConstSort)",
+    "exposure": "Reranking: exposure of each {} in proportion to relevance",
+    "erase": "Erasing {} from the vectors (LEACE, refitted on unit vectors)",
+    "correlation": "Erasing {} from the vectors (CorrelationRemover, refitted on unit vectors)",
+    "thresholds": "Separate finding thresholds by {}",
 }
 
 
@@ -96,7 +96,7 @@ def assess_plans(
     section["summary"] += undone
     section["notes"] = [*notes, *section["notes"]]
     if not section["rows"]:
-        section["why"] = "No way that was declared could be assessed."
+        section["why"] = "None of the declared mitigations could be assessed."
     return section
 
 
@@ -123,7 +123,7 @@ def _fit(
     if plan.way == "rerank":
         return None
     if protocol.split in (plan.fit_split, "all"):
-        raise InputError("it would be fitted on the patients who are asked")
+        raise InputError("it would be fitted on the audited patients")
     if plan.fit_split not in fits:
         fits[plan.fit_split] = gather_queries(library, protocol, model, plan.fit_split).renamed(
             merged

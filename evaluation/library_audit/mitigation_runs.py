@@ -151,22 +151,22 @@ def by_vectors(made: Material) -> Attempt:
         made.seed,
     )
     notes = [
-        "what a linear reader finds of it (0 none, 1 all) went from "
+        "how well a linear model predicts the attribute (0 not at all, 1 fully) went from "
         f"{trace[0]:.3f} to {trace[-1]:.3f} in the vectors it was fitted on"
     ]
     if len(np.unique(made.groups)) > 1:
         now, then = (
             linear_trace(side.by_image.images, made.groups) for side in (searched, made.audited)
         )
-        notes.append(f"in the audited ones from {then:.3f} to {now:.3f}; see Leakage for other "
-                     "readers")  # fmt: skip
+        notes.append(f"in the audited ones from {then:.3f} to {now:.3f}; “Predicting a group "
+                     "from the image” tests other predictors")  # fmt: skip
     if len(images) < _ENOUGH * images.shape[1]:
         notes.append(
             f"fitted on fewer than {_ENOUGH} cases for each of the {images.shape[1]} dimensions: "
-            "it may take out what is not the attribute"
+            "it may remove more than the attribute"
         )
     if made.plan.way == "correlation":
-        notes.append("it has to know the group of every query")
+        notes.append("it needs the group of every query")
     return Attempt(made.columns, after, made.targets, made.fitted_on, ("; ".join(notes) + ".",))
 
 
@@ -210,7 +210,7 @@ def by_lists(made: Material) -> Attempt:
     cases, groups, k = made.audited.by_image, made.groups, made.protocol.k
     names, counts = np.unique(groups, return_counts=True)
     if len(names) < 2:
-        raise InputError(f"one group only of {made.plan.attribute!r}")
+        raise InputError(f"only one group of {made.plan.attribute!r}")
     hits = first_hits(cases, made.plan.depth)
     n_choices = int((hits >= 0).sum(axis=1).min())
     if n_choices <= k:
@@ -231,8 +231,8 @@ def by_lists(made: Material) -> Attempt:
         earned = earned_exposure(likely, groups[hits], k, strength=made.plan.strength)
         lists = np.take_along_axis(hits, earned.order, axis=1)
         notes.append(
-            f"it keeps {earned.expected_gain_kept:.1%} of the relevance that was expected of the "
-            "lists; they depend on the order of queries"
+            f"keeps {earned.expected_gain_kept:.1%} of the expected relevance; the lists depend on "
+            "the order of the queries"
         )
     after, _ = outcome_columns(
         [name for name in made.columns if name.startswith("image_to_image.")],
@@ -245,7 +245,7 @@ def by_lists(made: Material) -> Attempt:
     least = min(len(np.unique(cases.owners[groups == name])) for name in names)
     if least >= made.protocol.minimum.reported:
         notes.append(_shown(hits[:, :k], lists, groups))
-    notes.append("words for images and images for words stay as they are")
+    notes.append("text-to-image and image-to-text searches are unchanged")
     return Attempt(made.columns, after, made.targets, made.fitted_on, ("; ".join(notes) + ".",))
 
 
@@ -265,7 +265,9 @@ def _posterior(made: Material) -> RelevancePosterior:
         raise InputError("no query to learn relevance from")
     posterior = RelevancePosterior.fit(scores[usable], found[usable], groups[hits[usable]])
     if posterior.slope <= 0:
-        raise InputError("on the cases it is fitted on nearer hits are not likelier relevant")
+        raise InputError(
+            "in the cases it is fitted on, closer hits are not more likely to be relevant"
+        )
     return posterior
 
 
@@ -289,4 +291,4 @@ def _shown(before: NDArray[np.int64], after: NDArray[np.int64], groups: NDArray[
             for lists in (before, after)
         )
         parts.append(f"{name} {then:.3f} to {now:.3f}")
-    return f"share of the attention among the first {after.shape[1]}: {', '.join(parts)}"
+    return f"share of exposure among the first {after.shape[1]}: {', '.join(parts)}"

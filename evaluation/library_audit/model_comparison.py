@@ -125,7 +125,7 @@ def compare_models(
     lost = [name for name in protocol.outcomes if name not in shared]
     notes = compared["notes"]
     if len(kept) < max(len(audited.cases), len(other.cases)):
-        notes.append("Cases without a vector of both models neither ask nor answer here.")
+        notes.append("Cases that lack a vector from either model are left out.")
     if lost:
         notes.append(f"Not measured with both models: {', '.join(lost)}.")
     return compared | stamped
@@ -178,9 +178,9 @@ def check_earlier(earlier: Mapping[str, Any], protocol: Protocol) -> None:
         name for name in sorted(own) if name != "name" and known.get(name, own[name]) != own[name]
     ]
     raise InputError(
-        "the earlier audit asked by another protocol" + (f": {', '.join(other)}" if other else ""),
+        "the earlier audit used a different protocol" + (f": {', '.join(other)}" if other else ""),
         where="--before",
-        hint="audit by the protocol of then (--protocol, --by, --split)",
+        hint="use the earlier audit's protocol (--protocol, --by, --split)",
     )
 
 
@@ -209,7 +209,7 @@ def drift_section(earlier: Mapping[str, Any], report: Mapping[str, Any]) -> dict
         notes.append("Both audits are of the same cases.")
     if then.get("model") != now["model"]:
         notes.append(
-            "The audits are of two models: where the library still has vectors of both, --against "
-            "compares them on the same patients, with a test."
+            "The audits are of two different models. If the library still has both models' "
+            "vectors, --against compares them on the same patients, with a test."
         )
     return drift | {"earlier": {name: then.get(name) for name in _STAMPED}}

@@ -43,58 +43,64 @@ _NEIGHBOURS = ("P@1", "P@5", "P@10", "R@5", "R@10", "nDCG@10", "MRR")
 OUTCOMES: dict[str, Outcome] = {
     "image_to_image.P@1": Outcome("first similar case shares a finding and its side", _ALIKE),
     "image_to_image.P@5": Outcome(
-        "share of the first 5 similar cases with a same finding and side", _ALIKE, "score"
+        "share of the first 5 similar cases with the same finding and side", _ALIKE, "score"
     ),
     "image_to_image.P@10": Outcome(
-        "share of the first 10 similar cases with a same finding and side", _ALIKE, "score"
+        "share of the first 10 similar cases with the same finding and side", _ALIKE, "score"
     ),
     "image_to_image.adjusted P@5": Outcome(
-        "the same of the first 5, chance taken off", _ALIKE, "score"
+        "the same of the first 5, corrected for chance", _ALIKE, "score"
     ),
     "image_to_image.adjusted P@10": Outcome(
-        "the same of the first 10, chance taken off", _ALIKE, "score"
+        "the same of the first 10, corrected for chance", _ALIKE, "score"
     ),
-    "image_to_image.R@5": Outcome("a same finding and side among the first 5", _ALIKE),
-    "image_to_image.R@10": Outcome("a same finding and side among the first 10", _ALIKE),
+    "image_to_image.R@5": Outcome("the same finding and side among the first 5", _ALIKE),
+    "image_to_image.R@10": Outcome("the same finding and side among the first 10", _ALIKE),
     "image_to_image.nDCG@10": Outcome("order of the first 10 similar cases", _ALIKE, "score"),
     "image_to_image.MRR": Outcome(
-        "reciprocal rank of the first case with a same finding and side", _ALIKE, "score"
+        "reciprocal rank of the first case with the same finding and side", _ALIKE, "score"
     ),
     "text_to_image.R@1": Outcome("report finds its own scan first", _OWN_SCAN),
-    "text_to_image.R@5": Outcome("report finds its own scan among 5", _OWN_SCAN),
-    "text_to_image.R@10": Outcome("report finds its own scan among 10", _OWN_SCAN),
+    "text_to_image.R@5": Outcome("report finds its own scan among the first 5", _OWN_SCAN),
+    "text_to_image.R@10": Outcome("report finds its own scan among the first 10", _OWN_SCAN),
     "text_to_image.MRR": Outcome("reciprocal rank of a report's own scan", _OWN_SCAN, "score"),
-    "text_to_image.nDCG@10": Outcome("a report's own scan high among 10", _OWN_SCAN, "score"),
+    "text_to_image.nDCG@10": Outcome(
+        "rank of a report's own scan in the first 10", _OWN_SCAN, "score"
+    ),
     "text_to_image.P@1": Outcome("first scan for a report shares a finding and side", _BY_WORDS),
     "text_to_image.P@5": Outcome(
-        "share of the first 5 scans for a report with a same finding and side", _BY_WORDS, "score"
+        "share of the first 5 scans for a report with the same finding and side", _BY_WORDS, "score"
     ),
     "text_to_image.P@10": Outcome(
-        "share of the first 10 scans for a report with a same finding and side", _BY_WORDS, "score"
+        "share of the first 10 scans for a report with the same finding and side",
+        _BY_WORDS,
+        "score",
     ),
     "text_to_image.adjusted P@5": Outcome(
-        "the same of a report's first 5, chance taken off", _BY_WORDS, "score"
+        "the same of a report's first 5, corrected for chance", _BY_WORDS, "score"
     ),
     "text_to_image.adjusted P@10": Outcome(
-        "the same of a report's first 10, chance taken off", _BY_WORDS, "score"
+        "the same of a report's first 10, corrected for chance", _BY_WORDS, "score"
     ),
     "image_to_text.R@1": Outcome("scan finds its own report first", _OWN_REPORT),
-    "image_to_text.R@5": Outcome("scan finds its own report among 5", _OWN_REPORT),
-    "image_to_text.R@10": Outcome("scan finds its own report among 10", _OWN_REPORT),
+    "image_to_text.R@5": Outcome("scan finds its own report among the first 5", _OWN_REPORT),
+    "image_to_text.R@10": Outcome("scan finds its own report among the first 10", _OWN_REPORT),
     "image_to_text.MRR": Outcome("reciprocal rank of a scan's own report", _OWN_REPORT, "score"),
-    "image_to_text.nDCG@10": Outcome("a scan's own report high among 10", _OWN_REPORT, "score"),
+    "image_to_text.nDCG@10": Outcome(
+        "rank of a scan's own report in the first 10", _OWN_REPORT, "score"
+    ),
     "image_to_text.P@1": Outcome("first report for a scan shares a finding and side", _TOLD),
     "image_to_text.P@5": Outcome(
-        "share of the first 5 reports for a scan with a same finding and side", _TOLD, "score"
+        "share of the first 5 reports for a scan with the same finding and side", _TOLD, "score"
     ),
     "image_to_text.P@10": Outcome(
-        "share of the first 10 reports for a scan with a same finding and side", _TOLD, "score"
+        "share of the first 10 reports for a scan with the same finding and side", _TOLD, "score"
     ),
     "image_to_text.adjusted P@5": Outcome(
-        "the same of a scan's first 5 reports, chance taken off", _TOLD, "score"
+        "the same of a scan's first 5 reports, corrected for chance", _TOLD, "score"
     ),
     "image_to_text.adjusted P@10": Outcome(
-        "the same of a scan's first 10 reports, chance taken off", _TOLD, "score"
+        "the same of a scan's first 10 reports, corrected for chance", _TOLD, "score"
     ),
 }
 """By name: the way that is asked, a point, and the measure.

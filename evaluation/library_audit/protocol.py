@@ -109,7 +109,7 @@ class MitigationPlan(_Part):
         own = {"way", "attribute", "group", *WAYS[self.way]}
         for name, field in type(self).model_fields.items():
             if name not in own and getattr(self, name) != field.default:
-                raise ValueError(f"{name!r} is no key of the way {self.way!r}")
+                raise ValueError(f"{name!r} is not a key of {self.way!r}")
         if self.way == "thresholds" and self.group is None:
             raise ValueError("thresholds need the group that they are meant to help")
         return self
@@ -218,11 +218,11 @@ class Protocol(_Part):
             list(self.age_bands) != sorted(set(self.age_bands))
             or min(self.age_bands, default=1) < 1
         ):
-            raise ValueError("age_bands rise and begin above 0")
+            raise ValueError("age_bands must rise and start above 0")
         for plan in self.mitigation:
             self._check_plan(plan)
         if self.minimum.precise < self.minimum.reported:
-            raise ValueError("minimum.precise lies below minimum.reported")
+            raise ValueError("minimum.precise is below minimum.reported")
         return self
 
     def _check_plan(self, plan: MitigationPlan) -> None:
@@ -232,7 +232,7 @@ class Protocol(_Part):
             raise ValueError(f"mitigation in {plan.outcome!r}, which is not an outcome here")
         if plan.way != "thresholds" and not self.meant(plan):
             raise ValueError(
-                f"{plan.way} by {plan.attribute!r} is meant to help nobody: name a group and an "
+                f"{plan.way} by {plan.attribute!r} has no target: name a group and an "
                 "outcome of it that it can change"
             )
 
@@ -326,7 +326,7 @@ def load_protocol(path_or_name: str | Path = "audit") -> Protocol:
     for plan in declared.mitigation:
         if plan.way != "rerank" and declared.split in (plan.fit_split, "all"):
             raise ConfigError(
-                f"mitigation: {plan.way} would be fitted on the patients who are asked",
+                f"mitigation: {plan.way} would be fitted on the audited patients",
                 where=path.name,
                 hint=f"fit_split other than {declared.split!r}, and a split that is not all",
             )

@@ -116,10 +116,10 @@ def _counterfactual(
 ) -> Section:
     """Ask with the reports themselves, at most so many, one of each patient first."""
     if text_side is None:
-        raise InputError("the model is not at hand, so words cannot be swapped")
+        raise InputError("the model's folder is not available, so words cannot be swapped")
     noted = [row for row, case in enumerate(audited.cases) if case.note]
     if not noted:
-        raise InputError("no case has a note to ask with")
+        raise InputError("no case has a report to use as a query")
     order = np.random.default_rng(seed).permutation(np.array(noted))
     seen: set[int] = set()
     firsts: list[int] = []
@@ -170,7 +170,7 @@ def _modality_gap(audited: AuditedCases, protocol: Protocol, seed: int) -> Secti
     )
     return {
         "rows": modality_gap_rows(rows),
-        "notes": ["Distance between the centres of a group's images and of its reports."],
+        "notes": ["Distance between the centers of a group's images and of its reports."],
     }
 
 
@@ -202,5 +202,7 @@ def _label_quality(
     )
     return {
         "rows": [row.to_json() for row in rows],
-        "notes": ["Of the search's outcomes only patients of whom less is known are compared."],
+        "notes": [
+            "The search's outcomes are compared here only for patients whose group is unknown."
+        ],
     }

@@ -88,12 +88,14 @@ def zero_shot_section(
     Raises
     ------
     InputError
-        Where the model is not at hand, or there is no validation split apart.
+        Where the model's folder is not available, or there is no validation split apart.
     LibraryError, FingerprintError
         Where that split is empty or has no vectors.
     """
     if text_side is None:
-        raise InputError("the model is not at hand, so no finding can be asked in words")
+        raise InputError(
+            "the model's folder is not available, so findings cannot be searched by text"
+        )
     if protocol.split in ("val", "all"):
         raise InputError("operating points need a validation split that is not audited")
     settling = gather(library, model, split="val", with_notes=False)
@@ -117,10 +119,11 @@ def zero_shot_section(
         alpha=protocol.alpha,
         minimum=protocol.least,
     )
-    notes = ["Operating points were settled on the validation cases; FNR is underdiagnosis."]
+    notes = ["Operating points were set on the validation cases; FNR is underdiagnosis."]
     if found.left_out:
         notes.append(
-            f"Too few patients have or lack, there or here: {', '.join(sorted(found.left_out))}."
+            "Left out, because too few patients have or lack the finding in the audited or the "
+            f"validation cases: {', '.join(sorted(found.left_out))}."
         )
     return {"rows": [row.to_json() for row in rows], "notes": notes}
 

@@ -136,7 +136,7 @@ def fit_leace(vectors: ArrayLike, groups: ArrayLike) -> Eraser:
     root = np.sqrt(np.maximum(values, 0.0))
     held = root > root.max(initial=0.0) * 1e-7
     if not held.any():
-        raise InputError("vectors that do not differ")
+        raise InputError("all vectors are equal")
     inverse = np.where(held, 1 / np.where(held, root, 1.0), 0.0)
     whiten = (axes * inverse) @ axes.T
     restore = (axes * np.where(held, root, 0.0)) @ axes.T

@@ -30,7 +30,7 @@ def say(key: str, **values: Any) -> Markup:
     Examples
     --------
     >>> str(say("split")), str(say("span", low="<1", high=2))
-    ('Part of the archive', '&lt;1 to 2')
+    ('Data split', '&lt;1 to 2')
     """
     from markupsafe import escape
 

@@ -57,7 +57,7 @@ class OutcomeRow(Row):
 
     Columns as :func:`evaluation.audit.audit_outcomes` describes them. ``inner_low`` and
     ``inner_high`` are the ends of the gap at level 1 - 2 alpha, which a verdict ``within`` is
-    taken from.
+    taken from in rows of sections only.
     """
 
     outcome: str = ""

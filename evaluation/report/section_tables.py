@@ -37,7 +37,7 @@ from evaluation.report.tables import (
     withheld,
     within_note,
 )
-from evaluation.report.texts import MEASURES, TEXTS
+from evaluation.report.texts import MEASURES, RECORDS, TEXTS
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -214,7 +214,7 @@ def _what(names: Names, name: str, row: SectionRow) -> Markup | str:
     if name == "leakage":
         return say("leakage.probe", space=row.space, probe=row.probe)
     if name == "label_quality":
-        return row.measure.replace("_", " ")
+        return RECORDS.get(row.measure, row.measure.replace("_", " "))
     if name == "counterfactual" and row.group:
         return say("counterfactual.on", attribute=attribute, group=names.of(row))
     return attribute

@@ -174,7 +174,7 @@ def within_note(report: Report, row: OutcomeRow | SectionRow, kind: Kind) -> Mar
         return say("within.inner", level=level, span=inner)
     if margin is None or low is None or high is None or max(-low, high) < margin:
         return ""
-    return say("within.explained", level=level)
+    return say("within.explained")
 
 
 def some(key: str, value: float | None, kind: Kind, name: str) -> Markup | str:

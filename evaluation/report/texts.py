@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 __all__ = [
-    "FLAGS", "GUIDELINES", "MEASURES", "PLACES", "SECTION_VERDICTS", "TEXTS", "TURNS", "VERDICTS",
-    "VerdictText",
+    "FLAGS", "GUIDELINES", "MEASURES", "PLACES", "RECORDS", "SECTION_VERDICTS", "TEXTS", "TURNS",
+    "VERDICTS", "VerdictText",
 ]  # fmt: skip
 
 
@@ -44,6 +44,8 @@ PLACES: dict[str, str] = _READ["places"]
 """Sections of the page in their order, by id."""
 TURNS: dict[str, str] = _READ["turns"]
 """How a verdict changed since an earlier audit, in the order in which it matters."""
+RECORDS: dict[str, str] = _READ["records"]
+"""What each measure of label quality counts."""
 FLAGS: dict[str, str] = _READ["flags"]
 """Warnings beside a verdict."""
 MEASURES: dict[str, tuple[str, str]] = {key: (a, b) for key, (a, b) in _READ["measures"].items()}

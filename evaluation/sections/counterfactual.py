@@ -198,9 +198,9 @@ def assess_counterfactual(
     return SectionResult(
         done,
         (
-            f"{len(pairs)} placebo pairs; an effect has to stand clear of what any other word does "
-            "in the same place, and of 0 over the queries.",
-            "Texts that do not say the attribute have it put before them.",
+            f"{len(pairs)} placebo pairs; an effect must exceed that of other words in the same "
+            "place, and differ from 0 over the queries.",
+            "If a text does not mention the attribute, it is put in front of the text.",
         ),
     )
 
@@ -322,7 +322,7 @@ def _measured(
         made = replace(row, effect=value, placebo=float(size), p=p)
         low, high, inner_low, inner_high = ends[:, :, number].ravel().tolist()
         if np.isnan(inner_low + inner_high):
-            made = replace(made, p=None, reason="effects that do not vary enough for an interval")
+            made = replace(made, p=None, reason="the effect varies too little for an interval")
         else:
             wide = (None, None) if np.isnan(low + high) else (low, high)
             made = replace(

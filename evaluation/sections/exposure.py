@@ -210,8 +210,8 @@ def assess_exposure(
     return SectionResult(
         done,
         (
-            f"Tested is exposure {declared}, against groups handed around among gallery patients "
-            "of like expected exposure.",
+            f"Exposure {declared} is tested by permuting groups among gallery patients of similar "
+            "expected exposure.",
             "Intervals are over query patients and hold for this archive.",
         ),
         {
@@ -319,14 +319,14 @@ def _row(
     }
     tested = its.get("ratio_given_relevance", its["ratio"])
     if not isfinite(tested) or not isfinite(its["ratio"]):
-        row = replace(row, reason="nothing was due to this group in any query's pool")
+        row = replace(row, reason="no exposure was due to this group in any query's pool")
     else:
         row = replace(row, **shown)
         if isnan(its["inner_low"] + its["ci_low"] + its["inner_high"] + its["ci_high"]):
-            why = "queries that do not vary enough for an interval"
+            why = "the queries vary too little for an interval"
             row = replace(row, ci_low=None, ci_high=None, p=None, reason=why)
     if n_groups == 1:
         row = replace(row, p=None, p_archive=None, reason="there is no other group")
     elif n_asking < minimum.reported:
-        row = replace(row, p=None, p_archive=None, reason="too few patients who ask")
+        row = replace(row, p=None, p_archive=None, reason="too few query patients")
     return row

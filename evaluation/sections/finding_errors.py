@@ -341,13 +341,15 @@ class _Finding:
             row, n_patients=n, n_queries=int(inside.sum()), n_events=int((inside & kind).sum())
         )
         if not np.isfinite(self.scores[known]).all():
-            return replace(row, reason="scores that are infinite")
+            return replace(row, reason="some scores are infinite")
         areas = []
         for level in (0.95, 1 - 2 * alpha):
             for here in (inside, outside):
                 least = max(2, minimum.reported)
                 if any(len(np.unique(self.owner[here & k])) < least for k in (kind, ~kind)):
-                    return replace(row, reason="too few patients of a kind to compare with")
+                    return replace(
+                        row, reason="too few patients with, or without, the finding to compare"
+                    )
                 scores, owner = self.scores[here], self.owner[here]
                 areas.append(patient_area(scores, kind[here], owner, level=level))
         a, b = (

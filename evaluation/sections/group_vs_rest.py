@@ -294,7 +294,7 @@ def _row(
     row = replace(row, rest_estimate=rest, gap=gap, p=p if isfinite(p) else None)
     ends = block.ends[:, :, group, column] * unit
     if np.isnan(ends).any():  # an end at one level alone bounds nothing that is shown
-        return replace(row, reason="outcomes that do not vary enough for an interval")
+        return replace(row, reason="the outcome varies too little for an interval")
     (low, high), (inner_low, inner_high) = ends.tolist()
     return replace(
         row, gap_ci_low=min(low, gap), gap_ci_high=max(high, gap),

@@ -190,7 +190,7 @@ def assess_leakage(
         done,
         (
             "Probes are fitted and tested on different patients; p is against permuted attributes.",
-            "That a group can be read off does not say that the ranking uses it.",
+            "That a group can be predicted does not mean that the ranking uses it.",
         ),
         {"folds": folds, "permutations": permutations},
     )
@@ -199,9 +199,9 @@ def assess_leakage(
 def _words(verdict: Verdict, margin: float) -> str:
     return {
         "within": f"the area lies within {margin:g} of chance",
-        "differs": "the probe reads the group off the vectors of patients that it never saw; the "
-        f"area may be closer to chance than {margin:g}",
-        "exceeds": "the probe reads the group off the vectors of patients that it never saw",
+        "differs": "the probe predicts the group from the vectors of patients that it never saw; "
+        f"the area may be closer to chance than {margin:g}",
+        "exceeds": "the probe predicts the group from the vectors of patients that it never saw",
         "inconclusive": f"neither chance nor an area within {margin:g} of it could be established",
         "not_assessable": "the area has no interval",
     }[verdict]
@@ -241,7 +241,7 @@ def _read(
     n_patients = int(owner.max()) + 1
     row = replace(row, n_patients=n_patients, n_groups=len(names))
     if np.ptp(vectors, axis=0).max() <= 1e-12:
-        return replace(row, reason="vectors that do not differ")
+        return replace(row, reason="all vectors are equal")
     rng = np.random.default_rng([seed, 0x6C65616B])
     fold = (rng.permutation(n_patients) % folds)[owner]
     features = vectors if row.probe == "linear" else _fourier(vectors, owner, rng)

@@ -108,7 +108,9 @@ def assess_modality_gap(
             known = (labels != name) & (labels != UNKNOWN)
             rest = _standing(apart, owner, np.asarray(both & known))
             if inside.any() and np.isnan(own).all():
-                why = "its images and texts lie no farther apart than they scatter"
+                why = (
+                    "the distance between its images and its texts is no larger than their scatter"
+                )
                 rows.append(replace(row, reason=why))
                 continue
             # Each side stands against its own centroids; together they are one outcome.

@@ -30,8 +30,8 @@ class Reason(StrEnum):
 
 _TEXTS = {
     Reason.FEW: "fewer than {reported} patients",
-    Reason.FEW_RECORDS: "fewer than {reported} have, or lack, what is counted",
-    Reason.NO_GROUP: "no query of such a group",
+    Reason.FEW_RECORDS: "fewer than {reported} patients have, or lack, the record that is counted",
+    Reason.NO_GROUP: "no query belongs to this group",
     Reason.MERGED: "the group is small and part of {other!r}",
 }
 

@@ -103,9 +103,10 @@ REASONS: dict[Reason, str] = {
     Reason.BEYOND_RATIO: "one rate is more than {ratio:g} times the other",
     Reason.MAY_BE_LARGER: "differs; may be larger than the margin of {margin:g}",
     Reason.RATIO_MAY_BE_LARGER: "differs; one rate may be more than {ratio:g} times the other",
-    Reason.NOT_SHOWN_INSIDE: "differs; not shown to be inside the margin of {margin:g} among as "
-    "many comparisons",
-    Reason.TOO_FEW_TO_TELL: "neither a gap nor one below {margin:g} could be established",
+    Reason.NOT_SHOWN_INSIDE: "differs; not shown to be inside the margin of {margin:g} after "
+    "adjusting for the number of comparisons",
+    Reason.TOO_FEW_TO_TELL: "too few patients to establish a gap, or to rule out one of "
+    "{margin:g} or more",
     Reason.NO_GAP: "the gap could not be measured",
     Reason.NO_INTERVAL: "the gap has no interval",
     Reason.NO_VARIATION: "the outcome varies too little for an interval",
@@ -115,9 +116,9 @@ REASONS: dict[Reason, str] = {
     Reason.FEW_OTHERS: "fewer than {least} patients to compare with",
     Reason.DOMINATED: "one or a few patients hold most of the group's queries",
     Reason.OTHERS_DOMINATED: "one or a few patients hold most of the queries to compare with",
-    Reason.FEW_SHARED_STRATA: "too few of its queries are in strata that both sides have",
+    Reason.FEW_SHARED_STRATA: "too few of the group's queries are in strata that the others share",
     Reason.FEW_CARRY_THE_GAP: "the adjusted gap would rest on fewer than {least} patients",
-    Reason.NO_SUCH_GROUP: "no query of such a group",
+    Reason.NO_SUCH_GROUP: "no query belongs to this group",
     Reason.MERGED: "the group is small and part of 'other (small groups)'",
     Reason.REFERENCE: "the group that the other one is compared with",
 }

@@ -37,7 +37,7 @@ def build(only: str | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="medembed",
-        help="Find the most similar past cases of your own hospital by scan, by words, or by both.",
+        help="Find the most similar past cases of your own hospital by scan, by text, or both.",
         epilog="Start with: medembed demo",
         no_args_is_help=True,
         add_completion=False,

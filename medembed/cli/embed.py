@@ -34,7 +34,7 @@ def embed(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Embed the scans and notes of the cases that have no vectors yet.
+    """Embed the scans and reports of the cases that have no vectors yet.
 
     A newly trained model becomes the active one at the end. If interrupted, run the same command to
     resume.

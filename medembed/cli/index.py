@@ -20,7 +20,7 @@ def index(
         typer.Option(
             "--kind",
             help="exact: compare all cases. hnsw: approximate search, used when few cases are "
-            "filtered out. auto: exact up to 200,000 cases. Default: keep the present kind.",
+            "filtered out. auto: exact up to 200,000 cases. Default: keep the current kind.",
         ),
     ] = None,
     model: Annotated[

@@ -47,7 +47,8 @@ def ingest(
     shift_dates: Annotated[
         bool,
         typer.Option(
-            "--shift-dates", help="Shift each patient's dates by a secret offset of their own."
+            "--shift-dates",
+            help="Shift each patient's dates by a secret offset, different for each patient.",
         ),
     ] = False,
     vocabulary: Annotated[

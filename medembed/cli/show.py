@@ -29,7 +29,7 @@ def show(
     ],
     library: Annotated[
         Path | None,
-        typer.Argument(metavar="[LIBRARY]", help="The library, with models."),
+        typer.Argument(metavar="[LIBRARY]", help="The library; required with models."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

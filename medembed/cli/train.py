@@ -47,7 +47,7 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model to align images with notes, and embed the library's cases.
+    """Train a model to align images with reports, and embed the library's cases.
 
     If interrupted, run the same command to resume. The model becomes the active one once the
     library has its vectors; until then the previous one stays active. A collapsed model is kept

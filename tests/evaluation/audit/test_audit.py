@@ -267,7 +267,7 @@ def test_strata_that_the_others_lack_are_not_extrapolated() -> None:
     audit = audit_outcomes(table, ["hit"], ["sex"], strata=["view"])
     row = row_of(audit)
     assert (row["verdict"], row["reason_code"]) == ("not_assessable", "few_shared_strata")
-    assert "strata that both sides have" in row["reason"]
+    assert "strata that the others share" in row["reason"]
     assert np.isnan(row[["gap", "gap_ci_low", "p_adjusted", "p_max_t"]].astype(float)).all()
     assert not np.isnan(row["gap_naive"])
 
@@ -365,7 +365,7 @@ def test_a_small_group_beside_large_ones_has_no_number_and_the_rest_is_rounded()
     assert audit.settings["rounded"]
     assert audit.settings["n_patients"] % 10 == 0
     assert not audit.gate().passed
-    assert "X, hit: primary and not assessable" in "; ".join(audit.gate().reasons)
+    assert "X, hit: primary question, not assessable" in "; ".join(audit.gate().reasons)
 
 
 def test_verdicts_of_a_rounded_audit_are_those_of_the_figures_before() -> None:
@@ -440,7 +440,7 @@ def test_a_primary_group_that_is_not_there_fails_the_gate_closed() -> None:
     row = row_of(audit, group="X")
     assert (row["n_patients"], row["verdict"]) == (0, "not_assessable")
     assert audit.gate().reasons == (
-        "sex X, hit: primary and not assessable (no query of such a group)",
+        "sex X, hit: primary question, not assessable (no query belongs to this group)",
     )
     assert audit.gate().answer == "undecided"
     passing = audit_outcomes(

@@ -233,10 +233,10 @@ def test_what_cannot_be_done_is_a_note_and_never_a_figure(swamped: CaseLibrary) 
 def test_who_is_asked_is_not_fitted_on(swamped: CaseLibrary, tmp_path: Path) -> None:
     plan = {"way": "erase", "attribute": "sex", **HELPS_WOMEN}
     report = audit_library(swamped, asked(plan).with_split("val"))
-    assert "fitted on the patients who are asked" in report["mitigation"]["notes"][0]
+    assert "fitted on the audited patients" in report["mitigation"]["notes"][0]
     path = tmp_path / "own.yaml"
     path.write_text(json.dumps(asked(plan, split="val").model_dump(mode="json")))
-    with pytest.raises(ConfigError, match="fitted on the patients who are asked"):
+    with pytest.raises(ConfigError, match="fitted on the audited patients"):
         load_protocol(path)
 
 

@@ -118,7 +118,7 @@ def test_an_established_gap_is_worse_than_a_larger_one_that_is_not() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({}, "“Within” is decided by the 90% interval"),
+        ({}, "The verdict was reached before rounding"),
         ({"inner_low": -0.0412, "inner_high": 0.02}, "90% interval, which decides: −4.1 to +2.0"),
     ],
 )
