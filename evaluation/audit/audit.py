@@ -136,11 +136,11 @@ def audit_outcomes(
     least = Minimum() if minimum is None else minimum
     check_margins(margin, alpha, ratio_margin)
     _check(overlap, repetitions, permutations, contrasts, least)
-    plan = Plan.of(primary, families, attributes, outcomes)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
         intersections=intersections, kinds=kinds, minimum=least,
     )  # fmt: skip
+    plan = Plan.of(primary, families, [g.attribute for g in queries.groupings], outcomes)
     blocks = compare(
         queries, contrasts=contrasts, minimum=least, alpha=alpha, repetitions=repetitions,
         seed=seed,

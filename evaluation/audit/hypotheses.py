@@ -57,7 +57,11 @@ class Hypothesis:
             "attribute", "outcome", "group",
         }:  # fmt: skip
             group = given.get("group")
-            return cls(str(given["attribute"]), str(given["outcome"]), group and str(group))
+            return cls(
+                str(given["attribute"]),
+                str(given["outcome"]),
+                None if group is None else str(group),
+            )
         if isinstance(given, Sequence) and not isinstance(given, str):
             if len(given) == 2:
                 return cls(str(given[0]), str(given[1]))
@@ -72,7 +76,8 @@ class Hypothesis:
         """Whether a row of the table answers it."""
         if (attribute, outcome) != (self.attribute, self.outcome):
             return False
-        return group == self.group if self.group is not None else group != UNKNOWN
+        parts = group.split("*") if "*" in attribute else [group]
+        return group == self.group if self.group is not None else UNKNOWN not in parts
 
 
 @dataclass(frozen=True)

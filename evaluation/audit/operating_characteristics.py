@@ -157,11 +157,11 @@ def simulate_instrument(
     if not 0 < power < 1 or not 0 < alpha < 0.5:
         raise InputError("a power outside 0 to 1, or an alpha outside 0 to 0.5")
     least = Minimum() if minimum is None else minimum
-    plan = Plan.of(primary, families, attributes, outcomes)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
         intersections=intersections, kinds=kinds, minimum=least,
     )  # fmt: skip
+    plan = Plan.of(primary, families, [g.attribute for g in queries.groupings], outcomes)
     likeness = {name: _icc(queries, number) for number, name in enumerate(queries.outcomes)}
     latent = [
         latent_likeness(_known(queries, number), icc)

@@ -313,6 +313,7 @@ def _hide(row: dict[str, Any], minimum: Minimum) -> None:
         row["ratio_of"] = None
     if row["verdict_naive"] == "not_assessable":
         _clear(row, ("p_naive",))
+    row["overlap"] = round(row["overlap"], 1)  # its complement is a few queries' strata
 
 
 def _clear(row: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.labels import UNKNOWN, group_label
+from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import merge_groups
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
@@ -62,8 +63,13 @@ class Grouping:
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Groups with a value in each part, shape (n_groups,): what "the rest" is made of."""
-        parts = ([name] if self.is_single else name.split("*") for name in self.names)
-        return np.array([UNKNOWN not in its for its in parts], dtype=np.bool_)
+
+        def is_known(name: str) -> bool:
+            if name == OTHER_GROUPS and self.merged:  # made of nobody but unknown ones
+                return any(is_known(one) for one in self.merged)
+            return UNKNOWN not in ([name] if self.is_single else name.split("*"))
+
+        return np.array([is_known(name) for name in self.names], dtype=np.bool_)
 
     @cached_property
     def pair(self) -> tuple[int, int] | None:

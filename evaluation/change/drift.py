@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from evaluation.labels import UNKNOWN
 from medembed.errors import InputError
 
 __all__ = ["Turn", "VerdictDrift", "compare_audits"]
@@ -86,6 +87,11 @@ def compare_audits(
     'settled'
     """
     (one, old), (two, new) = _read(before, "before"), _read(after, "after")
+    for one_side, other in ((old, new), (new, old)):
+        for key, row in list(one_side.items()):
+            twin = row.get("_twin")
+            if twin and key not in other and twin[0] in other:  # the other group is the reference
+                one_side[twin[0]] = one_side.pop(key) | twin[1]
     rows = []
     for key in old:
         if key not in new:
@@ -134,6 +140,15 @@ def _read(
         }
         verdicts = [row["verdict"] for row in rows.values()]
         settings: Mapping[str, Any] = plain["settings"]
+        for r in plain["table"]:
+            if r.get("comparison") == "reference":
+                its = [k for k in rows if k[0] == r["attribute"] and k[2:] == (r["outcome"], "rest")
+                       and UNKNOWN not in k[1].split("*")]  # fmt: skip
+                for key in its[:1]:
+                    gap = rows[key].get("gap")
+                    turned = {"estimate": r.get("estimate"), "gap": None if gap is None else -gap}
+                    twin = (key[0], r["group"], *key[2:])
+                    rows[key] = rows[key] | {"_twin": (twin, turned)}
     except (KeyError, TypeError, AttributeError):
         raise InputError("not an audit's JSON", where=where) from None
     if len(rows) < len(compared) or not all(isinstance(v, str) for v in verdicts):

@@ -55,7 +55,7 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
             columns[f"{label} falsely called (FPR)"] = np.where(truth == 0, chance, np.nan)
         targets.append((plan.attribute, meant, f"{label} missed (FNR)"))
         if rule.by_lot:
-            lots.append(f"{label} {rule.share_by_lot(scores, groups):.1%}")
+            lots.append(f"{label} {rule.share_by_lot(scores, groups):.0%}")
         for name, why in sorted(rule.reasons.items()):
             left_out.setdefault(f"{why} in the group {name}: common threshold", []).append(label)
     notes = [f"{', '.join(labels)}: {why}" for why, labels in left_out.items()]

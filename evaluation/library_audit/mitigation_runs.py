@@ -152,13 +152,13 @@ def by_vectors(made: Material) -> Attempt:
     )
     notes = [
         "how well a linear model predicts the attribute (0 not at all, 1 fully) went from "
-        f"{trace[0]:.3f} to {trace[-1]:.3f} in the vectors it was fitted on"
+        f"{trace[0]:.2f} to {trace[-1]:.2f} in the vectors it was fitted on"
     ]
     if len(np.unique(made.groups)) > 1:
         now, then = (
             linear_trace(side.by_image.images, made.groups) for side in (searched, made.audited)
         )
-        notes.append(f"in the audited ones from {then:.3f} to {now:.3f}; “Predicting a group "
+        notes.append(f"in the audited ones from {then:.2f} to {now:.2f}; “Predicting a group "
                      "from the image” tests other predictors")  # fmt: skip
     if len(images) < _ENOUGH * images.shape[1]:
         notes.append(
@@ -231,7 +231,7 @@ def by_lists(made: Material) -> Attempt:
         earned = earned_exposure(likely, groups[hits], k, strength=made.plan.strength)
         lists = np.take_along_axis(hits, earned.order, axis=1)
         notes.append(
-            f"keeps {earned.expected_gain_kept:.1%} of the expected relevance; the lists depend on "
+            f"keeps {earned.expected_gain_kept:.0%} of the expected relevance; the lists depend on "
             "the order of the queries"
         )
     after, _ = outcome_columns(
@@ -290,5 +290,5 @@ def _shown(before: NDArray[np.int64], after: NDArray[np.int64], groups: NDArray[
             )
             for lists in (before, after)
         )
-        parts.append(f"{name} {then:.3f} to {now:.3f}")
+        parts.append(f"{name} {then:.2f} to {now:.2f}")
     return f"share of exposure among the first {after.shape[1]}: {', '.join(parts)}"

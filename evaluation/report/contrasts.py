@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from statistics import median_low
 
+from evaluation.labels import UNKNOWN
 from evaluation.report.model import Report
 from evaluation.report.names import Names
 from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
@@ -139,15 +140,20 @@ def compare(report: Report) -> list[Compared]:
     found = []
     for (outcome, _, attribute), rows in by_question.items():
         reference = references.get((outcome, attribute))
-        if len(rows) == 2 and _mirrored(*rows):
+        if reference is None and len(rows) == 2 and _mirrored(*rows):
             found.append(_worse_first(rows[0], rows[1], names))
             continue
         for row in rows:
-            if reference is None or row.gap is None or row.group == "unknown":
+            if reference is None or not row.against_rest or UNKNOWN in _parts(row):
                 found.append(Compared(row, None, names))
             else:
                 found.append(_worse_first(row, row.mirrored(reference), names))
     return found
+
+
+def _parts(row: OutcomeRow) -> list[str]:
+    group = row.group or ""
+    return group.split("*") if row.is_intersection else [group]
 
 
 def _worse_first(one: OutcomeRow, two: OutcomeRow, names: Names) -> Compared:

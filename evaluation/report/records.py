@@ -116,6 +116,7 @@ class Record:
 
     more: Mapping[str, Any] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    nulls: frozenset[str] = frozenset()
 
     @classmethod
     def from_json(cls, given: Any) -> Self:
@@ -124,16 +125,29 @@ class Record:
         known = {
             one.name: _read(str(one.type), held.get(one.name, _default(one)), cls.__module__)
             for one in fields(cls)
-            if one.name not in {"more", "keys"}
+            if one.name not in {"more", "keys", "nulls"}
         }
         more = {str(key): value for key, value in held.items() if key not in known}
-        return cls(**known, more=more, keys=tuple(map(str, held)))
+        return cls(
+            **known,
+            more=more,
+            keys=tuple(map(str, held)),
+            nulls=frozenset(str(key) for key, value in held.items() if value is None),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values: the keys that were read, or else every field."""
-        names = self.keys or tuple(f.name for f in fields(self) if f.name not in {"more", "keys"})
+        names = self.keys or tuple(
+            f.name for f in fields(self) if f.name not in {"more", "keys", "nulls"}
+        )
         return {
-            name: _plain(self.more[name] if name in self.more else getattr(self, name))
+            name: _plain(
+                None
+                if name in self.nulls
+                else self.more[name]
+                if name in self.more
+                else getattr(self, name)
+            )
             for name in names
         }
 

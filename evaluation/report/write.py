@@ -20,7 +20,7 @@ __all__ = ["model_card", "outcomes_csv", "write_report"]
 _FIRST = ("attribute", "group", "outcome", "comparison")
 _COLUMNS = (
     *_FIRST,
-    *(f.name for f in fields(OutcomeRow) if f.name not in {*_FIRST, "more", "keys"}),
+    *(f.name for f in fields(OutcomeRow) if f.name not in {*_FIRST, "more", "keys", "nulls"}),
 )
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet takes a cell for a formula."""
@@ -97,7 +97,9 @@ def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_COLUMNS, *more])
     for row in rows:
-        cells = [getattr(row, name) for name in _COLUMNS] + [row.more.get(name) for name in more]
+        cells = [None if name in row.nulls else getattr(row, name) for name in _COLUMNS] + [
+            row.more.get(name) for name in more
+        ]
         writer.writerow(map(_cell, cells))
     return text.getvalue()
 

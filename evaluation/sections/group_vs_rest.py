@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.audit.contrasts import Block, compare
 from evaluation.audit.hypotheses import holm_of_questions
 from evaluation.audit.table_input import Queries, read_queries
-from evaluation.labels import group_labels
+from evaluation.labels import UNKNOWN, group_labels
 from evaluation.stats import Minimum, decide
 from evaluation.stats.report_fields import Reason
 from evaluation.stats.verdict import Precision, Verdict
@@ -375,9 +375,10 @@ def settle(
     about = parts or [""] * len(rows)
     tables: dict[tuple[str, ...], set[str]] = {}
     for row, part in zip(rows, about, strict=True):
-        tables.setdefault((part, row.attribute, row.measure), set()).add(row.group)
+        if row.group != UNKNOWN:
+            tables.setdefault((part, row.attribute, row.measure), set()).add(row.group)
     questions = [
-        key if len(tables[key]) == 2 else (*key, row.group)
+        key if row.group != UNKNOWN and len(tables[key]) == 2 else (*key, row.group)
         for row, part in zip(rows, about, strict=True)
         for key in [(part, row.attribute, row.measure)]
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -142,11 +142,17 @@ def any_few(
     span = int(owner.max()) + 1
     for of_case in (np.zeros(len(owner), dtype=np.int64), *groupings):
         pairs, pair_of = np.unique(of_case * span + owner, return_inverse=True)
-        for mask in masks:
+        sizes = []
+        for number, mask in enumerate(masks):
             there = np.zeros(len(pairs), dtype=np.bool_)
             there[pair_of[mask]] = True
-            if has_few(np.bincount(pairs[there] // span), minimum):
+            held = np.bincount(pairs[there] // span, minlength=int(of_case.max()) + 1)
+            absent = len(np.unique(pairs[there] % span)) - held  # who has nothing in the group
+            if has_few([held, absent], minimum):
                 return True
+            sizes += [held] if number < len(distinct) else []
+        if any(has_few(np.abs(a - b), minimum) for a, b in combinations(sizes, 2)):
+            return True
     return False
 
 

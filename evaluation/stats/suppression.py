@@ -26,6 +26,7 @@ from itertools import combinations
 from math import ceil, floor, isfinite
 from typing import Any, TypeGuard
 
+from evaluation.labels import UNKNOWN
 from evaluation.stats.report_fields import (
     DIFFERENCES,
     FIELDS,
@@ -114,6 +115,9 @@ def protect(report: Mapping[str, Any]) -> dict[str, Any]:
             for name in names if place else ():
                 place[name] = round_count(place.get(name))
     _round_detectable(copy, rounded)
+    likeness = _inside(copy, ("instrument", "icc"))
+    for name, value in (likeness or {}).items() if rounded else ():
+        likeness[name] = _rounded(Kind.TENTH, name, value, {Kind.TENTH: _TENTH})
     return copy
 
 
@@ -212,7 +216,9 @@ def round_rows(
     """
     sizes: dict[tuple[Any, ...], dict[Any, int]] = {}
     for row in rows:
-        if row.get("comparison", "rest") == "rest" and _number(row.get("n_patients")):
+        if row.get("comparison", "rest") in ("rest", "reference") and _number(
+            row.get("n_patients")
+        ):
             key = tuple(row.get(name) for name in _SAME)
             sizes.setdefault(key, {})[row.get("group")] = row["n_patients"]
     for row in rows:
@@ -239,7 +245,10 @@ def _steps(row: Row, sizes: Mapping[Any, int], minimum: Minimum) -> tuple[float,
     elif comparison.startswith("pair:"):
         others = sizes.get(comparison.removeprefix("pair:"), 0)
     else:
-        others = sum(n for group, n in sizes.items() if group != row.get("group"))
+        others = sum(
+            n for group, n in sizes.items()
+            if group != row.get("group") and UNKNOWN not in str(group).split("*")
+        )  # fmt: skip
     return own, own if not sizes or others >= minimum.precise else _LOW
 
 
@@ -316,10 +325,13 @@ def _hide_records(rows: Sequence[Row], minimum: Minimum) -> None:
         if row.get("measure") in RECORDS and _number(row.get("n_events")):
             tables.setdefault((row.get("attribute"), row["measure"]), []).append(row)
     for table in tables.values():
-        sums = [sum(row[name] for row in table) for name in ("n_events", "n_queries")]
         split = [(row["n_events"], row["n_queries"] - row["n_events"]) for row in table]
         for row, own in zip(table, split, strict=True):
-            rest = (sums[0] - own[0], sums[1] - sum(own) - sums[0] + own[0])
+            others = [
+                its for it, its in zip(table, split, strict=True)
+                if it is not row and it.get("group") != UNKNOWN
+            ]  # fmt: skip
+            rest = [sum(kind) for kind in zip(*others, strict=True)]
             if not has_few([*own, *rest], minimum):
                 continue
             kept = not has_few(own, minimum)

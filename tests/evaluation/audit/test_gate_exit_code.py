@@ -47,7 +47,7 @@ def test_a_gate_that_does_not_pass_exits_with_3_and_says_why(
     code, found, said = run(tmp_path, monkeypatch, False, "--gate")
     assert code == EXIT_GATE == 3
     assert found["gate"]["passed"] is False
-    assert "gate: undecided: F, hit: primary question, not shown to be within" in said
+    assert "release check: undecided: F, hit: primary question, not shown to be within" in said
 
 
 def test_a_gate_that_passes_exits_with_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_said_and_not_made_up(tmp_path: Path) -> None:
     library = archive(tmp_path / "library", harmed="", n=80)
     report = audit_library(library, protocol(sections=("counterfactual",)))
     assert report["counterfactual"]["rows"] == []
-    assert "model is not at hand" in report["counterfactual"]["notes"][0]
+    assert "folder is not available" in report["counterfactual"]["notes"][0]
     assert report["missing"]["unknown"] == [{"attribute": "sex", "n_patients": 0, "share": 0.0}]
 
 
