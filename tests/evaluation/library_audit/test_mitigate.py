@@ -79,18 +79,18 @@ def test_what_helps_is_recommended_and_a_sham_beside_it_is_not(swamped: CaseLibr
         ),
     )
     found = summary(report)
-    assert found["Sex"][0], found["Sex"]
-    assert not found["Coin"][0]
+    assert found["sex"][0], found["sex"]
+    assert not found["coin"][0]
     rows = {
         (r["name"].split(" ")[1], r["attribute"], r["group"]): r
         for r in report["mitigation"]["rows"]
         if r["measure"] == OUTCOMES[1]
     }
-    assert rows["Sex", "sex", "F"]["target"]
-    assert rows["Sex", "sex", "F"]["change"] > 0.3
-    assert rows["Coin", "coin", "a"]["verdict"] == "no_change_shown"
+    assert rows["sex", "sex", "F"]["target"]
+    assert rows["sex", "sex", "F"]["change"] > 0.3
+    assert rows["coin", "coin", "a"]["verdict"] == "no_change_shown"
     for group in (("all", "all"), ("sex", "F"), ("sex", "M"), ("coin", "a"), ("coin", "b")):
-        for name in ("Sex", "Coin"):  # every group of every attribute, with its loss
+        for name in ("sex", "coin"):  # every group of every attribute, with its loss
             assert (name, *group) in rows
 
 
