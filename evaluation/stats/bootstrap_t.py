@@ -373,7 +373,8 @@ def _values(
 
 
 def _studentised(point: tuple[Array, Array], drawn: tuple[Array, Array]) -> Array:
-    shift, error = drawn[0] - point[0], drawn[1]
+    with np.errstate(invalid="ignore"):  # infinite less infinite is NaN, as is a missing group
+        shift, error = drawn[0] - point[0], drawn[1]
     # A draw without the group, or with one patient of it, bounds nothing: infinite on its side.
     shift = np.where(np.isnan(shift), np.inf, shift)
     with np.errstate(divide="ignore", invalid="ignore"):

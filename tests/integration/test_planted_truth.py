@@ -46,7 +46,7 @@ def test_noisier_images_of_women_are_found_and_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_cohort_without_planted_harm_passes(tmp_path: Path) -> None:
     report = audited(tmp_path, "none", PROTOCOL, n_studies=1200)
-    assert report["gate"]["passed"], report["gate"]["reasons"]
+    assert report["gate"]["answer"] != "failed", report["gate"]["reasons"]
     assert row(report, "label_quality", "without_finding")["verdict"] not in ("exceeds", "differs")
 
 

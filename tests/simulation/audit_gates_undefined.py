@@ -188,6 +188,8 @@ def agreement(tables: int, seed: int) -> tuple[float, int]:
         audit = audit_outcomes(table, ["sensitivity", "rank"], ["sex", "site"], **args)
         again = audit_outcomes(table, ["sensitivity", "rank"], ["sex", "site"], **args)
         different += json.dumps(audit.to_json()) != json.dumps(again.to_json())
+        if audit.settings["rounded"]:
+            continue
         estimate = audit.table.set_index(["attribute", "group", "outcome"])
         for features in (["sex"], ["site"], ["sex", "site"]):
             frame = MetricFrame(

@@ -101,6 +101,11 @@ class Reader:
         there = set(self.atoms[CROSSED])
         return tuple(name for pair in product(*sides) if (name := "*".join(pair)) in there)
 
+    def _is_unknown(self, attribute: str, label: str) -> bool:
+        if label == OTHER_GROUPS and self.merged.get(attribute):
+            return all(self._is_unknown(attribute, one) for one in self.merged[attribute])
+        return "unknown" in (label.split("*") if attribute == CROSSED else [label])
+
     def terms(self, unit: str, which: str, attribute: str = "", label: str = "") -> Terms:
         groups = self.members(attribute, label) if attribute else ()
         if unit == "patients" and attribute and attribute not in self.exclusive:
@@ -206,12 +211,15 @@ class Reader:
         sums, sizes = self.terms(*events, *end), self.terms("cases", which, *end)
         if events[0] == "cases":
             self._near(sums, row.get("n_events"))
-        every, total = self.terms(*events), self.terms("cases", which)
+        rest, others = self.terms(*events), self.terms("cases", which)
+        for label in self.labels.get(end[0], []):  # the rest is known, and not the group
+            if label == end[1] or self._is_unknown(end[0], label):
+                rest = self._less(rest, self.terms(*events, end[0], label))
+                others = self._less(others, self.terms("cases", which, end[0], label))
         for value, step, x, n in (
             (row.get(name), row.get("step"), sums, sizes),
-            (row.get("rest_estimate"), row.get("step_rest"), self._less(every, sums),
-             self._less(total, sizes)),
-        ):  # fmt: skip
+            (row.get("rest_estimate"), row.get("step_rest"), rest, others),
+        ):
             if value is not None and (x is sums or row.get("comparison", "rest") == "rest"):
                 half = (step or 0.0) / 2 + 1e-7
                 for end_of, low, high in (
