@@ -72,7 +72,7 @@ def search(folder: Path) -> None:
         with CaseLibrary.open(folder / "library") as library:
             if not library.vectors(model.fingerprint, "image")[0]:
                 continue
-            index = open_index(library, model.fingerprint).cases
+            index = open_index(library, model.fingerprint).index
             ids, vectors = library.vectors(model.fingerprint, "image")
             hits = index.search(vectors[:8], k=1)
             assert len(hits.case_ids) == min(8, len(ids))
