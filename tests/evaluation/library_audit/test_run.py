@@ -69,9 +69,7 @@ def test_every_outcome_that_a_protocol_may_name_is_measured_in_all_three_directi
     fair: CaseLibrary,
 ) -> None:
     audited = gather_queries(fair, protocol(), MODEL)
-    columns, missing = outcome_columns(
-        list(NAMED), audited.by_image, audited.paired, audited.rows_of_pairs, seed=0
-    )
+    columns, missing = outcome_columns(list(NAMED), audited)
     assert not missing
     for name, column in columns.items():
         assert np.isfinite(column).sum() > 300, name
