@@ -1,8 +1,11 @@
-"""Declared ways to mitigate, fitted on other patients and assessed on those who are audited."""
+"""Declared ways to mitigate, fitted on other patients and assessed on those who are audited.
+
+A way that cannot be done here raises InputError or LibraryError, which the section reports.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -35,15 +38,8 @@ from medembed.errors import InputError, LibraryError
 if TYPE_CHECKING:
     from evaluation.library_audit.protocol import MitigationPlan
 
-__all__ = ["Attempt", "Trial", "assess_plans", "by_lists", "by_thresholds", "by_vectors"]
+__all__ = ["BeforeAfter", "Candidate", "assess_plans", "by_lists", "by_thresholds", "by_vectors"]
 
-_TITLES = {
-    "rerank": "Reranking: each {} in proportion in every top k (DetConstSort)",
-    "exposure": "Reranking: exposure of each {} in proportion to relevance",
-    "erase": "Erasing {} from the vectors (LEACE, refitted on unit vectors)",
-    "correlation": "Erasing {} from the vectors (CorrelationRemover, refitted on unit vectors)",
-    "thresholds": "Separate finding thresholds by {}",
-}
 _ENOUGH = 5
 
 Change = Callable[[NDArray[np.float32], NDArray[np.str_]], NDArray[np.float64]]
@@ -75,7 +71,8 @@ def assess_plans(measured: MeasuredCases) -> Section | None:
     notes: list[str] = []
     alike: Counter[str] = Counter()
     for plan in protocol.mitigation:
-        name = _TITLES[plan.way].format(plan.attribute.replace("_", " "))
+        run, title = _WAYS[plan.way]
+        name = title.format(plan.attribute.replace("_", " "))
         alike[name] += 1
         if alike[name] > 1:
             name = f"{name} ({alike[name]})"
@@ -83,10 +80,10 @@ def assess_plans(measured: MeasuredCases) -> Section | None:
             if plan.way != "rerank" and protocol.split in (plan.fit_split, "all"):
                 raise InputError("it would be fitted on the audited patients")
             fit = None if plan.way == "rerank" else split(plan.fit_split)
-            trial = Trial(plan, measured, fit)
-            attempt = _WAYS[plan.way](trial)
-            effects.append(_assess(name, trial, attempt))
-            notes.append(f"{name}: {'; '.join(attempt.notes)}.")
+            candidate = Candidate(plan, measured, fit)
+            found = run(candidate)
+            effects.append(_assess(name, candidate, found))
+            notes.append(f"{name}: {'; '.join(found.notes)}.")
         except (InputError, LibraryError) as error:
             reason = why_not(error)
             undone.append({"name": name, "recommended": False, "reasons": [reason]})
@@ -100,17 +97,8 @@ def assess_plans(measured: MeasuredCases) -> Section | None:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a way is made from.
-
-    Parameters
-    ----------
-    plan : MitigationPlan
-    measured : MeasuredCases
-        Who is audited, and their outcomes as they are.
-    fit : AuditedCases or None
-        Of other patients; None where nothing is fitted.
-    """
+class Candidate:
+    """A declared way, the audited cases, and those of other patients that it is fitted on."""
 
     plan: MitigationPlan
     measured: MeasuredCases
@@ -133,13 +121,7 @@ class Trial:
         return frozenset(() if self.fit is None else (case.patient_id for case in self.fit.cases))
 
     def fit_rows(self) -> tuple[AuditedCases, NDArray[np.int64]]:
-        """Cases to fit on, and which of them: groups of too few patients say nothing reliable.
-
-        Raises
-        ------
-        InputError
-            If fewer than two groups are left.
-        """
+        """Cases to fit on, and which of them: groups of too few patients say nothing reliable."""
         if self.fit is None:
             raise InputError("nothing to fit on")
         groups, owners = self.fit.attributes[self.plan.attribute], self.fit.by_image.owners
@@ -154,7 +136,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class BeforeAfter:
     """Outcomes of the same queries before and after, whom it is meant to help, and notes."""
 
     before: Columns
@@ -163,43 +145,38 @@ class Attempt:
     notes: list[str]
 
 
-def _assess(name: str, trial: Trial, attempt: Attempt) -> MitigationEffect:
-    outcomes = [one for one in attempt.before if one in attempt.after]
-    targets = [test for test in attempt.targets if test[2] in outcomes]
+def _assess(name: str, candidate: Candidate, found: BeforeAfter) -> MitigationEffect:
+    outcomes = [one for one in found.before if one in found.after]
+    targets = [test for test in found.targets if test[2] in outcomes]
     if not targets:
         raise InputError("no patient whom it is meant to help, or no outcome of theirs, is here")
-    measured = trial.measured
+    measured = candidate.measured
     same = {"patient_id": measured.cases.patients(), **measured.cases.attributes}
     return assess_mitigation(
         name,
-        {**same, **attempt.before},
-        {**same, **attempt.after},
+        {**same, **found.before},
+        {**same, **found.after},
         outcomes,
         measured.protocol.all_attributes,
         targets=targets,
-        fitted_on=trial.fitted_on,
-        higher_is_better=trial.plan.way != "thresholds",
+        fitted_on=candidate.fitted_on,
+        higher_is_better=candidate.plan.way != "thresholds",
         tried=len(measured.protocol.mitigation),
         **measured.options("margin", "alpha", "minimum", "repetitions", "seed"),
     )
 
 
-def by_vectors(trial: Trial) -> Attempt:
+def by_vectors(candidate: Candidate) -> BeforeAfter:
     """Take an attribute out of the vectors and search them again.
 
     One map, fitted on the images of other patients, is applied to images and notes alike: they
     stay in one space.
-
-    Raises
-    ------
-    InputError
-        If fewer than two groups can be fitted on.
     """
-    fit, rows = trial.fit_rows()
-    audited, groups = trial.measured.cases, trial.groups
-    images, known = fit.by_image.images[rows], fit.attributes[trial.plan.attribute][rows]
+    fit, rows = candidate.fit_rows()
+    audited, groups = candidate.measured.cases, candidate.groups
+    images, known = fit.by_image.images[rows], fit.attributes[candidate.plan.attribute][rows]
     change: Change
-    if trial.plan.way == "erase":
+    if candidate.plan.way == "erase":
         erasure = erase_unit(images, known)
         trace, change = erasure.trace, lambda x, _: erasure.apply(x)
     else:
@@ -221,10 +198,10 @@ def by_vectors(trial: Trial) -> Attempt:
             f"fitted on fewer than {_ENOUGH} cases for each of the {images.shape[1]} dimensions: "
             "it may remove more than the attribute"
         )
-    if trial.plan.way == "correlation":
+    if candidate.plan.way == "correlation":
         notes.append("it needs the group of every query")
-    before = trial.measured.columns
-    return Attempt(before, outcome_columns(before, changed)[0], trial.targets, notes)
+    before = candidate.measured.columns
+    return BeforeAfter(before, outcome_columns(before, changed)[0], candidate.targets, notes)
 
 
 def _changed(audited: AuditedCases, groups: NDArray[np.str_], change: Change) -> AuditedCases:
@@ -247,25 +224,23 @@ def _moved(
     return change(vectors[first], groups[first]).astype(np.float32)[back.ravel()]
 
 
-def by_lists(trial: Trial) -> Attempt:
-    """Reorder the first hits of every query.
-
-    Raises
-    ------
-    InputError
-        If there is one group, no choice of hits, or nothing to learn relevance from.
-    """
-    audited, groups, protocol = trial.measured.cases, trial.groups, trial.measured.protocol
+def by_lists(candidate: Candidate) -> BeforeAfter:
+    """Reorder the first hits of every query."""
+    audited, groups, protocol = (
+        candidate.measured.cases,
+        candidate.groups,
+        candidate.measured.protocol,
+    )
     cases, k = audited.by_image, protocol.k
     names, counts = np.unique(groups, return_counts=True)
     if len(names) < 2:
-        raise InputError(f"only one group of {trial.plan.attribute!r}")
-    hits = first_hits(cases, trial.plan.depth)
+        raise InputError(f"only one group of {candidate.plan.attribute!r}")
+    hits = first_hits(cases, candidate.plan.depth)
     n_choices = int((hits >= 0).sum(axis=1).min())
     if n_choices <= k:
         raise InputError(f"a query has {n_choices} hits to choose from, and {k} are shown")
     notes = []
-    if trial.plan.way == "rerank":
+    if candidate.plan.way == "rerank":
         shares = dict(zip(names.tolist(), (counts / counts.sum()).tolist(), strict=True))
         lists = np.full((len(cases), k), -1, dtype=np.int64)
         for row, scores in enumerate(cosines(cases, hits)):
@@ -273,16 +248,16 @@ def by_lists(trial: Trial) -> Attempt:
             order = constrained_order(scores[: len(own)], groups[own].tolist(), shares, k)
             lists[row, : len(order)] = own[order]
     else:
-        posterior = _posterior(trial)
+        posterior = _posterior(candidate)
         hits = hits[:, :n_choices]
         likely = posterior.predict(cosines(cases, hits), groups[hits])
-        earned = earned_exposure(likely, groups[hits], k, strength=trial.plan.strength)
+        earned = earned_exposure(likely, groups[hits], k, strength=candidate.plan.strength)
         lists = np.take_along_axis(hits, earned.order, axis=1)
         notes.append(
             f"keeps {earned.expected_gain_kept:.0%} of the expected relevance; the lists depend on "
             "the order of the queries"
         )
-    before = trial.measured.columns
+    before = candidate.measured.columns
     between_images = [name for name in before if name.startswith("image_to_image.")]
     after, _ = outcome_columns(between_images, audited, reordered(cases, lists))
     least = min(len(np.unique(cases.owners[groups == name])) for name in names)
@@ -291,7 +266,7 @@ def by_lists(trial: Trial) -> Attempt:
         shares_of = (f"{g} {a:.2f} to {b:.2f}" for g, a, b in zip(names, then, now, strict=True))
         notes.append(f"share of exposure among the first {k}: {', '.join(shares_of)}")
     notes.append("text-to-image and image-to-text searches are unchanged")
-    return Attempt(before, after, trial.targets, notes)
+    return BeforeAfter(before, after, candidate.targets, notes)
 
 
 def _exposure(
@@ -302,11 +277,11 @@ def _exposure(
     return [float(((groups[lists] == name) * weights).sum() / weights.sum()) for name in names]
 
 
-def _posterior(trial: Trial) -> RelevancePosterior:
+def _posterior(candidate: Candidate) -> RelevancePosterior:
     """Chance of relevance, from the hits of other patients' queries."""
-    fit, _ = trial.fit_rows()
-    cases, groups = fit.by_image, fit.attributes[trial.plan.attribute]
-    hits = first_hits(cases, trial.plan.depth)
+    fit, _ = candidate.fit_rows()
+    cases, groups = fit.by_image, fit.attributes[candidate.plan.attribute]
+    hits = first_hits(cases, candidate.plan.depth)
     right, _ = relevance(cases)
     found = np.stack([right.rows(row, row + 1)[0, own] for row, own in enumerate(hits)])
     usable = (hits >= 0) & np.array([bool(f) for f in cases.findings])[:, None]
@@ -321,69 +296,75 @@ def _posterior(trial: Trial) -> RelevancePosterior:
     return posterior
 
 
-def by_thresholds(trial: Trial) -> Attempt:
+def by_thresholds(candidate: Candidate) -> BeforeAfter:
     """Call findings by a threshold for each group, against the one threshold of the same aim.
 
     Outcomes are the chance to be missed of those who have a finding, and to be falsely called of
     those who lack it: 0 or 1 but where a lot decides.
-
-    Raises
-    ------
-    InputError
-        If the model's folder is not available, or no finding has patients enough.
     """
-    measured, plan, groups, meant = trial.measured, trial.plan, trial.groups, trial.plan.group
+    measured, plan, groups, meant = (
+        candidate.measured,
+        candidate.plan,
+        candidate.groups,
+        candidate.plan.group,
+    )
     text_side = measured.words("findings cannot be searched by text")
-    fit, _ = trial.fit_rows()
+    fit, _ = candidate.fit_rows()
     if meant is None or meant not in groups:
         raise InputError(f"group {meant!r} has no patient here, or is merged as a small one")
     least = measured.protocol.minimum.reported
     found, _ = score_findings(measured.cases.by_image, fit.by_image, text_side, least)
-    attempt = Attempt({}, {}, [], [])
+    result = BeforeAfter({}, {}, [], [])
     lots: list[str] = []
-    left_out: dict[str, list[str]] = {}
+    left_out: defaultdict[str, list[str]] = defaultdict(list)
     for label in plan.findings or found:
         if label not in found:
-            left_out.setdefault("too few patients have or lack the finding", []).append(label)
+            left_out["too few patients have or lack the finding"].append(label)
             continue
-        one, rule = found[label], _rule(trial, fit, found[label])
+        one, rule = found[label], _rule(candidate, fit, found[label])
         if meant not in rule.rules:
             why = rule.reasons.get(meant, "no threshold")
-            left_out.setdefault(f"{why} in the group {meant}", []).append(label)
+            left_out[f"{why} in the group {meant}"].append(label)
             continue
         missed, false = f"{label} missed (FNR)", f"{label} falsely called (FPR)"
         for columns, chance in (
-            (attempt.before, rule.common.probability(one.scores)),
-            (attempt.after, rule.probability(one.scores, groups)),
+            (result.before, rule.common.probability(one.scores)),
+            (result.after, rule.probability(one.scores, groups)),
         ):
             columns[missed] = np.where(one.truth == 1, 1 - chance, np.nan)
             columns[false] = np.where(one.truth == 0, chance, np.nan)
-        attempt.targets.append((plan.attribute, meant, missed))
+        result.targets.append((plan.attribute, meant, missed))
         if rule.by_lot:
             lots.append(f"{label} {rule.share_by_lot(one.scores, groups):.0%}")
         for name, why in sorted(rule.reasons.items()):
-            left_out.setdefault(f"{why} in the group {name}: common threshold", []).append(label)
+            left_out[f"{why} in the group {name}: common threshold"].append(label)
     notes = [f"{', '.join(labels)}: {why}" for why, labels in left_out.items()]
-    if not attempt.targets:
+    if not result.targets:
         raise InputError("; ".join(notes) or "no finding can be asked")
     if lots:
         notes.append(f"some cases are decided at random: {', '.join(lots)}")
     notes.append("the decision depends on the patient's group by design")
-    return replace(attempt, notes=notes)
+    return replace(result, notes=notes)
 
 
-def _rule(trial: Trial, fit: AuditedCases, one: FindingScores) -> GroupThresholds:
-    known = one.known, one.known_truth, fit.attributes[trial.plan.attribute], fit.by_image.owners
-    least = trial.measured.protocol.least
-    if trial.plan.equal == "rates":
+def _rule(candidate: Candidate, fit: AuditedCases, one: FindingScores) -> GroupThresholds:
+    known = (
+        one.known,
+        one.known_truth,
+        fit.attributes[candidate.plan.attribute],
+        fit.by_image.owners,
+    )
+    least = candidate.measured.protocol.least
+    if candidate.plan.equal == "rates":
         return equal_rates(*known, minimum=least)
-    return equal_sensitivity(*known, sensitivity=trial.plan.sensitivity, minimum=least)
+    return equal_sensitivity(*known, sensitivity=candidate.plan.sensitivity, minimum=least)
 
 
-_WAYS: dict[str, Callable[[Trial], Attempt]] = {
-    "rerank": by_lists,
-    "exposure": by_lists,
-    "erase": by_vectors,
-    "correlation": by_vectors,
-    "thresholds": by_thresholds,
+_ERASING = "Erasing {} from the vectors"
+_WAYS: dict[str, tuple[Callable[[Candidate], BeforeAfter], str]] = {
+    "rerank": (by_lists, "Reranking: each {} in proportion in every top k (DetConstSort)"),
+    "exposure": (by_lists, "Reranking: exposure of each {} in proportion to relevance"),
+    "erase": (by_vectors, f"{_ERASING} (LEACE, refitted on unit vectors)"),
+    "correlation": (by_vectors, f"{_ERASING} (CorrelationRemover, refitted on unit vectors)"),
+    "thresholds": (by_thresholds, "Separate finding thresholds by {}"),
 }

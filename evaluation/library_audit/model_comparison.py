@@ -27,17 +27,8 @@ def compare_models(measured: MeasuredCases, other: AuditedCases) -> Section:
 
     Both models search the same pool: cases that lack a vector of either neither ask nor answer.
 
-    Parameters
-    ----------
-    measured : MeasuredCases
-        Of the audited model: ``after``.
-    other : AuditedCases
-        The same split in the vectors of another model: ``before``.
-
-    Raises
-    ------
-    InputError
-        If no outcome was measured with both models.
+    ``before`` is the other model, of the same split, and ``after`` the audited one; it is an
+    InputError if no outcome was measured with both.
     """
     audited, protocol = measured.cases, measured.protocol
     kept = set(audited.by_image.case_ids) & set(other.by_image.case_ids)
@@ -86,13 +77,7 @@ def _table(whole: AuditedCases, side: AuditedCases, columns: Columns) -> dict[st
 
 
 def check_earlier(earlier: Mapping[str, Any], protocol: Protocol) -> None:
-    """Refuse the JSON of what is no audit, or of one by another protocol.
-
-    Raises
-    ------
-    InputError
-        One line that names what differs.
-    """
+    """Refuse the JSON of what is no audit, or of one by another protocol, naming what differs."""
     stamp, outcomes = (earlier.get(key) for key in ("stamp", "outcomes"))
     if not isinstance(stamp, Mapping) or not isinstance(outcomes, Mapping):
         raise InputError("not an audit's JSON", where="--before", hint="give its audit.json")
@@ -109,18 +94,7 @@ def check_earlier(earlier: Mapping[str, Any], protocol: Protocol) -> None:
 
 
 def drift_section(earlier: Mapping[str, Any], report: Mapping[str, Any]) -> Section:
-    """List the verdicts that turned since an earlier audit, and what that one was made of.
-
-    Parameters
-    ----------
-    earlier, report : mapping
-        The JSON of two reports.
-
-    Raises
-    ------
-    InputError
-        If one is no audit, or they have no test in common.
-    """
+    """List the verdicts that turned since an earlier audit, and what that one was made of."""
     drift = compare_audits(earlier, report).to_json()
     then, now = earlier["stamp"], report["stamp"]
     if then.get("library") == now["library"]:

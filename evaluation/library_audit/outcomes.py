@@ -90,17 +90,13 @@ class MeasuredCases:
 
     Parameters
     ----------
-    cases : AuditedCases
-    columns : Columns
-    protocol : Protocol
-    library : CaseLibrary
+    cases, columns, protocol, library, seed
     model : str
         Fingerprint.
     text_side : TextSide or None
         None if the model's folder is not available.
     merged : mapping of attribute to groups
         The small groups of these cases that became one.
-    seed : int
     """
 
     cases: AuditedCases
@@ -129,7 +125,7 @@ def outcome_columns(
     cases: AuditedCases,
     scores: Callable[[int, int], NDArray[np.floating]] | None = None,
 ) -> tuple[Columns, dict[str, str]]:
-    """Measure each case's own query.
+    """Measure each case's own query; the second dict says which outcomes could not be, and why.
 
     Parameters
     ----------
@@ -139,12 +135,6 @@ def outcome_columns(
     scores : callable of (start, stop), optional
         Of another ranking of images by images, as
         :func:`~evaluation.retrieval.tasks.image_to_image` takes them.
-
-    Returns
-    -------
-    columns : Columns
-    missing : dict of str to str
-        Outcomes that could not be measured at all, and why.
     """
     found: dict[tuple[str, Relevance], RetrievalScores | str] = {}
     columns: Columns = {}
@@ -196,11 +186,6 @@ def spelled_out(
     """Spell out hypotheses: attribute, group and outcome of each test.
 
     Only of groups that are there; a hypothesis without a group stands for each but "unknown".
-
-    Parameters
-    ----------
-    asked : iterable of Hypothesis
-    attributes : mapping of str to str array of shape (n_cases,)
     """
     tests: dict[tuple[str, str, str], None] = {}
     for one in asked:

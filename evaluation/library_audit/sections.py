@@ -206,12 +206,7 @@ _SECTIONS: dict[str, tuple[Callable[..., Section], str]] = {
 class FindingScores:
     """How near each image is to the words of a finding, and whether the case has it (1 or 0).
 
-    Parameters
-    ----------
-    known, known_truth : float64 arrays of shape (n_settling,)
-        Of the cases that rules are settled on.
-    scores, truth : float64 arrays of shape (n_cases,)
-        Of the audited cases.
+    ``known`` are of the cases that rules are settled on, the others of the audited ones.
     """
 
     known: NDArray[np.float64]
@@ -225,16 +220,8 @@ def score_findings(
 ) -> tuple[dict[str, FindingScores], list[str]]:
     """Hold every image against every finding in plain words.
 
-    Returns
-    -------
-    scores : dict of finding to FindingScores
-    left_out : list of str
-        Findings that fewer than ``least`` patients have, or lack, there or here.
-
-    Raises
-    ------
-    InputError
-        Where no finding has enough patients in both.
+    The list names the findings that fewer than ``least`` patients have, or lack, in either set of
+    cases; it is an InputError if these are all.
     """
     labels = sorted({f.label for case in audited.findings for f in case})
     words = {label: text.removeprefix(side).strip() for label, side, text in plain_queries(labels)}

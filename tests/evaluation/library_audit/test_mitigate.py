@@ -14,7 +14,7 @@ from support.planted import MODEL, unit
 
 from evaluation.library_audit import TextSide, audit_library, load_protocol
 from evaluation.library_audit.cases import gather_queries
-from evaluation.library_audit.mitigate import Trial, by_lists, by_vectors
+from evaluation.library_audit.mitigate import Candidate, by_lists, by_vectors
 from evaluation.library_audit.neighbours import first_hits, reordered
 from evaluation.library_audit.outcomes import MeasuredCases, outcome_columns
 from evaluation.mitigation import erase_unit
@@ -103,8 +103,8 @@ def test_an_erasure_is_that_of_other_patients_and_outcomes_are_searched_anew(
     here = sides["test"]
     columns, _ = outcome_columns(OUTCOMES, here)
     measured = MeasuredCases(here, columns, declared, swamped, MODEL)
-    trial = Trial(declared.mitigation[0], measured, sides["val"])
-    attempt = by_vectors(trial)
+    candidate = Candidate(declared.mitigation[0], measured, sides["val"])
+    attempt = by_vectors(candidate)
     eraser = erase_unit(sides["val"].by_image.images, sides["val"].attributes["sex"])
     images = eraser.apply(here.by_image.images)
     scores = images @ images.T
@@ -113,7 +113,7 @@ def test_an_erasure_is_that_of_other_patients_and_outcomes_are_searched_anew(
     alike = np.array([[here.by_image.findings[i] == here.by_image.findings[j] for j in row]
                       for i, row in enumerate(best)])  # fmt: skip
     np.testing.assert_allclose(attempt.after[OUTCOMES[0]], alike.mean(axis=1), atol=1e-9)
-    assert not trial.fitted_on & {case.patient_id for case in here.cases}
+    assert not candidate.fitted_on & {case.patient_id for case in here.cases}
 
 
 def test_lists_that_are_given_are_measured_as_they_stand(swamped: CaseLibrary) -> None:
@@ -137,7 +137,7 @@ def test_reordered_lists_hold_each_group_in_its_share_and_change_no_words(
     here = gather_queries(swamped, declared, MODEL)
     columns = {name: np.zeros(len(here.cases)) for name in OUTCOMES}
     measured = MeasuredCases(here, columns, declared, swamped, MODEL)
-    attempt = by_lists(Trial(declared.mitigation[0], measured, None))
+    attempt = by_lists(Candidate(declared.mitigation[0], measured, None))
     assert set(attempt.after) == {OUTCOMES[0]}
     said = attempt.notes[0]
     shares = [float(part.split(" ")[-1]) for part in said.split(": ")[1].split(";")[0].split(", ")]
