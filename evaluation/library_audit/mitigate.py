@@ -226,12 +226,8 @@ def _moved(
 
 def by_lists(candidate: Candidate) -> BeforeAfter:
     """Reorder the first hits of every query."""
-    audited, groups, protocol = (
-        candidate.measured.cases,
-        candidate.groups,
-        candidate.measured.protocol,
-    )
-    cases, k = audited.by_image, protocol.k
+    measured, groups = candidate.measured, candidate.groups
+    cases, k = measured.cases.by_image, measured.protocol.k
     names, counts = np.unique(groups, return_counts=True)
     if len(names) < 2:
         raise InputError(f"only one group of {candidate.plan.attribute!r}")
@@ -257,16 +253,15 @@ def by_lists(candidate: Candidate) -> BeforeAfter:
             f"keeps {earned.expected_gain_kept:.0%} of the expected relevance; the lists depend on "
             "the order of the queries"
         )
-    before = candidate.measured.columns
-    between_images = [name for name in before if name.startswith("image_to_image.")]
-    after, _ = outcome_columns(between_images, audited, reordered(cases, lists))
+    between_images = [name for name in measured.columns if name.startswith("image_to_image.")]
+    after, _ = outcome_columns(between_images, measured.cases, reordered(cases, lists))
     least = min(len(np.unique(cases.owners[groups == name])) for name in names)
-    if least >= protocol.minimum.reported:
+    if least >= measured.protocol.minimum.reported:
         then, now = (_exposure(shown, groups, names) for shown in (hits[:, :k], lists))
         shares_of = (f"{g} {a:.2f} to {b:.2f}" for g, a, b in zip(names, then, now, strict=True))
         notes.append(f"share of exposure among the first {k}: {', '.join(shares_of)}")
     notes.append("text-to-image and image-to-text searches are unchanged")
-    return BeforeAfter(before, after, candidate.targets, notes)
+    return BeforeAfter(measured.columns, after, candidate.targets, notes)
 
 
 def _exposure(
@@ -302,14 +297,10 @@ def by_thresholds(candidate: Candidate) -> BeforeAfter:
     Outcomes are the chance to be missed of those who have a finding, and to be falsely called of
     those who lack it: 0 or 1 but where a lot decides.
     """
-    measured, plan, groups, meant = (
-        candidate.measured,
-        candidate.plan,
-        candidate.groups,
-        candidate.plan.group,
-    )
+    measured, plan, groups = candidate.measured, candidate.plan, candidate.groups
     text_side = measured.words("findings cannot be searched by text")
     fit, _ = candidate.fit_rows()
+    meant = plan.group
     if meant is None or meant not in groups:
         raise InputError(f"group {meant!r} has no patient here, or is merged as a small one")
     least = measured.protocol.minimum.reported
@@ -348,16 +339,11 @@ def by_thresholds(candidate: Candidate) -> BeforeAfter:
 
 
 def _rule(candidate: Candidate, fit: AuditedCases, one: FindingScores) -> GroupThresholds:
-    known = (
-        one.known,
-        one.known_truth,
-        fit.attributes[candidate.plan.attribute],
-        fit.by_image.owners,
-    )
-    least = candidate.measured.protocol.least
-    if candidate.plan.equal == "rates":
+    plan, least = candidate.plan, candidate.measured.protocol.least
+    known = one.known, one.known_truth, fit.attributes[plan.attribute], fit.by_image.owners
+    if plan.equal == "rates":
         return equal_rates(*known, minimum=least)
-    return equal_sensitivity(*known, sensitivity=candidate.plan.sensitivity, minimum=least)
+    return equal_sensitivity(*known, sensitivity=plan.sensitivity, minimum=least)
 
 
 _ERASING = "Erasing {} from the vectors"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.retrieval.load_cases import GatheredCases, joined, same_finding
+from evaluation.retrieval.rank_statistics import ScoreRows
 from evaluation.retrieval.relevance import Pairs, SameLabel
 
 __all__ = ["cosines", "first_hits", "relevance", "reordered"]
@@ -36,10 +35,8 @@ def _all_scores(cases: GatheredCases, start: int, stop: int) -> NDArray[np.float
 def first_hits(cases: GatheredCases, k: int) -> NDArray[np.int64]:
     """First hits of each case's image among the images of other patients, copies left out.
 
-    Returns
-    -------
-    int64 array of shape (n_cases, k)
-        Rows of cases, best first, equal scores in the order of rows; -1 where the pool is smaller.
+    Rows of cases, int64 of shape (n_cases, k), best first, equal scores in the order of rows; -1
+    where the pool is smaller.
     """
     n = len(cases)
     same = _copies(cases)
@@ -62,21 +59,10 @@ def cosines(cases: GatheredCases, hits: NDArray[np.int64]) -> NDArray[np.float64
     return np.stack([images[own] @ query for own, query in zip(hits, images, strict=True)])
 
 
-def reordered(
-    cases: GatheredCases, lists: NDArray[np.int64]
-) -> Callable[[int, int], NDArray[np.floating]]:
-    """Scores that put these hits first, in this order, and all others after them by cosine.
+def reordered(cases: GatheredCases, lists: NDArray[np.int64]) -> ScoreRows:
+    """Scores that put lists like :func:`first_hits` first, and all others after them by cosine.
 
-    Parameters
-    ----------
-    cases : GatheredCases
-    lists : int64 array of shape (n_cases, k)
-        As :func:`first_hits` gives them.
-
-    Returns
-    -------
-    callable of (start, stop)
-        As :func:`evaluation.retrieval.tasks.image_to_image` takes them.
+    They are as :func:`evaluation.retrieval.tasks.image_to_image` takes them.
     """
     depth = lists.shape[1]
 

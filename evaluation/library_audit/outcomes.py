@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.library_audit.attributes import UNKNOWN
+from evaluation.retrieval.rank_statistics import ScoreRows
 from evaluation.retrieval.scores import RetrievalScores
 from evaluation.retrieval.tasks import Relevance, image_to_image, image_to_text, text_to_image
 from medembed.errors import InputError
@@ -123,7 +124,7 @@ class MeasuredCases:
 def outcome_columns(
     outcomes: Iterable[str],
     cases: AuditedCases,
-    scores: Callable[[int, int], NDArray[np.floating]] | None = None,
+    scores: ScoreRows | None = None,
 ) -> tuple[Columns, dict[str, str]]:
     """Measure each case's own query; the second dict says which outcomes could not be, and why.
 
@@ -161,10 +162,7 @@ def outcome_columns(
 
 
 def _searched(
-    way: str,
-    relevant: Relevance,
-    cases: AuditedCases,
-    scores: Callable[[int, int], NDArray[np.floating]] | None,
+    way: str, relevant: Relevance, cases: AuditedCases, scores: ScoreRows | None
 ) -> RetrievalScores | str:
     """Scores of every query, or why there are none; their intervals are not used."""
     few: dict[str, Any] = {"repetitions": 100, "shuffles": 0}

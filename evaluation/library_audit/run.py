@@ -54,19 +54,17 @@ def audit_library(
 
     Parameters
     ----------
-    library : CaseLibrary
-    protocol : Protocol
+    library, protocol, seed
     fingerprint : str, optional
         Model; by default that of the library's active one.
     text_side : TextSide, optional
-        What needs it is left out without it, and said.
+        Without it, sections that search by words say that they could not be assessed.
     against : str, optional
         Fingerprint of another model of the library, to compare with on the same queries.
     earlier : mapping, optional
         The JSON of an earlier report, whose verdicts are set beside these.
     day : date, optional
-        Stamped into the report; None leaves the day open, so that a rerun is the same to the bit.
-    seed : int
+        Stamped into the report; without it a rerun is the same to the bit.
     progress : callable of (done, total), optional
 
     Returns

@@ -43,13 +43,12 @@ def assess_sections(
     measured: MeasuredCases, step: Callable[[int], None]
 ) -> dict[str, Section | None]:
     """Assess what the protocol asks for; None where it does not ask."""
-    found: dict[str, Section | None] = {}
-    for number, (name, (assess, options)) in enumerate(_SECTIONS.items(), start=1):
-        found[name] = None
-        if name in measured.protocol.sections:
-            given = measured.options(*options.split())
-            found[name] = assessed(assess, measured, **given)
-            step(number)
+    found: dict[str, Section | None] = dict.fromkeys(_SECTIONS)
+    asked = [name for name in _SECTIONS if name in measured.protocol.sections]
+    for number, name in enumerate(asked, start=1):
+        assess, options = _SECTIONS[name]
+        found[name] = assessed(assess, measured, **measured.options(*options.split()))
+        step(number)
     return found
 
 

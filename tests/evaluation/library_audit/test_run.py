@@ -102,6 +102,14 @@ def test_what_cannot_be_done_is_said_and_not_made_up(tmp_path: Path) -> None:
     assert report["missing"]["unknown"] == [{"attribute": "sex", "n_patients": 0, "share": 0.0}]
 
 
+def test_progress_ends_at_its_total_and_never_passes_it(fair: CaseLibrary) -> None:
+    seen: list[tuple[int, int | None]] = []
+    audit_library(
+        fair, protocol(sections=("zero_shot",)), progress=lambda *counts: seen.append(counts)
+    )
+    assert seen == [(done, 4) for done in range(5)]
+
+
 def test_an_expected_group_that_is_absent_is_named(fair: CaseLibrary) -> None:
     report = audit_library(fair, protocol(expected={"sex": ["F", "M", "O"]}, sections=()))
     assert report["missing"]["absent"] == ["No case of the group 'O' of sex is in the archive."]
