@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["BeforeAfter", "Candidate", "assess_plans", "by_lists", "by_thresholds", "by_vectors"]
 
 _ENOUGH = 5
+"""Cases for each dimension; a map fitted on fewer is noted."""
 
 Change = Callable[[NDArray[np.float32], NDArray[np.str_]], NDArray[np.float64]]
 Test = tuple[str, str, str]

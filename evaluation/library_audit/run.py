@@ -109,9 +109,14 @@ def audit_library(
     )
     done(2)
     sections = assess_sections(measured, step=lambda n: done(2 + n))
-    cohorts = protocol.instrument.cohorts
+    instrument = comparison = None
+    if cohorts := protocol.instrument.cohorts:
+        instrument = simulate_instrument(table, **asked, cohorts=cohorts, seed=seed).to_json()
+    if other is not None:
+        models = {"models": {"before": against, "after": model}}
+        comparison = assessed(compare_models, measured, other) | models
     lost = {h.outcome: missing[h.outcome] for h in protocol.primary if h.outcome in missing}
-    report: dict[str, Any] = {
+    report = {
         "version": REPORT_VERSION,
         "title": protocol.title,
         "question": protocol.question,
@@ -120,12 +125,8 @@ def audit_library(
         "gate": audit.gate().with_unmeasured(lost).to_json(),
         "outcomes": audit.to_json(),
         "describe_outcomes": {
-            name: {
-                "title": OUTCOMES[name].title,
-                "harm": OUTCOMES[name].harm,
-                "higher_is_better": True,
-                "unit": audit.settings["kinds"][name],
-            }
+            name: vars(OUTCOMES[name])
+            | {"higher_is_better": True, "unit": audit.settings["kinds"][name]}
             for name in columns
         },
         "attributes": {
@@ -134,17 +135,12 @@ def audit_library(
         },
         "missing": _missing(given, merged, protocol, missing),
         **sections,
-        "instrument": simulate_instrument(table, **asked, cohorts=cohorts, seed=seed).to_json()
-        if cohorts
-        else None,
-        "comparison": None,
+        "instrument": instrument,
+        "comparison": comparison,
         "drift": None,
-        "why": dict(_NOT_ASKED),
+        "why": _NOT_ASKED,
+        "mitigation": assess_plans(measured),
     }
-    report["mitigation"] = assess_plans(measured)
-    if other is not None:
-        models = {"before": against, "after": model}
-        report["comparison"] = assessed(compare_models, measured, other) | {"models": models}
     report = protect(report)
     if earlier is not None:  # of what both audits show, not of what they were made from
         report["drift"] = drift_section(earlier, report)
