@@ -12,8 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluation.change.align_runs import patients_of
+import numpy as np
+
 from evaluation.change.comparison import Comparison, compare_outcomes
+from evaluation.labels import group_labels
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
@@ -155,19 +157,17 @@ def assess_mitigation(
         raise InputError("a mitigation without a target", hint="name whom it is meant to help")
     if tried < 1:
         raise InputError("fewer than 1 mitigation tried")
-    known = {str(one).strip() for one in fitted_on}
-    if known and known & (
-        patients_of(before, patient, "before") | patients_of(after, patient, "after")
-    ):
-        raise InputError(
-            "patients that the mitigation was fitted on are among those it is assessed on",
-            hint="assess it on held-out patients",
-        )
     compared = compare_outcomes(
         before, after, outcomes, attributes, patient=patient, query=query, pairing="queries",
         higher_is_better=higher_is_better, primary=targets, margin=margin, alpha=alpha / tried,
         minimum=minimum, repetitions=repetitions, seed=seed,
     )  # fmt: skip
+    assessed = np.concatenate([group_labels(table[patient]) for table in (before, after)])
+    if np.isin(assessed, group_labels(list(fitted_on))).any():
+        raise InputError(
+            "patients that the mitigation was fitted on are among those it is assessed on",
+            hint="assess it on held-out patients",
+        )
     against = [
         f"{_named(row)}: {_words(row, margin)}"
         for row in compared.rows
