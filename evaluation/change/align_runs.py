@@ -186,8 +186,8 @@ def _same_queries(one: _Run, two: _Run) -> tuple[_Run, _Run]:
                 hint="name the column of queries with query=",
             )
     else:
-        for run in (one, two):
-            if len(np.unique(run.queries)) < len(run.patients):
+        for names in (one.queries, two.queries):
+            if len(np.unique(names)) < len(names):
                 raise InputError("a query that occurs twice in one table")
         _, left, right = np.intersect1d(one.queries, two.queries, return_indices=True)
         if not len(left):

@@ -282,13 +282,13 @@ def _beside(
 ) -> dict[str, NDArray[np.float64]]:
     """The group against all others; patients who are in both make the changes correlated."""
     rest = _changes(runs, ~member, drawn)
-    sums = [
+    (s, n), (other_s, other_n) = (
         by_patient(np.where(side[:, None], runs.differences, np.nan), runs.owner)
         for side in (member, ~member)
-    ]
-    low, high = join_ends(
-        found.change, *found.ends[0], rest.change, *rest.ends[0], correlation(*sums[0], *sums[1])
     )
+    related = correlation(s, n, other_s, other_n)
+    (low, high), (other_low, other_high) = found.ends[0], rest.ends[0]
+    low, high = join_ends(found.change, low, high, rest.change, other_low, other_high, related)
     gaps = {
         "gap_before": found.before - rest.before,
         "gap_after": found.after - rest.after,

@@ -26,6 +26,8 @@ from medembed.errors import InputError
 __all__ = ["CorrelationErasure", "Eraser", "UnitErasure", "erase_unit", "fit_leace", "linear_trace"]
 
 _SMALL = 1e-9
+_ROUNDS, _TOLERANCE = 20, 1e-6
+"""Erased vectors are fitted again so often at most, or until their trace is so small."""
 Rows = NDArray[np.float64]
 
 
@@ -56,28 +58,15 @@ class Eraser:
 class UnitErasure:
     """Erase, bring to unit length, erase what came back, and so on.
 
-    Parameters
-    ----------
-    steps : tuple of Eraser
-    trace : tuple of float
-        :func:`linear_trace` of the unit vectors it was fitted on: before, and after each step.
+    ``trace`` is :func:`linear_trace` of the unit vectors it was fitted on: before, and after each
+    step.
     """
 
     steps: tuple[Eraser, ...]
     trace: tuple[float, ...]
 
     def apply(self, vectors: ArrayLike) -> Rows:
-        """Bring vectors of queries and cases alike into the space that is to be searched.
-
-        Parameters
-        ----------
-        vectors : float array of shape (n, dim)
-
-        Returns
-        -------
-        float64 array of shape (n, dim)
-            Of unit length.
-        """
+        """Bring vectors (n, dim) of queries and cases alike into the space to be searched."""
         x = _unit(vectors)
         for step in self.steps:
             x = _unit(step.apply(x))
@@ -114,10 +103,6 @@ def fit_leace(vectors: ArrayLike, groups: ArrayLike) -> Eraser:
     groups : text array of shape (n,)
         Missing is "unknown", a group like any other.
 
-    Returns
-    -------
-    Eraser
-
     Raises
     ------
     InputError
@@ -146,24 +131,11 @@ def fit_leace(vectors: ArrayLike, groups: ArrayLike) -> Eraser:
     return Eraser(mean, restore @ basis, basis.T @ whiten)
 
 
-def erase_unit(
-    vectors: ArrayLike, groups: ArrayLike, *, rounds: int = 20, tolerance: float = 1e-6
-) -> UnitErasure:
+def erase_unit(vectors: ArrayLike, groups: ArrayLike) -> UnitErasure:
     """Erase until the unit vectors themselves show nothing to a linear reader.
 
-    Parameters
-    ----------
-    vectors, groups
-        As in :func:`fit_leace`; vectors are brought to unit length first.
-    rounds : int
-        At most.
-    tolerance : float
-        Stop where :func:`linear_trace` is at most this.
-
-    Raises
-    ------
-    InputError
-        As :func:`fit_leace`, and where nothing but the attribute is in a vector.
+    Parameters and errors as in :func:`fit_leace`; vectors are brought to unit length first, and one
+    that holds nothing but the attribute is refused.
 
     Examples
     --------
@@ -174,26 +146,23 @@ def erase_unit(
     >>> found.trace[0] > 0.1, found.trace[-1] <= 1e-6
     (True, True)
     """
-    if rounds < 1:
-        raise InputError("fewer than 1 round")
-    x = _unit(vectors)
-    trace, steps = [linear_trace(x, groups)], []
-    for _ in range(rounds):
-        step = fit_leace(x, groups)
-        x = _unit(step.apply(x))
-        steps.append(step)
-        trace.append(linear_trace(x, groups))
-        if trace[-1] <= tolerance:
-            break
-    return UnitErasure(tuple(steps), tuple(trace))
+    steps: list[Eraser] = []
+
+    def once(x: Rows) -> Rows:
+        steps.append(fit_leace(x, groups))
+        return steps[-1].apply(x)
+
+    trace = _until_gone(_unit(vectors), groups, once)
+    return UnitErasure(tuple(steps), trace)
 
 
 @dataclass(frozen=True)
 class CorrelationErasure:
     """fairlearn's ``CorrelationRemover``, fitted again on unit vectors.
 
-    Each group's mean is moved to that of all. Unlike LEACE it needs to know the group of every
-    vector it is applied to, queries included: one of no known group is left as it is.
+    Each group's mean is moved to that of all, by least squares. Unlike LEACE it needs to know the
+    group of every vector it is applied to, queries included: one of no known group is left as it
+    is.
 
     Parameters
     ----------
@@ -213,29 +182,19 @@ class CorrelationErasure:
     trace: tuple[float, ...]
 
     @classmethod
-    def fit(
-        cls,
-        vectors: ArrayLike,
-        groups: ArrayLike,
-        *,
-        rounds: int = 20,
-        tolerance: float = 1e-6,
-    ) -> CorrelationErasure:
-        """Fit with fairlearn; parameters and errors as in :func:`erase_unit`."""
-        if rounds < 1:
-            raise InputError("fewer than 1 round")
+    def fit(cls, vectors: ArrayLike, groups: ArrayLike) -> CorrelationErasure:
+        """Fit; parameters and errors as in :func:`erase_unit`."""
         x = _unit(vectors)
         members = _members(groups, len(x))
-        fit = _remover(members.shape[1])
-        names = tuple(np.unique(group_labels(groups)).tolist())
-        trace, slopes = [linear_trace(x, groups)], []
-        for _ in range(rounds):
-            slopes.append(fit(x, members))
-            x = _unit(x - (members - members.mean(axis=0)) @ slopes[-1])
-            trace.append(linear_trace(x, groups))
-            if trace[-1] <= tolerance:
-                break
-        return cls(names, members.mean(axis=0), tuple(slopes), tuple(trace))
+        shares = members.mean(axis=0)
+        slopes: list[Rows] = []
+
+        def once(x: Rows) -> Rows:
+            slopes.append(np.linalg.lstsq(members - shares, x, rcond=None)[0])
+            return np.asarray(x - (members - shares) @ slopes[-1])
+
+        trace = _until_gone(x, groups, once)
+        return cls(tuple(np.unique(group_labels(groups)).tolist()), shares, tuple(slopes), trace)
 
     def apply(self, vectors: ArrayLike, groups: ArrayLike) -> Rows:
         """Bring vectors of known groups into the space that is to be searched."""
@@ -250,21 +209,15 @@ class CorrelationErasure:
         return x
 
 
-def _remover(n_groups: int) -> Callable[[Rows, Rows], Rows]:
-    try:
-        from fairlearn.preprocessing import (  # type: ignore[import-untyped, unused-ignore]
-            CorrelationRemover,
-        )
-    except ImportError:
-        raise InputError(
-            "this erasure needs fairlearn", hint="pip install 'medembed[audit]'"
-        ) from None
-
-    def fit(x: Rows, members: Rows) -> Rows:
-        remover = CorrelationRemover(sensitive_feature_ids=list(range(n_groups)))
-        return np.asarray(remover.fit(np.concatenate([members, x], axis=1)).beta_)
-
-    return fit
+def _until_gone(x: Rows, groups: ArrayLike, once: Callable[[Rows], Rows]) -> tuple[float, ...]:
+    """Fit, erase and bring to unit length until nothing is left, and give the trace."""
+    trace = [linear_trace(x, groups)]
+    for _ in range(_ROUNDS):
+        x = _unit(once(x))
+        trace.append(linear_trace(x, groups))
+        if trace[-1] <= _TOLERANCE:
+            break
+    return tuple(trace)
 
 
 def _rows(vectors: ArrayLike) -> Rows:
