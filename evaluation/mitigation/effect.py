@@ -8,7 +8,7 @@ patients* tends to improve by chance alone (its figure returns to the mean): pic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,8 @@ def assess_mitigation(
     Parameters
     ----------
     name : str
-        Of the mitigation.
-    before, after, outcomes, attributes, patient, query, higher_is_better, repetitions, seed
+    before, after, outcomes, attributes, patient, query, higher_is_better
+    alpha, minimum, repetitions, seed
         As in :func:`~evaluation.change.comparison.compare_outcomes`, paired by queries.
     targets : sequence of (attribute, group, outcome)
         Whom it is meant to help, declared before these patients were looked at; each has to
@@ -100,25 +100,22 @@ def assess_mitigation(
         empty where nothing was.
     margin : float
         Largest loss of a group that was declared to be of no consequence.
-    alpha, minimum
-        As in ``compare_outcomes``.
     tried : int
         Mitigations, or settings of one, that are assessed on these patients: each is held to
         ``alpha / tried``, in its intervals too.
-
-    Returns
-    -------
-    MitigationEffect
-        Not recommended where a target's interval includes none or its adjusted p is above the
-        level, where a group's loss is estimated to be above the margin, or where such a loss is not
-        excluded (by the one-sided bound) in a group of usual precision. Smaller groups cannot
-        exclude it; they, and those that could not be assessed, are named among the reasons.
 
     Raises
     ------
     InputError
         Where a patient it was fitted on is among these, there is no target, or the tables do not
         fit each other.
+
+    Notes
+    -----
+    Not recommended where a target's interval includes none or its adjusted p is above the level,
+    where a group's loss is estimated to be above the margin, or where such a loss is not excluded
+    (by the one-sided bound) in a group of usual precision. Smaller groups cannot exclude it; they,
+    and those that could not be assessed, are named among the reasons.
 
     References
     ----------
@@ -155,27 +152,20 @@ def assess_mitigation(
         for row in compared.rows
         if (row["primary"] and row["verdict"] != "improved") or _costs(row, margin)
     ]
-    return MitigationEffect(
-        name,
-        compared,
-        recommended=not against,
-        reasons=(
-            *(against or ["each target improved and no group lost more than the margin"]),
-            *_beside(compared, margin),
-        ),
-    )
+    reasons = against or ["each target improved and no group lost more than the margin"]
+    return MitigationEffect(name, compared, not against, (*reasons, *_beside(compared, margin)))
 
 
-def mitigation_section(effects: Iterable[MitigationEffect]) -> dict[str, Any]:
+def mitigation_section(effects: Sequence[MitigationEffect]) -> dict[str, Any]:
     """Bring assessed mitigations into the form that the report takes: rows, summary and notes."""
-    rows, summary, notes = [], [], []
-    for effect in effects:
-        rows += effect.rows()
-        summary.append(
-            {"name": effect.name, "recommended": effect.recommended, "reasons": [*effect.reasons]}
-        )
-        notes += [note for note in effect.comparison.notes if note not in notes]
-    return {"rows": rows, "summary": summary, "notes": notes}
+    return {
+        "rows": [row for one in effects for row in one.rows()],
+        "summary": [
+            {"name": one.name, "recommended": one.recommended, "reasons": list(one.reasons)}
+            for one in effects
+        ],
+        "notes": list(dict.fromkeys(note for one in effects for note in one.comparison.notes)),
+    }
 
 
 def _loss(row: Mapping[str, Any], field: str) -> float:

@@ -35,11 +35,7 @@ Rows = NDArray[np.float64]
 class Eraser:
     r"""The affine map :math:`x \mapsto x - A (x - \mu)`.
 
-    Parameters
-    ----------
-    mean : float64 array of shape (dim,)
-    out, into : float64 arrays of shape (dim, rank) and (rank, dim)
-        Factors of A.
+    ``mean`` has shape (dim,), the factors of A, ``out`` and ``into``, (dim, rank) and (rank, dim).
     """
 
     mean: Rows
@@ -88,8 +84,7 @@ def linear_trace(vectors: ArrayLike, groups: ArrayLike) -> float:
     members = _members(groups, len(x))
     x = x - x.mean(axis=0)
     total = float(np.sum(x**2))
-    counts = members.sum(axis=0)
-    between = float(np.sum((members.T @ x) ** 2 / counts[:, None]))
+    between = float(np.sum((members.T @ x) ** 2 / members.sum(axis=0)[:, None]))
     return between / total if total > 0 else float("nan")
 
 
@@ -160,23 +155,13 @@ def erase_unit(vectors: ArrayLike, groups: ArrayLike) -> UnitErasure:
 class CorrelationErasure:
     """fairlearn's ``CorrelationRemover``, fitted again on unit vectors.
 
-    Each group's mean is moved to that of all, by least squares. Unlike LEACE it needs to know the
-    group of every vector it is applied to, queries included: one of no known group is left as it
-    is.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Groups.
-    shares : float64 array of shape (n_groups,)
-        Of the vectors it was fitted on.
-    slopes : tuple of float64 arrays of shape (n_groups, dim)
-        Coefficients of each round.
-    trace : tuple of float
-        As in :class:`UnitErasure`.
+    Each group's mean is moved to that of all, by least squares: ``slopes`` holds each round's
+    coefficients, shape (n_groups, dim), ``shares`` those of the groups among the vectors it was
+    fitted on, ``trace`` what :class:`UnitErasure` has. Unlike LEACE it needs to know the group of
+    every vector it is applied to, queries included: one of no known group is left as it is.
     """
 
-    names: tuple[str, ...]
+    groups: tuple[str, ...]
     shares: Rows
     slopes: tuple[Rows, ...]
     trace: tuple[float, ...]
@@ -201,7 +186,7 @@ class CorrelationErasure:
         x, labels = _unit(vectors), group_labels(groups)
         if labels.shape != (len(x),) or x.shape[1] != self.slopes[0].shape[1]:
             raise InputError("vectors and groups that do not fit each other or the fit")
-        members = (labels[:, None] == np.array(self.names)).astype(np.float64)
+        members = (labels[:, None] == np.array(self.groups)).astype(np.float64)
         known = members.any(axis=1, keepdims=True)
         shift = np.where(known, members - self.shares, 0.0)
         for slope in self.slopes:

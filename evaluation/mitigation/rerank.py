@@ -96,12 +96,8 @@ def constrained_order(
         raise InputError("shares outside 0 to 1, or that add up to more than 1")
     if k < 1:
         raise InputError("a list of fewer than 1 hits")
-    by_group = {
-        name: np.flatnonzero(names == name)[
-            np.argsort(-value[names == name], kind="stable")
-        ].tolist()
-        for name in np.unique(names).tolist()
-    }
+    best = np.argsort(-value, kind="stable")
+    by_group = {name: best[names[best] == name].tolist() for name in np.unique(names).tolist()}
     want = {name: share for name, share in shares.items() if share > 1e-12 and name in by_group}
     used = dict.fromkeys(by_group, 0)
     order: list[int] = []
@@ -134,24 +130,17 @@ def constrained_order(
                 at -= 1
     if len(order) >= length:
         return np.array(order[:length], dtype=np.int64)
-    return _with_the_best(order, deadline, value, length)
-
-
-def _with_the_best(
-    order: list[int], deadline: list[int], value: NDArray[np.float64], length: int
-) -> NDArray[np.int64]:
-    """Fill places that nobody was promised with the best of the others, no later than they fall."""
-    placed, promised = list(order), list(deadline)
-    others = [i for i in np.argsort(-value, kind="stable").tolist() if i not in set(order)]
+    # Places that nobody was promised go to the best of the others, no later than they fall.
+    others = best[~np.isin(best, order)].tolist()
     result: list[int] = []
     while len(result) < length:
         # All that is still promised may fall by one place.
-        slack = all(due > len(result) + number + 1 for number, due in enumerate(promised))
-        if others and (not placed or (slack and value[others[0]] > value[placed[0]])):
+        slack = all(due > len(result) + number + 1 for number, due in enumerate(deadline))
+        if others and (not order or (slack and value[others[0]] > value[order[0]])):
             result.append(others.pop(0))
         else:
-            result.append(placed.pop(0))
-            promised.pop(0)
+            result.append(order.pop(0))
+            deadline.pop(0)
     return np.array(result, dtype=np.int64)
 
 
@@ -213,11 +202,8 @@ def earned_exposure(
     order = np.empty((len(p), k), dtype=np.int64)
     kept = best = 0.0
     for number, (row, group) in enumerate(zip(p, of, strict=True)):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(earned > 0, shown / earned, np.nan)
-        lag = np.zeros(len(labels))
-        if not np.isnan(ratio).all():
-            lag = np.nan_to_num(number * (np.nanmax(ratio) - ratio))
+        ratio = np.divide(shown, earned, out=np.full(len(labels), np.nan), where=earned > 0)
+        lag = np.nan_to_num(number * (np.nanmax(ratio, initial=0.0) - ratio))
         order[number] = np.argsort(-(row + strength * lag[group]), kind="stable")[:k]
         np.add.at(shown, group[order[number]], weights)
         np.add.at(earned, group, row)
@@ -268,9 +254,8 @@ class RelevancePosterior:
         Examples
         --------
         >>> fit = RelevancePosterior.fit([0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1], ["F", "F", "M", "M"])
-        >>> p = fit.predict([0.1, 0.4], ["F", "F"])
-        >>> bool(p[0] < p[1])
-        True
+        >>> fit.predict([0.1, 0.4], ["F", "F"]).round(2)
+        array([0.2 , 0.83])
         """
         x, y = np.asarray(scores, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
         names = group_labels(groups)

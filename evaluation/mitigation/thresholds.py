@@ -50,18 +50,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class GroupThresholds:
-    """Rules by group.
-
-    Parameters
-    ----------
-    rules : dict of group to Rule
-    common : Rule
-        For groups without a rule of their own.
-    reasons : dict of group to str
-        Why a group has none.
-    by_lot : bool
-        Whether some cases are decided by lot.
-    """
+    """Rules by group, and why a group has the common one; ``by_lot`` if a lot decides some cases."""
 
     rules: dict[str, Rule]
     common: Rule
@@ -101,7 +90,7 @@ def equal_rates(
         0 or 1.
     groups : text array of shape (n,)
         Missing is "unknown".
-    patients : array of shape (n,)
+    patients : text array of shape (n,)
     constraint : str
         Which rates are made equal: a word of ``ThresholdOptimizer``.
     minimum : Minimum, optional
@@ -240,8 +229,7 @@ def _optimise(
         fitted.fit(x[:, None], present.astype(int), sensitive_features=names)
     except ValueError:
         raise InputError(f"thresholds could not be fitted for {constraint!r}") from None
-    chosen: dict[Any, Any] = fitted.interpolated_thresholder_.interpolation_dict
-    return chosen
+    return dict(fitted.interpolated_thresholder_.interpolation_dict)
 
 
 def _rule(found: Any) -> Rule:
