@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from medembed.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Pairing", "Runs", "line_up"]
+__all__ = ["ALL", "Pairing", "Runs", "line_up"]
 
 Pairing = Literal["queries", "patients", "all"]
 Text = NDArray[np.str_]
@@ -56,21 +57,9 @@ class Runs:
     scale: NDArray[np.float64]
     alone: dict[tuple[str, str], tuple[int, int, int]]
 
-    @property
-    def overlap(self) -> dict[str, int | None]:
-        """Patients and queries in both runs, and patients in one alone."""
-        both, before, after = self.alone[ALL, ALL]
-        queries = len(self.owner) if self.later is None else None
-        return {
-            "patients_both": both,
-            "patients_only_before": before,
-            "patients_only_after": after,
-            "queries_both": queries,
-        }
-
-    @property
+    @cached_property
     def differences(self) -> NDArray[np.float64]:
-        """What each row adds to the change of its patient's sum."""
+        """After less before, (n, n_outcomes); rows of unpaired runs with the sign of theirs."""
         if self.later is None:
             return self.after - self.before
         return np.where(self.later[:, None], self.after, -self.after)

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.change.align_runs import Pairing, Runs, line_up
+from evaluation.change.align_runs import ALL, Pairing, Runs, line_up
 from evaluation.change.paired import (
     Changes,
     by_patient,
@@ -32,7 +32,7 @@ from evaluation.change.paired import (
 )
 from evaluation.stats.multiplicity import holm_by_family
 from evaluation.stats.proportions import join_ends
-from evaluation.stats.report_fields import Reason
+from evaluation.stats.report_fields import TOTALS, Reason
 from evaluation.stats.suppression import round_count, round_rows
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
@@ -40,9 +40,7 @@ from medembed.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ChangeVerdict", "Comparison", "compare_outcomes"]
-
-ChangeVerdict = Literal["improved", "worse", "no_change_shown", "not_assessable"]
+__all__ = ["Comparison", "compare_outcomes"]
 
 _FIGURES = (
     "before", "after", "change", "ci_low", "ci_high", "worst", "p", "p_adjusted",
@@ -84,13 +82,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def row(self, attribute: str, group: str, outcome: str) -> dict[str, Any]:
-        """Find one row.
-
-        Raises
-        ------
-        InputError
-            Where there is none.
-        """
+        """Find one row, or raise an InputError."""
         for row in self.rows:
             if (row["attribute"], row["group"], row["outcome"]) == (attribute, group, outcome):
                 return row
@@ -168,7 +160,11 @@ def compare_outcomes(
     minimum = minimum or Minimum()
     if not margin > 0 or not 0 < alpha < 0.5:
         raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
-    better = _directions(outcomes, higher_is_better)
+    if isinstance(higher_is_better, bool):
+        higher_is_better = dict.fromkeys(outcomes, higher_is_better)
+    if set(higher_is_better) - set(outcomes):
+        raise InputError("a direction of an outcome that is not compared")
+    better = {name: bool(higher_is_better.get(name, True)) for name in outcomes}
     runs = line_up(before, after, outcomes, attributes, patient, query, pairing)
     drawn = {"alpha": alpha, "repetitions": repetitions, "seed": seed}
     wanted = {tuple(map(str, test)) for test in primary}
@@ -194,7 +190,9 @@ def compare_outcomes(
         row["step"] = 0.0
         if 0 < row["n_patients"] < minimum.reported:
             row["n_patients"] = row["n_queries"] = row["n_unpaired"] = None
-    overlap = runs.overlap
+    n_queries = len(runs.owner) if runs.later is None else None
+    counts = (*runs.alone[ALL, ALL], n_queries)
+    overlap = dict(zip(TOTALS["comparison", "overlap"], counts, strict=True))
     part = "are part of" if pairing == "all" else "are left out of"
     notes = [
         f"Patients in the {run} run only {part} the comparison."
@@ -220,17 +218,6 @@ def compare_outcomes(
         },
         tuple(notes),
     )  # fmt: skip
-
-
-def _directions(
-    outcomes: Sequence[str], higher_is_better: bool | Mapping[str, bool]
-) -> dict[str, bool]:
-    if isinstance(higher_is_better, bool):
-        return dict.fromkeys(outcomes, higher_is_better)
-    unknown = set(higher_is_better) - set(outcomes)
-    if unknown:
-        raise InputError(f"a direction for {sorted(unknown)[0]!r}, which is not an outcome")
-    return {name: bool(higher_is_better.get(name, True)) for name in outcomes}
 
 
 def _figures(
@@ -300,7 +287,7 @@ def _beside(
     return {name: np.where(enough, column, np.nan) for name, column in gaps.items()}
 
 
-def _verdict(row: Mapping[str, Any], alpha: float, minimum: Minimum) -> tuple[ChangeVerdict, str]:
+def _verdict(row: Mapping[str, Any], alpha: float, minimum: Minimum) -> tuple[str, str]:
     if row["precision"] == "suppressed":
         few = Reason.FEW.text(minimum) if row["n_patients"] else "not measured"
         return "not_assessable", few

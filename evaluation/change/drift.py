@@ -73,11 +73,19 @@ def compare_audits(before: Mapping[str, Any], after: Mapping[str, Any]) -> Verdi
     >>> compare_audits(old, new).rows[0]["turn"]
     'settled'
     """
-    (one, old, turned), (two, new, _) = _read(before, "before"), _read(after, "after")
-    for key, (twin, row) in turned.items():
-        if key not in new and twin in new:  # the other group of two is the reference now
-            old[twin] = row
-            del old[key]
+    (rules, old), (other_rules, new) = _read(before, "before"), _read(after, "after")
+    for key, reference in list(old.items()):
+        twin = (*key[:3], "rest")
+        if key[3] == "reference" and twin in new:  # the other group of two is the reference now
+            about = (key[0], *twin[2:])
+            its = [k for k in old if (k[0], *k[2:]) == about and UNKNOWN not in k[1].split("*")]
+            if its and its[0] not in new:
+                row = old.pop(its[0])
+                gap = None if row.get("gap") is None else -row["gap"]
+                old[twin] = row | {"estimate": reference.get("estimate"), "gap": gap}
+    old, new = (
+        {key: row for key, row in rows.items() if key[3] != "reference"} for rows in (old, new)
+    )
     shared = [key for key in old if key in new]
     if not shared:
         raise InputError("two audits without a group and outcome in common")
@@ -85,46 +93,37 @@ def compare_audits(before: Mapping[str, Any], after: Mapping[str, Any]) -> Verdi
         [_changed(key, old[key], new[key]) for key in shared],
         [list(key) for key in old if key not in new],
         [list(key) for key in new if key not in old],
-        _notes(one, two),
+        _notes(rules, other_rules),
     )
 
 
 def _read(
     audit: Mapping[str, Any], where: str
-) -> tuple[Mapping[str, Any], dict[Key, dict[str, Any]], dict[Key, tuple[Key, dict[str, Any]]]]:
-    """An audit's settings, its rows, and those that are told of the other of two groups as well."""
-    plain = audit.get("outcomes", audit)
-    rows: dict[Key, dict[str, Any]] = {}
-    turned: dict[Key, tuple[Key, dict[str, Any]]] = {}
+) -> tuple[Mapping[str, Any], dict[Key, dict[str, Any]]]:
+    """An audit's settings, and its rows."""
     try:
-        compared = [r for r in plain["table"] if r.get("comparison") != "reference"]
-        for r in compared:
-            key = (r["attribute"], r["group"], r["outcome"], r.get("comparison", "rest"))
-            rows[key] = {name: r.get(name) for name in ("estimate", "gap")}
-            rows[key]["verdict"] = r["verdict"]
-        for r in plain["table"]:
-            if r.get("comparison") == "reference":
-                its = (r["attribute"], r["outcome"], "rest")
-                for key, row in rows.items():
-                    if (key[0], *key[2:]) == its and UNKNOWN not in key[1].split("*"):
-                        gap = None if row["gap"] is None else -row["gap"]
-                        twin = row | {"estimate": r.get("estimate"), "gap": gap}
-                        turned[key] = (key[0], r["group"], *key[2:]), twin
-                        break
-        settings: Mapping[str, Any] = plain["settings"]
-    except (KeyError, TypeError, AttributeError):
-        raise InputError("not an audit's JSON", where=where) from None
-    if len(rows) < len(compared) or not all(isinstance(r["verdict"], str) for r in rows.values()):
+        plain = audit.get("outcomes", audit)
+        settings, table = dict(plain["settings"]), plain["table"]
+        keys = [
+            (r["attribute"], r["group"], r["outcome"], r.get("comparison", "rest")) for r in table
+        ]
+        rows = dict(zip(keys, table, strict=True))
+        judged = all(isinstance(r["verdict"], str) or k[3] == "reference" for k, r in rows.items())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        judged = False
+    if not judged:
+        raise InputError("not an audit's JSON", where=where)
+    if len(rows) < len(keys):
         raise InputError("an audit that lists the same test twice", where=where)
-    return settings, rows, turned
+    return settings, rows
 
 
 def _changed(key: Key, was: Mapping[str, Any], is_now: Mapping[str, Any]) -> dict[str, Any]:
     row = dict(zip(("attribute", "group", "outcome", "comparison"), key, strict=True))
-    gap, later = was["gap"], is_now["gap"]
+    gap, later = was.get("gap"), is_now.get("gap")
     return row | {
-        "estimate_before": was["estimate"],
-        "estimate_after": is_now["estimate"],
+        "estimate_before": was.get("estimate"),
+        "estimate_after": is_now.get("estimate"),
         "gap_before": gap,
         "gap_after": later,
         "gap_change": None if gap is None or later is None else later - gap,

@@ -50,7 +50,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class GroupThresholds:
-    """Rules by group, and why a group has the common one; ``by_lot`` if a lot decides some cases."""
+    """Rules by group, why a group has the common one, and whether a lot decides some cases."""
 
     rules: dict[str, Rule]
     common: Rule
