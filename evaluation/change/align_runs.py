@@ -25,6 +25,7 @@ Text = NDArray[np.str_]
 ALL = "all"
 """Attribute and group of all patients."""
 
+_NAME = "name the column of queries with query="
 _EVERY_SIZE = Minimum(1, 1)
 """A small group is no part of another one here: its row has no figures."""
 
@@ -81,7 +82,7 @@ class _Run:
     values: NDArray[np.float64]
     scale: NDArray[np.float64]
     patients: Text
-    queries: Text | None
+    queries: NDArray[Any]
     groups: dict[str, Text]
 
     def take(self, rows: NDArray[Any]) -> _Run:
@@ -119,6 +120,8 @@ def line_up(
     if pairing != "all" and not alone[ALL, ALL][0]:
         raise InputError("no patient is in both tables", hint='compare them with pairing="all"')
     if pairing == "queries":
+        if key is None and len(one.patients) != len(two.patients):
+            raise InputError("tables that are not the same queries in the same order", hint=_NAME)
         one, two = _same_queries(one, two)
         owner = np.unique(one.patients, return_inverse=True)[1]
         return Runs(one.values, two.values, None, owner, one.groups, scale, alone)
@@ -158,7 +161,7 @@ def _read(
     if any((found[name] == UNKNOWN).any() for name in keys):
         raise InputError("a query without a patient or a name", where=where)
     groups = {ALL: np.full(len(read.owner), ALL)} | {name: found[name] for name in attributes}
-    queries = None if query is None else found[query]
+    queries = np.arange(len(read.owner)) if query is None else found[query]
     return _Run(read.values * read.scale, read.scale, found[patient], queries, groups)
 
 
@@ -168,22 +171,15 @@ def _shared(one: _Run, two: _Run, attribute: str, group: str) -> tuple[int, int,
 
 
 def _same_queries(one: _Run, two: _Run) -> tuple[_Run, _Run]:
-    if one.queries is None or two.queries is None:
-        if not np.array_equal(one.patients, two.patients):
-            raise InputError(
-                "tables that are not the same queries in the same order",
-                hint="name the column of queries with query=",
-            )
-    else:
-        for names in (one.queries, two.queries):
-            if len(np.unique(names)) < len(names):
-                raise InputError("a query that occurs twice in one table")
-        _, left, right = np.intersect1d(one.queries, two.queries, return_indices=True)
-        if not len(left):
-            raise InputError("no query is in both tables", hint='pair them by "patients"')
-        one, two = one.take(left), two.take(right)
-        if (one.patients != two.patients).any():
-            raise InputError("a query that belongs to another patient in the other table")
+    for names in (one.queries, two.queries):
+        if len(np.unique(names)) < len(names):
+            raise InputError("a query that occurs twice in one table")
+    _, left, right = np.intersect1d(one.queries, two.queries, return_indices=True)
+    if not len(left):
+        raise InputError("no query is in both tables", hint='pair them by "patients"')
+    one, two = one.take(left), two.take(right)
+    if (one.patients != two.patients).any():
+        raise InputError("a query that belongs to another patient in the other table", hint=_NAME)
     for name, labels in two.groups.items():
         if (labels != one.groups[name]).any():
             raise InputError(

@@ -2,15 +2,10 @@
 
 Two audits side by side do not say what changed: each has its own error, and most of it is the same
 patients'. Here the queries (or the patients) of both runs are paired, each group's change has an
-interval with patients as units, and the tests of a family are adjusted together (Holm).
-
-==================  ===============================================================================
-``improved``        a change for the better is established: adjusted p at most alpha, and the
-                    interval leaves out none
-``worse``           the same for the worse
-``no_change_shown`` neither; a small archive shows no change however large it is: see ``worst``
-``not_assessable``  no number that could be tested, or a group too small to be reported
-==================  ===============================================================================
+interval with patients as units, and the tests of a family are adjusted together (Holm). A verdict
+is ``improved`` or ``worse`` where the adjusted p is at most alpha and the interval leaves out none;
+``no_change_shown`` else: a small archive shows no change however large it is, see ``worst``; and
+``not_assessable`` without a number that could be tested, or in a group too small to be reported.
 """
 
 from __future__ import annotations

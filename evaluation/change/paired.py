@@ -93,8 +93,7 @@ def paired_changes(
         is left out.
     owner : int array of shape (n_queries,)
         Numbers of patients.
-    alpha : float
-    repetitions, seed : int
+    alpha, repetitions, seed
         Of the bootstrap-t, which gives the intervals of outcomes other than 0 and 1.
 
     Notes
@@ -176,7 +175,7 @@ def repeated_changes(
     Parameters
     ----------
     outcomes : float64 array of shape (n_queries, n_outcomes)
-        Of both runs, one after the other; NaN where not measured.
+        Of both runs; NaN where not measured.
     later : bool array of shape (n_queries,)
         Whether of the second run.
     owner, alpha, repetitions, seed
@@ -213,11 +212,11 @@ def repeated_changes(
         shares = (a - pooled * n_a) / n_a.sum(axis=0) - (b - pooled * n_b) / n_b.sum(axis=0)
     same = ((n_a > 0) == (n_b > 0)).all(axis=0)
     p = np.where(same, _p(change, shares, (n_a > 0).sum(axis=0)), block.p[-1])
-    either = ((n_a + n_b) > 0).sum(axis=0)
+    ends = _holding(block.ends[:, :, -1] * queries.scale, change, outcomes)
+    n_queries, n_patients = n_a.sum(axis=0).astype(np.int64), ((n_a + n_b) > 0).sum(axis=0)
     return Changes(
-        before, after, change, np.where(compared, p, np.nan),
-        _holding(block.ends[:, :, -1] * queries.scale, change, outcomes),
-        np.where(compared, n_a.sum(axis=0), 0).astype(np.int64), np.where(compared, either, 0),
+        before, after, change, np.where(compared, p, np.nan), ends,
+        np.where(compared, n_queries, 0), np.where(compared, n_patients, 0),
     )  # fmt: skip
 
 

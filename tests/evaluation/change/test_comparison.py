@@ -187,7 +187,8 @@ def test_a_row_is_found_by_its_names_and_the_json_is_plain() -> None:
         ({"patient_id": "unknown"}, {}, "without a patient"),
         ({"query": "same"}, {"query": "query"}, "occurs twice"),
         ({"sex": "F"}, {}, "differs between the tables"),
-        ({"patient_id": "secret-1"}, {}, "same queries in the same order"),
+        ({"patient_id": "secret-1"}, {}, "another patient in the other table"),
+        ({"drop": 0}, {}, "same queries in the same order"),
         ({"patient_id": "other"}, {"query": "query"}, "no patient is in both"),
         ({}, {"pairing": "years"}, "pairing"),
         ({}, {"margin": 0.0}, "margin"),
@@ -199,7 +200,10 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     change: dict[str, Any], options: dict[str, Any], message: str
 ) -> None:
     before, after = runs(9, 30)
-    after = after.drop(columns="hit") if "drop" in change else after.assign(**change)
+    if "drop" in change:
+        after = after.drop([change["drop"]], axis=int(change["drop"] == "hit"))
+    else:
+        after = after.assign(**change)
     with pytest.raises(InputError, match=message) as caught:
         compare_outcomes(before, after, ["hit"], ["sex"], **options)
     assert "\n" not in str(caught.value)
