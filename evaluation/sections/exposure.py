@@ -27,23 +27,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite, isnan
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.labels import codes
 from evaluation.retrieval.relevance import as_pairs
-from evaluation.sections.fair_share import Dues, dues, sight
-from evaluation.sections.group_vs_rest import (
-    PlainRow,
-    SectionResult,
-    judge,
-    small_groups,
-    text_groups,
-)
-from evaluation.sections.permute_within_strata import hand_around
+from evaluation.sections.fair_share import Dues, dues, hand_around, sight
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
 from evaluation.stats import Minimum
 from evaluation.stats.bootstrap_t import bootstrap_t_means
 from evaluation.stats.report_fields import Reason
@@ -53,15 +45,15 @@ from medembed.errors import InputError
 __all__ = ["ExposureRow", "assess_exposure"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class ExposureRow(PlainRow):
-    """A group's exposure.
+    """A group's exposure; columns as in ``PlainRow``.
 
     Parameters
     ----------
-    attribute, group : str
     share_archive : float or None
         Of the queries' pools.
     exposure, top_k : float or None
@@ -71,16 +63,13 @@ class ExposureRow(PlainRow):
     ratio_given_relevance : float or None
         Discounted, against what relevance would give; None without declared relevance.
     ci_low, ci_high : float or None
-        95% over query patients, of the tested ratio: given relevance where that is declared.
+        Over query patients, of the tested ratio: given relevance where that is declared.
     null_low, null_high : float or None
         Where the tested ratio lies in 95% of permutations.
-    p_archive, p, p_adjusted : float or None
-        Against the archive; of the tested ratio; the latter by Holm over all groups.
+    p_archive, p : float or None
+        Against the archive; of the tested ratio.
     n_patients, n_items : int or None
         Of the gallery.
-    precision : {"usual", "low", "suppressed"}
-    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
-    reason : str
     """
 
     attribute: str
@@ -113,9 +102,6 @@ def assess_exposure(
     *,
     relevant: Any = None,
     excluded: Any = None,
-    strata: ArrayLike | None = None,
-    discount: Literal["log", "none"] = "log",
-    leave_out_own: bool = True,
     margin: float = 0.1,
     alpha: float = 0.05,
     minimum: Minimum | None = None,
@@ -128,30 +114,18 @@ def assess_exposure(
     Parameters
     ----------
     hits : int array of shape (n_queries, k)
-        Indices into the gallery, best first; -1 where there was none.
+        Indices into the gallery, best first; -1 where there was none. The query's own patient was
+        left out of its pool.
     query_patients : array of shape (n_queries,)
     gallery_patients : array of shape (n_items,)
         Named as the queries' are.
-    gallery_groups : mapping of str to array of shape (n_items,)
-        By attribute.
+    gallery_groups : mapping of attribute to array of shape (n_items,)
     relevant, excluded : optional
         As :func:`evaluation.retrieval.relevance.as_pairs` takes them, of shape
         (n_queries, n_items).
-    strata : array of shape (n_items,), optional
-        Patients exchange their groups within these only (a patient stands where its first item
-        does), in addition to tenths of expected exposure.
-    discount : {"log", "none"}
-    leave_out_own : bool
-        Whether a query's own patient was left out of its pool.
     margin : float
         A ratio within 1 ± margin is of no consequence.
-    alpha : float
-    minimum : Minimum, optional
-    permutations, repetitions, seed : int
-
-    Returns
-    -------
-    SectionResult of ExposureRow
+    alpha, minimum, permutations, repetitions, seed
 
     Raises
     ------
@@ -179,36 +153,39 @@ def assess_exposure(
         for name, given in gallery_groups.items()
     }
     member = np.concatenate([np.eye(len(names))[group] for names, group in of.values()], axis=1)
-    weights = sight(found, discount)
     held = dues(
-        found, weights, member, asking, holding, leave_out_own=leave_out_own,
+        found, member, asking, holding,
         relevant=None if relevant is None else as_pairs(relevant, shape, "relevance"),
         excluded=None if excluded is None else as_pairs(excluded, shape, "exclusions"),
     )  # fmt: skip
-    layer = _codes_of(strata, shape[1])
-    figures = _figures(held, weights, found, member, asking, alpha, repetitions, seed) | _permuted(
-        held, [(group, len(names)) for names, group in of.values()], holding, layer, permutations,
-        seed,
-    )  # fmt: skip
+    figures, tested = _figures(held, found, member, asking, alpha, repetitions, seed)
+    figures |= _permuted(
+        held, [(group, len(names)) for names, group in of.values()], holding, permutations, seed
+    )
     n_asking = len(np.unique(asking))
     rows: list[ExposureRow] = []
     for attribute, (names, group) in of.items():
-        here = {name: group == number for number, name in enumerate(names.tolist())}
-        sizes = {name: len(np.unique(holding[inside])) for name, inside in here.items()}
-        small = small_groups(sizes, least)
-        for name, inside in here.items():
+        for number, name in enumerate(names.tolist()):
+            inside = group == number
+            k = len(np.unique(holding[inside]))
+            if k < least.reported:
+                why = Reason.FEW.text(least)
+                rows.append(ExposureRow(attribute, name, precision="suppressed", reason=why))
+                continue
             row = ExposureRow(
-                attribute, name, n_patients=sizes[name], n_items=int(inside.sum()),
-                precision=least.precision(sizes[name]),
+                attribute, name, n_patients=k, n_items=int(inside.sum()),
+                precision=least.precision(k),
             )  # fmt: skip
             its = {figure: float(column[len(rows)]) for figure, column in figures.items()}
-            rows.append(_row(row, its, least, len(names), n_asking, name in small))
-    ratios = figures["ratio" if held.relevance is None else "ratio_given_relevance"]
-    ends = zip(figures["inner_low"].tolist(), figures["inner_high"].tolist(), strict=True)
-    done = judge(rows, (ratios - 1).tolist(), list(ends), [margin] * len(rows), alpha=alpha)
+            row = _row(row, its, tested[len(rows)])
+            if len(names) == 1:
+                row = replace(row, p=None, p_archive=None, reason="there is no other group")
+            elif n_asking < least.reported:
+                row = replace(row, p=None, p_archive=None, reason="too few query patients")
+            rows.append(row)
     declared = "given declared relevance" if relevant is not None else "against the archive's share"
     return SectionResult(
-        done,
+        judge(rows, tested, margin, alpha=alpha),
         (
             f"Exposure {declared} is tested by permuting groups among gallery patients of similar "
             "expected exposure.",
@@ -221,27 +198,20 @@ def assess_exposure(
     )  # fmt: skip
 
 
-def _codes_of(strata: ArrayLike | None, n: int) -> NDArray[np.int64]:
-    if strata is None:
-        return np.zeros(n, dtype=np.int64)
-    numbers = codes(strata)
-    if numbers.shape != (n,):
-        raise InputError(f"strata for {numbers.size} items, but there are {n}")
-    return numbers
-
-
 def _figures(
     held: Dues,
-    weights: Floats,
-    hits: NDArray[np.int64],
+    hits: Ints,
     member: Floats,
-    asking: NDArray[np.int64],
+    asking: Ints,
     alpha: float,
     repetitions: int,
     seed: int,
-) -> dict[str, Floats]:
-    """Shares, ratios and intervals of all groups of all attributes, (n_groups,) each."""
-    weight, n_hits = weights.sum(axis=1), (hits >= 0).sum(axis=1)
+) -> tuple[dict[str, Floats], Floats]:
+    """Shares, ratios and intervals of all groups, (n_groups,) each; what is judged, (n_groups, 3).
+
+    Judged is the tested ratio less 1, with its interval.
+    """
+    weight, n_hits = sight(hits).sum(axis=1), (hits >= 0).sum(axis=1)
     archive, given = weight @ held.pool_share, held.query_given.sum(axis=0)
     plainly = member[hits[hits >= 0]].sum(axis=0)
     due = weight[:, None] * held.pool_share
@@ -260,73 +230,40 @@ def _figures(
         over = (held.query_given - due) / due.mean(axis=0)
     if held.query_relevance is not None:
         found["ratio_given_relevance"] = tested
-    ends = bootstrap_t_means(
+    (low, high), (inner_low, inner_high) = bootstrap_t_means(
         np.where(np.isfinite(tested), over, 0.0), asking, repetitions=repetitions,
         levels=(1 - alpha, 1 - 2 * alpha), seed=seed,
     )[2]  # fmt: skip
-    return found | {
-        "ci_low": 1 + ends[0, 0],
-        "ci_high": 1 + ends[0, 1],
-        "inner_low": np.minimum(ends[1, 0], tested - 1),
-        "inner_high": np.maximum(ends[1, 1], tested - 1),
-    }
+    inner = np.minimum(inner_low, tested - 1), np.maximum(inner_high, tested - 1)
+    return found | {"ci_low": 1 + low, "ci_high": 1 + high}, np.stack([tested - 1, *inner], axis=1)
 
 
 def _permuted(
-    held: Dues,
-    groups: list[tuple[NDArray[np.int64], int]],
-    holding: NDArray[np.int64],
-    strata: NDArray[np.int64],
-    permutations: int,
-    seed: int,
+    held: Dues, groups: list[tuple[Ints, int]], holding: Ints, permutations: int, seed: int
 ) -> dict[str, Floats]:
     """Of the archive's and the tested comparison: p and range of the ratio under permutation."""
     made = []
     for group, n_groups in groups:
         # A patient with items of several groups takes part once in each.
         cell, of = np.unique(holding * n_groups + group, return_inverse=True)
-        first = np.zeros(len(cell), dtype=np.int64)
-        first[of[::-1]] = np.arange(len(of))[::-1]
         given = np.bincount(of, held.given).astype(np.float64)
         drawn = []
         for due in (held.archive, held.relevance):
             if due is not None:
                 x = np.bincount(of, due).astype(np.float64)
                 drawn.append(
-                    hand_around(
-                        given - x, x, cell % n_groups, n_groups, strata[first], permutations, seed
-                    )
+                    hand_around(given - x, x, cell % n_groups, n_groups, permutations, seed)
                 )
         made.append((drawn[0][0], *drawn[-1]))
     columns = [np.concatenate(column) for column in zip(*made, strict=True)]
     return dict(zip(("p_archive", "p", "null_low", "null_high"), columns, strict=True))
 
 
-def _row(
-    row: ExposureRow,
-    its: dict[str, float],
-    minimum: Minimum,
-    n_groups: int,
-    n_asking: int,
-    small: bool,
-) -> ExposureRow:
-    """Fill in a group's figures as far as they may be shown and tested."""
-    if small:
-        why = Reason.FEW.text(minimum)
-        return ExposureRow(row.attribute, row.group, precision="suppressed", reason=why)
-    shown: dict[str, Any] = {
-        name: value for name, value in its.items() if not name.startswith("inner")
-    }
-    tested = its.get("ratio_given_relevance", its["ratio"])
-    if not isfinite(tested) or not isfinite(its["ratio"]):
-        row = replace(row, reason="no exposure was due to this group in any query's pool")
-    else:
-        row = replace(row, **shown)
-        if isnan(its["inner_low"] + its["ci_low"] + its["inner_high"] + its["ci_high"]):
-            why = "the queries vary too little for an interval"
-            row = replace(row, ci_low=None, ci_high=None, p=None, reason=why)
-    if n_groups == 1:
-        row = replace(row, p=None, p_archive=None, reason="there is no other group")
-    elif n_asking < minimum.reported:
-        row = replace(row, p=None, p_archive=None, reason="too few query patients")
-    return row
+def _row(row: ExposureRow, its: dict[str, Any], tested: Floats) -> ExposureRow:
+    """Fill in a group's figures as far as they can be tested."""
+    if not np.isfinite([tested[0], its["ratio"]]).all():
+        return replace(row, reason="no exposure was due to this group in any query's pool")
+    if np.isnan([*tested, its["ci_low"], its["ci_high"]]).any():
+        its |= {"ci_low": None, "ci_high": None, "p": None}
+        return replace(row, **its, reason="the queries vary too little for an interval")
+    return replace(row, **its)

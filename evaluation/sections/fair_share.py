@@ -1,9 +1,8 @@
-"""What each item of a gallery was shown, and what it would be due; sums for groups of items."""
+"""What each item of a gallery was shown, what it would be due, and groups handed around."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from evaluation.retrieval.relevance import Pairs
 from medembed.errors import InputError
 
-__all__ = ["Dues", "dues", "sight"]
+__all__ = ["Dues", "dues", "hand_around", "sight"]
 
 _CELLS = 2_000_000
 
@@ -25,10 +24,9 @@ class Dues:
 
     Parameters
     ----------
-    given, archive : float64 arrays of shape (n_items,)
-        Weight that the item got; that it would get were its pools ranked at random.
-    relevance : float64 array of shape (n_items,) or None
-        That it would get were relevant items of a query alike, and the others alike.
+    given, archive, relevance : float64 arrays of shape (n_items,); the last or None
+        Weight that the item got; that it would get were its pools ranked at random; and were
+        relevant items of a query alike, and the others alike.
     query_given, query_relevance : float64 arrays of shape (n_queries, n_groups); the latter or None
         The same for each query, over the items of each group.
     pool_share : float64 array of shape (n_queries, n_groups)
@@ -43,44 +41,36 @@ class Dues:
     pool_share: Floats
 
 
-def sight(hits: Ints, discount: Literal["log", "none"]) -> Floats:
-    r"""Weight of each hit: :math:`1/\log_2(1 + r)` at rank r, or 1; 0 where there is no hit.
+def sight(hits: Ints) -> Floats:
+    r"""Weight of each hit: :math:`1/\log_2(1 + r)` at rank r; 0 where there is no hit.
 
     Examples
     --------
-    >>> sight(np.array([[4, 2, -1]]), "log").round(3)
+    >>> sight(np.array([[4, 2, -1]])).round(3)
     array([[1.   , 0.631, 0.   ]])
     """
-    if discount not in ("log", "none"):
-        raise InputError("a discount is log or none")
-    ranks = np.arange(1, hits.shape[1] + 1)
-    weight = 1 / np.log2(1 + ranks) if discount == "log" else np.ones(len(ranks))
-    return np.where(hits >= 0, weight, 0.0)
+    return np.where(hits >= 0, 1 / np.log2(2 + np.arange(hits.shape[1])), 0.0)
 
 
 def dues(
     hits: Ints,
-    weights: Floats,
     member: Floats,
     asking: Ints,
     holding: Ints,
     *,
-    leave_out_own: bool = True,
     relevant: Pairs | None = None,
     excluded: Pairs | None = None,
 ) -> Dues:
-    """Add up what was given and what was due.
+    """Add up what was given and what was due; a query's own patient is not in its pool.
 
     Parameters
     ----------
     hits : int array of shape (n_queries, k)
         -1 where there was none.
-    weights : float64 array of shape (n_queries, k)
     member : float64 array of shape (n_items, n_groups)
         1 where the item belongs to the group.
     asking, holding : int arrays of shape (n_queries,) and (n_items,)
         Patients, from 0.
-    leave_out_own : bool
     relevant, excluded : Pairs, optional
 
     Raises
@@ -96,70 +86,24 @@ def dues(
     ranked = np.sort(hits, axis=1)
     if ((ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)).any():
         raise InputError("an item that is twice among the hits of a query")
-    held = hits >= 0
+    held, weights = hits >= 0, sight(hits)
     if not held.any():
         raise InputError("no query has a hit")
-    if leave_out_own and (held & (holding[hits] == asking[:, None])).any():
-        raise InputError(
-            "a hit of the query's own patient",
-            hint="leave the own patient out of the search, or say leave_out_own=False",
-        )
-    given = np.bincount(hits[held], weights[held], n_items).astype(np.float64)
     query_given = np.zeros((n_queries, member.shape[1]))
     for rank in range(hits.shape[1]):
         query_given += weights[:, [rank]] * member[hits[:, rank]]  # weight 0 where there is none
-    if relevant is None and excluded is None:
-        archive, share = _at_once(weights.sum(axis=1), member, asking, holding, leave_out_own)
-        return Dues(given, archive, None, query_given, None, share)
-    found = _block_by_block(
-        hits, weights, member, asking, holding, leave_out_own, relevant, excluded
-    )
-    return Dues(given, found[0], found[1], query_given, found[3], found[2])
-
-
-def _at_once(
-    total: Floats, member: Floats, asking: Ints, holding: Ints, leave_out_own: bool
-) -> tuple[Floats, Floats]:
-    """Only the own patient is left out: its items are few, and subtracted."""
-    n = int(max(asking.max(), holding.max())) + 1
-    own_items = np.bincount(holding, minlength=n) * float(leave_out_own)
-    own_member = float(leave_out_own) * np.stack(
-        [np.bincount(holding, column, n) for column in member.T], axis=1
-    )
-    pool = len(holding) - own_items[asking]
-    if (pool <= 0).any():
-        raise InputError("a query without a pool")
-    share = (member.sum(axis=0) - own_member[asking]) / pool[:, None]
-    each = total / pool
-    lost = np.bincount(asking, each, n) * float(leave_out_own)
-    return each.sum() - lost[holding], share
-
-
-def _block_by_block(
-    hits: Ints,
-    weights: Floats,
-    member: Floats,
-    asking: Ints,
-    holding: Ints,
-    leave_out_own: bool,
-    relevant: Pairs | None,
-    excluded: Pairs | None,
-) -> tuple[Floats, Floats | None, Floats, Floats | None]:
-    n_queries, n_items = len(asking), len(holding)
-    archive, by_relevance = np.zeros(n_items), np.zeros(n_items)
+    archive, by_relevance = np.zeros((2, n_items))
     share, query_relevance = np.zeros((2, n_queries, member.shape[1]))
     step = max(1, _CELLS // n_items)
     for start in range(0, n_queries, step):
         rows = slice(start, min(start + step, n_queries))
-        pool = np.ones((rows.stop - start, n_items), dtype=np.bool_)
-        if leave_out_own:
-            pool = asking[rows, None] != holding[None, :]
+        here, w = hits[rows], weights[rows]
+        pool = asking[rows, None] != holding[None, :]
         if excluded is not None:
             pool &= ~excluded.rows(rows.start, rows.stop)
-        here, w = hits[rows], weights[rows]
         line = np.arange(len(here))[:, None]
         if ((here >= 0) & ~pool[line, here]).any():
-            raise InputError("a hit that was excluded from its query's pool")
+            raise InputError("a hit outside its query's pool: of the own patient, or excluded")
         size = pool.sum(axis=1)
         if (size == 0).any():
             raise InputError("a query without a pool")
@@ -179,6 +123,48 @@ def _block_by_block(
             query_relevance[rows] = (
                 extra[:, None] * (chosen @ member) + each_other[:, None] * of_groups
             )
+    given = np.bincount(hits[held], weights[held], n_items).astype(np.float64)
     if relevant is None:
-        return archive, None, share, None
-    return archive, by_relevance, share, query_relevance
+        return Dues(given, archive, None, query_given, None, share)
+    return Dues(given, archive, by_relevance, query_given, query_relevance, share)
+
+
+def hand_around(
+    residual: Floats, due: Floats, group: Ints, n_groups: int, permutations: int, seed: int
+) -> tuple[Floats, Floats, Floats]:
+    """Test each group's sum of residuals by handing the groups around among like expectations.
+
+    Parameters
+    ----------
+    residual, due : float64 arrays of shape (n_cells,)
+        Given less due, and due, of each patient (of each of its groups). Strata are tenths of
+        ``due``, 20 cells or more to a tenth.
+    group : int array of shape (n_cells,)
+    n_groups, permutations, seed : int
+
+    Returns
+    -------
+    p, low, high : float64 arrays of shape (n_groups,)
+        Two-sided p, and where 95% of the permuted ratios of given to due lie.
+    """
+    bins = max(1, min(10, len(due) // 20))
+    edges = np.unique(np.quantile(due, np.linspace(0, 1, bins + 1)[1:-1]))
+    stratum = np.searchsorted(edges, due)
+    member = np.eye(n_groups)[group]  # (cells, groups)
+    places = [np.flatnonzero(stratum == s) for s in np.unique(stratum)]
+    centre = np.zeros(n_groups)
+    for place in places:
+        centre += residual[place].mean() * member[place].sum(axis=0)
+    rng = np.random.default_rng([seed, 0x657870])
+    step = max(1, _CELLS // len(residual))
+    draws = np.zeros((permutations, n_groups))
+    for start in range(0, permutations, step):
+        sums = draws[start : start + step]
+        for place in places:
+            table = np.broadcast_to(residual[place], (len(sums), len(place)))
+            sums += rng.permuted(table, axis=1) @ member[place]
+    seen = np.abs(residual @ member - centre)
+    beyond = (np.abs(draws - centre) >= seen - 1e-9 * np.abs(residual).sum()).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = 1 + np.quantile(draws, [0.025, 0.975], axis=0) / (due @ member)
+    return (1 + beyond) / (1 + permutations), low, high

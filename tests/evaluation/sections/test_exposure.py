@@ -50,17 +50,18 @@ def test_sums_equal_plain_loops(seed: int) -> None:
             archive[pool] += weight / len(pool)
             alike = good if relevant[q, hit] else other
             by_relevance[alike] += weight / len(alike)
-    weights = sight(hits, "log")
-    slow = dues(hits, weights, member, asking, holding, relevant=Matrix(relevant))
-    fast = dues(hits, weights, member, asking, holding)
-    for found in (slow, fast):
+    weights = sight(hits)
+    declared = dues(hits, member, asking, holding, relevant=Matrix(relevant))
+    for found in (declared, dues(hits, member, asking, holding)):
         np.testing.assert_allclose(found.given, given, atol=1e-12)
         np.testing.assert_allclose(found.archive, archive, atol=1e-12)
         np.testing.assert_allclose(found.query_given.sum(axis=0), given @ member, atol=1e-12)
         total = weights.sum(axis=1) @ found.pool_share
         np.testing.assert_allclose(total, archive @ member, atol=1e-12)
-    np.testing.assert_allclose(slow.relevance, by_relevance, atol=1e-12)
-    np.testing.assert_allclose(slow.query_relevance.sum(axis=0), by_relevance @ member, atol=1e-12)
+    np.testing.assert_allclose(declared.relevance, by_relevance, atol=1e-12)
+    np.testing.assert_allclose(
+        declared.query_relevance.sum(axis=0), by_relevance @ member, atol=1e-12
+    )
 
 
 def ratios(seed: int = 0, **more):
