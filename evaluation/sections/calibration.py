@@ -1,25 +1,21 @@
 r"""Probabilities for scores, and how far they are from the truth, without the error of few cases.
 
-A perfectly calibrated score has a plain expected calibration error of .096 at 100 cases: a group
-would look ill calibrated for being small. In bins b of equal numbers of cases, with
-:math:`\delta_b` the mean of truth less probability, w its weights on the diagonal of W, and C the
-covariance of the :math:`\delta` over patients,
+A perfectly calibrated score has a plain expected calibration error of .096 at 100 cases. In bins b
+of equal numbers of cases, with :math:`\delta_b` the mean of truth less probability, w its weights
+(W their diagonal matrix) and C the covariance of the :math:`\delta` over patients,
 
 .. math:: E^2 = \sum_b w_b (\delta_b^2 - C_{bb})
 
-is free of that and may fall below 0; its root, or 0, is the error. Beside a true error x,
-:math:`\delta^T W \delta` is about :math:`\mathrm{tr}(WC) / f` times a chi-square of
-:math:`f = \mathrm{tr}(WC)^2 / \mathrm{tr}(WCWC)` degrees of freedom (Satterthwaite) and
-non-centrality :math:`f x^2 / \mathrm{tr}(WC)`; the interval holds the x that agree with it. In
-simulation it covers 94 to 96% at 40 and 200 patients, with and without an error.
+is free of that; its root, or 0, is the error. Beside a true error x, :math:`\delta^T W \delta` is
+about :math:`\mathrm{tr}(WC) / f` times a chi-square of :math:`f = \mathrm{tr}(WC)^2 /
+\mathrm{tr}(WCWC)` degrees of freedom (Satterthwaite) and non-centrality :math:`f x^2 /
+\mathrm{tr}(WC)`; the interval holds the x that agree with it.
 
 References
 ----------
-Bröcker, *Estimating reliability and resolution of probability forecasts through decomposition of
-the empirical score*, Climate Dynamics 39:655, 2012; Kumar, Liang and Ma, *Verified uncertainty
-calibration*, NeurIPS 2019, §4 (debiased estimator); Platt, *Probabilistic outputs for support
-vector machines*, 1999 (:func:`fit_platt`); Zou and Donner, Statistics in Medicine 27:1693, 2008
-(MOVER, :func:`calibration_gap`).
+Bröcker, Climate Dynamics 39:655, 2012; Kumar, Liang and Ma, *Verified uncertainty calibration*,
+NeurIPS 2019, §4 (debiased estimator); Platt, *Probabilistic outputs for support vector machines*,
+1999 (:func:`fit_platt`); Zou and Donner, Statistics in Medicine 27:1693, 2008 (MOVER).
 """
 
 from __future__ import annotations

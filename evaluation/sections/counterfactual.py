@@ -1,20 +1,10 @@
 r"""Does the search depend on what the query says of the patient? Swapped words against placebos.
 
-Every query is said in two ways that differ in the patient's sex, age or race only
-(:mod:`evaluation.sections.term_swaps`). What changes is measured
-
-- ``similarity``: how much nearer the query comes to a group's images than to the rest,
-  :math:`(v_2 - v_1) \cdot (\bar g - \bar r)`, in cosine;
-- ``exposure``: the group's discounted share of the first k hits, second way less first;
-- ``ranking``: the share of the first k hits that are others.
-
-Any other word moves a text encoder, too. So pairs of words without meaning are put in the same
-places. Such a pair has no direction: its effects :math:`e_p` scatter around 0, and their size is
-the yardstick, :math:`t = e / \sqrt{\sum_p e_p^2 / P}` with P degrees of freedom. ``ranking`` has no
-sign; from it the placebos' mean is subtracted, and it is held against their spread, one-sided.
-A second test asks whether the effect is the same way over the queries: the score test of a mean of
-0 with patients as units. The p-value is the larger of both: an effect has to be more than that of
-any word, and of more than a few queries.
+Every query is said in two ways that differ in the patient's sex, age or race only. ``similarity``
+is how much nearer it comes to a group's images than to the rest, :math:`(v_2 - v_1) \cdot (\bar g -
+\bar r)`; ``exposure`` the group's discounted share of the first k hits, second way less first;
+``ranking`` the share of these hits that are others. Any other word moves a text encoder, too: pairs
+of words without meaning in the same places are the yardstick, and p is the larger of two.
 
 References
 ----------
@@ -175,7 +165,11 @@ def assess_counterfactual(
                 )
             )  # fmt: skip
             effects.append(moved)
-    rows = _measured(rows, effects, unit, least, alpha, repetitions, seed)
+    if rows[0].n_units < least.reported:
+        why = f"queries of fewer than {least.reported} patients"
+        rows = [replace(row, reason=why) for row in rows]
+    else:
+        rows = _measured(rows, np.stack(effects), unit, alpha, repetitions, seed)
     tested = numbers(rows, "effect", "inner_low", "inner_high")
     return SectionResult(
         judge(rows, tested, [_MARGINS[row.measure] for row in rows], alpha=alpha),
@@ -234,68 +228,54 @@ def _replaced(hits: Ints, first: Ints, second: Ints) -> Floats:
 
 def _measured(
     rows: list[CounterfactualRow],
-    effects: list[Floats],
+    effects: Floats,
     unit: Ints,
-    minimum: Minimum,
     alpha: float,
     repetitions: int,
     seed: int,
 ) -> list[CounterfactualRow]:
-    """Effects against the placebos' and against 0 over the queries, with intervals."""
-    if rows[0].n_units < minimum.reported:
-        why = f"queries of fewer than {minimum.reported} patients"
-        return [replace(row, reason=why) for row in rows]
-    unsigned = [row.measure == "ranking" for row in rows]
-    own = np.stack(
-        [e[0] - e[1:].mean(axis=0) if u else e[0] for e, u in zip(effects, unsigned, strict=True)],
-        axis=1,
-    )
+    """Effects (rows, 1 + placebos, queries) with intervals, against the placebos' and against 0."""
+    from scipy.special import stdtr  # the command line starts without scipy
+
+    unsigned = np.array([row.measure == "ranking" for row in rows])
+
+    def p_of(t: Floats, df: Any) -> Floats:
+        return np.asarray(np.where(unsigned, stdtr(df, -t), 2 * stdtr(df, -np.abs(t))))
+
+    placebos = effects[:, 1:].mean(axis=2)
+    chance = np.where(unsigned[:, None], effects[:, 1:].mean(axis=1), 0.0)
+    own = np.ascontiguousarray((effects[:, 0] - chance).T)
     mean, error, ends = bootstrap_t_means(
         own, unit, repetitions=repetitions, levels=(1 - alpha, 1 - 2 * alpha), seed=seed
     )
     # Where each unit is the same nothing is left to estimate.
     ends = np.where(error <= 1e-15, mean, ends)
-    sums = add_up(unit, own, int(unit.max()) + 1)
+    # Over the queries: the score test of a mean of 0, whose variance is taken under it.
+    sums = np.ascontiguousarray(add_up(unit, own, int(unit.max()) + 1).T)
+    k, squares = sums.shape[1], np.sum(sums**2, axis=1)
+    # A placebo pair has no direction: its effects scatter around 0, those without sign around
+    # their mean.
+    n = placebos.shape[1]
+    size = np.sqrt(np.mean(placebos**2, axis=1))
+    spread = np.where(unsigned, placebos.std(axis=1, ddof=1) * np.sqrt(1 + 1 / n), size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        over_queries = p_of(sums.sum(axis=1) / np.sqrt(k / (k - 1) * squares), k - 1)
+        over_placebos = p_of(mean / spread, np.where(unsigned, n - 1, n))
+    beyond = np.where(unsigned, mean, np.abs(mean)) > 1e-12
+    p = np.maximum(
+        np.where(squares > 0, over_queries, 1.0),
+        np.where(spread > 1e-12, over_placebos, np.where(beyond, 0.0, 1.0)),
+    )
+    size = np.where(unsigned, placebos.mean(axis=1), size)
     found = []
-    for number, (row, effect) in enumerate(zip(rows, effects, strict=True)):
-        placebos, value = effect[1:].mean(axis=1), float(mean[number])
-        size = placebos.mean() if unsigned[number] else np.sqrt(np.mean(placebos**2))
-        p = max(
-            _over_queries(sums[:, number], unsigned[number]),
-            _over_placebos(value, placebos, unsigned[number]),
-        )
-        made = replace(row, effect=value, placebo=float(size), p=p)
-        low, high, inner_low, inner_high = ends[:, :, number].ravel().tolist()
-        if np.isnan(inner_low + inner_high):
-            made = replace(made, p=None, reason="the effect varies too little for an interval")
-        else:
-            made = replace(made, inner_low=min(inner_low, value), inner_high=max(inner_high, value))
-            if not np.isnan(low + high):
-                made = replace(made, ci_low=low, ci_high=high)
-        found.append(made)
+    for number, row in enumerate(rows):
+        value, (low, high, *inner) = float(mean[number]), ends[:, :, number].ravel().tolist()
+        made = replace(row, effect=value, placebo=float(size[number]))
+        if np.isnan(inner).any():
+            found.append(replace(made, reason="the effect varies too little for an interval"))
+            continue
+        if not np.isnan(low + high):
+            made = replace(made, ci_low=low, ci_high=high)
+        inner_low, inner_high = min(inner[0], value), max(inner[1], value)
+        found.append(replace(made, p=float(p[number]), inner_low=inner_low, inner_high=inner_high))
     return found
-
-
-def _over_queries(sums: Floats, one_sided: bool) -> float:
-    """Score test of a mean of 0 from the sums of units: the variance is taken under it."""
-    from scipy.special import stdtr  # the command line starts without scipy
-
-    k, squares = len(sums), float(np.sum(sums**2))
-    if squares <= 0:
-        return 1.0
-    t = float(sums.sum() / np.sqrt(k / (k - 1) * squares))
-    return float(stdtr(k - 1, -t)) if one_sided else float(2 * stdtr(k - 1, -abs(t)))
-
-
-def _over_placebos(mean: float, placebos: Floats, one_sided: bool) -> float:
-    """Whether the effect stands clear of the placebos'; 0 where they have none at all."""
-    from scipy.special import stdtr  # the command line starts without scipy
-
-    n = len(placebos)
-    size, df = (mean, n - 1) if one_sided else (abs(mean), n)
-    spread = float(np.sqrt(np.mean(placebos**2)))
-    if one_sided:
-        spread = float(placebos.std(ddof=1) * np.sqrt(1 + 1 / n))
-    if spread <= 1e-12:
-        return 0.0 if size > 1e-12 else 1.0
-    return float((1 if one_sided else 2) * stdtr(df, -size / spread))

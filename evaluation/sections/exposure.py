@@ -1,20 +1,13 @@
 r"""Which groups' cases are shown to the reader, against what the archive and relevance would give.
 
-A hit at rank r is seen with weight :math:`1 / \log_2(1 + r)` (or 1: the share of the first k). What
-an item is given, :math:`e_i`, is the sum of its weights over all queries. Under a ranking that does
-not look at the group, it is expected to get
+A hit at rank r is seen with weight :math:`1 / \log_2(1 + r)`; an item is given :math:`e_i`, the sum
+of its weights over all queries. A ranking that does not look at the group would give it
+:math:`x_i`: every item of a query's pool alike; or, given relevance, what the query gave to its
+relevant items shared among all relevant ones of its pool, and the rest among the others. The
+group's ratio is :math:`\sum_{i \in g} e_i / \sum_{i \in g} x_i`; 1 is its due.
 
-- of the archive: :math:`x_i = \sum_q W_q / |pool_q|`, every item of the query's pool alike;
-- given relevance: what query q gave to its relevant items, shared alike among all relevant ones of
-  its pool, and what it gave to the others, among the others.
-
-The group's ratio is :math:`\sum_{i \in g} e_i / \sum_{i \in g} x_i`; 1 is its due. The harm of a
-low one: a group's past cases are not found, so that its patients are compared with others'.
-
-The null distribution hands the groups of *gallery patients* around among patients of the same
-stratum, by default a tenth of the patients with about as much expected exposure (as many images,
-and as much relevance). Whatever makes some cases hubs, or queries of one patient alike, is in
-:math:`e_i` and stays. The interval is another matter: it is over query patients, for this archive.
+The null distribution hands the groups of *gallery patients* around among patients of about as much
+expected exposure: hubs stay hubs. The interval is over query patients, for this archive.
 
 References
 ----------

@@ -1,13 +1,12 @@
-"""Errors of zero-shot findings by group: who is missed, who is alarmed for nothing.
+"""Errors of zero-shot findings by group: who is missed (FNR), who is alarmed for nothing (FPR).
 
-A missed finding (FNR) is underdiagnosis: a patient of that group goes untreated (Seyyed-Kalantari
-2021). The threshold is chosen beforehand, on another split. Where a group has no positive case its
-FNR is not 0 but not assessable.
+The threshold is chosen beforehand, on another split. Where a group has no positive case its FNR is
+not 0 but not assessable.
 
 References
 ----------
-Seyyed-Kalantari et al., Nature Medicine 27:2176, 2021; Hardt, Price and Srebro, NIPS 2016
-(equalized odds); Youden, Cancer 3:32, 1950.
+Seyyed-Kalantari et al., Nature Medicine 27:2176, 2021 (underdiagnosis); Hardt, Price and Srebro,
+NIPS 2016 (equalized odds); Youden, Cancer 3:32, 1950.
 """
 
 from __future__ import annotations
@@ -40,9 +39,8 @@ __all__ = ["Threshold", "assess_zero_shot", "choose_threshold", "error_outcomes"
 Floats = NDArray[np.float64]
 Sides = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """Cases of the group, and of all others who are known."""
-
-_KINDS = {"FNR": "positive", "FPR": "negative"}
-"""Errors, and of which cases they are."""
+Pairs = list[tuple[Contrast, Contrast]]
+"""Rows of both errors, each with the same at half the error rate."""
 
 
 class Threshold(NamedTuple):
@@ -149,49 +147,37 @@ def assess_zero_shot(
     """
     least = minimum or Minimum()
     owner = np.asarray(patients)
-    cases: dict[str, _Finding] = {}
-    errors: dict[str, Floats] = {}
+    labels = {name: text_groups(given, name, len(owner)) for name, given in groups.items()}
+    rows: list[Contrast] = []
     for finding, given in scores.items():
         if finding not in truth or finding not in thresholds:
             raise InputError(f"no truth or no threshold for {finding!r}")
         values, y = (np.asarray(x, dtype=np.float64) for x in (given, truth[finding]))
         if not values.shape == y.shape == owner.shape:
             raise InputError(f"scores, truth and patients of {finding!r} of different length")
-        p = None
-        if probabilities is not None and finding in probabilities:
-            p = np.asarray(probabilities[finding], dtype=np.float64)
-        cases[finding] = _Finding(values, y, p, owner, least, alpha)
-        for measure, column in error_outcomes(values, y, thresholds[finding]).items():
-            errors[f"{measure} {finding}"] = column
-    # Equalized odds need the intervals at half the error rate, too.
-    whole, half = (
-        {
-            (row.measure, row.attribute, row.group): row
-            for row in against_rest(errors, owner, groups, alpha=a, minimum=least)
-        }
-        for a in (alpha, alpha / 2)
-    )
-    rows: list[Contrast] = []
-    for finding, held in cases.items():
-        for attribute, given in groups.items():
-            labels = text_groups(given, attribute, len(owner))
-            for name in np.unique(labels).tolist():
-                both, narrow = (
-                    [
-                        replace(made[f"{m} {finding}", attribute, name], measure=m, finding=finding)
-                        for m in _KINDS
-                    ]
-                    for made in (whole, half)
-                )
-                inside = np.asarray(labels == name)
-                sides = inside, np.asarray(~inside & (labels != UNKNOWN))
-                rows += held.rows(both, narrow, sides)
+        p = (probabilities or {}).get(finding)
+        held = _Finding(
+            values, y, None if p is None else np.asarray(p, dtype=np.float64), owner, least, alpha
+        )
+        errors = error_outcomes(values, y, thresholds[finding])
+        # Equalized odds need the intervals at half the error rate, too.
+        whole, half = (
+            against_rest(errors, owner, groups, alpha=a, minimum=least) for a in (alpha, alpha / 2)
+        )
+        made: dict[tuple[str, str], Pairs] = {}
+        for row, narrow in zip(whole, half, strict=True):
+            told = _error_row(replace(row, finding=finding), least)
+            made.setdefault((row.attribute, row.group), []).append((told, narrow))
+        for (attribute, name), both in made.items():
+            inside = np.asarray(labels[attribute] == name)
+            known = np.asarray(~inside & (labels[attribute] != UNKNOWN))
+            rows += [row for row, _ in both] + held.rows(both, (inside, known))
     return settle(rows, margin=margin, alpha=alpha)
 
 
 def _error_row(row: Contrast, minimum: Minimum) -> Contrast:
     """Say of which cases there are too few."""
-    what = _KINDS[row.measure]
+    what = {"FNR": "positive", "FPR": "negative"}[row.measure]
     empty = Contrast(row.attribute, row.group, row.measure, finding=row.finding)
     if row.estimate is None:
         return replace(empty, reason=f"no patient of this group has a {what} case")
@@ -201,23 +187,24 @@ def _error_row(row: Contrast, minimum: Minimum) -> Contrast:
     return row
 
 
-def _odds(row: Contrast, both: list[Contrast], narrow: list[Contrast]) -> Contrast:
-    """The larger of both gaps in size; ``narrow`` are their rows at half the error rate."""
-    for part in both:
+def _odds(row: Contrast, both: Pairs) -> Contrast:
+    """The larger of both gaps in size."""
+    for part, _ in both:
         if part.reason:
             return replace(row, reason=part.reason, precision=part.precision)
+    parts, narrow = zip(*both, strict=True)
     ends = []
     for names in (("gap_ci_low", "gap_ci_high"), ("inner_low", "inner_high")):
-        nearest, farthest = _sizes(numbers(both, *names))
+        nearest, farthest = _sizes(numbers(parts, *names))
         ends.append((nearest if _sizes(numbers(narrow, *names))[0] > 0 else 0.0, farthest))
-    gap = max(abs(part.gap or 0.0) for part in both)
-    known = [part.p for part in both if part.p is not None]
+    gap = max(abs(part.gap or 0.0) for part in parts)
+    known = [part.p for part in parts if part.p is not None]
     (low, high), (inner_low, inner_high) = ends
     return replace(
         row, estimate=gap, ci_low=low, ci_high=high, gap=gap, gap_ci_low=low, gap_ci_high=high,
         inner_low=min(inner_low, gap), inner_high=max(inner_high, gap),
         p=min(1.0, 2 * min(known)) if known else None,
-        precision="low" if "low" in [part.precision for part in both] else "usual",
+        precision="low" if "low" in [part.precision for part in parts] else "usual",
     )  # fmt: skip
 
 
@@ -237,52 +224,50 @@ class _Finding:
     minimum: Minimum
     alpha: float
 
-    def rows(self, both: list[Contrast], narrow: list[Contrast], sides: Sides) -> list[Contrast]:
-        """Both errors and what follows from them: equalized odds, area and calibration."""
-        both = [_error_row(row, self.minimum) for row in both]
+    def rows(self, both: Pairs, sides: Sides) -> list[Contrast]:
+        """What follows from both errors: equalized odds, area and calibration."""
         names = ("EO", "AUC", "calibration")[: 2 if self.probabilities is None else 3]
-        for part in both:
+        for part, _ in both:
             if part.estimate is None:
-                return both + [replace(part, measure=measure) for measure in names]
-        first = both[0]
-        odds, area, *more = (
-            Contrast(first.attribute, first.group, measure, finding=first.finding)
-            for measure in names
-        )
-        rows = [*both, _odds(odds, both, narrow)]
-        rows.append(self._area(replace(area, precision=first.precision), sides))
-        for row in more:
-            rows.append(self._calibration(replace(row, precision=first.precision), sides))
+                return [replace(part, measure=measure) for measure in names]
+        inside, outside = (np.asarray(side & ~np.isnan(self.truth)) for side in sides)
+        first = both[0][0]
+        row = Contrast(first.attribute, first.group, "EO", finding=first.finding)
+        rows = [_odds(row, both)]
+        row = replace(
+            row, precision=first.precision, n_patients=self._patients(inside),
+            n_queries=int(inside.sum()),
+        )  # fmt: skip
+        rows.append(self._area(replace(row, measure="AUC"), (inside, outside)))
+        if self.probabilities is not None:
+            rows.append(self._calibration(replace(row, measure="calibration"), (inside, outside)))
         return rows
 
-    def _too_few(self, *kinds: NDArray[np.bool_]) -> bool:
-        least = max(2, self.minimum.reported)
-        return any(len(np.unique(self.owner[kind])) < least for kind in kinds)
+    def _patients(self, *among: NDArray[np.bool_]) -> int:
+        """Patients of the smallest of these sets of cases."""
+        return min(len(np.unique(self.owner[cases])) for cases in among)
 
     def _area(self, row: Contrast, sides: Sides) -> Contrast:
-        known, kind = ~np.isnan(self.truth), self.truth == 1
-        inside, outside = (side & known for side in sides)
-        row = replace(
-            row, n_patients=len(np.unique(self.owner[inside])), n_queries=int(inside.sum()),
-            n_events=int((inside & kind).sum()),
-        )  # fmt: skip
-        if not np.isfinite(self.scores[known]).all():
+        kind = self.truth == 1
+        row = replace(row, n_events=int((sides[0] & kind).sum()))
+        if not np.isfinite(self.scores[~np.isnan(self.truth)]).all():
             return replace(row, reason="some scores are infinite")
-        if self._too_few(*(side & of for side in (inside, outside) for of in (kind, ~kind))):
+        cells = (side & of for side in sides for of in (kind, ~kind))
+        if self._patients(*cells) < max(2, self.minimum.reported):
             return replace(row, reason="too few patients with, or without, the finding to compare")
         areas = [
             [
                 patient_area(self.scores[here], kind[here], self.owner[here], level=level)
                 for level in (0.95, 1 - 2 * self.alpha)
             ]
-            for here in (inside, outside)
+            for here in sides
         ]
         mine, other = (of[0] for of in areas)
         ends = np.array([[(x.auc, x.low, x.high) for x in of] for of in areas], dtype=np.float64)
         a, b = ends.transpose(0, 2, 1)
         joined = join_ends(a[0], a[1], a[2], b[0], b[1], b[2], np.zeros(2))
         low, high = (end.tolist() for end in joined)
-        test = area_test(self.scores, kind, self.owner, inside, outside)
+        test = area_test(self.scores, kind, self.owner, *sides)
         return replace(
             row, estimate=mine.auc, ci_low=mine.low, ci_high=mine.high, rest_estimate=other.auc,
             gap=mine.auc - other.auc, gap_ci_low=low[0], gap_ci_high=high[0], inner_low=low[1],
@@ -292,13 +277,9 @@ class _Finding:
     def _calibration(self, row: Contrast, sides: Sides) -> Contrast:
         from scipy.special import stdtr  # the command line starts without scipy
 
-        inside, outside = (side & ~np.isnan(self.truth) for side in sides)
-        row = replace(
-            row, n_patients=len(np.unique(self.owner[inside])), n_queries=int(inside.sum())
-        )
-        assert self.probabilities is not None  # else there is no such row
-        if self._too_few(inside, outside):
+        if self._patients(*sides) < max(2, self.minimum.reported):
             return replace(row, reason="too few patients outside the group to compare with")
+        assert self.probabilities is not None  # else there is no such row
         (mine, other), inner = (
             [
                 calibration_error(self.probabilities, self.truth, self.owner, here, level=level)

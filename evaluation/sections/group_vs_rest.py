@@ -57,11 +57,10 @@ class PlainRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under the row's names; what is no finite number becomes None."""
-        out: dict[str, Any] = {}
-        for name, value in asdict(self).items():
-            kept = value.item() if isinstance(value, np.generic) else value
-            out[name] = None if isinstance(kept, float) and not isfinite(kept) else kept
-        return out
+        return {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
 
 
 Row = TypeVar("Row", bound=PlainRow)
@@ -108,7 +107,9 @@ class Contrast(PlainRow):
     def to_json(self) -> dict[str, Any]:
         """Plain values under the row's names."""
         row = super().to_json()
-        return row if self.finding else {k: v for k, v in row.items() if k != "finding"}
+        if not self.finding:
+            del row["finding"]
+        return row
 
 
 @dataclass(frozen=True)

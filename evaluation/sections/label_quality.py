@@ -1,8 +1,7 @@
 """Are some groups labelled otherwise than others? What is not labelled cannot be found missing.
 
-A recall is measured on cases with a finding, a finding is known from a label, and labels come from
-reports: where a group's studies lack reports, or its reports and its labels disagree more often,
-its other figures stand on less. Nothing here says which of the two is right.
+Where a group's studies lack reports, or its reports and its labels disagree more often, its other
+figures stand on less. Nothing here says which of the two is right.
 """
 
 from __future__ import annotations

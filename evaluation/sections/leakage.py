@@ -1,23 +1,10 @@
 r"""Can the group be read off the vectors? Probes split by patient, against a permuted attribute.
 
-That a group can be read off is no harm by itself; it says that a ranking *could* use it, and that a
-name taken off a case does not take the patient's group off it (Gichoya 2022).
-
-Two probes, one against the rest for each group, the areas under their ROC curves averaged:
-
-- ``linear``: least squares on the group's indicator with a ridge. For two classes its direction is
-  Fisher's, :math:`(X^T X + \lambda I)^{-1} X^T y` on centred columns, what logistic regression
-  estimates too where groups differ by a shift; in closed form, so that a thousand permuted
-  attributes are a thousand right-hand sides of one system.
-- ``nonlinear``: the same on random Fourier features of a Gaussian kernel (Rahimi and Recht 2007),
-  its width the median distance between patients.
-
-Folds hold whole patients and do not look at the group; areas are over pairs within a fold. Split by
-image instead, a probe recognises the patient and "finds" an attribute of noise (.74 for .50).
-
-The null distribution hands patients' attributes around and repeats everything. Where an attribute
-differs within patients (year, view), whole sequences are exchanged among patients of equally many
-images.
+``linear`` is least squares on the group's indicator with a ridge, in closed form: a thousand
+permuted attributes are a thousand right-hand sides of one system; for two classes its direction is
+Fisher's, :math:`(X^T X + \lambda I)^{-1} X^T y` on centred columns. ``nonlinear`` is the same on
+random Fourier features of a Gaussian kernel. Folds hold whole patients: split by image, a probe
+recognises the patient and "finds" an attribute of noise (.74 for .50).
 
 References
 ----------
@@ -266,7 +253,11 @@ def _fourier(vectors: Floats, owner: Ints, rng: np.random.Generator) -> Floats:
 
 
 def _permuted(group: Ints, owner: Ints, permutations: int, rng: np.random.Generator) -> Ints:
-    """Group of each case under permutations, shape (permutations, n)."""
+    """Group of each case under permutations, shape (permutations, n).
+
+    Patients exchange theirs; what differs within patients (year, view), as whole sequences among
+    patients of equally many images.
+    """
     _, first, sizes = np.unique(owner, return_index=True, return_counts=True)
     if (group[first][owner] == group).all():
         block = np.broadcast_to(group[first], (permutations, len(first)))

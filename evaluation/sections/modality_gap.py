@@ -1,20 +1,14 @@
 r"""How far a group's images lie from its texts, and whether farther than the rest's.
 
-Images and texts of a dual encoder lie in two clouds (Liang et al. 2022). Where the clouds of one
-group are farther apart, a threshold on the similarity, or a ranking over mixed queries, serves it
-worse.
+With :math:`D_p` the sum of patient p's image vectors less text vectors, over :math:`n_p` cases, the
+squared distance is estimated from products between patients only, since the plain one is too large
+for few cases by their scatter,
 
-With :math:`d_i` the image's vector less the text's of case i, the gap is :math:`\|\bar d\|`. Of few
-cases that is too large by their scatter: a small group would look worse for being small. So
-:math:`\|\mu\|^2` is estimated from products between patients only,
+.. math:: H = \sum_{p \ne q} D_p \cdot D_q \Big/ \sum_{p \ne q} n_p n_q, \qquad g = \sqrt H,
 
-.. math:: H = \sum_{p \ne q} D_p \cdot D_q \Big/ \sum_{p \ne q} n_p n_q, \qquad
-   D_p = \sum_{i \in p} d_i, \qquad g = \sqrt H,
-
-and each patient counts as its jackknife pseudo-value :math:`k g - (k-1) g_{-p}`, with
-:math:`g_{-p}` the gap without it, spread over its cases. Their mean is g and their error that of g,
-so that intervals, gaps and tests are those of any outcome. (Products of a case with the mean of
-the others' had errors 4% too small at 50 patients.)
+and a patient counts as its jackknife pseudo-value :math:`k g - (k-1) g_{-p}`, spread over its
+cases: their mean is g and their error that of g, as for any outcome. (Products of a
+case with the mean of the others' had errors 4% too small at 50 patients.)
 
 References
 ----------
