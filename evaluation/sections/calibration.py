@@ -64,7 +64,7 @@ def fit_platt(scores: ArrayLike, truth: ArrayLike) -> Platt:
     Notes
     -----
     Targets are Platt's :math:`(n_1 + 1)/(n_1 + 2)` and :math:`1/(n_0 + 2)`, so that the curve stays
-    finite where the scores tell the kinds apart; Newton's method on standardised scores.
+    finite where the scores tell the kinds apart.
     """
     values, kind = known_kinds(scores, truth)
     n1, n0 = float(kind.sum()), float((~kind).sum())
@@ -93,7 +93,7 @@ def known_kinds(
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """A debiased calibration error; with fewer than two patients all but the counts are NaN.
+    """A debiased calibration error.
 
     Parameters
     ----------
@@ -111,13 +111,13 @@ class CalibrationError:
 
     n_cases: int
     n_patients: int
-    squared: float = np.nan
-    error: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
-    reach: float = np.nan
-    slope: float = np.nan
-    noise: float = np.nan
+    squared: float
+    error: float
+    low: float
+    high: float
+    reach: float
+    slope: float
+    noise: float
 
     def variance(self, squared: float) -> float:
         """Of the estimate of E² where the true one is ``squared``."""
@@ -128,7 +128,6 @@ def calibration_error(
     probabilities: ArrayLike,
     truth: ArrayLike,
     patients: ArrayLike,
-    among: ArrayLike | None = None,
     *,
     level: float = 0.95,
 ) -> CalibrationError:
@@ -139,31 +138,25 @@ def calibration_error(
     probabilities, truth : float arrays of shape (n,)
         Truth is 1, 0, or NaN where not known.
     patients : array of shape (n,)
-    among : bool array of shape (n,), optional
-        The group.
     level : float
         Of the interval over patients.
 
     Raises
     ------
     InputError
-        Where a probability lies outside 0 to 1 or no truth is known.
+        Where a probability lies outside 0 to 1, or the truth of fewer than two patients is known.
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     owner = codes(patients)
     if not p.shape == y.shape == owner.shape:
         raise InputError("probabilities, truth and patients of different length")
     kept = ~np.isnan(y)
-    if among is not None:
-        kept &= np.asarray(among, dtype=np.bool_)
     p, y, owner = p[kept], y[kept], np.unique(owner[kept], return_inverse=True)[1]
-    if not len(p):
-        raise InputError("no truth is known")
+    n, k = len(p), int(owner.max(initial=-1)) + 1
+    if k < 2:
+        raise InputError("fewer than two patients whose truth is known")
     if not ((p >= 0) & (p <= 1)).all():
         raise InputError("probabilities outside 0 to 1")
-    n, k = len(p), int(owner.max()) + 1
-    if k < 2:
-        return CalibrationError(n, k)
     n_bins = max(1, min(_BINS, n // 20))
     place = np.empty(n, dtype=np.int64)
     place[np.argsort(p, kind="stable")] = np.arange(n) * n_bins // n
@@ -175,8 +168,8 @@ def calibration_error(
     cells = np.zeros((k, n_bins), dtype=np.bool_)
     cells[owner, place] = True
     units = np.maximum(cells.sum(axis=0), 2).astype(np.float64)
-    factor = np.sqrt(units / (units - 1))
-    covariance = (parts * factor).T @ (parts * factor)
+    parts *= np.sqrt(units / (units - 1))
+    covariance = parts.T @ parts
     w = size / n
     squared = float(np.sum(w * (delta**2 - np.diag(covariance))))
     weighted = (w[:, None] * covariance) * w[None, :]
@@ -208,8 +201,7 @@ def calibration_gap(one: CalibrationError, two: CalibrationError) -> tuple[float
 
     .. math:: \max_{s^2 + r^2 t^2 \le 1,\ t \le 1} A s + b t .
 
-    With 0 taken for the end of a whole half, the ends held a difference from a side without any
-    error in 91.8% (0.9) of cohorts of 200 patients.
+    With 0 taken for the end of a whole half, the ends held a difference in 91.8% (0.9).
     """
     gap = one.error - two.error
     low = gap - _farthest(two.high - two.error, one.error - one.low, one.reach)

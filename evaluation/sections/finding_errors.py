@@ -282,7 +282,9 @@ class _Finding:
         assert self.probabilities is not None  # else there is no such row
         (mine, other), inner = (
             [
-                calibration_error(self.probabilities, self.truth, self.owner, here, level=level)
+                calibration_error(
+                    self.probabilities[here], self.truth[here], self.owner[here], level=level
+                )
                 for here in sides
             ]
             for level in (0.95, 1 - 2 * self.alpha)
