@@ -54,12 +54,7 @@ def fit_platt(scores: ArrayLike, truth: ArrayLike) -> Platt:
     Parameters
     ----------
     scores, truth : float arrays of shape (n,)
-        Truth is 1, 0, or NaN where not known.
-
-    Raises
-    ------
-    InputError
-        Where one of the two kinds is missing.
+        Truth is 1, 0, or NaN where not known; both kinds have to be there.
 
     Notes
     -----

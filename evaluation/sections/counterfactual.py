@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.labels import codes
+from evaluation.labels import UNKNOWN, codes
 from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, numbers, text_groups
 from evaluation.sections.term_swaps import PLACEBO_WORDS, SWAPS, Swap, mentions, version
 from evaluation.stats import Minimum
@@ -49,14 +49,11 @@ class CounterfactualRow(PlainRow):
     ----------
     group : str
         Of the gallery, that is looked at; empty for ``ranking``.
-    effect, ci_low, ci_high : float or None
-        Second way less first, or for ``ranking`` less the placebos; the interval over the queries.
-    placebo : float or None
-        Root mean square of the placebos' effects; for ``ranking`` their mean.
-    n_units : int
-        The queries' patients; the queries themselves where none were given.
-    n_said : int
-        Queries that say the attribute themselves; in the others it was put before the text.
+    effect, placebo : float or None
+        Second way less first, and the root mean square of the placebos' effects; for ``ranking``
+        less the placebos, and their mean.
+    n_units, n_said : int
+        The queries' patients (or the queries); queries that say the attribute themselves.
     """
 
     attribute: str
@@ -102,7 +99,6 @@ def assess_counterfactual(
     encode : callable of a list of n texts
         Gives float vectors of shape (n, d); their length does not matter.
     gallery_vectors : float array of shape (n_items, d)
-        Images.
     gallery_groups : mapping of attribute to array of shape (n_items,)
         One that a swap names is looked at group by group, else ``ranking`` alone.
     gallery_patients : array of shape (n_items,)
@@ -147,7 +143,14 @@ def assess_counterfactual(
         pairs = [(swap.first, swap.second, False), *((one, two, True) for one, two in _PAIRS)]
         first = np.stack([at[swap.attribute, one, placebo] for one, _, placebo in pairs])
         second = np.stack([at[swap.attribute, two, placebo] for _, two, placebo in pairs])
-        groups = _groups(gallery_groups, swap.attribute, owner, least)
+        given = gallery_groups.get(swap.attribute, [UNKNOWN] * len(owner))
+        labels = text_groups(given, swap.attribute, len(owner))
+        groups = {name: np.asarray(labels == name) for name in np.unique(labels).tolist()}
+        groups = {
+            name: inside
+            for name, inside in groups.items()
+            if min(len(np.unique(owner[x])) for x in (inside, ~inside)) >= least.reported
+        }
         made: list[tuple[Measure, str, Floats]] = []
         for name, inside in groups.items():
             nearer = vectors @ (gallery[inside].mean(axis=0) - gallery[~inside].mean(axis=0))
@@ -179,21 +182,6 @@ def assess_counterfactual(
             "If a text does not mention the attribute, it is put in front of the text.",
         ),
     )
-
-
-def _groups(
-    given: Mapping[str, ArrayLike], attribute: str, owner: NDArray[Any], minimum: Minimum
-) -> dict[str, NDArray[np.bool_]]:
-    """Cases of each group that is large enough, and has enough patients beside it."""
-    if attribute not in given:
-        return {}
-    labels = text_groups(given[attribute], attribute, len(owner))
-    sides = {name: np.asarray(labels == name) for name in np.unique(labels).tolist()}
-    return {
-        name: inside
-        for name, inside in sides.items()
-        if min(len(np.unique(owner[x])) for x in (inside, ~inside)) >= minimum.reported
-    }
 
 
 def _unit(vectors: ArrayLike, what: str) -> Floats:

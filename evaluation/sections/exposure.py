@@ -44,26 +44,20 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ExposureRow(PlainRow):
-    """A group's exposure; columns as in ``PlainRow``.
+    """A group's exposure; columns as in ``PlainRow``, patients and items of the gallery.
 
     Parameters
     ----------
-    share_archive : float or None
-        Of the queries' pools.
-    exposure, top_k : float or None
-        Share of what was shown: discounted, and of the first k plainly.
-    ratio, ratio_top_k : float or None
-        Against the archive's share.
-    ratio_given_relevance : float or None
-        Discounted, against what relevance would give; None without declared relevance.
-    ci_low, ci_high : float or None
+    share_archive, exposure, top_k : float or None
+        Share of the queries' pools; of what was shown, discounted, and of the first k plainly.
+    ratio, ratio_top_k, ratio_given_relevance : float or None
+        Of both against the archive's share; discounted, against what relevance would give.
+    ci_low, ci_high, p : float or None
         Over query patients, of the tested ratio: given relevance where that is declared.
     null_low, null_high : float or None
         Where the tested ratio lies in 95% of permutations.
-    p_archive, p : float or None
-        Against the archive; of the tested ratio.
-    n_patients, n_items : int or None
-        Of the gallery.
+    p_archive : float or None
+        Against the archive.
     """
 
     attribute: str
@@ -115,8 +109,7 @@ def assess_exposure(
         Named as the queries' are.
     gallery_groups : mapping of attribute to array of shape (n_items,)
     relevant, excluded : optional
-        As :func:`evaluation.retrieval.relevance.as_pairs` takes them, of shape
-        (n_queries, n_items).
+        As :func:`~evaluation.retrieval.relevance.as_pairs` takes them, (n_queries, n_items).
     margin : float
         A ratio within 1 ± margin is of no consequence.
     alpha, minimum, permutations, repetitions, seed

@@ -38,17 +38,12 @@ Floats = NDArray[np.float64]
 class PlainRow:
     """A row of a section: a frozen dataclass that can be written as JSON.
 
-    Columns of one name mean the same in all sections:
+    Columns of one name mean the same in all sections; None where not assessable or suppressed:
 
-    - ``attribute, group``; ``measure`` where there are several.
     - ``ci_low, ci_high``: 95% interval over patients.
     - ``p, p_adjusted``: of no difference; by Holm over all rows made together.
-    - ``n_patients, n_queries, n_items``: None where suppressed.
-    - ``precision``: usual, low or suppressed.
     - ``verdict, reason``: within, exceeds, differs, inconclusive or not_assessable, and why.
     - ``inner_low, inner_high``: interval at 1 - 2 alpha, which the verdict is taken from.
-
-    A number is None where it is not assessable or suppressed.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -127,12 +122,7 @@ class SectionResult(Generic[Row]):
 
 
 def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
-    """Groups as text by :func:`evaluation.labels.group_label`; ``"unknown"`` is one like any other.
-
-    Raises
-    ------
-    InputError
-        Where attribute ``name`` has not n values.
+    """Groups as text by :func:`evaluation.labels.group_label`; n values of attribute ``name``.
 
     Examples
     --------
@@ -167,11 +157,8 @@ def contrast_groups(
     groups : mapping of attribute to array of shape (n,)
     only : str, optional
         The one group to compare (``"unknown"``); all by default.
-    margin, alpha : float
-        Of the verdict.
-    minimum : Minimum, optional
-    repetitions, seed : int
-        Of the bootstrap.
+    margin, alpha, minimum, repetitions, seed
+        Of the verdict, of what is shown, and of the bootstrap.
 
     Examples
     --------
@@ -277,16 +264,9 @@ def judge(
 ) -> tuple[Row, ...]:
     """Adjust the rows' p-values together (Holm) and give each its verdict.
 
-    Parameters
-    ----------
-    rows : sequence of n rows
-        One that has a reason already is not assessable.
-    tested : float64 array of shape (n, 3)
-        Gap, and the ends of its interval at the level ``1 - 2 alpha``.
-    margins : float, or float array of shape (n,)
-    alpha : float
-    questions : sequence of n tuples, optional
-        Equal for tests of one hypothesis, which count once.
+    A row that has a reason already is not assessable. ``tested`` (n, 3) holds the gaps and the ends
+    of their intervals at the level ``1 - 2 alpha``; ``margins`` are one for all rows, or (n,).
+    ``questions`` are equal for tests of one hypothesis, which count once.
     """
     asked = questions or [(number,) for number in range(len(rows))]
     adjusted = holm_of_questions(numbers(rows, "p")[:, 0], ["all"] * len(rows), asked).tolist()
@@ -302,10 +282,7 @@ def judge(
 
 
 def settle(rows: Sequence[Contrast], *, margin: float, alpha: float) -> tuple[Contrast, ...]:
-    """Judge rows together; of an attribute with two groups each is the other's rest: one question.
-
-    "unknown" is no group here, and asks a question of its own.
-    """
+    """Judge rows together; of two known groups each is the other's rest: one question."""
     tables: dict[tuple[str, ...], set[str]] = {}
     keys = [(row.finding, row.attribute, row.measure) for row in rows]
     for row, key in zip(rows, keys, strict=True):

@@ -26,18 +26,16 @@ def label_outcomes(
 
     Parameters
     ----------
-    labels : sequence of n collections of findings, or None
-        From the table; None where nobody labelled the case, empty where nothing was found.
-    notes : sequence of n collections of findings, or None; optional
-        Findings that the case's report asserts; None where there is no report.
+    labels, notes : sequence of n collections of findings, or None
+        From the table, None where nobody labelled the case; and asserted by its report, None where
+        there is none.
 
     Returns
     -------
     dict of str to float64 array of shape (n,)
         ``unlabelled``; ``without_finding`` among the labelled; with ``notes`` also
         ``without_note``, and among cases with both ``disagreement`` (not the same set),
-        ``only_in_table`` and ``only_in_note`` (a finding that the other lacks). NaN where a case
-        is not among them.
+        ``only_in_table`` and ``only_in_note`` (a finding that the other lacks). Else NaN.
 
     Examples
     --------
@@ -85,12 +83,7 @@ def assess_label_quality(
         As in :func:`~evaluation.sections.contrast_groups`.
     outcomes : mapping of str to float array of shape (n,), optional
         Outcomes of the search for the same cases: of these only ``"unknown"`` is compared, since
-        patients of whom less is known may be those who are served worse.
-
-    Returns
-    -------
-    tuple of Contrast
-        Holm over the rows of ``quality``, and over those of ``outcomes``, each a family.
+        patients of whom less is known may be those who are served worse. A family of its own.
     """
     if set(outcomes or ()) & set(quality):
         raise InputError("an outcome of the search with the name of one of the labels")

@@ -49,21 +49,16 @@ class LeakageRow(PlainRow):
 
     Parameters
     ----------
-    space : str
-        ``"image"`` or ``"note"``, or what the caller named it.
     auc : float or None
-        Mean over groups of one against the rest; .5 is chance. p is one-sided, by permutation.
+        Mean of ``by_group``, each group against the rest. p is one-sided, by permutation.
     ci_low, ci_high : float or None
-        At least as wide as areas scatter under permuted attributes, since probes fitted to other
-        patients would differ, which the patients who are read do not show. With more than two
-        groups the means of the groups' ends, too wide rather than too narrow.
+        At least as wide as areas scatter under permuted attributes: probes fitted to other patients
+        would differ. With more than two groups the means of the groups' ends, rather too wide.
     null_mean : float or None
         Of the same under permuted attributes.
     n_patients, n_unknown : int or None
         Read; and left out since nothing is known of them. None where it would tell of fewer than
         ``minimum.reported``.
-    by_group : dict of str to float
-        Area of each group against the rest.
     """
 
     attribute: str
@@ -105,14 +100,11 @@ def assess_leakage(
         ``{"image": …, "note": …}``; a row of NaN where a case has no such vector.
     patients : array of shape (n,)
     groups : mapping of attribute to array of shape (n,)
-        ``"unknown"`` is no group to be read, and left out; groups of fewer than
-        ``minimum.reported`` patients likewise, and nothing is shown of them.
-    probes : sequence of {"linear", "nonlinear"}
-    permutations : int
-        At least 99.
+        ``"unknown"`` and groups of fewer than ``minimum.reported`` patients are left out.
+    probes, permutations, minimum, seed
+        99 permutations or more.
     margin, alpha : float
         Of the verdict on the area less .5.
-    minimum, seed
 
     Raises
     ------
@@ -133,14 +125,18 @@ def assess_leakage(
         there = np.asarray(~np.isnan(vectors).any(axis=1))
         for attribute, values in groups.items():
             labels = text_groups(values, attribute, len(owner))
-            kept, n_unknown, whole = _readable(labels, owner, there, least)
+            known = np.unique(labels[there]).tolist()
+            n = {name: len(np.unique(owner[there & (labels == name)])) for name in known}
+            small = [name for name in known if n[name] < least.reported]
+            n_unknown = None if UNKNOWN in small else n.get(UNKNOWN, 0)
+            kept = there & ~np.isin(labels, [*small, UNKNOWN])
             for probe in probes:
                 row = _read(
                     LeakageRow(attribute, space, probe, n_unknown=n_unknown), vectors[kept],
                     owner[kept], labels[kept], permutations, alpha, least, seed,
                 )  # fmt: skip
                 # The number of patients read would give away how many were too few to be read.
-                rows.append(row if whole else replace(row, n_patients=None))
+                rows.append(replace(row, n_patients=None) if small else row)
     tested = numbers(rows, "auc", "inner_low", "inner_high") - 0.5
     words = {
         "within": f"the area lies within {margin:g} of chance",
@@ -160,20 +156,6 @@ def assess_leakage(
         ),
         {"folds": _FOLDS, "permutations": permutations},
     )
-
-
-def _readable(
-    labels: NDArray[np.str_], owner: Ints, there: NDArray[np.bool_], minimum: Minimum
-) -> tuple[NDArray[np.bool_], int | None, bool]:
-    """Cases of large enough known groups; unknown patients; whether no small group was left out."""
-    kept = np.asarray(there & (labels != UNKNOWN))
-    whole = True
-    for name in np.unique(labels[kept]):
-        if len(np.unique(owner[kept & (labels == name)])) < minimum.reported:
-            kept, whole = np.asarray(kept & (labels != name)), False
-    n = len(np.unique(owner[there & (labels == UNKNOWN)]))
-    shown = n == 0 or n >= minimum.reported
-    return kept, n if shown else None, whole and shown
 
 
 def _read(
@@ -220,26 +202,13 @@ def _read(
     ends = np.array([[(a.low, a.high) for a in of] for of in areas], dtype=np.float64).mean(axis=0)
     if np.isnan(ends).any():
         return replace(row, reason="too few patients of a group for an interval")
-    scatter = float(np.nanstd(null))
-    outer, inner = (
-        _widened(auc, low, high, scatter, level)
-        for (low, high), level in zip(ends.tolist(), levels, strict=True)
-    )
-    return replace(row, ci_low=outer[0], ci_high=outer[1], inner_low=inner[0], inner_high=inner[1])
-
-
-def _widened(
-    auc: float, low: float, high: float, scatter: float, level: float
-) -> tuple[float, float]:
-    """Ends no nearer than permuted attributes scatter on the logit scale."""
-    if not 0 < auc < 1:
-        return low, high
-    reach = NormalDist().inv_cdf((1 + level) / 2) * 4 * scatter
-    odds = auc / (1 - auc)
-    return (
-        float(min(low, 1 / (1 + np.exp(reach) / odds))),
-        float(max(high, 1 / (1 + np.exp(-reach) / odds))),
-    )
+    if 0 < auc < 1:  # no nearer than permuted attributes scatter on the logit scale
+        normal = np.array([[NormalDist().inv_cdf((1 + level) / 2)] * 2 for level in levels])
+        reach = normal * 4 * float(np.nanstd(null)) * (1, -1)
+        beyond = 1 / (1 + np.exp(reach) / (auc / (1 - auc)))
+        ends = np.where((True, False), np.minimum(ends, beyond), np.maximum(ends, beyond))
+    (low, high), (inner_low, inner_high) = ends.tolist()
+    return replace(row, ci_low=low, ci_high=high, inner_low=inner_low, inner_high=inner_high)
 
 
 def _fourier(vectors: Floats, owner: Ints, rng: np.random.Generator) -> Floats:

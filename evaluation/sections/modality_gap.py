@@ -67,11 +67,6 @@ def assess_modality_gap(
         In units of distance: two unit vectors are at most 2 apart.
     alpha, minimum, repetitions, seed
 
-    Returns
-    -------
-    tuple of Contrast
-        ``measure`` is ``"modality_gap"``; ``estimate`` the group's distance.
-
     Raises
     ------
     InputError

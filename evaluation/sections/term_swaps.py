@@ -79,11 +79,6 @@ class Swap:
     attribute : {"sex", "age", "race"}
     first, second : str
         ``female``, ``male``; an age in years; a race as an adjective.
-
-    Examples
-    --------
-    >>> Swap("sex", "male", "female").name
-    'male to female'
     """
 
     attribute: str
@@ -148,11 +143,6 @@ def swap_words(text: str, attribute: str, to: str, *, placebo: bool = False) -> 
         ``"female"`` or ``"male"``; years; an adjective. With ``placebo`` any adjective.
     placebo : bool
         Put a word without meaning in all the places, grammar kept as far as it goes.
-
-    Raises
-    ------
-    InputError
-        Where the attribute or the target is not known.
 
     Examples
     --------
