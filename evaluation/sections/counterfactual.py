@@ -143,6 +143,7 @@ def assess_counterfactual(
         pairs = [(swap.first, swap.second, False), *((one, two, True) for one, two in _PAIRS)]
         first = np.stack([at[swap.attribute, one, placebo] for one, _, placebo in pairs])
         second = np.stack([at[swap.attribute, two, placebo] for _, two, placebo in pairs])
+        # Without groups everybody is unknown, and nobody is left to compare with.
         given = gallery_groups.get(swap.attribute, [UNKNOWN] * len(owner))
         labels = text_groups(given, swap.attribute, len(owner))
         groups = {name: np.asarray(labels == name) for name in np.unique(labels).tolist()}
