@@ -1,24 +1,21 @@
 r"""Probabilities for scores, and how far they are from the truth, without the error of few cases.
 
-A perfectly calibrated score has a plain expected calibration error of .096 at 100 cases: a group
-would look ill calibrated for being small. In bins b of equal numbers of cases, with
-:math:`\delta_b` the mean of truth less probability, w its weights on the diagonal of W, and C the
-covariance of the :math:`\delta` over patients,
+A perfectly calibrated score has a plain expected calibration error of .096 at 100 cases. In bins b
+of equal numbers of cases, with :math:`\delta_b` the mean of truth less probability, w its weights
+(W their diagonal matrix) and C the covariance of the :math:`\delta` over patients,
 
 .. math:: E^2 = \sum_b w_b (\delta_b^2 - C_{bb})
 
-is free of that and may fall below 0; its root, or 0, is the error. Beside a true error x,
-:math:`\delta^T W \delta` is about :math:`\mathrm{tr}(WC) / f` times a chi-square of
-:math:`f = \mathrm{tr}(WC)^2 / \mathrm{tr}(WCWC)` degrees of freedom (Satterthwaite) and
-non-centrality :math:`f x^2 / \mathrm{tr}(WC)`; the interval holds the x that agree with it. In
-simulation it covers 94 to 96% at 40 and 200 patients, with and without an error.
+is free of that; its root, or 0, is the error. Beside a true error x, :math:`\delta^T W \delta` is
+about :math:`\mathrm{tr}(WC) / f` times a chi-square of :math:`f = \mathrm{tr}(WC)^2 /
+\mathrm{tr}(WCWC)` degrees of freedom (Satterthwaite) and non-centrality :math:`f x^2 /
+\mathrm{tr}(WC)`; the interval holds the x that agree with it.
 
 References
 ----------
-Bröcker, *Estimating reliability and resolution of probability forecasts through decomposition of
-the empirical score*, Climate Dynamics 39:655, 2012; Kumar, Liang and Ma, *Verified uncertainty
-calibration*, NeurIPS 2019, §4 (debiased estimator); Platt, *Probabilistic outputs for support
-vector machines*, 1999 (:func:`fit_platt`).
+Bröcker, Climate Dynamics 39:655, 2012; Kumar, Liang and Ma, *Verified uncertainty calibration*,
+NeurIPS 2019, §4 (debiased estimator); Platt, *Probabilistic outputs for support vector machines*,
+1999 (:func:`fit_platt`); Zou and Donner, Statistics in Medicine 27:1693, 2008 (MOVER).
 """
 
 from __future__ import annotations
@@ -33,23 +30,15 @@ from evaluation.stats.logistic import expit, logistic_mode
 from medembed.errors import InputError
 
 __all__ = [
-    "CalibrationError",
-    "Platt",
-    "calibration_error",
-    "calibration_gap",
-    "fit_platt",
-    "known_kinds",
-]
+    "CalibrationError", "Platt", "calibration_error", "calibration_gap", "fit_platt", "known_kinds",
+]  # fmt: skip
+
+_BINS = 10
 
 
 @dataclass(frozen=True)
 class Platt:
-    """A logistic curve from a score to a probability.
-
-    Parameters
-    ----------
-    slope, intercept : float
-    """
+    """A logistic curve from a score to a probability."""
 
     slope: float
     intercept: float
@@ -64,19 +53,13 @@ def fit_platt(scores: ArrayLike, truth: ArrayLike) -> Platt:
 
     Parameters
     ----------
-    scores : float array of shape (n,)
-    truth : float array of shape (n,)
-        1, 0, or NaN where not known.
-
-    Raises
-    ------
-    InputError
-        Where one of the two kinds is missing.
+    scores, truth : float arrays of shape (n,)
+        Truth is 1, 0, or NaN where not known; both kinds have to be there.
 
     Notes
     -----
     Targets are Platt's :math:`(n_1 + 1)/(n_1 + 2)` and :math:`1/(n_0 + 2)`, so that the curve stays
-    finite where the scores tell the kinds apart; Newton's method on standardised scores.
+    finite where the scores tell the kinds apart.
     """
     values, kind = known_kinds(scores, truth)
     n1, n0 = float(kind.sum()), float((~kind).sum())
@@ -87,14 +70,31 @@ def fit_platt(scores: ArrayLike, truth: ArrayLike) -> Platt:
     return Platt(slope / spread, level - slope * centre / spread)
 
 
+def known_kinds(
+    scores: ArrayLike, truth: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores of known truth, and which are positive."""
+    values, y = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    if values.ndim != 1 or values.shape != y.shape:
+        raise InputError("scores and truth of different length")
+    known = ~np.isnan(y)
+    if not np.isin(y[known], (0.0, 1.0)).all() or not np.isfinite(values[known]).all():
+        raise InputError("a truth that is neither 0 nor 1, or a score that is not finite")
+    kind = y[known] == 1
+    if kind.all() or not kind.any():
+        raise InputError("cases of one kind only")
+    return values[known], kind
+
+
 @dataclass(frozen=True)
 class CalibrationError:
     """A debiased calibration error.
 
     Parameters
     ----------
+    n_cases, n_patients : int
     squared : float
-        E²; NaN with fewer than two patients, as all that follows.
+        E².
     error, low, high : float
         Root of E² and the ends of its interval; 0 where those would be below.
     reach : float
@@ -102,9 +102,10 @@ class CalibrationError:
         where the interval does not hold 0.
     slope, noise : float
         Of the variance: by E², and without an error.
-    bins, n_cases, n_patients : int
     """
 
+    n_cases: int
+    n_patients: int
     squared: float
     error: float
     low: float
@@ -112,9 +113,6 @@ class CalibrationError:
     reach: float
     slope: float
     noise: float
-    bins: int
-    n_cases: int
-    n_patients: int
 
     def variance(self, squared: float) -> float:
         """Of the estimate of E² where the true one is ``squared``."""
@@ -125,60 +123,48 @@ def calibration_error(
     probabilities: ArrayLike,
     truth: ArrayLike,
     patients: ArrayLike,
-    among: ArrayLike | None = None,
     *,
-    bins: int = 10,
     level: float = 0.95,
 ) -> CalibrationError:
-    """Give the debiased calibration error with an interval over patients.
+    """Give the debiased calibration error, in at most 10 bins of 20 cases or more.
 
     Parameters
     ----------
-    probabilities : float array of shape (n,)
-        0 to 1.
-    truth : float array of shape (n,)
-        1, 0, or NaN where not known.
+    probabilities, truth : float arrays of shape (n,)
+        Truth is 1, 0, or NaN where not known.
     patients : array of shape (n,)
-    among : bool array of shape (n,), optional
-        The group.
-    bins : int
-        At most; each has 20 cases or more.
     level : float
+        Of the interval over patients.
 
     Raises
     ------
     InputError
-        Where a probability lies outside 0 to 1 or no truth is known.
+        Where a probability lies outside 0 to 1, or the truth of fewer than two patients is known.
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     owner = codes(patients)
     if not p.shape == y.shape == owner.shape:
         raise InputError("probabilities, truth and patients of different length")
     kept = ~np.isnan(y)
-    if among is not None:
-        kept &= np.asarray(among, dtype=np.bool_)
     p, y, owner = p[kept], y[kept], np.unique(owner[kept], return_inverse=True)[1]
-    if not len(p):
-        raise InputError("no truth is known")
+    n, k = len(p), int(owner.max(initial=-1)) + 1
+    if k < 2:
+        raise InputError("fewer than two patients whose truth is known")
     if not ((p >= 0) & (p <= 1)).all():
         raise InputError("probabilities outside 0 to 1")
-    n, k = len(p), int(owner.max()) + 1
-    n_bins = max(1, min(bins, n // 20))
+    n_bins = max(1, min(_BINS, n // 20))
     place = np.empty(n, dtype=np.int64)
     place[np.argsort(p, kind="stable")] = np.arange(n) * n_bins // n
     size = np.bincount(place, minlength=n_bins).astype(np.float64)
     delta = np.bincount(place, y - p, n_bins) / size
-    if k < 2:
-        nan = float("nan")
-        return CalibrationError(nan, nan, nan, nan, nan, nan, nan, n_bins, n, k)
     parts = np.zeros((k, n_bins))
     np.add.at(parts, (owner, place), (y - p - delta[place]) / size[place])
     # Each bin's patients are its own: the correction for the centring is theirs.
     cells = np.zeros((k, n_bins), dtype=np.bool_)
     cells[owner, place] = True
     units = np.maximum(cells.sum(axis=0), 2).astype(np.float64)
-    factor = np.sqrt(units / (units - 1))
-    covariance = (parts * factor).T @ (parts * factor)
+    parts *= np.sqrt(units / (units - 1))
+    covariance = parts.T @ parts
     w = size / n
     squared = float(np.sum(w * (delta**2 - np.diag(covariance))))
     weighted = (w[:, None] * covariance) * w[None, :]
@@ -186,30 +172,21 @@ def calibration_error(
     trace = float(np.sum(w * np.diag(covariance)))
     error = max(0.0, squared) ** 0.5
     if trace <= 1e-12:  # no case differs from its bin's mean
-        return CalibrationError(squared, error, error, error, 1.0, 0.0, 0.0, n_bins, n, k)
+        return CalibrationError(n, k, squared, error, error, error, 1.0, 0.0, 0.0)
     freedom = 2 * trace**2 / noise
+    value = (squared + trace) * freedom / trace
     low, high = (
-        (_centre((squared + trace) * freedom / trace, freedom, p) * trace / freedom) ** 0.5
+        (_centre(value, freedom, p) * trace / freedom) ** 0.5
         for p in ((1 + level) / 2, (1 - level) / 2)
     )
-    reach = 1.0 if low > 0 else _reach((squared + trace) * freedom / trace, freedom, level)
+    reach = 1.0 if low > 0 else _reach(value, freedom, level)
     return CalibrationError(
-        squared, error, min(low, error), max(high, error), reach, trace / freedom, noise, n_bins, n,
-        k,
-    )  # fmt: skip
+        n, k, squared, error, min(low, error), max(high, error), reach, trace / freedom, noise
+    )
 
 
 def calibration_gap(one: CalibrationError, two: CalibrationError) -> tuple[float, float]:
-    r"""Interval of the difference of two calibration errors.
-
-    Parameters
-    ----------
-    one, two : CalibrationError
-        At the same level.
-
-    Returns
-    -------
-    (low, high)
+    r"""Interval (low, high) of the difference of two calibration errors at the same level.
 
     Notes
     -----
@@ -219,12 +196,7 @@ def calibration_gap(one: CalibrationError, two: CalibrationError) -> tuple[float
 
     .. math:: \max_{s^2 + r^2 t^2 \le 1,\ t \le 1} A s + b t .
 
-    With 0 taken for the end of a whole half, the ends held a difference from a side without any
-    error in 91.8% (0.9) of cohorts of 200 patients.
-
-    References
-    ----------
-    Zou and Donner, Statistics in Medicine 27:1693, 2008 (MOVER).
+    With 0 taken for the end of a whole half, the ends held a difference in 91.8% (0.9).
     """
     gap = one.error - two.error
     low = gap - _farthest(two.high - two.error, one.error - one.low, one.reach)
@@ -263,19 +235,3 @@ def _centre(value: float, freedom: float, p: float) -> float:
     while chndtr(value, freedom, far) > p:
         far *= 2
     return float(brentq(lambda x: float(chndtr(value, freedom, x)) - p, 0.0, far, xtol=1e-9))
-
-
-def known_kinds(
-    scores: ArrayLike, truth: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores of known truth, and which are positive."""
-    values, y = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if values.ndim != 1 or values.shape != y.shape:
-        raise InputError("scores and truth of different length")
-    known = ~np.isnan(y)
-    if not np.isin(y[known], (0.0, 1.0)).all() or not np.isfinite(values[known]).all():
-        raise InputError("a truth that is neither 0 nor 1, or a score that is not finite")
-    kind = y[known] == 1
-    if kind.all() or not kind.any():
-        raise InputError("cases of one kind only")
-    return values[known], kind

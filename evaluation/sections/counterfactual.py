@@ -1,20 +1,10 @@
 r"""Does the search depend on what the query says of the patient? Swapped words against placebos.
 
-Every query is said in two ways that differ in the patient's sex, age or race only
-(:mod:`evaluation.sections.term_swaps`). What changes is measured
-
-- ``similarity``: how much nearer the query comes to a group's images than to the rest,
-  :math:`(v_2 - v_1) \cdot (\bar g - \bar r)`, in cosine;
-- ``exposure``: the group's discounted share of the first k hits, second way less first;
-- ``ranking``: the share of the first k hits that are others.
-
-Any other word moves a text encoder, too. So pairs of words without meaning are put in the same
-places. Such a pair has no direction: its effects :math:`e_p` scatter around 0, and their size is
-the yardstick, :math:`t = e / \sqrt{\sum_p e_p^2 / P}` with P degrees of freedom. ``ranking`` has no
-sign; from it the placebos' mean is subtracted, and it is held against their spread, one-sided.
-A second test asks whether the effect is the same way over the queries: the score test of a mean of
-0 with patients as units. The p-value is the larger of both: an effect has to be more than that of
-any word, and of more than a few queries.
+Every query is said in two ways that differ in the patient's sex, age or race only. ``similarity``
+is how much nearer it comes to a group's images than to the rest, :math:`(v_2 - v_1) \cdot (\bar g -
+\bar r)`; ``exposure`` the group's discounted share of the first k hits, second way less first;
+``ranking`` the share of these hits that are others. Any other word moves a text encoder, too: pairs
+of words without meaning in the same places are the yardstick, and p is the larger of two.
 
 References
 ----------
@@ -31,8 +21,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.labels import codes
-from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
+from evaluation.labels import UNKNOWN, codes
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, numbers, text_groups
 from evaluation.sections.term_swaps import PLACEBO_WORDS, SWAPS, Swap, mentions, version
 from evaluation.stats import Minimum
 from evaluation.stats.bootstrap_t import bootstrap_t_means
@@ -40,40 +30,30 @@ from evaluation.stats.cluster_sums import add_up
 from evaluation.stats.verdict import Verdict
 from medembed.errors import InputError
 
-__all__ = ["MARGINS", "CounterfactualRow", "assess_counterfactual"]
+__all__ = ["CounterfactualRow", "assess_counterfactual"]
 
 Measure = Literal["similarity", "exposure", "ranking"]
 Floats = NDArray[np.float64]
-Encode = Callable[[list[str]], ArrayLike]
+Ints = NDArray[np.int64]
 _CELLS = 2_000_000
-
-MARGINS: Mapping[Measure, float] = {"similarity": 0.02, "exposure": 0.05, "ranking": 0.1}
-"""Effects of no consequence where nothing else is declared."""
+_PAIRS = list(zip(PLACEBO_WORDS[::2], PLACEBO_WORDS[1::2], strict=True))
+_MARGINS: Mapping[Measure, float] = {"similarity": 0.02, "exposure": 0.05, "ranking": 0.1}
+"""Effects of no consequence."""
 
 
 @dataclass(frozen=True)
 class CounterfactualRow(PlainRow):
-    """The effect of a swap.
+    """The effect of a swap; columns as in ``PlainRow``.
 
     Parameters
     ----------
-    attribute, swap, group : str
-        Group of the gallery that is looked at; empty for ``ranking``.
-    measure : {"similarity", "exposure", "ranking"}
-    effect, ci_low, ci_high : float or None
-        Second way less first, or for ``ranking`` less the placebos; 95% over the queries.
-    placebo : float or None
-        Root mean square of the placebos' effects; for ``ranking`` their mean.
-    p, p_adjusted : float or None
-        Holm over all rows.
-    n_queries, n_units : int
-        Units are the queries' patients; the queries themselves where none were given.
-    n_said : int
-        Queries that say the attribute themselves; in the others it was put before the text.
-    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
-    reason : str
-    inner_low, inner_high : float or None
-        Ends at 1 - 2 alpha, which the verdict is taken from.
+    group : str
+        Of the gallery, that is looked at; empty for ``ranking``.
+    effect, placebo : float or None
+        Second way less first, and the root mean square of the placebos' effects; for ``ranking``
+        less the placebos, and their mean.
+    n_units, n_said : int
+        The queries' patients (or the queries); queries that say the attribute themselves.
     """
 
     attribute: str
@@ -97,16 +77,14 @@ class CounterfactualRow(PlainRow):
 
 def assess_counterfactual(
     texts: Sequence[str],
-    encode: Encode,
+    encode: Callable[[list[str]], ArrayLike],
     gallery_vectors: ArrayLike,
     gallery_groups: Mapping[str, ArrayLike],
     gallery_patients: ArrayLike,
     *,
     patients: ArrayLike | None = None,
     swaps: Sequence[Swap] = SWAPS,
-    placebo_words: Sequence[str] = PLACEBO_WORDS,
     k: int = 10,
-    margins: Mapping[Measure, float] = MARGINS,
     alpha: float = 0.05,
     minimum: Minimum | None = None,
     repetitions: int = 2000,
@@ -121,23 +99,16 @@ def assess_counterfactual(
     encode : callable of a list of n texts
         Gives float vectors of shape (n, d); their length does not matter.
     gallery_vectors : float array of shape (n_items, d)
-        Images.
-    gallery_groups : mapping of str to array of shape (n_items,)
-        By attribute; one that a swap names is looked at group by group, else ``ranking`` alone.
+    gallery_groups : mapping of attribute to array of shape (n_items,)
+        One that a swap names is looked at group by group, else ``ranking`` alone.
     gallery_patients : array of shape (n_items,)
         Groups of fewer than ``minimum.reported`` patients are not looked at.
     patients : array of shape (n_queries,), optional
         Whose text it is.
     swaps : sequence of Swap
-    placebo_words : sequence of str
-        In pairs, at least 5.
     k : int
-    margins : mapping of measure to float
+        Hits of a query that are looked at.
     alpha, minimum, repetitions, seed
-
-    Returns
-    -------
-    SectionResult of CounterfactualRow
 
     Raises
     ------
@@ -148,37 +119,49 @@ def assess_counterfactual(
     gallery = _unit(gallery_vectors, "the gallery")
     owner = np.asarray(gallery_patients)
     unit = np.arange(len(texts)) if patients is None else codes(patients)
-    pairs = [tuple(placebo_words[i : i + 2]) for i in range(0, len(placebo_words) - 1, 2)]
     if not texts or len(unit) != len(texts) or len(owner) != len(gallery) or k < 1 or not swaps:
         raise InputError("queries, patients, gallery or swaps that do not fit each other")
-    if len(pairs) < 5:
-        raise InputError("fewer than 5 pairs of placebo words")
+    # Many ways of saying a query are the same words: each distinct text is encoded once.
     ways = [(swap.attribute, to, False) for swap in swaps for to in (swap.first, swap.second)]
-    ways += [(s.attribute, word, True) for s in swaps for pair in pairs for word in pair]
-    said = {
-        (attribute, to, placebo): [version(t, attribute, to, placebo=placebo) for t in texts]
+    ways += [(swap.attribute, word, True) for swap in swaps for pair in _PAIRS for word in pair]
+    place: dict[str, int] = {}
+    at = {
+        (attribute, to, placebo): np.array([
+            place.setdefault(version(text, attribute, to, placebo=placebo), len(place))
+            for text in texts
+        ])
         for attribute, to, placebo in dict.fromkeys(ways)
-    }
-    shown = _Shown.of(said, encode, gallery, min(k, len(gallery)))
+    }  # fmt: skip
+    vectors = _unit(encode(list(place)), "the queries")
+    if vectors.shape != (len(place), gallery.shape[1]):
+        raise InputError(f"the encoder gave {vectors.shape} for {len(place)} texts")
+    hits = _first_hits(vectors, gallery, min(k, len(gallery)))
+    weight = 1 / np.log2(2 + np.arange(hits.shape[1]))
     rows: list[CounterfactualRow] = []
     effects: list[Floats] = []  # of each row (1 + placebos, queries), the swap's own first
     for swap in swaps:
-        groups = _groups(gallery_groups, swap.attribute, owner, least)
-        number = [
-            (shown.at[swap.attribute, a, placebo], shown.at[swap.attribute, b, placebo])
-            for a, b, placebo in [
-                (swap.first, swap.second, False), *((one, two, True) for one, two in pairs)
-            ]
-        ]  # fmt: skip
-        first, second = (np.stack(side) for side in zip(*number, strict=True))
-        n_said = sum(mentions(text, swap.attribute) for text in texts)
+        pairs = [(swap.first, swap.second, False), *((one, two, True) for one, two in _PAIRS)]
+        first = np.stack([at[swap.attribute, one, placebo] for one, _, placebo in pairs])
+        second = np.stack([at[swap.attribute, two, placebo] for _, two, placebo in pairs])
+        # Without groups everybody is unknown, and nobody is left to compare with.
+        given = gallery_groups.get(swap.attribute, [UNKNOWN] * len(owner))
+        labels = text_groups(given, swap.attribute, len(owner))
+        groups = {name: np.asarray(labels == name) for name in np.unique(labels).tolist()}
+        groups = {
+            name: inside
+            for name, inside in groups.items()
+            if min(len(np.unique(owner[x])) for x in (inside, ~inside)) >= least.reported
+        }
         made: list[tuple[Measure, str, Floats]] = []
         for name, inside in groups.items():
-            nearer, share = shown.of_group(inside)
+            nearer = vectors @ (gallery[inside].mean(axis=0) - gallery[~inside].mean(axis=0))
             made.append(("similarity", name, nearer[second] - nearer[first]))
+        for name, inside in groups.items():
+            share = inside[hits] @ weight / weight.sum()
             made.append(("exposure", name, share[second] - share[first]))
-        made.sort(key=lambda one: one[0] != "similarity")  # measure by measure
-        for measure, name, moved in [*made, ("ranking", "", shown.replaced(first, second))]:
+        made.append(("ranking", "", _replaced(hits, first, second)))
+        n_said = sum(mentions(text, swap.attribute) for text in texts)
+        for measure, name, moved in made:
             rows.append(
                 CounterfactualRow(
                     swap.attribute, swap.name, name, measure, n_queries=len(texts),
@@ -186,38 +169,20 @@ def assess_counterfactual(
                 )
             )  # fmt: skip
             effects.append(moved)
-    rows = _measured(rows, effects, unit, least, alpha, repetitions, seed)
-    done = judge(
-        rows,
-        [row.effect for row in rows],
-        [None if r.inner_low is None or r.inner_high is None else (r.inner_low, r.inner_high)
-         for r in rows],
-        [margins[row.measure] for row in rows],
-        alpha=alpha,
-    )  # fmt: skip
+    if rows[0].n_units < least.reported:
+        why = f"queries of fewer than {least.reported} patients"
+        rows = [replace(row, reason=why) for row in rows]
+    else:
+        rows = _measured(rows, np.stack(effects), unit, alpha, repetitions, seed)
+    tested = numbers(rows, "effect", "inner_low", "inner_high")
     return SectionResult(
-        done,
+        judge(rows, tested, [_MARGINS[row.measure] for row in rows], alpha=alpha),
         (
-            f"{len(pairs)} placebo pairs; an effect must exceed that of other words in the same "
+            f"{len(_PAIRS)} placebo pairs; an effect must exceed that of other words in the same "
             "place, and differ from 0 over the queries.",
             "If a text does not mention the attribute, it is put in front of the text.",
         ),
     )
-
-
-def _groups(
-    given: Mapping[str, ArrayLike], attribute: str, owner: NDArray[Any], minimum: Minimum
-) -> dict[str, NDArray[np.bool_]]:
-    if attribute not in given:
-        return {}
-    labels = text_groups(given[attribute], attribute, len(owner))
-    out = {}
-    for name in np.unique(labels).tolist():
-        inside = np.asarray(labels == name)
-        enough = min(len(np.unique(owner[x])) for x in (inside, ~inside)) >= minimum.reported
-        if enough:
-            out[name] = inside
-    return out
 
 
 def _unit(vectors: ArrayLike, what: str) -> Floats:
@@ -230,131 +195,76 @@ def _unit(vectors: ArrayLike, what: str) -> Floats:
     return np.asarray(table / length)
 
 
-Way = tuple[str, str, bool]
-"""An attribute, what is said of it, and whether that is a placebo."""
+def _first_hits(vectors: Floats, gallery: Floats, depth: int) -> Ints:
+    hits = np.empty((len(vectors), depth), dtype=np.int64)
+    step = max(1, _CELLS // len(gallery))
+    for start in range(0, len(vectors), step):
+        scores = vectors[start : start + step] @ gallery.T
+        best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        hits[start : start + step] = np.take_along_axis(best, order, axis=1)
+    return hits
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """What each distinct text shows: many ways of saying a query are the same words.
-
-    Parameters
-    ----------
-    at : dict of Way to int array of shape (n_queries,)
-        Which of the texts each query becomes.
-    vectors : float64 array of shape (n_texts, d)
-    hits : int array of shape (n_texts, k)
-    gallery : float64 array of shape (n_items, d)
-    """
-
-    at: dict[Way, NDArray[np.int64]]
-    vectors: Floats
-    hits: NDArray[np.int64]
-    gallery: Floats
-
-    @classmethod
-    def of(
-        cls, said: Mapping[Way, list[str]], encode: Encode, gallery: Floats, depth: int
-    ) -> _Shown:
-        """Encode and search every text once."""
-        distinct = list(dict.fromkeys(text for way in said.values() for text in way))
-        place = {text: number for number, text in enumerate(distinct)}
-        vectors = _unit(encode(distinct), "the queries")
-        if vectors.shape != (len(distinct), gallery.shape[1]):
-            raise InputError(f"the encoder gave {vectors.shape} for {len(distinct)} texts")
-        hits = np.empty((len(distinct), depth), dtype=np.int64)
-        step = max(1, _CELLS // len(gallery))
-        for start in range(0, len(distinct), step):
-            scores = vectors[start : start + step] @ gallery.T
-            best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
-            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-            hits[start : start + step] = np.take_along_axis(best, order, axis=1)
-        at = {way: np.array([place[text] for text in texts]) for way, texts in said.items()}
-        return cls(at, vectors, hits, gallery)
-
-    def of_group(self, inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """How near each text comes to a group's images, and the group's share of its hits."""
-        centre = self.gallery[inside].mean(axis=0) - self.gallery[~inside].mean(axis=0)
-        weight = 1 / np.log2(2 + np.arange(self.hits.shape[1]))
-        return self.vectors @ centre, inside[self.hits] @ weight / weight.sum()
-
-    def replaced(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
-        """Share of the hits of one text that the other lacks, text by text."""
-        found = [
-            (self.hits[a][:, :, None] == self.hits[b][:, None, :]).any(axis=2).mean(axis=1)
-            for a, b in zip(first, second, strict=True)
-        ]
-        return np.asarray(1 - np.stack(found))
+def _replaced(hits: Ints, first: Ints, second: Ints) -> Floats:
+    """Share of the hits of one text that the other lacks, text by text."""
+    kept = [
+        (hits[a][:, :, None] == hits[b][:, None, :]).any(axis=2).mean(axis=1)
+        for a, b in zip(first, second, strict=True)
+    ]
+    return np.asarray(1 - np.stack(kept))
 
 
 def _measured(
     rows: list[CounterfactualRow],
-    effects: list[Floats],
-    unit: NDArray[np.int64],
-    minimum: Minimum,
+    effects: Floats,
+    unit: Ints,
     alpha: float,
     repetitions: int,
     seed: int,
 ) -> list[CounterfactualRow]:
-    """Effects against the placebos' and against 0 over the queries, with intervals."""
-    if rows[0].n_units < minimum.reported:
-        why = f"queries of fewer than {minimum.reported} patients"
-        return [replace(row, reason=why) for row in rows]
-    unsigned = [row.measure == "ranking" for row in rows]
-    own = np.stack(
-        [e[0] - e[1:].mean(axis=0) if u else e[0] for e, u in zip(effects, unsigned, strict=True)],
-        axis=1,
-    )
+    """Effects (rows, 1 + placebos, queries) with intervals, against the placebos' and against 0."""
+    from scipy.special import stdtr  # the command line starts without scipy
+
+    unsigned = np.array([row.measure == "ranking" for row in rows])
+
+    def p_of(t: Floats, df: Any) -> Floats:
+        return np.asarray(np.where(unsigned, stdtr(df, -t), 2 * stdtr(df, -np.abs(t))))
+
+    placebos = effects[:, 1:].mean(axis=2)
+    chance = np.where(unsigned[:, None], effects[:, 1:].mean(axis=1), 0.0)
+    own = np.ascontiguousarray((effects[:, 0] - chance).T)
     mean, error, ends = bootstrap_t_means(
         own, unit, repetitions=repetitions, levels=(1 - alpha, 1 - 2 * alpha), seed=seed
     )
     # Where each unit is the same nothing is left to estimate.
     ends = np.where(error <= 1e-15, mean, ends)
-    sums = add_up(unit, own, int(unit.max()) + 1)
+    # Over the queries: the score test of a mean of 0, whose variance is taken under it.
+    sums = np.ascontiguousarray(add_up(unit, own, int(unit.max()) + 1).T)
+    k, squares = sums.shape[1], np.sum(sums**2, axis=1)
+    # A placebo pair has no direction: its effects scatter around 0, those without sign around
+    # their mean.
+    n = placebos.shape[1]
+    size = np.sqrt(np.mean(placebos**2, axis=1))
+    spread = np.where(unsigned, placebos.std(axis=1, ddof=1) * np.sqrt(1 + 1 / n), size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        over_queries = p_of(sums.sum(axis=1) / np.sqrt(k / (k - 1) * squares), k - 1)
+        over_placebos = p_of(mean / spread, np.where(unsigned, n - 1, n))
+    beyond = np.where(unsigned, mean, np.abs(mean)) > 1e-12
+    p = np.maximum(
+        np.where(squares > 0, over_queries, 1.0),
+        np.where(spread > 1e-12, over_placebos, np.where(beyond, 0.0, 1.0)),
+    )
+    size = np.where(unsigned, placebos.mean(axis=1), size)
     found = []
-    for number, (row, effect) in enumerate(zip(rows, effects, strict=True)):
-        placebos, value = effect[1:].mean(axis=1), float(mean[number])
-        size = placebos.mean() if unsigned[number] else np.sqrt(np.mean(placebos**2))
-        p = max(
-            _over_queries(sums[:, number], unsigned[number]),
-            _over_placebos(value, placebos, unsigned[number]),
-        )
-        made = replace(row, effect=value, placebo=float(size), p=p)
-        low, high, inner_low, inner_high = ends[:, :, number].ravel().tolist()
-        if np.isnan(inner_low + inner_high):
-            made = replace(made, p=None, reason="the effect varies too little for an interval")
-        else:
-            wide = (None, None) if np.isnan(low + high) else (low, high)
-            made = replace(
-                made, ci_low=wide[0], ci_high=wide[1], inner_low=min(inner_low, value),
-                inner_high=max(inner_high, value),
-            )  # fmt: skip
-        found.append(made)
+    for number, row in enumerate(rows):
+        value, (low, high, *inner) = float(mean[number]), ends[:, :, number].ravel().tolist()
+        made = replace(row, effect=value, placebo=float(size[number]))
+        if np.isnan(inner).any():
+            found.append(replace(made, reason="the effect varies too little for an interval"))
+            continue
+        if not np.isnan(low + high):
+            made = replace(made, ci_low=low, ci_high=high)
+        inner_low, inner_high = min(inner[0], value), max(inner[1], value)
+        found.append(replace(made, p=float(p[number]), inner_low=inner_low, inner_high=inner_high))
     return found
-
-
-def _over_queries(sums: Floats, one_sided: bool) -> float:
-    """Score test of a mean of 0 from the sums of units: the variance is taken under it."""
-    from scipy.special import stdtr  # the command line starts without scipy
-
-    k, squares = len(sums), float(np.sum(sums**2))
-    if squares <= 0:
-        return 1.0
-    t = float(sums.sum() / np.sqrt(k / (k - 1) * squares))
-    return float(stdtr(k - 1, -t)) if one_sided else float(2 * stdtr(k - 1, -abs(t)))
-
-
-def _over_placebos(mean: float, placebos: Floats, one_sided: bool) -> float:
-    """Whether the effect stands clear of the placebos'; 0 where they have none at all."""
-    from scipy.special import stdtr  # the command line starts without scipy
-
-    n = len(placebos)
-    if one_sided:
-        spread = float(placebos.std(ddof=1) * np.sqrt(1 + 1 / n))
-        if spread <= 1e-12:
-            return 0.0 if mean > 1e-12 else 1.0
-        return float(stdtr(n - 1, -mean / spread))
-    spread = float(np.sqrt(np.mean(placebos**2)))
-    if spread <= 1e-12:
-        return 0.0 if abs(mean) > 1e-12 else 1.0
-    return float(2 * stdtr(n, -abs(mean) / spread))

@@ -1,13 +1,12 @@
-"""Errors of zero-shot findings by group: who is missed, who is alarmed for nothing.
+"""Errors of zero-shot findings by group: who is missed (FNR), who is alarmed for nothing (FPR).
 
-A missed finding (FNR) is underdiagnosis: a patient of that group goes untreated (Seyyed-Kalantari
-2021). The threshold is chosen beforehand, on another split. Where a group has no positive case its
-FNR is not 0 but not assessable.
+The threshold is chosen beforehand, on another split. Where a group has no positive case its FNR is
+not 0 but not assessable.
 
 References
 ----------
-Seyyed-Kalantari et al., Nature Medicine 27:2176, 2021; Hardt, Price and Srebro, NIPS 2016
-(equalized odds); Youden, Cancer 3:32, 1950.
+Seyyed-Kalantari et al., Nature Medicine 27:2176, 2021 (underdiagnosis); Hardt, Price and Srebro,
+NIPS 2016 (equalized odds); Youden, Cancer 3:32, 1950.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +24,7 @@ from evaluation.sections.calibration import calibration_error, calibration_gap, 
 from evaluation.sections.group_vs_rest import (
     Contrast,
     against_rest,
+    numbers,
     settle,
     suppressed,
     text_groups,
@@ -34,108 +34,51 @@ from evaluation.stats.auc import area_test, patient_area
 from evaluation.stats.proportions import join_ends
 from medembed.errors import InputError
 
-__all__ = [
-    "FindingContrast",
-    "Threshold",
-    "assess_zero_shot",
-    "choose_threshold",
-    "error_outcomes",
-]
+__all__ = ["Threshold", "assess_zero_shot", "choose_threshold", "error_outcomes"]
 
 Floats = NDArray[np.float64]
-Rule = Literal["youden", "sensitivity", "specificity"]
+Sides = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Cases of the group, and of all others who are known."""
+Pairs = list[tuple[Contrast, Contrast]]
+"""Rows of both errors, each with the same at half the error rate."""
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """An operating point, chosen on other cases than those assessed.
-
-    Parameters
-    ----------
-    value : float
-        A score of it or more says that the finding is there.
-    rule : {"youden", "sensitivity", "specificity"}
-    level : float or None
-        Sensitivity or specificity that was asked for.
-    sensitivity, specificity : float
-        There.
-    """
+class Threshold(NamedTuple):
+    """A score of ``value`` or more says that the finding is there; what that attains."""
 
     value: float
-    rule: Rule
-    level: float | None
     sensitivity: float
     specificity: float
 
 
-@dataclass(frozen=True)
-class FindingContrast:
-    """A group against the rest on one finding.
+def choose_threshold(scores: ArrayLike, truth: ArrayLike) -> Threshold:
+    """Choose the largest sensitivity + specificity (Youden), on the validation split.
 
     Parameters
     ----------
-    finding : str
-    row : Contrast
-        ``measure`` is FNR, FPR, EO, AUC or calibration.
-    """
-
-    finding: str
-    row: Contrast
-
-    def to_json(self) -> dict[str, Any]:
-        """The row's plain values, and the finding."""
-        return {"finding": self.finding, **self.row.to_json()}
-
-
-def choose_threshold(
-    scores: ArrayLike, truth: ArrayLike, *, rule: Rule = "youden", level: float | None = None
-) -> Threshold:
-    """Choose an operating point, on the validation split.
-
-    Parameters
-    ----------
-    scores : float array of shape (n,)
-    truth : float array of shape (n,)
-        1, 0, or NaN where not known.
-    rule : {"youden", "sensitivity", "specificity"}
-        Largest sensitivity + specificity; or the highest (lowest) threshold whose sensitivity
-        (specificity) is at least ``level``.
-    level : float, optional
+    scores, truth : float arrays of shape (n,)
+        Truth is 1, 0, or NaN where not known.
 
     Examples
     --------
-    >>> choose_threshold([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], rule="sensitivity", level=1.0).value
-    0.35
+    >>> choose_threshold([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    Threshold(value=0.35, sensitivity=1.0, specificity=0.5)
     """
     values, kind = known_kinds(scores, truth)
-    if (rule == "youden") != (level is None) or (level is not None and not 0 < level <= 1):
-        raise InputError("a level from 0 to 1 goes with sensitivity or specificity, and only there")
     cuts = np.append(np.unique(values), np.inf)
     sensitivity = 1 - np.searchsorted(np.sort(values[kind]), cuts) / kind.sum()
     specificity = np.searchsorted(np.sort(values[~kind]), cuts) / (~kind).sum()
-    if rule == "youden":
-        best = int(np.argmax(np.round(sensitivity + specificity, 12)))
-    elif rule == "sensitivity":
-        best = int(np.flatnonzero(sensitivity >= (level or 0) - 1e-12)[-1])
-    elif rule == "specificity":
-        best = int(np.flatnonzero(specificity >= (level or 0) - 1e-12)[0])
-    else:
-        raise InputError("an operating point is chosen by youden, sensitivity or specificity")
-    return Threshold(
-        float(cuts[best]), rule, level, float(sensitivity[best]), float(specificity[best])
-    )
+    best = int(np.argmax(np.round(sensitivity + specificity, 12)))
+    return Threshold(float(cuts[best]), float(sensitivity[best]), float(specificity[best]))
 
 
-def error_outcomes(
-    scores: ArrayLike, truth: ArrayLike, threshold: float
-) -> dict[str, NDArray[np.float64]]:
+def error_outcomes(scores: ArrayLike, truth: ArrayLike, threshold: float) -> dict[str, Floats]:
     """Give the columns of errors for :func:`evaluation.audit_outcomes`.
 
     Parameters
     ----------
-    scores : float array of shape (n,)
-    truth : float array of shape (n,)
-        1, 0, or NaN where not known.
+    scores, truth : float arrays of shape (n,)
+        Truth is 1, 0, or NaN where not known.
     threshold : float
 
     Returns
@@ -173,7 +116,7 @@ def assess_zero_shot(
     margin: float = 0.05,
     alpha: float = 0.05,
     minimum: Minimum | None = None,
-) -> tuple[FindingContrast, ...]:
+) -> tuple[Contrast, ...]:
     """Compare the errors of each group with the rest's.
 
     Parameters
@@ -183,17 +126,16 @@ def assess_zero_shot(
     thresholds : mapping of finding to float
         Chosen on another split (:func:`choose_threshold`).
     patients : array of shape (n,)
-    groups : mapping of str to array of shape (n,)
-        By attribute.
+    groups : mapping of attribute to array of shape (n,)
     probabilities : mapping of finding to float array of shape (n,), optional
         From a curve fitted on another split; without them calibration is not assessed.
     margin, alpha, minimum
 
     Returns
     -------
-    tuple of FindingContrast
-        FNR, FPR, EO (the larger of their gaps in size), AUC and calibration for each group. Holm
-        over all of them.
+    tuple of Contrast
+        For each finding and group FNR, FPR, EO (the larger of their gaps in size), AUC and
+        calibration. Holm over all of them.
 
     Notes
     -----
@@ -205,61 +147,38 @@ def assess_zero_shot(
     """
     least = minimum or Minimum()
     owner = np.asarray(patients)
-    cases: dict[str, _Finding] = {}
+    labels = {name: text_groups(given, name, len(owner)) for name, given in groups.items()}
+    rows: list[Contrast] = []
     for finding, given in scores.items():
         if finding not in truth or finding not in thresholds:
             raise InputError(f"no truth or no threshold for {finding!r}")
-        values = np.asarray(given, dtype=np.float64)
-        y = np.asarray(truth[finding], dtype=np.float64)
+        values, y = (np.asarray(x, dtype=np.float64) for x in (given, truth[finding]))
         if not values.shape == y.shape == owner.shape:
             raise InputError(f"scores, truth and patients of {finding!r} of different length")
-        p = None
-        if probabilities is not None and finding in probabilities:
-            p = np.asarray(probabilities[finding], dtype=np.float64)
-        cases[finding] = _Finding(values, y, p, owner)
-    errors = {
-        f"{measure} {finding}": column
-        for finding, held in cases.items()
-        for measure, column in error_outcomes(held.scores, held.truth, thresholds[finding]).items()
-    }
-    # Equalized odds need the intervals at half the error rate, too.
-    whole, half = (
-        {
-            (row.measure, row.attribute, row.group): row
-            for row in against_rest(errors, owner, groups, alpha=a, minimum=least)
-        }
-        for a in (alpha, alpha / 2)
-    )
-    labels = {name: text_groups(given, name, len(owner)) for name, given in groups.items()}
-    rows: list[Contrast] = []
-    found: list[str] = []
-    for finding, held in cases.items():
-        for attribute, of in labels.items():
-            names = np.unique(of).tolist()
-            for name in names:
-                both, narrow = (
-                    [made[f"{measure} {finding}", attribute, name] for measure in _KINDS]
-                    for made in (whole, half)
-                )
-                both = [
-                    _error_row(replace(row, measure=measure), least)
-                    for row, measure in zip(both, _KINDS, strict=True)
-                ]
-                inside = np.asarray(of == name)
-                sides = inside, np.asarray(~inside & (of != UNKNOWN))  # known ones to compare with
-                rows += both + held.rows(attribute, name, sides, both, narrow, least, alpha)
-                found += [finding] * (len(rows) - len(found))
-    done = settle(rows, margin=margin, alpha=alpha, parts=found)
-    return tuple(FindingContrast(f, row) for f, row in zip(found, done, strict=True))
-
-
-_KINDS = {"FNR": "positive", "FPR": "negative"}
-"""Errors, and of which cases they are."""
+        p = (probabilities or {}).get(finding)
+        held = _Finding(
+            values, y, None if p is None else np.asarray(p, dtype=np.float64), owner, least, alpha
+        )
+        errors = error_outcomes(values, y, thresholds[finding])
+        # Equalized odds need the intervals at half the error rate, too.
+        whole, half = (
+            against_rest(errors, owner, groups, alpha=a, minimum=least) for a in (alpha, alpha / 2)
+        )
+        made: dict[tuple[str, str], Pairs] = {}
+        for row, narrow in zip(whole, half, strict=True):
+            told = _error_row(replace(row, finding=finding), least)
+            made.setdefault((row.attribute, row.group), []).append((told, narrow))
+        for (attribute, name), both in made.items():
+            inside = np.asarray(labels[attribute] == name)
+            known = np.asarray(~inside & (labels[attribute] != UNKNOWN))
+            rows += [row for row, _ in both] + held.rows(both, (inside, known))
+    return settle(rows, margin=margin, alpha=alpha)
 
 
 def _error_row(row: Contrast, minimum: Minimum) -> Contrast:
     """Say of which cases there are too few."""
-    what, empty = _KINDS[row.measure], Contrast(row.attribute, row.group, row.measure)
+    what = {"FNR": "positive", "FPR": "negative"}[row.measure]
+    empty = Contrast(row.attribute, row.group, row.measure, finding=row.finding)
     if row.estimate is None:
         return replace(empty, reason=f"no patient of this group has a {what} case")
     if (row.n_patients or 0) < minimum.reported:
@@ -268,35 +187,32 @@ def _error_row(row: Contrast, minimum: Minimum) -> Contrast:
     return row
 
 
-def _odds(both: list[Contrast], narrow: list[Contrast]) -> Contrast:
-    """The larger of both gaps in size; ``narrow`` are their rows at half the error rate."""
-    row = Contrast(both[0].attribute, both[0].group, "EO")
-    for part in both:
+def _odds(row: Contrast, both: Pairs) -> Contrast:
+    """The larger of both gaps in size."""
+    for part, _ in both:
         if part.reason:
             return replace(row, reason=part.reason, precision=part.precision)
+    parts, narrow = zip(*both, strict=True)
     ends = []
-    for name in ("gap_ci", "inner"):
-        (first, second), (other, another) = (
-            [_size(getattr(row, f"{name}_low"), getattr(row, f"{name}_high")) for row in rows]
-            for rows in (both, narrow)
-        )
-        low = max(first[0], second[0]) if max(other[0], another[0]) > 0 else 0.0
-        ends.append((low, max(first[1], second[1])))
-    gap = max(abs(part.gap or 0.0) for part in both)
-    known = [part.p for part in both if part.p is not None]
-    low, high = ends[0]
+    for names in (("gap_ci_low", "gap_ci_high"), ("inner_low", "inner_high")):
+        nearest, farthest = _sizes(numbers(parts, *names))
+        ends.append((nearest if _sizes(numbers(narrow, *names))[0] > 0 else 0.0, farthest))
+    gap = max(abs(part.gap or 0.0) for part in parts)
+    known = [part.p for part in parts if part.p is not None]
+    (low, high), (inner_low, inner_high) = ends
     return replace(
         row, estimate=gap, ci_low=low, ci_high=high, gap=gap, gap_ci_low=low, gap_ci_high=high,
-        inner_low=min(ends[1][0], gap), inner_high=max(ends[1][1], gap),
+        inner_low=min(inner_low, gap), inner_high=max(inner_high, gap),
         p=min(1.0, 2 * min(known)) if known else None,
-        precision="low" if "low" in [part.precision for part in both] else "usual",
+        precision="low" if "low" in [part.precision for part in parts] else "usual",
     )  # fmt: skip
 
 
-def _size(low: float, high: float) -> tuple[float, float]:
-    """Ends of a gap's size."""
-    far, near = max(abs(low), abs(high)), min(abs(low), abs(high))
-    return (0.0 if low <= 0 <= high else near), far
+def _sizes(ends: Floats) -> tuple[float, float]:
+    """Largest lower and upper end of the sizes of gaps that lie within ``ends``, (n, 2)."""
+    far, near = np.abs(ends).max(axis=1), np.abs(ends).min(axis=1)
+    crossing = (ends[:, 0] <= 0) & (ends[:, 1] >= 0)
+    return float(np.where(crossing, 0.0, near).max()), float(far.max())
 
 
 @dataclass(frozen=True)
@@ -305,89 +221,76 @@ class _Finding:
     truth: Floats
     probabilities: Floats | None
     owner: NDArray[Any]
+    minimum: Minimum
+    alpha: float
 
-    def rows(
-        self,
-        attribute: str,
-        name: str,
-        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        both: list[Contrast],
-        narrow: list[Contrast],
-        minimum: Minimum,
-        alpha: float,
-    ) -> list[Contrast]:
-        """Rows of what follows from both errors: equalized odds, area and calibration."""
+    def rows(self, both: Pairs, sides: Sides) -> list[Contrast]:
+        """What follows from both errors: equalized odds, area and calibration."""
         names = ("EO", "AUC", "calibration")[: 2 if self.probabilities is None else 3]
-        for part in both:
+        for part, _ in both:
             if part.estimate is None:
                 return [replace(part, measure=measure) for measure in names]
-        odds, precision = _odds(both, narrow), both[0].precision
-        area, *more = (Contrast(attribute, name, m, precision=precision) for m in names[1:])
-        rows = [odds, self._area(area, sides, minimum, alpha)]
-        return rows + [self._calibration(row, sides, minimum, alpha) for row in more]
-
-    def _area(
-        self,
-        row: Contrast,
-        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        minimum: Minimum,
-        alpha: float,
-    ) -> Contrast:
-        known = ~np.isnan(self.truth)
-        kind = self.truth == 1
-        inside, outside = (side & known for side in sides)
-        n = len(np.unique(self.owner[inside]))
+        inside, outside = (np.asarray(side & ~np.isnan(self.truth)) for side in sides)
+        first = both[0][0]
+        row = Contrast(first.attribute, first.group, "EO", finding=first.finding)
+        rows = [_odds(row, both)]
         row = replace(
-            row, n_patients=n, n_queries=int(inside.sum()), n_events=int((inside & kind).sum())
-        )
-        if not np.isfinite(self.scores[known]).all():
+            row, precision=first.precision, n_patients=self._patients(inside),
+            n_queries=int(inside.sum()),
+        )  # fmt: skip
+        rows.append(self._area(replace(row, measure="AUC"), (inside, outside)))
+        if self.probabilities is not None:
+            rows.append(self._calibration(replace(row, measure="calibration"), (inside, outside)))
+        return rows
+
+    def _patients(self, *among: NDArray[np.bool_]) -> int:
+        """Patients of the smallest of these sets of cases."""
+        return min(len(np.unique(self.owner[cases])) for cases in among)
+
+    def _area(self, row: Contrast, sides: Sides) -> Contrast:
+        kind = self.truth == 1
+        row = replace(row, n_events=int((sides[0] & kind).sum()))
+        if not np.isfinite(self.scores[~np.isnan(self.truth)]).all():
             return replace(row, reason="some scores are infinite")
-        areas = []
-        for level in (0.95, 1 - 2 * alpha):
-            for here in (inside, outside):
-                least = max(2, minimum.reported)
-                if any(len(np.unique(self.owner[here & k])) < least for k in (kind, ~kind)):
-                    return replace(
-                        row, reason="too few patients with, or without, the finding to compare"
-                    )
-                scores, owner = self.scores[here], self.owner[here]
-                areas.append(patient_area(scores, kind[here], owner, level=level))
-        a, b = (
-            np.array([[x.auc, x.low, x.high] for x in areas[side::2]], dtype=np.float64).T
-            for side in (0, 1)
-        )
-        (low, inner_low), (high, inner_high) = (
-            end.tolist() for end in join_ends(a[0], a[1], a[2], b[0], b[1], b[2], np.zeros(2))
-        )
-        test = area_test(self.scores, kind, self.owner, inside, outside)
+        cells = (side & of for side in sides for of in (kind, ~kind))
+        if self._patients(*cells) < max(2, self.minimum.reported):
+            return replace(row, reason="too few patients with, or without, the finding to compare")
+        areas = [
+            [
+                patient_area(self.scores[here], kind[here], self.owner[here], level=level)
+                for level in (0.95, 1 - 2 * self.alpha)
+            ]
+            for here in sides
+        ]
+        mine, other = (of[0] for of in areas)
+        ends = np.array([[(x.auc, x.low, x.high) for x in of] for of in areas], dtype=np.float64)
+        a, b = ends.transpose(0, 2, 1)
+        joined = join_ends(a[0], a[1], a[2], b[0], b[1], b[2], np.zeros(2))
+        low, high = (end.tolist() for end in joined)
+        test = area_test(self.scores, kind, self.owner, *sides)
         return replace(
-            row, estimate=areas[0].auc, ci_low=areas[0].low, ci_high=areas[0].high,
-            rest_estimate=areas[1].auc, gap=areas[0].auc - areas[1].auc, gap_ci_low=low,
-            gap_ci_high=high, inner_low=inner_low, inner_high=inner_high,
-            p=test.p if isfinite(test.p) else None,
+            row, estimate=mine.auc, ci_low=mine.low, ci_high=mine.high, rest_estimate=other.auc,
+            gap=mine.auc - other.auc, gap_ci_low=low[0], gap_ci_high=high[0], inner_low=low[1],
+            inner_high=high[1], p=test.p if isfinite(test.p) else None,
         )  # fmt: skip
 
-    def _calibration(
-        self,
-        row: Contrast,
-        sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        minimum: Minimum,
-        alpha: float,
-    ) -> Contrast:
+    def _calibration(self, row: Contrast, sides: Sides) -> Contrast:
         from scipy.special import stdtr  # the command line starts without scipy
 
-        assert self.probabilities is not None  # else there is no such row
-        found = [
-            calibration_error(self.probabilities, self.truth, self.owner, here, level=level)
-            for level in (0.95, 1 - 2 * alpha)
-            for here in sides
-            if (here & ~np.isnan(self.truth)).any()
-        ]
-        row = replace(row, n_patients=found[0].n_patients, n_queries=found[0].n_cases)
-        if len(found) < 4 or min(side.n_patients for side in found) < max(2, minimum.reported):
+        if self._patients(*sides) < max(2, self.minimum.reported):
             return replace(row, reason="too few patients outside the group to compare with")
-        ends = [calibration_gap(a, b) for a, b in (found[:2], found[2:])]
-        mine, other = found[:2]
+        assert self.probabilities is not None  # else there is no such row
+        (mine, other), inner = (
+            [
+                calibration_error(
+                    self.probabilities[here], self.truth[here], self.owner[here], level=level
+                )
+                for here in sides
+            ]
+            for level in (0.95, 1 - 2 * self.alpha)
+        )
+        low, high = calibration_gap(mine, other)
+        inner_low, inner_high = calibration_gap(*inner)
         n = mine.n_cases + other.n_cases
         pooled = (mine.squared * mine.n_cases + other.squared * other.n_cases) / n
         variance = mine.variance(pooled) + other.variance(pooled)  # if both were alike
@@ -397,6 +300,6 @@ class _Finding:
             p = float(2 * stdtr(min(mine.n_patients, other.n_patients) - 1, -abs(t)))
         return replace(
             row, estimate=mine.error, ci_low=mine.low, ci_high=mine.high,
-            rest_estimate=other.error, gap=mine.error - other.error, gap_ci_low=ends[0][0],
-            gap_ci_high=ends[0][1], inner_low=ends[1][0], inner_high=ends[1][1], p=p,
+            rest_estimate=other.error, gap=mine.error - other.error, gap_ci_low=low,
+            gap_ci_high=high, inner_low=inner_low, inner_high=inner_high, p=p,
         )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Groups against the rest for any outcome of a case: the audit's own comparison, row by row.
+"""Groups against the rest for any outcome of a case, and the rows and verdicts of all sections.
 
-Estimates, gaps, intervals and tests come from :mod:`evaluation.audit.contrasts`, the same as for
-the table of outcomes: one row for each attribute, group and measure, Holm's adjusted p over all
-rows of the call, and a verdict. Rows of groups too small to be shown hold no number.
+Estimates, gaps, intervals and tests come from :mod:`evaluation.audit.contrasts`, as for the table
+of outcomes: one row for each attribute, group and measure, Holm's adjusted p over all rows of the
+call, and a verdict. Rows of groups too small to be shown hold no number.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, replace
 from math import isfinite, isnan
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,55 +25,59 @@ from evaluation.stats.verdict import Precision, Verdict
 from medembed.errors import InputError
 
 __all__ = [
-    "Contrast",
-    "PlainRow",
-    "SectionResult",
-    "against_rest",
-    "contrast_groups",
-    "judge",
-    "plain",
-    "settle",
-    "small_groups",
-    "suppressed",
-    "text_groups",
-]
+    "Contrast", "PlainRow", "SectionResult", "against_rest", "contrast_groups", "judge", "numbers",
+    "settle", "suppressed", "text_groups",
+]  # fmt: skip
 
-Inner = tuple[float, float] | None
 _EVERY_SIZE = Minimum(1, 1)
 """Groups are merged where cases are read; here they are compared as they come."""
 
+Floats = NDArray[np.float64]
+
 
 class PlainRow:
-    """A row that can be written as JSON; a frozen dataclass."""
+    """A row of a section: a frozen dataclass that can be written as JSON.
+
+    Columns of one name mean the same in all sections; None where not assessable or suppressed:
+
+    - ``ci_low, ci_high``: 95% interval over patients.
+    - ``p, p_adjusted``: of no difference; by Holm over all rows made together.
+    - ``verdict, reason``: within, exceeds, differs, inconclusive or not_assessable, and why.
+    - ``inner_low, inner_high``: interval at 1 - 2 alpha, which the verdict is taken from.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    p: float | None
+    reason: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under the row's names; what is no finite number becomes None."""
-        return plain(asdict(self))  # type: ignore[call-overload, no-any-return, unused-ignore]
+        return {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+Row = TypeVar("Row", bound=PlainRow)
 
 
 @dataclass(frozen=True)
 class Contrast(PlainRow):
-    """A group against the rest.
+    """A group against the rest; columns as in :class:`PlainRow`.
 
     Parameters
     ----------
-    attribute, group, measure : str
-    estimate, ci_low, ci_high : float or None
-        95% interval over patients; None where not assessable or suppressed.
-    rest_estimate : float or None
+    finding : str
+        Which one was searched; empty, and not written, where the row is not about one.
+    estimate, rest_estimate : float or None
+        Of the group and of the rest.
     gap, gap_ci_low, gap_ci_high : float or None
         Group less rest.
-    p, p_adjusted : float or None
-        Of no gap; Holm over all rows made together.
-    n_patients, n_queries, n_events : int or None
-        None where suppressed; events are what the measure counts, for a proportion.
-    precision : {"usual", "low", "suppressed"}
-    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
-    reason : str
-    inner_low, inner_high : float or None
-        Ends of the gap at 1 - 2 alpha, which the verdict is taken from.
+    n_events : int or None
+        What the measure counts, for a proportion.
     """
 
+    finding: str = field(default="", kw_only=True)
     attribute: str
     group: str
     measure: str
@@ -95,23 +99,19 @@ class Contrast(PlainRow):
     inner_low: float | None = None
     inner_high: float | None = None
 
-
-Shown = TypeVar("Shown", bound=PlainRow)
+    def to_json(self) -> dict[str, Any]:
+        """Plain values under the row's names."""
+        row = super().to_json()
+        if not self.finding:
+            del row["finding"]
+        return row
 
 
 @dataclass(frozen=True)
-class SectionResult(Generic[Shown]):
-    """What a section found.
+class SectionResult(Generic[Row]):
+    """What a section found: rows, notes on how to read them, and sizes and numbers of draws."""
 
-    Parameters
-    ----------
-    rows : tuple of rows
-    notes : tuple of str
-    settings : mapping of str to int
-        Sizes and numbers of draws.
-    """
-
-    rows: tuple[Shown, ...]
+    rows: tuple[Row, ...]
     notes: tuple[str, ...]
     settings: Mapping[str, int] = field(default_factory=dict)
 
@@ -121,31 +121,8 @@ class SectionResult(Generic[Shown]):
         return {"rows": rows, "notes": list(self.notes), **self.settings}
 
 
-def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a row to values that JSON knows: Python's own numbers, and None for NaN.
-
-    Examples
-    --------
-    >>> plain({"n": np.int64(3), "gap": float("nan"), "ratio": np.float32(0.5)})
-    {'n': 3, 'gap': None, 'ratio': 0.5}
-    """
-    out: dict[str, Any] = {}
-    for name, value in row.items():
-        kept = value.item() if isinstance(value, np.generic) else value
-        out[name] = None if isinstance(kept, float) and not isfinite(kept) else kept
-    return out
-
-
 def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
-    """Groups as text by :func:`evaluation.labels.group_label`; ``"unknown"`` is one like any other.
-
-    Parameters
-    ----------
-    values : array of shape (n,)
-    name : str
-        Of the attribute, for the message.
-    n : int
-        Cases that there are.
+    """Groups as text by :func:`evaluation.labels.group_label`; n values of attribute ``name``.
 
     Examples
     --------
@@ -156,17 +133,6 @@ def text_groups(values: ArrayLike, name: str, n: int) -> NDArray[np.str_]:
     if given.shape != (n,):
         raise InputError(f"attribute {name!r} has {given.size} values for {n} cases")
     return group_labels(given)
-
-
-def small_groups(n_patients: Mapping[str, int], minimum: Minimum) -> frozenset[str]:
-    """Groups of one attribute that are too small to show.
-
-    Examples
-    --------
-    >>> sorted(small_groups({"F": 60, "M": 35, "O": 5, "none": 0}, Minimum()))
-    ['O']
-    """
-    return frozenset(g for g, n in n_patients.items() if 0 < n < minimum.reported)
 
 
 def contrast_groups(
@@ -188,20 +154,11 @@ def contrast_groups(
     outcomes : mapping of str to float array of shape (n,)
         NaN where not measured. Of 0 and 1 only: Korn–Graubard with MOVER; else bootstrap-t.
     patients : array of shape (n,)
-    groups : mapping of str to array of shape (n,)
-        By attribute.
+    groups : mapping of attribute to array of shape (n,)
     only : str, optional
         The one group to compare (``"unknown"``); all by default.
-    margin, alpha : float
-        Of the verdict.
-    minimum : Minimum, optional
-    repetitions, seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    tuple of Contrast
-        Sorted as given; Holm over all of them.
+    margin, alpha, minimum, repetitions, seed
+        Of the verdict, of what is shown, and of the bootstrap.
 
     Examples
     --------
@@ -235,16 +192,8 @@ def against_rest(
 ) -> list[Contrast]:
     """Give every group's figures, whatever its size: before Holm, verdicts and suppression.
 
-    Parameters
-    ----------
-    outcomes, patients, groups, alpha, minimum, repetitions, seed
-        As in :func:`contrast_groups`. Intervals are at the levels ``1 - alpha`` and
-        ``1 - 2 alpha``; with 0 repetitions outcomes other than 0 and 1 have none.
-
-    Returns
-    -------
-    list of Contrast
-        By attribute, then outcome, then group.
+    Parameters are those of :func:`contrast_groups`; with 0 repetitions outcomes other than 0 and 1
+    have no intervals. Rows go by attribute, then outcome, then group.
     """
     if not outcomes or not groups:
         return []
@@ -258,7 +207,7 @@ def against_rest(
         queries, contrasts="rest", minimum=minimum, alpha=alpha, repetitions=repetitions, seed=seed
     )
     return [
-        _row(Contrast(attribute, label, measure), queries, block, group, column, minimum)
+        _row(Contrast(attribute, label, measure), queries, block, (group, column), minimum)
         for attribute, block in zip(groups, blocks, strict=True)
         for column, measure in enumerate(outcomes)
         for group, label in enumerate(block.grouping.names)
@@ -266,33 +215,30 @@ def against_rest(
 
 
 def _row(
-    row: Contrast, queries: Queries, block: Block, group: int, column: int, minimum: Minimum
+    row: Contrast, queries: Queries, block: Block, at: tuple[int, int], minimum: Minimum
 ) -> Contrast:
-    measure, unit = block.measure, float(queries.scale[column])
-    proportion = queries.kinds[column] == "proportion"
-    k, n = int(measure.k[group, column]), int(measure.n[group, column])
+    measure, unit = block.measure, float(queries.scale[at[1]])
+    proportion = queries.kinds[at[1]] == "proportion"
+    k = int(measure.k[at])
     row = replace(
-        row,
-        n_patients=k,
-        n_queries=n,
-        n_events=round(float(measure.events[group, column])) if proportion else None,
+        row, n_patients=k, n_queries=int(measure.n[at]),
+        n_events=round(float(measure.events[at])) if proportion else None,
         precision=minimum.precision(k) if k else "usual",
-    )
+    )  # fmt: skip
     if not k:
         return replace(row, reason="nothing of this group was measured")
-    means = [
-        float(m) * unit for m in (measure.mean[group, column], block.other_mean[group, column])
-    ]
-    own, rest = (min(1.0, max(0.0, m)) for m in means) if proportion else means
-    low, high = measure.low[group, column] * unit, measure.high[group, column] * unit
+    own, rest = (float(mean[at]) * unit for mean in (measure.mean, block.other_mean))
+    if proportion:
+        own, rest = (min(1.0, max(0.0, mean)) for mean in (own, rest))
+    low, high = (float(end[at]) * unit for end in (measure.low, measure.high))
     row = replace(row, estimate=own)
     if not isnan(low + high):
-        row = replace(row, ci_low=min(float(low), own), ci_high=max(float(high), own))
-    if int(block.other_k[group, column]) < minimum.reported:
+        row = replace(row, ci_low=min(low, own), ci_high=max(high, own))
+    if int(block.other_k[at]) < minimum.reported:
         return replace(row, reason="too few patients outside the group to compare with")
-    gap, p = float(block.gap[group, column]) * unit, float(block.p[group, column])
+    gap, p = float(block.gap[at]) * unit, float(block.p[at])
     row = replace(row, rest_estimate=rest, gap=gap, p=p if isfinite(p) else None)
-    ends = block.ends[:, :, group, column] * unit
+    ends = block.ends[:, :, *at] * unit
     if np.isnan(ends).any():  # an end at one level alone bounds nothing that is shown
         return replace(row, reason="the outcome varies too little for an interval")
     (low, high), (inner_low, inner_high) = ends.tolist()
@@ -302,94 +248,51 @@ def _row(
     )  # fmt: skip
 
 
-class _Tested(Protocol):
-    """A row that :func:`judge` can fill in."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    @property
-    def p(self) -> float | None: ...
-
-    @property
-    def reason(self) -> str: ...
-
-
-Row = TypeVar("Row", bound=_Tested)
+def numbers(rows: Sequence[PlainRow], *names: str) -> Floats:
+    """Columns of the rows as an array of shape (n_rows, n_names), NaN for None."""
+    table = [[getattr(row, name) for name in names] for row in rows]
+    return np.array(table, dtype=np.float64).reshape(len(rows), len(names))
 
 
 def judge(
     rows: Sequence[Row],
-    gaps: Sequence[float | None],
-    inner: Sequence[Inner],
-    margins: Sequence[float],
+    tested: Floats,
+    margins: ArrayLike,
     *,
     alpha: float,
     questions: Sequence[tuple[Any, ...]] | None = None,
 ) -> tuple[Row, ...]:
     """Adjust the rows' p-values together (Holm) and give each its verdict.
 
-    Parameters
-    ----------
-    rows : sequence of n rows
-        Frozen dataclasses with ``p, p_adjusted, verdict, reason``; one that has a reason already
-        is not assessable.
-    gaps : sequence of n floats or None
-    inner : sequence of n (low, high) or None
-        Intervals of the gaps at the level ``1 - 2 alpha``.
-    margins : sequence of n floats
-    alpha : float
-    questions : sequence of n tuples, optional
-        Equal for tests of one hypothesis, which count once.
+    A row that has a reason already is not assessable. ``tested`` (n, 3) holds the gaps and the ends
+    of their intervals at the level ``1 - 2 alpha``; ``margins`` are one for all rows, or (n,).
+    ``questions`` are equal for tests of one hypothesis, which count once.
     """
     asked = questions or [(number,) for number in range(len(rows))]
-    p_values = [np.nan if row.p is None else row.p for row in rows]
-    adjusted = holm_of_questions(p_values, ["all"] * len(rows), asked).tolist()
+    adjusted = holm_of_questions(numbers(rows, "p")[:, 0], ["all"] * len(rows), asked).tolist()
+    each = np.broadcast_to(np.asarray(margins, dtype=np.float64), len(rows)).tolist()
     done = []
-    for row, gap, ends, margin, p in zip(rows, gaps, inner, margins, adjusted, strict=True):
-        known = p if isfinite(p) else None
-        if row.reason:
-            done.append(replace(row, p_adjusted=known, verdict=Verdict.NOT_ASSESSABLE))
-            continue
-        found = decide(gap, ends, known, margin=margin, alpha=alpha)
-        done.append(replace(row, p_adjusted=known, verdict=found.verdict, reason=found.reason))
+    for row, (gap, *ends), margin, p in zip(rows, tested.tolist(), each, adjusted, strict=True):
+        held: dict[str, Any] = {"p_adjusted": p if isfinite(p) else None}
+        if not row.reason:
+            found = decide(gap, (ends[0], ends[1]), p, margin=margin, alpha=alpha)
+            held |= {"verdict": found.verdict, "reason": found.reason}
+        done.append(replace(row, **held))
     return tuple(done)
 
 
-def settle(
-    rows: Sequence[Contrast],
-    *,
-    margin: float,
-    alpha: float,
-    parts: Sequence[str] | None = None,
-) -> tuple[Contrast, ...]:
-    """Judge the rows together.
-
-    Parameters
-    ----------
-    rows : sequence of Contrast
-    margin, alpha
-    parts : sequence of str, optional
-        What each row is about besides its names (a finding). Of an attribute with two groups each
-        is the other's rest: one question, which counts once.
-    """
-    about = parts or [""] * len(rows)
+def settle(rows: Sequence[Contrast], *, margin: float, alpha: float) -> tuple[Contrast, ...]:
+    """Judge rows together; of two known groups each is the other's rest: one question."""
     tables: dict[tuple[str, ...], set[str]] = {}
-    for row, part in zip(rows, about, strict=True):
-        if row.group != UNKNOWN:
-            tables.setdefault((part, row.attribute, row.measure), set()).add(row.group)
+    keys = [(row.finding, row.attribute, row.measure) for row in rows]
+    for row, key in zip(rows, keys, strict=True):
+        tables.setdefault(key, set()).update({row.group} - {UNKNOWN})
     questions = [
         key if row.group != UNKNOWN and len(tables[key]) == 2 else (*key, row.group)
-        for row, part in zip(rows, about, strict=True)
-        for key in [(part, row.attribute, row.measure)]
+        for row, key in zip(rows, keys, strict=True)
     ]
-    inner: list[Inner] = [
-        None if r.inner_low is None or r.inner_high is None else (r.inner_low, r.inner_high)
-        for r in rows
-    ]
-    return judge(
-        rows, [row.gap for row in rows], inner, [margin] * len(rows), alpha=alpha,
-        questions=questions,
-    )  # fmt: skip
+    tested = numbers(rows, "gap", "inner_low", "inner_high")
+    return judge(rows, tested, margin, alpha=alpha, questions=questions)
 
 
 def suppressed(row: Contrast, minimum: Minimum) -> Contrast:

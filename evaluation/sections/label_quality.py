@@ -1,8 +1,7 @@
 """Are some groups labelled otherwise than others? What is not labelled cannot be found missing.
 
-A recall is measured on cases with a finding, a finding is known from a label, and labels come from
-reports: where a group's studies lack reports, or its reports and its labels disagree more often,
-its other figures stand on less. Nothing here says which of the two is right.
+Where a group's studies lack reports, or its reports and its labels disagree more often, its other
+figures stand on less. Nothing here says which of the two is right.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.labels import UNKNOWN
 from evaluation.sections.group_vs_rest import Contrast, contrast_groups
 from evaluation.stats import Minimum
 from medembed.errors import InputError
@@ -26,18 +26,16 @@ def label_outcomes(
 
     Parameters
     ----------
-    labels : sequence of n collections of findings, or None
-        From the table; None where nobody labelled the case, empty where nothing was found.
-    notes : sequence of n collections of findings, or None; optional
-        Findings that the case's report asserts; None where there is no report.
+    labels, notes : sequence of n collections of findings, or None
+        From the table, None where nobody labelled the case; and asserted by its report, None where
+        there is none.
 
     Returns
     -------
     dict of str to float64 array of shape (n,)
         ``unlabelled``; ``without_finding`` among the labelled; with ``notes`` also
         ``without_note``, and among cases with both ``disagreement`` (not the same set),
-        ``only_in_table`` and ``only_in_note`` (a finding that the other lacks). NaN where a case
-        is not among them.
+        ``only_in_table`` and ``only_in_note`` (a finding that the other lacks). Else NaN.
 
     Examples
     --------
@@ -45,30 +43,22 @@ def label_outcomes(
     >>> found["unlabelled"], found["disagreement"]
     (array([0., 0., 1.]), array([ 0.,  1., nan]))
     """
-    known = [None if case is None else frozenset(case) for case in labels]
-    out = {
-        "unlabelled": np.array([case is None for case in known], dtype=np.float64),
-        "without_finding": np.array(
-            [np.nan if case is None else not case for case in known], dtype=np.float64
-        ),
+    out: dict[str, list[float]] = {
+        "unlabelled": [case is None for case in labels],
+        "without_finding": [np.nan if case is None else not case for case in labels],
     }
-    if notes is None:
-        return out
-    if len(notes) != len(known):
-        raise InputError(f"{len(notes)} reports for {len(known)} cases")
-    said = [None if case is None else frozenset(case) for case in notes]
-    out["without_note"] = np.array([case is None for case in said], dtype=np.float64)
-    pairs = list(zip(known, said, strict=True))
-    out["disagreement"] = np.array(
-        [np.nan if a is None or b is None else a != b for a, b in pairs], dtype=np.float64
-    )
-    out["only_in_table"] = np.array(
-        [np.nan if a is None or b is None else bool(a - b) for a, b in pairs], dtype=np.float64
-    )
-    out["only_in_note"] = np.array(
-        [np.nan if a is None or b is None else bool(b - a) for a, b in pairs], dtype=np.float64
-    )
-    return out
+    if notes is not None:
+        if len(notes) != len(labels):
+            raise InputError(f"{len(notes)} reports for {len(labels)} cases")
+        both = [
+            None if label is None or note is None else (set(label), set(note))
+            for label, note in zip(labels, notes, strict=True)
+        ]
+        out["without_note"] = [note is None for note in notes]
+        out["disagreement"] = [np.nan if two is None else two[0] != two[1] for two in both]
+        out["only_in_table"] = [np.nan if two is None else bool(two[0] - two[1]) for two in both]
+        out["only_in_note"] = [np.nan if two is None else bool(two[1] - two[0]) for two in both]
+    return {name: np.array(column, dtype=np.float64) for name, column in out.items()}
 
 
 def assess_label_quality(
@@ -89,28 +79,19 @@ def assess_label_quality(
     ----------
     quality : mapping of str to float array of shape (n,)
         As :func:`label_outcomes` gives it.
-    patients : array of shape (n,)
-    groups : mapping of str to array of shape (n,)
-        By attribute; None, NaN and empty text are ``"unknown"``.
+    patients, groups, margin, alpha, minimum, repetitions, seed
+        As in :func:`~evaluation.sections.contrast_groups`.
     outcomes : mapping of str to float array of shape (n,), optional
         Outcomes of the search for the same cases: of these only ``"unknown"`` is compared, since
-        patients of whom less is known may be those who are served worse.
-    margin, alpha, minimum, repetitions, seed
-
-    Returns
-    -------
-    tuple of Contrast
-        Holm over the rows of ``quality``, and over those of ``outcomes``, each a family.
+        patients of whom less is known may be those who are served worse. A family of its own.
     """
-    if outcomes is not None and set(outcomes) & set(quality):
+    if set(outcomes or ()) & set(quality):
         raise InputError("an outcome of the search with the name of one of the labels")
-    rows = contrast_groups(
-        quality, patients, groups, margin=margin, alpha=alpha, minimum=minimum,
-        repetitions=repetitions, seed=seed,
-    )  # fmt: skip
-    if outcomes is None:
-        return rows
-    return rows + contrast_groups(
-        outcomes, patients, groups, only="unknown", margin=margin, alpha=alpha, minimum=minimum,
-        repetitions=repetitions, seed=seed,
+    return tuple(
+        row
+        for family, only in ((quality, None), (outcomes or {}, UNKNOWN))
+        for row in contrast_groups(
+            family, patients, groups, only=only, margin=margin, alpha=alpha, minimum=minimum,
+            repetitions=repetitions, seed=seed,
+        )
     )  # fmt: skip

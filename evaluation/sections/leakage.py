@@ -1,23 +1,10 @@
 r"""Can the group be read off the vectors? Probes split by patient, against a permuted attribute.
 
-That a group can be read off is no harm by itself; it says that a ranking *could* use it, and that a
-name taken off a case does not take the patient's group off it (Gichoya 2022).
-
-Two probes, one against the rest for each group, the areas under their ROC curves averaged:
-
-- ``linear``: least squares on the group's indicator with a ridge. For two classes its direction is
-  Fisher's, :math:`(X^T X + \lambda I)^{-1} X^T y` on centred columns, what logistic regression
-  estimates too where groups differ by a shift; in closed form, so that a thousand permuted
-  attributes are a thousand right-hand sides of one system.
-- ``nonlinear``: the same on random Fourier features of a Gaussian kernel (Rahimi and Recht 2007),
-  its width the median distance between patients.
-
-Folds hold whole patients and do not look at the group; areas are over pairs within a fold. Split by
-image instead, a probe recognises the patient and "finds" an attribute of noise (.74 for .50).
-
-The null distribution hands patients' attributes around and repeats everything. Where an attribute
-differs within patients (year, view), whole sequences are exchanged among patients of equally many
-images.
+``linear`` is least squares on the group's indicator with a ridge, in closed form: a thousand
+permuted attributes are a thousand right-hand sides of one system; for two classes its direction is
+Fisher's, :math:`(X^T X + \lambda I)^{-1} X^T y` on centred columns. ``nonlinear`` is the same on
+random Fourier features of a Gaussian kernel. Folds hold whole patients: split by image, a probe
+recognises the patient and "finds" an attribute of noise (.74 for .50).
 
 References
 ----------
@@ -31,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.labels import codes
-from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
+from evaluation.labels import UNKNOWN, codes
+from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, numbers, text_groups
 from evaluation.stats import Minimum
 from evaluation.stats.auc import patient_area
 from evaluation.stats.verdict import Verdict
@@ -46,6 +33,7 @@ from medembed.errors import InputError
 __all__ = ["LeakageRow", "assess_leakage"]
 
 _CELLS = 4_000_000
+_FOLDS = 5
 _FEATURES = 512
 _PENALTIES = {"linear": 1e-2, "nonlinear": 1.0}
 """Of the mean eigenvalue. Fourier features are many and overfit the patients of the training."""
@@ -57,34 +45,20 @@ Probe = Literal["linear", "nonlinear"]
 
 @dataclass(frozen=True)
 class LeakageRow(PlainRow):
-    """How well a probe reads an attribute.
+    """How well a probe reads an attribute; columns as in ``PlainRow``.
 
     Parameters
     ----------
-    attribute, space : str
-        Space: ``"image"`` or ``"note"``, or what the caller named it.
-    probe : {"linear", "nonlinear"}
     auc : float or None
-        Mean over groups of one against the rest; .5 is chance.
+        Mean of ``by_group``, each group against the rest. p is one-sided, by permutation.
     ci_low, ci_high : float or None
-        95% over patients; at least as wide as areas scatter under permuted attributes, since probes
-        fitted to other patients would differ, which the patients who are read do not show. With
-        more than two groups the means of the groups' ends, too wide rather than too narrow.
+        At least as wide as areas scatter under permuted attributes: probes fitted to other patients
+        would differ. With more than two groups the means of the groups' ends, rather too wide.
     null_mean : float or None
         Of the same under permuted attributes.
-    p, p_adjusted : float or None
-        One-sided, by permutation; Holm over all rows.
     n_patients, n_unknown : int or None
         Read; and left out since nothing is known of them. None where it would tell of fewer than
         ``minimum.reported``.
-    n_groups : int
-    by_group : dict of str to float
-        Area of each group against the rest.
-    verdict : {"within", "exceeds", "differs", "inconclusive", "not_assessable"}
-        Whether the area exceeds .5 by more than the margin.
-    reason : str
-    inner_low, inner_high : float or None
-        Ends of the area at 1 - 2 alpha, which the verdict is taken from.
     """
 
     attribute: str
@@ -112,7 +86,6 @@ def assess_leakage(
     groups: Mapping[str, ArrayLike],
     *,
     probes: Sequence[Probe] = ("linear", "nonlinear"),
-    folds: int = 5,
     permutations: int = 999,
     margin: float = 0.05,
     alpha: float = 0.05,
@@ -126,22 +99,12 @@ def assess_leakage(
     spaces : mapping of str to float array of shape (n, d)
         ``{"image": …, "note": …}``; a row of NaN where a case has no such vector.
     patients : array of shape (n,)
-    groups : mapping of str to array of shape (n,)
-        By attribute. ``"unknown"`` is no group to be read, and left out; groups of fewer than
-        ``minimum.reported`` patients likewise, and nothing is shown of them.
-    probes : sequence of {"linear", "nonlinear"}
-    folds : int
-        Of patients, 2 or more.
-    permutations : int
-        At least 99.
+    groups : mapping of attribute to array of shape (n,)
+        ``"unknown"`` and groups of fewer than ``minimum.reported`` patients are left out.
+    probes, permutations, minimum, seed
+        99 permutations or more.
     margin, alpha : float
         Of the verdict on the area less .5.
-    minimum : Minimum, optional
-    seed : int
-
-    Returns
-    -------
-    SectionResult of LeakageRow
 
     Raises
     ------
@@ -150,8 +113,8 @@ def assess_leakage(
     """
     least = minimum or Minimum()
     owner = codes(patients)
-    if folds < 2 or permutations < 99 or not probes or not groups:
-        raise InputError("fewer than 2 folds or 99 permutations, or no probe or attribute")
+    if permutations < 99 or not probes or not groups:
+        raise InputError("fewer than 99 permutations, or no probe or attribute")
     if (owner < 0).any():
         raise InputError("a case without a patient")
     rows: list[LeakageRow] = []
@@ -162,63 +125,37 @@ def assess_leakage(
         there = np.asarray(~np.isnan(vectors).any(axis=1))
         for attribute, values in groups.items():
             labels = text_groups(values, attribute, len(owner))
-            kept, n_unknown, whole = _readable(labels, owner, there, least)
+            known = np.unique(labels[there]).tolist()
+            n = {name: len(np.unique(owner[there & (labels == name)])) for name in known}
+            small = [name for name in known if n[name] < least.reported]
+            n_unknown = None if UNKNOWN in small else n.get(UNKNOWN, 0)
+            kept = there & ~np.isin(labels, [*small, UNKNOWN])
             for probe in probes:
-                row = LeakageRow(attribute, space, probe, n_unknown=n_unknown)
                 row = _read(
-                    row, vectors[kept], owner[kept], labels[kept], folds, permutations, alpha,
-                    least, seed,
+                    LeakageRow(attribute, space, probe, n_unknown=n_unknown), vectors[kept],
+                    owner[kept], labels[kept], permutations, alpha, least, seed,
                 )  # fmt: skip
                 # The number of patients read would give away how many were too few to be read.
-                rows.append(row if whole else replace(row, n_patients=None))
-    done = judge(
-        rows,
-        [None if row.auc is None else row.auc - 0.5 for row in rows],
-        [
-            None if r.inner_low is None or r.inner_high is None
-            else (r.inner_low - 0.5, r.inner_high - 0.5)
-            for r in rows
-        ],
-        [margin] * len(rows),
-        alpha=alpha,
-    )  # fmt: skip
-    done = tuple(
-        row if old.reason else replace(row, reason=_words(row.verdict, margin))
-        for old, row in zip(rows, done, strict=True)
-    )
-    return SectionResult(
-        done,
-        (
-            "Probes are fitted and tested on different patients; p is against permuted attributes.",
-            "That a group can be predicted does not mean that the ranking uses it.",
-        ),
-        {"folds": folds, "permutations": permutations},
-    )
-
-
-def _words(verdict: Verdict, margin: float) -> str:
-    return {
+                rows.append(replace(row, n_patients=None) if small else row)
+    tested = numbers(rows, "auc", "inner_low", "inner_high") - 0.5
+    words = {
         "within": f"the area lies within {margin:g} of chance",
         "differs": "the probe predicts the group from the vectors of patients that it never saw; "
         f"the area may be closer to chance than {margin:g}",
         "exceeds": "the probe predicts the group from the vectors of patients that it never saw",
         "inconclusive": f"neither chance nor an area within {margin:g} of it could be established",
-        "not_assessable": "the area has no interval",
-    }[verdict]
-
-
-def _readable(
-    labels: NDArray[np.str_], owner: Ints, there: NDArray[np.bool_], minimum: Minimum
-) -> tuple[NDArray[np.bool_], int | None, bool]:
-    """Cases of large enough known groups; unknown patients; whether no small group was left out."""
-    kept = np.asarray(there & (labels != "unknown"))
-    whole = True
-    for name in np.unique(labels[kept]):
-        if len(np.unique(owner[kept & (labels == name)])) < minimum.reported:
-            kept, whole = np.asarray(kept & (labels != name)), False
-    n = len(np.unique(owner[there & (labels == "unknown")]))
-    shown = n == 0 or n >= minimum.reported
-    return kept, n if shown else None, whole and shown
+    }
+    return SectionResult(
+        tuple(
+            replace(row, reason=words.get(row.verdict, row.reason))
+            for row in judge(rows, tested, margin, alpha=alpha)
+        ),
+        (
+            "Probes are fitted and tested on different patients; p is against permuted attributes.",
+            "That a group can be predicted does not mean that the ranking uses it.",
+        ),
+        {"folds": _FOLDS, "permutations": permutations},
+    )
 
 
 def _read(
@@ -226,67 +163,52 @@ def _read(
     vectors: Floats,
     owner: Ints,
     labels: NDArray[np.str_],
-    folds: int,
     permutations: int,
     alpha: float,
     minimum: Minimum,
     seed: int,
 ) -> LeakageRow:
-    names = np.unique(labels).tolist()
+    names, group = np.unique(labels, return_inverse=True)
     if len(names) < 2:
         why = f"fewer than two known groups of {minimum.reported} patients or more"
         return replace(row, reason=why)
     owner = codes(owner)
-    group = np.searchsorted(names, labels)
     n_patients = int(owner.max()) + 1
     row = replace(row, n_patients=n_patients, n_groups=len(names))
     if np.ptp(vectors, axis=0).max() <= 1e-12:
         return replace(row, reason="all vectors are equal")
     rng = np.random.default_rng([seed, 0x6C65616B])
-    fold = (rng.permutation(n_patients) % folds)[owner]
+    fold = (rng.permutation(n_patients) % _FOLDS)[owner]
     features = vectors if row.probe == "linear" else _fourier(vectors, owner, rng)
     permuted = _permuted(group, owner, permutations, rng)
-    scores, null = _cross_fitted(
-        features, group, permuted, fold, folds, len(names), _PENALTIES[row.probe]
-    )
-    areas, ends, inner = [], [], []
-    for number in range(len(names)):
-        kind = group == number
-        try:
-            found = patient_area(scores[:, number], kind, owner, strata=fold)
-            narrow = patient_area(scores[:, number], kind, owner, strata=fold, level=1 - 2 * alpha)
-        except InputError:  # no fold holds both
-            return replace(row, reason="no fold holds patients of each group and of the rest")
-        areas.append(found.auc)
-        ends.append((found.low, found.high))
-        inner.append((narrow.low, narrow.high))
-        if len(names) == 2:
-            areas, ends, inner = areas * 2, ends * 2, inner * 2
-            break
-    auc = float(np.mean(areas))
+    scores, null = _cross_fitted(features, group, permuted, fold, _PENALTIES[row.probe])
+    levels = (0.95, 1 - 2 * alpha)
+    try:
+        areas = [
+            [patient_area(s, group == g, owner, strata=fold, level=level) for level in levels]
+            for g, s in enumerate(scores.T)
+        ]
+    except InputError:  # no fold holds both
+        return replace(row, reason="no fold holds patients of each group and of the rest")
+    each = [of[0].auc for of in areas]
+    auc = float(np.mean(each))
     row = replace(
         row,
         auc=auc,
         null_mean=float(np.nanmean(null)),
         p=float((1 + np.sum(null >= auc - 1e-12)) / (1 + permutations)),
-        by_group=dict(zip(names, areas, strict=True)),
+        by_group=dict(zip(names.tolist(), np.broadcast_to(each, len(names)).tolist(), strict=True)),
     )
-    if any(end is None for pair in (*ends, *inner) for end in pair):
+    ends = np.array([[(a.low, a.high) for a in of] for of in areas], dtype=np.float64).mean(axis=0)
+    if np.isnan(ends).any():
         return replace(row, reason="too few patients of a group for an interval")
-    low, high = _widened(auc, ends, float(np.nanstd(null)), 0.95)
-    inner_low, inner_high = _widened(auc, inner, float(np.nanstd(null)), 1 - 2 * alpha)
+    if 0 < auc < 1:  # no nearer than permuted attributes scatter on the logit scale
+        normal = np.array([[NormalDist().inv_cdf((1 + level) / 2)] * 2 for level in levels])
+        reach = normal * 4 * float(np.nanstd(null)) * (1, -1)
+        beyond = 1 / (1 + np.exp(reach) / (auc / (1 - auc)))
+        ends = np.where((True, False), np.minimum(ends, beyond), np.maximum(ends, beyond))
+    (low, high), (inner_low, inner_high) = ends.tolist()
     return replace(row, ci_low=low, ci_high=high, inner_low=inner_low, inner_high=inner_high)
-
-
-def _widened(auc: float, ends: list[Any], scatter: float, level: float) -> tuple[float, float]:
-    """Mean ends of the groups, no nearer than permuted attributes scatter on the logit scale."""
-    low, high = np.mean(np.array(ends, dtype=np.float64), axis=0).tolist()
-    if 0 < auc < 1:
-        reach = NormalDist().inv_cdf((1 + level) / 2) * 4 * scatter
-        odds = auc / (1 - auc)
-        low = min(low, 1 / (1 + np.exp(reach) / odds))
-        high = max(high, 1 / (1 + np.exp(-reach) / odds))
-    return float(low), float(high)
 
 
 def _fourier(vectors: Floats, owner: Ints, rng: np.random.Generator) -> Floats:
@@ -300,15 +222,16 @@ def _fourier(vectors: Floats, owner: Ints, rng: np.random.Generator) -> Floats:
 
 
 def _permuted(group: Ints, owner: Ints, permutations: int, rng: np.random.Generator) -> Ints:
-    """Group of each case under permutations, shape (permutations, n)."""
-    n_patients = int(owner.max()) + 1
-    of_patient = np.full(n_patients, -1)
-    of_patient[owner] = group
-    if (of_patient[owner] == group).all():
-        draws = rng.permuted(np.broadcast_to(of_patient, (permutations, n_patients)), axis=1)
-        return np.asarray(draws[:, owner])
+    """Group of each case under permutations, shape (permutations, n).
+
+    Patients exchange theirs; what differs within patients (year, view), as whole sequences among
+    patients of equally many images.
+    """
+    _, first, sizes = np.unique(owner, return_index=True, return_counts=True)
+    if (group[first][owner] == group).all():
+        block = np.broadcast_to(group[first], (permutations, len(first)))
+        return np.asarray(rng.permuted(block, axis=1)[:, owner])
     order = np.argsort(owner, kind="stable")
-    sizes = np.bincount(owner)
     starts = np.cumsum(sizes) - sizes
     out = np.empty((permutations, len(group)), dtype=np.int64)
     for size in np.unique(sizes):
@@ -320,31 +243,30 @@ def _permuted(group: Ints, owner: Ints, permutations: int, rng: np.random.Genera
 
 
 def _cross_fitted(
-    features: Floats,
-    group: Ints,
-    permuted: Ints,
-    fold: Ints,
-    folds: int,
-    n_groups: int,
-    penalty: float,
+    features: Floats, group: Ints, permuted: Ints, fold: Ints, penalty: float
 ) -> tuple[Floats, Floats]:
-    """Scores (n, groups) of held-out cases, and mean areas under each permutation."""
+    """Scores of held-out cases, and mean areas under each permutation.
+
+    Scores have a column for each group; of two groups, the first alone.
+    """
     from scipy.stats import rankdata  # the command line starts without scipy
 
-    n_shown = 1 if n_groups == 2 else n_groups
-    scores = np.zeros((len(group), n_groups))
+    n_groups = int(group.max()) + 1
+    indicator = np.eye(n_groups)[:, : 1 if n_groups == 2 else n_groups]
+    n_shown = indicator.shape[1]
+    scores = np.zeros((len(group), n_shown))
     won, pairs = np.zeros((2, len(permuted), n_shown))
     step = max(1, _CELLS // (len(group) * n_shown))
-    for number in range(folds):
+    for number in np.unique(fold):
         test = fold == number
-        if not test.any() or test.all():
+        if test.all():
             continue
         mean = features[~test].mean(axis=0)
         train, held = features[~test] - mean, features[test] - mean
         cross = train.T @ train
         ridge = penalty * np.trace(cross) / len(cross) + 1e-12
         reach = np.linalg.inv(cross + ridge * np.eye(len(cross))) @ held.T  # (features, test)
-        scores[test] = reach.T @ (train.T @ np.eye(n_groups)[group[~test]])
+        scores[test] = reach.T @ (train.T @ indicator[group[~test]])
         for start in range(0, len(permuted), step):
             labels = permuted[start : start + step]
             for column in range(n_shown):

@@ -1,20 +1,14 @@
 r"""How far a group's images lie from its texts, and whether farther than the rest's.
 
-Images and texts of a dual encoder lie in two clouds (Liang et al. 2022). Where the clouds of one
-group are farther apart, a threshold on the similarity, or a ranking over mixed queries, serves it
-worse.
+With :math:`D_p` the sum of patient p's image vectors less text vectors, over :math:`n_p` cases, the
+squared distance is estimated from products between patients only, since the plain one is too large
+for few cases by their scatter,
 
-With :math:`d_i` the image's vector less the text's of case i, the gap is :math:`\|\bar d\|`. Of few
-cases that is too large by their scatter: a small group would look worse for being small. So
-:math:`\|\mu\|^2` is estimated from products between patients only,
+.. math:: H = \sum_{p \ne q} D_p \cdot D_q \Big/ \sum_{p \ne q} n_p n_q, \qquad g = \sqrt H,
 
-.. math:: H = \sum_{p \ne q} D_p \cdot D_q \Big/ \sum_{p \ne q} n_p n_q, \qquad
-   D_p = \sum_{i \in p} d_i, \qquad g = \sqrt H,
-
-and each patient counts as its jackknife pseudo-value :math:`k g - (k-1) g_{-p}`, with
-:math:`g_{-p}` the gap without it, spread over its cases. Their mean is g and their error that of g,
-so that intervals, gaps and tests are those of any outcome. (Products of a case with the mean of
-the others' had errors 4% too small at 50 patients.)
+and a patient counts as its jackknife pseudo-value :math:`k g - (k-1) g_{-p}`, spread over its
+cases: their mean is g and their error that of g, as for any outcome. (Products of a
+case with the mean of the others' had errors 4% too small at 50 patients.)
 
 References
 ----------
@@ -36,7 +30,6 @@ from evaluation.sections.group_vs_rest import (
     Contrast,
     against_rest,
     settle,
-    small_groups,
     suppressed,
     text_groups,
 )
@@ -44,6 +37,8 @@ from evaluation.stats import Minimum
 from medembed.errors import InputError
 
 __all__ = ["assess_modality_gap", "modality_gap_rows"]
+
+_NONE = "the distance between its images and its texts is no larger than their scatter"
 
 Floats = NDArray[np.float64]
 
@@ -67,16 +62,10 @@ def assess_modality_gap(
     image_vectors, text_vectors : float arrays of shape (n, d)
         Unit vectors of the same cases; a row of NaN where a case lacks one: it is left out.
     patients : array of shape (n,)
-    groups : mapping of str to array of shape (n,)
-        By attribute.
+    groups : mapping of attribute to array of shape (n,)
     margin : float
         In units of distance: two unit vectors are at most 2 apart.
     alpha, minimum, repetitions, seed
-
-    Returns
-    -------
-    tuple of Contrast
-        ``measure`` is ``"modality_gap"``; ``estimate`` the group's distance.
 
     Raises
     ------
@@ -95,52 +84,39 @@ def assess_modality_gap(
     rows: list[Contrast] = []
     for attribute, given in groups.items():
         labels = text_groups(given, attribute, len(owner))
-        names = np.unique(labels).tolist()
-        counts = {g: len(np.unique(owner[both & (labels == g)])) for g in names}
-        small = small_groups(counts, least)
-        for name in names:
+        for name in np.unique(labels).tolist():
             row = Contrast(attribute, name, "modality_gap")
-            if name in small:
-                rows.append(suppressed(row, least))
-                continue
             inside = np.asarray(both & (labels == name))
             own = _standing(apart, owner, inside)
-            known = (labels != name) & (labels != UNKNOWN)
-            rest = _standing(apart, owner, np.asarray(both & known))
-            if inside.any() and np.isnan(own).all():
+            if 0 < len(np.unique(owner[inside])) < least.reported:
+                row = suppressed(row, least)
+            elif inside.any() and np.isnan(own).all():
                 why = (
                     "the distance between its images and its texts is no larger than their scatter"
                 )
-                rows.append(replace(row, reason=why))
-                continue
-            # Each side stands against its own centroids; together they are one outcome.
-            values = np.where(np.isnan(own), rest, own)
-            sides = {attribute: np.where(labels == name, "its own", "the rest")}
-            row = against_rest(
-                {"modality_gap": values}, owner, sides, alpha=alpha, minimum=least,
-                repetitions=repetitions, seed=seed,
-            )[0]  # fmt: skip
-            row = replace(row, group=name)
+                row = replace(row, reason=why)
+            else:
+                known = (labels != name) & (labels != UNKNOWN)
+                rest = _standing(apart, owner, np.asarray(both & known))
+                # Each side stands against its own centroids; together they are one outcome.
+                values = np.where(np.isnan(own), rest, own)
+                found = against_rest(
+                    {row.measure: values}, owner,
+                    {attribute: np.where(labels == name, "its own", "the rest")},
+                    alpha=alpha, minimum=least, repetitions=repetitions, seed=seed,
+                )  # fmt: skip
+                row = replace(found[0], group=name)
             rows.append(row)
     return settle(rows, margin=margin, alpha=alpha)
 
 
 def modality_gap_rows(rows: Sequence[Contrast]) -> list[dict[str, Any]]:
-    """Give the rows in the report's words: ``gap`` is the distance, ``difference`` to the rest.
-
-    Parameters
-    ----------
-    rows : sequence of Contrast
-        From :func:`assess_modality_gap`.
-    """
-    renamed = {
-        "estimate": "gap",
-        "gap": "difference",
-        "gap_ci_low": "difference_ci_low",
+    """Give the rows in the report's words: ``gap`` is the distance, ``difference`` to the rest."""
+    words = {
+        "estimate": "gap", "gap": "difference", "gap_ci_low": "difference_ci_low",
         "gap_ci_high": "difference_ci_high",
-    }
-    return [{renamed.get(name, name): value for name, value in row.to_json().items()}
-            for row in rows]  # fmt: skip
+    }  # fmt: skip
+    return [{words.get(name, name): v for name, v in row.to_json().items()} for row in rows]
 
 
 def _standing(apart: Floats, owner: NDArray[np.int64], inside: NDArray[np.bool_]) -> Floats:

@@ -8,7 +8,6 @@ touches the same places: it shows how much the search moves when *any* word ther
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from medembed.errors import InputError
@@ -38,8 +37,10 @@ _PAIRS = {  # kind: (female, male, placebo with {} for its word)
     "title": ("Ms", "Mr", "{}"),
     "letter": ("F", "M", "{}"),
 }
-_KIND = {word: kind for kind, pair in _PAIRS.items() for word in pair[:2]} | {"Mrs": "title"}
+_KIND = {word.lower(): kind for kind, pair in _PAIRS.items() for word in pair[:2]}
+_KIND["mrs"] = "title"
 _AMBIGUOUS = {"her": ("determiner", "object"), "his": ("determiner", "possessive")}
+"""Before a noun, and elsewhere."""
 
 _PERSON = (
     r"(?:patients?|persons?|people|individuals?|subjects?|adults?|child(?:ren)?|(?:fe)?males?|"
@@ -51,30 +52,47 @@ _NO_NOUN = frozenset({
     "or", "she", "since", "than", "that", "the", "then", "this", "to", "today", "under", "until",
     "was", "were", "when", "while", "who", "with", "without",
 })  # fmt: skip
-_ARTICLE = r"(?:\b(?P<article>an?)(?P<space>\s+))?"
 _YEARS = r"(?:[-\s]?(?:years?|yrs?)(?:[-\s]old|\sof\sage)|[-\s]?y/?o\b)"
+_PATTERNS = {
+    attribute: re.compile(rf"(?:\b(?P<article>an?)(?P<space>\s+))?(?:{said})", re.IGNORECASE)
+    for attribute, said in {
+        "sex": r"\b(?P<word>females?|males?|wom[ae]n|m[ae]n|lady|ladies|gentlem[ae]n|girls?|boys?|"
+        r"she|he|hers?|him|his|herself|himself)\b|\b(?P<title>Mrs|Ms|Mr)\b(?!/)"
+        rf"|(?<![\w.])(?P<before>\d{{1,2}}\s?(?:{_YEARS}\s?)?)(?P<letter>[FM])\b(?![-/'°])",
+        "age": rf"(?<![\w.])(?P<years>\d{{1,3}})(?P<unit>{_YEARS})"
+        r"|\b(?P<label>aged?:?\s)(?P<at>\d{1,3})\b(?!\.\d)"
+        r"|(?<![\w.])(?P<short>\d{1,2})(?=\s?[FM]\b(?![-/'°]))"
+        rf"|\b(?P<word>elderly|young|middle-aged|old)(?=\s+(?:(?:\w|-)+\s+)?{_PERSON}\b)",
+        "race": r"\b(?P<word>african[-\s]american|caucasian|hispanic|latin[oax]|asian"
+        rf"|(?:black|white)(?=\s+(?:\d{{1,3}}{_YEARS}\s+)?{_PERSON}\b)"
+        r"|(?<=race:\s)(?:black|white)|(?<=ethnicity:\s)(?:black|white))\b",
+    }.items()
+}
 
-_SEX = re.compile(
-    _ARTICLE
-    + r"(?:\b(?P<word>females?|males?|wom[ae]n|m[ae]n|lady|ladies|gentlem[ae]n|girls?|boys?|she|he|"
-    r"hers?|him|his|herself|himself)\b|\b(?P<title>Mrs|Ms|Mr)\b(?!/)"
-    rf"|(?<![\w.])(?P<before>\d{{1,2}}\s?(?:{_YEARS}\s?)?)(?P<letter>[FM])\b(?![-/'°]))",
-    re.IGNORECASE,
-)
-_AGE = re.compile(
-    _ARTICLE + rf"(?:(?<![\w.])(?P<years>\d{{1,3}})(?P<unit>{_YEARS})"
-    r"|\b(?P<label>aged?:?\s)(?P<at>\d{1,3})\b(?!\.\d)"
-    r"|(?<![\w.])(?P<short>\d{1,2})(?=\s?[FM]\b(?![-/'°]))"
-    rf"|\b(?P<word>elderly|young|middle-aged|old)(?=\s+(?:(?:\w|-)+\s+)?{_PERSON}\b))",
-    re.IGNORECASE,
-)
-_RACE = re.compile(
-    _ARTICLE + r"(?:\b(?P<sure>african[-\s]american|caucasian|hispanic|latin[oax]|asian)\b"
-    rf"|\b(?P<word>black|white)(?=\s+(?:\d{{1,3}}{_YEARS}\s+)?{_PERSON}\b)"
-    r"|(?<=race:\s)(?P<said>black|white)\b|(?<=ethnicity:\s)(?P<told>black|white)\b)",
-    re.IGNORECASE,
-)
-_PATTERNS = {"sex": _SEX, "age": _AGE, "race": _RACE}
+
+@dataclass(frozen=True)
+class Swap:
+    """One attribute, said in two ways; the effect of a swap is the second less the first.
+
+    Parameters
+    ----------
+    attribute : {"sex", "age", "race"}
+    first, second : str
+        ``female``, ``male``; an age in years; a race as an adjective.
+    """
+
+    attribute: str
+    first: str
+    second: str
+
+    def __post_init__(self) -> None:
+        for target in (self.first, self.second):
+            _check(self.attribute, target)
+
+    @property
+    def name(self) -> str:
+        """The swap in words."""
+        return f"{self.first} to {self.second}"
 
 
 def _pattern(attribute: str) -> re.Pattern[str]:
@@ -91,36 +109,6 @@ def _check(attribute: str, to: str) -> None:
         raise InputError("an age to say that is no number of years")
     if not to.strip():
         raise InputError("nothing to say")
-
-
-@dataclass(frozen=True)
-class Swap:
-    """One attribute, said in two ways; the effect of a swap is the second less the first.
-
-    Parameters
-    ----------
-    attribute : {"sex", "age", "race"}
-    first, second : str
-        ``female``, ``male``; an age in years; a race as an adjective.
-
-    Examples
-    --------
-    >>> Swap("sex", "male", "female").name
-    'male to female'
-    """
-
-    attribute: str
-    first: str
-    second: str
-
-    def __post_init__(self) -> None:
-        for target in (self.first, self.second):
-            _check(self.attribute, target)
-
-    @property
-    def name(self) -> str:
-        """The swap in words."""
-        return f"{self.first} to {self.second}"
 
 
 SWAPS = (
@@ -156,11 +144,6 @@ def swap_words(text: str, attribute: str, to: str, *, placebo: bool = False) -> 
     placebo : bool
         Put a word without meaning in all the places, grammar kept as far as it goes.
 
-    Raises
-    ------
-    InputError
-        Where the attribute or the target is not known.
-
     Examples
     --------
     >>> swap_words("A 68-year-old woman; she hurt her hip.", "sex", "male")
@@ -173,14 +156,12 @@ def swap_words(text: str, attribute: str, to: str, *, placebo: bool = False) -> 
     pattern = _pattern(attribute)
     if not placebo:
         _check(attribute, to)
-    render: dict[str, Callable[[re.Match[str], str, bool], str]] = {
-        "sex": _sex, "age": _age, "race": _race,
-    }  # fmt: skip
+    said = {"sex": _sex, "age": _age, "race": _race}[attribute]
 
     def replaced(match: re.Match[str]) -> str:
-        new = render[attribute](match, to, placebo)
-        article = match.group("article")
-        return f"{_article(article, new)}{match.group('space')}{new}" if article else new
+        new = said(match, to, placebo)
+        article = match["article"]
+        return f"{_article(article, new)}{match['space']}{new}" if article else new
 
     return pattern.sub(replaced, text)
 
@@ -190,8 +171,6 @@ def version(text: str, attribute: str, to: str, *, placebo: bool = False) -> str
 
     Examples
     --------
-    >>> version("left effusion", "sex", "female")
-    'Female patient. left effusion'
     >>> version("left effusion", "age", "80")
     '80-year-old patient. left effusion'
     """
@@ -211,50 +190,32 @@ def _like(model: str, word: str) -> str:
 
 
 def _article(article: str, following: str) -> str:
-    number = re.match(r"\d+", following)
-    if number:
-        vowel = number[0].startswith("8") or number[0] in ("11", "18")
-    else:
-        vowel = following[:1].lower() in "aeiou"
+    vowel = re.match(r"[aeiou]|8|(?:11|18)(?!\d)", following, re.IGNORECASE) is not None
     return article[:1] + ("n" if vowel else "")
 
 
 def _sex(match: re.Match[str], to: str, placebo: bool) -> str:
-    if match.group("letter"):
-        new = to if placebo else _PAIRS["letter"][to == "male"]
-        before = match.group("before")
-        return before + (f" {new}" if placebo and not before.endswith(" ") else new)
-    word = match.group("title") or match.group("word")
-    plain = word.lower()
-    if plain in _AMBIGUOUS:
+    if match["letter"]:
+        space = " " if placebo and not match["before"].endswith(" ") else ""
+        return match["before"] + space + (to if placebo else _PAIRS["letter"][to == "male"])
+    word = match["title"] or match["word"]
+    kind = _KIND[word.lower()]
+    if word.lower() in _AMBIGUOUS:
         following = re.match(r"\s+([a-zA-Z]+)", match.string[match.end() :])
         noun = following is not None and following[1].lower() not in _NO_NOUN
-        kind = _AMBIGUOUS[plain][0 if noun else 1]
-    else:
-        kind = _KIND[plain.capitalize() if match.group("title") else plain]
-    new = _PAIRS[kind][2].format(to) if placebo else _PAIRS[kind][to == "male"]
-    return _like(word, new)
+        kind = _AMBIGUOUS[word.lower()][0 if noun else 1]
+    return _like(word, _PAIRS[kind][2].format(to) if placebo else _PAIRS[kind][to == "male"])
 
 
 def _age(match: re.Match[str], to: str, placebo: bool) -> str:
-    if match.group("years"):
-        return to if placebo else to + match.group("unit")
-    if match.group("at"):
-        return to if placebo else match.group("label") + to
-    if match.group("short"):
-        return f"{to} " if placebo else to
-    word = (
-        to
-        if placebo
-        else "young"
-        if int(to) < 40
-        else "elderly"
-        if int(to) >= 65
-        else "middle-aged"
-    )
-    return _like(match.group("word"), word)
+    if match["word"]:
+        years = 0 if placebo else int(to)
+        word = "young" if years < 40 else "elderly" if years >= 65 else "middle-aged"
+        return _like(match["word"], to if placebo else word)
+    if placebo:
+        return f"{to} " if match["short"] else to
+    return (match["label"] or "") + to + (match["unit"] or "")
 
 
 def _race(match: re.Match[str], to: str, placebo: bool) -> str:
-    found = next(match.group(g) for g in ("sure", "word", "said", "told") if match.group(g))
-    return _like(found, to)
+    return _like(match["word"], to)

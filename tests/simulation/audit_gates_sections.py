@@ -95,8 +95,7 @@ def findings(rng: np.random.Generator, small: int) -> Held:
     areas = [norm.cdf(d / np.sqrt(2)) for d in (BASE - SHIFT, BASE)]
     alarms = [norm.sf(CUT)] * 2
     truths = {"FNR": missed, "FPR": alarms, "AUC": areas, "calibration": errors}
-    for found in rows:
-        row = found.row
+    for row in rows:
         if row.group != "small":
             continue
         if row.measure == "EO":
@@ -295,7 +294,7 @@ def rare_alarms(
             scores, dict.fromkeys(scores, there.astype(float)), dict.fromkeys(scores, 0.5), owner,
             labels,
         )  # fmt: skip
-        found["findings"].append(any(_flagged(one.row.p_adjusted) for one in rows))
+        found["findings"].append(any(_flagged(one.p_adjusted) for one in rows))
         quality = assess_label_quality(lacking, owner, labels)
         found["labels"].append(any(_flagged(row.p_adjusted) for row in quality))
         outcomes = {

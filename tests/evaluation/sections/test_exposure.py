@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.audit_gates_exposure import flags
 
-from evaluation.retrieval.relevance import Matrix
 from evaluation.sections import assess_exposure
-from evaluation.sections.fair_share import dues, sight
+from evaluation.sections.exposure import _dues, _sight
 from evaluation.stats import Minimum
 from medembed.errors import InputError
 
@@ -50,17 +49,16 @@ def test_sums_equal_plain_loops(seed: int) -> None:
             archive[pool] += weight / len(pool)
             alike = good if relevant[q, hit] else other
             by_relevance[alike] += weight / len(alike)
-    weights = sight(hits, "log")
-    slow = dues(hits, weights, member, asking, holding, relevant=Matrix(relevant))
-    fast = dues(hits, weights, member, asking, holding)
-    for found in (slow, fast):
+    weight = _sight(hits).sum(axis=1)
+    declared = _dues(hits, member, asking, holding, relevant, None)
+    for found in (declared, _dues(hits, member, asking, holding, None, None)):
         np.testing.assert_allclose(found.given, given, atol=1e-12)
         np.testing.assert_allclose(found.archive, archive, atol=1e-12)
         np.testing.assert_allclose(found.query_given.sum(axis=0), given @ member, atol=1e-12)
-        total = weights.sum(axis=1) @ found.pool_share
-        np.testing.assert_allclose(total, archive @ member, atol=1e-12)
-    np.testing.assert_allclose(slow.relevance, by_relevance, atol=1e-12)
-    np.testing.assert_allclose(slow.query_relevance.sum(axis=0), by_relevance @ member, atol=1e-12)
+        np.testing.assert_allclose(weight @ found.pool_share, archive @ member, atol=1e-12)
+    np.testing.assert_allclose(declared.relevance, by_relevance, atol=1e-12)
+    total = declared.query_relevance.sum(axis=0)
+    np.testing.assert_allclose(total, by_relevance @ member, atol=1e-12)
 
 
 def ratios(seed: int = 0, **more):

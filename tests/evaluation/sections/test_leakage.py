@@ -23,16 +23,16 @@ def test_the_linear_probe_ranks_as_discriminant_and_logistic_regression_do() -> 
     vectors, owner, group = cohort(np.random.default_rng(0), "planted", 300)
     kind = (group == "a").astype(np.int64)
     fold = (owner % 3).astype(np.int64)
-    scores, null = _cross_fitted(vectors, kind, kind[None], fold, 3, 2, 1e-9)
+    scores, null = _cross_fitted(vectors, kind, kind[None], fold, 1e-9)
     areas = []
     for number in range(3):
         held = fold == number
         lda = LinearDiscriminantAnalysis().fit(vectors[~held], kind[~held])
         golden = lda.decision_function(vectors[held])
         order = np.argsort(golden)
-        assert (np.diff(scores[held, 1][order]) > -1e-9).all()
+        assert (np.diff(-scores[held, 0][order]) > -1e-9).all()
         logistic = LogisticRegression().fit(vectors[~held], kind[~held])
-        ours = roc_auc_score(kind[held], scores[held, 1])
+        ours = roc_auc_score(kind[held], -scores[held, 0])
         areas.append((ours, (held & (kind == 1)).sum() * (held & (kind == 0)).sum()))
         theirs = roc_auc_score(kind[held], logistic.decision_function(vectors[held]))
         assert ours == pytest.approx(theirs, abs=0.01)
@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused() -> None:
         ({"groups": {"sex": ["F"]}}, "'sex'"),
         ({"groups": {}}, "no probe or attribute"),
         ({"spaces": {"image": [[np.inf], [0.0]]}}, "'image'"),
-        ({"folds": 1}, "folds"),
+        ({"permutations": 9}, "99"),
     ):
         asked = {"spaces": {"image": [[1.0], [2.0]]}, "patients": ["a", "b"],
                  "groups": {"sex": ["F", "M"]}} | change  # fmt: skip
