@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from evaluation.library_audit.attributes import attribute_values
 from evaluation.library_audit.protocol import Protocol
-from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.retrieval.load_cases import LoadedCases as GatheredCases
+from evaluation.retrieval.load_cases import load_cases as gather
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import merge_labels
 from evaluation.stats.verdict import Minimum

@@ -22,7 +22,7 @@ from evaluation.mitigation import (
     exposure_weights,
     linear_trace,
 )
-from evaluation.retrieval.load_cases import GatheredCases
+from evaluation.retrieval.load_cases import LoadedCases as GatheredCases
 from medembed.errors import InputError
 
 if TYPE_CHECKING:

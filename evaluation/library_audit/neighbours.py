@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.load_cases import GatheredCases, joined, same_finding
+from evaluation.retrieval.load_cases import LoadedCases as GatheredCases
+from evaluation.retrieval.load_cases import joined, same_finding
 from evaluation.retrieval.relevance import Pairs, SameLabel
 
 __all__ = ["copies", "first_hits", "relevance", "reordered"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.load_cases import GatheredCases
+from evaluation.retrieval.load_cases import LoadedCases as GatheredCases
 from evaluation.retrieval.scores import RetrievalScores
 from evaluation.retrieval.tasks import Relevance, image_to_image, image_to_text, text_to_image
 from medembed.errors import InputError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.retrieval.load_cases import LoadedCases as GatheredCases
+from evaluation.retrieval.load_cases import load_cases as gather
 from evaluation.retrieval.zero_shot import plain_queries
 from evaluation.sections.calibration import fit_platt
 from evaluation.sections.finding_errors import assess_zero_shot, choose_threshold

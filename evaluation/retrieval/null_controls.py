@@ -24,12 +24,10 @@ class NullControl:
 
     Parameters
     ----------
-    mean : dict of str to float
-        By the measure's name.
-    range95 : dict of str to (low, high)
-        Holds 95% of the shuffles.
+    mean, range95 : dict of str to float, and to (low, high)
+        By the measure's name; the range holds 95% of the shuffles.
     repetitions : int
-    n_queries : int
+    n_queries : float
         Queries per shuffle that had a relevant item, on average.
     """
 
@@ -42,7 +40,7 @@ class NullControl:
         """Plain values: the means at the top, the ranges under ``range95``."""
         return {
             **self.mean,
-            "range95": {name: list(pair) for name, pair in self.range95.items()},
+            "range95": self.range95,
             "repetitions": self.repetitions,
             "n_queries": self.n_queries,
         }
@@ -87,18 +85,13 @@ def null_control(
             raise InputError("no query has a relevant item", hint="nothing can be measured here")
         measured = statistics.take(kept)
         sizes.append(len(kept))
-        for name in measures:
-            per_query = measure(name, measured)
-            centre = np.median(per_query) if name == "median_rank" else per_query.mean()
-            found[name].append(float(centre))
+        for name, values in found.items():
+            centre = np.median if name == "median_rank" else np.mean
+            values.append(float(centre(measure(name, measured))))
+    ends = {name: np.quantile(values, [0.025, 0.975]) for name, values in found.items()}
     return NullControl(
         mean={name: float(np.mean(values)) for name, values in found.items()},
-        range95={name: _middle95(values) for name, values in found.items()},
+        range95={name: (float(low), float(high)) for name, (low, high) in ends.items()},
         repetitions=repetitions,
         n_queries=float(np.mean(sizes)),
     )
-
-
-def _middle95(values: Sequence[float]) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

@@ -1,26 +1,21 @@
 r"""Ranks of the relevant items of each query, with ties at their expected value.
 
-A ranking with ties is not one ranking but all orders of the tied items, each equally likely. What
-:class:`RankStatistics` keeps per query is enough for the expectation of each measure over them:
-
-- ``above``: items that score higher than the best relevant item,
-- ``tied`` (t): items that score the same as it, ``tied_relevant`` (r) of them relevant,
-- ``hits`` and ``gains``: the expected relevance and the expected grade at each of the first ranks.
-
-The first relevant item has rank ``above + J``, where J, the least of r ranks drawn out of t, has
+A ranking with ties is all orders of the tied items, each equally likely. If ``above`` items score
+higher than the best relevant one, ``tied`` (t) the same, and ``tied_relevant`` (r) of these are
+relevant, the first relevant item has rank ``above + J``, J the least of r ranks out of t, with
 
 .. math:: P(J > j) = \binom{t-r}{j} \Big/ \binom{t}{j}, \qquad E[J] = \frac{t+1}{r+1}.
 
 References
 ----------
 McSherry and Najork, *Computing information retrieval performance measures efficiently in the
-presence of tied scores*, ECIR 2008 (precision, recall, reciprocal rank, nDCG).
+presence of tied scores*, ECIR 2008; Järvelin and Kekäläinen, ACM TOIS 20(4), 2002 (nDCG).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +23,7 @@ from numpy.typing import NDArray
 from evaluation.retrieval.relevance import Pairs
 from medembed.errors import InputError
 
-__all__ = ["RankStatistics", "ScoreRows", "discounts", "measure", "parse_measure", "rank"]
+__all__ = ["RankStatistics", "ScoreRows", "measure", "parse_measure", "rank"]
 
 ScoreRows = Callable[[int, int], NDArray[np.floating]]
 """Called with (start, stop): scores of those queries against all items, higher is nearer, a new
@@ -44,17 +39,14 @@ class RankStatistics:
 
     Parameters
     ----------
-    pool : int array of shape (n_queries,)
-        Items that the query was ranked against, after exclusions.
-    relevant : int array of shape (n_queries,)
-        Relevant ones among them.
+    pool, relevant : int arrays of shape (n_queries,)
+        Items that the query was ranked against, after exclusions; relevant ones among them.
     above, tied, tied_relevant : int arrays of shape (n_queries,)
         See the module. Without meaning if ``relevant`` is 0; ``tied`` is 0 if no relevant item was
         retrieved.
-    hits : float64 array of shape (n_queries, depth)
-        Expected relevance, 0 to 1, at ranks 1 to ``depth``.
-    gains : float64 array of shape (n_queries, depth)
-        Expected grade at these ranks; ``hits`` itself if relevance is yes or no.
+    hits, gains : float64 arrays of shape (n_queries, depth)
+        Expected relevance, 0 to 1, and expected grade at ranks 1 to ``depth``; the same if
+        relevance is yes or no.
     best_gains : float64 array of shape (n_queries, depth)
         The highest grades of the pool, falling.
     mean_gain : float64 array of shape (n_queries,)
@@ -71,7 +63,7 @@ class RankStatistics:
     best_gains: NDArray[np.float64]
     mean_gain: NDArray[np.float64]
 
-    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> RankStatistics:
+    def take(self, which: NDArray[np.int64]) -> RankStatistics:
         """The same for some of the queries."""
         return RankStatistics(*(getattr(self, part.name)[which] for part in fields(self)))
 
@@ -79,16 +71,13 @@ class RankStatistics:
         """The same queries ranked at random: every item of the pool tied with every other."""
         inside = np.arange(self.hits.shape[1])[None, :] < self.pool[:, None]
         share = self.relevant / np.maximum(self.pool, 1)
-        return RankStatistics(
-            pool=self.pool,
-            relevant=self.relevant,
+        return replace(
+            self,
             above=np.zeros_like(self.above),
             tied=self.pool,
             tied_relevant=self.relevant,
             hits=np.where(inside, share[:, None], 0.0),
             gains=np.where(inside, self.mean_gain[:, None], 0.0),
-            best_gains=self.best_gains,
-            mean_gain=self.mean_gain,
         )
 
 
@@ -109,7 +98,6 @@ def rank(
     score_rows : callable of (start, stop)
         See :data:`ScoreRows`. The array is written into.
     relevant : Pairs
-        Yes or no, or grades.
     excluded : mapping of str to Pairs, optional
         Reasons to leave an item out of a query's pool. An item with several reasons is counted
         under the first.
@@ -130,8 +118,7 @@ def rank(
         Pairs of query and item left out, by reason.
     """
     n_queries, n_items = relevant.shape
-    excluded = dict(excluded or {})
-    n_excluded = dict.fromkeys(excluded, 0)
+    n_excluded = dict.fromkeys(excluded or {}, 0)
     pool, wanted, above, tied, tied_relevant = np.zeros((5, n_queries), dtype=np.int64)
     hits, gains, best_gains = np.zeros((3, n_queries, depth), dtype=np.float64)
     mean_gain = np.zeros(n_queries, dtype=np.float64)
@@ -145,7 +132,7 @@ def rank(
             raise InputError("scores that are not finite numbers")
         grades = relevant.rows(start, stop)
         out = np.zeros(grades.shape, dtype=np.bool_)
-        for reason, pairs in excluded.items():
+        for reason, pairs in (excluded or {}).items():
             fresh = pairs.rows(start, stop) & ~out
             n_excluded[reason] += int(fresh.sum())
             out |= fresh
@@ -228,11 +215,10 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     ----------
     name : str
         ``"R@k"``: whether a relevant item is among the first k (hit rate, Success@k).
-        ``"Recall@k"``: share of the relevant items that are among the first k. ``"MRR"``:
-        reciprocal rank of the first relevant item. ``"median_rank"``: rank of the first relevant
-        item. ``"P@k"``: share of the first k that are relevant (k is the denominator in a smaller
-        pool too). ``"nDCG@k"``: the grade as gain, discount 1 / log2(1 + rank), against the best
-        order.
+        ``"Recall@k"``: share of the relevant items that are among the first k. ``"MRR"`` and
+        ``"median_rank"``: reciprocal rank and rank of the first relevant item. ``"P@k"``: share of
+        the first k that are relevant (over k in a smaller pool too). ``"nDCG@k"``: the grade as
+        gain, discount 1 / log2(1 + rank), against the best order.
     statistics : RankStatistics
         Each query with at least one relevant item.
 
@@ -242,9 +228,6 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
         0 if no relevant item was retrieved, except that ``median_rank`` is then infinite.
     """
     kind, k = parse_measure(name)
-    depth = statistics.hits.shape[1]
-    if k > depth and kind in ("P", "Recall", "nDCG"):
-        raise InputError(f"{name} of a ranking kept to {depth} ranks")
     if kind == "R":
         return _hit(statistics, k)
     if kind == "MRR":
@@ -252,18 +235,14 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     if kind == "median_rank":
         expected = statistics.above + (statistics.tied + 1) / (statistics.tied_relevant + 1)
         return np.where(statistics.tied > 0, expected, np.inf)
-    if kind == "P":
-        return np.asarray(statistics.hits[:, :k].sum(axis=1) / k)
-    if kind == "Recall":
-        return np.asarray(statistics.hits[:, :k].sum(axis=1) / statistics.relevant)
-    weight = discounts(k)
-    best = np.cumsum(statistics.best_gains[:, :k] * weight, axis=1)[:, -1]
-    return np.asarray(statistics.gains[:, :k] @ weight / best)
-
-
-def discounts(k: int) -> NDArray[np.float64]:
-    """Weights 1 / log2(1 + rank) of ranks 1 to k (Järvelin and Kekäläinen 2002)."""
-    return np.asarray(1.0 / np.log2(np.arange(2, k + 2)))
+    if k > statistics.hits.shape[1]:
+        raise InputError(f"{name} of a ranking kept to {statistics.hits.shape[1]} ranks")
+    if kind == "nDCG":
+        weight = 1.0 / np.log2(np.arange(2, k + 2))
+        best = np.cumsum(statistics.best_gains[:, :k] * weight, axis=1)[:, -1]
+        return np.asarray(statistics.gains[:, :k] @ weight / best)
+    of = k if kind == "P" else statistics.relevant
+    return np.asarray(statistics.hits[:, :k].sum(axis=1) / of)
 
 
 def _hit(statistics: RankStatistics, k: int) -> NDArray[np.float64]:

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.labels import UNKNOWN, group_labels
+from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.relevance import Listed
-from evaluation.retrieval.run_files import Judgments
 from evaluation.retrieval.score_rows import RankedLists
 from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
 from evaluation.retrieval.tasks import Relevance, ranked_elsewhere
+from evaluation.tables import TABLE_SUFFIXES, column_numbers, read_table
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from medembed.library import CaseLibrary
 
-__all__ = ["RunScores", "evaluate_run"]
+__all__ = ["Judgments", "RunScores", "evaluate_run", "read_qrels", "read_run"]
 
+_RUN = ("query", "Q0", "case", "rank", "score", "tag")
+_QRELS = ("query", "Q0", "case", "grade")
+_SPLIT = "the split"
+_HINTS = {_SPLIT: "use the case ids of the library's split"}
 
-class _Known(NamedTuple):
-    """Where ids have to be, in words, and what to do about those that are not."""
-
-    name: str
-    hint: str = ""
-
-
-_QRELS = _Known("the qrels")
-_SPLIT = _Known("the split", "use the case ids of the library's split")
 OwnPatient = Literal["excluded", "excluded_unless_relevant", "counted"]
 Unit = Literal["library", "column", "query"]
 Ids = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Judgments:
+    """A number for pairs of a query and a case: the score of a hit, or the grade of its relevance.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for messages.
+    query, case : str arrays of shape (n,)
+        No pair twice, none empty.
+    value : float64 array of shape (n,)
+        Finite.
+    row : int array of shape (n,)
+        Line of a TREC file; row of a table, whose header is row 1.
+    patient, case_patient : str array of shape (n,) or None
+        Patients of the query and of the case; empty if unknown.
+    """
+
+    name: str
+    query: Ids
+    case: Ids
+    value: NDArray[np.float64]
+    row: NDArray[np.int64]
+    patient: Ids | None = None
+    case_patient: Ids | None = None
 
 
 @dataclass(frozen=True)
@@ -64,17 +91,9 @@ class RunScores:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """Every figure under a name."""
-        return {
-            **{name: scores.to_json() for name, scores in self.scores.items()},
-            "relevance": self.relevance,
-            "own_patient": self.own_patient,
-            "patients": self.patients,
-            "n_hits": self.n_hits,
-            "n_queries": self.n_queries,
-            "n_without_hits": self.n_without_hits,
-            "seed": self.seed,
-        }
+        """Every figure under a name, each relevance's scores at the top."""
+        scores = {name: scores.to_json() for name, scores in self.scores.items()}
+        return scores | {name: value for name, value in vars(self).items() if name != "scores"}
 
 
 def evaluate_run(
@@ -93,11 +112,10 @@ def evaluate_run(
     Parameters
     ----------
     run : Judgments
-        Hits and their scores (:func:`evaluation.retrieval.run_files.read_run`).
+        Hits and their scores, from :func:`read_run`.
     qrels : Judgments, optional
-        Relevant cases and their grades (:func:`evaluation.retrieval.run_files.read_qrels`); their
-        queries are those that have to be answered. Without a library the gallery is all cases that
-        the run or the qrels name.
+        Relevant cases and their grades, from :func:`read_qrels`; their queries are those that have
+        to be answered. Without a library the gallery is all cases that the run or the qrels name.
     library : CaseLibrary, optional
         Then queries and hits are its case ids, the gallery is the split and the patients are known.
         Without qrels every case of the split has to be answered, and relevance follows from the
@@ -110,61 +128,45 @@ def evaluate_run(
         Smallest grade of the qrels that counts as relevant; any above 0 by default.
     repetitions, seed : int
 
-    Returns
-    -------
-    RunScores
-
     Raises
     ------
     InputError
         If there is neither a library nor qrels, the run has queries or cases that they do not
         have, or some queries have a patient and others have none.
     """
-    cases = None if library is None else gather(library, None, split=split)
-    common: dict[str, Any] = {"repetitions": repetitions, "seed": seed}
+    cases = None if library is None else load_cases(library, None, split=split)
+    draws: dict[str, Any] = {"repetitions": repetitions, "seed": seed}
     if qrels is not None:
-        return _against_qrels(run, qrels, cases, min_grade, **common)
-    if cases is not None:
-        return _within_library(run, cases, relevant, **common)
-    raise InputError("a run without relevance", hint="give --qrels FILE or a LIBRARY")
-
-
-def _within_library(
-    run: Judgments, cases: GatheredCases, relevant: Relevance, *, repetitions: int, seed: int
-) -> RunScores:
+        return _against_qrels(run, qrels, cases, min_grade, draws)
+    if cases is None:
+        raise InputError("a run without relevance", hint="give --qrels FILE or a LIBRARY")
     ids = np.array(cases.case_ids)
     lists, counts = _ranked_lists(run, ids, ids, _SPLIT)
-    names = {"own": True} if relevant == "own" else {"finding": True, "finding_either_side": False}
+    sides = {"own": True} if relevant == "own" else {"finding": True, "finding_either_side": False}
     scores = {
-        name: ranked_elsewhere(
-            cases, lists, relevant=relevant, side=side, repetitions=repetitions, seed=seed
-        )
-        for name, side in names.items()
+        name: ranked_elsewhere(cases, lists, relevant=relevant, side=side, **draws)
+        for name, side in sides.items()
     }
-    return RunScores(scores, relevant, "excluded", "library", seed=seed, **counts)
+    return RunScores(scores, relevant, "excluded", "library", *counts, seed)
 
 
 def _against_qrels(
     run: Judgments,
     qrels: Judgments,
-    cases: GatheredCases | None,
+    cases: LoadedCases | None,
     min_grade: float,
-    *,
-    repetitions: int,
-    seed: int,
+    draws: dict[str, Any],
 ) -> RunScores:
     queries = np.unique(qrels.query)
     items = np.union1d(run.case, qrels.case) if cases is None else np.array(cases.case_ids)
-    lists, counts = _ranked_lists(run, queries, items, _QRELS)
+    lists, counts = _ranked_lists(run, queries, items, "the qrels")
     item_of = _places(qrels.case, items, _SPLIT, "cases", qrels, qrels.row)
     rows = _rows_by_query(np.searchsorted(queries, qrels.query), len(queries))
-    relation = Listed(
-        [item_of[row] for row in rows], len(items), [qrels.value[row] for row in rows]
-    )
+    relation = Listed([item_of[at] for at in rows], len(items), [qrels.value[at] for at in rows])
     owners: NDArray[Any] | None
     item_owners: NDArray[Any] | None
     if cases is not None:
-        owners = cases.owners[_places(queries, items, _SPLIT, "queries", qrels, None)]
+        owners = cases.owners[_places(queries, items, _SPLIT, "queries", qrels)]
         item_owners = cases.owners
     else:
         owners = _patients([run, qrels], "query", queries)
@@ -175,27 +177,23 @@ def _against_qrels(
                 hint="fill the column patient, or leave it out",
             )
     found = retrieval_scores(
-        None, None, relation, owners, gallery_patients=item_owners, run=lists,
-        min_grade=min_grade, repetitions=repetitions, seed=seed,
+        None, None, relation, owners,
+        gallery_patients=item_owners, run=lists, min_grade=min_grade, **draws,
     )  # fmt: skip
     unit: Unit = "library" if cases is not None else "query" if owners is None else "column"
     own: OwnPatient = "counted" if item_owners is None else "excluded_unless_relevant"
-    return RunScores({"qrels": found}, "qrels", own, unit, seed=seed, **counts)
+    return RunScores({"qrels": found}, "qrels", own, unit, *counts, draws["seed"])
 
 
 def _ranked_lists(
-    run: Judgments, queries: Ids, items: Ids, known: _Known
-) -> tuple[RankedLists, dict[str, int]]:
-    """Hits by query, and how many there are."""
+    run: Judgments, queries: Ids, items: Ids, known: str
+) -> tuple[RankedLists, tuple[int, int, int]]:
+    """Hits by query; the numbers of hits, of queries, and of queries without hits."""
     query_of = _places(run.query, queries, known, "queries", run, run.row)
     item_of = _places(run.case, items, _SPLIT, "cases", run, run.row)
     rows = _rows_by_query(query_of, len(queries))
-    counts = {
-        "n_hits": len(run.query),
-        "n_queries": len(queries),
-        "n_without_hits": sum(not len(row) for row in rows),
-    }
-    return RankedLists([(item_of[row], run.value[row]) for row in rows], len(items)), counts
+    lists = RankedLists([(item_of[row], run.value[row]) for row in rows], len(items))
+    return lists, (len(run.query), len(queries), sum(not len(row) for row in rows))
 
 
 def _rows_by_query(query_of: NDArray[np.int64], n_queries: int) -> list[NDArray[np.int64]]:
@@ -204,20 +202,24 @@ def _rows_by_query(query_of: NDArray[np.int64], n_queries: int) -> list[NDArray[
 
 
 def _places(
-    ids: Ids, among: Ids, known: _Known, what: str, file: Judgments, rows: NDArray[np.int64] | None
+    ids: Ids,
+    among: Ids,
+    known: str,
+    what: str,
+    file: Judgments,
+    rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Index of each id among those that are known; ``rows`` of the file name the first stranger."""
-    order = np.argsort(among)
-    found: NDArray[np.int64] = order[
-        np.searchsorted(among, ids, sorter=order).clip(max=len(among) - 1)
-    ]
-    strange = among[found] != ids
+    import pandas as pd  # slow to import
+
+    found: NDArray[np.int64] = pd.Index(among).get_indexer(pd.Index(ids)).astype(np.int64)
+    strange = found < 0
     if strange.any():
         first = "" if rows is None else f", the first in row {rows[strange][0]}"
         raise InputError(
-            f"{what} that are not in {known.name}: {len(np.unique(ids[strange]))}{first}",
+            f"{what} that are not in {known}: {len(np.unique(ids[strange]))}{first}",
             where=file.name,
-            hint=known.hint,
+            hint=_HINTS.get(known, ""),
         )
     return found
 
@@ -225,16 +227,106 @@ def _places(
 def _patients(files: list[Judgments], of: Literal["query", "case"], ids: Ids) -> Ids | None:
     """Patient of each query or case, empty if unknown; None if no file has the column."""
     patient_of: dict[str, str] = {}
-    there = False
-    for file in files:
-        patients = file.patient if of == "query" else file.case_patient
-        if patients is None:
-            continue
-        there = True
-        named = file.query if of == "query" else file.case
-        for name, patient in zip(named.tolist(), patients.tolist(), strict=True):
+    column = "patient" if of == "query" else "case_patient"
+    there = [file for file in files if getattr(file, column) is not None]
+    for file in there:
+        pairs = zip(getattr(file, of).tolist(), getattr(file, column).tolist(), strict=True)
+        for name, patient in pairs:
             if patient and patient_of.setdefault(name, patient) != patient:
                 raise InputError(f"a {of} with two patients", where=file.name)
-    if not there:
-        return None
-    return np.array([patient_of.get(name, "") for name in ids.tolist()], dtype=str)
+    return np.array([patient_of.get(name, "") for name in ids.tolist()], str) if there else None
+
+
+def read_run(path: str | Path) -> Judgments:
+    """Read the hits of any system.
+
+    Parameters
+    ----------
+    path : str or Path
+        csv, tsv or parquet with the columns ``query``, ``case`` and ``score`` (higher is nearer),
+        and where known ``patient`` (of the query) and ``case_patient``; any other suffix: a TREC
+        run, ``query Q0 case rank score tag`` on each line. As in trec_eval, ranks are not read: the
+        order is that of the scores.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or empty, lacks a column, has a pair twice, an empty id, or a score
+        that is not a finite number.
+    """
+    return _read(Path(path), _RUN, "score", "hits")
+
+
+def read_qrels(path: str | Path) -> Judgments:
+    """Read which cases are relevant to which queries, and how relevant.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for :func:`read_run`, with ``grade`` instead of ``score`` (0 or above; 0 is not
+        relevant); TREC qrels have ``query 0 case grade`` on each line.
+
+    Raises
+    ------
+    InputError
+        As for :func:`read_run`, and if a grade is below 0.
+    """
+    read = _read(Path(path), _QRELS, "grade", "judgments")
+    if (read.value < 0).any():
+        first = int(read.row[read.value < 0][0])
+        raise InputError(
+            f"a grade below 0 in row {first}", where=read.name, hint="0 is not relevant"
+        )
+    return read
+
+
+def _read(path: Path, fields: Sequence[str], number: str, what: str) -> Judgments:
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        table = read_table(path, ("query", "case", number))
+        rows = np.arange(2, len(table) + 2)
+    else:
+        table = _trec(path, fields)
+        rows = table.index.to_numpy()
+    if not len(table):
+        raise InputError(f"no {what}", where=path.name)
+    ids: dict[str, Ids] = {}
+    for name in ("query", "case", "patient", "case_patient"):
+        if name in table:
+            labels = group_labels(table[name].to_numpy(dtype=object))
+            ids[name] = np.where(labels == UNKNOWN, "", labels)
+    read = Judgments(path.name, value=column_numbers(table[number]), row=rows, **ids)
+    pairs = np.stack([read.query, read.case], axis=1)
+    again = np.ones(len(pairs), dtype=np.bool_)
+    again[np.unique(pairs, axis=0, return_index=True)[1]] = False
+    for wrong, words, hint in (
+        ((pairs == "").any(axis=1), "without a query or a case", ""),
+        (~np.isfinite(read.value), f"with a {number} that is not a finite number", ""),
+        (again, "with a pair of query and case that was there before", "keep one of each"),
+    ):
+        if wrong.any():
+            raise InputError(
+                f"rows {words}: {int(wrong.sum())}, the first is row {int(rows[wrong][0])}",
+                where=path.name,
+                hint=hint,
+            )
+    return read
+
+
+def _trec(path: Path, fields: Sequence[str]) -> pd.DataFrame:
+    """Read a table whose index is the line."""
+    import pandas as pd  # slow to import
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"cannot be read ({why})", where=path.name) from None
+    cells = {row: line.split() for row, line in enumerate(lines, 1) if line.strip()}
+    for row, found in cells.items():
+        if len(found) != len(fields):
+            raise InputError(
+                f"line {row} has {len(found)} fields instead of {len(fields)}",
+                where=path.name,
+                hint=f"a line is: {' '.join(fields)}; other formats are .csv, .tsv and .parquet",
+            )
+    return pd.DataFrame(list(cells.values()), index=list(cells), columns=list(fields))

@@ -20,12 +20,7 @@ class Scorer:
     Parameters
     ----------
     queries, gallery : float arrays of shape (n_queries, d) and (n_items, d)
-        Unit vectors.
-
-    Raises
-    ------
-    InputError
-        If a value is not finite, a row not of unit length, or the dimensions differ.
+        Unit vectors; InputError if they are not, or of different dimensions.
     """
 
     def __init__(self, queries: ArrayLike, gallery: ArrayLike) -> None:
@@ -44,7 +39,7 @@ class Scorer:
         self._kept = kept
 
     def rows(self, start: int, stop: int) -> NDArray[np.floating]:
-        """Scores of queries ``start`` to ``stop`` against all items, a new array."""
+        """As :data:`evaluation.retrieval.rank_statistics.ScoreRows`."""
         scores = self._queries[start:stop] @ self._kept.T
         return scores if self._item is None else scores[:, self._item]
 
@@ -60,15 +55,10 @@ class RankedLists:
     Parameters
     ----------
     lists : sequence of (items, scores), one per query
-        Indices of the retrieved items, each once, in any order, and their scores, higher is
+        Indices of the retrieved items, each once, in any order, and their finite scores, higher is
         nearer; equal scores tie. Both empty for a query without hits.
     n_items : int
         Items in the gallery.
-
-    Raises
-    ------
-    InputError
-        If a query lists an item twice, an item is outside the gallery, or a score is not finite.
 
     Examples
     --------
@@ -82,7 +72,7 @@ class RankedLists:
         self._lists = [_one_list(items, scores, n_items) for items, scores in lists]
 
     def rows(self, start: int, stop: int) -> NDArray[np.floating]:
-        """Scores of queries ``start`` to ``stop`` against all items, a new array."""
+        """As :data:`evaluation.retrieval.rank_statistics.ScoreRows`."""
         block = np.full((stop - start, self.shape[1]), -np.inf)
         for row, (items, scores) in enumerate(self._lists[start:stop]):
             block[row, items] = scores
@@ -95,8 +85,8 @@ def rows_of_matrix(scores: ArrayLike) -> tuple[ScoreRows, tuple[int, int]]:
     if table.ndim != 2 or table.dtype.kind not in "iuf" or 0 in table.shape:
         raise InputError(f"scores of shape {table.shape} and type {table.dtype}, not (n, n_items)")
     kind = table.dtype if table.dtype.kind == "f" else np.float64
-    shape = (table.shape[0], table.shape[1])
-    return lambda start, stop: np.array(table[start:stop], dtype=kind, copy=True), shape
+    shape = table.shape[0], table.shape[1]
+    return lambda start, stop: table[start:stop].astype(kind), shape
 
 
 def _one_list(

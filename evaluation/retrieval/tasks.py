@@ -1,32 +1,26 @@
 """The retrieval tasks: a report finds its scan, a scan its report, a scan other patients' scans.
 
-Who is in a query's pool
-------------------------
-*Text to image and image to text.* The case's own partner is relevant, and so is every partner
-whose note reads the same: a report that several patients share cannot tell them apart. Other cases
-of the query's own patient, and other cases with the same scan file, are left out unless their note
-reads the same: finding the same person's other study is neither an error nor a success, and
-counting it as either would reward or punish the recognition of a patient. The search does the same:
-it never shows hits of the query's own patient.
-
-*Image to image*, and either of the others for cases with the same finding. The query itself, all
-other cases of its patient, and copies (same scan file; between images, same vector to the last bit)
-are left out whatever they show.
+A case's own partner is relevant, and so is every partner whose note reads the same: a report that
+several patients share cannot tell them apart. Other cases of the query's patient, and of the same
+scan file, are left out of its pool unless their note reads the same: to find the same person's
+other study is neither an error nor a success; counting it would reward or punish the recognition of
+a patient. If the same finding is relevant, the query itself, its patient's other cases and copies
+(same scan file; between images, same vector to the last bit) are left out whatever they show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.retrieval.load_cases import GatheredCases, same_finding
+from evaluation.retrieval.load_cases import LoadedCases, same_finding
 from evaluation.retrieval.null_controls import NullControl, null_control
 from evaluation.retrieval.rank_statistics import RankStatistics, ScoreRows, rank
-from evaluation.retrieval.relevance import ButNot, Pairs, SameLabel
+from evaluation.retrieval.relevance import Pairs, SameLabel, but_not
 from evaluation.retrieval.score_rows import RankedLists, Scorer
 from evaluation.retrieval.scores import RUN_MEASURES, RetrievalScores, summarise
 from medembed.errors import InputError
@@ -49,11 +43,6 @@ _DEPTH = 10
 _NULL_CELLS = 300_000
 
 Rows = NDArray[np.int64]
-_Scores = Callable[[Rows, Rows, Rows], ScoreRows]
-"""Called with the rows that are queries, the case whose image each case has, and the case whose
-note or findings each case has: two permutations, which null controls shuffle."""
-_Relations = Callable[[Rows, Rows, Rows], tuple[Pairs, dict[str, Pairs]]]
-"""Called alike: what is relevant, and what is left out and why."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +60,9 @@ class TaskScores:
     scores: RetrievalScores
     nulls: dict[str, NullControl]
 
-    def nulls_json(self) -> dict[str, Any]:
-        """Plain values, by what was shuffled."""
-        return {name: null.to_json() for name, null in self.nulls.items()}
-
 
 def text_to_image(
-    cases: GatheredCases,
+    cases: LoadedCases,
     *,
     relevant: Relevance = "own",
     repetitions: int = 2000,
@@ -85,17 +70,11 @@ def text_to_image(
     seed: int = 0,
 ) -> TaskScores:
     """Search with each note for its own scan, or for other patients' with the same finding."""
-    if relevant == "finding":
-        return _alike(cases, _notes(cases), cases.images, repetitions, shuffles, seed)
-    scorer = Scorer(_notes(cases), cases.images)
-    return _measured(
-        cases, lambda rows, image_of, note_of: scorer.reordered(note_of[rows], image_of),
-        _own_partner(cases), "notes_shuffled", PAIR_MEASURES, repetitions, shuffles, seed,
-    )  # fmt: skip
+    return _search(cases, _notes(cases), cases.images, relevant, repetitions, shuffles, seed)
 
 
 def image_to_text(
-    cases: GatheredCases,
+    cases: LoadedCases,
     *,
     relevant: Relevance = "own",
     repetitions: int = 2000,
@@ -103,17 +82,11 @@ def image_to_text(
     seed: int = 0,
 ) -> TaskScores:
     """Search with each scan for its own note, or for other patients' with the same finding."""
-    if relevant == "finding":
-        return _alike(cases, cases.images, _notes(cases), repetitions, shuffles, seed)
-    scorer = Scorer(cases.images, _notes(cases))
-    return _measured(
-        cases, lambda rows, image_of, note_of: scorer.reordered(image_of[rows], note_of),
-        _own_partner(cases), "notes_shuffled", PAIR_MEASURES, repetitions, shuffles, seed,
-    )  # fmt: skip
+    return _search(cases, cases.images, _notes(cases), relevant, repetitions, shuffles, seed)
 
 
 def image_to_image(
-    cases: GatheredCases,
+    cases: LoadedCases,
     *,
     side: bool = True,
     scores: ScoreRows | None = None,
@@ -126,7 +99,7 @@ def image_to_image(
 
     Parameters
     ----------
-    cases : GatheredCases
+    cases : LoadedCases
     side : bool
         Whether the finding has to be on the same side.
     scores : callable of (start, stop), optional
@@ -143,14 +116,14 @@ def image_to_image(
     """
     if scores is not None and shuffles:
         raise InputError("null controls of given scores", hint="shuffles=0")
-    return _alike(
-        cases, cases.images, cases.images, repetitions, shuffles, seed,
+    return _search(
+        cases, cases.images, cases.images, "finding", repetitions, shuffles, seed,
         side=side, scores=scores, measures=measures,
     )  # fmt: skip
 
 
 def ranked_elsewhere(
-    cases: GatheredCases,
+    cases: LoadedCases,
     lists: RankedLists,
     *,
     relevant: Relevance = "finding",
@@ -162,37 +135,30 @@ def ranked_elsewhere(
 
     Parameters
     ----------
-    cases : GatheredCases
+    cases : LoadedCases
         Queries and gallery; no vectors are needed.
     lists : RankedLists
         For each case, in their order, its hits among the cases.
-    relevant : {"own", "finding"}
-    side : bool
-        Whether a finding has to be on the same side.
-    repetitions, seed : int
-
-    Raises
-    ------
-    InputError
-        If no case has anything relevant.
+    relevant, side, repetitions, seed
+        As in the other tasks.
     """
-    relations = _own_partner(cases) if relevant == "own" else _others_alike(cases, None, side)
     return _measured(
-        cases, lambda *_: lists.rows, relations, "", RUN_MEASURES, repetitions, 0, seed,
-        truncated=True,
+        cases, lambda *_: lists.rows, _Rules(cases, relevant, side), RUN_MEASURES,
+        repetitions, 0, seed, truncated=True,
     ).scores  # fmt: skip
 
 
-def _notes(cases: GatheredCases) -> NDArray[np.float32]:
+def _notes(cases: LoadedCases) -> NDArray[np.float32]:
     if cases.notes is None:
         raise InputError("cases that were loaded without notes")
     return cases.notes
 
 
-def _alike(
-    cases: GatheredCases,
+def _search(
+    cases: LoadedCases,
     queries: NDArray[np.float32],
     gallery: NDArray[np.float32],
+    relevant: Relevance,
     repetitions: int,
     shuffles: int,
     seed: int,
@@ -201,56 +167,60 @@ def _alike(
     scores: ScoreRows | None = None,
     measures: Sequence[str] = NEIGHBOR_MEASURES,
 ) -> TaskScores:
-    """Search with each case's vector for other patients' cases with the same finding."""
+    """Rank one kind of vectors by the other."""
     scorer = Scorer(queries, gallery)
     copies = None
     if queries is gallery:  # a report and an image are never the same vector
         copies = np.unique(gallery, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+    def score_rows(rows: Rows, image_of: Rows, note_of: Rows) -> ScoreRows:
+        if relevant == "finding":
+            return scores or scorer.reordered(image_of[rows], image_of)
+        asks, given = (image_of, note_of) if queries is cases.images else (note_of, image_of)
+        return scorer.reordered(asks[rows], given)
+
     return _measured(
-        cases, lambda rows, image_of, _: scores or scorer.reordered(image_of[rows], image_of),
-        _others_alike(cases, copies, side), "findings_shuffled", measures,
-        repetitions, shuffles, seed,
+        cases, score_rows, _Rules(cases, relevant, side, copies),
+        PAIR_MEASURES if relevant == "own" else measures, repetitions, shuffles, seed,
     )  # fmt: skip
 
 
-def _own_partner(cases: GatheredCases) -> _Relations:
-    """Partners whose note reads the same are relevant; others of the patient or scan left out."""
+@dataclass(frozen=True)
+class _Rules:
+    """What is relevant to a case, and what is left out of its pool and why."""
 
-    def relations(rows: Rows, image_of: Rows, _: Rows) -> tuple[Pairs, dict[str, Pairs]]:
-        scans = cases.scans[image_of]
-        right = SameLabel(cases.note_text[rows], cases.note_text)
-        return right, {
-            "own patient, other case": ButNot(SameLabel(cases.owners[rows], cases.owners), right),
-            "same scan file": ButNot(SameLabel(scans[rows], scans), right),
-        }
+    cases: LoadedCases
+    relevant: Relevance
+    side: bool
+    copies: Rows | None = None
 
-    return relations
-
-
-def _others_alike(cases: GatheredCases, copies: Rows | None, side: bool) -> _Relations:
-    """Cases with the same finding are relevant; the patient's own and copies are left out."""
-
-    def relations(rows: Rows, image_of: Rows, finding_of: Rows) -> tuple[Pairs, dict[str, Pairs]]:
-        scans = cases.scans[image_of]
-        findings = [cases.findings[i] for i in finding_of]
+    def pairs(self, rows: Rows, image_of: Rows, finding_of: Rows) -> tuple[Pairs, dict[str, Pairs]]:
+        """Give both for these queries, where images or findings belong to other cases."""
+        cases, scans = self.cases, self.cases.scans[image_of]
+        own = SameLabel(cases.owners[rows], cases.owners)
+        same_scan = SameLabel(scans[rows], scans)
+        if self.relevant == "own":
+            right = SameLabel(cases.note_text[rows], cases.note_text)
+            return right, {
+                "own patient, other case": but_not(own, right),
+                "same scan file": but_not(same_scan, right),
+            }
         left_out: dict[str, Pairs] = {
             "the query itself": SameLabel(rows, np.arange(len(cases))),
-            "own patient, other case": SameLabel(cases.owners[rows], cases.owners),
-            "same scan file": SameLabel(scans[rows], scans),
+            "own patient, other case": own,
+            "same scan file": same_scan,
         }
-        if copies is not None:
-            vectors = copies[image_of]
+        if self.copies is not None:
+            vectors = self.copies[image_of]
             left_out["same vector"] = SameLabel(vectors[rows], vectors)
-        return same_finding([findings[i] for i in rows], findings, side=side), left_out
-
-    return relations
+        findings = [cases.findings[i] for i in finding_of]
+        return same_finding([findings[i] for i in rows], findings, side=self.side), left_out
 
 
 def _measured(
-    cases: GatheredCases,
-    score_rows: _Scores,
-    relations: _Relations,
-    other_shuffled: str,
+    cases: LoadedCases,
+    score_rows: Callable[[Rows, Rows, Rows], ScoreRows],
+    rules: _Rules,
     measures: Sequence[str],
     repetitions: int,
     shuffles: int,
@@ -258,11 +228,16 @@ def _measured(
     *,
     truncated: bool = False,
 ) -> TaskScores:
+    """Measure, and measure again while cases are shuffled.
+
+    ``score_rows`` is called with the rows that are queries, the case whose image each case has,
+    and the case whose note or findings each case has: two permutations.
+    """
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
 
     def ranked(rows: Rows, image_of: Rows, other_of: Rows) -> tuple[RankStatistics, dict[str, int]]:
-        right, left_out = relations(rows, image_of, other_of)
+        right, left_out = rules.pairs(rows, image_of, other_of)
         scores = score_rows(rows, image_of, other_of)
         return rank(scores, right, left_out, depth=_DEPTH, truncated=truncated)
 
@@ -276,12 +251,15 @@ def _measured(
     # Queries of the null controls: all of them, or a draw if the pool is large.
     size = min(n, max(200, _NULL_CELLS // n))
     few = np.sort(np.random.default_rng([seed, n]).permutation(n)[:size]).astype(np.int64)
-
-    def null(shuffled: Callable[[Rows], RankStatistics], which: int) -> NullControl:
-        return null_control(shuffled, n, measures, repetitions=shuffles, seed=seed + which)
-
-    nulls = {
-        "images_shuffled": null(lambda p: ranked(few, p, same)[0], 0),
-        other_shuffled: null(lambda p: ranked(few, same, p)[0], 1),
+    other = "notes_shuffled" if rules.relevant == "own" else "findings_shuffled"
+    shuffled: dict[str, Callable[[Rows], RankStatistics]] = {
+        "images_shuffled": lambda order: ranked(few, order, same)[0],
+        other: lambda order: ranked(few, same, order)[0],
     }
-    return TaskScores(scores, nulls)
+    return TaskScores(
+        scores,
+        {
+            name: null_control(null, n, measures, repetitions=shuffles, seed=seed + at)
+            for at, (name, null) in enumerate(shuffled.items())
+        },
+    )

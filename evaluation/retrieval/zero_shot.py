@@ -28,6 +28,7 @@ __all__ = ["MINIMUM_PATIENTS", "plain_queries", "zero_shot_means", "zero_shot_ta
 MINIMUM_PATIENTS = 5
 """Patients that a group of cases needs; with fewer the row is not assessable."""
 
+_SIDES = frozenset(("", "left", "right", "bilateral"))
 _PHRASES = {
     "effusion": "pleural effusion",
     "consolidation": "consolidation",
@@ -101,8 +102,7 @@ def zero_shot_table(
         ``auc_…`` (float or None), ``auc_…_ci`` ((low, high) or None), ``n_…`` (positive and
         negative cases) and ``…_note``: empty, or ``"not assessable: …"`` and the reason.
     """
-    texts = np.asarray(query_vectors, dtype=np.float64)
-    images = np.asarray(image_vectors, dtype=np.float64)
+    texts, images = (np.asarray(v, dtype=np.float64) for v in (query_vectors, image_vectors))
     owners = np.asarray(patients)
     if texts.ndim != 2 or images.ndim != 2 or texts.shape[1] != images.shape[1]:
         raise InputError(f"queries of shape {texts.shape} and images of shape {images.shape}")
@@ -110,19 +110,18 @@ def zero_shot_table(
         raise InputError(f"{len(texts)} vectors for {len(queries)} queries")
     if not len(images) == len(findings) == len(owners):
         raise InputError("vectors, findings and patients of different numbers of cases")
-    scores = texts @ images.T
     table: list[dict[str, Any]] = []
-    for (label, side, text), row in zip(queries, scores, strict=True):
+    for (label, side, text), row in zip(queries, texts @ images.T, strict=True):
         sides = [{f.side for f in case if f.label == label} for case in findings]
-        left = np.array([bool(s & {"left", "bilateral"}) for s in sides], dtype=np.bool_)
-        right = np.array([bool(s & {"right", "bilateral"}) for s in sides], dtype=np.bool_)
-        named = np.array([bool(s) for s in sides], dtype=np.bool_)
-        if side in ("left", "right"):
+        named, left, right = (
+            np.array([bool(case & wanted) for case in sides], dtype=np.bool_)
+            for wanted in (_SIDES, _SIDES - {"", "right"}, _SIDES - {"", "left"})
+        )
+        if side == "":
+            groups = {"side": (named & ~named, named & ~named), "presence": (named, ~named)}
+        elif side in ("left", "right"):
             own, other = (left, right) if side == "left" else (right, left)
             groups = {"side": (own & ~other, other & ~own), "presence": (own, ~named)}
-        elif side == "":
-            nobody = np.zeros(len(images), dtype=np.bool_)
-            groups = {"side": (nobody, nobody), "presence": (named, ~named)}
         else:
             raise InputError("a query's side is left, right or nothing")
         entry: dict[str, Any] = {"label": label, "side": side, "text": text}
