@@ -31,10 +31,8 @@ class LibraryScores:
     ----------
     split, fingerprint, seed
         As they were asked for; the fingerprint is the model's.
-    tasks : dict of str to TaskScores
-        By the names in :data:`TASKS`; only those that could be assessed.
-    not_assessable : dict of str to str
-        Why the others could not.
+    tasks, not_assessable : dict of str to TaskScores, and to str
+        By the names in :data:`TASKS`: those that could be assessed, and why the others could not.
     n_cases, n_patients : int
         Cases with an image vector that were drawn, and their patients (or groups).
     """
@@ -49,15 +47,18 @@ class LibraryScores:
 
     def to_json(self) -> dict[str, Any]:
         """Every figure under a name; a task that could not be assessed has a reason, no figure."""
-        done = {name: self.tasks[name] for name in TASKS if name in self.tasks}
-        missing = {name: {"not_assessable": why} for name, why in self.not_assessable.items()}
-        scores = missing | {name: task.scores.to_json() for name, task in done.items()}
+        scores: dict[str, Any] = {}
+        nulls: dict[str, Any] = {}
+        for name in TASKS:
+            if name in self.not_assessable:
+                scores[name] = {"not_assessable": self.not_assessable[name]}
+                continue
+            task = self.tasks[name]
+            scores[name] = task.scores.to_json()
+            nulls[name] = {kind: null.to_json() for kind, null in task.nulls.items()}
         return {
-            **{name: scores[name] for name in TASKS},
-            "nulls": {
-                name: {kind: null.to_json() for kind, null in task.nulls.items()}
-                for name, task in done.items()
-            },
+            **scores,
+            "nulls": nulls,
             "split": self.split,
             "model": self.fingerprint,
             "seed": self.seed,
@@ -88,10 +89,9 @@ def evaluate_library(
         Model; by default that of the library's active one.
     pool : int, optional
         Draw that many cases, patient by patient; all by default.
-    repetitions, shuffles : int
+    repetitions, shuffles, seed : int
         Draws of patients for the intervals; repetitions of each null control.
-    seed : int
-    progress : callable of (done, total), optional
+    progress : callable of (done, total)
 
     Raises
     ------
@@ -116,21 +116,21 @@ def evaluate_library(
     if pool is not None:
         # Without any notes the pool is one of images; else it is the pool of pairs for all tasks.
         by_image = paired or load(with_notes=False, pool=pool)
-    draws: dict[str, Any] = {"repetitions": repetitions, "shuffles": shuffles, "seed": seed}
-    steps: dict[str, Callable[[], TaskScores]] = {}
-    missing: dict[str, str] = {}
-    for name, task in (("text_to_image", text_to_image), ("image_to_text", image_to_text)):
-        if paired is None:
-            missing[name] = f"no case of the split {split!r} has a note vector of this model"
-        else:
-            steps[name] = partial(task, paired, **draws)
-    steps["image_to_image"] = partial(image_to_image, by_image, side=True, **draws)
-    steps["image_to_image_by_finding"] = partial(image_to_image, by_image, side=False, **draws)
+    steps: dict[str, tuple[LoadedCases | None, Callable[..., TaskScores]]] = {
+        "text_to_image": (paired, text_to_image),
+        "image_to_text": (paired, image_to_text),
+        "image_to_image": (by_image, image_to_image),
+        "image_to_image_by_finding": (by_image, partial(image_to_image, side=False)),
+    }
     tasks: dict[str, TaskScores] = {}
-    for done, (name, step) in enumerate(steps.items()):
+    missing: dict[str, str] = {}
+    for done, (name, (cases, task)) in enumerate(steps.items()):
         progress(done, len(steps))
+        if cases is None:
+            missing[name] = f"no case of the split {split!r} has a note vector of this model"
+            continue
         try:
-            tasks[name] = step()
+            tasks[name] = task(cases, repetitions=repetitions, shuffles=shuffles, seed=seed)
         except InputError as error:
             missing[name] = str(error)
     if not tasks:

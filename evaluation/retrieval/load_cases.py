@@ -29,10 +29,8 @@ class LoadedCases:
 
     Parameters
     ----------
-    images : float32 array of shape (n, d)
-        d is 0 if the cases were loaded without a model.
-    notes : float32 array of shape (n, d) or None
-        None if the cases were loaded by their images alone.
+    images, notes : float32 arrays of shape (n, d); notes or None
+        Vectors; d is 0 if the cases were loaded without a model.
     note_text : int array of shape (n,)
         Equal if notes read the same but for case and blanks; -1 without a note.
     scans : int array of shape (n,)
@@ -86,17 +84,13 @@ def load_cases(
     fingerprint : str or None
         Model whose vectors are read; None reads all cases of the split, without vectors.
     split : {"train", "val", "test", "all"}
-    with_notes : bool
     pool : int, optional
         Cases to draw, patient by patient in an order drawn by ``seed``; all by default.
-    seed : int
 
     Raises
     ------
-    LibraryError
-        If the split is empty or smaller than ``pool``.
-    FingerprintError
-        If the split has no vectors of this model.
+    LibraryError, FingerprintError
+        If the split is empty or smaller than ``pool``; if it has no vectors of this model.
     """
     names = ("train", "val", "test") if split == "all" else (split,)
     wanted = [case_id for name in names for case_id in library.split(name)]
@@ -151,36 +145,28 @@ def _draw(library: CaseLibrary, chosen: list[str], pool: int, seed: int) -> list
 
 
 def joined(keys: Sequence[Iterable[str]]) -> NDArray[np.int64]:
-    """Number rows so that those that share a key, directly or through others, are one.
-
-    Examples
-    --------
-    >>> joined([["a", "b"], ["c"], ["b", "d"], ["d"]])
-    array([0, 1, 0, 0])
-    """
+    """Number rows so that those that share a key, directly or through others, are one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    pairs = [(row, key) for row, names in enumerate(keys) for key in names]
-    number = {key: len(keys) + at for at, key in enumerate(dict.fromkeys(key for _, key in pairs))}
-    ends = [row for row, _ in pairs], [number[key] for _, key in pairs]
+    number: dict[str, int] = {}  # rows and keys are nodes, rows first
+    ends = [
+        (row, number.setdefault(key, len(keys) + len(number)))
+        for row, names in enumerate(keys)
+        for key in names
+    ]
     n = len(keys) + len(number)
-    graph = coo_array((np.ones(len(pairs)), ends), shape=(n, n))
+    graph = coo_array((np.ones(len(ends)), np.reshape(ends, (-1, 2)).T.astype(int)), shape=(n, n))
     return codes(connected_components(graph, directed=False)[1][: len(keys)])
 
 
 def same_finding(
     wanted: Sequence[Sequence[Finding]], given: Sequence[Sequence[Finding]], *, side: bool
 ) -> SharedTrait:
-    """Tell which cases share a finding.
+    """Tell which items (``given``) have a finding that a query (``wanted``) has.
 
-    Parameters
-    ----------
-    wanted, given : per query and per item, its findings
-    side : bool
-        Whether the side counts: then an item's finding has to match the query's by
-        :meth:`medembed.cases.Finding.matches` (bilateral matches either side; any side matches
-        a query's finding without one).
+    With ``side`` it has to match by :meth:`medembed.cases.Finding.matches`: bilateral matches
+    either side; any side matches a query's finding without one.
     """
     labels = sorted({f.label for row in (*wanted, *given) for f in row})
     traits = [(label, name) for label in labels for name in ("", "left", "right", "bilateral")]

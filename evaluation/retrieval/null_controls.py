@@ -38,12 +38,8 @@ class NullControl:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: the means at the top, the ranges under ``range95``."""
-        return {
-            **self.mean,
-            "range95": self.range95,
-            "repetitions": self.repetitions,
-            "n_queries": self.n_queries,
-        }
+        rest = {name: value for name, value in vars(self).items() if name != "mean"}
+        return {**self.mean, **rest}
 
 
 def null_control(
@@ -61,11 +57,9 @@ def null_control(
     shuffled : callable of an int array of shape (n,)
         Takes a permutation, returns the rank statistics of the queries under it: case i has the
         vector of case ``permutation[i]``.
-    n : int
-        Cases to shuffle.
+    n, repetitions : int
+        Cases to shuffle; shuffles, at least 2.
     measures : sequence of str
-    repetitions : int
-        Shuffles, at least 2.
     seed : int
 
     Raises
@@ -79,11 +73,7 @@ def null_control(
     found: dict[str, list[float]] = {name: [] for name in measures}
     sizes = []
     for _ in range(repetitions):
-        statistics = shuffled(rng.permutation(n).astype(np.int64))
-        kept = np.flatnonzero(statistics.relevant > 0)
-        if not len(kept):
-            raise InputError("no query has a relevant item", hint="nothing can be measured here")
-        measured = statistics.take(kept)
+        kept, measured = shuffled(rng.permutation(n).astype(np.int64)).of_answerable()
         sizes.append(len(kept))
         for name, values in found.items():
             centre = np.median if name == "median_rank" else np.mean

@@ -14,7 +14,7 @@ presence of tied scores*, ECIR 2008; Järvelin and Kekäläinen, ACM TOIS 20(4),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from evaluation.retrieval.relevance import Pairs
 from medembed.errors import InputError
 
-__all__ = ["RankStatistics", "ScoreRows", "measure", "parse_measure", "rank"]
+__all__ = ["RankStatistics", "ScoreRows", "depth_of", "measure", "rank"]
 
 ScoreRows = Callable[[int, int], NDArray[np.floating]]
 """Called with (start, stop): scores of those queries against all items, higher is nearer, a new
@@ -44,11 +44,9 @@ class RankStatistics:
     above, tied, tied_relevant : int arrays of shape (n_queries,)
         See the module. Without meaning if ``relevant`` is 0; ``tied`` is 0 if no relevant item was
         retrieved.
-    hits, gains : float64 arrays of shape (n_queries, depth)
-        Expected relevance, 0 to 1, and expected grade at ranks 1 to ``depth``; the same if
-        relevance is yes or no.
-    best_gains : float64 array of shape (n_queries, depth)
-        The highest grades of the pool, falling.
+    hits, gains, best_gains : float64 arrays of shape (n_queries, depth)
+        Expected relevance, 0 to 1, and expected grade (the same if relevance is yes or no) at ranks
+        1 to ``depth``; the highest grades of the pool, falling.
     mean_gain : float64 array of shape (n_queries,)
         Mean grade of the pool.
     """
@@ -63,9 +61,12 @@ class RankStatistics:
     best_gains: NDArray[np.float64]
     mean_gain: NDArray[np.float64]
 
-    def take(self, which: NDArray[np.int64]) -> RankStatistics:
-        """The same for some of the queries."""
-        return RankStatistics(*(getattr(self, part.name)[which] for part in fields(self)))
+    def of_answerable(self) -> tuple[NDArray[np.int64], RankStatistics]:
+        """Queries that have a relevant item, and the same for these; InputError without any."""
+        kept = np.flatnonzero(self.relevant > 0)
+        if not len(kept):
+            raise InputError("no query has a relevant item", hint="nothing can be measured here")
+        return kept, RankStatistics(*(getattr(self, part.name)[kept] for part in fields(self)))
 
     def at_chance(self) -> RankStatistics:
         """The same queries ranked at random: every item of the pool tied with every other."""
@@ -91,7 +92,7 @@ def rank(
     truncated: bool = False,
     cells: int = _CELLS,
 ) -> tuple[RankStatistics, dict[str, int]]:
-    """Rank each query's pool, a block of queries at a time.
+    """Rank each query's pool, a block of ``cells`` scores at a time.
 
     Parameters
     ----------
@@ -99,17 +100,13 @@ def rank(
         See :data:`ScoreRows`. The array is written into.
     relevant : Pairs
     excluded : mapping of str to Pairs, optional
-        Reasons to leave an item out of a query's pool. An item with several reasons is counted
-        under the first.
+        Reasons to leave an item out of a pool; one with several counts under the first.
     depth : int
         Ranks to keep in ``hits`` and ``gains``.
     min_grade : float
         Smallest grade that counts as relevant, if there are grades; any above 0 by default.
     truncated : bool
-        Whether items may have the score -inf: the system did not retrieve them. Scores are then
-        not checked here.
-    cells : int
-        Scores to hold at once.
+        Whether items may score -inf: not retrieved. Scores are then not checked here.
 
     Returns
     -------
@@ -118,21 +115,19 @@ def rank(
         Pairs of query and item left out, by reason.
     """
     n_queries, n_items = relevant.shape
-    n_excluded = dict.fromkeys(excluded or {}, 0)
-    pool, wanted, above, tied, tied_relevant = np.zeros((5, n_queries), dtype=np.int64)
-    hits, gains, best_gains = np.zeros((3, n_queries, depth), dtype=np.float64)
-    mean_gain = np.zeros(n_queries, dtype=np.float64)
-    kept = min(depth, n_items)
+    excluded = excluded or {}
+    n_excluded = dict.fromkeys(excluded, 0)
     step = max(1, cells // max(1, n_items))
-    for start in range(0, n_queries, step):
+    kept = min(depth, n_items)
+    blocks = []
+    for start in range(0, max(1, n_queries), step):
         stop = min(start + step, n_queries)
-        rows = slice(start, stop)
         scores = score_rows(start, stop)
         if not truncated and not np.isfinite(scores).all():
             raise InputError("scores that are not finite numbers")
         grades = relevant.rows(start, stop)
         out = np.zeros(grades.shape, dtype=np.bool_)
-        for reason, pairs in (excluded or {}).items():
+        for reason, pairs in excluded.items():
             fresh = pairs.rows(start, stop) & ~out
             n_excluded[reason] += int(fresh.sum())
             out |= fresh
@@ -140,26 +135,22 @@ def rank(
         grades[out] = 0
         binary = grades.dtype == np.bool_
         right = grades if binary else (grades > 0) & (grades >= min_grade)
+        pool, wanted = n_items - out.sum(axis=1), right.sum(axis=1)
         best = np.max(scores, axis=1, where=right, initial=-np.inf, keepdims=True)
         level = (scores == best) & (best > -np.inf)
-        pool[rows] = n_items - out.sum(axis=1)
-        wanted[rows] = right.sum(axis=1)
-        above[rows] = (scores > best).sum(axis=1)
-        tied[rows] = level.sum(axis=1)
-        tied_relevant[rows] = (level & right).sum(axis=1)
-        mean_gain[rows] = grades.sum(axis=1) / np.maximum(pool[rows], 1)
+        places = (scores > best).sum(axis=1), level.sum(axis=1), (level & right).sum(axis=1)
+        hits, gains, best_gains = np.zeros((3, len(scores), depth))
         if kept:
-            hits[rows, :kept] = _expected(scores, right, kept)
-            gains[rows, :kept] = hits[rows, :kept] if binary else _expected(scores, grades, kept)
-            best_gains[rows, :kept] = (
-                np.arange(kept) < wanted[rows, None]
+            hits[:, :kept] = _expected(scores, right, kept)
+            gains[:, :kept] = hits[:, :kept] if binary else _expected(scores, grades, kept)
+            best_gains[:, :kept] = (
+                np.arange(kept) < wanted[:, None]
                 if binary
                 else -np.sort(np.partition(-grades, kept - 1, axis=1)[:, :kept], axis=1)
             )
-    statistics = RankStatistics(
-        pool, wanted, above, tied, tied_relevant, hits, gains, best_gains, mean_gain
-    )
-    return statistics, n_excluded
+        mean_gain = grades.sum(axis=1) / np.maximum(pool, 1)
+        blocks.append((pool, wanted, *places, hits, gains, best_gains, mean_gain))
+    return RankStatistics(*map(np.concatenate, zip(*blocks, strict=True))), n_excluded
 
 
 def _expected(
@@ -184,19 +175,8 @@ def _expected(
     return np.where(np.isneginf(top), 0.0, mean)
 
 
-def parse_measure(name: str) -> tuple[str, int]:
-    """Split ``"R@10"`` into its kind and its k; ``"MRR"`` and ``"median_rank"`` have k 0.
-
-    Raises
-    ------
-    InputError
-        If there is no such measure.
-
-    Examples
-    --------
-    >>> parse_measure("nDCG@10"), parse_measure("MRR")
-    (('nDCG', 10), ('MRR', 0))
-    """
+def _parse(name: str) -> tuple[str, int]:
+    """Split ``"R@10"`` into its kind and its k; ``"MRR"`` and ``"median_rank"`` have k 0."""
     kind, _, k = name.partition("@")
     if kind in ("R", "Recall", "P", "nDCG") and k.isdigit() and int(k) > 0:
         return kind, int(k)
@@ -206,6 +186,12 @@ def parse_measure(name: str) -> tuple[str, int]:
         f"no measure is called {name!r}",
         hint="choose from R@k, Recall@k, P@k, nDCG@k, MRR and median_rank",
     )
+
+
+def depth_of(measures: Sequence[str]) -> int:
+    """Ranks that these measures look at item by item."""
+    parsed = [_parse(name) for name in measures]
+    return max((k for kind, k in parsed if kind in ("P", "Recall", "nDCG")), default=0)
 
 
 def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
@@ -227,7 +213,7 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     float64 array of shape (n_queries,)
         0 if no relevant item was retrieved, except that ``median_rank`` is then infinite.
     """
-    kind, k = parse_measure(name)
+    kind, k = _parse(name)
     if kind == "R":
         return _hit(statistics, k)
     if kind == "MRR":

@@ -18,6 +18,8 @@ from medembed.errors import InputError
 
 __all__ = ["Listed", "Matrix", "Pairs", "SameLabel", "SharedTrait", "as_pairs", "but_not"]
 
+_Lists = Sequence[ArrayLike]
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -72,12 +74,7 @@ class Listed(Pairs):
     array([[2., 0., 1.]])
     """
 
-    def __init__(
-        self,
-        indices: Sequence[ArrayLike],
-        n_items: int,
-        grades: Sequence[ArrayLike] | None = None,
-    ) -> None:
+    def __init__(self, indices: _Lists, n_items: int, grades: _Lists | None = None) -> None:
         items = [item_indices(row, n_items, "relevant items") for row in indices]
         values: list[Any] = [True] * len(items)
         if grades is not None:
@@ -142,7 +139,7 @@ class SharedTrait(Pairs):
 
 
 def but_not(these: Pairs, those: Pairs) -> Pairs:
-    """Give what belongs to ``these`` and not to ``those``, by any grade; both of one shape."""
+    """What belongs to ``these`` and not to ``those``, by any grade; both have one shape."""
     return Pairs(
         these.shape,
         lambda start, stop: (these.rows(start, stop) > 0) & ~(those.rows(start, stop) > 0),
@@ -150,23 +147,15 @@ def but_not(these: Pairs, those: Pairs) -> Pairs:
 
 
 def as_pairs(relation: Any, shape: tuple[int, int], name: str, *, graded: bool = False) -> Pairs:
-    """Turn any accepted form of a relation into :class:`Pairs` and check its shape.
+    """Turn any form of a relation that :func:`evaluation.retrieval_scores` takes into Pairs.
 
     Parameters
     ----------
     relation : Pairs, array, scipy sparse matrix, or sequence
-        A sequence holds for each query the indices of its items or, with grades, a mapping of
-        index to grade. In a sparse matrix that is not bool, values are grades.
     shape : (n_queries, n_items)
-    name : str
-        For the message.
+        InputError if the form or the shape does not fit; ``name`` is for its message.
     graded : bool
         Whether grades are accepted; without it any value but 0 of a sparse matrix is a yes.
-
-    Raises
-    ------
-    InputError
-        If the form or the shape does not fit.
     """
     if isinstance(relation, Pairs):
         pairs = relation
@@ -175,9 +164,10 @@ def as_pairs(relation: Any, shape: tuple[int, int], name: str, *, graded: bool =
     elif hasattr(relation, "tocsr"):
         pairs = _sparse(relation.tocsr(), graded)
     elif isinstance(relation, Sequence) and not isinstance(relation, str):
-        mapped = bool(relation) and all(isinstance(row, Mapping) for row in relation)
-        grades = [list(row.values()) for row in relation] if mapped else None
-        pairs = Listed([list(row) for row in relation] if mapped else relation, shape[1], grades)
+        indices, grades = relation, None
+        if relation and all(isinstance(row, Mapping) for row in relation):
+            indices, grades = [[*row] for row in relation], [[*row.values()] for row in relation]
+        pairs = Listed(indices, shape[1], grades)
     else:
         raise InputError(
             f"{name} given as {type(relation).__name__}",
@@ -204,7 +194,6 @@ def item_indices(row: ArrayLike, n_items: int, what: str) -> NDArray[np.intp]:
 
 
 def _sparse(table: Any, graded: bool) -> Pairs:
-    """Take the rows of a scipy csr matrix; its dense rows stand in memory a block at a time."""
     graded = graded and table.dtype != np.bool_
     if graded:
         _grades(table.data)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from evaluation.labels import UNKNOWN, group_labels
 from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.relevance import Listed
-from evaluation.retrieval.score_rows import RankedLists
-from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
-from evaluation.retrieval.tasks import Relevance, ranked_elsewhere
+from evaluation.retrieval.scores import RankedLists, RetrievalScores, retrieval_scores
+from evaluation.retrieval.tasks import Relevance, pool_rules
 from evaluation.tables import TABLE_SUFFIXES, column_numbers, read_table
 from medembed.errors import InputError
 
@@ -29,11 +28,9 @@ __all__ = ["Judgments", "RunScores", "evaluate_run", "read_qrels", "read_run"]
 _RUN = ("query", "Q0", "case", "rank", "score", "tag")
 _QRELS = ("query", "Q0", "case", "grade")
 _SPLIT = "the split"
-_HINTS = {_SPLIT: "use the case ids of the library's split"}
 
 OwnPatient = Literal["excluded", "excluded_unless_relevant", "counted"]
 Unit = Literal["library", "column", "query"]
-Ids = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -44,23 +41,14 @@ class Judgments:
     ----------
     name : str
         Of the file, for messages.
-    query, case : str arrays of shape (n,)
-        No pair twice, none empty.
-    value : float64 array of shape (n,)
-        Finite.
-    row : int array of shape (n,)
-        Line of a TREC file; row of a table, whose header is row 1.
-    patient, case_patient : str array of shape (n,) or None
-        Patients of the query and of the case; empty if unknown.
+    table : pandas.DataFrame
+        Text columns ``query`` and ``case`` (no pair twice, none empty), and where known ``patient``
+        (of the query) and ``case_patient``, empty if unknown; ``value``, finite. The index is the
+        line of a TREC file, or the row of a table, whose header is row 1.
     """
 
     name: str
-    query: Ids
-    case: Ids
-    value: NDArray[np.float64]
-    row: NDArray[np.int64]
-    patient: Ids | None = None
-    case_patient: Ids | None = None
+    table: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -140,13 +128,14 @@ def evaluate_run(
         return _against_qrels(run, qrels, cases, min_grade, draws)
     if cases is None:
         raise InputError("a run without relevance", hint="give --qrels FILE or a LIBRARY")
-    ids = np.array(cases.case_ids)
-    lists, counts = _ranked_lists(run, ids, ids, _SPLIT)
+    lists, counts = _ranked_lists(run, cases.case_ids, cases.case_ids, _SPLIT)
     sides = {"own": True} if relevant == "own" else {"finding": True, "finding_either_side": False}
-    scores = {
-        name: ranked_elsewhere(cases, lists, relevant=relevant, side=side, **draws)
-        for name, side in sides.items()
-    }
+    scores: dict[str, RetrievalScores] = {}
+    for name, side in sides.items():
+        relation, left_out = pool_rules(cases, relevant, side)
+        scores[name] = retrieval_scores(
+            None, None, relation, cases.owners, excluded=left_out, run=lists, **draws
+        )
     return RunScores(scores, relevant, "excluded", "library", *counts, seed)
 
 
@@ -157,17 +146,17 @@ def _against_qrels(
     min_grade: float,
     draws: dict[str, Any],
 ) -> RunScores:
-    queries = np.unique(qrels.query)
-    items = np.union1d(run.case, qrels.case) if cases is None else np.array(cases.case_ids)
+    queries = sorted(set(qrels.table["query"]))
+    named = {*run.table["case"], *qrels.table["case"]}
+    items = sorted(named) if cases is None else cases.case_ids
     lists, counts = _ranked_lists(run, queries, items, "the qrels")
-    item_of = _places(qrels.case, items, _SPLIT, "cases", qrels, qrels.row)
-    rows = _rows_by_query(np.searchsorted(queries, qrels.query), len(queries))
-    relation = Listed([item_of[at] for at in rows], len(items), [qrels.value[at] for at in rows])
+    graded = _by_query(qrels, queries, items)
     owners: NDArray[Any] | None
     item_owners: NDArray[Any] | None
     if cases is not None:
-        owners = cases.owners[_places(queries, items, _SPLIT, "queries", qrels)]
-        item_owners = cases.owners
+        _refuse_strangers(qrels, "query", items, _SPLIT)
+        place = {name: at for at, name in enumerate(items)}
+        owners, item_owners = cases.owners[[place[name] for name in queries]], cases.owners
     else:
         owners = _patients([run, qrels], "query", queries)
         item_owners = None if owners is None else _patients([run, qrels], "case", items)
@@ -176,6 +165,7 @@ def _against_qrels(
                 f"{int((owners == '').sum())} queries without a patient",
                 hint="fill the column patient, or leave it out",
             )
+    relation = Listed([at for at, _ in graded], len(items), [grades for _, grades in graded])
     found = retrieval_scores(
         None, None, relation, owners,
         gallery_patients=item_owners, run=lists, min_grade=min_grade, **draws,
@@ -186,55 +176,54 @@ def _against_qrels(
 
 
 def _ranked_lists(
-    run: Judgments, queries: Ids, items: Ids, known: str
+    run: Judgments, queries: Sequence[str], items: Sequence[str], known: str
 ) -> tuple[RankedLists, tuple[int, int, int]]:
     """Hits by query; the numbers of hits, of queries, and of queries without hits."""
-    query_of = _places(run.query, queries, known, "queries", run, run.row)
-    item_of = _places(run.case, items, _SPLIT, "cases", run, run.row)
-    rows = _rows_by_query(query_of, len(queries))
-    lists = RankedLists([(item_of[row], run.value[row]) for row in rows], len(items))
-    return lists, (len(run.query), len(queries), sum(not len(row) for row in rows))
+    _refuse_strangers(run, "query", queries, known)
+    hits = _by_query(run, queries, items)
+    n_without = sum(not len(at) for at, _ in hits)
+    return RankedLists(hits, len(items)), (len(run.table), len(queries), n_without)
 
 
-def _rows_by_query(query_of: NDArray[np.int64], n_queries: int) -> list[NDArray[np.int64]]:
-    order = np.argsort(query_of, kind="stable")
-    return np.split(order, np.searchsorted(query_of[order], np.arange(1, n_queries)))
+def _by_query(
+    file: Judgments, queries: Sequence[str], items: Sequence[str]
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """For each query the places of its cases among the items, and their values."""
+    _refuse_strangers(file, "case", items, _SPLIT)
+    place = {name: at for at, name in enumerate(items)}
+    places = np.array([place[name] for name in file.table["case"]], dtype=np.int64)
+    values = file.table["value"].to_numpy(dtype=np.float64)
+    rows = file.table.groupby("query").indices
+    return [(places[at], values[at]) for at in (rows.get(query, []) for query in queries)]
 
 
-def _places(
-    ids: Ids,
-    among: Ids,
-    known: str,
-    what: str,
-    file: Judgments,
-    rows: NDArray[np.int64] | None = None,
-) -> NDArray[np.int64]:
-    """Index of each id among those that are known; ``rows`` of the file name the first stranger."""
-    import pandas as pd  # slow to import
-
-    found: NDArray[np.int64] = pd.Index(among).get_indexer(pd.Index(ids)).astype(np.int64)
-    strange = found < 0
-    if strange.any():
-        first = "" if rows is None else f", the first in row {rows[strange][0]}"
+def _refuse_strangers(
+    file: Judgments, column: Literal["query", "case"], among: Sequence[str], known: str
+) -> None:
+    ids = file.table[column]
+    strange = ids[~ids.isin(among)]
+    if len(strange):
+        what = "queries" if column == "query" else "cases"
         raise InputError(
-            f"{what} that are not in {known}: {len(np.unique(ids[strange]))}{first}",
+            f"{what} that are not in {known}: {strange.nunique()}, the first in row "
+            f"{strange.index[0]}",
             where=file.name,
-            hint=_HINTS.get(known, ""),
+            hint="use the case ids of the library's split" if known == _SPLIT else "",
         )
-    return found
 
 
-def _patients(files: list[Judgments], of: Literal["query", "case"], ids: Ids) -> Ids | None:
+def _patients(
+    files: Sequence[Judgments], of: Literal["query", "case"], ids: Sequence[str]
+) -> NDArray[np.str_] | None:
     """Patient of each query or case, empty if unknown; None if no file has the column."""
-    patient_of: dict[str, str] = {}
     column = "patient" if of == "query" else "case_patient"
-    there = [file for file in files if getattr(file, column) is not None]
+    patient_of: dict[str, str] = {}
+    there = [file for file in files if column in file.table]
     for file in there:
-        pairs = zip(getattr(file, of).tolist(), getattr(file, column).tolist(), strict=True)
-        for name, patient in pairs:
+        for name, patient in zip(file.table[of], file.table[column], strict=True):
             if patient and patient_of.setdefault(name, patient) != patient:
                 raise InputError(f"a {of} with two patients", where=file.name)
-    return np.array([patient_of.get(name, "") for name in ids.tolist()], str) if there else None
+    return np.array([patient_of.get(name, "") for name in ids], dtype=str) if there else None
 
 
 def read_run(path: str | Path) -> Judgments:
@@ -272,44 +261,45 @@ def read_qrels(path: str | Path) -> Judgments:
         As for :func:`read_run`, and if a grade is below 0.
     """
     read = _read(Path(path), _QRELS, "grade", "judgments")
-    if (read.value < 0).any():
-        first = int(read.row[read.value < 0][0])
+    below = read.table["value"] < 0
+    if below.any():
         raise InputError(
-            f"a grade below 0 in row {first}", where=read.name, hint="0 is not relevant"
+            f"a grade below 0 in row {below.idxmax()}", where=read.name, hint="0 is not relevant"
         )
     return read
 
 
 def _read(path: Path, fields: Sequence[str], number: str, what: str) -> Judgments:
+    import pandas as pd  # slow to import
+
     if path.suffix.lower() in TABLE_SUFFIXES:
-        table = read_table(path, ("query", "case", number))
-        rows = np.arange(2, len(table) + 2)
+        given = read_table(path, ("query", "case", number))
+        given.index = pd.RangeIndex(2, len(given) + 2)
     else:
-        table = _trec(path, fields)
-        rows = table.index.to_numpy()
-    if not len(table):
+        given = _trec(path, fields)
+    if not len(given):
         raise InputError(f"no {what}", where=path.name)
-    ids: dict[str, Ids] = {}
+    table = pd.DataFrame({"value": column_numbers(given[number])}, index=given.index)
     for name in ("query", "case", "patient", "case_patient"):
-        if name in table:
-            labels = group_labels(table[name].to_numpy(dtype=object))
-            ids[name] = np.where(labels == UNKNOWN, "", labels)
-    read = Judgments(path.name, value=column_numbers(table[number]), row=rows, **ids)
-    pairs = np.stack([read.query, read.case], axis=1)
-    again = np.ones(len(pairs), dtype=np.bool_)
-    again[np.unique(pairs, axis=0, return_index=True)[1]] = False
+        if name in given:
+            labels = group_labels(given[name].to_numpy(dtype=object))
+            table[name] = np.where(labels == UNKNOWN, "", labels)
     for wrong, words, hint in (
-        ((pairs == "").any(axis=1), "without a query or a case", ""),
-        (~np.isfinite(read.value), f"with a {number} that is not a finite number", ""),
-        (again, "with a pair of query and case that was there before", "keep one of each"),
+        ((table["query"] == "") | (table["case"] == ""), "without a query or a case", ""),
+        (~np.isfinite(table["value"]), f"with a {number} that is not a finite number", ""),
+        (
+            table.duplicated(["query", "case"]),
+            "with a pair of query and case that was there before",
+            "keep one of each",
+        ),
     ):
         if wrong.any():
             raise InputError(
-                f"rows {words}: {int(wrong.sum())}, the first is row {int(rows[wrong][0])}",
+                f"rows {words}: {wrong.sum()}, the first is row {wrong.idxmax()}",
                 where=path.name,
                 hint=hint,
             )
-    return read
+    return Judgments(path.name, table)
 
 
 def _trec(path: Path, fields: Sequence[str]) -> pd.DataFrame:

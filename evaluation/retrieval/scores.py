@@ -1,4 +1,7 @@
-"""Measures of a retrieval, with patient-resampled intervals and chance beside each."""
+"""Measures of a retrieval, with patient-resampled intervals and chance beside each.
+
+Scores come from vectors, from a matrix of scores, or from ranked lists of any system.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.rank_statistics import (
-    RankStatistics,
-    measure,
-    parse_measure,
-    rank,
-)
-from evaluation.retrieval.relevance import SameLabel, as_pairs, but_not
-from evaluation.retrieval.score_rows import RankedLists, Scorer, rows_of_matrix
+from evaluation.retrieval.rank_statistics import ScoreRows, depth_of, measure, rank
+from evaluation.retrieval.relevance import Pairs, SameLabel, as_pairs, but_not, item_indices
 from evaluation.stats.bootstrap import Interval, PatientResampler
 from medembed.errors import InputError
 
-__all__ = ["MEASURES", "RUN_MEASURES", "RetrievalScores", "retrieval_scores", "summarise"]
+__all__ = ["RankedLists", "RetrievalScores", "Scorer", "retrieval_scores", "score_ranking"]
 
 MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "P@5", "nDCG@10")
 """What is measured by default."""
@@ -130,7 +127,7 @@ def retrieval_scores(
         Scores of another system, higher is nearer, instead of ``queries`` and ``gallery``.
     run : RankedLists or sequence of (items, scores), one per query, optional
         Ranked lists of another system, instead: for each query the indices of the items that it
-        retrieved and their scores (:class:`~evaluation.retrieval.score_rows.RankedLists`). An item
+        retrieved and their scores (:class:`RankedLists`). An item
         that was not retrieved has no rank, so that a query without a relevant hit counts 0.
     min_grade : float
         Smallest grade that counts as relevant, if there are grades (any above 0 by default), in
@@ -176,7 +173,7 @@ def retrieval_scores(
             hint="give queries and gallery, or scores, or run",
         )
     if scores is not None:
-        score_rows, shape = rows_of_matrix(scores)
+        score_rows, shape = _rows_of_matrix(scores)
     else:
         source: Scorer | RankedLists
         if isinstance(run, RankedLists):
@@ -204,19 +201,75 @@ def retrieval_scores(
             raise InputError("patients of the gallery without patients of the queries")
         own = as_pairs(SameLabel(owners, gallery_patients), shape, "gallery_patients")
         left_out["own patient"] = but_not(own, relation)
-    kinds = [parse_measure(name) for name in names]
-    statistics, n_excluded = rank(
-        score_rows,
-        relation,
-        left_out,
-        depth=max((k for kind, k in kinds if kind in ("P", "Recall", "nDCG")), default=0),
-        min_grade=min_grade,
-        truncated=run is not None,
-    )
-    return summarise(
-        statistics, owners, pool=shape[1], excluded=n_excluded, measures=names,
-        repetitions=repetitions, seed=seed,
+    return score_ranking(
+        score_rows, relation, left_out, owners, names,
+        min_grade=min_grade, truncated=run is not None, repetitions=repetitions, seed=seed,
     )  # fmt: skip
+
+
+class Scorer:
+    """Cosines of queries and items; equal items have scores that are equal to the last bit.
+
+    Parameters
+    ----------
+    queries, gallery : float arrays of shape (n_queries, d) and (n_items, d)
+        Unit vectors; InputError if they are not, or of different dimensions.
+    """
+
+    def __init__(self, queries: ArrayLike, gallery: ArrayLike) -> None:
+        self._queries, kept = _unit(queries, "queries"), _unit(gallery, "gallery")
+        if self._queries.shape[1] != kept.shape[1]:
+            raise InputError(
+                f"queries of {self._queries.shape[1]} dimensions and a gallery of {kept.shape[1]}",
+                hint="both have to come from one model",
+            )
+        self.shape = len(self._queries), len(kept)
+        # A product of matrices does not promise that equal columns give equal values.
+        distinct, inverse = np.unique(kept, axis=0, return_inverse=True)
+        self._item: NDArray[np.int64] | None = None
+        if len(distinct) < len(kept):
+            kept, self._item = distinct, inverse.ravel().astype(np.int64)
+        self._kept = kept
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """As :data:`~evaluation.retrieval.rank_statistics.ScoreRows`."""
+        scores = self._queries[start:stop] @ self._kept.T
+        return scores if self._item is None else scores[:, self._item]
+
+    def reordered(self, queries: NDArray[np.int64], items: NDArray[np.int64]) -> ScoreRows:
+        """Give ``rows`` for queries and items in another order."""
+        index = items if self._item is None else self._item[items]
+        return lambda start, stop: (self._queries[queries[start:stop]] @ self._kept.T)[:, index]
+
+
+class RankedLists:
+    """The hits that a system retrieved for each query; all other items score -inf.
+
+    Parameters
+    ----------
+    lists : sequence of (items, scores), one per query
+        Indices of the retrieved items, each once, in any order, and their finite scores, higher is
+        nearer; equal scores tie. Both empty for a query without hits.
+    n_items : int
+        Items in the gallery.
+
+    Examples
+    --------
+    >>> RankedLists([([2, 0], [0.9, 0.4]), ([], [])], 3).rows(0, 2)
+    array([[ 0.4, -inf,  0.9],
+           [-inf, -inf, -inf]])
+    """
+
+    def __init__(self, lists: Sequence[tuple[ArrayLike, ArrayLike]], n_items: int) -> None:
+        self.shape = len(lists), n_items
+        self._lists = [_one_list(items, scores, n_items) for items, scores in lists]
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """As :data:`~evaluation.retrieval.rank_statistics.ScoreRows`."""
+        block = np.full((stop - start, self.shape[1]), -np.inf)
+        for row, (items, scores) in enumerate(self._lists[start:stop]):
+            block[row, items] = scores
+        return block
 
 
 def _gallery_size(relevant: Any, gallery_patients: ArrayLike | None) -> int:
@@ -231,32 +284,24 @@ def _gallery_size(relevant: Any, gallery_patients: ArrayLike | None) -> int:
     return len(np.asarray(gallery_patients))
 
 
-def summarise(
-    statistics: RankStatistics,
+def score_ranking(
+    score_rows: ScoreRows,
+    relevant: Pairs,
+    excluded: Mapping[str, Pairs],
     patients: ArrayLike,
-    *,
-    pool: int,
-    excluded: dict[str, int],
     measures: Sequence[str],
+    *,
+    min_grade: float = 0.0,
+    truncated: bool = False,
     repetitions: int,
     seed: int,
 ) -> RetrievalScores:
-    """Turn rank statistics of all queries into named measures with intervals.
-
-    Parameters
-    ----------
-    statistics : RankStatistics
-        Queries without a relevant item are counted and left out here.
-    patients : array of shape (n_queries,)
-    pool, excluded
-        As in :class:`RetrievalScores`.
-    measures, repetitions, seed
-        As in :func:`retrieval_scores`.
-    """
-    kept = np.flatnonzero(statistics.relevant > 0)
-    if not len(kept):
-        raise InputError("no query has a relevant item", hint="nothing can be measured here")
-    measured = statistics.take(kept)
+    """Measure a ranking; parameters as in :func:`retrieval_scores` and :func:`rank`."""
+    statistics, n_excluded = rank(
+        score_rows, relevant, excluded,
+        depth=depth_of(measures), min_grade=min_grade, truncated=truncated,
+    )  # fmt: skip
+    kept, measured = statistics.of_answerable()
     random = measured.at_chance()
     per_query = {name: measure(name, measured) for name in measures}
     per_query |= {f"chance:{name}": measure(name, random) for name in measures}
@@ -295,11 +340,11 @@ def summarise(
     return RetrievalScores(
         **found,
         n_queries=len(kept),
-        n_without_relevant=len(statistics.relevant) - len(kept),
+        n_without_relevant=relevant.shape[0] - len(kept),
         n_patients=resampler.n_patients,
-        pool=pool,
+        pool=relevant.shape[1],
         pool_mean=float(measured.pool.mean()),
-        excluded=excluded,
+        excluded=n_excluded,
         per_query=per_query,
         queries=kept,
     )
@@ -311,3 +356,41 @@ def _ratio(value: Any, chance: Any) -> Any:
 
 def _adjusted(value: Any, chance: Any) -> Any:
     return (value - chance) / (1 - chance)
+
+
+def _rows_of_matrix(scores: ArrayLike) -> tuple[ScoreRows, tuple[int, int]]:
+    """Give the rows of a matrix of scores, and (n_queries, n_items)."""
+    table = np.asarray(scores)
+    if table.ndim != 2 or table.dtype.kind not in "iuf" or 0 in table.shape:
+        raise InputError(f"scores of shape {table.shape} and type {table.dtype}, not (n, n_items)")
+    kind = table.dtype if table.dtype.kind == "f" else np.float64
+    shape = table.shape[0], table.shape[1]
+    return lambda start, stop: table[start:stop].astype(kind), shape
+
+
+def _one_list(
+    items: ArrayLike, scores: ArrayLike, n_items: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    index = item_indices(items, n_items, "hits")
+    values = np.asarray(scores)
+    if values.shape != index.shape or (values.size and values.dtype.kind not in "iuf"):
+        raise InputError("a list of hits without exactly one number as the score of each")
+    if not np.isfinite(values).all():
+        raise InputError("scores that are not finite numbers")
+    if len(np.unique(index)) < len(index):
+        raise InputError("a query that lists an item twice", hint="keep its best score")
+    return index, values.astype(np.float64)
+
+
+def _unit(vectors: ArrayLike, name: str) -> NDArray[np.floating]:
+    given = np.asarray(vectors)
+    if given.ndim != 2 or 0 in given.shape:
+        raise InputError(f"{name} of shape {given.shape}, not (n, d)")
+    kind = given.dtype if given.dtype in (np.float32, np.float64) else np.float64
+    array: NDArray[np.floating] = np.ascontiguousarray(given, dtype=kind)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} with values that are not finite numbers")
+    length = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+    if np.abs(length - 1).max() > 1e-3:
+        raise InputError(f"{name} that are not unit vectors", hint="divide each row by its length")
+    return array

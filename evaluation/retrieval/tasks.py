@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from evaluation.retrieval.load_cases import LoadedCases, same_finding
 from evaluation.retrieval.null_controls import NullControl, null_control
-from evaluation.retrieval.rank_statistics import RankStatistics, ScoreRows, rank
+from evaluation.retrieval.rank_statistics import RankStatistics, ScoreRows, depth_of, rank
 from evaluation.retrieval.relevance import Pairs, SameLabel, but_not
-from evaluation.retrieval.score_rows import RankedLists, Scorer
-from evaluation.retrieval.scores import RUN_MEASURES, RetrievalScores, summarise
+from evaluation.retrieval.scores import RetrievalScores, Scorer, score_ranking
 from medembed.errors import InputError
 
 __all__ = [
@@ -30,7 +29,7 @@ __all__ = [
     "TaskScores",
     "image_to_image",
     "image_to_text",
-    "ranked_elsewhere",
+    "pool_rules",
     "text_to_image",
 ]
 
@@ -39,7 +38,6 @@ Relevance = Literal["own", "finding"]
 
 PAIR_MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "nDCG@10")
 NEIGHBOR_MEASURES = ("P@1", "P@5", "P@10", "nDCG@10", "MRR")
-_DEPTH = 10
 _NULL_CELLS = 300_000
 
 Rows = NDArray[np.int64]
@@ -106,7 +104,7 @@ def image_to_image(
         Scores of those cases against all of them, shape ``(stop - start, n)``, of another ranking
         than that by cosines; a new array each time. It has no null controls: ``shuffles=0``.
     measures : sequence of str
-        As in :func:`evaluation.retrieval_scores`, up to 10 cases deep.
+        As in :func:`evaluation.retrieval_scores`.
     repetitions, shuffles, seed : int
 
     Raises
@@ -120,32 +118,6 @@ def image_to_image(
         cases, cases.images, cases.images, "finding", repetitions, shuffles, seed,
         side=side, scores=scores, measures=measures,
     )  # fmt: skip
-
-
-def ranked_elsewhere(
-    cases: LoadedCases,
-    lists: RankedLists,
-    *,
-    relevant: Relevance = "finding",
-    side: bool = True,
-    repetitions: int = 2000,
-    seed: int = 0,
-) -> RetrievalScores:
-    """Measure the hits of another system by the same relevance and the same exclusions.
-
-    Parameters
-    ----------
-    cases : LoadedCases
-        Queries and gallery; no vectors are needed.
-    lists : RankedLists
-        For each case, in their order, its hits among the cases.
-    relevant, side, repetitions, seed
-        As in the other tasks.
-    """
-    return _measured(
-        cases, lambda *_: lists.rows, _Rules(cases, relevant, side), RUN_MEASURES,
-        repetitions, 0, seed, truncated=True,
-    ).scores  # fmt: skip
 
 
 def _notes(cases: LoadedCases) -> NDArray[np.float32]:
@@ -167,11 +139,15 @@ def _search(
     scores: ScoreRows | None = None,
     measures: Sequence[str] = NEIGHBOR_MEASURES,
 ) -> TaskScores:
-    """Rank one kind of vectors by the other."""
+    """Rank one kind of vectors by the other; once more while cases are shuffled."""
+    n = len(cases)
+    same = np.arange(n, dtype=np.int64)
     scorer = Scorer(queries, gallery)
     copies = None
     if queries is gallery:  # a report and an image are never the same vector
         copies = np.unique(gallery, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    if relevant == "own":
+        measures = PAIR_MEASURES
 
     def score_rows(rows: Rows, image_of: Rows, note_of: Rows) -> ScoreRows:
         if relevant == "finding":
@@ -179,87 +155,76 @@ def _search(
         asks, given = (image_of, note_of) if queries is cases.images else (note_of, image_of)
         return scorer.reordered(asks[rows], given)
 
-    return _measured(
-        cases, score_rows, _Rules(cases, relevant, side, copies),
-        PAIR_MEASURES if relevant == "own" else measures, repetitions, shuffles, seed,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """What is relevant to a case, and what is left out of its pool and why."""
-
-    cases: LoadedCases
-    relevant: Relevance
-    side: bool
-    copies: Rows | None = None
-
-    def pairs(self, rows: Rows, image_of: Rows, finding_of: Rows) -> tuple[Pairs, dict[str, Pairs]]:
-        """Give both for these queries, where images or findings belong to other cases."""
-        cases, scans = self.cases, self.cases.scans[image_of]
-        own = SameLabel(cases.owners[rows], cases.owners)
-        same_scan = SameLabel(scans[rows], scans)
-        if self.relevant == "own":
-            right = SameLabel(cases.note_text[rows], cases.note_text)
-            return right, {
-                "own patient, other case": but_not(own, right),
-                "same scan file": but_not(same_scan, right),
-            }
-        left_out: dict[str, Pairs] = {
-            "the query itself": SameLabel(rows, np.arange(len(cases))),
-            "own patient, other case": own,
-            "same scan file": same_scan,
-        }
-        if self.copies is not None:
-            vectors = self.copies[image_of]
-            left_out["same vector"] = SameLabel(vectors[rows], vectors)
-        findings = [cases.findings[i] for i in finding_of]
-        return same_finding([findings[i] for i in rows], findings, side=self.side), left_out
-
-
-def _measured(
-    cases: LoadedCases,
-    score_rows: Callable[[Rows, Rows, Rows], ScoreRows],
-    rules: _Rules,
-    measures: Sequence[str],
-    repetitions: int,
-    shuffles: int,
-    seed: int,
-    *,
-    truncated: bool = False,
-) -> TaskScores:
-    """Measure, and measure again while cases are shuffled.
-
-    ``score_rows`` is called with the rows that are queries, the case whose image each case has,
-    and the case whose note or findings each case has: two permutations.
-    """
-    n = len(cases)
-    same = np.arange(n, dtype=np.int64)
-
-    def ranked(rows: Rows, image_of: Rows, other_of: Rows) -> tuple[RankStatistics, dict[str, int]]:
-        right, left_out = rules.pairs(rows, image_of, other_of)
-        scores = score_rows(rows, image_of, other_of)
-        return rank(scores, right, left_out, depth=_DEPTH, truncated=truncated)
-
-    found, n_excluded = ranked(same, same, same)
-    scores = summarise(
-        found, cases.owners, pool=n, excluded=n_excluded, measures=measures,
+    right, left_out = pool_rules(cases, relevant, side, copies=copies)
+    found = score_ranking(
+        score_rows(same, same, same), right, left_out, cases.owners, measures,
         repetitions=repetitions, seed=seed,
     )  # fmt: skip
     if not shuffles:
-        return TaskScores(scores, {})
+        return TaskScores(found, {})
     # Queries of the null controls: all of them, or a draw if the pool is large.
     size = min(n, max(200, _NULL_CELLS // n))
     few = np.sort(np.random.default_rng([seed, n]).permutation(n)[:size]).astype(np.int64)
-    other = "notes_shuffled" if rules.relevant == "own" else "findings_shuffled"
-    shuffled: dict[str, Callable[[Rows], RankStatistics]] = {
-        "images_shuffled": lambda order: ranked(few, order, same)[0],
-        other: lambda order: ranked(few, same, order)[0],
+
+    def shuffled(image_of: Rows, other_of: Rows) -> RankStatistics:
+        rules = pool_rules(cases, relevant, side, few, image_of, other_of, copies)
+        return rank(score_rows(few, image_of, other_of), *rules, depth=depth_of(measures))[0]
+
+    other = "notes_shuffled" if relevant == "own" else "findings_shuffled"
+    nulls: dict[str, Callable[[Rows], RankStatistics]] = {
+        "images_shuffled": lambda order: shuffled(order, same),
+        other: lambda order: shuffled(same, order),
     }
     return TaskScores(
-        scores,
+        found,
         {
             name: null_control(null, n, measures, repetitions=shuffles, seed=seed + at)
-            for at, (name, null) in enumerate(shuffled.items())
+            for at, (name, null) in enumerate(nulls.items())
         },
     )
+
+
+def pool_rules(
+    cases: LoadedCases,
+    relevant: Relevance,
+    side: bool,
+    rows: Rows | None = None,
+    image_of: Rows | None = None,
+    other_of: Rows | None = None,
+    copies: Rows | None = None,
+) -> tuple[Pairs, dict[str, Pairs]]:
+    """What is relevant to a case, and what is left out of its pool and why.
+
+    Parameters
+    ----------
+    cases : LoadedCases
+    relevant : {"own", "finding"}
+    side : bool
+        Whether a finding has to be on the same side.
+    rows : int array, optional
+        The cases that are queries; all by default.
+    image_of, other_of : int arrays of shape (n_cases,), optional
+        The case whose image, and whose note or findings, each case has: permutations.
+    copies : int array of shape (n_cases,), optional
+        Equal if images have the same vector.
+    """
+    same = np.arange(len(cases), dtype=np.int64)
+    rows, image_of, other_of = (same if x is None else x for x in (rows, image_of, other_of))
+    scans = cases.scans[image_of]
+    own = SameLabel(cases.owners[rows], cases.owners)
+    same_scan = SameLabel(scans[rows], scans)
+    if relevant == "own":
+        right = SameLabel(cases.note_text[rows], cases.note_text)
+        return right, {
+            "own patient, other case": but_not(own, right),
+            "same scan file": but_not(same_scan, right),
+        }
+    left_out: dict[str, Pairs] = {
+        "the query itself": SameLabel(rows, same),
+        "own patient, other case": own,
+        "same scan file": same_scan,
+    }
+    if copies is not None:
+        left_out["same vector"] = SameLabel(copies[image_of][rows], copies[image_of])
+    findings = [cases.findings[i] for i in other_of]
+    return same_finding([findings[i] for i in rows], findings, side=side), left_out
