@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.labels import UNKNOWN, group_labels
 from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.relevance import Listed
-from evaluation.retrieval.scores import RankedLists, RetrievalScores, retrieval_scores
+from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
 from evaluation.retrieval.tasks import Relevance, pool_rules
 from evaluation.tables import TABLE_SUFFIXES, column_numbers, read_table
 from medembed.errors import InputError
@@ -42,9 +42,9 @@ class Judgments:
     name : str
         Of the file, for messages.
     table : pandas.DataFrame
-        Text columns ``query`` and ``case`` (no pair twice, none empty), and where known ``patient``
-        (of the query) and ``case_patient``, empty if unknown; ``value``, finite. The index is the
-        line of a TREC file, or the row of a table, whose header is row 1.
+        Text: ``query`` and ``case`` (no pair twice, none empty), where known ``patient`` (of the
+        query) and ``case_patient``, empty if unknown. Finite: ``value``. The index is the line of a
+        TREC file, or the row of a table, whose header is row 1.
     """
 
     name: str
@@ -128,15 +128,15 @@ def evaluate_run(
         return _against_qrels(run, qrels, cases, min_grade, draws)
     if cases is None:
         raise InputError("a run without relevance", hint="give --qrels FILE or a LIBRARY")
-    lists, counts = _ranked_lists(run, cases.case_ids, cases.case_ids, _SPLIT)
+    hits = _by_query(run, cases.case_ids, cases.case_ids, _SPLIT)
     sides = {"own": True} if relevant == "own" else {"finding": True, "finding_either_side": False}
     scores: dict[str, RetrievalScores] = {}
     for name, side in sides.items():
         relation, left_out = pool_rules(cases, relevant, side)
         scores[name] = retrieval_scores(
-            None, None, relation, cases.owners, excluded=left_out, run=lists, **draws
+            None, None, relation, cases.owners, excluded=left_out, run=hits, **draws
         )
-    return RunScores(scores, relevant, "excluded", "library", *counts, seed)
+    return RunScores(scores, relevant, "excluded", "library", *_counts(run, hits), seed)
 
 
 def _against_qrels(
@@ -149,8 +149,8 @@ def _against_qrels(
     queries = sorted(set(qrels.table["query"]))
     named = {*run.table["case"], *qrels.table["case"]}
     items = sorted(named) if cases is None else cases.case_ids
-    lists, counts = _ranked_lists(run, queries, items, "the qrels")
-    graded = _by_query(qrels, queries, items)
+    hits = _by_query(run, queries, items, "the qrels")
+    graded = _by_query(qrels, queries, items, "the qrels")
     owners: NDArray[Any] | None
     item_owners: NDArray[Any] | None
     if cases is not None:
@@ -168,33 +168,28 @@ def _against_qrels(
     relation = Listed([at for at, _ in graded], len(items), [grades for _, grades in graded])
     found = retrieval_scores(
         None, None, relation, owners,
-        gallery_patients=item_owners, run=lists, min_grade=min_grade, **draws,
+        gallery_patients=item_owners, run=hits, min_grade=min_grade, **draws,
     )  # fmt: skip
     unit: Unit = "library" if cases is not None else "query" if owners is None else "column"
     own: OwnPatient = "counted" if item_owners is None else "excluded_unless_relevant"
-    return RunScores({"qrels": found}, "qrels", own, unit, *counts, draws["seed"])
-
-
-def _ranked_lists(
-    run: Judgments, queries: Sequence[str], items: Sequence[str], known: str
-) -> tuple[RankedLists, tuple[int, int, int]]:
-    """Hits by query; the numbers of hits, of queries, and of queries without hits."""
-    _refuse_strangers(run, "query", queries, known)
-    hits = _by_query(run, queries, items)
-    n_without = sum(not len(at) for at, _ in hits)
-    return RankedLists(hits, len(items)), (len(run.table), len(queries), n_without)
+    return RunScores({"qrels": found}, "qrels", own, unit, *_counts(run, hits), draws["seed"])
 
 
 def _by_query(
-    file: Judgments, queries: Sequence[str], items: Sequence[str]
+    file: Judgments, queries: Sequence[str], items: Sequence[str], known: str
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """For each query the places of its cases among the items, and their values."""
+    """For each query, which ``known`` names, the places of its cases in items, and their values."""
+    _refuse_strangers(file, "query", queries, known)
     _refuse_strangers(file, "case", items, _SPLIT)
     place = {name: at for at, name in enumerate(items)}
     places = np.array([place[name] for name in file.table["case"]], dtype=np.int64)
     values = file.table["value"].to_numpy(dtype=np.float64)
     rows = file.table.groupby("query").indices
     return [(places[at], values[at]) for at in (rows.get(query, []) for query in queries)]
+
+
+def _counts(run: Judgments, hits: Sequence[tuple[Any, Any]]) -> tuple[int, int, int]:
+    return len(run.table), len(hits), sum(not len(items) for items, _ in hits)
 
 
 def _refuse_strangers(

@@ -17,7 +17,7 @@ from evaluation.retrieval.relevance import Pairs, SameLabel, as_pairs, but_not, 
 from evaluation.stats.bootstrap import Interval, PatientResampler
 from medembed.errors import InputError
 
-__all__ = ["RankedLists", "RetrievalScores", "Scorer", "retrieval_scores", "score_ranking"]
+__all__ = ["RetrievalScores", "Scorer", "retrieval_scores", "score_ranking"]
 
 MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "P@5", "nDCG@10")
 """What is measured by default."""
@@ -98,7 +98,7 @@ def retrieval_scores(
     gallery_patients: ArrayLike | None = None,
     excluded: Mapping[str, Any] | None = None,
     scores: ArrayLike | None = None,
-    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    run: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
     min_grade: float = 0.0,
     measures: Sequence[str] | None = None,
     repetitions: int = 2000,
@@ -125,10 +125,10 @@ def retrieval_scores(
         Further reasons to leave an item out of a query's pool, relevant or not.
     scores : float array of shape (n_queries, n_items), optional
         Scores of another system, higher is nearer, instead of ``queries`` and ``gallery``.
-    run : RankedLists or sequence of (items, scores), one per query, optional
+    run : sequence of (items, scores), one per query, optional
         Ranked lists of another system, instead: for each query the indices of the items that it
-        retrieved and their scores (:class:`RankedLists`). An item
-        that was not retrieved has no rank, so that a query without a relevant hit counts 0.
+        retrieved, each once, in any order, and their scores; both empty without hits. An item that
+        was not retrieved has no rank, so that a query without a relevant hit counts 0.
     min_grade : float
         Smallest grade that counts as relevant, if there are grades (any above 0 by default), in
         every measure but ``nDCG@k``. Queries without such an item are left out.
@@ -174,17 +174,13 @@ def retrieval_scores(
         )
     if scores is not None:
         score_rows, shape = _rows_of_matrix(scores)
+    elif run is not None:
+        score_rows, shape = _rows_of_lists(run, _gallery_size(relevant, gallery_patients))
+    elif queries is None or gallery is None:
+        raise InputError("queries without a gallery, or the reverse")
     else:
-        source: Scorer | RankedLists
-        if isinstance(run, RankedLists):
-            source = run
-        elif run is not None:
-            source = RankedLists(run, _gallery_size(relevant, gallery_patients))
-        elif queries is None or gallery is None:
-            raise InputError("queries without a gallery, or the reverse")
-        else:
-            source = Scorer(queries, gallery)
-        score_rows, shape = source.rows, source.shape
+        scorer = Scorer(queries, gallery)
+        score_rows, shape = scorer.rows, scorer.shape
     names = tuple(measures or (MEASURES if run is None else RUN_MEASURES))
     if run is not None and "median_rank" in names:
         raise InputError("the median_rank of a run", hint="items not retrieved have no rank")
@@ -240,36 +236,6 @@ class Scorer:
         """Give ``rows`` for queries and items in another order."""
         index = items if self._item is None else self._item[items]
         return lambda start, stop: (self._queries[queries[start:stop]] @ self._kept.T)[:, index]
-
-
-class RankedLists:
-    """The hits that a system retrieved for each query; all other items score -inf.
-
-    Parameters
-    ----------
-    lists : sequence of (items, scores), one per query
-        Indices of the retrieved items, each once, in any order, and their finite scores, higher is
-        nearer; equal scores tie. Both empty for a query without hits.
-    n_items : int
-        Items in the gallery.
-
-    Examples
-    --------
-    >>> RankedLists([([2, 0], [0.9, 0.4]), ([], [])], 3).rows(0, 2)
-    array([[ 0.4, -inf,  0.9],
-           [-inf, -inf, -inf]])
-    """
-
-    def __init__(self, lists: Sequence[tuple[ArrayLike, ArrayLike]], n_items: int) -> None:
-        self.shape = len(lists), n_items
-        self._lists = [_one_list(items, scores, n_items) for items, scores in lists]
-
-    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
-        """As :data:`~evaluation.retrieval.rank_statistics.ScoreRows`."""
-        block = np.full((stop - start, self.shape[1]), -np.inf)
-        for row, (items, scores) in enumerate(self._lists[start:stop]):
-            block[row, items] = scores
-        return block
 
 
 def _gallery_size(relevant: Any, gallery_patients: ArrayLike | None) -> int:
@@ -368,18 +334,28 @@ def _rows_of_matrix(scores: ArrayLike) -> tuple[ScoreRows, tuple[int, int]]:
     return lambda start, stop: table[start:stop].astype(kind), shape
 
 
-def _one_list(
-    items: ArrayLike, scores: ArrayLike, n_items: int
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    index = item_indices(items, n_items, "hits")
-    values = np.asarray(scores)
-    if values.shape != index.shape or (values.size and values.dtype.kind not in "iuf"):
-        raise InputError("a list of hits without exactly one number as the score of each")
-    if not np.isfinite(values).all():
-        raise InputError("scores that are not finite numbers")
-    if len(np.unique(index)) < len(index):
-        raise InputError("a query that lists an item twice", hint="keep its best score")
-    return index, values.astype(np.float64)
+def _rows_of_lists(
+    run: Sequence[tuple[ArrayLike, ArrayLike]], n_items: int
+) -> tuple[ScoreRows, tuple[int, int]]:
+    """Give the scores of ranked lists, -inf for items that were not retrieved, and the shape."""
+    lists = []
+    for items, given in run:
+        index, scores = item_indices(items, n_items, "hits"), np.asarray(given)
+        if scores.shape != index.shape or (scores.size and scores.dtype.kind not in "iuf"):
+            raise InputError("a list of hits without exactly one number as the score of each")
+        if not np.isfinite(scores).all():
+            raise InputError("scores that are not finite numbers")
+        if len(np.unique(index)) < len(index):
+            raise InputError("a query that lists an item twice", hint="keep its best score")
+        lists.append((index, scores))
+
+    def rows(start: int, stop: int) -> NDArray[np.floating]:
+        block = np.full((stop - start, n_items), -np.inf)
+        for row, (index, scores) in enumerate(lists[start:stop]):
+            block[row, index] = scores
+        return block
+
+    return rows, (len(lists), n_items)
 
 
 def _unit(vectors: ArrayLike, name: str) -> NDArray[np.floating]:

@@ -97,15 +97,13 @@ def image_to_image(
 
     Parameters
     ----------
-    cases : LoadedCases
     side : bool
         Whether the finding has to be on the same side.
     scores : callable of (start, stop), optional
-        Scores of those cases against all of them, shape ``(stop - start, n)``, of another ranking
-        than that by cosines; a new array each time. It has no null controls: ``shuffles=0``.
+        :data:`~evaluation.retrieval.rank_statistics.ScoreRows` of another ranking than that by
+        cosines. It has no null controls: ``shuffles=0``.
     measures : sequence of str
         As in :func:`evaluation.retrieval_scores`.
-    repetitions, shuffles, seed : int
 
     Raises
     ------
@@ -139,7 +137,7 @@ def _search(
     scores: ScoreRows | None = None,
     measures: Sequence[str] = NEIGHBOR_MEASURES,
 ) -> TaskScores:
-    """Rank one kind of vectors by the other; once more while cases are shuffled."""
+    """Rank one kind of vectors by the other, and again while cases are shuffled."""
     n = len(cases)
     same = np.arange(n, dtype=np.int64)
     scorer = Scorer(queries, gallery)
@@ -195,18 +193,8 @@ def pool_rules(
 ) -> tuple[Pairs, dict[str, Pairs]]:
     """What is relevant to a case, and what is left out of its pool and why.
 
-    Parameters
-    ----------
-    cases : LoadedCases
-    relevant : {"own", "finding"}
-    side : bool
-        Whether a finding has to be on the same side.
-    rows : int array, optional
-        The cases that are queries; all by default.
-    image_of, other_of : int arrays of shape (n_cases,), optional
-        The case whose image, and whose note or findings, each case has: permutations.
-    copies : int array of shape (n_cases,), optional
-        Equal if images have the same vector.
+    ``rows`` are the queries, all by default. ``image_of`` and ``other_of`` name the case whose image
+    and whose note or findings each case has (permutations). ``copies`` are equal for equal vectors.
     """
     same = np.arange(len(cases), dtype=np.int64)
     rows, image_of, other_of = (same if x is None else x for x in (rows, image_of, other_of))

@@ -27,19 +27,14 @@ MINIMUM_PATIENTS = 5
 """Patients that a group of cases needs; with fewer the row is not assessable."""
 
 _SIDES = frozenset(("", "left", "right", "bilateral"))
+# Findings whose label is not the phrase.
 _PHRASES = {
     "effusion": "pleural effusion",
-    "consolidation": "consolidation",
-    "pneumothorax": "pneumothorax",
     "nodule": "lung nodule",
     "mass": "lung mass",
-    "atelectasis": "atelectasis",
     "fracture": "rib fracture",
-    "cardiomegaly": "cardiomegaly",
     "oedema": "pulmonary oedema",
-    "emphysema": "emphysema",
     "fibrosis": "pulmonary fibrosis",
-    "support device": "support device",
 }
 
 
