@@ -193,8 +193,8 @@ def pool_rules(
 ) -> tuple[Pairs, dict[str, Pairs]]:
     """What is relevant to a case, and what is left out of its pool and why.
 
-    ``rows`` are the queries, all by default. ``image_of`` and ``other_of`` name the case whose image
-    and whose note or findings each case has (permutations). ``copies`` are equal for equal vectors.
+    ``rows`` are the queries, all by default. ``image_of`` and ``other_of`` name the case whose
+    image, and whose note or findings, each case has. ``copies`` are equal for equal vectors.
     """
     same = np.arange(len(cases), dtype=np.int64)
     rows, image_of, other_of = (same if x is None else x for x in (rows, image_of, other_of))
