@@ -15,41 +15,26 @@ if TYPE_CHECKING:
     from evaluation.retrieval.library import LibraryScores, evaluate_library
     from evaluation.retrieval.null_controls import NullControl, null_control
     from evaluation.retrieval.relevance import SameLabel, SharedTrait
-    from evaluation.retrieval.run_files import read_qrels, read_run
-    from evaluation.retrieval.runs import RunScores, evaluate_run
+    from evaluation.retrieval.runs import RunScores, evaluate_run, read_qrels, read_run
     from evaluation.retrieval.scores import RetrievalScores, retrieval_scores
     from evaluation.retrieval.zero_shot import plain_queries, zero_shot_means, zero_shot_table
     from evaluation.stats.bootstrap import PatientResampler
     from evaluation.table_audit import TableProtocol, audit_table, load_table_protocol
 
-_HOME = {
-    "Audit": "evaluation.audit",
-    "Comparison": "evaluation.change.comparison",
-    "LibraryScores": "evaluation.retrieval.library",
-    "NullControl": "evaluation.retrieval.null_controls",
-    "PatientResampler": "evaluation.stats.bootstrap",
-    "Protocol": "evaluation.library_audit",
-    "RetrievalScores": "evaluation.retrieval.scores",
-    "RunScores": "evaluation.retrieval.runs",
-    "SameLabel": "evaluation.retrieval.relevance",
-    "SharedTrait": "evaluation.retrieval.relevance",
-    "TableProtocol": "evaluation.table_audit",
-    "audit_library": "evaluation.library_audit",
-    "audit_outcomes": "evaluation.audit",
-    "audit_table": "evaluation.table_audit",
-    "compare_outcomes": "evaluation.change.comparison",
-    "evaluate_library": "evaluation.retrieval.library",
-    "evaluate_run": "evaluation.retrieval.runs",
-    "load_protocol": "evaluation.library_audit",
-    "load_table_protocol": "evaluation.table_audit",
-    "null_control": "evaluation.retrieval.null_controls",
-    "plain_queries": "evaluation.retrieval.zero_shot",
-    "read_qrels": "evaluation.retrieval.run_files",
-    "read_run": "evaluation.retrieval.run_files",
-    "retrieval_scores": "evaluation.retrieval.scores",
-    "zero_shot_means": "evaluation.retrieval.zero_shot",
-    "zero_shot_table": "evaluation.retrieval.zero_shot",
+_NAMES = {
+    "audit": ("Audit", "audit_outcomes"),
+    "change.comparison": ("Comparison", "compare_outcomes"),
+    "library_audit": ("Protocol", "audit_library", "load_protocol"),
+    "retrieval.library": ("LibraryScores", "evaluate_library"),
+    "retrieval.null_controls": ("NullControl", "null_control"),
+    "retrieval.relevance": ("SameLabel", "SharedTrait"),
+    "retrieval.runs": ("RunScores", "evaluate_run", "read_qrels", "read_run"),
+    "retrieval.scores": ("RetrievalScores", "retrieval_scores"),
+    "retrieval.zero_shot": ("plain_queries", "zero_shot_means", "zero_shot_table"),
+    "stats.bootstrap": ("PatientResampler",),
+    "table_audit": ("TableProtocol", "audit_table", "load_table_protocol"),
 }
+_HOME = {name: f"evaluation.{module}" for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Audit",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,10 +12,9 @@ from medembed.cli.command import AsJson, emit, note, progress_bar, verb
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from evaluation.retrieval.library import LibraryScores
     from evaluation.retrieval.runs import RunScores
+    from evaluation.retrieval.tasks import Relevance
 
 __all__ = ["evaluate"]
 
@@ -94,22 +93,27 @@ def evaluate(
 
     Example: medembed evaluate --run hits.trec --qrels qrels.csv
     """
+    result: LibraryScores | RunScores
     if run is None:
         if library is None:
             raise InputError("nothing to evaluate", hint="give a LIBRARY, or --run FILE")
         _refuse({"--qrels": qrels, "--relevant": relevant, "--min-grade": min_grade}, "needs --run")
         result = _of_library(library, split, pool, model, seed)
-        emit(result.to_json(), as_json, lambda: _show_library(_console(), result))
-        return
-    _refuse({"--pool": pool, "--model": model}, "does not go with --run")
-    if qrels is not None:
-        _refuse({"--relevant": relevant}, "does not go with --qrels")
-    elif min_grade is not None:
-        raise InputError("needs --qrels", where="--min-grade")
-    if relevant not in (None, "own", "finding"):
-        raise InputError("not a kind of relevance", where="--relevant", hint="finding or own")
-    measured = _of_run(run, qrels, library, split, relevant or "finding", min_grade or 0.0, seed)
-    emit(measured.to_json(), as_json, lambda: _show_run(_console(), measured))
+    else:
+        _refuse({"--pool": pool, "--model": model}, "does not go with --run")
+        if qrels is not None:
+            _refuse({"--relevant": relevant}, "does not go with --qrels")
+        else:
+            _refuse({"--min-grade": min_grade}, "needs --qrels")
+        if relevant not in (None, "own", "finding"):
+            raise InputError("not a kind of relevance", where="--relevant", hint="finding or own")
+        result = _of_run(
+            run, qrels, library, split=split, relevant=cast("Relevance", relevant or "finding"),
+            min_grade=min_grade or 0.0, seed=seed,
+        )  # fmt: skip
+    from evaluation.retrieval.text_report import print_scores
+
+    emit(result.to_json(), as_json, lambda: print_scores(result))
 
 
 def _refuse(given: dict[str, object], why: str) -> None:
@@ -136,71 +140,11 @@ def _of_library(
     return result
 
 
-def _of_run(
-    run: Path,
-    qrels: Path | None,
-    library: Path | None,
-    split: str,
-    relevant: str,
-    min_grade: float,
-    seed: int,
-) -> RunScores:
-    from evaluation.retrieval.run_files import read_qrels, read_run
-    from evaluation.retrieval.runs import evaluate_run
+def _of_run(run: Path, qrels: Path | None, library: Path | None, **options: Any) -> RunScores:
+    from evaluation.retrieval.runs import evaluate_run, read_qrels, read_run
     from medembed.library import CaseLibrary
 
     hits = read_run(run)
     judged = None if qrels is None else read_qrels(qrels)
-    with ExitStack() as stack:
-        opened = None if library is None else stack.enter_context(CaseLibrary.open(library))
-        return evaluate_run(
-            hits, judged, opened, split=split, min_grade=min_grade, seed=seed,
-            relevant=cast(Literal["own", "finding"], relevant),
-        )  # fmt: skip
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    return console
-
-
-def _show_library(console: Console, result: LibraryScores) -> None:
-    from rich.text import Text
-
-    from evaluation.retrieval.text_report import (
-        LEGEND,
-        excluded_line,
-        score_table,
-        summary_lines,
-        title,
-    )
-
-    console.print(
-        f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
-        f"model {result.fingerprint[:12]}, seed {result.seed}"
-    )
-    for name, task in result.tasks.items():
-        console.print(Text(f"\n{title(name)}", style="bold"))
-        console.print(Text(excluded_line(task.scores)))
-        console.print(score_table(task.scores, task.nulls, wide=console.width >= 96))
-    console.print(Text(f"\n{LEGEND}\n"))
-    for line in summary_lines(result):
-        console.print(Text(line))
-
-
-def _show_run(console: Console, result: RunScores) -> None:
-    from rich.text import Text
-
-    from evaluation.retrieval.text_report import excluded_line, run_lines, score_table, title
-
-    for name, scores in result.scores.items():
-        console.print(Text(f"\n{title(name)}", style="bold"))
-        console.print(Text(excluded_line(scores)))
-        console.print(score_table(scores, wide=console.width >= 96))
-    console.print()
-    for line in run_lines(result):
-        console.print(Text(line))
+    with nullcontext() if library is None else CaseLibrary.open(library) as opened:
+        return evaluate_run(hits, judged, opened, **options)

@@ -29,14 +29,10 @@ def read_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        Text files are UTF-8, with a header, separated by comma, semicolon or tab.
+        Text files are UTF-8, with a header, separated by comma, semicolon or tab; their cells are
+        read as text, so that an id like ``007`` stays one.
     columns : sequence of str
         That have to be there.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Cells of text files are text, so that an id like ``007`` stays one.
 
     Raises
     ------
@@ -77,12 +73,9 @@ def read_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def column_numbers(column: Any) -> NDArray[np.float64]:
-    """Numbers of a column; NaN for missing values, infinity for a text that is no number.
+    """Numbers of a pandas column of numbers, truth values or text, as float64 of shape (n,).
 
-    Parameters
-    ----------
-    column : pandas.Series
-        Numbers, truth values, or text as a text file has it.
+    NaN for missing values, infinity for a text that is no number.
     """
     import pandas as pd
 

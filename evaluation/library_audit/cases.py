@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.library_audit.attributes import attribute_values
 from evaluation.library_audit.protocol import Protocol
-from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import merge_labels
 from evaluation.stats.verdict import Minimum
@@ -56,8 +56,8 @@ class AuditedCases:
     """
 
     cases: tuple[Case, ...]
-    by_image: GatheredCases
-    paired: GatheredCases | None
+    by_image: LoadedCases
+    paired: LoadedCases | None
     rows_of_pairs: NDArray[np.int64] | None
     attributes: dict[str, NDArray[np.str_]]
 
@@ -120,16 +120,16 @@ def gather_queries(
         If the split is empty, has no vectors, or holds a single patient.
     """
     split = split or protocol.split
-    by_image = gather(library, fingerprint, split=split, with_notes=False)
+    by_image = load_cases(library, fingerprint, split=split, with_notes=False)
     if len(set(by_image.owners.tolist())) < 2:
         raise LibraryError(
             f"the split {split!r} holds vectors of one patient",
             hint="an audit needs at least two",
         )
-    paired: GatheredCases | None = None
+    paired: LoadedCases | None = None
     rows = None
     try:
-        paired = gather(library, fingerprint, split=split)
+        paired = load_cases(library, fingerprint, split=split)
     except FingerprintError:
         paired = None  # cases without notes: only images are compared
     if paired is not None:

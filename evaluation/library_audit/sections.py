@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.library_audit.neighbours import first_hits, relevance
-from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.zero_shot import plain_queries
 from evaluation.sections import (
     assess_counterfactual,
@@ -166,7 +166,7 @@ def _zero_shot(measured: MeasuredCases, **options: Any) -> Section:
     audited, protocol = measured.cases, measured.protocol
     if protocol.split in ("val", "all"):
         raise InputError("operating points need a validation split that is not audited")
-    settling = gather(measured.library, measured.model, split="val", with_notes=False)
+    settling = load_cases(measured.library, measured.model, split="val", with_notes=False)
     found, left_out = score_findings(
         audited.by_image, settling, text_side, protocol.minimum.reported
     )
@@ -215,7 +215,7 @@ class FindingScores:
 
 
 def score_findings(
-    audited: GatheredCases, settling: GatheredCases, text_side: TextSide, least: int
+    audited: LoadedCases, settling: LoadedCases, text_side: TextSide, least: int
 ) -> tuple[dict[str, FindingScores], list[str]]:
     """Hold every image against every finding in plain words.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from evaluation.retrieval.load_cases import GatheredCases, gather
+from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.tasks import TaskScores, image_to_image, image_to_text, text_to_image
 from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.model.resolve import choose_model
+from medembed.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -27,14 +29,10 @@ class LibraryScores:
 
     Parameters
     ----------
-    split : str
-    fingerprint : str
-        Of the model.
-    seed : int
-    tasks : dict of str to TaskScores
-        By the names in :data:`TASKS`; only those that could be assessed.
-    not_assessable : dict of str to str
-        Why the others could not.
+    split, fingerprint, seed
+        As they were asked for; the fingerprint is the model's.
+    tasks, not_assessable : dict of str to TaskScores, and to str
+        By the names in :data:`TASKS`: those that could be assessed, and why the others could not.
     n_cases, n_patients : int
         Cases with an image vector that were drawn, and their patients (or groups).
     """
@@ -49,15 +47,18 @@ class LibraryScores:
 
     def to_json(self) -> dict[str, Any]:
         """Every figure under a name; a task that could not be assessed has a reason, no figure."""
-        scores = {
-            name: self.tasks[name].scores.to_json()
-            if name in self.tasks
-            else {"not_assessable": self.not_assessable[name]}
-            for name in TASKS
-        }
+        scores: dict[str, Any] = {}
+        nulls: dict[str, Any] = {}
+        for name in TASKS:
+            if name in self.not_assessable:
+                scores[name] = {"not_assessable": self.not_assessable[name]}
+                continue
+            task = self.tasks[name]
+            scores[name] = task.scores.to_json()
+            nulls[name] = {kind: null.to_json() for kind, null in task.nulls.items()}
         return {
             **scores,
-            "nulls": {name: self.tasks[name].nulls_json() for name in TASKS if name in self.tasks},
+            "nulls": nulls,
             "split": self.split,
             "model": self.fingerprint,
             "seed": self.seed,
@@ -75,7 +76,7 @@ def evaluate_library(
     repetitions: int = 2000,
     shuffles: int = 100,
     seed: int = 0,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress = no_progress,
 ) -> LibraryScores:
     """Measure the retrieval of a library's own cases from the vectors that it keeps.
 
@@ -88,16 +89,9 @@ def evaluate_library(
         Model; by default that of the library's active one.
     pool : int, optional
         Draw that many cases, patient by patient; all by default.
-    repetitions : int
-        Draws of patients for the intervals.
-    shuffles : int
-        Repetitions of each null control.
-    seed : int
-    progress : callable of (done, total), optional
-
-    Returns
-    -------
-    LibraryScores
+    repetitions, shuffles, seed : int
+        Draws of patients for the intervals; repetitions of each null control.
+    progress : callable of (done, total)
 
     Raises
     ------
@@ -107,7 +101,8 @@ def evaluate_library(
     """
     if fingerprint is None:
         fingerprint = choose_model(library).fingerprint
-    by_image = gather(library, fingerprint, split=split, with_notes=False)
+    load = partial(load_cases, library, fingerprint, split=split, seed=seed)
+    by_image = load(with_notes=False)
     n_patients = len(set(by_image.owners.tolist()))
     if n_patients < 2:
         raise LibraryError(
@@ -115,40 +110,34 @@ def evaluate_library(
             f"of {n_patients} patient(s)",
             hint="a retrieval needs at least two patients",
         )
-    paired: GatheredCases | None = None
+    paired: LoadedCases | None = None
     with suppress(FingerprintError):  # without note vectors, images alone are assessed
-        paired = gather(library, fingerprint, split=split, pool=pool, seed=seed)
+        paired = load(pool=pool)
     if pool is not None:
         # Without any notes the pool is one of images; else it is the pool of pairs for all tasks.
-        by_image = paired or gather(
-            library, fingerprint, split=split, with_notes=False, pool=pool, seed=seed
-        )
-    common: dict[str, Any] = {"repetitions": repetitions, "shuffles": shuffles, "seed": seed}
-    steps: dict[str, Callable[[], TaskScores]] = {}
-    missing: dict[str, str] = {}
-    if paired is None:
-        reason = f"no case of the split {split!r} has a note vector of this model"
-        missing = {"text_to_image": reason, "image_to_text": reason}
-    else:
-        both = paired
-        steps["text_to_image"] = lambda: text_to_image(both, **common)
-        steps["image_to_text"] = lambda: image_to_text(both, **common)
-    steps["image_to_image"] = lambda: image_to_image(by_image, side=True, **common)
-    steps["image_to_image_by_finding"] = lambda: image_to_image(by_image, side=False, **common)
+        by_image = paired or load(with_notes=False, pool=pool)
+    steps: dict[str, tuple[LoadedCases | None, Callable[..., TaskScores]]] = {
+        "text_to_image": (paired, text_to_image),
+        "image_to_text": (paired, image_to_text),
+        "image_to_image": (by_image, image_to_image),
+        "image_to_image_by_finding": (by_image, partial(image_to_image, side=False)),
+    }
     tasks: dict[str, TaskScores] = {}
-    for done, (name, step) in enumerate(steps.items()):
-        if progress:
-            progress(done, len(steps))
+    missing: dict[str, str] = {}
+    for done, (name, (cases, task)) in enumerate(steps.items()):
+        progress(done, len(steps))
+        if cases is None:
+            missing[name] = f"no case of the split {split!r} has a note vector of this model"
+            continue
         try:
-            tasks[name] = step()
+            tasks[name] = task(cases, repetitions=repetitions, shuffles=shuffles, seed=seed)
         except InputError as error:
             missing[name] = str(error)
     if not tasks:
         raise LibraryError(
             f"nothing can be assessed in the split {split!r}: {next(iter(missing.values()))}"
         )
-    if progress:
-        progress(len(steps), len(steps))
+    progress(len(steps), len(steps))
     return LibraryScores(
         split=split,
         fingerprint=fingerprint,

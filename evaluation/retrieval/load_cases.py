@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,25 +14,23 @@ from evaluation.retrieval.relevance import SharedTrait
 from medembed.errors import FingerprintError, LibraryError
 
 if TYPE_CHECKING:
-    from medembed.cases import Case, Finding
+    from medembed.cases import Finding
     from medembed.library import CaseLibrary
 
-__all__ = ["NO_FINDING", "GatheredCases", "gather", "joined", "same_finding"]
+__all__ = ["NO_FINDING", "LoadedCases", "joined", "load_cases", "same_finding"]
 
 NO_FINDING = frozenset({"no finding", "no findings", "normal"})
 """Labels by which sources say that there is no finding; two such cases share nothing."""
 
 
 @dataclass(frozen=True)
-class GatheredCases:
+class LoadedCases:
     """Cases that are ranked against each other, row by row.
 
     Parameters
     ----------
-    images : float32 array of shape (n, d)
-        d is 0 if the cases were loaded without a model.
-    notes : float32 array of shape (n, d) or None
-        None if the cases were loaded by their images alone.
+    images, notes : float32 arrays of shape (n, d); notes or None
+        Vectors; d is 0 if the cases were loaded without a model.
     note_text : int array of shape (n,)
         Equal if notes read the same but for case and blanks; -1 without a note.
     scans : int array of shape (n,)
@@ -56,21 +54,20 @@ class GatheredCases:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: NDArray[np.int64]) -> GatheredCases:
+    def take(self, rows: NDArray[np.int64]) -> LoadedCases:
         """The same for some of the cases."""
-        return replace(
-            self,
-            images=self.images[rows],
-            notes=None if self.notes is None else self.notes[rows],
-            note_text=self.note_text[rows],
-            scans=self.scans[rows],
-            owners=self.owners[rows],
+        return LoadedCases(
+            self.images[rows],
+            None if self.notes is None else self.notes[rows],
+            self.note_text[rows],
+            self.scans[rows],
+            self.owners[rows],
             findings=tuple(self.findings[row] for row in rows.tolist()),
             case_ids=tuple(self.case_ids[row] for row in rows.tolist()),
         )
 
 
-def gather(
+def load_cases(
     library: CaseLibrary,
     fingerprint: str | None,
     *,
@@ -78,7 +75,7 @@ def gather(
     with_notes: bool = True,
     pool: int | None = None,
     seed: int = 0,
-) -> GatheredCases:
+) -> LoadedCases:
     """Read the cases of a split that have an image vector and, ``with_notes``, a note vector.
 
     Parameters
@@ -87,17 +84,13 @@ def gather(
     fingerprint : str or None
         Model whose vectors are read; None reads all cases of the split, without vectors.
     split : {"train", "val", "test", "all"}
-    with_notes : bool
     pool : int, optional
         Cases to draw, patient by patient in an order drawn by ``seed``; all by default.
-    seed : int
 
     Raises
     ------
-    LibraryError
-        If the split is empty or smaller than ``pool``.
-    FingerprintError
-        If the split has no vectors of this model.
+    LibraryError, FingerprintError
+        If the split is empty or smaller than ``pool``; if it has no vectors of this model.
     """
     names = ("train", "val", "test") if split == "all" else (split,)
     wanted = [case_id for name in names for case_id in library.split(name)]
@@ -119,23 +112,21 @@ def gather(
     if pool is not None:
         chosen = _draw(library, chosen, pool, seed)
     cases = list(library.select(chosen))
-    ids = [case.case_id for case in cases]
     taken = {
-        kind: np.asarray(vectors[kind][[row[i] for i in ids]], dtype=np.float32)
+        kind: np.asarray(vectors[kind][[row[c.case_id] for c in cases]], dtype=np.float32)
         for kind, row in rows.items()
     }
-    return GatheredCases(
-        images=taken.get("image", np.empty((len(ids), 0), dtype=np.float32)),
+    texts = [" ".join(c.note.text.casefold().split()) if c.note else "" for c in cases]
+    return LoadedCases(
+        images=taken.get("image", np.empty((len(cases), 0), dtype=np.float32)),
         notes=taken.get("note"),
-        note_text=codes([_same_note(case) for case in cases]),
-        scans=joined([(f"{s.sha256}:{s.frame}" for s in case.scans) for case in cases]),
+        note_text=codes(texts),
+        scans=joined([[f"{s.sha256}:{s.frame}" for s in c.scans] for c in cases]),
         owners=joined(
-            [(f"p:{c.patient_id}", *([f"g:{c.group_id}"] if c.group_id else [])) for c in cases]
+            [[f"p:{c.patient_id}", *([f"g:{c.group_id}"] if c.group_id else [])] for c in cases]
         ),
-        findings=tuple(
-            tuple(f for f in case.findings if f.label not in NO_FINDING) for case in cases
-        ),
-        case_ids=tuple(ids),
+        findings=tuple(tuple(f for f in c.findings if f.label not in NO_FINDING) for c in cases),
+        case_ids=tuple(c.case_id for c in cases),
     )
 
 
@@ -146,73 +137,47 @@ def _draw(library: CaseLibrary, chosen: list[str], pool: int, seed: int) -> list
             hint=f"give --pool 2 to {len(chosen)}, or leave it out for all",
         )
     patient = library.patients()
-    by_patient: dict[str, list[str]] = {}
-    for name in sorted(chosen):
-        by_patient.setdefault(patient[name], []).append(name)
-    names = sorted(by_patient)
-    order = np.random.default_rng(seed).permutation(len(names))
-    drawn = [name for place in order for name in by_patient[names[place]]]
-    kept = set(drawn[:pool])
-    return [name for name in chosen if name in kept]
-
-
-def _same_note(case: Case) -> str:
-    return " ".join(case.note.text.casefold().split()) if case.note else ""
+    names = sorted({patient[case_id] for case_id in chosen})
+    order = np.random.default_rng(seed).permutation(len(names)).tolist()
+    place = {names[number]: at for at, number in enumerate(order)}
+    drawn = set(sorted(chosen, key=lambda case_id: (place[patient[case_id]], case_id))[:pool])
+    return [case_id for case_id in chosen if case_id in drawn]
 
 
 def joined(keys: Sequence[Iterable[str]]) -> NDArray[np.int64]:
-    """Number rows so that those that share a key, directly or through others, are one.
+    """Number rows so that those that share a key, directly or through others, are one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    Examples
-    --------
-    >>> joined([["a", "b"], ["c"], ["b", "d"], ["d"]])
-    array([0, 1, 0, 0])
-    """
-    parent = list(range(len(keys)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first: dict[str, int] = {}
-    for row, names in enumerate(keys):
-        for name in names:
-            a, b = root(row), root(first.setdefault(name, row))
-            parent[max(a, b)] = min(a, b)
-    return codes(np.array([root(row) for row in range(len(keys))], dtype=np.int64))
+    number: dict[str, int] = {}  # rows and keys are nodes, rows first
+    ends = [
+        (row, number.setdefault(key, len(keys) + len(number)))
+        for row, names in enumerate(keys)
+        for key in names
+    ]
+    n = len(keys) + len(number)
+    graph = coo_array((np.ones(len(ends)), np.reshape(ends, (-1, 2)).T.astype(int)), shape=(n, n))
+    return codes(connected_components(graph, directed=False)[1][: len(keys)])
 
 
 def same_finding(
     wanted: Sequence[Sequence[Finding]], given: Sequence[Sequence[Finding]], *, side: bool
 ) -> SharedTrait:
-    """Tell which cases share a finding.
+    """Tell which items (``given``) have a finding that a query (``wanted``) has.
 
-    Parameters
-    ----------
-    wanted : per query, its findings
-    given : per item, its findings
-    side : bool
-        Whether the side counts: then an item's finding has to match the query's by
-        :meth:`medembed.cases.Finding.matches` (bilateral matches either side; any side matches
-        a query's finding without one).
-
-    Returns
-    -------
-    SharedTrait
+    With ``side`` it has to match by :meth:`medembed.cases.Finding.matches`: bilateral matches
+    either side; any side matches a query's finding without one.
     """
     labels = sorted({f.label for row in (*wanted, *given) for f in row})
-    place = {label: number for number, label in enumerate(labels)}
-    sides = ("", "left", "right", "bilateral")
-    sought = np.zeros((len(wanted), 4 * len(labels)), dtype=np.bool_)
-    held = np.zeros((len(given), 4 * len(labels)), dtype=np.bool_)
+    traits = [(label, name) for label in labels for name in ("", "left", "right", "bilateral")]
+    column = {trait: number for number, trait in enumerate(traits)}
+    sought = np.zeros((len(wanted), len(traits)), dtype=np.bool_)
+    held = np.zeros((len(given), len(traits)), dtype=np.bool_)
     for row, findings in enumerate(wanted):
         for f in findings:
-            sought[row, 4 * place[f.label] + (sides.index(f.side) if side else 0)] = True
+            sought[row, column[f.label, f.side if side else ""]] = True
     for row, findings in enumerate(given):
         for f in findings:
-            matched = {"", f.side} | ({"left", "right"} if f.side == "bilateral" else set())
-            for name in matched:
-                held[row, 4 * place[f.label] + sides.index(name)] = True
+            for name in ("", f.side, *(("left", "right") if f.side == "bilateral" else ())):
+                held[row, column[f.label, name]] = True
     return SharedTrait(sought, held)

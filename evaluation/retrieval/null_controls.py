@@ -24,12 +24,10 @@ class NullControl:
 
     Parameters
     ----------
-    mean : dict of str to float
-        By the measure's name.
-    range95 : dict of str to (low, high)
-        Holds 95% of the shuffles.
+    mean, range95 : dict of str to float, and to (low, high)
+        By the measure's name; the range holds 95% of the shuffles.
     repetitions : int
-    n_queries : int
+    n_queries : float
         Queries per shuffle that had a relevant item, on average.
     """
 
@@ -40,12 +38,8 @@ class NullControl:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: the means at the top, the ranges under ``range95``."""
-        return {
-            **self.mean,
-            "range95": {name: list(pair) for name, pair in self.range95.items()},
-            "repetitions": self.repetitions,
-            "n_queries": self.n_queries,
-        }
+        rest = {name: value for name, value in vars(self).items() if name != "mean"}
+        return {**self.mean, **rest}
 
 
 def null_control(
@@ -63,11 +57,9 @@ def null_control(
     shuffled : callable of an int array of shape (n,)
         Takes a permutation, returns the rank statistics of the queries under it: case i has the
         vector of case ``permutation[i]``.
-    n : int
-        Cases to shuffle.
+    n, repetitions : int
+        Cases to shuffle; shuffles, at least 2.
     measures : sequence of str
-    repetitions : int
-        Shuffles, at least 2.
     seed : int
 
     Raises
@@ -81,24 +73,15 @@ def null_control(
     found: dict[str, list[float]] = {name: [] for name in measures}
     sizes = []
     for _ in range(repetitions):
-        statistics = shuffled(rng.permutation(n).astype(np.int64))
-        kept = np.flatnonzero(statistics.relevant > 0)
-        if not len(kept):
-            raise InputError("no query has a relevant item", hint="nothing can be measured here")
-        measured = statistics.take(kept)
+        kept, measured = shuffled(rng.permutation(n).astype(np.int64)).of_answerable()
         sizes.append(len(kept))
-        for name in measures:
-            per_query = measure(name, measured)
-            centre = np.median(per_query) if name == "median_rank" else per_query.mean()
-            found[name].append(float(centre))
+        for name, values in found.items():
+            centre = np.median if name == "median_rank" else np.mean
+            values.append(float(centre(measure(name, measured))))
+    ends = {name: np.quantile(values, [0.025, 0.975]) for name, values in found.items()}
     return NullControl(
         mean={name: float(np.mean(values)) for name, values in found.items()},
-        range95={name: _middle95(values) for name, values in found.items()},
+        range95={name: (float(low), float(high)) for name, (low, high) in ends.items()},
         repetitions=repetitions,
         n_queries=float(np.mean(sizes)),
     )
-
-
-def _middle95(values: Sequence[float]) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

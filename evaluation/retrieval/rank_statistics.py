@@ -1,26 +1,21 @@
 r"""Ranks of the relevant items of each query, with ties at their expected value.
 
-A ranking with ties is not one ranking but all orders of the tied items, each equally likely. What
-:class:`RankStatistics` keeps per query is enough for the expectation of each measure over them:
-
-- ``above``: items that score higher than the best relevant item,
-- ``tied`` (t): items that score the same as it, ``tied_relevant`` (r) of them relevant,
-- ``hits`` and ``gains``: the expected relevance and the expected grade at each of the first ranks.
-
-The first relevant item has rank ``above + J``, where J, the least of r ranks drawn out of t, has
+A ranking with ties is all orders of the tied items, each equally likely. If ``above`` items score
+higher than the best relevant one, ``tied`` (t) the same, and ``tied_relevant`` (r) of these are
+relevant, the first relevant item has rank ``above + J``, J the least of r ranks out of t, with
 
 .. math:: P(J > j) = \binom{t-r}{j} \Big/ \binom{t}{j}, \qquad E[J] = \frac{t+1}{r+1}.
 
 References
 ----------
 McSherry and Najork, *Computing information retrieval performance measures efficiently in the
-presence of tied scores*, ECIR 2008 (precision, recall, reciprocal rank, nDCG).
+presence of tied scores*, ECIR 2008; Järvelin and Kekäläinen, ACM TOIS 20(4), 2002 (nDCG).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +23,7 @@ from numpy.typing import NDArray
 from evaluation.retrieval.relevance import Pairs
 from medembed.errors import InputError
 
-__all__ = ["RankStatistics", "ScoreRows", "discounts", "measure", "parse_measure", "rank"]
+__all__ = ["RankStatistics", "ScoreRows", "depth_of", "measure", "rank"]
 
 ScoreRows = Callable[[int, int], NDArray[np.floating]]
 """Called with (start, stop): scores of those queries against all items, higher is nearer, a new
@@ -44,19 +39,14 @@ class RankStatistics:
 
     Parameters
     ----------
-    pool : int array of shape (n_queries,)
-        Items that the query was ranked against, after exclusions.
-    relevant : int array of shape (n_queries,)
-        Relevant ones among them.
+    pool, relevant : int arrays of shape (n_queries,)
+        Items that the query was ranked against, after exclusions; relevant ones among them.
     above, tied, tied_relevant : int arrays of shape (n_queries,)
         See the module. Without meaning if ``relevant`` is 0; ``tied`` is 0 if no relevant item was
         retrieved.
-    hits : float64 array of shape (n_queries, depth)
-        Expected relevance, 0 to 1, at ranks 1 to ``depth``.
-    gains : float64 array of shape (n_queries, depth)
-        Expected grade at these ranks; ``hits`` itself if relevance is yes or no.
-    best_gains : float64 array of shape (n_queries, depth)
-        The highest grades of the pool, falling.
+    hits, gains, best_gains : float64 arrays of shape (n_queries, depth)
+        Expected relevance, 0 to 1, and expected grade (the same if relevance is yes or no) at ranks
+        1 to ``depth``; the highest grades of the pool, falling.
     mean_gain : float64 array of shape (n_queries,)
         Mean grade of the pool.
     """
@@ -71,24 +61,24 @@ class RankStatistics:
     best_gains: NDArray[np.float64]
     mean_gain: NDArray[np.float64]
 
-    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> RankStatistics:
-        """The same for some of the queries."""
-        return RankStatistics(*(getattr(self, part.name)[which] for part in fields(self)))
+    def of_answerable(self) -> tuple[NDArray[np.int64], RankStatistics]:
+        """Queries that have a relevant item, and the same for these; InputError without any."""
+        kept = np.flatnonzero(self.relevant > 0)
+        if not len(kept):
+            raise InputError("no query has a relevant item", hint="nothing can be measured here")
+        return kept, RankStatistics(*(getattr(self, part.name)[kept] for part in fields(self)))
 
     def at_chance(self) -> RankStatistics:
         """The same queries ranked at random: every item of the pool tied with every other."""
         inside = np.arange(self.hits.shape[1])[None, :] < self.pool[:, None]
         share = self.relevant / np.maximum(self.pool, 1)
-        return RankStatistics(
-            pool=self.pool,
-            relevant=self.relevant,
+        return replace(
+            self,
             above=np.zeros_like(self.above),
             tied=self.pool,
             tied_relevant=self.relevant,
             hits=np.where(inside, share[:, None], 0.0),
             gains=np.where(inside, self.mean_gain[:, None], 0.0),
-            best_gains=self.best_gains,
-            mean_gain=self.mean_gain,
         )
 
 
@@ -102,26 +92,21 @@ def rank(
     truncated: bool = False,
     cells: int = _CELLS,
 ) -> tuple[RankStatistics, dict[str, int]]:
-    """Rank each query's pool, a block of queries at a time.
+    """Rank each query's pool, a block of ``cells`` scores at a time.
 
     Parameters
     ----------
     score_rows : callable of (start, stop)
         See :data:`ScoreRows`. The array is written into.
     relevant : Pairs
-        Yes or no, or grades.
     excluded : mapping of str to Pairs, optional
-        Reasons to leave an item out of a query's pool. An item with several reasons is counted
-        under the first.
+        Reasons to leave an item out of a pool; one with several counts under the first.
     depth : int
         Ranks to keep in ``hits`` and ``gains``.
     min_grade : float
         Smallest grade that counts as relevant, if there are grades; any above 0 by default.
     truncated : bool
-        Whether items may have the score -inf: the system did not retrieve them. Scores are then
-        not checked here.
-    cells : int
-        Scores to hold at once.
+        Whether items may score -inf: not retrieved. Scores are then not checked here.
 
     Returns
     -------
@@ -130,16 +115,13 @@ def rank(
         Pairs of query and item left out, by reason.
     """
     n_queries, n_items = relevant.shape
-    excluded = dict(excluded or {})
+    excluded = excluded or {}
     n_excluded = dict.fromkeys(excluded, 0)
-    pool, wanted, above, tied, tied_relevant = np.zeros((5, n_queries), dtype=np.int64)
-    hits, gains, best_gains = np.zeros((3, n_queries, depth), dtype=np.float64)
-    mean_gain = np.zeros(n_queries, dtype=np.float64)
-    kept = min(depth, n_items)
     step = max(1, cells // max(1, n_items))
-    for start in range(0, n_queries, step):
+    kept = min(depth, n_items)
+    blocks = []
+    for start in range(0, max(1, n_queries), step):
         stop = min(start + step, n_queries)
-        rows = slice(start, stop)
         scores = score_rows(start, stop)
         if not truncated and not np.isfinite(scores).all():
             raise InputError("scores that are not finite numbers")
@@ -153,26 +135,22 @@ def rank(
         grades[out] = 0
         binary = grades.dtype == np.bool_
         right = grades if binary else (grades > 0) & (grades >= min_grade)
+        pool, wanted = n_items - out.sum(axis=1), right.sum(axis=1)
         best = np.max(scores, axis=1, where=right, initial=-np.inf, keepdims=True)
         level = (scores == best) & (best > -np.inf)
-        pool[rows] = n_items - out.sum(axis=1)
-        wanted[rows] = right.sum(axis=1)
-        above[rows] = (scores > best).sum(axis=1)
-        tied[rows] = level.sum(axis=1)
-        tied_relevant[rows] = (level & right).sum(axis=1)
-        mean_gain[rows] = grades.sum(axis=1) / np.maximum(pool[rows], 1)
+        places = (scores > best).sum(axis=1), level.sum(axis=1), (level & right).sum(axis=1)
+        hits, gains, best_gains = np.zeros((3, len(scores), depth))
         if kept:
-            hits[rows, :kept] = _expected(scores, right, kept)
-            gains[rows, :kept] = hits[rows, :kept] if binary else _expected(scores, grades, kept)
-            best_gains[rows, :kept] = (
-                np.arange(kept) < wanted[rows, None]
+            hits[:, :kept] = _expected(scores, right, kept)
+            gains[:, :kept] = hits[:, :kept] if binary else _expected(scores, grades, kept)
+            best_gains[:, :kept] = (
+                np.arange(kept) < wanted[:, None]
                 if binary
                 else -np.sort(np.partition(-grades, kept - 1, axis=1)[:, :kept], axis=1)
             )
-    statistics = RankStatistics(
-        pool, wanted, above, tied, tied_relevant, hits, gains, best_gains, mean_gain
-    )
-    return statistics, n_excluded
+        mean_gain = grades.sum(axis=1) / np.maximum(pool, 1)
+        blocks.append((pool, wanted, *places, hits, gains, best_gains, mean_gain))
+    return RankStatistics(*map(np.concatenate, zip(*blocks, strict=True))), n_excluded
 
 
 def _expected(
@@ -197,19 +175,8 @@ def _expected(
     return np.where(np.isneginf(top), 0.0, mean)
 
 
-def parse_measure(name: str) -> tuple[str, int]:
-    """Split ``"R@10"`` into its kind and its k; ``"MRR"`` and ``"median_rank"`` have k 0.
-
-    Raises
-    ------
-    InputError
-        If there is no such measure.
-
-    Examples
-    --------
-    >>> parse_measure("nDCG@10"), parse_measure("MRR")
-    (('nDCG', 10), ('MRR', 0))
-    """
+def _parse(name: str) -> tuple[str, int]:
+    """Split ``"R@10"`` into its kind and its k; ``"MRR"`` and ``"median_rank"`` have k 0."""
     kind, _, k = name.partition("@")
     if kind in ("R", "Recall", "P", "nDCG") and k.isdigit() and int(k) > 0:
         return kind, int(k)
@@ -221,6 +188,12 @@ def parse_measure(name: str) -> tuple[str, int]:
     )
 
 
+def depth_of(measures: Sequence[str]) -> int:
+    """Ranks that these measures look at item by item."""
+    parsed = [_parse(name) for name in measures]
+    return max((k for kind, k in parsed if kind in ("P", "Recall", "nDCG")), default=0)
+
+
 def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     """One value per query: the expectation of the measure over the orders of tied items.
 
@@ -228,11 +201,10 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     ----------
     name : str
         ``"R@k"``: whether a relevant item is among the first k (hit rate, Success@k).
-        ``"Recall@k"``: share of the relevant items that are among the first k. ``"MRR"``:
-        reciprocal rank of the first relevant item. ``"median_rank"``: rank of the first relevant
-        item. ``"P@k"``: share of the first k that are relevant (k is the denominator in a smaller
-        pool too). ``"nDCG@k"``: the grade as gain, discount 1 / log2(1 + rank), against the best
-        order.
+        ``"Recall@k"``: share of the relevant items that are among the first k. ``"MRR"`` and
+        ``"median_rank"``: reciprocal rank and rank of the first relevant item. ``"P@k"``: share of
+        the first k that are relevant (over k in a smaller pool too). ``"nDCG@k"``: the grade as
+        gain, discount 1 / log2(1 + rank), against the best order.
     statistics : RankStatistics
         Each query with at least one relevant item.
 
@@ -241,10 +213,7 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     float64 array of shape (n_queries,)
         0 if no relevant item was retrieved, except that ``median_rank`` is then infinite.
     """
-    kind, k = parse_measure(name)
-    depth = statistics.hits.shape[1]
-    if k > depth and kind in ("P", "Recall", "nDCG"):
-        raise InputError(f"{name} of a ranking kept to {depth} ranks")
+    kind, k = _parse(name)
     if kind == "R":
         return _hit(statistics, k)
     if kind == "MRR":
@@ -252,18 +221,14 @@ def measure(name: str, statistics: RankStatistics) -> NDArray[np.float64]:
     if kind == "median_rank":
         expected = statistics.above + (statistics.tied + 1) / (statistics.tied_relevant + 1)
         return np.where(statistics.tied > 0, expected, np.inf)
-    if kind == "P":
-        return np.asarray(statistics.hits[:, :k].sum(axis=1) / k)
-    if kind == "Recall":
-        return np.asarray(statistics.hits[:, :k].sum(axis=1) / statistics.relevant)
-    weight = discounts(k)
-    best = np.cumsum(statistics.best_gains[:, :k] * weight, axis=1)[:, -1]
-    return np.asarray(statistics.gains[:, :k] @ weight / best)
-
-
-def discounts(k: int) -> NDArray[np.float64]:
-    """Weights 1 / log2(1 + rank) of ranks 1 to k (Järvelin and Kekäläinen 2002)."""
-    return np.asarray(1.0 / np.log2(np.arange(2, k + 2)))
+    if k > statistics.hits.shape[1]:
+        raise InputError(f"{name} of a ranking kept to {statistics.hits.shape[1]} ranks")
+    if kind == "nDCG":
+        weight = 1.0 / np.log2(np.arange(2, k + 2))
+        best = np.cumsum(statistics.best_gains[:, :k] * weight, axis=1)[:, -1]
+        return np.asarray(statistics.gains[:, :k] @ weight / best)
+    of = k if kind == "P" else statistics.relevant
+    return np.asarray(statistics.hits[:, :k].sum(axis=1) / of)
 
 
 def _hit(statistics: RankStatistics, k: int) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""Measures of a retrieval, with patient-resampled intervals and chance beside each."""
+"""Measures of a retrieval, with patient-resampled intervals and chance beside each.
+
+Scores come from vectors, from a matrix of scores, or from ranked lists of any system.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.retrieval.rank_statistics import (
-    RankStatistics,
-    ScoreRows,
-    measure,
-    parse_measure,
-    rank,
-)
-from evaluation.retrieval.relevance import ButNot, SameLabel, as_pairs
-from evaluation.retrieval.score_rows import RankedLists, Scorer, rows_of_matrix
+from evaluation.retrieval.rank_statistics import ScoreRows, depth_of, measure, rank
+from evaluation.retrieval.relevance import Pairs, SameLabel, as_pairs, but_not, item_indices
 from evaluation.stats.bootstrap import Interval, PatientResampler
 from medembed.errors import InputError
 
-__all__ = ["MEASURES", "RUN_MEASURES", "RetrievalScores", "retrieval_scores", "summarise"]
+__all__ = ["RetrievalScores", "Scorer", "retrieval_scores", "score_ranking"]
 
 MEASURES = ("R@1", "R@5", "R@10", "MRR", "median_rank", "P@5", "nDCG@10")
 """What is measured by default."""
@@ -31,13 +27,11 @@ RUN_MEASURES = ("R@1", "R@5", "R@10", "MRR", "P@5", "Recall@10", "nDCG@10")
 
 @dataclass(frozen=True)
 class RetrievalScores:
-    """Named measures of one retrieval.
+    """Named measures of one retrieval; every mapping has the measure's name as its key.
 
     Parameters
     ----------
-    values : dict of str to float
-        By the measure's name.
-    ci : dict of str to (low, high) or None
+    values, ci : dict of str to float, and to (low, high) or None
         95% interval over query patients; None with fewer than two patients.
     chance : dict of str to float
         What a random order of each query's own pool is expected to reach, exactly computed.
@@ -49,10 +43,8 @@ class RetrievalScores:
         Queries that were measured; queries that have no relevant item and were left out.
     n_patients : int
         Resampled units among the measured queries.
-    pool : int
-        Items in the gallery.
-    pool_mean : float
-        Mean number of items that a query was ranked against, after exclusions.
+    pool, pool_mean : int, float
+        Items in the gallery; mean number that a query was ranked against, after exclusions.
     excluded : dict of str to int
         Pairs of query and item left out, by reason.
     per_query : dict of str to float64 array of shape (n_queries,)
@@ -83,23 +75,16 @@ class RetrievalScores:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values under plain names, the measures themselves at the top."""
-
-        def ends(intervals: Mapping[str, Interval | None]) -> dict[str, list[float] | None]:
-            return {name: list(pair) if pair else None for name, pair in intervals.items()}
-
+        sizes = ("n_queries", "n_without_relevant", "n_patients", "pool", "pool_mean")
         return {
             **self.values,
-            "n_queries": self.n_queries,
-            "n_without_relevant": self.n_without_relevant,
-            "n_patients": self.n_patients,
-            "pool": self.pool,
-            "pool_mean": self.pool_mean,
-            "ci": ends(self.ci),
+            **{name: getattr(self, name) for name in sizes},
+            "ci": self.ci,
             "chance": self.chance,
             "ratio_to_chance": self.ratio,
-            "ratio_to_chance_ci": ends(self.ratio_ci),
+            "ratio_to_chance_ci": self.ratio_ci,
             "chance_adjusted": self.adjusted,
-            "chance_adjusted_ci": ends(self.adjusted_ci),
+            "chance_adjusted_ci": self.adjusted_ci,
             "excluded": self.excluded,
         }
 
@@ -113,7 +98,7 @@ def retrieval_scores(
     gallery_patients: ArrayLike | None = None,
     excluded: Mapping[str, Any] | None = None,
     scores: ArrayLike | None = None,
-    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    run: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
     min_grade: float = 0.0,
     measures: Sequence[str] | None = None,
     repetitions: int = 2000,
@@ -123,15 +108,13 @@ def retrieval_scores(
 
     Parameters
     ----------
-    queries : float array of shape (n_queries, d) or None
-        Unit vectors.
-    gallery : float array of shape (n_items, d) or None
+    queries, gallery : float arrays of shape (n_queries, d) and (n_items, d), or None
         Unit vectors; the score is the inner product (cosine).
     relevant : bool or number array (n_queries, n_items), scipy sparse matrix, sequence, or Pairs
         Yes or no, or grades of 0 and above. A sequence holds for each query the indices of its
         relevant items, or a mapping of index to grade.
-        :class:`evaluation.retrieval.relevance.SameLabel` and
-        :class:`evaluation.retrieval.relevance.SharedTrait` state large relations without a matrix.
+        :class:`~evaluation.retrieval.relevance.SameLabel` and
+        :class:`~evaluation.retrieval.relevance.SharedTrait` state large relations without a matrix.
     patients : array of shape (n_queries,), optional
         The query's patient: the unit that intervals resample. Without it each query counts as
         a patient of its own, which makes intervals too narrow if patients have several.
@@ -142,24 +125,19 @@ def retrieval_scores(
         Further reasons to leave an item out of a query's pool, relevant or not.
     scores : float array of shape (n_queries, n_items), optional
         Scores of another system, higher is nearer, instead of ``queries`` and ``gallery``.
-    run : RankedLists or sequence of (items, scores), one per query, optional
+    run : sequence of (items, scores), one per query, optional
         Ranked lists of another system, instead: for each query the indices of the items that it
-        retrieved and their scores (:class:`evaluation.retrieval.score_rows.RankedLists`). An item
-        that was not retrieved has no rank, so that a query without a relevant hit counts 0.
+        retrieved, each once, in any order, and their scores; both empty without hits. An item that
+        was not retrieved has no rank, so that a query without a relevant hit counts 0.
     min_grade : float
-        Smallest grade that counts as relevant in ``R@k``, ``Recall@k``, ``P@k``, ``MRR`` and
-        ``median_rank``, if there are grades; any above 0 by default. Queries without such an item
-        are left out.
+        Smallest grade that counts as relevant, if there are grades (any above 0 by default), in
+        every measure but ``nDCG@k``. Queries without such an item are left out.
     measures : sequence of str, optional
-        ``R@k``, ``Recall@k``, ``P@k``, ``nDCG@k``, ``MRR``, ``median_rank``; by default
-        :data:`MEASURES`, for ``run`` :data:`RUN_MEASURES`.
+        As in :func:`~evaluation.retrieval.rank_statistics.measure`; by default :data:`MEASURES`,
+        for ``run`` :data:`RUN_MEASURES`.
     repetitions : int
         Draws of the bootstrap, at least 100.
     seed : int
-
-    Returns
-    -------
-    RetrievalScores
 
     Raises
     ------
@@ -171,12 +149,9 @@ def retrieval_scores(
     -----
     The gain of ``nDCG@k`` is the grade itself, as in trec_eval and ir_measures; for the
     exponential gain pass ``2**grade - 1`` as the grade. ``R@k`` is what ir_measures calls
-    ``Success@k``, ``Recall@k`` its ``R@k``.
-
-    Tied items take the expectation over their orders
-    (:mod:`evaluation.retrieval.rank_statistics`); a gallery of equal scores reaches exactly
-    chance. Equal vectors of the gallery are scored once, so that they tie exactly. Memory holds a
-    block of queries at a time, never the whole score matrix.
+    ``Success@k``, ``Recall@k`` its ``R@k``. Tied items take the expectation over their orders, and
+    equal vectors of the gallery tie exactly, so that a gallery of equal scores reaches exactly
+    chance. Memory holds a block of queries at a time, never the whole score matrix.
 
     Examples
     --------
@@ -197,7 +172,15 @@ def retrieval_scores(
             "a retrieval needs exactly one of vectors, scores and a run",
             hint="give queries and gallery, or scores, or run",
         )
-    score_rows, shape = _score_rows(queries, gallery, scores, run, relevant, gallery_patients)
+    if scores is not None:
+        score_rows, shape = _rows_of_matrix(scores)
+    elif run is not None:
+        score_rows, shape = _rows_of_lists(run, _gallery_size(relevant, gallery_patients))
+    elif queries is None or gallery is None:
+        raise InputError("queries without a gallery, or the reverse")
+    else:
+        scorer = Scorer(queries, gallery)
+        score_rows, shape = scorer.rows, scorer.shape
     names = tuple(measures or (MEASURES if run is None else RUN_MEASURES))
     if run is not None and "median_rank" in names:
         raise InputError("the median_rank of a run", hint="items not retrieved have no rank")
@@ -213,138 +196,177 @@ def retrieval_scores(
         if patients is None:
             raise InputError("patients of the gallery without patients of the queries")
         own = as_pairs(SameLabel(owners, gallery_patients), shape, "gallery_patients")
-        left_out["own patient"] = ButNot(own, relation)
-    parsed = [parse_measure(name) for name in names]
-    statistics, n_excluded = rank(
-        score_rows,
-        relation,
-        left_out,
-        depth=max((k for kind, k in parsed if kind in ("P", "Recall", "nDCG")), default=0),
-        min_grade=min_grade,
-        truncated=run is not None,
-    )
-    return summarise(
-        statistics,
-        owners,
-        pool=shape[1],
-        excluded=n_excluded,
-        measures=names,
-        repetitions=repetitions,
-        seed=seed,
-    )
+        left_out["own patient"] = but_not(own, relation)
+    return score_ranking(
+        score_rows, relation, left_out, owners, names,
+        min_grade=min_grade, truncated=run is not None, repetitions=repetitions, seed=seed,
+    )  # fmt: skip
 
 
-def _score_rows(
-    queries: ArrayLike | None,
-    gallery: ArrayLike | None,
-    scores: ArrayLike | None,
-    run: RankedLists | Sequence[tuple[ArrayLike, ArrayLike]] | None,
-    relevant: Any,
-    gallery_patients: ArrayLike | None,
-) -> tuple[ScoreRows, tuple[int, int]]:
-    """Give the scores of a block of queries, and (n_queries, n_items)."""
-    if scores is not None:
-        return rows_of_matrix(scores)
-    if run is None:
-        if queries is None or gallery is None:
-            raise InputError("queries without a gallery, or the reverse")
-        scorer = Scorer(queries, gallery)
-        return scorer.rows, scorer.shape
-    if isinstance(run, RankedLists):
-        return run.rows, run.shape
-    shape = getattr(relevant, "shape", None)
-    if shape is not None:
-        n_items = int(shape[-1])
-    elif gallery_patients is not None:
-        n_items = len(np.asarray(gallery_patients))
-    else:
+class Scorer:
+    """Cosines of queries and items; equal items have scores that are equal to the last bit.
+
+    Parameters
+    ----------
+    queries, gallery : float arrays of shape (n_queries, d) and (n_items, d)
+        Unit vectors; InputError if they are not, or of different dimensions.
+    """
+
+    def __init__(self, queries: ArrayLike, gallery: ArrayLike) -> None:
+        self._queries, kept = _unit(queries, "queries"), _unit(gallery, "gallery")
+        if self._queries.shape[1] != kept.shape[1]:
+            raise InputError(
+                f"queries of {self._queries.shape[1]} dimensions and a gallery of {kept.shape[1]}",
+                hint="both have to come from one model",
+            )
+        self.shape = len(self._queries), len(kept)
+        # A product of matrices does not promise that equal columns give equal values.
+        distinct, inverse = np.unique(kept, axis=0, return_inverse=True)
+        self._item: NDArray[np.int64] | None = None
+        if len(distinct) < len(kept):
+            kept, self._item = distinct, inverse.ravel().astype(np.int64)
+        self._kept = kept
+
+    def rows(self, start: int, stop: int) -> NDArray[np.floating]:
+        """As :data:`~evaluation.retrieval.rank_statistics.ScoreRows`."""
+        scores = self._queries[start:stop] @ self._kept.T
+        return scores if self._item is None else scores[:, self._item]
+
+    def reordered(self, queries: NDArray[np.int64], items: NDArray[np.int64]) -> ScoreRows:
+        """Give ``rows`` for queries and items in another order."""
+        index = items if self._item is None else self._item[items]
+        return lambda start, stop: (self._queries[queries[start:stop]] @ self._kept.T)[:, index]
+
+
+def _gallery_size(relevant: Any, gallery_patients: ArrayLike | None) -> int:
+    """Number of items that ranked lists are drawn from."""
+    if hasattr(relevant, "shape"):
+        return int(relevant.shape[-1])
+    if gallery_patients is None:
         raise InputError(
             "a run against a gallery of unknown size",
             hint="give relevant as a matrix or as Listed(indices, n_items)",
         )
-    lists = RankedLists(run, n_items)
-    return lists.rows, lists.shape
+    return len(np.asarray(gallery_patients))
 
 
-def summarise(
-    statistics: RankStatistics,
+def score_ranking(
+    score_rows: ScoreRows,
+    relevant: Pairs,
+    excluded: Mapping[str, Pairs],
     patients: ArrayLike,
+    measures: Sequence[str],
     *,
-    pool: int,
-    excluded: Mapping[str, int] | None = None,
-    measures: Sequence[str] = MEASURES,
-    repetitions: int = 2000,
-    seed: int = 0,
+    min_grade: float = 0.0,
+    truncated: bool = False,
+    repetitions: int,
+    seed: int,
 ) -> RetrievalScores:
-    """Turn rank statistics into named measures with intervals.
-
-    Parameters
-    ----------
-    statistics : RankStatistics
-        Of all queries; those without a relevant item are counted and left out here.
-    patients : array of shape (n_queries,)
-    pool : int
-        Items in the gallery.
-    excluded : mapping of str to int, optional
-    measures, repetitions, seed
-        As in :func:`retrieval_scores`.
-    """
-    kept = np.flatnonzero(statistics.relevant > 0)
-    if not len(kept):
-        raise InputError("no query has a relevant item", hint="nothing can be measured here")
-    measured = statistics.take(kept)
+    """Measure a ranking; parameters as in :func:`retrieval_scores` and :func:`rank`."""
+    statistics, n_excluded = rank(
+        score_rows, relevant, excluded,
+        depth=depth_of(measures), min_grade=min_grade, truncated=truncated,
+    )  # fmt: skip
+    kept, measured = statistics.of_answerable()
     random = measured.at_chance()
     per_query = {name: measure(name, measured) for name in measures}
     per_query |= {f"chance:{name}": measure(name, random) for name in measures}
     resampler = PatientResampler(np.asarray(patients)[kept], repetitions=repetitions, seed=seed)
     means = [name for name in measures if name != "median_rank"]
-    columns = [per_query[name] for name in means] + [per_query[f"chance:{name}"] for name in means]
-    drawn = resampler.means(np.stack(columns, axis=1)) if means else np.empty((repetitions, 0))
-    values: dict[str, float] = {}
-    ci: dict[str, Interval | None] = {}
-    chance: dict[str, float] = {}
-    ratio: dict[str, float] = {}
-    ratio_ci: dict[str, Interval | None] = {}
-    adjusted: dict[str, float] = {}
-    adjusted_ci: dict[str, Interval | None] = {}
+    columns = [*means, *(f"chance:{name}" for name in means)]
+    drawn: dict[str, NDArray[np.float64]] = {}
+    if columns:
+        draws = resampler.means(np.stack([per_query[name] for name in columns], axis=1))
+        drawn = dict(zip(columns, draws.T, strict=True))
+    found: dict[str, dict[str, Any]] = {
+        part: {}
+        for part in ("values", "ci", "chance", "ratio", "ratio_ci", "adjusted", "adjusted_ci")
+    }
     for name in measures:
+        centre = np.median if name == "median_rank" else np.mean
+        value, chance = (float(centre(per_query[key])) for key in (name, f"chance:{name}"))
+        found["values"][name], found["chance"][name] = value, chance
         if name == "median_rank":
-            values[name] = float(np.median(per_query[name]))
-            chance[name] = float(np.median(per_query[f"chance:{name}"]))
-            ci[name] = resampler.interval(resampler.medians(per_query[name]))
+            found["ci"][name] = resampler.interval(resampler.medians(per_query[name]))
             continue
-        column = means.index(name)
-        value, base = drawn[:, column], drawn[:, len(means) + column]
-        values[name] = float(per_query[name].mean())
-        chance[name] = float(per_query[f"chance:{name}"].mean())
-        ci[name] = resampler.interval(value, bounds=(0.0, 1.0))
-        pair = ci[name]
-        flat = pair is not None and np.ptp(value) < 1e-12  # resampling knows of no spread
-        if chance[name] > 0:
-            ratio[name] = values[name] / chance[name]
-            ratio_ci[name] = resampler.interval(value / base)
-            if flat and pair:
-                ratio_ci[name] = pair[0] / chance[name], pair[1] / chance[name]
-        if chance[name] < 1 and (base < 1).all():
-            adjusted[name] = (values[name] - chance[name]) / (1 - chance[name])
-            adjusted_ci[name] = resampler.interval((value - base) / (1 - base))
-            if flat and pair:
-                low, high = ((end - chance[name]) / (1 - chance[name]) for end in pair)
-                adjusted_ci[name] = low, high
+        scores, base = drawn[name], drawn[f"chance:{name}"]
+        ends = found["ci"][name] = resampler.interval(scores, bounds=(0.0, 1.0))
+        flat = np.ptp(scores) < 1e-12  # resampling knows of no spread
+        for part, against, defined in (
+            ("ratio", _ratio, chance > 0),
+            ("adjusted", _adjusted, chance < 1 and (base < 1).all()),
+        ):
+            if defined:
+                found[part][name] = against(value, chance)
+                found[f"{part}_ci"][name] = (
+                    tuple(against(end, chance) for end in ends)
+                    if flat and ends
+                    else resampler.interval(against(scores, base))
+                )
     return RetrievalScores(
-        values=values,
-        ci=ci,
-        chance=chance,
-        ratio=ratio,
-        ratio_ci=ratio_ci,
-        adjusted=adjusted,
-        adjusted_ci=adjusted_ci,
+        **found,
         n_queries=len(kept),
-        n_without_relevant=len(statistics.relevant) - len(kept),
+        n_without_relevant=relevant.shape[0] - len(kept),
         n_patients=resampler.n_patients,
-        pool=pool,
+        pool=relevant.shape[1],
         pool_mean=float(measured.pool.mean()),
-        excluded=dict(excluded or {}),
+        excluded=n_excluded,
         per_query=per_query,
         queries=kept,
     )
+
+
+def _ratio(value: Any, chance: Any) -> Any:
+    return value / chance
+
+
+def _adjusted(value: Any, chance: Any) -> Any:
+    return (value - chance) / (1 - chance)
+
+
+def _rows_of_matrix(scores: ArrayLike) -> tuple[ScoreRows, tuple[int, int]]:
+    """Give the rows of a matrix of scores, and (n_queries, n_items)."""
+    table = np.asarray(scores)
+    if table.ndim != 2 or table.dtype.kind not in "iuf" or 0 in table.shape:
+        raise InputError(f"scores of shape {table.shape} and type {table.dtype}, not (n, n_items)")
+    kind = table.dtype if table.dtype.kind == "f" else np.float64
+    shape = table.shape[0], table.shape[1]
+    return lambda start, stop: table[start:stop].astype(kind), shape
+
+
+def _rows_of_lists(
+    run: Sequence[tuple[ArrayLike, ArrayLike]], n_items: int
+) -> tuple[ScoreRows, tuple[int, int]]:
+    """Give the scores of ranked lists, -inf for items that were not retrieved, and the shape."""
+    lists = []
+    for items, given in run:
+        index, scores = item_indices(items, n_items, "hits"), np.asarray(given)
+        if scores.shape != index.shape or (scores.size and scores.dtype.kind not in "iuf"):
+            raise InputError("a list of hits without exactly one number as the score of each")
+        if not np.isfinite(scores).all():
+            raise InputError("scores that are not finite numbers")
+        if len(np.unique(index)) < len(index):
+            raise InputError("a query that lists an item twice", hint="keep its best score")
+        lists.append((index, scores))
+
+    def rows(start: int, stop: int) -> NDArray[np.floating]:
+        block = np.full((stop - start, n_items), -np.inf)
+        for row, (index, scores) in enumerate(lists[start:stop]):
+            block[row, index] = scores
+        return block
+
+    return rows, (len(lists), n_items)
+
+
+def _unit(vectors: ArrayLike, name: str) -> NDArray[np.floating]:
+    given = np.asarray(vectors)
+    if given.ndim != 2 or 0 in given.shape:
+        raise InputError(f"{name} of shape {given.shape}, not (n, d)")
+    kind = given.dtype if given.dtype in (np.float32, np.float64) else np.float64
+    array: NDArray[np.floating] = np.ascontiguousarray(given, dtype=kind)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} with values that are not finite numbers")
+    length = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+    if np.abs(length - 1).max() > 1e-3:
+        raise InputError(f"{name} that are not unit vectors", hint="divide each row by its length")
+    return array

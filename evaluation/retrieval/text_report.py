@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from evaluation.retrieval.library import TASKS, LibraryScores
+from evaluation.retrieval.null_controls import NullControl
+from evaluation.retrieval.runs import RunScores
+from evaluation.retrieval.scores import RetrievalScores
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from evaluation.retrieval.null_controls import NullControl
-    from evaluation.retrieval.runs import RunScores
-    from evaluation.retrieval.scores import RetrievalScores
-
-__all__ = ["LEGEND", "excluded_line", "run_lines", "score_table", "summary_lines", "title"]
+__all__ = ["print_scores", "score_table", "summary_lines", "title"]
 
 _ADJUSTED = "Adjusted: 0 at chance, 1 for a perfect ranking."
-LEGEND = (
+_LEGEND = (
     "In brackets: for a score its 95% interval over patients, for a shuffled control the range "
     f"of 95% of its repetitions. {_ADJUSTED}"
 )
@@ -31,11 +30,6 @@ _TITLES = {
     "own": "Relevant: the query's own case",
     "finding": "Relevant: same finding on the same side, other patients",
     "finding_either_side": "Relevant: same finding on either side, other patients",
-}
-_SHUFFLED = {
-    "images_shuffled": "images shuffled",
-    "notes_shuffled": "notes shuffled",
-    "findings_shuffled": "findings shuffled",
 }
 _IN_WORDS = {
     "text_to_image": ("R@10", "Reports whose own scan is among the first 10"),
@@ -57,30 +51,46 @@ _UNIT = {
 }
 
 
+def print_scores(result: LibraryScores | RunScores) -> None:
+    """Print a table for each task or relevance, and what the scores rest on in sentences."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    parts: Mapping[str, tuple[RetrievalScores, Mapping[str, NullControl]]]
+    if isinstance(result, LibraryScores):
+        console.print(
+            f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
+            f"model {result.fingerprint[:12]}, seed {result.seed}"
+        )
+        parts = {name: (task.scores, task.nulls) for name, task in result.tasks.items()}
+        lines = [f"{_LEGEND}\n", *summary_lines(result)]
+    else:
+        parts = {name: (scores, {}) for name, scores in result.scores.items()}
+        lines = _run_lines(result)
+    for name, (scores, nulls) in parts.items():
+        console.print(Text(f"\n{title(name)}", style="bold"))
+        console.print(Text(_pool_line(scores)))
+        console.print(score_table(scores, nulls, wide=console.width >= 96))
+    console.print()
+    for line in lines:
+        console.print(Text(line))
+
+
 def title(task: str) -> str:
     """Headline of a task."""
     return _TITLES[task]
 
 
 def score_table(
-    scores: RetrievalScores, nulls: Mapping[str, NullControl] | None = None, *, wide: bool = True
+    scores: RetrievalScores, nulls: Mapping[str, NullControl], *, wide: bool = True
 ) -> Table:
-    """Give a row for each measure: value and interval, chance, null controls.
+    """Give a row for each measure: value and interval, chance, null controls by what was shuffled.
 
-    Parameters
-    ----------
-    scores : RetrievalScores
-    nulls : mapping of str to NullControl, optional
-        By what was shuffled.
-    wide : bool
-        Whether there is room for the ratio to chance and the chance-adjusted value.
+    ``wide`` adds the ratio to chance and the chance-adjusted value.
     """
-    from rich.table import Table
-
-    controls = dict(nulls or {})
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    heads = ["score [95%]", "chance", *(_SHUFFLED[name] for name in controls)]
     table.add_column("measure", no_wrap=True)
+    heads = ["score [95%]", "chance", *(name.replace("_", " ") for name in nulls)]
     for head in [*heads, *(["x chance", "adjusted"] if wide else [])]:
         table.add_column(head, justify="right", no_wrap=True)
     for name, value in scores.values.items():
@@ -89,9 +99,8 @@ def score_table(
             name.replace("_", " "),
             f"{value:.{digits}f}{_ends(scores.ci[name], digits)}",
             f"{scores.chance[name]:.{digits}f}",
+            *(f"{n.mean[name]:.{digits}f}{_ends(n.range95[name], digits)}" for n in nulls.values()),
         ]
-        for null in controls.values():
-            cells.append(f"{null.mean[name]:.{digits}f}{_ends(null.range95[name], digits)}")
         if wide:
             cells.append(f"{scores.ratio[name]:.1f}" if name in scores.ratio else "")
             cells.append(f"{scores.adjusted[name]:.3f}" if name in scores.adjusted else "")
@@ -103,8 +112,8 @@ def _ends(pair: tuple[float, float] | None, digits: int) -> str:
     return f" [{pair[0]:.{digits}f} {pair[1]:.{digits}f}]" if pair else ""
 
 
-def excluded_line(scores: RetrievalScores) -> str:
-    """Report how many queries ran against how many cases, and what was left out."""
+def _pool_line(scores: RetrievalScores) -> str:
+    """How many queries ran against how many cases, and what was left out."""
     line = (
         f"{scores.n_queries} queries of {scores.n_patients} patients, pool of {scores.pool} "
         f"({scores.pool_mean:.1f} after exclusions)"
@@ -134,22 +143,22 @@ def summary_lines(result: LibraryScores) -> Iterator[str]:
     yield from _few(result.n_patients)
 
 
-def run_lines(result: RunScores) -> Iterator[str]:
-    """Report what the scores of a run rest on."""
-    yield (
+def _run_lines(result: RunScores) -> list[str]:
+    """What the scores of a run rest on."""
+    lines = [
         f"Hits: {result.n_hits}. Queries: {result.n_queries}; without hits, counted as 0: "
-        f"{result.n_without_hits}."
-    )
-    yield f"{_OWN_PATIENT[result.own_patient]}; {_UNIT[result.patients]}"
+        f"{result.n_without_hits}.",
+        f"{_OWN_PATIENT[result.own_patient]}; {_UNIT[result.patients]}",
+    ]
     if result.relevance == "qrels" and result.patients != "library":
-        yield (
+        lines.append(
             "The pool is the cases that the run or the qrels name. If the archive is larger, "
             "chance is lower than shown."
         )
-    yield f"In brackets: the 95% interval. {_ADJUSTED}"
-    yield from _few(max(scores.n_patients for scores in result.scores.values()))
+    n_patients = max(scores.n_patients for scores in result.scores.values())
+    return [*lines, f"In brackets: the 95% interval. {_ADJUSTED}", *_few(n_patients)]
 
 
-def _few(n_patients: int) -> Iterator[str]:
-    if n_patients < 50:
-        yield f"Only {n_patients} patients: the intervals are wide and themselves uncertain."
+def _few(n_patients: int) -> list[str]:
+    words = f"Only {n_patients} patients: the intervals are wide and themselves uncertain."
+    return [words] if n_patients < 50 else []

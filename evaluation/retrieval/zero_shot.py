@@ -7,8 +7,6 @@ way round (ties count half), with an interval over patients (:mod:`evaluation.st
   side only. Bilateral and unsided ones are left out.
 - ``auc_presence``: cases with the finding on the named side (or both), above those without the
   finding on any side. Those with it elsewhere or without a side are left out.
-
-Text becomes vectors elsewhere: nothing here needs a model.
 """
 
 from __future__ import annotations
@@ -28,33 +26,22 @@ __all__ = ["MINIMUM_PATIENTS", "plain_queries", "zero_shot_means", "zero_shot_ta
 MINIMUM_PATIENTS = 5
 """Patients that a group of cases needs; with fewer the row is not assessable."""
 
+_SIDES = frozenset(("", "left", "right", "bilateral"))
+# Findings whose label is not the phrase.
 _PHRASES = {
     "effusion": "pleural effusion",
-    "consolidation": "consolidation",
-    "pneumothorax": "pneumothorax",
     "nodule": "lung nodule",
     "mass": "lung mass",
-    "atelectasis": "atelectasis",
     "fracture": "rib fracture",
-    "cardiomegaly": "cardiomegaly",
     "oedema": "pulmonary oedema",
-    "emphysema": "emphysema",
     "fibrosis": "pulmonary fibrosis",
-    "support device": "support device",
 }
 
 
 def plain_queries(labels: Sequence[str] = FINDINGS) -> list[tuple[str, str, str]]:
-    """Give a plain phrase for each finding, and for each side of those that have one.
+    """Give (label, side, phrase) for each finding, and for each side of those that have one.
 
-    Parameters
-    ----------
-    labels : sequence of str
-        Findings; a label that is not in the vocabulary is its own phrase, without a side.
-
-    Returns
-    -------
-    list of (label, side, text)
+    A label that is not in the vocabulary is its own phrase, without a side.
 
     Examples
     --------
@@ -83,14 +70,11 @@ def zero_shot_table(
 
     Parameters
     ----------
-    query_vectors : float array of shape (n_queries, d)
-        The text of each query, encoded; unit vectors.
+    query_vectors, image_vectors : float arrays of shape (n_queries, d) and (n_cases, d)
+        Unit vectors: the encoded text of each query, and the images.
     queries : sequence of (label, side, text)
         As :func:`plain_queries` gives them; side is ``""``, ``"left"`` or ``"right"``.
-    image_vectors : float array of shape (n_cases, d)
-        Unit vectors.
-    findings : per case, its findings
-    patients : array of shape (n_cases,)
+    findings, patients : per case, its findings and its patient
     minimum : int
         Patients that each of the two groups of a row needs.
 
@@ -101,8 +85,7 @@ def zero_shot_table(
         ``auc_…`` (float or None), ``auc_…_ci`` ((low, high) or None), ``n_…`` (positive and
         negative cases) and ``…_note``: empty, or ``"not assessable: …"`` and the reason.
     """
-    texts = np.asarray(query_vectors, dtype=np.float64)
-    images = np.asarray(image_vectors, dtype=np.float64)
+    texts, images = (np.asarray(v, dtype=np.float64) for v in (query_vectors, image_vectors))
     owners = np.asarray(patients)
     if texts.ndim != 2 or images.ndim != 2 or texts.shape[1] != images.shape[1]:
         raise InputError(f"queries of shape {texts.shape} and images of shape {images.shape}")
@@ -110,19 +93,18 @@ def zero_shot_table(
         raise InputError(f"{len(texts)} vectors for {len(queries)} queries")
     if not len(images) == len(findings) == len(owners):
         raise InputError("vectors, findings and patients of different numbers of cases")
-    scores = texts @ images.T
     table: list[dict[str, Any]] = []
-    for (label, side, text), row in zip(queries, scores, strict=True):
+    for (label, side, text), row in zip(queries, texts @ images.T, strict=True):
         sides = [{f.side for f in case if f.label == label} for case in findings]
-        left = np.array([bool(s & {"left", "bilateral"}) for s in sides], dtype=np.bool_)
-        right = np.array([bool(s & {"right", "bilateral"}) for s in sides], dtype=np.bool_)
-        named = np.array([bool(s) for s in sides], dtype=np.bool_)
-        if side in ("left", "right"):
+        named, left, right = (
+            np.array([bool(case & wanted) for case in sides], dtype=np.bool_)
+            for wanted in (_SIDES, _SIDES - {"", "right"}, _SIDES - {"", "left"})
+        )
+        if side == "":
+            groups = {"side": (named & ~named, named & ~named), "presence": (named, ~named)}
+        elif side in ("left", "right"):
             own, other = (left, right) if side == "left" else (right, left)
             groups = {"side": (own & ~other, other & ~own), "presence": (own, ~named)}
-        elif side == "":
-            nobody = np.zeros(len(images), dtype=np.bool_)
-            groups = {"side": (nobody, nobody), "presence": (named, ~named)}
         else:
             raise InputError("a query's side is left, right or nothing")
         entry: dict[str, Any] = {"label": label, "side": side, "text": text}
@@ -142,38 +124,37 @@ def _row(
     patients: NDArray[Any],
     minimum: int,
 ) -> dict[str, Any]:
-    held = {f"n_{name}": (int(yes.sum()), int(no.sum()))}
-    n_patients = min(len(np.unique(patients[yes])), len(np.unique(patients[no])))
-    if n_patients < minimum:
+    auc, interval, why = None, None, ""
+    if min(len(np.unique(patients[yes])), len(np.unique(patients[no]))) < minimum:
         why = f"not assessable: fewer than {minimum} patients in one of the two groups"
-        return {f"auc_{name}": None, f"auc_{name}_ci": None, f"{name}_note": why, **held}
-    both = yes | no
-    area = patient_area(scores[both], yes[both], patients[both])
-    interval = None if area.low is None or area.high is None else (area.low, area.high)
-    return {f"auc_{name}": area.auc, f"auc_{name}_ci": interval, f"{name}_note": "", **held}
+    else:
+        both = yes | no
+        area = patient_area(scores[both], yes[both], patients[both])
+        auc = area.auc
+        interval = None if area.low is None or area.high is None else (area.low, area.high)
+    return {
+        f"auc_{name}": auc,
+        f"auc_{name}_ci": interval,
+        f"{name}_note": why,
+        f"n_{name}": (int(yes.sum()), int(no.sum())),
+    }
 
 
 def zero_shot_means(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean AUC over the assessable rows, and their number.
 
-    Rows with a side and rows without are averaged separately: ``auc_presence`` is over queries that
-    name a side, ``auc_presence_unsided`` over the others; None without such rows.
+    ``auc_side`` and ``auc_presence`` are over the queries that name a side,
+    ``auc_presence_unsided`` over the others; None without such rows.
     """
-
-    def mean(column: str, rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, int]:
-        values = [row[column] for row in rows if row[column] is not None]
-        return (float(np.mean(values)) if values else None), len(values)
-
-    sided = [row for row in table if row["side"]]
-    plain = [row for row in table if not row["side"]]
-    side, n_side = mean("auc_side", sided)
-    presence, n_presence = mean("auc_presence", sided)
-    unsided, n_unsided = mean("auc_presence", plain)
-    return {
-        "auc_side": side,
-        "n_side": n_side,
-        "auc_presence": presence,
-        "n_presence": n_presence,
-        "auc_presence_unsided": unsided,
-        "n_presence_unsided": n_unsided,
-    }
+    means: dict[str, Any] = {}
+    for name, column, sided in (
+        ("side", "auc_side", True),
+        ("presence", "auc_presence", True),
+        ("presence_unsided", "auc_presence", False),
+    ):
+        values = [
+            row[column] for row in table if bool(row["side"]) == sided and row[column] is not None
+        ]
+        means[f"auc_{name}"] = float(np.mean(values)) if values else None
+        means[f"n_{name}"] = len(values)
+    return means

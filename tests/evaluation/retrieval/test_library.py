@@ -12,7 +12,7 @@ from support.example_cases import make_case
 from support.planted import MODEL, plant, unit
 
 from evaluation import evaluate_library
-from evaluation.retrieval.load_cases import GatheredCases, gather, joined, same_finding
+from evaluation.retrieval.load_cases import LoadedCases, joined, load_cases, same_finding
 from evaluation.retrieval.tasks import image_to_image, image_to_text, text_to_image
 from evaluation.retrieval.text_report import summary_lines
 from medembed.cases import Finding, ScanRef
@@ -27,7 +27,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> CaseLibrary:
     return plant(tmp_path_factory.mktemp("planted") / "library")
 
 
-def gathered(n: int = 6, **changes: object) -> GatheredCases:
+def loaded(n: int = 6, **changes: object) -> LoadedCases:
     values: dict[str, object] = {
         "images": unit(np.random.default_rng(0).normal(size=(n, 5))),
         "notes": unit(np.random.default_rng(1).normal(size=(n, 5))),
@@ -36,7 +36,7 @@ def gathered(n: int = 6, **changes: object) -> GatheredCases:
         "owners": np.arange(n),
         "findings": ((Finding("oedema"),),) * n,
     }
-    return GatheredCases(**(values | changes))  # type: ignore[arg-type]
+    return LoadedCases(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_a_planted_signal_stands_clear_of_its_null_controls_and_those_hold_chance(
@@ -82,21 +82,21 @@ def test_the_same_seed_gives_the_same_figures(library: CaseLibrary) -> None:
 
 
 def test_a_pool_takes_whole_patients_and_exactly_so_many_cases(library: CaseLibrary) -> None:
-    cases = gather(library, MODEL, pool=21, seed=1)
+    cases = load_cases(library, MODEL, pool=21, seed=1)
     assert len(cases) == 21
     sizes = np.bincount(cases.owners)
     assert (sizes == 1).sum() == 1  # two cases each, the last patient cut
 
 
 def test_notes_that_read_the_same_are_relevant_together() -> None:
-    cases = gathered(note_text=np.array([0, 0, 1, 2, 3, 4]))
+    cases = loaded(note_text=np.array([0, 0, 1, 2, 3, 4]))
     scores = text_to_image(cases, shuffles=2, repetitions=100).scores
     assert scores.chance["R@1"] == pytest.approx((2 * 2 / 6 + 4 * 1 / 6) / 6, abs=1e-12)
 
 
 def test_own_patients_other_case_and_copies_are_no_distractors() -> None:
     vectors = unit(np.array([[1.0, 0.0], [0.99, 0.1], [0.0, 1.0], [0.7, 0.7]]))
-    cases = gathered(
+    cases = loaded(
         4,
         images=vectors,
         notes=vectors[[1, 1, 2, 3]],  # the first note looks like its patient's other image
@@ -112,7 +112,7 @@ def test_own_patients_other_case_and_copies_are_no_distractors() -> None:
 
 def test_neighbours_leave_out_the_query_its_patient_and_copies() -> None:
     vectors = unit(np.array([[1.0, 0.0], [1.0, 0.01], [1.0, 0.0], [1.0, 0.02], [0.0, 1.0]]))
-    cases = gathered(
+    cases = loaded(
         5,
         images=vectors,
         notes=None,
@@ -135,7 +135,7 @@ def test_neighbours_leave_out_the_query_its_patient_and_copies() -> None:
 def test_words_ask_other_patients_for_the_same_finding() -> None:
     images = unit(np.array([[1.0, 0.0], [0.9, 0.1], [0.8, 0.6], [0.0, 1.0], [0.1, 0.9]]))
     kinds = (("oedema", ""), ("oedema", ""), ("mass", "left"), ("oedema", ""), ("mass", "left"))
-    cases = gathered(
+    cases = loaded(
         5,
         images=images,
         notes=images[[0, 1, 3, 0, 2]],  # what each report is like
@@ -194,7 +194,7 @@ def test_a_group_of_the_source_counts_as_one_patient(tmp_path: Path) -> None:
     cases.append(make_case(10, scans=(frames[1],), split="test"))
     library.add(cases)
     library.put_vectors("f", "image", [c.case_id for c in cases], unit(np.eye(6)))
-    found = gather(library, "f", with_notes=False)
+    found = load_cases(library, "f", with_notes=False)
     assert found.owners.tolist() == [0, 0, 1, 2, 3, 4]
     assert found.note_text.tolist() == [0, 0, 1, 1, -1, -1]
     assert len(set(found.scans.tolist())) == 6  # frames of one file are scans of their own
