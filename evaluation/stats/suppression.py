@@ -35,10 +35,9 @@ from evaluation.stats.report_fields import (
     TOTALS,
     WORDS,
     Kind,
-    Reason,
 )
 from evaluation.stats.small_groups import has_few
-from evaluation.stats.verdict import Minimum
+from evaluation.stats.verdict import Minimum, Reason
 
 __all__ = ["minimum_of", "protect", "round_count", "round_rows", "shows_small", "tells_small"]
 
