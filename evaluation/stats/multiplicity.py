@@ -13,18 +13,17 @@ from medembed.errors import InputError
 
 __all__ = ["holm", "holm_by_family", "max_t"]
 
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+
+def holm(p_values: ArrayLike) -> Array:
     """Adjust p-values so that a family's chance of any false alarm keeps its level.
 
     Parameters
     ----------
     p_values : float array of shape (n_tests,)
         NaN for a test that could not be made: it stays NaN and is not counted.
-
-    Returns
-    -------
-    float64 array of shape (n_tests,)
 
     References
     ----------
@@ -46,7 +45,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return out
 
 
-def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> NDArray[np.float64]:
+def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> Array:
     """Apply :func:`holm` within each family of tests, declared before the data was looked at.
 
     Examples
@@ -65,18 +64,18 @@ def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> NDArray[np.f
 
 
 def max_t(
-    u: NDArray[np.float64],
-    size: NDArray[np.float64],
-    groups: Sequence[NDArray[np.int64]],
+    u: Array,
+    size: Array,
+    groups: Sequence[Ints],
     *,
-    families: NDArray[np.int64] | None = None,
+    families: Ints | None = None,
     permutations: int = 999,
     seed: int = 0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     r"""Hand patients' groups around among them and see how large the largest |t| becomes.
 
     A patient keeps its queries and their outcomes; its groups in all attributes move together to
-    another patient, so that tests keep their correlation. Adjusted by step-down maxima.
+    another patient, so that tests keep their correlation.
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ def max_t(
     order = np.argsort(kind, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(kind, minlength=len(kinds)))])
 
-    def statistics(order: NDArray[np.int64]) -> NDArray[np.float64]:
+    def statistics(order: Ints) -> Array:
         pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
         inside = member @ (pick @ table)
         return _t_of(inside[:, where], everything[where])
@@ -149,7 +148,7 @@ def max_t(
     return t, adjusted
 
 
-def _t_of(inside: NDArray[np.float64], everything: NDArray[np.float64]) -> NDArray[np.float64]:
+def _t_of(inside: Array, everything: Array) -> Array:
     """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of all."""
     u, squares, n, k = np.split(inside, 4, axis=1)
     rest_u, rest_squares, rest_n, rest_k = np.split(everything - inside, 4, axis=1)

@@ -35,7 +35,7 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
     Returns
     -------
     p, low, high, effective : float64 arrays of shape (n_outcomes,)
-        The proportion, its interval, and how many independent queries would know as much.
+        Last, how many independent queries would know as much.
 
     Notes
     -----
@@ -63,28 +63,18 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
 
 
 def binomial_ends(
-    p: NDArray[np.float64],
-    n: NDArray[np.float64],
-    k: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    *,
-    level: float = 0.95,
-    most: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    p: Array, n: Array, k: Array, variance: Array, *, level: float = 0.95, most: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Ends of :func:`korn_graubard` for many proportions at once, and the effective n.
 
     Parameters
     ----------
     p, n, k, variance : float64 arrays of one shape
         Proportions, queries, patients, and the variance of p over patients. With fewer than two
-        patients the ends are 0 and 1; NaN where p is.
+        patients the ends are 0 and 1; NaN if p is.
     level : float
     most : float64 array, optional
-        Cap of the effective n where it is not n (stratified samples).
-
-    Returns
-    -------
-    low, high, effective : float64 arrays
+        Cap of the effective n if it is not n (stratified samples).
     """
     from scipy.special import betaincinv, stdtrit  # the command line starts without scipy
 
@@ -117,20 +107,9 @@ def join_ends(
 ) -> tuple[Array, Array]:
     r"""Join the intervals of two estimates to one of their difference (MOVER), elementwise.
 
-    Parameters
-    ----------
-    first, low, high, second, other_low, other_high : float64 arrays of one shape
-        Estimates and the ends of their intervals.
-    correlation : float64 array
-        Of the two estimates; 0 where no patient is in both groups.
+    Estimates, the ends of their intervals, and their correlation, which is 0 if no patient is in
+    both groups:
 
-    Returns
-    -------
-    low, high : float64 arrays
-        Of ``first - second``.
-
-    Notes
-    -----
     .. math:: L = \hat\theta_1 - \hat\theta_2 - \sqrt{(\hat\theta_1-l_1)^2 + (u_2-\hat\theta_2)^2
        - 2 r (\hat\theta_1-l_1)(u_2-\hat\theta_2)}
 
