@@ -32,8 +32,8 @@ class Merge:
     merged : tuple of str
         Groups that became :data:`OTHER_GROUPS`.
     small : tuple of str
-        Of ``names``, the one that still has too few patients: everybody else is in groups that
-        are too large to be merged. It shows no number.
+        Of ``names``, the one that still has too few patients, since the others are too large to be
+        merged. It shows no number.
     """
 
     names: tuple[str, ...]
@@ -49,15 +49,9 @@ def merge_groups(names: Sequence[str], of_case: Ints, owner: Ints, minimum: Mini
     ----------
     names : sequence of str
         Groups.
-    of_case : int array of shape (n_cases,)
-        Each case's place in ``names``.
-    owner : int array of shape (n_cases,)
-        Patient of each case, from 0.
+    of_case, owner : int arrays of shape (n_cases,)
+        Each case's place in ``names``, and its patient, from 0.
     minimum : Minimum
-
-    Returns
-    -------
-    Merge
 
     Notes
     -----
@@ -104,20 +98,7 @@ def merge_groups(names: Sequence[str], of_case: Ints, owner: Ints, minimum: Mini
 def merge_labels(
     labels: NDArray[np.str_], owner: Ints, minimum: Minimum
 ) -> tuple[NDArray[np.str_], tuple[str, ...]]:
-    """Merge small groups of an array of names; see :func:`merge_groups`.
-
-    Parameters
-    ----------
-    labels : str array of shape (n_cases,)
-    owner : int array of shape (n_cases,)
-    minimum : Minimum
-
-    Returns
-    -------
-    labels : str array of shape (n_cases,)
-    merged : tuple of str
-        Groups that became :data:`OTHER_GROUPS`.
-    """
+    """Merge the small groups of an array of names (n_cases,): the names, and what was merged."""
     names, of_case = np.unique(labels, return_inverse=True)
     found = merge_groups(names.tolist(), of_case.astype(np.int64), owner, minimum)
     return np.array(found.names, dtype=np.str_)[found.of_case], found.merged
@@ -132,8 +113,8 @@ def any_few(
     ----------
     owner : int array of shape (n_cases,)
         Patient of each case, from 0.
-    groupings : iterable of int arrays of shape (n_cases,)
-    sets : iterable of bool arrays of shape (n_cases,)
+    groupings : int arrays of shape (n_cases,)
+    sets : bool arrays of shape (n_cases,)
         Cases that something was measured on; all cases are always one of them.
     """
     distinct = {one.tobytes(): one for one in (np.ones(len(owner), dtype=np.bool_), *sets)}
