@@ -74,17 +74,12 @@ def patient_area(
     Parameters
     ----------
     scores : float array of shape (n,)
-        Higher should mean positive.
+        Higher should mean positive. An InputError if not finite, or no positive meets a negative.
     positive : bool array of shape (n,)
     patients : array of shape (n,)
     strata : int array of shape (n,), optional
         Only cases of one stratum are compared (folds of cross-validation).
     level : float
-
-    Raises
-    ------
-    InputError
-        If scores are not finite or no positive meets a negative.
 
     Notes
     -----
@@ -132,12 +127,8 @@ def area_test(
 ) -> AreaTest:
     """Test whether two groups have the same area; the variance is taken under that hypothesis.
 
-    Parameters
-    ----------
-    scores, positive, patients
-        As in :func:`patient_area`.
-    first, second : bool arrays of shape (n,)
-        The groups; no case in both. Each group's area is over its own pairs.
+    ``first`` and ``second`` are bool arrays of shape (n,), no case in both; each group's area is
+    over its own pairs. The others are as in :func:`patient_area`.
 
     Examples
     --------

@@ -66,14 +66,8 @@ _Key = tuple[int, int, bool]
 """Attribute, group, and whether the side is the group's rest."""
 
 
-@dataclass(frozen=True)
-class _Contrast:
-    """One side, or two, and where its ends go."""
-
-    first: _Key
-    second: _Key | None
-    ends: Array
-    row: int
+_Contrast = tuple[_Key, _Key | None, Array, int]
+"""One side, or two; and where its ends go: an array (n_levels, 2, n, n_outcomes), its place."""
 
 
 def bootstrap_t_groups(
@@ -94,28 +88,17 @@ def bootstrap_t_groups(
     groups : sequence of int arrays
         For each attribute its groups that are wanted; others stay NaN.
     pairs : sequence of int arrays of shape (n_pairs, 2)
-    repetitions : int
-        At least 200, or else an InputError.
-    levels : tuple of float
-    seed : int
-
-    Returns
-    -------
-    list of DrawnEnds
-        One for each attribute.
+    repetitions, levels, seed
+        An InputError with fewer than 200 repetitions.
     """
     if repetitions < 200:
         raise InputError("a bootstrap-t interval from fewer than 200 draws")
+    m = len(attributes[0].centre) if attributes else 0
     found = [
-        DrawnEnds(
-            *(
-                np.full((len(levels), 2, n, len(cells.centre)), np.nan)
-                for n in (cells.n_groups, cells.n_groups, len(its))
-            )
-        )
-        for cells, its in zip(attributes, pairs, strict=True)
+        DrawnEnds(*(np.full((len(levels), 2, n, m), np.nan) for n in (c.n_groups, c.n_groups, p)))
+        for c, p in zip(attributes, map(len, pairs), strict=True)
     ]
-    if not attributes or not len(attributes[0].centre):
+    if not m:
         return found
     wanted = [
         contrast
@@ -123,7 +106,7 @@ def bootstrap_t_groups(
         for contrast in _contrasts(number, *its)
     ]
     # As many contrasts at a time as fit into memory; the draws are the same each time.
-    most = max(2, _KEPT // (repetitions * len(attributes[0].centre)))
+    most = max(2, _KEPT // (repetitions * m))
     for start in range(0, len(wanted), most):
         _fill(attributes, wanted[start : start + most], repetitions, levels, seed)
     return found
@@ -145,7 +128,6 @@ def bootstrap_t_means(
         NaN where not measured.
     owner : int array of shape (n_queries,)
         Numbers of patients; those without a query are not drawn.
-    repetitions, levels, seed
 
     Returns
     -------
@@ -167,10 +149,10 @@ def bootstrap_t_means(
 
 def _contrasts(number: int, out: DrawnEnds, groups: Ints, pairs: Ints) -> Iterator[_Contrast]:
     for group in groups.tolist():
-        yield _Contrast((number, group, False), None, out.mean, group)
-        yield _Contrast((number, group, False), (number, group, True), out.gap, group)
+        yield (number, group, False), None, out.mean, group
+        yield (number, group, False), (number, group, True), out.gap, group
     for row, (one, two) in enumerate(pairs.tolist()):
-        yield _Contrast((number, one, False), (number, two, False), out.pair, row)
+        yield (number, one, False), (number, two, False), out.pair, row
 
 
 def _fill(
@@ -185,26 +167,20 @@ def _fill(
     n_patients = len(attributes[0].whole_n)
     # Drawn weight 1 for everyone gives the estimates.
     (estimate,), (error,) = sides.estimates(np.ones((n_patients, 1)))
-    t = np.sort(
-        np.concatenate(
-            [
-                _studentised(estimate, *sides.estimates(weights))
-                for weights in drawn_patients(n_patients, repetitions, seed)
-            ]
-        ),
-        axis=0,
-    )
+    draws = drawn_patients(n_patients, repetitions, seed)
+    blocks = [_studentised(estimate, *sides.estimates(weights)) for weights in draws]
+    t = np.sort(np.concatenate(blocks), axis=0)
     for number, level in enumerate(levels):
         ends = _ends(estimate, error, t, level)
-        for at, contrast in enumerate(contrasts):
-            contrast.ends[number, :, contrast.row] = ends[:, at]
+        for at, (_, _, out, row) in enumerate(contrasts):
+            out[number, :, row] = ends[:, at]
 
 
 class _Sides:
     """Columns of all sides that contrasts name, ready to be summed under any weights."""
 
     def __init__(self, attributes: Sequence[Cells], contrasts: list[_Contrast]) -> None:
-        pairs = [(contrast.first, contrast.second) for contrast in contrasts]
+        pairs = [contrast[:2] for contrast in contrasts]
         self.keys = sorted({key for pair in pairs for key in pair if key is not None})
         at: dict[_Key | None, int] = {key: number for number, key in enumerate(self.keys)}
         at[None] = len(self.keys)

@@ -1,8 +1,6 @@
 r"""Intervals for proportions that hold for small groups and for rates near 0 and 1.
 
-Percentile and BCa bootstrap intervals cover 86 to 92% at 30 patients. Here the exact binomial
-interval is taken at the effective number of queries (Korn and Graubard), and intervals of two
-groups are joined to one of their gap (MOVER).
+Percentile and BCa bootstrap intervals cover 86 to 92% at 30 patients.
 
 References
 ----------
@@ -45,9 +43,9 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
        \left( \frac{t_{n-1, 1-\alpha/2}}{t_{k-1, 1-\alpha/2}} \right)^2
 
     at most n; the ends are quantiles of Beta(:math:`n^* p, n^* (1-p) + 1`) and
-    Beta(:math:`n^* p + 1, n^* (1-p)`). Where all patients agree, v is 0 and says nothing of how
-    alike a patient's queries are: then :math:`n^* = k`, as if they were copies of each other.
-    A single patient gives the interval 0 to 1, and so does :math:`n^*` below 1.
+    Beta(:math:`n^* p + 1, n^* (1-p)`). If all patients agree, v says nothing of how alike a
+    patient's queries are: then :math:`n^* = k`, as if they were copies of each other. A single
+    patient gives the interval 0 to 1, and so does :math:`n^*` below 1.
 
     Examples
     --------
@@ -67,14 +65,8 @@ def binomial_ends(
 ) -> tuple[Array, Array, Array]:
     """Ends of :func:`korn_graubard` for many proportions at once, and the effective n.
 
-    Parameters
-    ----------
-    p, n, k, variance : float64 arrays of one shape
-        Proportions, queries, patients, and the variance of p over patients. With fewer than two
-        patients the ends are 0 and 1; NaN if p is.
-    level : float
-    most : float64 array, optional
-        Cap of the effective n if it is not n (stratified samples).
+    Given proportions, queries, patients, and the variance of p over patients, arrays of one shape;
+    ``most`` caps the effective n if not n does (stratified samples). NaN if p is.
     """
     from scipy.special import betaincinv, stdtrit  # the command line starts without scipy
 

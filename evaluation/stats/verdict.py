@@ -121,15 +121,7 @@ REASONS = {reason: reason.words for reason in Reason}
 
 @dataclass(frozen=True)
 class Minimum:
-    """Patients that a group needs.
-
-    Parameters
-    ----------
-    reported : int
-        With fewer the group is suppressed (CMS: no cell of 1 to 10).
-    precise : int
-        With fewer its figures are labelled as of low precision.
-    """
+    """Patients that a group needs to be reported (CMS: no cell of 1 to 10) and to be precise."""
 
     reported: int = 11
     precise: int = 50
@@ -165,12 +157,8 @@ class Decision:
 class RatioClaim:
     """What was shown of the ratio of two rates and of that of their complements.
 
-    Parameters
-    ----------
-    margin : float
-        Largest ratio, either way, that is of no consequence.
-    inside, beyond : bool
-        Whether both were shown to be smaller, or either to be larger.
+    Whether both were shown to be inside the margin, the largest ratio, either way, that is of no
+    consequence; or either to be beyond it.
     """
 
     margin: float
@@ -193,14 +181,10 @@ def decide(
 
     Parameters
     ----------
-    gap : float or None
-        None or NaN if it could not be measured.
-    interval : (low, high) or None
-        Holds the gap: at the level ``1 - alpha`` as it is shown, or, for a single equivalence
-        test, at ``1 - 2 alpha``.
-    p_adjusted : float or None
-        Of no gap, adjusted within its family; None or NaN if it could not be tested, which leaves
-        ``exceeds`` and ``differs`` out of reach.
+    gap, interval, p_adjusted
+        None or NaN if not measured. The interval is at the level ``1 - alpha`` as it is shown, or,
+        for a single equivalence test, at ``1 - 2 alpha``; an InputError if it does not hold the
+        gap. p is of no gap, adjusted within its family.
     margin : float
         Largest gap, either way, that the hospital declared to be of no consequence.
     alpha : float
@@ -209,12 +193,7 @@ def decide(
         alpha. 0 for a single question.
     ratio : RatioClaim or None
         Tells rare harms apart: a miss of 4% beside one of 1% is three points, and four times as
-        often. None asks nothing of it.
-
-    Raises
-    ------
-    InputError
-        If margins or alpha make no sense or the interval does not hold the gap.
+        often.
 
     Examples
     --------
@@ -264,16 +243,9 @@ def check_margins(margin: float, alpha: float, ratio_margin: float | None = None
 def gate(decisions: Sequence[tuple[Verdict | str, bool]]) -> Answer:
     """Answer a release check, for a pipeline that has to stop or go on.
 
-    Parameters
-    ----------
-    decisions : sequence of (verdict, primary)
-        Of all hypotheses; primary ones were declared beforehand.
-
-    Returns
-    -------
-    Answer
-        ``failed`` if any gap exceeds the margin. ``passed`` if every primary question, one at
-        least, was shown to be within and no other gap is established. Else ``undecided``.
+    Given each hypothesis's verdict and whether it is primary, that is declared beforehand:
+    ``failed`` if any gap exceeds the margin; ``passed`` if every primary question, one at least,
+    was shown to be within and no other gap is established; else ``undecided``.
 
     Examples
     --------
