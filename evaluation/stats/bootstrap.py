@@ -46,11 +46,8 @@ class PatientResampler:
     ----------
     patients : array of shape (n_queries,)
         Whose query it is; whole numbers or text.
-    repetitions : int
-        At least 100.
-    seed : int
-    level : float
-        Of the interval.
+    repetitions, seed, level
+        Draws, at least 100; level of the interval.
 
     Examples
     --------
@@ -88,22 +85,16 @@ class PatientResampler:
             yield np.ascontiguousarray(block.T)
 
     def means(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Means over the queries of the drawn patients, shape ``(repetitions, n_measures)``.
-
-        Parameters
-        ----------
-        values : array of shape (n_queries, n_measures)
-        """
+        """Means of (n_queries, n_measures) over the drawn patients: (repetitions, n_measures)."""
         table = np.asarray(values, dtype=np.float64)
         sums = np.stack(
             [np.bincount(self._codes, column, self.n_patients) for column in table.T], axis=1
         )
         sizes = np.bincount(self._codes, minlength=self.n_patients).astype(np.float64)
-        blocks = [(w @ sums) / (w @ sizes)[:, None] for w in self.weights()]
-        return np.concatenate(blocks)
+        return np.concatenate([(w @ sums) / (w @ sizes)[:, None] for w in self.weights()])
 
     def medians(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Medians over the queries of the drawn patients, shape ``(repetitions,)``."""
+        """Medians of (n_queries,) over the drawn patients, shape ``(repetitions,)``."""
         column = np.asarray(values, dtype=np.float64)
         order = np.argsort(column, kind="stable")
         ranked, owner = column[order], self._codes[order]
@@ -127,15 +118,14 @@ class PatientResampler:
         ----------
         draws : float64 array of shape (repetitions,)
         bounds : (low, high), optional
-            Values that the measure cannot leave. If every draw is one of them, resampling knows of
-            no spread; the end is then the exact binomial one for n patients that all agree,
-            ``low + (high - low) (1 - (alpha / 2)^{1/n})``.
+            Values that the measure cannot leave. If every draw is one of them, the end is the exact
+            binomial one for n patients that agree: ``low + (high - low) (1 - (alpha/2)^{1/n})``.
 
         Notes
         -----
-        The percentiles are taken at :math:`\Phi(\pm\sqrt{n/(n-1)}\, t_{n-1, 1-\alpha/2})`,
-        Hesterberg's expanded percentile interval, without which few patients make an interval
-        too narrow by that factor (Hesterberg 2015, The American Statistician 69:371, §5.2).
+        The percentiles are taken at :math:`\Phi(\pm\sqrt{n/(n-1)}\, t_{n-1, 1-\alpha/2})`, since
+        few patients make the plain interval too narrow by that factor (Hesterberg 2015, The
+        American Statistician 69:371, §5.2).
         """
         n = self.n_patients
         if n < 2 or not np.isfinite(draws).all():

@@ -20,14 +20,8 @@ Ints = NDArray[np.int64]
 def holm(p_values: ArrayLike) -> Array:
     """Adjust p-values so that a family's chance of any false alarm keeps its level.
 
-    Parameters
-    ----------
-    p_values : float array of shape (n_tests,)
-        NaN for a test that could not be made: it stays NaN and is not counted.
-
-    References
-    ----------
-    Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 6:65, 1979.
+    A test that could not be made is NaN, stays NaN and is not counted (Holm, Scand. J. Statist.
+    6:65, 1979).
 
     Examples
     --------
@@ -72,7 +66,7 @@ def max_t(
     permutations: int = 999,
     seed: int = 0,
 ) -> tuple[Array, Array]:
-    r"""Hand patients' groups around among them and see how large the largest |t| becomes.
+    r"""Permute groups among patients and see how large the largest |t| becomes (step-down max-T).
 
     A patient keeps its queries and their outcomes; its groups in all attributes move together to
     another patient, so that tests keep their correlation.
@@ -82,11 +76,9 @@ def max_t(
     u, size : float64 arrays of shape (n_patients, n_outcomes)
         Sum of residuals, and queries, of each patient.
     groups : sequence of int arrays of shape (n_patients,)
-        Each attribute's groups, numbered from 0; tests are all groups of the first, then of the
-        next.
+        Each attribute's groups, from 0; tests are all groups of the first, then of the next.
     families : int array of shape (n_tests, n_outcomes), optional
         Maxima are taken within each; below 0 for what is no test. One family by default.
-    permutations, seed
 
     Returns
     -------
@@ -95,13 +87,10 @@ def max_t(
 
     Notes
     -----
-    The pooled mean does not change under permutation, so neither do patients' residual sums
-    :math:`u_p`; each permutation is one product of the groups' membership with
-    :math:`(u, u^2, n, [n > 0])`. p is :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
-
-    References
-    ----------
-    Westfall and Young, *Resampling-Based Multiple Testing*, 1993, algorithm 4.1 (step-down max-T).
+    Patients' residual sums :math:`u_p` do not change under permutation: each is one product of the
+    groups' membership with :math:`(u, u^2, n, [n > 0])`. p is
+    :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)` (Westfall and Young, *Resampling-Based
+    Multiple Testing*, 1993, algorithm 4.1).
     """
     from scipy.sparse import csr_array  # the command line starts without scipy
 

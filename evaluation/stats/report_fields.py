@@ -64,15 +64,12 @@ FIELDS: dict[str, dict[str, Kind]] = {
 TABLES = {
     "outcomes": ("table", "cells"),
     "missing": ("unknown",),
-    "exposure": ("rows",),
-    "leakage": ("rows",),
-    "counterfactual": ("rows",),
-    "modality_gap": ("rows",),
-    "label_quality": ("rows",),
-    "zero_shot": ("rows",),
-    "mitigation": ("rows",),
-    "comparison": ("rows",),
-}
+    **dict.fromkeys(
+        ("exposure", "leakage", "counterfactual", "modality_gap", "label_quality", "zero_shot",
+         "mitigation", "comparison"),
+        ("rows",),
+    ),
+}  # fmt: skip
 """Lists of rows in a report, by section. What changed since an earlier audit (``drift``) is made of
 what both audits show."""
 

@@ -21,40 +21,22 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Merge:
-    """An attribute whose small groups are put together.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Groups afterwards, sorted.
-    of_case : int array of shape (n_cases,)
-        Each case's place in ``names``.
-    merged : tuple of str
-        Groups that became :data:`OTHER_GROUPS`.
-    small : tuple of str
-        Of ``names``, the one that still has too few patients, since the others are too large to be
-        merged. It shows no number.
-    """
+    """An attribute whose small groups are put together."""
 
     names: tuple[str, ...]
+    """Groups afterwards, sorted."""
     of_case: Ints
+    """Each case's place in ``names``."""
     merged: tuple[str, ...] = ()
+    """Groups that became :data:`OTHER_GROUPS`."""
     small: tuple[str, ...] = ()
+    """Of ``names``, the one that still has too few patients: it shows no number."""
 
 
 def merge_groups(names: Sequence[str], of_case: Ints, owner: Ints, minimum: Minimum) -> Merge:
     """Merge an attribute's groups of 1 to ``minimum.reported - 1`` patients.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Groups.
-    of_case, owner : int arrays of shape (n_cases,)
-        Each case's place in ``names``, and its patient, from 0.
-    minimum : Minimum
-
-    Notes
-    -----
+    ``of_case`` and ``owner`` (n_cases,) are each case's place in ``names`` and its patient, from 0.
     A next smallest group joins only while it has fewer than ``minimum.precise`` patients and
     another group is left to compare with: an archive of 1,460 women, 1,702 men and 5 of unknown
     sex keeps its women. A single small group that nothing joins keeps its name.
@@ -109,13 +91,8 @@ def any_few(
 ) -> bool:
     """Whether a group has 1 to ``minimum.reported - 1`` patients in a set, or in one less another.
 
-    Parameters
-    ----------
-    owner : int array of shape (n_cases,)
-        Patient of each case, from 0.
-    groupings : int arrays of shape (n_cases,)
-    sets : bool arrays of shape (n_cases,)
-        Cases that something was measured on; all cases are always one of them.
+    Patient of each case, groupings (int arrays) and sets (bool arrays) of cases that something was
+    measured on are of shape (n_cases,); all cases are always one of the sets.
     """
     distinct = {one.tobytes(): one for one in (np.ones(len(owner), dtype=np.bool_), *sets)}
     masks = list(distinct.values())

@@ -42,14 +42,9 @@ from evaluation.stats.score_test import score_statistic, two_sided
 from evaluation.stats.variance_floor import Pooled
 
 __all__ = [
-    "AdjustedContrast",
-    "Layers",
-    "adjusted_contrast",
-    "layers_of",
-    "proportion_ends",
-    "proportion_limits",
-    "score_ends",
-]
+    "AdjustedContrast", "Layers", "adjusted_contrast", "layers_of", "proportion_ends",
+    "proportion_limits", "score_ends",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,17 +54,10 @@ _FLAT = 1e-18
 
 @dataclass(frozen=True)
 class Layers:
-    """Sums for each patient, group and stratum in which it has queries.
+    """Sums for each patient, group and stratum in which it has queries: the cells.
 
-    Parameters
-    ----------
-    owner, group, stratum : int arrays of shape (n_cells,)
-    place : int array of shape (n_cells,)
-        Which patient's which stratum, whatever the group.
-    s, n : float64 arrays of shape (n_cells, n_outcomes)
-        Sum of outcomes centred on ``centre``, and queries.
-    centre : float64 array of shape (n_outcomes,)
-    n_patients, n_strata : int
+    Of shape (n_cells,) ``owner, group, stratum`` and ``place``, which patient's which stratum;
+    of shape (n_cells, n_outcomes) outcomes less ``centre`` (n_outcomes,), ``s``, and queries ``n``.
     """
 
     owner: Ints
@@ -89,21 +77,20 @@ class AdjustedContrast:
 
     Parameters
     ----------
-    mean, rest_mean, gap : float64 arrays
+    mean, rest_mean, gap
         Standardised; NaN if no stratum is common.
-    t, df, p : float64 arrays
-    overlap : float64 array
+    t, df, p
+    overlap
         Share of the group's queries in strata where the other side has some.
-    k : float64 array of shape (2, n_outcomes)
-        Patients that carry as much weight (k* above), of each side.
-    n, most : float64 arrays of shape (2, n_outcomes)
-        Queries in common strata; cap of the effective n of a proportion.
-    variance : float64 array of shape (2, n_outcomes)
+    k, n, most : arrays of shape (2, n_outcomes)
+        Patients that carry as much weight (k* above) and queries in common strata, of each side;
+        cap of the effective n of a proportion.
+    variance : array of shape (2, n_outcomes)
+    covariance
         Of the two means, residuals around the additive model.
-    covariance : float64 array of shape (n_outcomes,)
-    quadratic : float64 array of shape (3, n_outcomes)
+    quadratic : array of shape (3, n_outcomes)
         Variance of the gap with residuals around a gap of δ: :math:`v_0 - 2 v_1 δ + v_2 δ^2`.
-    p_heterogeneity : float64 array
+    p_heterogeneity
         Of the hypothesis that the gap is the same in all strata.
     """
 

@@ -62,18 +62,9 @@ def minimum_of(report: Mapping[str, Any]) -> Minimum:
 def protect(report: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a report as it may be shown: the one door that every output passes.
 
-    Parameters
-    ----------
-    report : mapping
-        See docs/reference/audit-report.md. One that has passed already (``small_groups``) is
-        copied as it is.
-
-    Returns
-    -------
-    dict
-        Rows that rest on 1 to ``minimum.reported - 1`` patients without their numbers. If the
-        report merges or hides anything, or its counts differ by so few, all of it rounded, and
-        ``small_groups: {"rounded": True}``.
+    Rows that rest on 1 to ``minimum.reported - 1`` patients lose their numbers. If the report
+    merges or hides anything, or its counts differ by so few, all of it is rounded, and says so:
+    ``small_groups: {"rounded": True}``. One that says so already is copied as it is.
 
     Examples
     --------
@@ -189,9 +180,8 @@ def round_rows(
     ----------
     rows : sequence of dict
         Changed in place; ``step`` and ``step_rest`` say to what.
-    minimum : Minimum
-    section : str
-        Whose fields they have.
+    minimum, section
+        ``section`` is whose fields the rows have.
     whole : mapping of attribute to mapping of group to int, optional
         Patients of the groups, for rows without a size of their own.
     units : mapping of outcome to float, optional
