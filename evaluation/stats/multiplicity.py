@@ -112,8 +112,14 @@ def max_t(
 
     def statistics(order: Ints) -> Array:
         pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
-        inside = member @ (pick @ table)
-        return _t_of(inside[:, where], everything[where])
+        inside = (member @ (pick @ table))[:, where]
+        u, squares, n, k = np.split(inside, 4, axis=1)
+        rest_u, rest_squares, rest_n, rest_k = np.split(everything[where] - inside, 4, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gap, rest = u / n - rest_u / rest_n, np.maximum(rest_squares, 0) / rest_n**2
+            return score_statistic(
+                gap, squares / n**2, rest, np.zeros_like(gap), k, rest_k, k + rest_k
+            )[0]
 
     t = statistics(order)
     family = np.zeros(t.shape, dtype=np.int64) if families is None else families
@@ -135,15 +141,3 @@ def max_t(
     adjusted = np.full(t.shape, np.nan)
     adjusted[usable] = flat
     return t, adjusted
-
-
-def _t_of(inside: Array, everything: Array) -> Array:
-    """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of all."""
-    u, squares, n, k = np.split(inside, 4, axis=1)
-    rest_u, rest_squares, rest_n, rest_k = np.split(everything - inside, 4, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gap = u / n - rest_u / rest_n
-        return score_statistic(
-            gap, squares / n**2, np.maximum(rest_squares, 0) / rest_n**2, np.zeros_like(gap),
-            k, rest_k, k + rest_k,
-        )[0]  # fmt: skip

@@ -28,7 +28,6 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
     ----------
     s, n : float64 arrays of shape (n_patients, n_outcomes)
         Sum of outcomes from 0 to 1, and number of measured queries, of each patient.
-    level : float
 
     Returns
     -------

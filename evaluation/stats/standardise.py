@@ -147,6 +147,7 @@ def adjusted_contrast(
         index = side * n_patients + owner
         return add_up(index, columns, 2 * n_patients).reshape(2, n_patients, m)
 
+    # Sides by strata by outcomes; weights and standardised means of the strata in common.
     S, N = (add_up(cell, x, 2 * h).reshape(2, h, m) for x in (s, n))
     common: Bools = np.asarray((N > 0).all(axis=0))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -159,6 +160,7 @@ def adjusted_contrast(
         overlap = np.where(common, N[0], 0.0).sum(axis=0) / N[0].sum(axis=0)
         a = np.where(common, weight / N, 0.0).reshape(2 * h, m)[cell]
     gap = mean[0] - mean[1]
+    # Residuals of the cells around the stratum's mean and around the additive model, by patient.
     inside = np.where(common[stratum], n, 0.0)
     a_test = a * _correction(inside, layers, owner, stratum, place)
     lean = np.stack([1 - share, -share]).reshape(2 * h, m)[cell]
@@ -169,6 +171,7 @@ def adjusted_contrast(
     )
     carried, queries = by_patient(a * n), by_patient(inside)
     there: Bools = np.asarray(queries > 0)
+    # Patients that carry as much weight, and with them variances and the test.
     k = there.sum(axis=1).astype(np.float64)
     total = queries.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

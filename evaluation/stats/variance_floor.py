@@ -42,11 +42,8 @@ class Pooled:
     def least(self, n: Array, own: Array, together: Array) -> Array:
         r"""Least variance of means under the null hypothesis; 0 where the group tells its own.
 
-        Parameters
-        ----------
-        n, own, together : float64 arrays of shape (..., n_outcomes)
-            Queries; sums over queries, and over patients, of squared weights: 1 / n and
-            :math:`\sum_p n_p^2 / n^2` for a mean.
+        Given queries, and sums over queries (``own``) and patients (``together``) of squared
+        weights, 1 / n and :math:`\sum_p n_p^2 / n^2` for a mean; arrays (..., n_outcomes).
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             factor = (1 - self.icc) * own + self.icc * together
@@ -56,14 +53,9 @@ class Pooled:
 
 
 def pooled_likeness(centred: Array, s: Array, n: Array) -> Pooled:
-    """Describe centred outcomes.
+    """Describe centred outcomes (n_queries, n_outcomes), 0 where not measured.
 
-    Parameters
-    ----------
-    centred : float64 array of shape (n_queries, n_outcomes)
-        0 where not measured.
-    s, n : float64 arrays of shape (n_patients, n_outcomes)
-        Their sums, and numbers of measured queries, by patient.
+    ``s`` and ``n`` (n_patients, n_outcomes) are their sums, and measured queries, by patient.
     """
     total = n.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -82,14 +74,8 @@ def intraclass(squares: Array, s: Array, n: Array) -> Array:
     r"""Intraclass correlation of patients' queries by analysis of variance.
 
     :math:`(MSB - MSW) / (MSB + (n_0 - 1) MSW)` with :math:`n_0 = (n - \sum n_p^2 / n) / (k - 1)`;
-    NaN with one query each, or without variation.
-
-    Parameters
-    ----------
-    squares : float64 array of shape (n_outcomes,)
-        Sum of squares of the centred outcomes.
-    s, n
-        As in :func:`pooled_likeness`.
+    NaN with one query each, or without variation. ``squares`` (n_outcomes,) sums those of the
+    centred outcomes; ``s`` and ``n`` are as in :func:`pooled_likeness`.
     """
     total, k = n.sum(axis=0), (n > 0).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
