@@ -14,18 +14,9 @@ __all__ = ["UNKNOWN", "codes", "group_label", "group_labels"]
 
 
 def group_label(value: Any) -> str:
-    """Name the group of a value.
+    """Name the group of a value: stripped text, ``"unknown"`` if missing or if it says so.
 
-    Parameters
-    ----------
-    value : object
-        Text, a number, or a missing value of Python, numpy or pandas.
-
-    Returns
-    -------
-    str
-        Stripped text; ``"unknown"`` for a missing value and for words that say so. A whole number
-        has no decimal point, since a gap in a column turns whole numbers into decimals.
+    A whole number has no decimal point, since a gap in a column turns whole numbers into decimals.
 
     Examples
     --------
@@ -41,17 +32,10 @@ def group_label(value: Any) -> str:
 def group_labels(values: ArrayLike) -> NDArray[np.str_]:
     """Give the names of the groups of an array of any shape, as text."""
     given = np.asarray(values, dtype=object)
-    known: dict[Any, str] = {}
-    labels = [_label(value, known) for value in given.ravel().tolist()]
+    values = given.ravel().tolist()
+    known = {value: group_label(value) for value in {v for v in values if isinstance(v, str)}}
+    labels = [known[v] if isinstance(v, str) else group_label(v) for v in values]
     return np.array(labels, dtype=str).reshape(given.shape)
-
-
-def _label(value: Any, known: dict[Any, str]) -> str:
-    if not isinstance(value, str):
-        return group_label(value)
-    if value not in known:
-        known[value] = group_label(value)
-    return known[value]
 
 
 def codes(labels: ArrayLike) -> NDArray[np.int64]:
@@ -60,16 +44,7 @@ def codes(labels: ArrayLike) -> NDArray[np.int64]:
     Parameters
     ----------
     labels : array of shape (n,)
-        Whole numbers or text.
-
-    Returns
-    -------
-    int64 array of shape (n,)
-
-    Raises
-    ------
-    InputError
-        If the labels are decimal numbers or not one value per row.
+        Whole numbers or text; an InputError if decimal numbers or not one value per row.
 
     Examples
     --------

@@ -87,7 +87,7 @@ def _sizes(row: Row, rules: Rules) -> Decision | None:
     if row["n_patients"] == 0:
         code = Reason.NOTHING_MEASURED
     elif row["n_patients"] < least:
-        code = Reason.FEW_PATIENTS
+        code = Reason.FEW
     elif row["_other_k"] == 0:
         code = Reason.NO_OTHER_GROUP
     elif row["_other_k"] < least:

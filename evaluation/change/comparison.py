@@ -27,9 +27,9 @@ from evaluation.change.paired import (
 )
 from evaluation.stats.multiplicity import holm_by_family
 from evaluation.stats.proportions import join_ends
-from evaluation.stats.report_fields import TOTALS, Reason
+from evaluation.stats.report_fields import TOTALS
 from evaluation.stats.suppression import round_count, round_rows
-from evaluation.stats.verdict import Minimum
+from evaluation.stats.verdict import Minimum, Reason
 from medembed.errors import InputError
 
 if TYPE_CHECKING:

@@ -30,8 +30,7 @@ from evaluation.retrieval.relevance import as_pairs
 from evaluation.sections.group_vs_rest import PlainRow, SectionResult, judge, text_groups
 from evaluation.stats import Minimum
 from evaluation.stats.bootstrap_t import bootstrap_t_means
-from evaluation.stats.report_fields import Reason
-from evaluation.stats.verdict import Precision, Verdict
+from evaluation.stats.verdict import Precision, Reason, Verdict
 from medembed.errors import InputError
 
 __all__ = ["ExposureRow", "assess_exposure"]

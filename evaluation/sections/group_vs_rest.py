@@ -20,8 +20,7 @@ from evaluation.audit.hypotheses import holm_of_questions
 from evaluation.audit.table_input import Queries, read_queries
 from evaluation.labels import UNKNOWN, group_labels
 from evaluation.stats import Minimum, decide
-from evaluation.stats.report_fields import Reason
-from evaluation.stats.verdict import Precision, Verdict
+from evaluation.stats.verdict import Precision, Reason, Verdict
 from medembed.errors import InputError
 
 __all__ = [

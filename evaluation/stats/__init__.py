@@ -9,13 +9,6 @@ from evaluation.stats.suppression import protect
 from evaluation.stats.verdict import Decision, Minimum, decide, gate
 
 __all__ = [
-    "OTHER_GROUPS",
-    "Decision",
-    "Minimum",
-    "decide",
-    "gate",
-    "holm",
-    "holm_by_family",
-    "merge_groups",
-    "protect",
-]
+    "OTHER_GROUPS", "Decision", "Minimum", "decide", "gate", "holm", "holm_by_family",
+    "merge_groups", "protect",
+]  # fmt: skip

@@ -31,51 +31,32 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.labels import codes
+from evaluation.stats.score_test import two_sided
 from medembed.errors import InputError
 
 __all__ = ["AreaTest", "PatientArea", "area_test", "patient_area"]
 
-_FLAT = 1e-18
-
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+_FLAT = 1e-18
 
 
 @dataclass(frozen=True)
 class PatientArea:
-    """An area under the ROC curve.
-
-    Parameters
-    ----------
-    auc : float
-    low, high : float or None
-        None where a kind has fewer than two patients.
-    n_positive, n_negative : int
-        Patients with cases of each kind.
-    """
+    """An area under the ROC curve; no ends if a kind has fewer than two patients."""
 
     auc: float
     low: float | None
     high: float | None
-    n_positive: int
-    n_negative: int
 
 
 @dataclass(frozen=True)
 class AreaTest:
-    """Two groups' areas compared.
-
-    Parameters
-    ----------
-    gap : float
-        First less second.
-    t, df, p : float
-        NaN where not assessable.
-    """
+    """Two groups' areas compared: first less second; NaN if not assessable."""
 
     gap: float
-    t: float
-    df: float
-    p: float
+    p: float = np.nan
 
 
 def patient_area(
@@ -91,28 +72,19 @@ def patient_area(
     Parameters
     ----------
     scores : float array of shape (n,)
-        Higher should mean positive.
+        Higher should mean positive. An InputError if not finite, or no positive meets a negative.
     positive : bool array of shape (n,)
     patients : array of shape (n,)
     strata : int array of shape (n,), optional
         Only cases of one stratum are compared (folds of cross-validation).
     level : float
 
-    Returns
-    -------
-    PatientArea
-
-    Raises
-    ------
-    InputError
-        Where scores are not finite or no positive meets a negative.
-
     Notes
     -----
     Student's interval with the error above on :math:`\log A/(1-A)`, :math:`\min(k_1, k_0) - 1`
-    degrees of freedom. In simulation it covers 94.5 to 95.6% at 30 to 80 patients, where a
-    bootstrap-t over patients covers 92.9 to 95.4%. Where every pair is ranked right, the interval
-    is the exact binomial one for as many pairs of patients as there are without using one twice.
+    degrees of freedom. In simulation it covers 94.5 to 95.6% at 30 to 80 patients (a bootstrap-t
+    92.9 to 95.4%). If every pair is ranked right, the interval is the exact binomial one for as
+    many pairs of patients as there are without using one twice.
 
     Examples
     --------
@@ -127,20 +99,21 @@ def patient_area(
         raise InputError("scores that are not finite, or a case without a patient")
     fold = np.zeros(len(values), dtype=np.int64) if strata is None else codes(strata)
     auc, phi, _ = _placements(values, kind, fold)
-    k1, k0, pieces, cross, _ = _patient_sums(phi, kind, owner)
-    if min(k1, k0) < 2:
-        return PatientArea(auc, None, None, k1, k0)
+    (k1, k0), pieces, cross, _ = _over_patients(phi, kind, owner, int(owner.max()) + 1)
+    least = min(k1, k0)
+    if least < 2:
+        return PatientArea(auc, None, None)
     variance = sum(pieces) + cross
     half = (1 - level) / 2
     if auc <= 1e-12 or auc >= 1 - 1e-12 or variance <= _FLAT:
-        reach = 1 - half ** (1 / min(k1, k0))
-        return PatientArea(auc, max(0.0, auc - reach), min(1.0, auc + reach), k1, k0)
+        reach = 1 - half ** (1 / least)
+        return PatientArea(auc, max(0.0, auc - reach), min(1.0, auc + reach))
     from scipy.special import stdtrit  # the command line starts without scipy
 
     place = np.log(auc / (1 - auc))
-    reach = float(stdtrit(min(k1, k0) - 1, 1 - half)) * variance**0.5 / (auc * (1 - auc))
+    reach = float(stdtrit(least - 1, 1 - half)) * variance**0.5 / (auc * (1 - auc))
     low, high = (float(1 / (1 + np.exp(-x))) for x in (place - reach, place + reach))
-    return PatientArea(auc, min(low, auc), max(high, auc), k1, k0)
+    return PatientArea(auc, min(low, auc), max(high, auc))
 
 
 def area_test(
@@ -152,12 +125,8 @@ def area_test(
 ) -> AreaTest:
     """Test whether two groups have the same area; the variance is taken under that hypothesis.
 
-    Parameters
-    ----------
-    scores, positive, patients
-        As in :func:`patient_area`.
-    first, second : bool arrays of shape (n,)
-        The groups; no case in both. Each group's area is over its own pairs.
+    ``first`` and ``second`` are bool arrays of shape (n,), no case in both; each group's area is
+    over its own pairs. The others are as in :func:`patient_area`.
 
     Examples
     --------
@@ -165,45 +134,39 @@ def area_test(
     >>> area_test(s, kind, range(8), [True] * 4 + [False] * 4, [False] * 4 + [True] * 4).gap
     0.0
     """
-    one, two = np.asarray(first), np.asarray(second)
-    if one.shape != two.shape or (one & two).any():
+    groups = [np.asarray(group) for group in (first, second)]
+    if groups[0].shape != groups[1].shape or (groups[0] & groups[1]).any():
         raise InputError("a case in both groups of a comparison")
     values, kind = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
     owner = codes(patients)
-    parts = []
-    for inside in (one, two):
-        if not kind[inside].any() or kind[inside].all():
-            return AreaTest(np.nan, np.nan, np.nan, np.nan)
-        alone = np.zeros(int(inside.sum()), dtype=np.int64)
-        parts.append((inside, *_placements(values[inside], kind[inside], alone)))
-    pairs = [float(kind[p[0]].sum()) * float((~kind[p[0]]).sum()) for p in parts]
-    pooled = (parts[0][1] * pairs[0] + parts[1][1] * pairs[1]) / sum(pairs)
-    gap = parts[0][1] - parts[1][1]
+    if any(not kind[inside].any() or kind[inside].all() for inside in groups):
+        return AreaTest(np.nan)
+    parts = [
+        _placements(values[inside], kind[inside], np.zeros(int(inside.sum()), dtype=np.int64))
+        for inside in groups
+    ]
+    pairs = [float(kind[inside].sum()) * float((~kind[inside]).sum()) for inside in groups]
+    pooled = (parts[0][0] * pairs[0] + parts[1][0] * pairs[1]) / sum(pairs)
+    gap, n_patients = parts[0][0] - parts[1][0], int(owner.max()) + 1
     variance, independent, spread, whole = 0.0, 0.0, 0.0, []
-    for inside, area, phi, weight in parts:
-        u = np.zeros(len(values))
-        u[inside] = phi
-        k1, k0, _, cross, sums = _patient_sums(u, kind, owner, inside)
-        u[inside] += (area - pooled) * weight
-        pieces = _patient_sums(u, kind, owner, inside)[2]
+    for inside, (area, phi, weight) in zip(groups, parts, strict=True):
+        of = kind[inside], owner[inside], n_patients
+        (k1, k0), _, cross, sums = _over_patients(phi, *of)
         if min(k1, k0) < 2:
-            return AreaTest(gap, np.nan, np.nan, np.nan)
+            return AreaTest(gap)
+        pieces = _over_patients(phi + (area - pooled) * weight, *of)[1]
         variance += sum(pieces) + cross
         independent += sum(pieces)
         spread += pieces[0] ** 2 / (k1 - 1) + pieces[1] ** 2 / (k0 - 1)
         whole.append(sums)
     variance -= 2 * float(np.sum(whole[0] * whole[1]))  # patients in both
     if variance <= _FLAT:
-        return AreaTest(gap, np.nan, np.nan, np.nan)
-    from scipy.special import stdtr  # the command line starts without scipy
-
-    df, t = independent**2 / spread, gap / variance**0.5
-    return AreaTest(gap, t, df, float(2 * stdtr(df, -abs(t))))
+        return AreaTest(gap)
+    t, df = np.array(gap / variance**0.5), np.array(independent**2 / spread)
+    return AreaTest(gap, float(two_sided(t, df)))
 
 
-def _placements(
-    scores: Floats, kind: NDArray[np.bool_], fold: NDArray[np.int64]
-) -> tuple[float, Floats, Floats]:
+def _placements(scores: Floats, kind: Bools, fold: Ints) -> tuple[float, Floats, Floats]:
     """Area, each case's part in it, and the share of pairs that the case is in."""
     won, against = np.zeros(len(scores)), np.zeros(len(scores))
     for number in np.unique(fold):
@@ -222,20 +185,14 @@ def _placements(
     return area, (won - area * against) / pairs, against / pairs
 
 
-def _patient_sums(
-    phi: Floats,
-    kind: NDArray[np.bool_],
-    owner: NDArray[np.int64],
-    inside: NDArray[np.bool_] | None = None,
-) -> tuple[int, int, tuple[float, float], float, Floats]:
-    """Patients of each kind, the two squares of the variance, its cross term, and all sums."""
-    n = int(owner.max()) + 1
-    here = np.ones(len(phi), dtype=np.bool_) if inside is None else inside
-    yes, no = here & kind, here & ~kind
-    a = np.bincount(owner[yes], phi[yes], n).astype(np.float64)
-    b = np.bincount(owner[no], phi[no], n).astype(np.float64)
-    k1, k0, k = (len(np.unique(owner[x])) for x in (yes, no, here))
+def _over_patients(
+    phi: Floats, kind: Bools, owner: Ints, n_patients: int
+) -> tuple[tuple[int, int], tuple[float, float], float, Floats]:
+    """Patients of each kind, the two squares of the variance, its cross term, patients' sums."""
+    a = np.bincount(owner[kind], phi[kind], n_patients).astype(np.float64)
+    b = np.bincount(owner[~kind], phi[~kind], n_patients).astype(np.float64)
+    k1, k0, k = (len(np.unique(x)) for x in (owner[kind], owner[~kind], owner))
     if min(k1, k0) < 2:
-        return k1, k0, (0.0, 0.0), 0.0, a + b
+        return (k1, k0), (0.0, 0.0), 0.0, a + b
     squares = k1 / (k1 - 1) * float(np.sum(a**2)), k0 / (k0 - 1) * float(np.sum(b**2))
-    return k1, k0, squares, 2 * k / (k - 1) * float(np.sum(a * b)), a + b
+    return (k1, k0), squares, 2 * k / (k - 1) * float(np.sum(a * b)), a + b

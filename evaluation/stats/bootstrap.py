@@ -1,8 +1,8 @@
 """Intervals by drawing patients, not images.
 
-Images of one patient are alike, so that an interval that draws images is too narrow (it covers
-67 to 87% where it says 95%). Here the patients of the queries are drawn with replacement; the
-gallery stays as it is, since drawing it with replacement would put copies of an item beside it.
+Images of one patient are alike, so an interval that draws images is too narrow (it covers 67 to
+87% instead of 95%). The patients of the queries are drawn with replacement; the gallery stays as
+it is, since drawing it with replacement would put copies of an item beside it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,25 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.labels import codes
 from medembed.errors import InputError
 
-__all__ = ["Interval", "PatientResampler"]
+__all__ = ["Interval", "PatientResampler", "drawn_patients"]
 
 Interval = tuple[float, float]
 
 _CELLS = 4_000_000
 _ROUNDING = 1e-12
+
+
+def drawn_patients(n_patients: int, repetitions: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks of draws, shape ``(n_patients, n_draws)``: how often each patient was drawn."""
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // n_patients)
+    for start in range(0, repetitions, step):
+        size = min(step, repetitions - start)
+        drawn = rng.integers(0, n_patients, size=(size, n_patients))
+        drawn *= size
+        drawn += np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * n_patients)
+        yield counts.reshape(n_patients, size).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -33,11 +46,8 @@ class PatientResampler:
     ----------
     patients : array of shape (n_queries,)
         Whose query it is; whole numbers or text.
-    repetitions : int
-        Draws, at least 100; 2,000 by default.
-    seed : int
-    level : float
-        Of the interval, 0.95 by default.
+    repetitions, seed, level
+        Draws, at least 100; level of the interval.
 
     Examples
     --------
@@ -71,37 +81,20 @@ class PatientResampler:
 
     def weights(self) -> Iterator[NDArray[np.float64]]:
         """Blocks of draws, shape ``(n_draws, n_patients)``: how often each patient was drawn."""
-        rng = np.random.default_rng(self.seed)
-        n = self.n_patients
-        step = max(1, _CELLS // n)
-        for start in range(0, self.repetitions, step):
-            size = min(step, self.repetitions - start)
-            drawn = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=size * n)
-            yield counts.reshape(size, n).astype(np.float64)
+        for block in drawn_patients(self.n_patients, self.repetitions, self.seed):
+            yield np.ascontiguousarray(block.T)
 
     def means(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Means over the queries of the drawn patients.
-
-        Parameters
-        ----------
-        values : array of shape (n_queries, n_measures)
-
-        Returns
-        -------
-        float64 array of shape (repetitions, n_measures)
-            One product of matrices: counts of patients times their sums.
-        """
+        """Means of (n_queries, n_measures) over the drawn patients: (repetitions, n_measures)."""
         table = np.asarray(values, dtype=np.float64)
         sums = np.stack(
             [np.bincount(self._codes, column, self.n_patients) for column in table.T], axis=1
         )
         sizes = np.bincount(self._codes, minlength=self.n_patients).astype(np.float64)
-        blocks = [(w @ sums) / (w @ sizes)[:, None] for w in self.weights()]
-        return np.concatenate(blocks)
+        return np.concatenate([(w @ sums) / (w @ sizes)[:, None] for w in self.weights()])
 
     def medians(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Medians over the queries of the drawn patients, shape ``(repetitions,)``."""
+        """Medians of (n_queries,) over the drawn patients, shape ``(repetitions,)``."""
         column = np.asarray(values, dtype=np.float64)
         order = np.argsort(column, kind="stable")
         ranked, owner = column[order], self._codes[order]
@@ -119,26 +112,20 @@ class PatientResampler:
     def interval(
         self, draws: NDArray[np.float64], *, bounds: tuple[float, float] | None = None
     ) -> Interval | None:
-        r"""Percentile interval, widened for few patients.
+        r"""Percentile interval, widened for few patients; None with fewer than two.
 
         Parameters
         ----------
         draws : float64 array of shape (repetitions,)
         bounds : (low, high), optional
-            Values that the measure cannot leave. Where every draw sits on one of them, resampling
-            knows of no spread; the end is then the exact binomial one for n patients that all
-            agree, ``low + (high - low) (1 - (alpha / 2)^{1/n})``.
-
-        Returns
-        -------
-        (low, high) or None
-            None with fewer than two patients.
+            Values that the measure cannot leave. If every draw is one of them, the end is the exact
+            binomial one for n patients that agree: ``low + (high - low) (1 - (alpha/2)^{1/n})``.
 
         Notes
         -----
-        The percentiles are taken at :math:`\Phi(\pm\sqrt{n/(n-1)}\, t_{n-1, 1-\alpha/2})`,
-        Hesterberg's expanded percentile interval, without which few patients make an interval
-        too narrow by that factor (Hesterberg 2015, The American Statistician 69:371, §5.2).
+        The percentiles are taken at :math:`\Phi(\pm\sqrt{n/(n-1)}\, t_{n-1, 1-\alpha/2})`, since
+        few patients make the plain interval too narrow by that factor (Hesterberg 2015, The
+        American Statistician 69:371, §5.2).
         """
         n = self.n_patients
         if n < 2 or not np.isfinite(draws).all():

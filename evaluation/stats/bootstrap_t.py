@@ -1,14 +1,13 @@
 r"""Bootstrap-t intervals of all groups and gaps of an audit from one set of draws of patients.
 
-For means that are no proportions (MRR, nDCG): each draw of patients gives an estimate and its own
-error; the spread of :math:`t^* = (\hat\theta^* - \hat\theta) / s^*` takes the place of Student's
-distribution, which corrects for skewness where plain percentiles do not.
+For means that are no proportions (MRR, nDCG): the spread of
+:math:`t^* = (\hat\theta^* - \hat\theta) / s^*` over the draws takes the place of Student's
+distribution, which corrects for skewness where plain percentiles do not. The sums of all groups
+under a draw's weights are products of matrices (:mod:`evaluation.stats.cluster_sums`).
 
-Each draw weighs every patient of the archive; the moments of all groups under these weights are
-products of matrices (:mod:`evaluation.stats.cluster_sums`), so that a million queries are touched
-once, and not again for each draw. A draw's own error is its linearised one; the covariance of two
-sides that share patients is left out of both the error and that of each draw, which their ratio
-allows: patients are drawn with all their queries.
+A draw's own error is its linearised one; the covariance of two sides that share patients is left
+out of both the error and that of each draw, which their ratio allows: patients are drawn with all
+their queries.
 
 References
 ----------
@@ -21,14 +20,14 @@ primary units, domains estimated within each draw).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.stats.bootstrap import drawn_patients
 from evaluation.stats.cluster_sums import (
     Cells,
-    Side,
     cells_of,
     columns_of,
     contrast_with_rest,
@@ -40,9 +39,10 @@ from medembed.errors import InputError
 __all__ = ["DrawnEnds", "bootstrap_t_groups", "bootstrap_t_means"]
 
 Array = NDArray[np.float64]
-_CELLS = 4_000_000
+Ints = NDArray[np.int64]
 _KEPT = 30_000_000
 _FLAT = 1e-15
+_BY_CELL = ("owner", "group", "s", "n", "squares")
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,18 @@ class DrawnEnds:
     pair: Array
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Some groups of one attribute, or some pairs, that fit into memory together."""
+_Key = tuple[int, int, bool]
+"""Attribute, group, and whether the side is the group's rest."""
 
-    number: int
-    groups: NDArray[np.int64]
-    pairs: NDArray[np.int64]
+
+_Contrast = tuple[_Key, _Key | None, Array, int]
+"""One side, or two; and where its ends go: an array (n_levels, 2, n, n_outcomes), its place."""
 
 
 def bootstrap_t_groups(
     attributes: Sequence[Cells],
-    groups: Sequence[NDArray[np.int64]],
-    pairs: Sequence[NDArray[np.int64]],
+    groups: Sequence[Ints],
+    pairs: Sequence[Ints],
     *,
     repetitions: int = 2000,
     levels: tuple[float, ...] = (0.95, 0.90),
@@ -89,49 +88,33 @@ def bootstrap_t_groups(
     groups : sequence of int arrays
         For each attribute its groups that are wanted; others stay NaN.
     pairs : sequence of int arrays of shape (n_pairs, 2)
-    repetitions : int
-        At least 200.
-    levels : tuple of float
-    seed : int
-
-    Returns
-    -------
-    list of DrawnEnds
-        One for each attribute.
-
-    Raises
-    ------
-    InputError
-        Too few repetitions.
+    repetitions, levels, seed
+        An InputError with fewer than 200 repetitions.
     """
     if repetitions < 200:
         raise InputError("a bootstrap-t interval from fewer than 200 draws")
+    m = len(attributes[0].centre) if attributes else 0
     found = [
-        DrawnEnds(
-            np.full((len(levels), 2, c.n_groups, len(c.centre)), np.nan),
-            np.full((len(levels), 2, c.n_groups, len(c.centre)), np.nan),
-            np.full((len(levels), 2, len(p), len(c.centre)), np.nan),
-        )
-        for c, p in zip(attributes, pairs, strict=True)
+        DrawnEnds(*(np.full((len(levels), 2, n, m), np.nan) for n in (c.n_groups, c.n_groups, p)))
+        for c, p in zip(attributes, map(len, pairs), strict=True)
     ]
-    if not attributes or not len(attributes[0].centre):
+    if not m:
         return found
-    for tasks in _passes(attributes, groups, pairs, repetitions):
-        kept = _draw(attributes, pairs, tasks, repetitions, seed)
-        for task, (mean, gap, pair) in zip(tasks, kept, strict=True):
-            out = found[task.number]
-            for number, level in enumerate(levels):
-                if mean is not None and gap is not None:
-                    out.mean[number][:, task.groups] = _ends(*mean, level)
-                    out.gap[number][:, task.groups] = _ends(*gap, level)
-                if pair is not None:
-                    out.pair[number][:, task.pairs] = _ends(*pair, level)
+    wanted = [
+        contrast
+        for number, its in enumerate(zip(found, groups, pairs, strict=True))
+        for contrast in _contrasts(number, *its)
+    ]
+    # As many contrasts at a time as fit into memory; the draws are the same each time.
+    most = max(2, _KEPT // (repetitions * m))
+    for start in range(0, len(wanted), most):
+        _fill(attributes, wanted[start : start + most], repetitions, levels, seed)
     return found
 
 
 def bootstrap_t_means(
     values: Array,
-    owner: NDArray[np.int64],
+    owner: Ints,
     *,
     repetitions: int = 2000,
     levels: tuple[float, ...] = (0.95, 0.90),
@@ -145,7 +128,6 @@ def bootstrap_t_means(
         NaN where not measured.
     owner : int array of shape (n_queries,)
         Numbers of patients; those without a query are not drawn.
-    repetitions, levels, seed
 
     Returns
     -------
@@ -165,216 +147,117 @@ def bootstrap_t_means(
     return everyone.mean[0], np.sqrt(everyone.variance()[0]), drawn.mean[:, :, 0] + cells.centre
 
 
-def _passes(
+def _contrasts(number: int, out: DrawnEnds, groups: Ints, pairs: Ints) -> Iterator[_Contrast]:
+    for group in groups.tolist():
+        yield (number, group, False), None, out.mean, group
+        yield (number, group, False), (number, group, True), out.gap, group
+    for row, (one, two) in enumerate(pairs.tolist()):
+        yield (number, one, False), (number, two, False), out.pair, row
+
+
+def _fill(
     attributes: Sequence[Cells],
-    groups: Sequence[NDArray[np.int64]],
-    pairs: Sequence[NDArray[np.int64]],
+    contrasts: list[_Contrast],
     repetitions: int,
-) -> Iterator[list[_Task]]:
-    """Tasks whose draws fit into memory together; several passes where not all do."""
-    none = np.empty(0, dtype=np.int64)
-    room = max(2, _KEPT // (repetitions * max(1, len(attributes[0].centre))))
-    tasks: list[_Task] = []
-    held = 0
-    for number in range(len(attributes)):
-        jobs = [(part, none, 2 * len(part)) for part in _split(groups[number], room // 2)]
-        jobs += [
-            (none, part, len(part))
-            for part in _split(np.arange(len(pairs[number]), dtype=np.int64), room)
-        ]
-        for some_groups, some_pairs, size in jobs:
-            if tasks and held + size > room:
-                yield tasks
-                tasks, held = [], 0
-            tasks.append(_Task(number, some_groups, some_pairs))
-            held += size
-    if tasks:
-        yield tasks
-
-
-def _split(items: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
-    return [items[start : start + most] for start in range(0, len(items), most)]
-
-
-_Drawn = tuple[Array, Array, Array] | None
-
-
-def _draw(
-    attributes: Sequence[Cells],
-    pairs: Sequence[NDArray[np.int64]],
-    tasks: list[_Task],
-    repetitions: int,
+    levels: tuple[float, ...],
     seed: int,
-) -> list[tuple[_Drawn, _Drawn, _Drawn]]:
-    """For each task (estimate, error, t of each draw) of means, gaps and pairs."""
-    first = attributes[0]
-    n_patients = len(first.whole_n)
-    compact = _compact(attributes)
-    whole = [compact.take(columns_of(c.whole_s, c.whole_n)) for c in attributes]
-    # Each task's groups, and for pairs all groups that they name.
-    needed = [
-        task.groups if len(task.groups) else np.unique(pairs[task.number][task.pairs])
-        for task in tasks
-    ]
-    places = _places(attributes, tasks, needed, compact)
+) -> None:
+    """Put the ends of the contrasts where they go."""
+    sides = _Sides(attributes, contrasts)
+    n_patients = len(attributes[0].whole_n)
     # Drawn weight 1 for everyone gives the estimates.
-    truth = _sides(np.ones((n_patients, 1)), attributes, tasks, needed, places, whole, compact)
-    points = [_values(s, pairs, t, g) for s, t, g in zip(truth, tasks, needed, strict=True)]
-    kept: list[list[list[Array]]] = [[[], [], []] for _ in tasks]
-    for weights in _weights(n_patients, repetitions, seed):
-        drawn = _sides(weights, attributes, tasks, needed, places, whole, compact)
-        for number, task in enumerate(tasks):
-            values = _values(drawn[number], pairs, task, needed[number])
-            for kind, (point, value) in enumerate(zip(points[number], values, strict=True)):
-                if point is not None and value is not None:
-                    kept[number][kind].append(_studentised(point, value))
-    out: list[tuple[_Drawn, _Drawn, _Drawn]] = []
-    for number in range(len(tasks)):
-        parts: list[_Drawn] = []
-        for kind, point in enumerate(points[number]):
-            if point is None:
-                parts.append(None)
-            else:
-                t = np.sort(np.concatenate(kept[number][kind]), axis=0)
-                parts.append((point[0][0], point[1][0], t))
-        out.append((parts[0], parts[1], parts[2]))
-    return out
+    (estimate,), (error,) = sides.estimates(np.ones((n_patients, 1)))
+    draws = drawn_patients(n_patients, repetitions, seed)
+    blocks = [_studentised(estimate, *sides.estimates(weights)) for weights in draws]
+    t = np.sort(np.concatenate(blocks), axis=0)
+    for number, level in enumerate(levels):
+        ends = _ends(estimate, error, t, level)
+        for at, (_, _, out, row) in enumerate(contrasts):
+            out[number, :, row] = ends[:, at]
 
 
-@dataclass(frozen=True)
-class _Compact:
-    """Columns without those that several outcomes share: sizes of the same measured queries."""
+class _Sides:
+    """Columns of all sides that contrasts name, ready to be summed under any weights."""
 
-    kept: NDArray[np.int64]
-    spread: NDArray[np.int64]
-    n_outcomes: int
+    def __init__(self, attributes: Sequence[Cells], contrasts: list[_Contrast]) -> None:
+        pairs = [contrast[:2] for contrast in contrasts]
+        self.keys = sorted({key for pair in pairs for key in pair if key is not None})
+        at: dict[_Key | None, int] = {key: number for number, key in enumerate(self.keys)}
+        at[None] = len(self.keys)
+        self.first, self.second = np.array([[at[key] for key in pair] for pair in pairs]).T
+        self.n_outcomes = len(attributes[0].centre)
+        kept, self.spread = _distinct(attributes)
 
-    def take(self, columns: Array) -> Array:
-        """Columns (rows, 6, n_outcomes) to those kept, rows last."""
-        return np.ascontiguousarray(columns.reshape(len(columns), -1)[:, self.kept].T)
+        def take(columns: Array) -> Array:
+            """Columns (rows, 6, n_outcomes) to the distinct ones, rows last."""
+            return np.ascontiguousarray(columns.reshape(len(columns), -1)[:, kept].T)
 
-    def sides(self, sums: Array, centre: Array) -> Side:
-        """Sums (n_draws, n_groups, kept) to a side."""
-        return side(sums[..., self.spread].reshape(*sums.shape[:-1], 6, self.n_outcomes), centre)
+        # Attributes whose groups are all known have one whole.
+        self.whole_of = [-1 if c.known.all() else n for n, c in enumerate(attributes)]
+        self.wholes: dict[int, Array] = {}
+        for name, cells in zip(self.whole_of, attributes, strict=True):
+            if name not in self.wholes:
+                self.wholes[name] = take(columns_of(cells.whole_s, cells.whole_n))
+        self.columns: dict[tuple[int, int], tuple[Ints, Array, Array | None]] = {}
+        for number, group in dict.fromkeys(key[:2] for key in self.keys):
+            part = _of_group(attributes[number], group)
+            own = take(columns_of(part.s, part.n))
+            leaving = None
+            if (number, group, True) in at:
+                same = part.exclusive and part.known[group]
+                leaving = own if same else take(leaving_columns(part))
+            self.columns[number, group] = part.owner, own, leaving
+
+    def estimates(self, weights: Array) -> tuple[Array, Array]:
+        """Estimates and errors (n_draws, n_contrasts, n_outcomes) under (n_patients, n_draws)."""
+        totals = {name: (whole @ weights).T for name, whole in self.wholes.items()}
+        sums: dict[_Key, Array] = {}
+        for (number, group), (owner, columns, leaving) in self.columns.items():
+            its = weights[owner]
+            own = sums[number, group, False] = (columns @ its).T
+            if leaving is not None:
+                less = own if leaving is columns else (leaving @ its).T
+                sums[number, group, True] = totals[self.whole_of[number]] - less
+        table = np.stack([sums[key] for key in self.keys], axis=1)[..., self.spread]
+        of = side(table.reshape(*table.shape[:2], 6, self.n_outcomes), np.zeros(self.n_outcomes))
+        nothing = np.zeros((len(table), 1, self.n_outcomes))
+        shift, v = (np.concatenate([x, nothing], axis=1) for x in (of.shift, of.variance()))
+        return (
+            shift[:, self.first] - shift[:, self.second],
+            np.sqrt(v[:, self.first] + v[:, self.second]),
+        )
 
 
-def _compact(attributes: Sequence[Cells]) -> _Compact:
+def _of_group(cells: Cells, group: int) -> Cells:
+    start, end = np.searchsorted(cells.group, [group, group + 1]).tolist()
+    parts = {name: getattr(cells, name)[start:end] for name in _BY_CELL}
+    return replace(cells, **parts)
+
+
+def _distinct(attributes: Sequence[Cells]) -> tuple[Ints, Ints]:
+    """Columns to keep of the (6, n_outcomes) of a side, and the place of each among them.
+
+    Outcomes with the same measured queries share n, nn and k.
+    """
     m = attributes[0].whole_n.shape[1]
-    sizes = [attributes[0].whole_n, *(c.n for c in attributes if not c.exclusive)]
-    sizes += [c.n for c in attributes if c.exclusive and not c.known.all()]
+    sizes = [attributes[0].whole_n]
+    sizes += [c.n for c in attributes if not (c.exclusive and c.known.all())]
     like = [  # the first outcome with the same sizes throughout
         next(a for a in range(b + 1) if all(np.array_equal(n[:, a], n[:, b]) for n in sizes))
         for b in range(m)
     ]
-    # In the order of columns_of: s, n, ss, sn, nn, k; of n, nn and k the shared are dropped.
+    # In the order of columns_of: s, n, ss, sn, nn, k.
+    shared = (False, True, False, False, True, True)
     full = [
-        kind * m + (like[number] if kind in {1, 4, 5} else number)
-        for kind in range(6)
-        for number in range(m)
+        kind * m + (like[b] if same else b) for kind, same in enumerate(shared) for b in range(m)
     ]
     kept, spread = np.unique(np.array(full), return_inverse=True)
-    return _Compact(kept, spread.ravel(), m)
+    return kept, spread.ravel()
 
 
-_Place = tuple[NDArray[np.int64], Array, Array]
-
-
-def _places(
-    attributes: Sequence[Cells],
-    tasks: list[_Task],
-    needed: list[NDArray[np.int64]],
-    compact: _Compact,
-) -> dict[tuple[int, int], _Place]:
-    """Owners, own columns and leaving columns of each wanted group of each attribute."""
-    found: dict[tuple[int, int], _Place] = {}
-    for task, groups in zip(tasks, needed, strict=True):
-        cells = attributes[task.number]
-        start = np.searchsorted(cells.group, groups, "left")
-        end = np.searchsorted(cells.group, groups, "right")
-        for group, a, b in zip(groups.tolist(), start.tolist(), end.tolist(), strict=True):
-            if (task.number, group) in found:
-                continue
-            part = Cells(
-                cells.owner[a:b], cells.group[a:b], cells.s[a:b], cells.n[a:b],
-                cells.squares[a:b], cells.whole_s, cells.whole_n, cells.n_groups, cells.centre,
-                cells.exclusive, cells.known,
-            )  # fmt: skip
-            own = compact.take(columns_of(part.s, part.n))
-            same = cells.exclusive and cells.known[group]
-            leaving = own if same else compact.take(leaving_columns(part))
-            found[task.number, group] = (part.owner, own, leaving)
-    return found
-
-
-def _weights(n_patients: int, repetitions: int, seed: int) -> Iterator[Array]:
-    """Blocks (n_patients, n_draws): how often each patient was drawn."""
-    rng = np.random.default_rng(seed)
-    step = max(1, _CELLS // n_patients)
-    for start in range(0, repetitions, step):
-        size = min(step, repetitions - start)
-        drawn = rng.integers(0, n_patients, size=(size, n_patients))
-        drawn *= size
-        drawn += np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * n_patients)
-        yield counts.reshape(n_patients, size).astype(np.float64)
-
-
-def _sides(
-    weights: Array,
-    attributes: Sequence[Cells],
-    tasks: list[_Task],
-    needed: list[NDArray[np.int64]],
-    places: dict[tuple[int, int], _Place],
-    whole: list[Array],
-    compact: _Compact,
-) -> list[tuple[Side, Side]]:
-    """Each task's groups and their rests under the weights (n_patients, n_draws)."""
-    draws, width = weights.shape[1], len(whole[0])
-    # All known, attributes have one whole.
-    complete = [number for number, cells in enumerate(attributes) if cells.known.all()]
-    shared = (whole[complete[0]] @ weights).T if complete else None
-    totals = [
-        shared if shared is not None and number in complete else (one @ weights).T
-        for number, one in enumerate(whole)
-    ]
-    sums: dict[tuple[int, int], tuple[Array, Array]] = {}
-    for key, (owner, columns, leaving) in places.items():
-        its = weights[owner]
-        own = (columns @ its).T
-        left = own if columns is leaving else (leaving @ its).T
-        sums[key] = own, totals[key[0]] - left
-    found = []
-    for task, groups in zip(tasks, needed, strict=True):
-        centre = attributes[task.number].centre
-        own, rest = np.empty((2, draws, len(groups), width))
-        for number, group in enumerate(groups.tolist()):
-            own[:, number], rest[:, number] = sums[task.number, group]
-        found.append((compact.sides(own, centre), compact.sides(rest, centre)))
-    return found
-
-
-_Value = tuple[Array, Array] | None
-
-
-def _values(
-    sides: tuple[Side, Side],
-    pairs: Sequence[NDArray[np.int64]],
-    task: _Task,
-    groups: NDArray[np.int64],
-) -> tuple[_Value, _Value, _Value]:
-    """Estimate and error (n_draws, n_groups or n_pairs, n_outcomes) of means, gaps, pairs."""
-    own, rest = sides
-    mean, v = own.shift, own.variance()
-    if not len(task.pairs):
-        gap = mean - rest.shift
-        return (mean, np.sqrt(v)), (gap, np.sqrt(v + rest.variance())), None
-    one, two = np.searchsorted(groups, pairs[task.number][task.pairs]).T
-    return None, None, (mean[:, one] - mean[:, two], np.sqrt(v[:, one] + v[:, two]))
-
-
-def _studentised(point: tuple[Array, Array], drawn: tuple[Array, Array]) -> Array:
+def _studentised(truth: Array, estimate: Array, error: Array) -> Array:
     with np.errstate(invalid="ignore"):  # infinite less infinite is NaN, as is a missing group
-        shift, error = drawn[0] - point[0], drawn[1]
+        shift = estimate - truth
     # A draw without the group, or with one patient of it, bounds nothing: infinite on its side.
     shift = np.where(np.isnan(shift), np.inf, shift)
     with np.errstate(divide="ignore", invalid="ignore"):

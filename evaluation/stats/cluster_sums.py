@@ -9,6 +9,11 @@ and their count k; the variance of its mean around any centre d is
 :math:`\frac{k}{k-1} (\sum s^2 - 2 d \sum s n + d^2 \sum n^2) / (\sum n)^2`. The rest of a group is
 all queries of the other *known* groups; a patient with queries in both keeps the part outside the
 group. A group that is not known (``"unknown"``) is compared with all the known ones.
+
+References
+----------
+Kish, *Survey Sampling*, 1965, section 8.2; Carter, Schnepel and Steigerwald, *Asymptotic behavior
+of a t test robust to cluster heterogeneity*, Rev. Econ. Stat. 99:698, 2017.
 """
 
 from __future__ import annotations
@@ -27,13 +32,9 @@ _ROUNDING = 1e-13
 
 @dataclass(frozen=True)
 class Side:
-    """A group, or what it is compared with: sums over its patients.
+    """A group, or what it is compared with: sums over its patients, as the module names them.
 
-    Parameters
-    ----------
-    s, n, ss, sn, nn, k : float64 arrays of shape (..., n_groups, n_outcomes)
-        Outcomes are centred on ``centre``.
-    centre : float64 array of shape (n_outcomes,)
+    Arrays of shape (..., n_groups, n_outcomes), outcomes less ``centre`` (n_outcomes,).
     """
 
     s: Array
@@ -46,13 +47,7 @@ class Side:
 
     @property
     def effective_k(self) -> Array:
-        """Patients with equally many queries that would carry as much: (Σn)² / Σn².
-
-        References
-        ----------
-        Kish, *Survey Sampling*, 1965, section 8.2; Carter, Schnepel and Steigerwald, *Asymptotic
-        behavior of a t test robust to cluster heterogeneity*, Rev. Econ. Stat. 99:698, 2017.
-        """
+        """Patients with equally many queries that would carry as much: (Σn)² / Σn² (Kish)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.n**2 / self.nn)
 
@@ -77,13 +72,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two sides of comparisons, and the sums over patients that have queries in both.
+    """Two sides of comparisons.
 
     Parameters
     ----------
     first, second : Side
     shared : tuple of four float64 arrays
-        Sums of s s', s n', n s', n n' over shared patients.
+        Sums of s s', s n', n s', n n' over patients with queries in both.
     k : float64 array
         Patients of either side.
     """
@@ -108,15 +103,14 @@ class Cells:
 
     Parameters
     ----------
-    owner, group : int arrays of shape (n_cells,)
-        Sorted by group.
+    owner, group : int arrays of shape (n_cells,), sorted by group
     s, n, squares : float64 arrays of shape (n_cells, n_outcomes)
         Sum of centred outcomes, queries, sum of squared centred outcomes.
     whole_s, whole_n : float64 arrays of shape (n_patients, n_outcomes)
         Of all queries of a patient in known groups.
     n_groups : int
     centre : float64 array of shape (n_outcomes,)
-        Pooled mean of each outcome; NaN where nothing was measured.
+        Pooled mean of each outcome; NaN if nothing was measured.
     exclusive : bool
         Whether no patient is in two groups.
     known : bool array of shape (n_groups,)
@@ -146,10 +140,7 @@ def add_up(index: NDArray[np.int64], columns: Array, n: int) -> Array:
 
 
 def centred_on(values: Array, centre: Array) -> Array:
-    """Values less their centre, 0 where not measured.
-
-    Rounding alone is no variation: a column of equal values becomes one of zeros.
-    """
+    """Values less their centre, 0 where not measured; rounding alone is no variation."""
     known = np.where(np.isnan(values), np.nan_to_num(centre), values)
     centred = known - np.nan_to_num(centre)
     size = np.abs(known).max(axis=0, initial=0.0)
@@ -195,10 +186,8 @@ def cells_of(
     owner, groups : int arrays of shape (n_queries,)
     sums : tuple, optional
         What :func:`patient_sums` gave, so that several attributes need it once.
-    exclusive : bool
-        Whether each patient is in one group.
-    known : bool array of shape (n_groups,), optional
-        All of them by default.
+    exclusive, known
+        As in :class:`Cells`; by default all groups are known.
     """
     centre, s, n, squares = sums or patient_sums(values, owner, n_patients)
     named = np.ones(n_groups, dtype=np.bool_) if known is None else known

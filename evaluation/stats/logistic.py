@@ -16,7 +16,7 @@ def expit(logit: Array) -> Array:
 
 
 def logistic_mode(design: Array, target: Array, precision: Array) -> Array:
-    r"""Coefficients of the likeliest logistic curve.
+    """Coefficients of the likeliest logistic curve, shape (n_coefficients,).
 
     Parameters
     ----------
@@ -26,10 +26,6 @@ def logistic_mode(design: Array, target: Array, precision: Array) -> Array:
         0 to 1; soft targets are taken as shares.
     precision : float64 array of shape (n_coefficients,)
         Of each coefficient's normal prior around 0; above 0.
-
-    Returns
-    -------
-    float64 array of shape (n_coefficients,)
 
     Examples
     --------

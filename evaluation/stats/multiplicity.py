@@ -13,22 +13,15 @@ from medembed.errors import InputError
 
 __all__ = ["holm", "holm_by_family", "max_t"]
 
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+
+def holm(p_values: ArrayLike) -> Array:
     """Adjust p-values so that a family's chance of any false alarm keeps its level.
 
-    Parameters
-    ----------
-    p_values : float array of shape (n_tests,)
-        NaN for a test that could not be made: it stays NaN and is not counted.
-
-    Returns
-    -------
-    float64 array of shape (n_tests,)
-
-    References
-    ----------
-    Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 6:65, 1979.
+    A test that could not be made is NaN, stays NaN and is not counted (Holm, Scand. J. Statist.
+    6:65, 1979).
 
     Examples
     --------
@@ -46,7 +39,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return out
 
 
-def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> NDArray[np.float64]:
+def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> Array:
     """Apply :func:`holm` within each family of tests, declared before the data was looked at.
 
     Examples
@@ -65,29 +58,27 @@ def holm_by_family(p_values: ArrayLike, families: Sequence[str]) -> NDArray[np.f
 
 
 def max_t(
-    u: NDArray[np.float64],
-    size: NDArray[np.float64],
-    groups: Sequence[NDArray[np.int64]],
+    u: Array,
+    size: Array,
+    groups: Sequence[Ints],
     *,
-    families: NDArray[np.int64] | None = None,
+    families: Ints | None = None,
     permutations: int = 999,
     seed: int = 0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    r"""Hand patients' groups around among them and see how large the largest |t| becomes.
+) -> tuple[Array, Array]:
+    r"""Permute groups among patients and see how large the largest |t| becomes (step-down max-T).
 
     A patient keeps its queries and their outcomes; its groups in all attributes move together to
-    another patient, so that tests keep their correlation. Adjusted by step-down maxima.
+    another patient, so that tests keep their correlation.
 
     Parameters
     ----------
     u, size : float64 arrays of shape (n_patients, n_outcomes)
         Sum of residuals, and queries, of each patient.
     groups : sequence of int arrays of shape (n_patients,)
-        Each attribute's groups, numbered from 0; tests are all groups of the first, then of the
-        next.
+        Each attribute's groups, from 0; tests are all groups of the first, then of the next.
     families : int array of shape (n_tests, n_outcomes), optional
         Maxima are taken within each; below 0 for what is no test. One family by default.
-    permutations, seed
 
     Returns
     -------
@@ -96,13 +87,10 @@ def max_t(
 
     Notes
     -----
-    The pooled mean does not change under permutation, so neither do patients' residual sums
-    :math:`u_p`; each permutation is one product of the groups' membership with
-    :math:`(u, u^2, n, [n > 0])`. p is :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)`.
-
-    References
-    ----------
-    Westfall and Young, *Resampling-Based Multiple Testing*, 1993, algorithm 4.1 (step-down max-T).
+    Patients' residual sums :math:`u_p` do not change under permutation: each is one product of the
+    groups' membership with :math:`(u, u^2, n, [n > 0])`. p is
+    :math:`(1 + \#\{\max |t^*| \ge |t|\}) / (1 + B)` (Westfall and Young, *Resampling-Based
+    Multiple Testing*, 1993, algorithm 4.1).
     """
     from scipy.sparse import csr_array  # the command line starts without scipy
 
@@ -122,10 +110,16 @@ def max_t(
     order = np.argsort(kind, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(kind, minlength=len(kinds)))])
 
-    def statistics(order: NDArray[np.int64]) -> NDArray[np.float64]:
+    def statistics(order: Ints) -> Array:
         pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
-        inside = member @ (pick @ table)
-        return _t_of(inside[:, where], everything[where])
+        inside = (member @ (pick @ table))[:, where]
+        u, squares, n, k = np.split(inside, 4, axis=1)
+        rest_u, rest_squares, rest_n, rest_k = np.split(everything[where] - inside, 4, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gap, rest = u / n - rest_u / rest_n, np.maximum(rest_squares, 0) / rest_n**2
+            return score_statistic(
+                gap, squares / n**2, rest, np.zeros_like(gap), k, rest_k, k + rest_k
+            )[0]
 
     t = statistics(order)
     family = np.zeros(t.shape, dtype=np.int64) if families is None else families
@@ -147,15 +141,3 @@ def max_t(
     adjusted = np.full(t.shape, np.nan)
     adjusted[usable] = flat
     return t, adjusted
-
-
-def _t_of(inside: NDArray[np.float64], everything: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of all."""
-    u, squares, n, k = np.split(inside, 4, axis=1)
-    rest_u, rest_squares, rest_n, rest_k = np.split(everything - inside, 4, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gap = u / n - rest_u / rest_n
-        return score_statistic(
-            gap, squares / n**2, np.maximum(rest_squares, 0) / rest_n**2, np.zeros_like(gap),
-            k, rest_k, k + rest_k,
-        )[0]  # fmt: skip

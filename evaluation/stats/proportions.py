@@ -1,8 +1,6 @@
 r"""Intervals for proportions that hold for small groups and for rates near 0 and 1.
 
-Percentile and BCa bootstrap intervals cover 86 to 92% at 30 patients. Here the exact binomial
-interval is taken at the effective number of queries (Korn and Graubard), and intervals of two
-groups are joined to one of their gap (MOVER).
+Percentile and BCa bootstrap intervals cover 86 to 92% at 30 patients.
 
 References
 ----------
@@ -30,12 +28,11 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
     ----------
     s, n : float64 arrays of shape (n_patients, n_outcomes)
         Sum of outcomes from 0 to 1, and number of measured queries, of each patient.
-    level : float
 
     Returns
     -------
     p, low, high, effective : float64 arrays of shape (n_outcomes,)
-        The proportion, its interval, and how many independent queries would know as much.
+        Last, how many independent queries would know as much.
 
     Notes
     -----
@@ -45,9 +42,9 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
        \left( \frac{t_{n-1, 1-\alpha/2}}{t_{k-1, 1-\alpha/2}} \right)^2
 
     at most n; the ends are quantiles of Beta(:math:`n^* p, n^* (1-p) + 1`) and
-    Beta(:math:`n^* p + 1, n^* (1-p)`). Where all patients agree, v is 0 and says nothing of how
-    alike a patient's queries are: then :math:`n^* = k`, as if they were copies of each other.
-    A single patient gives the interval 0 to 1, and so does :math:`n^*` below 1.
+    Beta(:math:`n^* p + 1, n^* (1-p)`). If all patients agree, v says nothing of how alike a
+    patient's queries are: then :math:`n^* = k`, as if they were copies of each other. A single
+    patient gives the interval 0 to 1, and so does :math:`n^*` below 1.
 
     Examples
     --------
@@ -63,28 +60,12 @@ def korn_graubard(s: Array, n: Array, *, level: float = 0.95) -> tuple[Array, Ar
 
 
 def binomial_ends(
-    p: NDArray[np.float64],
-    n: NDArray[np.float64],
-    k: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    *,
-    level: float = 0.95,
-    most: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    p: Array, n: Array, k: Array, variance: Array, *, level: float = 0.95, most: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Ends of :func:`korn_graubard` for many proportions at once, and the effective n.
 
-    Parameters
-    ----------
-    p, n, k, variance : float64 arrays of one shape
-        Proportions, queries, patients, and the variance of p over patients. With fewer than two
-        patients the ends are 0 and 1; NaN where p is.
-    level : float
-    most : float64 array, optional
-        Cap of the effective n where it is not n (stratified samples).
-
-    Returns
-    -------
-    low, high, effective : float64 arrays
+    Given proportions, queries, patients, and the variance of p over patients, arrays of one shape;
+    ``most`` caps the effective n if not n does (stratified samples). NaN if p is.
     """
     from scipy.special import betaincinv, stdtrit  # the command line starts without scipy
 
@@ -117,20 +98,9 @@ def join_ends(
 ) -> tuple[Array, Array]:
     r"""Join the intervals of two estimates to one of their difference (MOVER), elementwise.
 
-    Parameters
-    ----------
-    first, low, high, second, other_low, other_high : float64 arrays of one shape
-        Estimates and the ends of their intervals.
-    correlation : float64 array
-        Of the two estimates; 0 where no patient is in both groups.
+    Estimates, the ends of their intervals, and their correlation, which is 0 if no patient is in
+    both groups:
 
-    Returns
-    -------
-    low, high : float64 arrays
-        Of ``first - second``.
-
-    Notes
-    -----
     .. math:: L = \hat\theta_1 - \hat\theta_2 - \sqrt{(\hat\theta_1-l_1)^2 + (u_2-\hat\theta_2)^2
        - 2 r (\hat\theta_1-l_1)(u_2-\hat\theta_2)}
 

@@ -4,36 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from evaluation.stats.verdict import Minimum
-
 __all__ = [
     "DIFFERENCES", "FIELDS", "OTHER_GROUPS", "RECORDS", "TABLES", "TOTALS", "WORDS", "Kind",
-    "Reason",
 ]  # fmt: skip
 
 OTHER_GROUPS = "other (small groups)"
 """Name of an attribute's merged group."""
-
-
-class Reason(StrEnum):
-    """Why a row shows no number."""
-
-    FEW = "few"
-    FEW_RECORDS = "few_records"
-    NO_GROUP = "no_group"
-    MERGED = "merged"
-
-    def text(self, minimum: Minimum) -> str:
-        """Give the reason in words."""
-        return _TEXTS[self].format(reported=minimum.reported, other=OTHER_GROUPS)
-
-
-_TEXTS = {
-    Reason.FEW: "fewer than {reported} patients",
-    Reason.FEW_RECORDS: "fewer than {reported} patients have, or lack, the record that is counted",
-    Reason.NO_GROUP: "no query belongs to this group",
-    Reason.MERGED: "the group is small and part of {other!r}",
-}
 
 
 class Kind(StrEnum):
@@ -88,15 +64,12 @@ FIELDS: dict[str, dict[str, Kind]] = {
 TABLES = {
     "outcomes": ("table", "cells"),
     "missing": ("unknown",),
-    "exposure": ("rows",),
-    "leakage": ("rows",),
-    "counterfactual": ("rows",),
-    "modality_gap": ("rows",),
-    "label_quality": ("rows",),
-    "zero_shot": ("rows",),
-    "mitigation": ("rows",),
-    "comparison": ("rows",),
-}
+    **dict.fromkeys(
+        ("exposure", "leakage", "counterfactual", "modality_gap", "label_quality", "zero_shot",
+         "mitigation", "comparison"),
+        ("rows",),
+    ),
+}  # fmt: skip
 """Lists of rows in a report, by section. What changed since an earlier audit (``drift``) is made of
 what both audits show."""
 

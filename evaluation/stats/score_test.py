@@ -1,9 +1,9 @@
 r"""Is one group served otherwise than another? A score test with patients as units.
 
 The variance is taken under the null hypothesis: residuals are centred on the pooled mean of both
-groups, not on each group's own. An ordinary (Wald) test takes a group's own variance, which in a
-small group with few misses is far too small; over the many tests of an audit that alone raised an
-alarm in 24 to 30% of fair archives, this one in 5%.
+groups. A Wald test takes each group's own variance, which in a small group with few misses is far
+too small: over the many tests of an audit it raised an alarm in 24 to 30% of fair archives, this
+one in 5%.
 
 For groups g and r with n queries of k patients each,
 
@@ -30,18 +30,19 @@ from numpy.typing import NDArray
 
 __all__ = ["score_statistic", "two_sided"]
 
+Array = NDArray[np.float64]
 _FLAT = 1e-18
 
 
 def score_statistic(
-    gap: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    rest_squares: NDArray[np.float64],
-    cross: NDArray[np.float64],
-    k: NDArray[np.float64],
-    rest_k: NDArray[np.float64],
-    everyone: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    gap: Array,
+    squares: Array,
+    rest_squares: Array,
+    cross: Array,
+    k: Array,
+    rest_k: Array,
+    everyone: Array,
+) -> tuple[Array, Array]:
     """Give t and its degrees of freedom; NaN with fewer than two patients or without variation."""
     with np.errstate(invalid="ignore", divide="ignore"):
         v = k / (k - 1) * squares
@@ -54,7 +55,7 @@ def score_statistic(
     return t, np.where(usable, df, np.nan)
 
 
-def two_sided(t: NDArray[np.float64], df: NDArray[np.float64]) -> NDArray[np.float64]:
+def two_sided(t: Array, df: Array) -> Array:
     """Give the p-value of t on either side."""
     from scipy.special import stdtr  # not at import: the command line starts without scipy
 

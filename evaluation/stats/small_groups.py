@@ -21,46 +21,22 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Merge:
-    """An attribute whose small groups are put together.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Groups afterwards, sorted.
-    of_case : int array of shape (n_cases,)
-        Each case's place in ``names``.
-    merged : tuple of str
-        Groups that became :data:`OTHER_GROUPS`.
-    small : tuple of str
-        Of ``names``, the one that still has too few patients: everybody else is in groups that
-        are too large to be merged. It shows no number.
-    """
+    """An attribute whose small groups are put together."""
 
     names: tuple[str, ...]
+    """Groups afterwards, sorted."""
     of_case: Ints
+    """Each case's place in ``names``."""
     merged: tuple[str, ...] = ()
+    """Groups that became :data:`OTHER_GROUPS`."""
     small: tuple[str, ...] = ()
+    """Of ``names``, the one that still has too few patients: it shows no number."""
 
 
 def merge_groups(names: Sequence[str], of_case: Ints, owner: Ints, minimum: Minimum) -> Merge:
     """Merge an attribute's groups of 1 to ``minimum.reported - 1`` patients.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Groups.
-    of_case : int array of shape (n_cases,)
-        Each case's place in ``names``.
-    owner : int array of shape (n_cases,)
-        Patient of each case, from 0.
-    minimum : Minimum
-
-    Returns
-    -------
-    Merge
-
-    Notes
-    -----
+    ``of_case`` and ``owner`` (n_cases,) are each case's place in ``names`` and its patient, from 0.
     A next smallest group joins only while it has fewer than ``minimum.precise`` patients and
     another group is left to compare with: an archive of 1,460 women, 1,702 men and 5 of unknown
     sex keeps its women. A single small group that nothing joins keeps its name.
@@ -104,20 +80,7 @@ def merge_groups(names: Sequence[str], of_case: Ints, owner: Ints, minimum: Mini
 def merge_labels(
     labels: NDArray[np.str_], owner: Ints, minimum: Minimum
 ) -> tuple[NDArray[np.str_], tuple[str, ...]]:
-    """Merge small groups of an array of names; see :func:`merge_groups`.
-
-    Parameters
-    ----------
-    labels : str array of shape (n_cases,)
-    owner : int array of shape (n_cases,)
-    minimum : Minimum
-
-    Returns
-    -------
-    labels : str array of shape (n_cases,)
-    merged : tuple of str
-        Groups that became :data:`OTHER_GROUPS`.
-    """
+    """Merge the small groups of an array of names (n_cases,): the names, and what was merged."""
     names, of_case = np.unique(labels, return_inverse=True)
     found = merge_groups(names.tolist(), of_case.astype(np.int64), owner, minimum)
     return np.array(found.names, dtype=np.str_)[found.of_case], found.merged
@@ -128,13 +91,8 @@ def any_few(
 ) -> bool:
     """Whether a group has 1 to ``minimum.reported - 1`` patients in a set, or in one less another.
 
-    Parameters
-    ----------
-    owner : int array of shape (n_cases,)
-        Patient of each case, from 0.
-    groupings : iterable of int arrays of shape (n_cases,)
-    sets : iterable of bool arrays of shape (n_cases,)
-        Cases that something was measured on; all cases are always one of them.
+    Patient of each case, groupings (int arrays) and sets (bool arrays) of cases that something was
+    measured on are of shape (n_cases,); all cases are always one of the sets.
     """
     distinct = {one.tobytes(): one for one in (np.ones(len(owner), dtype=np.bool_), *sets)}
     masks = list(distinct.values())

@@ -1,16 +1,10 @@
-"""Small groups, by a rule that a board can repeat.
+"""Small groups, by a rule that a board can repeat (docs/reference/audit-report.md).
 
-1. Groups of 1 to 10 patients are merged into "other (small groups)" of their attribute before
-   anything is computed; where these are still 1 to 10 patients, the next smallest group of fewer
-   than 50 joins them (:mod:`evaluation.stats.small_groups`).
-2. A row that rests on 1 to 10 patients shows no number.
-3. In a report that merges or hides anything, every count is rounded to 10 and every rate and gap
-   to steps of .02 (.1 below 50 patients), intervals outwards, p up to the next of seven levels
-   (:func:`protect`). Verdicts are those of the figures before rounding.
-4. A report that hides nothing is exact.
-
-Which field is a count and which a rate is declared in :mod:`evaluation.stats.report_fields`;
-no sentence is read.
+Groups of 1 to 10 patients are merged before anything is computed
+(:mod:`evaluation.stats.small_groups`). A row that rests on 1 to 10 patients shows no number. In a
+report that merges or hides anything every count, rate, gap and p is rounded, intervals outwards;
+verdicts are those of the figures before rounding. A report that hides nothing is exact. What a
+field is, is declared in :mod:`evaluation.stats.report_fields`; no sentence is read.
 
 References
 ----------
@@ -35,10 +29,9 @@ from evaluation.stats.report_fields import (
     TOTALS,
     WORDS,
     Kind,
-    Reason,
-)
+)  # fmt: skip
 from evaluation.stats.small_groups import has_few
-from evaluation.stats.verdict import Minimum
+from evaluation.stats.verdict import Minimum, Reason
 
 __all__ = ["minimum_of", "protect", "round_count", "round_rows", "shows_small", "tells_small"]
 
@@ -58,33 +51,20 @@ def minimum_of(report: Mapping[str, Any]) -> Minimum:
     >>> minimum_of({"protocol": {"minimum": {"reported": 5}}}).reported
     5
     """
-    usual = Minimum()
     for place in (("protocol",), ("outcomes", "settings")):
-        declared = (_inside(report, place) or {}).get("minimum")
+        declared = _inside(report, place).get("minimum")
         if isinstance(declared, Mapping):
-            reported, precise = (declared.get(name) for name in ("reported", "precise"))
-            return Minimum(
-                int(reported) if _number(reported) else usual.reported,
-                int(precise) if _number(precise) else usual.precise,
-            )
-    return usual
+            names = ("reported", "precise")
+            return Minimum(**{x: int(declared[x]) for x in names if _number(declared.get(x))})
+    return Minimum()
 
 
 def protect(report: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a report as it may be shown: the one door that every output passes.
 
-    Parameters
-    ----------
-    report : mapping
-        See docs/reference/audit-report.md. One that has passed already (``small_groups``) is
-        copied as it is.
-
-    Returns
-    -------
-    dict
-        Rows that rest on 1 to ``minimum.reported - 1`` patients without their numbers. Where the
-        report merges or hides anything, or its counts differ by so few, all of it rounded, and
-        ``small_groups: {"rounded": True}``.
+    Rows that rest on 1 to ``minimum.reported - 1`` patients lose their numbers. If the report
+    merges or hides anything, or its counts differ by so few, all of it is rounded, and says so:
+    ``small_groups: {"rounded": True}``. One that says so already is copied as it is.
 
     Examples
     --------
@@ -97,27 +77,25 @@ def protect(report: Mapping[str, Any]) -> dict[str, Any]:
         return copy
     minimum = minimum_of(copy)
     rounded = tells_small(copy, minimum)
-    whole = {
-        (row.get("attribute"), row.get("group")): row["n_patients"]
-        for row in _rows(copy, "outcomes", "cells")
-        if _number(row.get("n_patients"))
-    }
+    whole: dict[Any, dict[Any, int]] = {}
+    for row in _rows(copy, "outcomes", "cells"):
+        if _number(row.get("n_patients")):
+            whole.setdefault(row.get("attribute"), {})[row.get("group")] = row["n_patients"]
     for section, table, rows in _tables(copy):
         shown = [_without_small(row, minimum) for row in rows]
         _hide_records(shown, minimum)
         if rounded:
             round_rows(shown, minimum, section=section, whole=whole)
         copy[section][table] = shown
+    _hide_detectable(copy, rounded)
     if rounded:
         copy["small_groups"] = {"rounded": True}
         for path, names in TOTALS.items():
-            place = _inside(copy, path)
-            for name in names if place else ():
-                place[name] = round_count(place.get(name))
-    _round_detectable(copy, rounded)
-    likeness = _inside(copy, ("instrument", "icc"))
-    for name, value in (likeness or {}).items() if rounded else ():
-        likeness[name] = _rounded(Kind.TENTH, name, value, {Kind.TENTH: _TENTH})
+            if place := _inside(copy, path):
+                place.update({name: round_count(place.get(name)) for name in names})
+        likeness = _inside(copy, ("instrument", "icc"))
+        for name, n in likeness.items():
+            likeness[name] = _rounded(Kind.TENTH, name, n, {Kind.TENTH: _TENTH})
     return copy
 
 
@@ -136,27 +114,19 @@ def shows_small(report: Mapping[str, Any]) -> bool:
 
 
 def tells_small(report: Mapping[str, Any], minimum: Minimum) -> bool:
-    """Whether a report merges or hides a small group, or shows counts that tell one.
+    """Whether a report that is not rounded yet merges or hides a small group, or tells of one.
 
-    Parameters
-    ----------
-    report : mapping
-        Before it is rounded.
-    minimum : Minimum
-
-    Notes
-    -----
-    Counts tell a small one where two of one group within a section differ by so few, one differs
-    by so few from all of the group, or those with a finding and those without exceed all by so few.
+    Counts tell of one if two of one group within a section differ by so few, one differs by so few
+    from all of the group, or those with a finding and those without exceed all by so few.
     """
-    settings = _inside(report, ("outcomes", "settings")) or {}
+    settings = _inside(report, ("outcomes", "settings"))
     rows = [(section, table, row) for section, table, of in _tables(report) for row in of]
     if settings.get("merged") or settings.get("rounded") or any(
         row.get("step") or (row.get("precision") == "suppressed" and row.get("n_patients") != 0)
         for _, _, row in rows
     ):  # fmt: skip
         return True
-    counts = [n for n in (_inside(report, ("comparison", "overlap")) or {}).values() if _number(n)]
+    counts = [n for n in _inside(report, ("comparison", "overlap")).values() if _number(n)]
     sizes: dict[tuple[Any, ...], set[int]] = {}
     for section, table, row in rows:
         part, whole = _parts(section, row)
@@ -197,7 +167,7 @@ def round_rows(
     minimum: Minimum,
     *,
     section: str = "outcomes",
-    whole: Mapping[tuple[Any, Any], int] | None = None,
+    whole: Mapping[Any, Mapping[Any, int]] | None = None,
     units: Mapping[str, float] | None = None,
 ) -> None:
     """Round a section's rows, each once: a row that has a ``step`` is left as it is.
@@ -206,30 +176,28 @@ def round_rows(
     ----------
     rows : sequence of dict
         Changed in place; ``step`` and ``step_rest`` say to what.
-    minimum : Minimum
-    section : str
-        Whose fields they have.
-    whole : mapping of (attribute, group) to int, optional
+    minimum, section
+        ``section`` is whose fields the rows have.
+    whole : mapping of attribute to mapping of group to int, optional
         Patients of the groups, for rows without a size of their own.
     units : mapping of outcome to float, optional
         Range of an outcome that is no proportion.
     """
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return tuple(row.get(name) for name in _SAME)
+
     sizes: dict[tuple[Any, ...], dict[Any, int]] = {}
     for row in rows:
-        if row.get("comparison", "rest") in ("rest", "reference") and _number(
-            row.get("n_patients")
-        ):
-            key = tuple(row.get(name) for name in _SAME)
-            sizes.setdefault(key, {})[row.get("group")] = row["n_patients"]
+        own = row.get("comparison", "rest") in ("rest", "reference")
+        if own and _number(row.get("n_patients")):
+            sizes.setdefault(key(row), {})[row.get("group")] = row["n_patients"]
     for row in rows:
         if not row.get("step"):
-            of_kind = sizes.get(tuple(row.get(name) for name in _SAME)) or {
-                group: n for (name, group), n in (whole or {}).items()
-                if name == row.get("attribute")
-            }  # fmt: skip
-            own, other = _steps(row, of_kind, minimum)
+            of_kind = sizes.get(key(row)) or (whole or {}).get(row.get("attribute"), {})
+            step, rest = _steps(row, of_kind, minimum)
             unit = (units or {}).get(str(row.get("outcome")), 1.0)
-            _round_row(row, section, own * unit, max(own, other) * unit)
+            _round_row(row, section, step * unit, max(step, rest) * unit)
 
 
 def _steps(row: Row, sizes: Mapping[Any, int], minimum: Minimum) -> tuple[float, float]:
@@ -265,7 +233,7 @@ def _round_row(row: Row, section: str, own: float, gap: float) -> None:
     for name, value in row.items():
         kind = _kind(section, name, value)
         if isinstance(value, Mapping):
-            row[name] = {key: _rounded(kind, name, one, steps) for key, one in value.items()}
+            row[name] = {part: _rounded(kind, name, one, steps) for part, one in value.items()}
         else:
             row[name] = _rounded(kind, name, value, steps)
     for name, one, other in differences:  # so that it tells no more than the two
@@ -331,15 +299,12 @@ def _hide_records(rows: Sequence[Row], minimum: Minimum) -> None:
                 its for it, its in zip(table, split, strict=True)
                 if it is not row and it.get("group") != UNKNOWN
             ]  # fmt: skip
-            rest = [sum(kind) for kind in zip(*others, strict=True)]
-            if not has_few([*own, *rest], minimum):
+            few = has_few(own, minimum)
+            if not few and not has_few([sum(kind) for kind in zip(*others, strict=True)], minimum):
                 continue
-            kept = not has_few(own, minimum)
-            for name, value in row.items():
-                kind = _kind("label_quality", name, value)
-                if kind in (Kind.GAP, Kind.P) or (not kept and kind is Kind.RATE):
-                    row[name] = None
-            if not kept:
+            gone = {Kind.GAP, Kind.P, Kind.RATE} if few else {Kind.GAP, Kind.P}
+            row |= {n: None for n, value in row.items() if _kind("label_quality", n, value) in gone}
+            if few:
                 row["n_events"] = None
             row["verdict"], row["reason"] = "not_assessable", Reason.FEW_RECORDS.text(minimum)
 
@@ -351,7 +316,7 @@ def _is_few(row: Row, minimum: Minimum) -> bool:
     return bool(few and row.get("precision") not in ("low", "usual"))
 
 
-def _round_detectable(report: dict[str, Any], rounded: bool) -> None:
+def _hide_detectable(report: dict[str, Any], rounded: bool) -> None:
     """The smallest gap to be found goes with the root of a group's size."""
     small = {
         (row.get("attribute"), row.get("group"))
@@ -369,21 +334,21 @@ def _round_detectable(report: dict[str, Any], rounded: bool) -> None:
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Row]]]:
     for section, tables in TABLES.items():
         for table in tables:
-            rows = _rows(report, section, table)
-            if rows:
+            if rows := _rows(report, section, table):
                 yield section, table, rows
 
 
 def _rows(report: Mapping[str, Any], section: str, table: str) -> list[Row]:
-    held = (_inside(report, (section,)) or {}).get(table)
+    held = _inside(report, (section,)).get(table)
     return [row for row in held if isinstance(row, dict)] if isinstance(held, list) else []
 
 
 def _inside(report: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Give the mapping at a path of keys, an empty one if there is none."""
     held: Any = report
     for name in path:
         held = held.get(name) if isinstance(held, Mapping) else None
-    return held if isinstance(held, Mapping) else None
+    return held if isinstance(held, Mapping) else {}
 
 
 def _number(value: Any) -> TypeGuard[int | float]:

@@ -1,16 +1,16 @@
 r"""Where a group's own queries cannot tell the error of its mean: few informative ones.
 
-Where 93% of queries hit, many small groups have no miss at all, and the residuals of those that
-have none agree with each other: their variance comes out far too small, and over the tests of an
-audit with its intersections 16% of fair archives raised an alarm. A mean of n independent draws is
-near normal once n is large against its skewness squared; below :math:`n^* < 40\,\gamma^2`, with
-:math:`n^*` the queries of the group over their design effect, the variance is taken to be at least
+If 93% of queries hit, many small groups have no miss at all, and the residuals of those that have
+none agree: their variance is far too small, and 16% of fair archives raised an alarm. A mean of n
+independent draws is near normal once n is large against its skewness squared; for
+:math:`n^* < 40\,\gamma^2`, with :math:`n^*` the group's queries over their design effect, the
+variance is taken to be at least
 
 .. math:: \sigma^2 \frac{(1-\rho) \sum_p n_p + \rho \sum_p n_p^2}{n^2}
 
 with variance σ², intraclass correlation ρ and skewness γ of the whole archive: under the null
-hypothesis the group is like all others. With a factor of 20 groups just above the line still raised
-an alarm in 4 to 7% of fair archives of 170 tests, and in 11% where only large groups were tested.
+hypothesis the group is like all others. With a factor of 20 in place of 40, 4 to 11% of fair
+archives still raised an alarm.
 
 References
 ----------
@@ -33,13 +33,7 @@ _ENOUGH = 40.0
 
 @dataclass(frozen=True)
 class Pooled:
-    """An archive's outcomes, all groups together; arrays of shape (n_outcomes,).
-
-    Parameters
-    ----------
-    variance, icc, skewness : float64 arrays
-        Of single queries; the correlation from 0 to 1.
-    """
+    """An archive's single queries, all groups together; float64 arrays of shape (n_outcomes,)."""
 
     variance: Array
     icc: Array
@@ -48,13 +42,8 @@ class Pooled:
     def least(self, n: Array, own: Array, together: Array) -> Array:
         r"""Least variance of means under the null hypothesis; 0 where the group tells its own.
 
-        Parameters
-        ----------
-        n : float64 array of shape (..., n_outcomes)
-            Queries.
-        own, together : float64 arrays of shape (..., n_outcomes)
-            Sums over queries, and over patients, of squared weights: 1 / n and
-            :math:`\sum_p n_p^2 / n^2` for a mean.
+        Given queries, and sums over queries (``own``) and patients (``together``) of squared
+        weights, 1 / n and :math:`\sum_p n_p^2 / n^2` for a mean; arrays (..., n_outcomes).
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             factor = (1 - self.icc) * own + self.icc * together
@@ -66,11 +55,7 @@ class Pooled:
 def pooled_likeness(centred: Array, s: Array, n: Array) -> Pooled:
     """Describe centred outcomes (n_queries, n_outcomes), 0 where not measured.
 
-    Parameters
-    ----------
-    centred : float64 array of shape (n_queries, n_outcomes)
-    s, n : float64 arrays of shape (n_patients, n_outcomes)
-        Their sums, and numbers of measured queries, by patient.
+    ``s`` and ``n`` (n_patients, n_outcomes) are their sums, and measured queries, by patient.
     """
     total = n.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -88,19 +73,9 @@ def pooled_likeness(centred: Array, s: Array, n: Array) -> Pooled:
 def intraclass(squares: Array, s: Array, n: Array) -> Array:
     r"""Intraclass correlation of patients' queries by analysis of variance.
 
-    Parameters
-    ----------
-    squares : float64 array of shape (n_outcomes,)
-        Sum of squares of the centred outcomes.
-    s, n : float64 arrays of shape (n_patients, n_outcomes)
-        Sums of the centred outcomes, and numbers of measured queries, by patient.
-
-    Returns
-    -------
-    float64 array of shape (n_outcomes,)
-        :math:`(MSB - MSW) / (MSB + (n_0 - 1) MSW)`, with
-        :math:`n_0 = (n - \sum n_p^2 / n) / (k - 1)`; NaN where not defined: one query each, or no
-        variation.
+    :math:`(MSB - MSW) / (MSB + (n_0 - 1) MSW)` with :math:`n_0 = (n - \sum n_p^2 / n) / (k - 1)`;
+    NaN with one query each, or without variation. ``squares`` (n_outcomes,) sums those of the
+    centred outcomes; ``s`` and ``n`` are as in :func:`pooled_likeness`.
     """
     total, k = n.sum(axis=0), (n > 0).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
