@@ -11,7 +11,7 @@ from evaluation.audit.contrasts import compare
 from evaluation.audit.decisions import Rules
 from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
-from evaluation.audit.standardised import Adjusted, adjust
+from evaluation.audit.standardised import adjust
 from evaluation.audit.table import cell_table, row_table
 from evaluation.audit.table_input import Grouping, Kind, Queries, read_queries
 from evaluation.stats import Minimum
@@ -140,12 +140,12 @@ def audit_outcomes(
         table, outcomes, attributes, patient=patient, strata=strata,
         intersections=intersections, kinds=kinds, minimum=least,
     )  # fmt: skip
-    plan = Plan.of(primary, families, [g.attribute for g in queries.groupings], outcomes)
+    plan = Plan.of(primary, families, queries.groupings, outcomes)
     blocks = compare(
         queries, contrasts=contrasts, minimum=least, alpha=alpha, repetitions=repetitions,
         seed=seed,
     )  # fmt: skip
-    adjusted: list[Adjusted] | None = None
+    adjusted = blocks
     if queries.strata is not None:
         adjusted = adjust(queries, blocks, minimum=least, alpha=alpha, overlap=overlap)
     rounded = any_few(

@@ -99,7 +99,7 @@ class Plan:
         cls,
         primary: Sequence[Any],
         families: Mapping[str, Sequence[Any]] | None,
-        attributes: Sequence[str],
+        groupings: Sequence[Grouping],
         outcomes: Sequence[str],
     ) -> Plan:
         """Read and check what was declared.
@@ -107,7 +107,7 @@ class Plan:
         Raises
         ------
         InputError
-            Where a hypothesis is on something that is not audited.
+            Where a hypothesis is on something that is not audited, or on a reference group.
         """
         first = tuple(Hypothesis.of(given) for given in primary)
         declared = [
@@ -116,12 +116,24 @@ class Plan:
         ]
         if any(name == OTHER for name, _ in declared):
             raise InputError(f'a family cannot be called "{OTHER}"', where="families")
+        by_name = {grouping.attribute: grouping for grouping in groupings}
         for hypothesis in (*first, *(h for _, members in declared for h in members)):
-            if hypothesis.attribute not in attributes or hypothesis.outcome not in outcomes:
+            own = by_name.get(hypothesis.attribute)
+            if own is None or hypothesis.outcome not in outcomes:
                 raise InputError(
                     f"a hypothesis on {hypothesis.attribute!r} and {hypothesis.outcome!r}, "
                     "which are not audited",
                     hint="name attributes and outcomes of this audit",
+                )
+            if (
+                own.pair is None
+                and hypothesis.group is not None
+                and own.reference == hypothesis.group
+            ):
+                raise InputError(
+                    f"a hypothesis on {hypothesis.group!r}, which the others are compared with",
+                    where=hypothesis.attribute,
+                    hint="name another group, or another reference",
                 )
         return cls(first, (*declared, (PRIMARY, first)))
 
@@ -160,8 +172,10 @@ def reference_of(
     -------
     int or None
         The larger one, or the one that no primary hypothesis names where one names the other; None
-        where there are not two.
+        where there are not two. Of any number the one that was declared.
     """
+    if grouping.reference is not None:
+        return grouping.names.index(grouping.reference)
     if grouping.pair is None:
         return None
     one, two = grouping.pair

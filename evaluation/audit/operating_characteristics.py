@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from evaluation.audit.contrasts import Block, compare
 from evaluation.audit.hypotheses import PRIMARY, Plan, asked_of, question
-from evaluation.audit.standardised import Adjusted, adjust
+from evaluation.audit.standardised import adjust
 from evaluation.audit.table_input import Kind, Queries, read_queries
 from evaluation.stats import Minimum
 from evaluation.stats.cluster_sums import patient_sums
@@ -161,7 +161,7 @@ def simulate_instrument(
         table, outcomes, attributes, patient=patient, strata=strata,
         intersections=intersections, kinds=kinds, minimum=least,
     )  # fmt: skip
-    plan = Plan.of(primary, families, [g.attribute for g in queries.groupings], outcomes)
+    plan = Plan.of(primary, families, queries.groupings, outcomes)
     likeness = {name: _icc(queries, number) for number, name in enumerate(queries.outcomes)}
     latent = [
         latent_likeness(_known(queries, number), icc)
@@ -174,7 +174,7 @@ def simulate_instrument(
     for count, draws in _batches(queries, drawn, cohorts, repetitions):
         fair = _side_by_side(queries, [fair_outcomes(queries, latent, rng) for _ in range(count)])
         blocks = compare(fair, contrasts="rest", repetitions=draws, seed=seed, **sizes)
-        adjusted: Sequence[Block | Adjusted] = blocks
+        adjusted = blocks
         if fair.strata is not None:
             adjusted = adjust(fair, blocks, overlap=overlap, full=False, **sizes)
         found.append(_Found.of(adjusted, count))
@@ -238,7 +238,7 @@ class _Found:
     high: Array
 
     @classmethod
-    def of(cls, blocks: Sequence[Block | Adjusted], count: int) -> _Found:
+    def of(cls, blocks: Sequence[Block], count: int) -> _Found:
         """Part the outcomes of all cohorts, which are side by side, by cohort."""
 
         def by_cohort(tables: list[Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.audit.texts import GATE_REASONS, Flag, GateReason
 from evaluation.stats import gate as gate_answer
-from evaluation.stats.verdict import Answer, Verdict
+from evaluation.stats.verdict import Answer, Verdict, decides
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ class Audit:
 
         It fails where a gap exceeds the margin, and passes only where every primary question was
         shown to be within, alike in all strata, and no other gap is established. Comparisons with
-        the rest decide; those with the largest group and in pairs do not.
+        the rest, or with the reference group instead, decide; others do not.
         """
-        rest = self.table[self.table["comparison"] == "rest"]
+        rest = self.table[self.table["comparison"].map(decides).astype(bool)]
         findings = []
         if not rest["primary"].any():
             findings.append(GateFinding(GateReason.NOTHING_NAMED))

@@ -39,6 +39,7 @@ def heterogeneity(
     place: NDArray[np.int64],
     fewest: int,
     pooled: Pooled | None = None,
+    squares: Array | None = None,
 ) -> Array:
     """Test that the gap is one and the same in all strata.
 
@@ -55,6 +56,8 @@ def heterogeneity(
         Patients that a stratum needs on each side to be counted, 2 at least.
     pooled : Pooled, optional
         Likeness of the whole archive, for strata with few informative queries.
+    squares : float64 array of shape (n_cells, n_outcomes), optional
+        Sums of squared weights of queries, where they are weighted.
 
     Returns
     -------
@@ -67,14 +70,15 @@ def heterogeneity(
     first, of = np.unique(patient, return_index=True, return_inverse=True)[1:]
     sums, sizes = add_up(of, residual, len(first)), add_up(of, n, len(first))
     where = place[first]
-    square, total, together, k = (
+    heft = sizes if squares is None else add_up(of, squares, len(first))
+    square, total, together, k, own = (
         add_up(where, x, 2 * n_strata).reshape(2, n_strata, m)
-        for x in (sums**2, sizes, sizes**2, (sizes > 0).astype(np.float64))
+        for x in (sums**2, sizes, sizes**2, (sizes > 0).astype(np.float64), heft)
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         v = k / (k - 1) * square / total**2
         if pooled is not None:
-            v = np.maximum(v, pooled.least(total, 1 / total, together / total**2))
+            v = np.maximum(v, pooled.least(total, own / total**2, together / total**2))
         both = v.sum(axis=0)
         nu = both**2 / (v**2 / (k - 1)).sum(axis=0)
         counted = (k >= max(2, fewest)).all(axis=0) & (both > _FLAT)

@@ -70,6 +70,7 @@ def max_t(
     groups: Sequence[NDArray[np.int64]],
     *,
     families: NDArray[np.int64] | None = None,
+    against: NDArray[np.int64] | None = None,
     permutations: int = 999,
     seed: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -87,6 +88,8 @@ def max_t(
         next.
     families : int array of shape (n_tests, n_outcomes), optional
         Maxima are taken within each; below 0 for what is no test. One family by default.
+    against : int array of shape (n_tests,), optional
+        Test of the group that each is compared with; below 0, and by default, everybody else.
     permutations, seed
 
     Returns
@@ -122,10 +125,16 @@ def max_t(
     order = np.argsort(kind, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(kind, minlength=len(kinds)))])
 
+    chosen = None if against is None or (against < 0).all() else against[:, None]
+
     def statistics(order: NDArray[np.int64]) -> NDArray[np.float64]:
         pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
         inside = member @ (pick @ table)
-        return _t_of(inside[:, where], everything[where])
+        own = inside[:, where]
+        others = everything[where] - own
+        return _t_of(
+            own, others if chosen is None else np.where(chosen < 0, others, own[chosen[:, 0]])
+        )
 
     t = statistics(order)
     family = np.zeros(t.shape, dtype=np.int64) if families is None else families
@@ -149,10 +158,10 @@ def max_t(
     return t, adjusted
 
 
-def _t_of(inside: NDArray[np.float64], everything: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of all."""
+def _t_of(inside: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Score statistics (tests, outcomes) from sums of groups (tests, 4 outcomes) and of others."""
     u, squares, n, k = np.split(inside, 4, axis=1)
-    rest_u, rest_squares, rest_n, rest_k = np.split(everything - inside, 4, axis=1)
+    rest_u, rest_squares, rest_n, rest_k = np.split(others, 4, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = u / n - rest_u / rest_n
         return score_statistic(

@@ -68,8 +68,9 @@ class Layers:
     owner, group, stratum : int arrays of shape (n_cells,)
     place : int array of shape (n_cells,)
         Which patient's which stratum, whatever the group.
-    s, n : float64 arrays of shape (n_cells, n_outcomes)
-        Sum of outcomes centred on ``centre``, and queries.
+    s, n, count, squares : float64 arrays of shape (n_cells, n_outcomes)
+        Sum of outcomes centred on ``centre``, and of weights; queries, and sum of their squared
+        weights (all three are one where nothing is weighted).
     centre : float64 array of shape (n_outcomes,)
     n_patients, n_strata : int
     """
@@ -80,6 +81,8 @@ class Layers:
     place: NDArray[np.int64]
     s: Array
     n: Array
+    count: Array
+    squares: Array
     centre: Array
     n_patients: int
     n_strata: int
@@ -126,16 +129,27 @@ class AdjustedContrast:
 
 
 def layers_of(
-    values: Array, owner: NDArray[np.int64], group: NDArray[np.int64], stratum: NDArray[np.int64]
+    values: Array,
+    owner: NDArray[np.int64],
+    group: NDArray[np.int64],
+    stratum: NDArray[np.int64],
+    weight: Array | None = None,
 ) -> Layers:
-    """Add queries (n_queries, n_outcomes) up by patient, group and stratum."""
+    """Add queries (n_queries, n_outcomes) up by patient, group and stratum.
+
+    With weights (n_queries,) of mean 1 a query counts as often as it weighs.
+    """
     n_groups, n_strata = int(group.max()) + 1, int(stratum.max()) + 1
     cell, of = np.unique((owner * n_groups + group) * n_strata + stratum, return_inverse=True)
+    w = np.ones((1, 1)) if weight is None else weight[:, None]
     measured = ~np.isnan(values)
-    known = np.where(measured, values, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        centre = known.sum(axis=0) / measured.sum(axis=0)
+        centre = (np.nan_to_num(values) * w).sum(axis=0) / (measured * w).sum(axis=0)
     centred = centred_on(values, centre)
+    count = add_up(of.ravel(), measured.astype(np.float64), len(cell))
+    n, squares = count, count
+    if weight is not None:
+        n, squares = (add_up(of.ravel(), measured * x, len(cell)) for x in (w, w**2))
     pair, at = cell // n_strata, cell % n_strata
     _, place = np.unique(pair // n_groups * n_strata + at, return_inverse=True)
     return Layers(
@@ -143,8 +157,10 @@ def layers_of(
         pair % n_groups,
         at,
         place.ravel(),
-        add_up(of.ravel(), centred, len(cell)),
-        add_up(of.ravel(), measured.astype(np.float64), len(cell)),
+        add_up(of.ravel(), centred * w, len(cell)),
+        n,
+        count,
+        squares,
         centre,
         int(owner.max()) + 1,
         n_strata,
@@ -168,7 +184,7 @@ def adjusted_contrast(
     kept = first | second
     owner, stratum = layers.owner[kept], layers.stratum[kept]
     side = np.where(first[kept], 0, 1)
-    s, n = layers.s[kept], layers.n[kept]
+    s, n, squared = layers.s[kept], layers.n[kept], layers.squares[kept]
     m, h, k_all = s.shape[1], layers.n_strata, layers.n_patients
     place = side * h + stratum
     S = add_up(place, s, 2 * h).reshape(2, h, m)
@@ -182,12 +198,12 @@ def adjusted_contrast(
     lean = np.stack([1 - share, -share]).reshape(2 * h, m)[place]
     residual = s - level[stratum] * n
     index = side * k_all + owner
-    inside = np.where(common[stratum], n, 0.0)
+    count = np.where(common[stratum], layers.count[kept], 0.0)
     null = add_up(index, a_test * residual, 2 * k_all).reshape(2, k_all, m)
     slope = add_up(index, a_test * lean * n, 2 * k_all).reshape(2, k_all, m)
     additive = add_up(index, a * (residual - gap * lean * n), 2 * k_all).reshape(2, k_all, m)
     carried = add_up(index, a * n, 2 * k_all).reshape(2, k_all, m)
-    queries = add_up(index, inside, 2 * k_all).reshape(2, k_all, m)
+    queries = add_up(index, count, 2 * k_all).reshape(2, k_all, m)
     there: NDArray[np.bool_] = np.asarray(queries > 0)
     k = there.sum(axis=1).astype(np.float64)
     total = queries.sum(axis=1)
@@ -199,7 +215,7 @@ def adjusted_contrast(
         everyone = np.maximum(everyone, 2.0)
         squares = (null**2).sum(axis=1)
         if pooled is not None:
-            own = add_up(side, a**2 * n, 2)
+            own = add_up(side, a**2 * squared, 2)
             least = pooled.least(total, own, (carried**2).sum(axis=1))
             squares = np.maximum(squares, least * (k - 1) / k)
         cross = (null[0] * null[1]).sum(axis=0)
@@ -211,8 +227,13 @@ def adjusted_contrast(
     if fewest:
         own_patients = side * (int(layers.place.max()) + 1) + layers.place[kept]
         alike = heterogeneity(
-            each[0] - each[1], residual - gap * lean * n, n, own_patients, place, fewest, pooled
-        )
+            each[0] - each[1], residual - gap * lean * n, n, own_patients, place, fewest, pooled,
+            squared,
+        )  # fmt: skip
+    if layers.n is not layers.count:  # as many queries of one weight would tell as much
+        inside, heft = (add_up(side, np.where(common[stratum], x, 0.0), 2) for x in (n, squared))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = inside**2 / heft
     most = total * _gain(each + layers.centre, mean + layers.centre, weight)
     return AdjustedContrast(
         layers.centre + mean[0], layers.centre + mean[1], gap, t, df, two_sided(t, df), overlap,

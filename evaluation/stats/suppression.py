@@ -38,7 +38,7 @@ from evaluation.stats.report_fields import (
     Reason,
 )
 from evaluation.stats.small_groups import has_few
-from evaluation.stats.verdict import Minimum
+from evaluation.stats.verdict import AGAINST, Minimum, decides
 
 __all__ = ["minimum_of", "protect", "round_count", "round_rows", "shows_small", "tells_small"]
 
@@ -216,9 +216,8 @@ def round_rows(
     """
     sizes: dict[tuple[Any, ...], dict[Any, int]] = {}
     for row in rows:
-        if row.get("comparison", "rest") in ("rest", "reference") and _number(
-            row.get("n_patients")
-        ):
+        comparison = row.get("comparison", "rest")
+        if (decides(comparison) or comparison == "reference") and _number(row.get("n_patients")):
             key = tuple(row.get(name) for name in _SAME)
             sizes.setdefault(key, {})[row.get("group")] = row["n_patients"]
     for row in rows:
@@ -242,8 +241,8 @@ def _steps(row: Row, sizes: Mapping[Any, int], minimum: Minimum) -> tuple[float,
     comparison = row.get("comparison") or "rest"
     if comparison == "largest":
         others = max(sizes.values(), default=0)
-    elif comparison.startswith("pair:"):
-        others = sizes.get(comparison.removeprefix("pair:"), 0)
+    elif comparison.startswith(("pair:", AGAINST)):
+        others = sizes.get(comparison.partition(":")[2], 0)
     else:
         others = sum(
             n for group, n in sizes.items()

@@ -37,6 +37,7 @@ from typing import Any, Literal
 from medembed.errors import InputError
 
 __all__ = [
+    "AGAINST",
     "Answer",
     "Decision",
     "Minimum",
@@ -46,11 +47,14 @@ __all__ = [
     "Verdict",
     "check_margins",
     "decide",
+    "decides",
     "gate",
 ]
 
 Precision = Literal["usual", "low", "suppressed"]
 Interval = tuple[float, float]
+AGAINST = "against:"
+"""Begins the name of a comparison with a reference group that was declared."""
 
 
 class Verdict(StrEnum):
@@ -90,6 +94,7 @@ class Reason(StrEnum):
     FEW_OTHERS = "few_others"
     DOMINATED = "dominated"
     OTHERS_DOMINATED = "others_dominated"
+    FEW_CLUSTERS = "few_clusters"
     FEW_SHARED_STRATA = "few_shared_strata"
     FEW_CARRY_THE_GAP = "few_carry_the_gap"
     NO_SUCH_GROUP = "no_such_group"
@@ -116,6 +121,7 @@ REASONS: dict[Reason, str] = {
     Reason.FEW_OTHERS: "fewer than {least} patients to compare with",
     Reason.DOMINATED: "one or a few patients hold most of the group's queries",
     Reason.OTHERS_DOMINATED: "one or a few patients hold most of the queries to compare with",
+    Reason.FEW_CLUSTERS: "too few clusters on a side to tell how much they vary",
     Reason.FEW_SHARED_STRATA: "too few of the group's queries are in strata that the others share",
     Reason.FEW_CARRY_THE_GAP: "the adjusted gap would rest on fewer than {least} patients",
     Reason.NO_SUCH_GROUP: "no query belongs to this group",
@@ -291,6 +297,17 @@ def check_margins(margin: float, alpha: float, ratio_margin: float | None = None
         raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
     if ratio_margin is not None and not 1 < ratio_margin < float("inf"):
         raise InputError("a ratio as a margin has to be above 1", hint="2 for twice as often")
+
+
+def decides(comparison: str) -> bool:
+    """Whether the release check depends on a comparison: with the rest, or the reference instead.
+
+    Examples
+    --------
+    >>> [decides(name) for name in ("rest", "against:White", "largest", "pair:F", "reference")]
+    [True, True, False, False, False]
+    """
+    return comparison == "rest" or comparison.startswith(AGAINST)
 
 
 def gate(decisions: Sequence[tuple[Verdict | str, bool]]) -> Answer:
