@@ -46,6 +46,10 @@ def audit_outcomes(
     overlap: float = 0.8,
     repetitions: int = 2000,
     permutations: int = 999,
+    reference: Mapping[str, str] | None = None,
+    bands: Mapping[str, Sequence[float] | int] | None = None,
+    weight: str | None = None,
+    cluster: str | None = None,
 ) -> Audit:
     """Audit how each group of patients is served, with patients as the sampling unit.
 
@@ -100,6 +104,17 @@ def audit_outcomes(
     permutations : int
         Draws of the permutation check ``p_max_t``; 0 leaves it out. It needs attributes that are
         the same for all queries of a patient.
+    reference : mapping of attribute to group, optional
+        Compare the attribute's groups with this one instead of the rest; ``comparison`` is then
+        ``against:GROUP``, and the gate takes it.
+    bands : mapping of attribute or stratum to sequence of float or int, optional
+        Cut a numeric column at these edges, or into so many equal parts of the patients.
+    weight : str, optional
+        Column of sampling weights, one positive number a query. Estimates and gaps become weighted
+        ones, with patients as units; numbers of patients, queries and events stay counts.
+    cluster : str, optional
+        Column of a unit that patients are nested in (a site). Intervals and tests take it as the
+        sampling unit instead of the patient; there have to be 10 of them.
 
     Returns
     -------
@@ -138,7 +153,8 @@ def audit_outcomes(
     _check(overlap, repetitions, permutations, contrasts, least)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
-        intersections=intersections, kinds=kinds, minimum=least,
+        intersections=intersections, kinds=kinds, minimum=least, reference=reference, bands=bands,
+        weight=weight, cluster=cluster,
     )  # fmt: skip
     plan = Plan.of(primary, families, queries.groupings, outcomes)
     blocks = compare(
@@ -156,9 +172,15 @@ def audit_outcomes(
     ) or any(g.merged for g in queries.groupings)
     rows = row_table(
         queries, blocks, adjusted, plan,
-        Rules(margin, ratio_margin, alpha, least, overlap, bool(strata)),
+        Rules(margin, ratio_margin, alpha, least, overlap, bool(strata), cluster is not None),
         rounded=rounded, permutations=permutations, seed=seed,
     )  # fmt: skip
+    chosen = {
+        "reference": dict(reference or {}),
+        "bands": {name: _plain(cuts) for name, cuts in (bands or {}).items()},
+        "weight": weight,
+        "cluster": cluster,
+    }
     settings: dict[str, Any] = {
         "outcomes": list(outcomes),
         "kinds": dict(zip(queries.outcomes, queries.kinds, strict=True)),
@@ -182,12 +204,13 @@ def audit_outcomes(
         **_totals(queries, least, rounded),
         "merged": {g.attribute: list(g.merged) for g in queries.groupings if g.merged},
         "rounded": rounded,
+        **{name: value for name, value in chosen.items() if value},
     }
     return Audit(
         rows,
         cell_table(queries, least, rounded=rounded),
         settings,
-        _notes(queries, rounded, bool(strata), permutations),
+        _notes(queries, rounded, bool(strata), permutations, weight, cluster),
     )
 
 
@@ -217,11 +240,37 @@ def _totals(queries: Queries, minimum: Minimum, rounded: bool) -> dict[str, int 
     return {name: round_count(n) for name, n in counts.items()} if rounded else dict(counts)
 
 
-def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -> tuple[str, ...]:
+def _plain(cuts: Sequence[float] | int) -> Any:
+    return cuts if isinstance(cuts, int) else [float(cut) for cut in cuts]
+
+
+def _notes(
+    queries: Queries,
+    rounded: bool,
+    adjusted: bool,
+    permutations: int,
+    weight: str | None,
+    cluster: str | None,
+) -> tuple[str, ...]:
     notes = [
         "Conclusions are about patients like those of this archive, searched in this archive.",
         *queries.notes,
     ]
+    notes += [
+        f"Groups of {g.attribute} are compared with {g.reference!r}, not with everyone else."
+        for g in queries.groupings
+        if g.reference is not None
+    ]
+    if weight is not None:
+        notes.append(
+            f"Estimates and gaps are weighted by {weight!r}: they are those of the patients whom "
+            "the weights stand for. Numbers of patients, queries and events are counts."
+        )
+    if cluster is not None:
+        notes.append(
+            f"Intervals and tests take each {cluster} as one unit: patients of one {cluster} may "
+            "be alike."
+        )
     if rounded:
         notes.append(
             "Small groups are merged or not shown. So that none can be worked out, all counts are "
@@ -230,9 +279,10 @@ def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -
         )
     notes += [_merged_note(g) for g in queries.groupings if g.merged]
     varying = [g.attribute for g in queries.groupings if g.varies]
+    units = "patients" if cluster is None else "clusters"
     if varying and permutations:
         notes.append(
-            f"No permutation check for {', '.join(varying)}: patients have queries in several of "
+            f"No permutation check for {', '.join(varying)}: {units} have queries in several of "
             "its groups and cannot be exchanged."
         )
     if adjusted:

@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluation.audit.hypotheses import Plan, holm_of_questions
 from evaluation.audit.result import COLUMNS
-from evaluation.audit.table_input import Queries
+from evaluation.audit.table_input import LEAST_CLUSTERS, Queries
 from evaluation.audit.texts import Flag
 from evaluation.stats import Decision, Minimum, decide
 from evaluation.stats.verdict import REASONS, RatioClaim, Reason, Verdict
@@ -36,8 +36,8 @@ class Rules:
     alpha : float
     minimum : Minimum
     overlap : float
-    adjusted : bool
-        Whether gaps are adjusted to strata.
+    adjusted, clusters : bool
+        Whether gaps are adjusted to strata, and clusters are drawn instead of patients.
     """
 
     margin: float
@@ -46,6 +46,15 @@ class Rules:
     minimum: Minimum
     overlap: float
     adjusted: bool
+    clusters: bool
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What the reasons of a row name."""
+        return {
+            "least": self.minimum.reported,
+            "units": "clusters" if self.clusters else "patients",
+        }
 
 
 def adjust_families(rows: list[Row]) -> None:
@@ -97,16 +106,16 @@ def _sizes(row: Row, rules: Rules) -> Decision | None:
         code = Reason.DOMINATED
     elif row["_others_dominated"]:
         code = Reason.OTHERS_DOMINATED
-    return None if code is None else Decision(Verdict.NOT_ASSESSABLE, code, {"least": least})
+    return None if code is None else Decision(Verdict.NOT_ASSESSABLE, code, rules.words)
 
 
 def _strata(row: Row, rules: Rules) -> Decision | None:
     if not row["overlap"] >= rules.overlap:
         return Decision(Verdict.NOT_ASSESSABLE, Reason.FEW_SHARED_STRATA)
-    if row["_carried"] < rules.minimum.reported:
-        return Decision(
-            Verdict.NOT_ASSESSABLE, Reason.FEW_CARRY_THE_GAP, {"least": rules.minimum.reported}
-        )
+    least = LEAST_CLUSTERS if rules.clusters else rules.minimum.reported
+    if row["_carried"] < least:
+        words = rules.words | {"least": least}
+        return Decision(Verdict.NOT_ASSESSABLE, Reason.FEW_CARRY_THE_GAP, words)
     return None
 
 

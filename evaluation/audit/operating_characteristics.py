@@ -112,13 +112,17 @@ def simulate_instrument(
     repetitions: int = 500,
     power: float = 0.8,
     seed: int = 0,
+    reference: Mapping[str, str] | None = None,
+    bands: Mapping[str, Sequence[float] | int] | None = None,
+    weight: str | None = None,
+    cluster: str | None = None,
 ) -> Instrument:
     r"""Measure the audit's own false alarms, coverage and smallest detectable gaps.
 
     Parameters
     ----------
     table, outcomes, attributes, patient, strata, alpha, intersections, primary, families, minimum,
-    kinds, overlap
+    kinds, overlap, reference, bands, weight, cluster
         As in :func:`evaluation.audit.audit_outcomes`.
     cohorts : int
         Simulated cohorts, at least 20.
@@ -159,7 +163,8 @@ def simulate_instrument(
     least = Minimum() if minimum is None else minimum
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
-        intersections=intersections, kinds=kinds, minimum=least,
+        intersections=intersections, kinds=kinds, minimum=least, reference=reference, bands=bands,
+        weight=weight, cluster=cluster,
     )  # fmt: skip
     plan = Plan.of(primary, families, queries.groupings, outcomes)
     likeness = {name: _icc(queries, number) for number, name in enumerate(queries.outcomes)}

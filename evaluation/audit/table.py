@@ -96,7 +96,7 @@ def _rows(queries: Queries, block: Block, judged: Block, plan: Plan, rules: Rule
     missing = _bounds(block, rules.minimum) * unit
     tested = {"": judged.tested, "naive_": block.tested}
     figures: dict[str, Any] = {
-        **{name: nothing for name in COLUMNS},
+        **dict.fromkeys(COLUMNS, nothing),
         "n_patients": measure.k[group].astype(np.int64),
         "n_queries": measure.n[group].astype(np.int64),
         "n_events": np.where(proportion, np.round(measure.events[group]), np.nan),

@@ -102,7 +102,8 @@ class Grouping:
         if group in (*self.merged, *self.small):
             why = "has too few patients to be shown"
         elif group not in self.names:
-            why = "is not in the table"
+            small = ", or too small to be shown" if OTHER_GROUPS in self.names else ""
+            why = f"is not in the table{small}"
         elif not self.known[self.names.index(group)]:
             why = "is of patients whose group is not known"
         else:

@@ -198,12 +198,13 @@ def adjusted_contrast(
     lean = np.stack([1 - share, -share]).reshape(2 * h, m)[place]
     residual = s - level[stratum] * n
     index = side * k_all + owner
-    count = np.where(common[stratum], layers.count[kept], 0.0)
     null = add_up(index, a_test * residual, 2 * k_all).reshape(2, k_all, m)
     slope = add_up(index, a_test * lean * n, 2 * k_all).reshape(2, k_all, m)
     additive = add_up(index, a * (residual - gap * lean * n), 2 * k_all).reshape(2, k_all, m)
     carried = add_up(index, a * n, 2 * k_all).reshape(2, k_all, m)
-    queries = add_up(index, count, 2 * k_all).reshape(2, k_all, m)
+    queries = add_up(index, np.where(common[stratum], layers.count[kept], 0.0), 2 * k_all).reshape(
+        2, k_all, m
+    )
     there: NDArray[np.bool_] = np.asarray(queries > 0)
     k = there.sum(axis=1).astype(np.float64)
     total = queries.sum(axis=1)
@@ -230,10 +231,8 @@ def adjusted_contrast(
             each[0] - each[1], residual - gap * lean * n, n, own_patients, place, fewest, pooled,
             squared,
         )  # fmt: skip
-    if layers.n is not layers.count:  # as many queries of one weight would tell as much
-        inside, heft = (add_up(side, np.where(common[stratum], x, 0.0), 2) for x in (n, squared))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = inside**2 / heft
+    if layers.n is not layers.count:
+        total = _effective(side, common[stratum], n, squared)
     most = total * _gain(each + layers.centre, mean + layers.centre, weight)
     return AdjustedContrast(
         layers.centre + mean[0], layers.centre + mean[1], gap, t, df, two_sided(t, df), overlap,
@@ -257,6 +256,15 @@ def _post_stratified(
         share = np.where(common, N[0] / N.sum(axis=0), 0.0)
         level = np.where(common, S.sum(axis=0) / N.sum(axis=0), 0.0)
     return common, weight, each, mean, share, level
+
+
+def _effective(
+    side: NDArray[np.int64], inside: NDArray[np.bool_], n: Array, squares: Array
+) -> Array:
+    """Queries (2, n_outcomes) of one weight that would tell as much."""
+    sums, heft = (add_up(side, np.where(inside, x, 0.0), 2) for x in (n, squares))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums**2 / heft)
 
 
 def _gain(each: Array, mean: Array, weight: Array) -> Array:
