@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from evaluation.audit.hypotheses import Plan, holm_of_questions
-from evaluation.audit.result import COLUMNS
+from evaluation.audit.result import COLUMNS, Flag
 from evaluation.audit.table_input import LEAST_CLUSTERS, Queries
-from evaluation.audit.texts import Flag
 from evaluation.stats import Decision, Minimum, decide
 from evaluation.stats.verdict import REASONS, RatioClaim, Reason, Verdict
 

@@ -10,6 +10,7 @@ What is found holds for the instrument on this archive. It says nothing of any p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -197,12 +198,12 @@ def simulate_instrument(
     coverage, error = _coverage(((low <= 0) & (high >= 0) & usable).sum(axis=1), usable.sum(axis=1))
     tested, spread = (now == 1).all(axis=0), gaps.std(axis=0, ddof=1)
     asked = {key for key, is_tested in zip(keys, tested, strict=True) if is_tested}
+    tests = Counter(key[0] for key in asked)
     detectable = []
     for (block, group, at), key, is_tested, s in zip(places, keys, tested, spread, strict=True):
         label = (block.grouping.attribute, block.grouping.names[group], queries.outcomes[at])
         df = max(min(block.measure.k[group, at], block.other_k[group, at]) - 1, 1)
-        m = sum(other[0] == key[0] for other in asked)
-        gap = float((stdtrit(df, 1 - alpha / (2 * max(m, 1))) + stdtrit(df, power)) * s)
+        gap = float((stdtrit(df, 1 - alpha / (2 * max(tests[key[0]], 1))) + stdtrit(df, power)) * s)
         gap *= float(queries.scale[at])
         rate_of = known[at].mean() if len(known[at]) else 0.0  # no rate lies beyond 0 and 1
         if queries.kinds[at] == "proportion" and gap > max(rate_of, 1 - rate_of):

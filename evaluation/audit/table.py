@@ -171,7 +171,7 @@ def _asked(
         if grouping.reference is not None:
             row["comparison"] = f"{AGAINST}{grouping.reference}"
         row["family"] = plan.family(grouping.attribute, asked, outcome)
-        row["primary"] = any(plan.is_primary(grouping.attribute, g, outcome) for g in asked)
+        row["primary"] = plan.is_primary(grouping.attribute, asked, outcome)
         row["_refer"] = group == reference_of(grouping, outcome, plan, patients)
     return row
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from support.audited import cohort, own_row_of, row_of
 
-from evaluation.audit import Audit, audit_outcomes
-from evaluation.audit.result import CELL_COLUMNS, COLUMNS
+from evaluation.audit import audit_outcomes
+from evaluation.audit.result import CELL_COLUMNS, COLUMNS, frame
 from evaluation.stats import Minimum
 from medembed.errors import InputError
 
@@ -33,26 +33,19 @@ def test_order_of_rows_and_names_of_patients_do_not_matter() -> None:
         pd.testing.assert_frame_equal(one[points], other[points], rtol=1e-9, atol=1e-12)
 
 
-def test_a_rerun_gives_the_same_bits_and_json_holds_all_of_it(tmp_path) -> None:
+def test_a_rerun_gives_the_same_bits_and_json_holds_all_of_it() -> None:
     table = cohort(6)
     table.loc[table["patient_id"].isin(["p0001", "p0002"]), "sex"] = None
     args = {"attributes": ["sex", "view"], "strata": ["age"], "permutations": 99, "seed": 3}
     one, two = (audit_outcomes(table, ["hit", "rr"], **args) for _ in range(2))
     text = json.dumps(one.to_json(), allow_nan=False)
     assert text == json.dumps(two.to_json(), allow_nan=False)
-    back = Audit.from_json(text)
-    pd.testing.assert_frame_equal(back.table, one.table)
-    pd.testing.assert_frame_equal(back.cells, one.cells)
-    assert json.dumps(back.to_json()) == text
-    assert back.gate() == one.gate()
-    one.write_csv(tmp_path / "audit.csv")
-    read = pd.read_csv(tmp_path / "audit.csv")
-    assert tuple(read.columns) == COLUMNS
-    assert len(read) == len(one.table)
+    held = json.loads(text)
+    assert tuple(held["table"][0]) == tuple(one.table.columns) == COLUMNS
+    pd.testing.assert_frame_equal(frame(held["table"], COLUMNS), one.table)
+    pd.testing.assert_frame_equal(frame(held["cells"], CELL_COLUMNS), one.cells)
     assert tuple(one.cells.columns) == CELL_COLUMNS
     assert not any(name in text for name in table["patient_id"])
-    with pytest.raises(InputError, match="no audit in this JSON"):
-        Audit.from_json({"table": []})
 
 
 def test_unknown_is_a_group_however_it_is_written() -> None:
