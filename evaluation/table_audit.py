@@ -230,8 +230,8 @@ def _columns(file: Path, protocol: TableProtocol) -> dict[str, Any]:
     columns: dict[str, Any] = {
         name: table[name].to_numpy(dtype=object) for name in protocol.columns
     }
-    blank = group_labels(columns[protocol.patient]) == UNKNOWN
-    columns[protocol.patient] = np.where(blank, None, columns[protocol.patient])
+    for name in filter(None, (protocol.patient, protocol.cluster)):
+        columns[name] = np.where(group_labels(columns[name]) == UNKNOWN, None, columns[name])
     for name in protocol.outcomes:
         columns[name] = column_numbers(table[name])
         wrong = np.flatnonzero(np.isinf(columns[name]))

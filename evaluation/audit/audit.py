@@ -13,7 +13,7 @@ from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
 from evaluation.audit.standardised import adjust
 from evaluation.audit.table import cell_table, row_table
-from evaluation.audit.table_input import Grouping, Kind, Queries, read_queries
+from evaluation.audit.table_input import Kind, Queries, read_queries
 from evaluation.stats import Minimum
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import any_few
@@ -23,6 +23,8 @@ from evaluation.stats.verdict import check_margins
 from medembed.errors import InputError
 
 __all__ = ["audit_outcomes"]
+
+_NAMED = 6
 
 
 @one_thread()
@@ -88,9 +90,8 @@ def audit_outcomes(
         (attribute, group, outcome) or a mapping of these. Without a group: each group of the
         attribute but "unknown".
     families : mapping of str to sequence of hypotheses, optional
-        Holm's adjustment is made within each. Rows of none are in the family "primary" or, if
-        they are not, in "all other"; other comparisons than with the rest have families of their
-        own.
+        Holm's adjustment is made within each. Rows of none are in the family "primary" or "all
+        other"; other comparisons than with the rest have families of their own.
     minimum : Minimum, optional
         Patients that a group needs: 11 to be reported, 50 to be called precise.
     kinds : mapping of outcome to {"proportion", "score"}, optional
@@ -99,11 +100,9 @@ def audit_outcomes(
     overlap : float
         Least share of a group's queries that has to lie in strata which the other side has, for
         an adjusted gap to be assessable.
-    repetitions : int
-        Draws of the bootstrap-t intervals of scores.
-    permutations : int
-        Draws of the permutation check ``p_max_t``; 0 leaves it out. It needs attributes that are
-        the same for all queries of a patient.
+    repetitions, permutations : int
+        Draws of the bootstrap-t intervals of scores, and of the permutation check ``p_max_t``,
+        which needs attributes that are the same for all queries of a patient; 0 leaves it out.
     reference : mapping of attribute to group, optional
         Compare the attribute's groups with this one instead of the rest; ``comparison`` is then
         ``against:GROUP``, and the gate takes it.
@@ -128,14 +127,11 @@ def audit_outcomes(
 
     Notes
     -----
-    Tests are score tests over patients, adjusted by Holm (:mod:`evaluation.stats.score_test`);
-    intervals of proportions are Korn–Graubard's, joined by MOVER
-    (:mod:`evaluation.stats.proportions`), those of scores bootstrap-t
-    (:mod:`evaluation.stats.bootstrap_t`); adjusted ones are described in
-    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`, what may be
-    claimed of them in :mod:`evaluation.audit.claims`.
-    Small groups are merged first; an audit that merges or hides anything is rounded, verdicts
-    excepted, and says so in ``settings["rounded"]`` (:mod:`evaluation.stats.suppression`).
+    Methods and their sources: :mod:`evaluation.stats.score_test` and Holm,
+    :mod:`evaluation.stats.proportions`, :mod:`evaluation.stats.bootstrap_t`,
+    :mod:`evaluation.stats.standardise`, :mod:`evaluation.stats.verdict`,
+    :mod:`evaluation.audit.claims`. Small groups are merged first; an audit that merges or hides
+    anything is rounded, verdicts excepted (:mod:`evaluation.stats.suppression`).
 
     Examples
     --------
@@ -175,12 +171,7 @@ def audit_outcomes(
         Rules(margin, ratio_margin, alpha, least, overlap, bool(strata), cluster is not None),
         rounded=rounded, permutations=permutations, seed=seed,
     )  # fmt: skip
-    chosen = {
-        "reference": dict(reference or {}),
-        "bands": {name: _plain(cuts) for name, cuts in (bands or {}).items()},
-        "weight": weight,
-        "cluster": cluster,
-    }
+    chosen = {"reference": reference, "bands": bands, "weight": weight, "cluster": cluster}
     settings: dict[str, Any] = {
         "outcomes": list(outcomes),
         "kinds": dict(zip(queries.outcomes, queries.kinds, strict=True)),
@@ -204,7 +195,7 @@ def audit_outcomes(
         **_totals(queries, least, rounded),
         "merged": {g.attribute: list(g.merged) for g in queries.groupings if g.merged},
         "rounded": rounded,
-        **{name: value for name, value in chosen.items() if value},
+        **{name: _plain(value) for name, value in chosen.items() if value},
     }
     return Audit(
         rows,
@@ -215,11 +206,7 @@ def audit_outcomes(
 
 
 def _check(
-    overlap: float,
-    repetitions: int,
-    permutations: int,
-    contrasts: str,
-    minimum: Minimum,
+    overlap: float, repetitions: int, permutations: int, contrasts: str, minimum: Minimum
 ) -> None:
     if not 0 <= overlap <= 1:
         raise InputError("an overlap outside 0 to 1")
@@ -240,8 +227,11 @@ def _totals(queries: Queries, minimum: Minimum, rounded: bool) -> dict[str, int 
     return {name: round_count(n) for name, n in counts.items()} if rounded else dict(counts)
 
 
-def _plain(cuts: Sequence[float] | int) -> Any:
-    return cuts if isinstance(cuts, int) else [float(cut) for cut in cuts]
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value if isinstance(value, str | int) else [float(one) for one in value]
 
 
 def _notes(
@@ -277,7 +267,11 @@ def _notes(
             "rounded to 10 and all figures to steps, intervals outwards; verdicts are those of "
             "the figures before rounding."
         )
-    notes += [_merged_note(g) for g in queries.groupings if g.merged]
+    for grouping in queries.groupings:
+        if grouping.merged:
+            named, more = ", ".join(grouping.merged[:_NAMED]), len(grouping.merged) - _NAMED
+            named += f" and {more} more" if more > 0 else ""
+            notes.append(f"Merged into {OTHER_GROUPS!r} of {grouping.attribute}: {named}.")
     varying = [g.attribute for g in queries.groupings if g.varies]
     units = "patients" if cluster is None else "clusters"
     if varying and permutations:
@@ -292,11 +286,3 @@ def _notes(
             "too."
         )
     return tuple(notes)
-
-
-def _merged_note(grouping: Grouping, most: int = 6) -> str:
-    """Name the groups that were merged, the first few of many."""
-    named, more = ", ".join(grouping.merged[:most]), len(grouping.merged) - most
-    if more > 0:
-        named += f" and {more} more"
-    return f"Merged into {OTHER_GROUPS!r} of {grouping.attribute}: {named}."

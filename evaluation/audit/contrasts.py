@@ -37,14 +37,7 @@ _CARRIED = 25.0
 
 @dataclass(frozen=True)
 class Measure:
-    """Each group's own figures; arrays of shape (n_groups, n_outcomes).
-
-    Parameters
-    ----------
-    mean, low, high, design_effect, icc : float64 arrays
-    n, k, events : float64 arrays
-        Queries, patients, and sum of the outcome; no weights.
-    """
+    """Each group's own figures, shape (n_groups, n_outcomes); n, k and events count unweighted."""
 
     mean: Array
     low: Array
@@ -62,26 +55,23 @@ class Block:
 
     Parameters
     ----------
-    grouping : Grouping
     comparison : {"rest", "largest", "pair"}
     first, second : int arrays of shape (n_rows,)
         Groups; -1 for the rest, which is ``grouping.rest`` without the group.
-    cells : Cells
     measure : Measure
         Of all groups of the attribute.
     means : float64 array of shape (2, n_rows, n_outcomes)
         Of the group and of the other side; the two of adjusted figures are at the same mix.
-    other_k : float64 array
+    other_k
         Patients of the other side.
-    gap, p : float64 arrays
     ends : float64 array of shape (2, 2, n_rows, n_outcomes)
         At the levels ``1 - alpha`` and ``1 - 2 alpha``, low and high; NaN where there are none.
     limits : float64 array of shape (2, 2, n_rows, n_outcomes)
         Low and high of the group's and of the other side's proportion, at ``1 - alpha``; NaN for
         scores.
-    correlation : float64 array
+    correlation
         Of the two proportions, through units with queries on both sides.
-    carried : float64 array
+    carried
         Sampling units of the side that has fewer; of adjusted figures those that carry as much.
     dominated : bool array of shape (2, n_rows, n_outcomes)
         Sides of which a few units hold most queries, whose errors nothing can tell.
@@ -91,7 +81,7 @@ class Block:
         Whether both sides have as many patients as may be reported, and none is dominated.
     pooled : Pooled
         The whole archive's outcomes.
-    overlap, p_heterogeneity : float64 arrays or None
+    overlap, p_heterogeneity
         Of adjusted figures: share of the group's queries in strata of the other side, and p of one
         and the same gap in all strata, not adjusted.
     """
@@ -225,11 +215,8 @@ def _others(
         shown = np.flatnonzero(patients >= minimum.reported)
         first, second = (shown[side] for side in np.triu_indices(len(shown), 1))
         if len(first) > _MOST_PAIRS:
-            raise InputError(
-                f"{len(first)} pairs of groups",
-                where=grouping.attribute,
-                hint='use contrasts="largest"',
-            )
+            many = f"{len(first)} pairs of groups"
+            raise InputError(many, where=grouping.attribute, hint='use contrasts="largest"')
         found.append(("pair", first, second))
     return found
 
@@ -372,7 +359,8 @@ def _draw_scores(
     rests = [block for block in blocks if block.comparison == "rest"]
     others = [block for block in blocks if block.comparison != "rest"]
     parts, groups, pairs = [], [], []
-    for block in rests:
+    its = [[b for b in others if b.grouping is block.grouping] for block in rests]
+    for block, own in zip(rests, its, strict=True):
         chosen = {
             name: getattr(block.cells, name)[..., scores]
             for name in ("s", "n", "squares", "whole_s", "whole_n", "centre")
@@ -380,23 +368,18 @@ def _draw_scores(
         parts.append(replace(block.cells, **chosen))
         wanted = block.measure.k[:, scores] >= minimum.reported
         groups.append(np.flatnonzero(wanted.any(axis=1)))
-        its = [b for b in others if b.grouping is block.grouping]
-        pairs.append(
-            np.concatenate(
-                [np.empty((0, 2), dtype=np.int64)]
-                + [np.stack([b.first, b.second], axis=1)[_any_tested(b, scores)] for b in its]
-            )
-        )
+        both = [np.stack([b.first, b.second], axis=1)[_any_tested(b, scores)] for b in own]
+        pairs.append(np.concatenate([np.empty((0, 2), dtype=np.int64), *both]))
     drawn = bootstrap_t_groups(
         parts, groups, pairs, repetitions=repetitions, levels=levels, seed=seed
     )
-    for block, found in zip(rests, drawn, strict=True):
+    for block, own, found in zip(rests, its, drawn, strict=True):
         centre = block.cells.centre[scores]
         block.measure.low[:, scores] = found.mean[0, 0] + centre
         block.measure.high[:, scores] = found.mean[0, 1] + centre
         block.ends[..., scores] = found.gap
         start = 0
-        for other in (b for b in others if b.grouping is block.grouping):
+        for other in own:
             rows = np.flatnonzero(_any_tested(other, scores))
             other.ends[..., scores] = np.nan
             other.ends[:, :, rows[:, None], scores] = found.pair[:, :, start : start + len(rows)]

@@ -26,18 +26,7 @@ _TWICE = 2.0
 
 @dataclass(frozen=True)
 class Rules:
-    """What verdicts are made by.
-
-    Parameters
-    ----------
-    margin : float
-    ratio_margin : float or None
-    alpha : float
-    minimum : Minimum
-    overlap : float
-    adjusted, clusters : bool
-        Whether gaps are adjusted to strata, and clusters are drawn instead of patients.
-    """
+    """What verdicts are made by; whether gaps are adjusted, and clusters drawn, not patients."""
 
     margin: float
     ratio_margin: float | None
@@ -163,17 +152,11 @@ def refer(row: Row) -> None:
 
 
 def unanswered(queries: Queries, plan: Plan, rows: list[Row]) -> list[Row]:
-    """Give rows to primary hypotheses that no row answers: the gate is not to pass for want of one.
-
-    Returns
-    -------
-    list of rows
-        Not assessable.
-    """
+    """Rows for primary hypotheses that no row answers: the gate is not to pass for want of one."""
     there = [
         (row["attribute"], group, row["outcome"])
         for row in rows
-        if row["primary"]
+        if row["primary"] and not row["_refer"]
         for group in row["_asked_of"]
     ]
     merged = {(g.attribute, name) for g in queries.groupings for name in g.merged}
@@ -195,8 +178,7 @@ def unanswered(queries: Queries, plan: Plan, rows: list[Row]) -> list[Row]:
             "n_patients": np.nan if gone else 0,
             "n_queries": np.nan if gone else 0,
             "precision": "suppressed",
-            "verdict": Verdict.NOT_ASSESSABLE.value,
-            "verdict_naive": Verdict.NOT_ASSESSABLE.value,
+            **dict.fromkeys(("verdict", "verdict_naive"), Verdict.NOT_ASSESSABLE.value),
             "reason": REASONS[code],
             "reason_code": code.value,
             "flags": "",

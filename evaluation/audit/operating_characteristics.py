@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evaluation.audit.contrasts import Block, compare
 from evaluation.audit.hypotheses import PRIMARY, Plan, asked_of, question
 from evaluation.audit.standardised import adjust
-from evaluation.audit.table_input import Kind, Queries, read_queries
+from evaluation.audit.table_input import Queries, read_queries
 from evaluation.stats import Minimum
 from evaluation.stats.cluster_sums import patient_sums
 from evaluation.stats.variance_floor import intraclass
@@ -36,14 +36,9 @@ _VALUES = 2_000_000
 
 @dataclass(frozen=True)
 class Detectable:
-    """The smallest gap that the audit would find in a group.
+    """The smallest gap that the audit would find in a group, and the simulation's error.
 
-    Parameters
-    ----------
-    attribute, group, outcome : str
-    smallest_gap, error : float or None
-        Found with the power asked for if it were the only gap, and the simulation's error; None
-        where the group is too small to be assessed or no possible gap is large enough.
+    None where the group is too small to be assessed or no possible gap is large enough.
     """
 
     attribute: str
@@ -59,18 +54,14 @@ class Instrument:
 
     Parameters
     ----------
-    false_alarm_rate, false_alarm_rate_error : float
-        Share of fair cohorts in which any comparison with the rest is called a gap, and its error.
-    false_alarm_rate_primary : float or None
-        The same among the hypotheses named beforehand.
-    coverage, coverage_error : float or None
+    false_alarm_rate, false_alarm_rate_error
+        Share of fair cohorts in which any comparison with the rest is called a gap, and its error;
+        ``false_alarm_rate_primary`` among the hypotheses named beforehand.
+    coverage, coverage_error
         Share of intervals of gaps that hold the true gap, which is 0, and its error with cohorts
         as units; None where nothing has an interval.
-    detectable : tuple of Detectable
-    cohorts : int
-    icc : dict of str to float or None
+    icc
         By outcome, from the archive.
-    notes : tuple of str
     """
 
     false_alarm_rate: float
@@ -94,46 +85,35 @@ def simulate_instrument(
     outcomes: Sequence[str],
     attributes: Sequence[str],
     *,
-    patient: str = "patient_id",
-    strata: Sequence[str] = (),
     alpha: float = 0.05,
-    intersections: bool | Sequence[Sequence[str]] = True,
     primary: Sequence[Any] = (),
     families: Mapping[str, Sequence[Any]] | None = None,
     minimum: Minimum | None = None,
-    kinds: Mapping[str, Kind] | None = None,
     overlap: float = 0.8,
     cohorts: int = 400,
     score_cohorts: int = 40,
     repetitions: int = 500,
     power: float = 0.8,
     seed: int = 0,
-    reference: Mapping[str, str] | None = None,
-    bands: Mapping[str, Sequence[float] | int] | None = None,
-    weight: str | None = None,
-    cluster: str | None = None,
+    **columns: Any,
 ) -> Instrument:
     r"""Measure the audit's own false alarms, coverage and smallest detectable gaps.
 
     Parameters
     ----------
-    table, outcomes, attributes, patient, strata, alpha, intersections, primary, families, minimum,
-    kinds, overlap, reference, bands, weight, cluster
+    table, outcomes, attributes, alpha, primary, families, minimum, overlap
         As in :func:`evaluation.audit.audit_outcomes`.
     cohorts : int
         Simulated cohorts, at least 20.
-    score_cohorts : int
-        How many of them draw the bootstrap-t intervals of scores, which takes longest; with strata
-        nothing is drawn.
-    repetitions : int
-        Draws of each such interval.
+    score_cohorts, repetitions : int
+        How many of them draw the bootstrap-t intervals of scores, which takes longest, and of how
+        many draws; with strata nothing is drawn.
     power : float
         With which the smallest gap is found.
     seed : int
-
-    Returns
-    -------
-    Instrument
+    **columns
+        How the table is read: ``patient``, ``strata``, ``intersections``, ``kinds``,
+        ``reference``, ``bands``, ``weight`` and ``cluster`` of the audit.
 
     Raises
     ------
@@ -157,11 +137,7 @@ def simulate_instrument(
     if not 0 < power < 1 or not 0 < alpha < 0.5:
         raise InputError("a power outside 0 to 1, or an alpha outside 0 to 0.5")
     least = Minimum() if minimum is None else minimum
-    queries = read_queries(
-        table, outcomes, attributes, patient=patient, strata=strata,
-        intersections=intersections, kinds=kinds, minimum=least, reference=reference, bands=bands,
-        weight=weight, cluster=cluster,
-    )  # fmt: skip
+    queries = read_queries(table, outcomes, attributes, minimum=least, **columns)
     plan = Plan.of(primary, families, queries.groupings, outcomes)
     known = [column[~np.isnan(column)] for column in queries.values.T]
     likeness = [_icc(queries, number) for number in range(len(known))]

@@ -71,16 +71,7 @@ GATE_REASONS: dict[GateReason, str] = {
 
 @dataclass(frozen=True)
 class GateFinding:
-    """One thing that keeps a release check from passing.
-
-    Parameters
-    ----------
-    code : GateReason
-    attribute, group, outcome : str
-        Of the comparison; empty where there is none.
-    reason : str
-        The verdict's own reason, in words.
-    """
+    """One thing that keeps a release check from passing: a comparison, and its verdict's reason."""
 
     code: GateReason
     attribute: str = ""
@@ -101,15 +92,7 @@ class GateFinding:
 
 @dataclass(frozen=True)
 class Gate:
-    """Whether an audit passes, for a pipeline that has to stop or go on.
-
-    Parameters
-    ----------
-    answer : Answer
-        ``undecided`` does not pass.
-    findings : tuple of GateFinding
-        Why not; empty where it passed.
-    """
+    """Whether an audit passes, for a pipeline that has to stop or go on; if not, why not."""
 
     answer: Answer
     findings: tuple[GateFinding, ...] = ()
@@ -125,12 +108,7 @@ class Gate:
         return tuple(finding.text for finding in self.findings)
 
     def with_unmeasured(self, outcomes: Mapping[str, str]) -> Gate:
-        """Add primary outcomes that could not be measured at all, and why.
-
-        Parameters
-        ----------
-        outcomes : mapping of outcome to str
-        """
+        """Add primary outcomes that could not be measured at all, and why."""
         lost = tuple(
             GateFinding(GateReason.NOT_MEASURED, outcome=name, reason=why)
             for name, why in sorted(outcomes.items())

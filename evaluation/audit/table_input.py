@@ -35,21 +35,16 @@ class Grouping:
 
     Parameters
     ----------
-    attribute : str
-        ``sex``, or ``race*sex`` for an intersection.
-    names : tuple of str
-        Groups, sorted.
-    of_query : int array of shape (n_queries,)
-        Each query's group.
-    varies : bool
+    attribute
+        ``sex``, or ``race*sex`` for an intersection of its ``parts``.
+    names, of_query
+        Groups, sorted; each query's place among them, shape (n_queries,).
+    varies
         Whether some sampling unit has queries in more than one group (view, scanner, year).
-    parts : tuple of str
-        Attributes that were crossed; a single one otherwise.
-    merged : tuple of str
-        Small groups that are one of ``names`` together.
-    small : tuple of str
-        Of ``names``, those of too few patients to be shown.
-    reference : str or None
+    merged, small
+        Small groups that are one of ``names`` together; of ``names``, those of too few patients to
+        be shown.
+    reference
         The group that the others are compared with, instead of the rest.
     """
 
@@ -121,23 +116,14 @@ class Queries:
     ----------
     owner, unit : int arrays of shape (n_queries,)
         Patient and sampling unit of each query, from 0; units are patients, or their clusters.
-    n_patients, n_units : int
-    outcomes : tuple of str
     values : float64 array of shape (n_queries, n_outcomes)
-        NaN where not measured.
-    scale : float64 array of shape (n_outcomes,)
-        A power of two, 1 for proportions; ``values`` are the outcomes divided by it, so that
-        squares neither overflow nor vanish.
-    kinds : tuple of {"proportion", "score"}
-    groupings : tuple of Grouping
+        Outcomes, NaN where not measured, divided by ``scale`` (n_outcomes,), a power of two (1 for
+        proportions), so that squares neither overflow nor vanish.
     strata : int array of shape (n_queries,) or None
-        Cross-class of the declared strata.
-    n_strata : int
-    layers : tuple of int arrays of shape (n_queries,)
-        Each declared stratum by itself.
+        Cross-class of the declared strata, each of which is one of ``layers``.
     weight : float64 array of shape (n_queries,) or None
         Sampling weights of mean 1; None where all are equal.
-    notes : tuple of str
+    notes
         What a reader has to know of the table.
     """
 
@@ -159,12 +145,8 @@ class Queries:
     def strata_of(self, grouping: Grouping) -> Ints | None:
         """Cross-class of the strata that are not the attribute itself, or a part of it.
 
-        Within strata of its own values an attribute has nobody to be compared with.
-
-        Returns
-        -------
-        int array of shape (n_queries,) or None
-            All zero where no other stratum is left; None where none was declared.
+        Within strata of its own values an attribute has nobody to be compared with. All zero where
+        no other stratum is left; None where none was declared.
         """
         if self.strata is None:
             return None
@@ -180,7 +162,7 @@ def read_queries(
     outcomes: Sequence[str],
     attributes: Sequence[str],
     *,
-    patient: str,
+    patient: str = "patient_id",
     strata: Sequence[str] = (),
     intersections: bool | Sequence[Sequence[str]] = True,
     kinds: Mapping[str, Kind] | None = None,
