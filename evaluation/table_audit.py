@@ -32,15 +32,9 @@ _WHY_NOT = "This audit is of a table of outcomes; this section needs a library."
 
 
 class OutcomeText(BaseModel):
-    """An outcome in words.
+    """An outcome in words, for a reader who is no statistician: what it measures, whom it harms.
 
-    Parameters
-    ----------
-    title, harm : str
-        For a reader who is no statistician: what it measures, and what a low value does to whom.
-    kind : {"proportion", "score"} or None
-        None: a column of only 0 and 1 is a proportion.
-    higher_is_better : bool
+    Without a ``kind`` a column of only 0 and 1 is a proportion.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -173,10 +167,8 @@ def audit_table(
     )  # fmt: skip
     done(1)
     instrument = None
-    if protocol.instrument.cohorts:
-        found = simulate_instrument(table, **asked, cohorts=protocol.instrument.cohorts)
-        instrument = found.to_json()
-    gate = audit.gate()
+    if cohorts := protocol.instrument.cohorts:
+        instrument = simulate_instrument(table, **asked, cohorts=cohorts).to_json()
     report = {
         "version": REPORT_VERSION,
         "title": protocol.title,
@@ -193,11 +185,17 @@ def audit_table(
             "code": version("medembed"),
         },
         "protocol": protocol.model_dump(mode="json"),
-        "gate": gate.to_json(),
+        "gate": audit.gate().to_json(),
         "outcomes": audit.to_json(),
         "describe_outcomes": {
-            name: _described(protocol.describe.get(name, OutcomeText()), name, audit)
+            name: {
+                "title": text.title or name.replace("_", " "),
+                "harm": text.harm,
+                "higher_is_better": text.higher_is_better,
+                "unit": audit.settings["kinds"][name],
+            }
             for name in protocol.outcomes
+            for text in [protocol.describe.get(name, OutcomeText())]
         },
         "attributes": {
             name: {"title": name.replace("_", " ").capitalize()} for name in protocol.attributes
@@ -243,15 +241,6 @@ def _columns(file: Path, protocol: TableProtocol) -> dict[str, Any]:
                 hint="leave a cell empty if it was not measured",
             )
     return columns
-
-
-def _described(text: OutcomeText, name: str, audit: Audit) -> dict[str, Any]:
-    return {
-        "title": text.title or name.replace("_", " "),
-        "harm": text.harm,
-        "higher_is_better": text.higher_is_better,
-        "unit": audit.settings["kinds"][name],
-    }
 
 
 def _missing(audit: Audit, protocol: TableProtocol) -> dict[str, Any]:

@@ -155,13 +155,13 @@ def compare(
     levels = (1 - alpha, 1 - 2 * alpha)
     least = (minimum.reported, 0 if queries.unit is queries.owner else LEAST_CLUSTERS)
     scores = np.flatnonzero([kind == "score" for kind in queries.kinds])
-    values, measured = queries.values, ~np.isnan(queries.values)
+    values = queries.values
     sums = patient_sums(values, queries.unit, queries.n_units)
     pooled = pooled_likeness(centred_on(values, sums[0]), sums[1], sums[2])
-    heft = measured.astype(np.float64)
     if queries.weight is not None:
         sums = patient_sums(values, queries.unit, queries.n_units, queries.weight)
-        heft = measured * queries.weight[:, None] ** 2
+        measured = (~np.isnan(values)).astype(np.float64)
+        counted = (measured, measured * queries.weight[:, None] ** 2, np.nan_to_num(values))
     blocks: list[Block] = []
     for grouping in queries.groupings:
         n_groups = len(grouping.names)
@@ -178,10 +178,10 @@ def compare(
                     exclusive=False, known=grouping.rest,
                 )
             )  # fmt: skip
-        count, squares, events = (
-            add_up(grouping.of_query, table, n_groups)
-            for table in (measured.astype(np.float64), heft, np.nan_to_num(values))
-        )
+        count = squares = whole.first.n
+        events = whole.first.s + np.nan_to_num(whole.first.centre) * count
+        if queries.weight is not None:
+            count, squares, events = (add_up(grouping.of_query, x, n_groups) for x in counted)
         part = _Attribute(grouping, cells, of_patients, count, squares)
         measure = _measure(part, whole.first, events, levels[0])
         every = np.arange(n_groups)

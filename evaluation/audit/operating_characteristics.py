@@ -195,6 +195,11 @@ def simulate_instrument(
         f"The smallest gap is one that would be found in {power:.0%} of such archives if it were "
         "the only one.",
     ]
+    if queries.unit is not queries.owner:
+        notes.append(
+            "Simulated outcomes are alike within patients and not within clusters: where clusters "
+            "differ, smaller gaps than these are not found."
+        )
     if plan.primary:
         notes.insert(
             1, "Primary questions and all others are two families, each held to "
