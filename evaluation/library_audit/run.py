@@ -179,6 +179,7 @@ def _question(
         "primary": primary,
         "minimum": protocol.least,
         "overlap": protocol.overlap,
+        "reference": protocol.reference,
     }
     return {**owners, **audited.attributes, **strata, **columns}, asked
 

@@ -10,7 +10,7 @@ from support.cohorts import hits
 
 from evaluation.audit import audit_outcomes
 from evaluation.audit.claims import claims_of, ratio_ends
-from evaluation.audit.texts import GATE_REASONS, Flag, GateReason
+from evaluation.audit.result import GATE_REASONS, Flag, GateReason
 from evaluation.report.texts import FLAGS
 from evaluation.stats.cluster_sums import cells_of, contrast_with_rest
 
