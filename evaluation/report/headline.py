@@ -101,7 +101,7 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
     -------
     Answer
     """
-    rest = [one for one in compared if one.row.decides]
+    rest = [one for one in compared if one.row.against_rest]
     found = sorted(
         (one for one in rest if one.established),
         key=lambda one: (not one.primary, one.row.is_intersection, -abs(one.loss or 0.0)),
@@ -353,7 +353,7 @@ def by_adjusting(compared: Sequence[Compared]) -> list[Markup]:
     gathered: dict[tuple[str, str], list[Markup]] = {}
     for one in compared:
         row, before = one.row, one.row.verdict_naive
-        if not row.decides or before is None or before == one.verdict:
+        if not row.against_rest or before is None or before == one.verdict:
             continue
         if not ESTABLISHED & {before, one.verdict}:
             continue

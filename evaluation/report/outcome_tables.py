@@ -73,7 +73,7 @@ def _outcome_table(
 ) -> Table:
     names = Names(report)
     louder = louder_first(found)
-    in_sight = [one for one in louder if one.row.decides and not one.row.is_intersection]
+    in_sight = [one for one in louder if one.row.against_rest and not one.row.is_intersection]
     stay = in_sight[:MOST_OPEN] if opened else []
     rest = [one for one in sorted(found, key=_block) if one not in stay]
     behind = cut(rest, lambda one: one.primary or one.established)
@@ -100,7 +100,7 @@ def _outcome_table(
 
 
 def _block(one: Compared) -> tuple[bool, bool]:
-    return not one.row.decides, one.row.is_intersection
+    return not one.row.against_rest, one.row.is_intersection
 
 
 def outcome_line(report: Report, one: Compared) -> Line:
@@ -108,7 +108,7 @@ def outcome_line(report: Report, one: Compared) -> Line:
     row = one.row
     verdict = verdict_text(one.verdict)
     naive = spread(row, "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high")
-    if not row.decides:
+    if not row.against_rest:
         heading = TEXTS["other_contrasts"]
     elif row.is_intersection:
         heading = TEXTS["intersections"]

@@ -10,7 +10,6 @@ from evaluation.report.records import (
     RowPrecision,
     RowVerdict,
 )
-from evaluation.stats.verdict import decides
 
 __all__ = [
     "ChangeRow", "DetectableRow", "DriftRow", "OutcomeRow", "Row", "SectionRow", "UnknownRow",
@@ -103,11 +102,6 @@ class OutcomeRow(Row):
     def against_rest(self) -> bool:
         """Whether the group is compared with everyone else."""
         return self.comparison in {"", "rest"}
-
-    @property
-    def decides(self) -> bool:
-        """Whether the release check depends on it: against the rest, or the declared reference."""
-        return self.against_rest or decides(self.comparison)
 
     @property
     def is_reference(self) -> bool:
