@@ -79,21 +79,16 @@ def decide_row(row: Row, rules: Rules) -> None:
 
 def _sizes(row: Row, rules: Rules) -> Decision | None:
     least = rules.minimum.reported
-    code = None
-    if row["n_patients"] == 0:
-        code = Reason.NOTHING_MEASURED
-    elif row["n_patients"] < least:
-        code = Reason.FEW
-    elif row["_other_k"] == 0:
-        code = Reason.NO_OTHER_GROUP
-    elif row["_other_k"] < least:
-        code = Reason.FEW_OTHERS
-    elif row["_few"]:
-        code = Reason.FEW_CLUSTERS
-    elif row["_dominated"]:
-        code = Reason.DOMINATED
-    elif row["_others_dominated"]:
-        code = Reason.OTHERS_DOMINATED
+    found = (
+        (row["n_patients"] == 0, Reason.NOTHING_MEASURED),
+        (row["n_patients"] < least, Reason.FEW),
+        (row["_other_k"] == 0, Reason.NO_OTHER_GROUP),
+        (row["_other_k"] < least, Reason.FEW_OTHERS),
+        (row["_few"], Reason.FEW_CLUSTERS),
+        (row["_dominated"], Reason.DOMINATED),
+        (row["_others_dominated"], Reason.OTHERS_DOMINATED),
+    )
+    code = next((code for holds, code in found if holds), None)
     return None if code is None else Decision(Verdict.NOT_ASSESSABLE, code, rules.words)
 
 
