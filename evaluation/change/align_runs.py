@@ -3,73 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.labels import group_labels
-from evaluation.stats.suppression import round_count
+from evaluation.audit.table_input import UNKNOWN, read_queries
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Overlap", "Pairing", "Runs", "line_up", "patients_of"]
+__all__ = ["ALL", "Pairing", "Runs", "line_up"]
 
 Pairing = Literal["queries", "patients", "all"]
 Text = NDArray[np.str_]
 
+ALL = "all"
+"""Attribute and group of all patients."""
 
-@dataclass(frozen=True)
-class Overlap:
-    """Who is in both runs, and who in one alone.
-
-    Parameters
-    ----------
-    patients_both, patients_only_before, patients_only_after : int or None
-        None where the number is too small to be shown.
-    queries_both : int or None
-        None where queries are not paired.
-    """
-
-    patients_both: int | None
-    patients_only_before: int | None
-    patients_only_after: int | None
-    queries_both: int | None
-
-    def shown(self, minimum: Minimum, *, rounded: bool) -> Overlap:
-        """Without the small numbers, and the others rounded where the comparison is."""
-        if not rounded:
-            return self
-        counts = {
-            name: None if count and count < minimum.reported else round_count(count)
-            for name, count in asdict(self).items()
-        }
-        return Overlap(**counts)
-
-    def sentences(self, pairing: Pairing) -> tuple[str, ...]:
-        """Say that there are patients in one run only; how many stands in the fields."""
-        part = "are part of" if pairing == "all" else "are left out of"
-        return tuple(
-            f"Patients in the {name} run only {part} the comparison."
-            for name, count in (
-                ("earlier", self.patients_only_before),
-                ("later", self.patients_only_after),
-            )
-            if count
-        )
-
-    def to_json(self) -> dict[str, int | None]:
-        """Plain JSON values."""
-        return {
-            "patients_both": self.patients_both,
-            "patients_only_before": self.patients_only_before,
-            "patients_only_after": self.patients_only_after,
-            "queries_both": self.queries_both,
-        }
+_NAME = "name the column of queries with query="
+_EVERY_SIZE = Minimum(1, 1)
+"""A small group is no part of another one here: its row has no figures."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +36,16 @@ class Runs:
 
     Parameters
     ----------
-    before, after : float64 arrays of shape (size, n_outcomes)
+    before, after : float64 arrays of shape (n, n_outcomes)
         Paired: the same query in each row. Else ``after`` holds both runs, and ``before`` nothing.
-    later : bool array of shape (size,) or None
+    later : bool array of shape (n,) or None
         Which rows are of the later run; None where paired.
-    owner : int array of shape (size,)
+    owner : int array of shape (n,)
         Number of the patient.
-    groups : dict of attribute to text array of shape (size,)
-    overlap : Overlap
+    groups : dict of attribute to text array of shape (n,)
+        :data:`ALL` among the attributes.
+    scale : float64 array of shape (n_outcomes,)
+        Range of each outcome: 1, or a power of two above its values.
     alone : dict of (attribute, group) to tuple of int
         Patients in both, in the earlier and in the later run only.
     """
@@ -95,29 +55,20 @@ class Runs:
     later: NDArray[np.bool_] | None
     owner: NDArray[np.int64]
     groups: dict[str, Text]
-    overlap: Overlap
+    scale: NDArray[np.float64]
     alone: dict[tuple[str, str], tuple[int, int, int]]
 
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return len(self.owner)
-
-    def unpaired(self, outcome: int, member: NDArray[np.bool_]) -> int:
-        """Queries among ``member`` that lack a measurement they would be compared by."""
-        lost = np.isnan(self.after[:, outcome])
+    @cached_property
+    def differences(self) -> NDArray[np.float64]:
+        """After less before, (n, n_outcomes); rows of unpaired runs with the sign of theirs."""
         if self.later is None:
-            lost = lost | np.isnan(self.before[:, outcome])
-        return int((lost & member).sum())
+            return self.after - self.before
+        return np.where(self.later[:, None], self.after, -self.after)
 
     def tells_small(self, rows: Sequence[Mapping[str, Any]], minimum: Minimum) -> bool:
         """Whether a count of these rows, or one less another, is of 1 to ``reported - 1`` patients.
 
-        Parameters
-        ----------
-        rows : sequence of mappings
-            With ``attribute, group, n_patients, n_unpaired``.
-        minimum : Minimum
+        Rows hold ``attribute, group, n_patients, n_unpaired``.
         """
         counts = [count for cell in self.alone.values() for count in cell]
         for row in rows:
@@ -128,35 +79,27 @@ class Runs:
 
 @dataclass(frozen=True)
 class _Run:
-    outcomes: NDArray[np.float64]
+    values: NDArray[np.float64]
+    scale: NDArray[np.float64]
     patients: Text
+    queries: NDArray[Any]
     groups: dict[str, Text]
-    queries: Text | None
 
     def take(self, rows: NDArray[Any]) -> _Run:
-        return _Run(
-            self.outcomes[rows],
-            self.patients[rows],
-            {name: labels[rows] for name, labels in self.groups.items()},
-            None if self.queries is None else self.queries[rows],
-        )
+        groups = {name: labels[rows] for name, labels in self.groups.items()}
+        return replace(self, values=self.values[rows], patients=self.patients[rows], groups=groups)
 
 
 def line_up(
     before: pd.DataFrame | Mapping[str, Any],
     after: pd.DataFrame | Mapping[str, Any],
-    outcomes: list[str],
-    attributes: list[str],
+    outcomes: Sequence[str],
+    attributes: Sequence[str],
     patient: str,
     query: str | None,
     pairing: Pairing,
 ) -> Runs:
-    """Read both tables and pair them.
-
-    Parameters
-    ----------
-    before, after, outcomes, attributes, patient, query, pairing
-        As in :func:`~evaluation.change.comparison.compare_outcomes`.
+    """Read both tables and pair them, as :func:`~evaluation.change.comparison.compare_outcomes`.
 
     Raises
     ------
@@ -165,83 +108,78 @@ def line_up(
     """
     if pairing not in ("queries", "patients", "all"):
         raise InputError("a pairing other than queries, patients or all")
-    if not outcomes:
-        raise InputError("no outcome to compare")
     key = query if pairing == "queries" else None
-    one = _read(before, outcomes, attributes, patient, key, "before", [])
-    two = _read(
-        after, outcomes, attributes, patient, key, "after",
-        attributes if pairing == "queries" else [],
-    )  # fmt: skip
-    everyone = np.unique(np.concatenate([one.patients, two.patients]))
-    in_one, in_two = (np.isin(everyone, run.patients) for run in (one, two))
-    overlap = Overlap(
-        int((in_one & in_two).sum()), int((in_one & ~in_two).sum()), int((in_two & ~in_one).sum()),
-        None,
-    )  # fmt: skip
-    if pairing != "all" and not overlap.patients_both:
+    one = _read(before, "before", outcomes, attributes, patient, key)
+    two = _read(after, "after", outcomes, attributes, patient, key)
+    scale = np.maximum(1.0, np.maximum(one.scale, two.scale))
+    alone = {
+        (name, group): _shared(one, two, name, group)
+        for name in one.groups
+        for group in sorted({*one.groups[name].tolist(), *two.groups[name].tolist()})
+    }
+    if pairing != "all" and not alone[ALL, ALL][0]:
         raise InputError("no patient is in both tables", hint='compare them with pairing="all"')
-    alone = _alone(one, two)
-    later = None
     if pairing == "queries":
+        if key is None and len(one.patients) != len(two.patients):
+            raise InputError("tables that are not the same queries in the same order", hint=_NAME)
         one, two = _same_queries(one, two)
-        overlap = replace(overlap, queries_both=len(one.patients))
-        first, second, owner, groups = one.outcomes, two.outcomes, one.patients, one.groups
-    else:
-        if pairing == "patients":
-            one, two = (run.take(np.isin(run.patients, everyone[in_one & in_two])) for run in
-                        (one, two))  # fmt: skip
-        later = np.arange(len(one.patients) + len(two.patients)) >= len(one.patients)
-        second = np.concatenate([one.outcomes, two.outcomes])
-        first = np.empty((0, len(outcomes)))
-        owner = np.concatenate([one.patients, two.patients])
-        groups = {a: np.concatenate([one.groups[a], two.groups[a]]) for a in attributes}
-    numbers = np.searchsorted(everyone, owner).astype(np.int64)
-    return Runs(first, second, later, numbers, groups, overlap, alone)
+        owner = np.unique(one.patients, return_inverse=True)[1]
+        return Runs(one.values, two.values, None, owner, one.groups, scale, alone)
+    if pairing == "patients":
+        one, two = (
+            run.take(np.isin(run.patients, other.patients))
+            for run, other in ((one, two), (two, one))
+        )
+    later = np.repeat([False, True], [len(one.patients), len(two.patients)])
+    owner = np.unique(np.concatenate([one.patients, two.patients]), return_inverse=True)[1]
+    groups = {name: np.concatenate([one.groups[name], two.groups[name]]) for name in one.groups}
+    values = np.concatenate([one.values, two.values])
+    return Runs(values[:0], values, later, owner, groups, scale, alone)
 
 
-def patients_of(table: pd.DataFrame | Mapping[str, Any], patient: str, where: str) -> set[str]:
-    """All patients of a table, as they are paired: for a check, not for an output."""
-    return set(_read(table, [], [], patient, None, where, []).patients.tolist())
+def _read(
+    table: pd.DataFrame | Mapping[str, Any],
+    where: str,
+    outcomes: Sequence[str],
+    attributes: Sequence[str],
+    patient: str,
+    query: str | None,
+) -> _Run:
+    crossed = [name.split("*") for name in attributes if name not in table and "*" in name]
+    single = [name for name in attributes if name in table or "*" not in name]
+    keys = [patient] if query is None else [patient, query]
+    names = dict.fromkeys([*keys, *single, *(part for parts in crossed for part in parts)])
+    try:
+        read = read_queries(
+            table, outcomes, list(names), patient=patient, intersections=crossed,
+            minimum=_EVERY_SIZE,
+        )  # fmt: skip
+    except InputError as error:
+        told = f"{where}, {error.where}" if error.where else where
+        raise InputError(error.what, where=told, hint=error.hint) from None
+    found = {g.attribute: np.array(g.names)[g.of_query] for g in read.groupings}
+    if any((found[name] == UNKNOWN).any() for name in keys):
+        raise InputError("a query without a patient or a name", where=where)
+    groups = {ALL: np.full(len(read.owner), ALL)} | {name: found[name] for name in attributes}
+    queries = np.arange(len(read.owner)) if query is None else found[query]
+    return _Run(read.values * read.scale, read.scale, found[patient], queries, groups)
 
 
-def _alone(one: _Run, two: _Run) -> dict[tuple[str, str], tuple[int, int, int]]:
-    counts = {}
-    for attribute in ["all", *one.groups]:
-        names = {"all"} if attribute == "all" else set(one.groups[attribute].tolist())
-        if attribute != "all" and attribute in two.groups:
-            names |= set(two.groups[attribute].tolist())
-        for group in sorted(names):
-            a, b = (_members(run, attribute, group) for run in (one, two))
-            if attribute not in two.groups and attribute != "all":  # known of the earlier run only
-                b = set(two.patients.tolist()) & a
-            counts[attribute, group] = (len(a & b), len(a - b), len(b - a))
-    return counts
-
-
-def _members(run: _Run, attribute: str, group: str) -> set[str]:
-    if attribute == "all":
-        return set(run.patients.tolist())
-    if attribute not in run.groups:
-        return set()
-    return set(run.patients[run.groups[attribute] == group].tolist())
+def _shared(one: _Run, two: _Run, attribute: str, group: str) -> tuple[int, int, int]:
+    a, b = (set(run.patients[run.groups[attribute] == group].tolist()) for run in (one, two))
+    return len(a & b), len(a - b), len(b - a)
 
 
 def _same_queries(one: _Run, two: _Run) -> tuple[_Run, _Run]:
-    hint = "name the column of queries with query="
-    if one.queries is None or two.queries is None:
-        if one.patients.shape != two.patients.shape or (one.patients != two.patients).any():
-            raise InputError("tables that are not the same queries in the same order", hint=hint)
-    else:
-        for run in (one, two):
-            if len(np.unique(run.queries)) < len(run.patients):  # type: ignore[arg-type]
-                raise InputError("a query that occurs twice in one table")
-        _, left, right = np.intersect1d(one.queries, two.queries, return_indices=True)
-        if not len(left):
-            raise InputError("no query is in both tables", hint='pair them by "patients"')
-        one, two = one.take(left), two.take(right)
-        if (one.patients != two.patients).any():
-            raise InputError("a query that belongs to another patient in the other table")
+    for names in (one.queries, two.queries):
+        if len(np.unique(names)) < len(names):
+            raise InputError("a query that occurs twice in one table")
+    _, left, right = np.intersect1d(one.queries, two.queries, return_indices=True)
+    if not len(left):
+        raise InputError("no query is in both tables", hint='pair them by "patients"')
+    one, two = one.take(left), two.take(right)
+    if (one.patients != two.patients).any():
+        raise InputError("a query that belongs to another patient in the other table", hint=_NAME)
     for name, labels in two.groups.items():
         if (labels != one.groups[name]).any():
             raise InputError(
@@ -249,64 +187,3 @@ def _same_queries(one: _Run, two: _Run) -> tuple[_Run, _Run]:
                 hint="give both tables the attributes that are to be compared by",
             )
     return one, two
-
-
-def _read(
-    table: pd.DataFrame | Mapping[str, Any],
-    outcomes: list[str],
-    attributes: list[str],
-    patient: str,
-    query: str | None,
-    where: str,
-    optional: list[str],
-) -> _Run:
-    import pandas as pd
-
-    try:
-        frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(dict(table))
-    except (ValueError, TypeError):
-        raise InputError("not a table of columns of one length", where=where) from None
-    if not len(frame):
-        raise InputError("a table without a query", where=where)
-    values = np.empty((len(frame), len(outcomes)))
-    for number, name in enumerate(outcomes):
-        try:
-            column = pd.to_numeric(_column(frame, name, where))
-            values[:, number] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        except (ValueError, TypeError):
-            raise InputError(f"outcome {name!r} is not a column of numbers", where=where) from None
-    if np.isinf(values).any():
-        raise InputError("an outcome that is infinite", where=where)
-    patients = _text(_column(frame, patient, where), "")
-    if (patients == "").any():
-        raise InputError("a query without a patient", where=where, hint="give each query one")
-    queries = None if query is None else _text(_column(frame, query, where), "")
-    if queries is not None and (queries == "").any():
-        raise InputError(f"a query without a name in {query!r}", where=where)
-    groups = {}
-    for name in attributes:
-        parts = [name] if name in frame.columns else name.split("*")
-        if name in optional and any(part not in frame.columns for part in parts):
-            continue
-        labels = [group_labels(_column(frame, part, where).tolist()).tolist() for part in parts]
-        groups[name] = np.array(["*".join(pair) for pair in zip(*labels, strict=True)], dtype=str)
-    return _Run(values, patients, groups, queries)
-
-
-def _column(frame: pd.DataFrame, name: str, where: str) -> pd.Series[Any]:
-    found = list(frame.columns).count(name)
-    if found != 1:
-        what = "no" if not found else "more than one"
-        raise InputError(f"{what} column {name!r}", where=where)
-    return frame[name]
-
-
-def _text(column: pd.Series[Any], empty: str) -> Text:
-    """Text of a column: nothing for a missing value, whole numbers without a point."""
-    missing = column.isna().to_numpy()
-    out = []
-    for value, gone in zip(column.tolist(), missing, strict=True):
-        if isinstance(value, float) and not gone and value.is_integer():
-            value = int(value)  # noqa: PLW2901
-        out.append(empty if gone else str(value).strip() or empty)
-    return np.array(out, dtype=str)

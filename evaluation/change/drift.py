@@ -8,8 +8,8 @@ rules; :func:`evaluation.change.comparison.compare_outcomes` tests it, from the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from evaluation.labels import UNKNOWN
 from medembed.errors import InputError
@@ -19,12 +19,10 @@ __all__ = ["Turn", "VerdictDrift", "compare_audits"]
 Turn = Literal[
     "same", "new", "settled", "no_longer_shown", "no_longer_assessable", "now_assessable", "other"
 ]
+Key = tuple[str, str, str, str]
 
 _RULES = ("margin", "ratio_margin", "alpha", "strata", "minimum", "families", "primary")
-
-
-class _Report(Protocol):
-    def to_json(self) -> dict[str, Any]: ...
+_ESTABLISHED = ("exceeds", "differs")
 
 
 @dataclass(frozen=True)
@@ -33,44 +31,33 @@ class VerdictDrift:
 
     Parameters
     ----------
-    rows : tuple of dict
+    rows : list of dict
         ``attribute, group, outcome, comparison, estimate_before, estimate_after, gap_before,
         gap_after, gap_change, verdict_before, verdict_after, turn``. None where a report has no
         number. ``turn`` is ``new`` if a gap is established now and was not before, ``settled`` if
         an established one is now shown to be within the margin, and ``no_longer_shown`` if it is
         inconclusive now: that is no sign that it went.
-    only_before, only_after : tuple of (attribute, group, outcome, comparison)
+    only_before, only_after : list of [attribute, group, outcome, comparison]
         In one report alone.
-    notes : tuple of str
+    notes : list of str
     """
 
-    rows: tuple[dict[str, Any], ...]
-    only_before: tuple[tuple[str, str, str, str], ...]
-    only_after: tuple[tuple[str, str, str, str], ...]
-    notes: tuple[str, ...]
-
-    def turned(self, *turns: Turn) -> list[dict[str, Any]]:
-        """Rows whose verdict turned in one of these ways; in any way where none is given."""
-        return [r for r in self.rows if (r["turn"] in turns if turns else r["turn"] != "same")]
+    rows: list[dict[str, Any]]
+    only_before: list[list[str]]
+    only_after: list[list[str]]
+    notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "rows": list(self.rows),
-            "only_before": [list(key) for key in self.only_before],
-            "only_after": [list(key) for key in self.only_after],
-            "notes": list(self.notes),
-        }
+        return asdict(self)
 
 
-def compare_audits(
-    before: Mapping[str, Any] | _Report, after: Mapping[str, Any] | _Report
-) -> VerdictDrift:
+def compare_audits(before: Mapping[str, Any], after: Mapping[str, Any]) -> VerdictDrift:
     """Set two audits side by side.
 
     Parameters
     ----------
-    before, after : mapping or Audit
+    before, after : mapping
         What ``Audit.to_json()`` gives, or a whole report that holds it as ``outcomes``.
 
     Raises
@@ -86,74 +73,64 @@ def compare_audits(
     >>> compare_audits(old, new).rows[0]["turn"]
     'settled'
     """
-    (one, old), (two, new) = _read(before, "before"), _read(after, "after")
-    for one_side, other in ((old, new), (new, old)):
-        for key, row in list(one_side.items()):
-            twin = row.get("_twin")
-            if twin and key not in other and twin[0] in other:  # the other group is the reference
-                one_side[twin[0]] = one_side.pop(key) | twin[1]
-    rows = []
-    for key in old:
-        if key not in new:
-            continue
-        a, b = old[key], new[key]
-        gap, later = a.get("gap"), b.get("gap")
-        rows.append(
-            {
-                "attribute": key[0],
-                "group": key[1],
-                "outcome": key[2],
-                "comparison": key[3],
-                "estimate_before": a.get("estimate"),
-                "estimate_after": b.get("estimate"),
-                "gap_before": gap,
-                "gap_after": later,
-                "gap_change": None if gap is None or later is None else later - gap,
-                "verdict_before": a["verdict"],
-                "verdict_after": b["verdict"],
-                "turn": _turn(a["verdict"], b["verdict"]),
-            }
-        )
-    if not rows:
+    (rules, old), (other_rules, new) = _read(before, "before"), _read(after, "after")
+    for key, reference in list(old.items()):
+        twin = (*key[:3], "rest")
+        if key[3] == "reference" and twin in new:  # the other group of two is the reference now
+            about = (key[0], *twin[2:])
+            its = [k for k in old if (k[0], *k[2:]) == about and UNKNOWN not in k[1].split("*")]
+            if its and its[0] not in new:
+                row = old.pop(its[0])
+                gap = None if row.get("gap") is None else -row["gap"]
+                old[twin] = row | {"estimate": reference.get("estimate"), "gap": gap}
+    old, new = (
+        {key: row for key, row in rows.items() if key[3] != "reference"} for rows in (old, new)
+    )
+    shared = [key for key in old if key in new]
+    if not shared:
         raise InputError("two audits without a group and outcome in common")
     return VerdictDrift(
-        tuple(rows),
-        tuple(key for key in old if key not in new),
-        tuple(key for key in new if key not in old),
-        _notes(one, two),
+        [_changed(key, old[key], new[key]) for key in shared],
+        [list(key) for key in old if key not in new],
+        [list(key) for key in new if key not in old],
+        _notes(rules, other_rules),
     )
 
 
-_ESTABLISHED = ("exceeds", "differs")
-
-
 def _read(
-    audit: Mapping[str, Any] | _Report, where: str
-) -> tuple[Mapping[str, Any], dict[tuple[str, str, str, str], Mapping[str, Any]]]:
-    plain: Any = audit if isinstance(audit, Mapping) else audit.to_json()
-    plain = plain.get("outcomes", plain)
+    audit: Mapping[str, Any], where: str
+) -> tuple[Mapping[str, Any], dict[Key, dict[str, Any]]]:
+    """An audit's settings, and its rows."""
     try:
-        compared = [r for r in plain["table"] if r.get("comparison") != "reference"]
-        rows = {
-            (r["attribute"], r["group"], r["outcome"], r.get("comparison", "rest")): r
-            for r in compared
-        }
-        verdicts = [row["verdict"] for row in rows.values()]
-        settings: Mapping[str, Any] = plain["settings"]
-        for r in plain["table"]:
-            if r.get("comparison") == "reference":
-                its = [k for k in rows if k[0] == r["attribute"] and k[2:] == (r["outcome"], "rest")
-                       and UNKNOWN not in k[1].split("*")]  # fmt: skip
-                for key in its[:1]:
-                    gap = rows[key].get("gap")
-                    turned = {"estimate": r.get("estimate"), "gap": None if gap is None else -gap}
-                    twin = (key[0], r["group"], *key[2:])
-                    rows[key] = rows[key] | {"_twin": (twin, turned)}
-    except (KeyError, TypeError, AttributeError):
-        raise InputError("not an audit's JSON", where=where) from None
-    if len(rows) < len(compared) or not all(isinstance(v, str) for v in verdicts):
+        plain = audit.get("outcomes", audit)
+        settings, table = dict(plain["settings"]), plain["table"]
+        keys = [
+            (r["attribute"], r["group"], r["outcome"], r.get("comparison", "rest")) for r in table
+        ]
+        rows = dict(zip(keys, table, strict=True))
+        judged = all(isinstance(r["verdict"], str) or k[3] == "reference" for k, r in rows.items())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        judged = False
+    if not judged:
+        raise InputError("not an audit's JSON", where=where)
+    if len(rows) < len(keys):
         raise InputError("an audit that lists the same test twice", where=where)
     return settings, rows
+
+
+def _changed(key: Key, was: Mapping[str, Any], is_now: Mapping[str, Any]) -> dict[str, Any]:
+    row = dict(zip(("attribute", "group", "outcome", "comparison"), key, strict=True))
+    gap, later = was.get("gap"), is_now.get("gap")
+    return row | {
+        "estimate_before": was.get("estimate"),
+        "estimate_after": is_now.get("estimate"),
+        "gap_before": gap,
+        "gap_after": later,
+        "gap_change": None if gap is None or later is None else later - gap,
+        "verdict_before": was["verdict"],
+        "verdict_after": is_now["verdict"],
+        "turn": _turn(was["verdict"], is_now["verdict"]),
+    }
 
 
 def _turn(before: str, after: str) -> Turn:
@@ -169,7 +146,7 @@ def _turn(before: str, after: str) -> Turn:
     return "now_assessable" if before == "not_assessable" else "other"
 
 
-def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     other = [name for name in _RULES if before.get(name) != after.get(name)]
     said = ["Published audits hold no patients: changed verdicts are listed here, not tested."]
     if other:
@@ -177,4 +154,4 @@ def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ..
             f"The audits used different rules ({', '.join(other)}), so their verdicts are not "
             "comparable."
         )
-    return tuple(said)
+    return said

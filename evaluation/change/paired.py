@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.sections.group_vs_rest import against_rest
+from evaluation.audit.contrasts import compare
+from evaluation.audit.table_input import read_queries
 from evaluation.stats.bootstrap_t import bootstrap_t_means
 from evaluation.stats.cluster_sums import add_up
 from evaluation.stats.proportions import join_ends, korn_graubard
@@ -44,7 +45,7 @@ __all__ = [
 Array = NDArray[np.float64]
 Owners = NDArray[np.int64]
 _FLAT = 1e-24
-_ANY = Minimum(2, 2)
+_EVERY_SIZE, _ANY = Minimum(1, 1), Minimum(2, 2)
 """Intervals are made of any two patients: which of them may be shown is decided by the rows."""
 
 
@@ -57,13 +58,12 @@ class Changes:
     before, after, change : float64 arrays
         Means over queries, and ``after - before``; NaN where nothing is measured in both runs.
     p : float64 array
-        Of the hypothesis of no change; NaN where not assessable: fewer than two patients, or no
-        patient that changed.
+        Of the hypothesis of no change; NaN with fewer than two patients, or if none changed.
     ends : float64 array of shape (2, 2, n_outcomes)
         Of the change, at the levels ``1 - alpha`` and ``1 - 2 alpha``, low and high; all four NaN
         where there are none.
     n_queries, n_patients : int arrays
-        Of the later run; all of them measured in both where queries are paired.
+        Paired: those measured in both runs. Else queries of the later run, patients of either.
     """
 
     before: Array
@@ -93,8 +93,7 @@ def paired_changes(
         is left out.
     owner : int array of shape (n_queries,)
         Numbers of patients.
-    alpha : float
-    repetitions, seed : int
+    alpha, repetitions, seed
         Of the bootstrap-t, which gives the intervals of outcomes other than 0 and 1.
 
     Notes
@@ -111,45 +110,37 @@ def paired_changes(
     (array([0.667]), array([0.127]), array([6]))
     """
     both = ~(np.isnan(before) | np.isnan(after))
-    difference = np.where(both, after - before, np.nan)
+    before, after = (np.where(both, run, np.nan) for run in (before, after))
+    difference = after - before
     s, n = by_patient(difference, owner)
     total, k = n.sum(axis=0), (n > 0).sum(axis=0)
-    levels = (1 - alpha, 1 - 2 * alpha)
     with np.errstate(invalid="ignore", divide="ignore"):
-        first, second = (np.where(both, run, 0.0).sum(axis=0) / total for run in (before, after))
+        first, second = (np.nansum(run, axis=0) / total for run in (before, after))
         change = s.sum(axis=0) / total
         p = _p(change, s / total, k)
-    known = [np.concatenate([run[rows, column] for run in (before, after)])
-             for column, rows in enumerate(both.T)]  # fmt: skip
-    binary, bounded = (np.array([holds(x) for x in known]) for holds in (_is_binary, _is_bounded))
+    values = np.concatenate([before, after])
+    binary = (np.isnan(values) | (values == 0) | (values == 1)).all(axis=0)
+    levels = (1 - alpha, 1 - 2 * alpha)
     ends = np.full((2, 2, len(total)), np.nan)
     scores = np.flatnonzero(~binary & (k >= 2))
     if len(scores):
         ends[..., scores] = bootstrap_t_means(
             difference[:, scores], owner, repetitions=repetitions, levels=levels, seed=seed
         )[2]
-    open_ended = np.flatnonzero(np.isnan(ends).any(axis=(0, 1)) & bounded & (k >= 2))
+    open_ended = np.flatnonzero(np.isnan(ends).any(axis=(0, 1)) & _bounded(values) & (k >= 2))
     if len(open_ended):
         ends[..., open_ended] = [
             gain_loss_ends(difference[:, open_ended], owner, level=level) for level in levels
         ]
-    ends = _holding(ends, change, bounded)
+    ends = _holding(ends, change, values)
     return Changes(first, second, change, p, ends, total.astype(np.int64), k)
 
 
 def gain_loss_ends(difference: Array, owner: Owners, *, level: float = 0.95) -> Array:
-    r"""Interval of a change as that of the share gained less that of the share lost.
+    """Give a change's interval as that of the share gained less that of the share lost.
 
-    Parameters
-    ----------
-    difference : float64 array of shape (n_queries, n_outcomes)
-        After less before, within -1 to 1; NaN where not measured.
-    owner : int array of shape (n_queries,)
-    level : float
-
-    Returns
-    -------
-    float64 array of shape (2, n_outcomes)
+    ``difference``, shape (n_queries, n_outcomes), is within -1 to 1, NaN where not measured; the
+    ends have shape (2, n_outcomes).
 
     Notes
     -----
@@ -184,39 +175,34 @@ def repeated_changes(
     Parameters
     ----------
     outcomes : float64 array of shape (n_queries, n_outcomes)
-        Of both runs, one after the other; NaN where not measured.
+        Of both runs; NaN where not measured.
     later : bool array of shape (n_queries,)
         Whether of the second run.
-    owner : int array of shape (n_queries,)
-        A patient in both runs makes the means correlated: that is counted.
-    alpha, repetitions, seed
-
-    Returns
-    -------
-    Changes
-        ``n_patients`` counts the patients of both runs together.
+    owner, alpha, repetitions, seed
+        As in :func:`paired_changes`. A patient in both runs makes the means correlated.
 
     Notes
     -----
-    The runs are two groups, compared as any by
-    :func:`~evaluation.sections.group_vs_rest.against_rest`.
+    The runs are two groups, compared as any two by :func:`evaluation.audit.contrasts.compare`.
     Where every patient is in both, the patient's two contributions are one, with k - 1 degrees of
     freedom, as in :func:`paired_changes`.
     """
-    names = [str(column) for column in range(outcomes.shape[1])]
-    rows = against_rest(
-        dict(zip(names, outcomes.T, strict=True)), owner,
-        {"run": np.where(later, "later", "earlier")}, alpha=alpha, minimum=_ANY,
-        repetitions=repetitions, seed=seed,
+    columns = {str(number): column for number, column in enumerate(outcomes.T)}
+    queries = read_queries(
+        {"patient": owner, "run": later.astype(int), **columns}, list(columns), ["run"],
+        patient="patient", minimum=_EVERY_SIZE,
     )  # fmt: skip
-    held = {row.measure: row for row in rows if row.group == "later"}
-    before, after, change, p, *flat = (
-        np.array([getattr(held.get(name), field, None) for name in names], dtype=np.float64)
-        for field in (
-            "rest_estimate", "estimate", "gap", "p", "gap_ci_low", "gap_ci_high", "inner_low",
-            "inner_high",
-        )
-    )  # fmt: skip
+    (block,) = compare(
+        queries, contrasts="rest", minimum=_ANY, alpha=alpha, repetitions=repetitions, seed=seed
+    )
+    # The last group is the later run; of one run alone, it is without a rest.
+    compared = (block.measure.k[-1] > 0) & (block.other_k[-1] >= _ANY.reported)
+    limits = np.where(_bounded(outcomes), [[0.0], [1.0]], [[-np.inf], [np.inf]])
+    before, after = (
+        np.where(compared, np.clip(mean[-1] * queries.scale, *limits), np.nan)
+        for mean in (block.other_mean, block.measure.mean)
+    )
+    change = np.where(compared, block.gap[-1] * queries.scale, np.nan)
     (b, n_b), (a, n_a) = (
         by_patient(np.where((later == run)[:, None], outcomes, np.nan), owner)
         for run in (False, True)
@@ -225,14 +211,12 @@ def repeated_changes(
         pooled = (a + b).sum(axis=0) / (n_a + n_b).sum(axis=0)
         shares = (a - pooled * n_a) / n_a.sum(axis=0) - (b - pooled * n_b) / n_b.sum(axis=0)
     same = ((n_a > 0) == (n_b > 0)).all(axis=0)
-    p = np.where(same, _p(change, shares, (n_a > 0).sum(axis=0)), p)
-    known = ~np.isnan(change)
-    either = ((n_a + n_b) > 0).sum(axis=0)
-    bounded = np.array([_is_bounded(column[~np.isnan(column)]) for column in outcomes.T])
+    p = np.where(same, _p(change, shares, (n_a > 0).sum(axis=0)), block.p[-1])
+    ends = _holding(block.ends[:, :, -1] * queries.scale, change, outcomes)
+    n_queries, n_patients = n_a.sum(axis=0).astype(np.int64), ((n_a + n_b) > 0).sum(axis=0)
     return Changes(
-        np.where(known, before, np.nan), np.where(known, after, np.nan), change, p,
-        _holding(np.stack(flat).reshape(2, 2, -1), change, bounded),
-        np.where(known, n_a.sum(axis=0), 0).astype(np.int64), np.where(known, either, 0),
+        before, after, change, np.where(compared, p, np.nan), ends,
+        np.where(compared, n_queries, 0), np.where(compared, n_patients, 0),
     )  # fmt: skip
 
 
@@ -253,12 +237,9 @@ def by_patient(values: Array, owner: Owners) -> tuple[Array, Array]:
     return sums, add_up(place, measured.astype(np.float64), len(names))
 
 
-def _is_binary(values: Array) -> bool:
-    return bool(np.isin(values, (0, 1)).all())
-
-
-def _is_bounded(values: Array) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
+def _bounded(values: Array) -> NDArray[np.bool_]:
+    """Outcomes of 0 to 1."""
+    return np.asarray((np.isnan(values) | ((values >= 0) & (values <= 1))).all(axis=0))
 
 
 def _p(change: Array, shares: Array, k: Owners) -> Array:
@@ -269,9 +250,9 @@ def _p(change: Array, shares: Array, k: Owners) -> Array:
     return np.where((k >= 2) & (squares > _FLAT), two_sided(t, (k - 1).astype(np.float64)), np.nan)
 
 
-def _holding(ends: Array, change: Array, bounded: NDArray[np.bool_]) -> Array:
+def _holding(ends: Array, change: Array, values: Array) -> Array:
     """Both intervals or none; each holds the change and leaves no range that outcomes have."""
-    low, high = np.minimum(ends[:, 0], change), np.maximum(ends[:, 1], change)
-    low = np.where(bounded, np.maximum(low, -1.0), low)
-    high = np.where(bounded, np.minimum(high, 1.0), high)
+    most = np.where(_bounded(values), 1.0, np.inf)
+    low = np.maximum(np.minimum(ends[:, 0], change), -most)
+    high = np.minimum(np.maximum(ends[:, 1], change), most)
     return np.where(np.isnan(ends).any(axis=(0, 1)), np.nan, np.stack([low, high], axis=1))

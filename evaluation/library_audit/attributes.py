@@ -30,20 +30,9 @@ TITLES = {
 def attribute_values(
     cases: Sequence[Case], attribute: str, age_bands: Sequence[int]
 ) -> NDArray[np.str_]:
-    """Group of each case.
+    """Group of each case, shape (n_cases,); ``"unknown"`` where the source does not say.
 
-    Parameters
-    ----------
-    cases : sequence of Case
-    attribute : str
-        One of :data:`ATTRIBUTES` or a column that was kept at ingest.
-    age_bands : sequence of int
-        ``(40, 60)`` gives ``"under 40"``, ``"40-59"`` and ``"60 and over"``.
-
-    Returns
-    -------
-    str array of shape (n_cases,)
-        ``"unknown"`` where the source does not say.
+    ``age_bands`` of ``(40, 60)`` give ``"under 40"``, ``"40-59"`` and ``"60 and over"``.
     """
     return np.array([group_of(case, attribute, age_bands) for case in cases], dtype=np.str_)
 

@@ -33,10 +33,10 @@ class TextSide:
 
     Parameters
     ----------
-    read : callable of a Note
+    read : callable
         What of a report it reads.
-    encode : callable of n texts
-        Gives float vectors of shape (n, d).
+    encode : callable
+        From n texts to float vectors of shape (n, d).
     """
 
     read: Callable[[Note], str]
@@ -49,13 +49,12 @@ class AuditedCases:
 
     Parameters
     ----------
-    cases : tuple of Case
-    by_image : GatheredCases
-    paired : GatheredCases or None
-        Those with a note vector.
-    rows_of_pairs : int array or None
-        Where they stand among all.
+    cases, by_image
+        All cases.
+    paired, rows_of_pairs
+        Those with a note vector, if any, and where they stand among all.
     attributes : dict of str to str array of shape (n_cases,)
+        Group of each case.
     """
 
     cases: tuple[Case, ...]
@@ -65,13 +64,7 @@ class AuditedCases:
     attributes: dict[str, NDArray[np.str_]]
 
     def among(self, kept: Collection[str], noted: Collection[str]) -> AuditedCases:
-        """Keep these cases, and of their notes these.
-
-        Parameters
-        ----------
-        kept, noted : collection of str
-            Ids of cases; those that are not there change nothing.
-        """
+        """Keep the cases of these ids, and of their notes these."""
         rows = np.array([i for i, name in enumerate(self.by_image.case_ids) if name in kept], int)
         place = {self.by_image.case_ids[row]: new for new, row in enumerate(rows.tolist())}
         paired, of_pairs = None, None
@@ -93,14 +86,7 @@ class AuditedCases:
     def with_small_merged(
         self, minimum: Minimum
     ) -> tuple[AuditedCases, dict[str, tuple[str, ...]]]:
-        """Merge the small groups of each attribute.
-
-        Returns
-        -------
-        cases : AuditedCases
-        merged : dict of attribute to groups
-            Which groups became one; attributes without any are left out.
-        """
+        """Merge the small groups of each attribute; the dict says which, by attribute."""
         owners = self.by_image.owners
         found = {
             name: merge_labels(labels, owners, minimum)[1]
@@ -128,20 +114,12 @@ class AuditedCases:
 def gather_queries(
     library: CaseLibrary, protocol: Protocol, fingerprint: str, split: str | None = None
 ) -> AuditedCases:
-    """Bring cases, vectors and groups together.
-
-    Parameters
-    ----------
-    library : CaseLibrary
-    protocol : Protocol
-    fingerprint : str
-    split : str, optional
-        Another than the protocol's.
+    """Bring cases, vectors and groups together, of the protocol's split or another.
 
     Raises
     ------
     LibraryError, FingerprintError
-        Where the split is empty, has no vectors, or holds a single patient.
+        If the split is empty, has no vectors, or holds a single patient.
     """
     split = split or protocol.split
     by_image = gather(library, fingerprint, split=split, with_notes=False)

@@ -37,11 +37,7 @@ class _Part(BaseModel):
 class Hypothesis(_Part):
     """One question named beforehand: is this group, or each of the attribute, served alike?
 
-    Parameters
-    ----------
-    attribute, outcome : str
-    group : str or None
-        None stands for each group of the attribute but "unknown".
+    A ``group`` of None stands for each group of the attribute but "unknown".
     """
 
     attribute: str
@@ -57,13 +53,7 @@ class MinimumSizes(_Part):
 
 
 class InstrumentPlan(_Part):
-    """How the audit measures itself on simulated archives of the same shape.
-
-    Parameters
-    ----------
-    cohorts : int
-        Simulated archives; 0 leaves it out.
-    """
+    """How many archives of the same shape are simulated to measure the audit itself; 0 for none."""
 
     cohorts: int = Field(default=400, ge=0)
 
@@ -73,25 +63,22 @@ class MitigationPlan(_Part):
 
     Parameters
     ----------
-    way : {"rerank", "exposure", "erase", "correlation", "thresholds"}
-        Of :data:`WAYS`.
-    attribute : str
-        Of the protocol's.
-    group, outcome : str or None
+    way, attribute
+        Of :data:`WAYS`; of the protocol's attributes.
+    group, outcome
         Whom it is meant to help, and in what. Without them the protocol's primary hypotheses on
         the attribute; ``thresholds`` needs the group, and is meant to lower what is missed of the
         ``findings`` in it.
-    findings : tuple of str
+    findings
         Whose thresholds are set; all that can be assessed where empty.
-    fit_split : {"val", "train", "test"}
+    fit_split
         Not the audited one.
-    depth : int
+    depth
         Hits that a reordered list is chosen from.
-    strength : float
+    strength
         Of ``exposure``, as in :func:`evaluation.mitigation.earned_exposure`.
-    equal : {"sensitivity", "rates"}
-        What ``thresholds`` make equal: a sensitivity, or fairlearn's equalized odds (by lot).
-    sensitivity : float
+    equal, sensitivity
+        What ``thresholds`` make equal: this sensitivity, or fairlearn's equalized odds (by lot).
     """
 
     way: Literal["rerank", "exposure", "erase", "correlation", "thresholds"]
@@ -315,14 +302,7 @@ class Protocol(AuditProtocol):
     def meant(self, plan: MitigationPlan) -> tuple[Hypothesis, ...]:
         """Whom a way is meant to help, and in what, as far as it can change that at all.
 
-        Parameters
-        ----------
-        plan : MitigationPlan
-
-        Returns
-        -------
-        tuple of Hypothesis
-            ``rerank`` and ``exposure`` change the order of similar images alone.
+        ``rerank`` and ``exposure`` change the order of similar images alone.
         """
         if plan.outcome is not None:
             asked: tuple[Hypothesis, ...] = (
@@ -360,14 +340,7 @@ class Protocol(AuditProtocol):
         return _valid(values, "--by")
 
 
-SECTIONS = (
-    "exposure",
-    "leakage",
-    "counterfactual",
-    "modality_gap",
-    "label_quality",
-    "zero_shot",
-)
+SECTIONS = ("exposure", "leakage", "counterfactual", "modality_gap", "label_quality", "zero_shot")
 """What can be assessed besides outcomes."""
 
 

@@ -9,16 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evaluation.audit import Audit, audit_outcomes, simulate_instrument
+from evaluation.audit import audit_outcomes, simulate_instrument
 from evaluation.library_audit.attributes import TITLES, UNKNOWN, stratum_values
 from evaluation.library_audit.cases import AuditedCases, TextSide, gather_queries
 from evaluation.library_audit.mitigate import assess_plans
 from evaluation.library_audit.model_comparison import check_earlier, compare_models, drift_section
-from evaluation.library_audit.outcomes import OUTCOMES, outcome_columns
+from evaluation.library_audit.outcomes import OUTCOMES, Columns, MeasuredCases, outcome_columns
 from evaluation.library_audit.protocol import Protocol
-from evaluation.library_audit.sections import assess_sections
+from evaluation.library_audit.sections import assess_sections, assessed
 from evaluation.stats.suppression import protect
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError, LibraryError
@@ -27,10 +26,10 @@ from medembed.model.resolve import choose_model
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
-__all__ = ["REPORT_VERSION", "audit_library"]
+__all__ = ["audit_library"]
 
 REPORT_VERSION = 1
-_UNASKED = {
+_NOT_ASKED = {
     "mitigation": "The protocol declares no way to mitigate.",
     "comparison": "No other model was named.",
     "drift": "No earlier audit was named.",
@@ -55,19 +54,17 @@ def audit_library(
 
     Parameters
     ----------
-    library : CaseLibrary
-    protocol : Protocol
+    library, protocol, seed
     fingerprint : str, optional
         Model; by default that of the library's active one.
     text_side : TextSide, optional
-        What needs it is left out without it, and said.
+        Without it, sections that search by words say that they could not be assessed.
     against : str, optional
         Fingerprint of another model of the library, to compare with on the same queries.
     earlier : mapping, optional
         The JSON of an earlier report, whose verdicts are set beside these.
     day : date, optional
-        Stamped into the report; None leaves the day open, so that a rerun is the same to the bit.
-    seed : int
+        Stamped into the report; without it a rerun is the same to the bit.
     progress : callable of (done, total), optional
 
     Returns
@@ -78,9 +75,9 @@ def audit_library(
     Raises
     ------
     LibraryError, FingerprintError
-        Where there is nothing to audit.
+        If there is nothing to audit.
     InputError
-        Where an attribute or an outcome cannot be used, ``against`` is the audited model, or
+        If an attribute or an outcome cannot be used, ``against`` is the audited model, or
         ``earlier`` is no audit by this protocol.
     """
     model = fingerprint or choose_model(library).fingerprint
@@ -98,36 +95,38 @@ def audit_library(
     given = gather_queries(library, protocol, model)
     audited, merged = given.with_small_merged(protocol.least)
     other = gather_queries(library, protocol, against).renamed(merged) if against else None
-    columns, missing = outcome_columns(
-        protocol.outcomes, audited.by_image, audited.paired, audited.rows_of_pairs, seed
-    )
+    columns, missing = outcome_columns(protocol.outcomes, audited)
     if not columns:
-        raise LibraryError(
-            f"no outcome of the protocol can be measured: {next(iter(missing.values()))}"
-        )
+        why = next(iter(missing.values()))
+        raise LibraryError(f"no outcome of the protocol can be measured: {why}")
+    measured = MeasuredCases(audited, columns, protocol, library, model, text_side, merged, seed)
     done(1)
-    audit = _audit(given, columns, protocol, seed)  # it merges by itself, and crossings too
-    done(2)
-    sections = assess_sections(
-        audited, protocol, library, model, columns, text_side, seed, step=lambda n: done(2 + n)
+    table, asked = _question(given, columns, protocol)  # the audit merges by itself, crossings too
+    audit = audit_outcomes(
+        table,
+        **asked,
+        **measured.options("margin", "ratio_margin", "repetitions", "permutations", "seed"),
     )
-    instrument = _instrument(given, columns, protocol, seed)
-    passed = _gate(audit, protocol, missing)
+    done(2)
+    sections = assess_sections(measured, step=lambda n: done(2 + n))
+    instrument = comparison = None
+    if cohorts := protocol.instrument.cohorts:
+        instrument = simulate_instrument(table, **asked, cohorts=cohorts, seed=seed).to_json()
+    if other is not None:
+        models = {"models": {"before": against, "after": model}}
+        comparison = assessed(compare_models, measured, other) | models
+    lost = {h.outcome: missing[h.outcome] for h in protocol.primary if h.outcome in missing}
     report = {
         "version": REPORT_VERSION,
         "title": protocol.title,
         "question": protocol.question,
-        "stamp": _stamp(protocol, model, audited, day, seed),
+        "stamp": _stamp(measured, day),
         "protocol": protocol.model_dump(mode="json"),
-        "gate": passed,
+        "gate": audit.gate().with_unmeasured(lost).to_json(),
         "outcomes": audit.to_json(),
         "describe_outcomes": {
-            name: {
-                "title": OUTCOMES[name].title,
-                "harm": OUTCOMES[name].harm,
-                "higher_is_better": True,
-                "unit": audit.settings["kinds"].get(name, OUTCOMES[name].unit),
-            }
+            name: vars(OUTCOMES[name])
+            | {"higher_is_better": True, "unit": audit.settings["kinds"][name]}
             for name in columns
         },
         "attributes": {
@@ -137,17 +136,11 @@ def audit_library(
         "missing": _missing(given, merged, protocol, missing),
         **sections,
         "instrument": instrument,
-        "comparison": None,
+        "comparison": comparison,
         "drift": None,
-        "why": dict(_UNASKED),
+        "why": _NOT_ASKED,
+        "mitigation": assess_plans(measured),
     }
-    report["mitigation"] = assess_plans(
-        audited, protocol, library, model, columns, text_side, merged, seed
-    )
-    if other is not None and against:
-        report["comparison"] = compare_models(
-            audited, columns, model, other, against, protocol, seed
-        )
     report = protect(report)
     if earlier is not None:  # of what both audits show, not of what they were made from
         report["drift"] = drift_section(earlier, report)
@@ -156,7 +149,7 @@ def audit_library(
 
 
 def _question(
-    audited: AuditedCases, columns: Mapping[str, NDArray[np.float64]], protocol: Protocol
+    audited: AuditedCases, columns: Columns, protocol: Protocol
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Table of queries, and what the audit and its measure of itself are asked alike."""
     strata = {
@@ -164,62 +157,19 @@ def _question(
         for name in protocol.strata
     }
     owners = {"patient_id": audited.by_image.owners.astype(str)}
-    primary = [
-        {"attribute": h.attribute, "outcome": h.outcome}
-        | ({"group": h.group} if h.group is not None else {})
-        for h in protocol.primary
-        if h.outcome in columns
-    ]
-    asked: dict[str, Any] = {
+    return {**owners, **audited.attributes, **strata, **columns}, {
         "outcomes": list(columns),
-        "attributes": list(protocol.attributes),
+        "attributes": protocol.attributes,
         "strata": list(strata),
         "alpha": protocol.alpha,
-        "intersections": [list(pair) for pair in protocol.intersections],
-        "primary": primary,
+        "intersections": protocol.intersections,
+        "primary": [
+            one.model_dump(exclude_none=True) for one in protocol.primary if one.outcome in columns
+        ],
         "minimum": protocol.least,
         "overlap": protocol.overlap,
         "reference": protocol.reference,
     }
-    return {**owners, **audited.attributes, **strata, **columns}, asked
-
-
-def _audit(
-    audited: AuditedCases,
-    columns: Mapping[str, NDArray[np.float64]],
-    protocol: Protocol,
-    seed: int,
-) -> Audit:
-    table, asked = _question(audited, columns, protocol)
-    return audit_outcomes(
-        table,
-        **asked,
-        margin=protocol.margin,
-        ratio_margin=protocol.ratio_margin,
-        repetitions=protocol.repetitions,
-        permutations=protocol.permutations,
-        seed=seed,
-    )
-
-
-def _instrument(
-    audited: AuditedCases,
-    columns: Mapping[str, NDArray[np.float64]],
-    protocol: Protocol,
-    seed: int,
-) -> dict[str, Any] | None:
-    """What the audit does on fair archives of this one's shape; None where not asked for."""
-    if not protocol.instrument.cohorts:
-        return None
-    table, asked = _question(audited, columns, protocol)
-    found = simulate_instrument(table, **asked, cohorts=protocol.instrument.cohorts, seed=seed)
-    return found.to_json()
-
-
-def _gate(audit: Audit, protocol: Protocol, missing: Mapping[str, str]) -> dict[str, Any]:
-    """The audit's own answer, undecided at best where a primary outcome could not be measured."""
-    lost = {h.outcome: missing[h.outcome] for h in protocol.primary if h.outcome in missing}
-    return audit.gate().with_unmeasured(lost).to_json()
 
 
 def _missing(
@@ -244,27 +194,25 @@ def _missing(
         f"No case of the group {group!r} of {TITLES.get(name, name).lower()} is in the archive."
         for name, groups in protocol.expected.items()
         for group in groups
-        if name in given.attributes and group not in set(given.attributes[name].tolist())
+        if name in given.attributes and group not in given.attributes[name]
     ]
     absent += [f"{name} was not measured: {why}." for name, why in sorted(unmeasured.items())]
     return {"unknown": unknown, "absent": absent}
 
 
-def _stamp(
-    protocol: Protocol, model: str, audited: AuditedCases, day: date | None, seed: int
-) -> dict[str, Any]:
-    held = hashlib.sha256("\n".join(sorted(audited.by_image.case_ids)).encode()).hexdigest()
+def _stamp(measured: MeasuredCases, day: date | None) -> dict[str, Any]:
+    cases, protocol = measured.cases.by_image, measured.protocol
     return {
         "protocol_sha256": protocol.digest,
         "protocol_name": protocol.name,
         "date": day.isoformat() if day else None,
         "versions": {name: v for name in _PACKAGES if (v := _version(name))},
-        "seed": seed,
-        "model": model,
-        "library": held,
+        "seed": measured.seed,
+        "model": measured.model,
+        "library": hashlib.sha256("\n".join(sorted(cases.case_ids)).encode()).hexdigest(),
         "split": protocol.split,
-        "n_cases": len(audited.cases),
-        "n_patients": len(np.unique(audited.by_image.owners)),
+        "n_cases": len(cases),
+        "n_patients": len(np.unique(cases.owners)),
         "code": _version("medembed"),
     }
 

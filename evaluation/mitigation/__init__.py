@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from evaluation.mitigation.effect import MitigationEffect, assess_mitigation, mitigation_section
-from evaluation.mitigation.erasure import (
-    CorrelationErasure,
-    Eraser,
-    UnitErasure,
-    erase_unit,
-    fit_leace,
-    linear_trace,
-)
-from evaluation.mitigation.posterior import RelevancePosterior
+from evaluation.mitigation.erasure import CorrelationErasure, erase_unit, linear_trace
 from evaluation.mitigation.rerank import (
-    EarnedExposure,
+    RelevancePosterior,
     constrained_order,
     earned_exposure,
     exposure_weights,
 )
-from evaluation.mitigation.thresholds import (
-    GroupThresholds,
-    Rule,
-    equal_rates,
-    equal_sensitivity,
-)
-from medembed.training.balanced_sampler import BalancedBatches, balanced_batches, group_shares
+from evaluation.mitigation.thresholds import GroupThresholds, equal_rates, equal_sensitivity
+from medembed.training.balanced_sampler import balanced_batches
 
 __all__ = [
-    "BalancedBatches",
     "CorrelationErasure",
-    "EarnedExposure",
-    "Eraser",
     "GroupThresholds",
     "MitigationEffect",
     "RelevancePosterior",
-    "Rule",
-    "UnitErasure",
     "assess_mitigation",
     "balanced_batches",
     "constrained_order",
@@ -44,8 +26,6 @@ __all__ = [
     "equal_sensitivity",
     "erase_unit",
     "exposure_weights",
-    "fit_leace",
-    "group_shares",
     "linear_trace",
     "mitigation_section",
 ]

@@ -8,12 +8,14 @@ patients* tends to improve by chance alone (its figure returns to the mean): pic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluation.change.align_runs import patients_of
+import numpy as np
+
 from evaluation.change.comparison import Comparison, compare_outcomes
+from evaluation.labels import group_labels
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
@@ -22,19 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["MitigationEffect", "assess_mitigation", "mitigation_section"]
 
+_KEPT = (
+    "n_patients", "before", "after", "change", "ci_low", "ci_high", "worst", "p_adjusted",
+    "higher_is_better", "precision", "step", "verdict",
+)  # fmt: skip
+_CHANGES = {
+    "improved": "improved",
+    "worse": "worse",
+    "no_change_shown": "no improvement could be shown",
+}
+
 
 @dataclass(frozen=True)
 class MitigationEffect:
-    """What a mitigation did to each group.
+    """What a mitigation did to each group; the targets are the comparison's primary family.
 
-    Parameters
-    ----------
-    name : str
-    comparison : Comparison
-        Its primary family is the targets.
-    recommended : bool
-    reasons : tuple of str
-        For the recommendation or against it, and what has to be known beside it.
+    ``reasons`` are those for the recommendation or against it, and what has to be known beside it.
     """
 
     name: str
@@ -44,7 +49,7 @@ class MitigationEffect:
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each group and outcome, as the report takes them."""
-        settings = self.comparison.settings
+        margin = self.comparison.settings["margin"]
         return [
             {
                 "name": self.name,
@@ -52,33 +57,12 @@ class MitigationEffect:
                 "group": row["group"],
                 "measure": row["outcome"],
                 "target": row["primary"],
-                "n_patients": row["n_patients"],
-                "before": row["before"],
-                "after": row["after"],
-                "change": row["change"],
-                "ci_low": row["ci_low"],
-                "ci_high": row["ci_high"],
-                "worst": row["worst"],
-                "p_adjusted": row["p_adjusted"],
-                "higher_is_better": row["higher_is_better"],
-                "precision": row["precision"],
-                "step": row["step"],
-                "verdict": row["verdict"],
+                **{name: row[name] for name in _KEPT},
                 "recommended": self.recommended,
-                "reason": _words(row, settings["margin"]),
+                "reason": _words(row, margin),
             }
             for row in self.comparison.rows
         ]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "name": self.name,
-            "recommended": self.recommended,
-            "reasons": list(self.reasons),
-            "rows": self.rows(),
-            "comparison": self.comparison.to_json(),
-        }
 
 
 def assess_mitigation(
@@ -105,8 +89,8 @@ def assess_mitigation(
     Parameters
     ----------
     name : str
-        Of the mitigation.
-    before, after, outcomes, attributes, patient, query, higher_is_better, repetitions, seed
+    before, after, outcomes, attributes, patient, query, higher_is_better
+    alpha, minimum, repetitions, seed
         As in :func:`~evaluation.change.comparison.compare_outcomes`, paired by queries.
     targets : sequence of (attribute, group, outcome)
         Whom it is meant to help, declared before these patients were looked at; each has to
@@ -116,25 +100,22 @@ def assess_mitigation(
         empty where nothing was.
     margin : float
         Largest loss of a group that was declared to be of no consequence.
-    alpha : float
     tried : int
         Mitigations, or settings of one, that are assessed on these patients: each is held to
         ``alpha / tried``, in its intervals too.
-    minimum : Minimum, optional
-
-    Returns
-    -------
-    MitigationEffect
-        Not recommended where a target's interval includes none or its adjusted p is above the
-        level, where a group's loss is estimated to be above the margin, or where such a loss is not
-        excluded (by the one-sided bound) in a group of usual precision. Smaller groups cannot
-        exclude it; they, and those that could not be assessed, are named among the reasons.
 
     Raises
     ------
     InputError
         Where a patient it was fitted on is among these, there is no target, or the tables do not
         fit each other.
+
+    Notes
+    -----
+    Not recommended where a target's interval includes none or its adjusted p is above the level,
+    where a group's loss is estimated to be above the margin, or where such a loss is not excluded
+    (by the one-sided bound) in a group of usual precision. Smaller groups cannot exclude it; they,
+    and those that could not be assessed, are named among the reasons.
 
     References
     ----------
@@ -155,78 +136,57 @@ def assess_mitigation(
         raise InputError("a mitigation without a target", hint="name whom it is meant to help")
     if tried < 1:
         raise InputError("fewer than 1 mitigation tried")
-    known = {str(one).strip() for one in fitted_on}
-    if known and known & (
-        patients_of(before, patient, "before") | patients_of(after, patient, "after")
-    ):
-        raise InputError(
-            "patients that the mitigation was fitted on are among those it is assessed on",
-            hint="assess it on held-out patients",
-        )
     compared = compare_outcomes(
         before, after, outcomes, attributes, patient=patient, query=query, pairing="queries",
         higher_is_better=higher_is_better, primary=targets, margin=margin, alpha=alpha / tried,
         minimum=minimum, repetitions=repetitions, seed=seed,
     )  # fmt: skip
+    assessed = np.concatenate([group_labels(table[patient]) for table in (before, after)])
+    if np.isin(assessed, group_labels(list(fitted_on))).any():
+        raise InputError(
+            "patients that the mitigation was fitted on are among those it is assessed on",
+            hint="assess it on held-out patients",
+        )
     against = [
         f"{_named(row)}: {_words(row, margin)}"
         for row in compared.rows
         if (row["primary"] and row["verdict"] != "improved") or _costs(row, margin)
     ]
-    return MitigationEffect(
-        name,
-        compared,
-        recommended=not against,
-        reasons=(
-            *(against or ["each target improved and no group lost more than the margin"]),
-            *_beside(compared, margin),
-        ),
-    )
+    reasons = against or ["each target improved and no group lost more than the margin"]
+    return MitigationEffect(name, compared, not against, (*reasons, *_beside(compared, margin)))
 
 
-def mitigation_section(effects: Iterable[MitigationEffect]) -> dict[str, Any]:
+def mitigation_section(effects: Sequence[MitigationEffect]) -> dict[str, Any]:
     """Bring assessed mitigations into the form that the report takes: rows, summary and notes."""
-    rows, summary, notes = [], [], []
-    for effect in effects:
-        rows += effect.rows()
-        summary.append(
-            {"name": effect.name, "recommended": effect.recommended, "reasons": [*effect.reasons]}
-        )
-        notes += [note for note in effect.comparison.notes if note not in notes]
-    return {"rows": rows, "summary": summary, "notes": notes}
+    return {
+        "rows": [row for one in effects for row in one.rows()],
+        "summary": [
+            {"name": one.name, "recommended": one.recommended, "reasons": list(one.reasons)}
+            for one in effects
+        ],
+        "notes": list(dict.fromkeys(note for one in effects for note in one.comparison.notes)),
+    }
 
 
-def _loss(row: Mapping[str, Any], field: str) -> float | None:
-    """Loss in the outcome's units, above 0 where things got worse; None where there is none."""
-    if row[field] is None:
-        return None
-    return float(-row[field] if row["higher_is_better"] else row[field])
+def _loss(row: Mapping[str, Any], field: str) -> float:
+    """Loss in the outcome's units, above 0 where things got worse; 0 where there is no number."""
+    value = row[field] or 0.0
+    return float(-value if row["higher_is_better"] else value)
 
 
 def _costs(row: Mapping[str, Any], margin: float) -> bool:
     """Whether what the group lost, or may have lost, forbids a recommendation."""
-    loss, most = _loss(row, "change"), _loss(row, "worst")
-    if row["verdict"] == "not_assessable":
-        return loss is not None and loss > margin
-    return (loss or 0.0) > margin or (row["precision"] == "usual" and (most or 0.0) > margin)
+    may_be = row["precision"] == "usual" and _loss(row, "worst") > margin
+    return may_be or _loss(row, "change") > margin
 
 
 def _words(row: Mapping[str, Any], margin: float) -> str:
     if row["verdict"] == "not_assessable":
         return f"not assessable: {row['reason']}"
-    loss, most = _loss(row, "change"), _loss(row, "worst")
-    if loss is not None and loss > margin:
+    if _loss(row, "change") > margin:
         return f"a loss of more than {margin:g}"
-    if most is not None and most > margin:
-        return f"{_CHANGES[row['verdict']]}; a loss of more than {margin:g} is not excluded"
-    return f"{_CHANGES[row['verdict']]}; a loss of more than {margin:g} is excluded"
-
-
-_CHANGES = {
-    "improved": "improved",
-    "worse": "worse",
-    "no_change_shown": "no improvement could be shown",
-}
+    may_be = "is not excluded" if _loss(row, "worst") > margin else "is excluded"
+    return f"{_CHANGES[row['verdict']]}; a loss of more than {margin:g} {may_be}"
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -237,16 +197,12 @@ def _named(row: Mapping[str, Any]) -> str:
 
 def _beside(compared: Comparison, margin: float) -> list[str]:
     """What a reader has to know, whether it is recommended or not."""
-    said = []
     rows = [row for row in compared.rows if not _costs(row, margin)]
-    for title, chosen in (
-        ("Worse, by no more than the margin", [r for r in rows if r["verdict"] == "worse"]),
-        (
-            "Too few patients to exclude a loss of more than the margin",
-            [r for r in rows if r["precision"] == "low" and (_loss(r, "worst") or 0.0) > margin],
-        ),
-        ("Not assessable", [r for r in rows if r["verdict"] == "not_assessable"]),
-    ):
-        if chosen:
-            said.append(f"{title}: {'; '.join(_named(row) for row in chosen)}.")
-    return said
+    beside = {
+        "Worse, by no more than the margin": [r for r in rows if r["verdict"] == "worse"],
+        "Too few patients to exclude a loss of more than the margin": [
+            r for r in rows if r["precision"] == "low" and _loss(r, "worst") > margin
+        ],
+        "Not assessable": [r for r in rows if r["verdict"] == "not_assessable"],
+    }
+    return [f"{title}: {'; '.join(map(_named, its))}." for title, its in beside.items() if its]

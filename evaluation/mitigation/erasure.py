@@ -26,6 +26,8 @@ from medembed.errors import InputError
 __all__ = ["CorrelationErasure", "Eraser", "UnitErasure", "erase_unit", "fit_leace", "linear_trace"]
 
 _SMALL = 1e-9
+_ROUNDS, _TOLERANCE = 20, 1e-6
+"""Erased vectors are fitted again so often at most, or until their trace is so small."""
 Rows = NDArray[np.float64]
 
 
@@ -33,11 +35,7 @@ Rows = NDArray[np.float64]
 class Eraser:
     r"""The affine map :math:`x \mapsto x - A (x - \mu)`.
 
-    Parameters
-    ----------
-    mean : float64 array of shape (dim,)
-    out, into : float64 arrays of shape (dim, rank) and (rank, dim)
-        Factors of A.
+    ``mean`` has shape (dim,), the factors of A, ``out`` and ``into``, (dim, rank) and (rank, dim).
     """
 
     mean: Rows
@@ -56,28 +54,15 @@ class Eraser:
 class UnitErasure:
     """Erase, bring to unit length, erase what came back, and so on.
 
-    Parameters
-    ----------
-    steps : tuple of Eraser
-    trace : tuple of float
-        :func:`linear_trace` of the unit vectors it was fitted on: before, and after each step.
+    ``trace`` is :func:`linear_trace` of the unit vectors it was fitted on: before, and after each
+    step.
     """
 
     steps: tuple[Eraser, ...]
     trace: tuple[float, ...]
 
     def apply(self, vectors: ArrayLike) -> Rows:
-        """Bring vectors of queries and cases alike into the space that is to be searched.
-
-        Parameters
-        ----------
-        vectors : float array of shape (n, dim)
-
-        Returns
-        -------
-        float64 array of shape (n, dim)
-            Of unit length.
-        """
+        """Bring vectors (n, dim) of queries and cases alike into the space to be searched."""
         x = _unit(vectors)
         for step in self.steps:
             x = _unit(step.apply(x))
@@ -99,8 +84,7 @@ def linear_trace(vectors: ArrayLike, groups: ArrayLike) -> float:
     members = _members(groups, len(x))
     x = x - x.mean(axis=0)
     total = float(np.sum(x**2))
-    counts = members.sum(axis=0)
-    between = float(np.sum((members.T @ x) ** 2 / counts[:, None]))
+    between = float(np.sum((members.T @ x) ** 2 / members.sum(axis=0)[:, None]))
     return between / total if total > 0 else float("nan")
 
 
@@ -113,10 +97,6 @@ def fit_leace(vectors: ArrayLike, groups: ArrayLike) -> Eraser:
         Of patients who are not held out.
     groups : text array of shape (n,)
         Missing is "unknown", a group like any other.
-
-    Returns
-    -------
-    Eraser
 
     Raises
     ------
@@ -146,24 +126,11 @@ def fit_leace(vectors: ArrayLike, groups: ArrayLike) -> Eraser:
     return Eraser(mean, restore @ basis, basis.T @ whiten)
 
 
-def erase_unit(
-    vectors: ArrayLike, groups: ArrayLike, *, rounds: int = 20, tolerance: float = 1e-6
-) -> UnitErasure:
+def erase_unit(vectors: ArrayLike, groups: ArrayLike) -> UnitErasure:
     """Erase until the unit vectors themselves show nothing to a linear reader.
 
-    Parameters
-    ----------
-    vectors, groups
-        As in :func:`fit_leace`; vectors are brought to unit length first.
-    rounds : int
-        At most.
-    tolerance : float
-        Stop where :func:`linear_trace` is at most this.
-
-    Raises
-    ------
-    InputError
-        As :func:`fit_leace`, and where nothing but the attribute is in a vector.
+    Parameters and errors as in :func:`fit_leace`; vectors are brought to unit length first, and one
+    that holds nothing but the attribute is refused.
 
     Examples
     --------
@@ -174,75 +141,52 @@ def erase_unit(
     >>> found.trace[0] > 0.1, found.trace[-1] <= 1e-6
     (True, True)
     """
-    if rounds < 1:
-        raise InputError("fewer than 1 round")
-    x = _unit(vectors)
-    trace, steps = [linear_trace(x, groups)], []
-    for _ in range(rounds):
-        step = fit_leace(x, groups)
-        x = _unit(step.apply(x))
-        steps.append(step)
-        trace.append(linear_trace(x, groups))
-        if trace[-1] <= tolerance:
-            break
-    return UnitErasure(tuple(steps), tuple(trace))
+    steps: list[Eraser] = []
+
+    def once(x: Rows) -> Rows:
+        steps.append(fit_leace(x, groups))
+        return steps[-1].apply(x)
+
+    trace = _until_gone(_unit(vectors), groups, once)
+    return UnitErasure(tuple(steps), trace)
 
 
 @dataclass(frozen=True)
 class CorrelationErasure:
     """fairlearn's ``CorrelationRemover``, fitted again on unit vectors.
 
-    Each group's mean is moved to that of all. Unlike LEACE it needs to know the group of every
-    vector it is applied to, queries included: one of no known group is left as it is.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Groups.
-    shares : float64 array of shape (n_groups,)
-        Of the vectors it was fitted on.
-    slopes : tuple of float64 arrays of shape (n_groups, dim)
-        Coefficients of each round.
-    trace : tuple of float
-        As in :class:`UnitErasure`.
+    Each group's mean is moved to that of all, by least squares: ``slopes`` holds each round's
+    coefficients, shape (n_groups, dim), ``shares`` those of the groups among the vectors it was
+    fitted on, ``trace`` what :class:`UnitErasure` has. Unlike LEACE it needs to know the group of
+    every vector it is applied to, queries included: one of no known group is left as it is.
     """
 
-    names: tuple[str, ...]
+    groups: tuple[str, ...]
     shares: Rows
     slopes: tuple[Rows, ...]
     trace: tuple[float, ...]
 
     @classmethod
-    def fit(
-        cls,
-        vectors: ArrayLike,
-        groups: ArrayLike,
-        *,
-        rounds: int = 20,
-        tolerance: float = 1e-6,
-    ) -> CorrelationErasure:
-        """Fit with fairlearn; parameters and errors as in :func:`erase_unit`."""
-        if rounds < 1:
-            raise InputError("fewer than 1 round")
+    def fit(cls, vectors: ArrayLike, groups: ArrayLike) -> CorrelationErasure:
+        """Fit; parameters and errors as in :func:`erase_unit`."""
         x = _unit(vectors)
         members = _members(groups, len(x))
-        fit = _remover(members.shape[1])
-        names = tuple(np.unique(group_labels(groups)).tolist())
-        trace, slopes = [linear_trace(x, groups)], []
-        for _ in range(rounds):
-            slopes.append(fit(x, members))
-            x = _unit(x - (members - members.mean(axis=0)) @ slopes[-1])
-            trace.append(linear_trace(x, groups))
-            if trace[-1] <= tolerance:
-                break
-        return cls(names, members.mean(axis=0), tuple(slopes), tuple(trace))
+        shares = members.mean(axis=0)
+        slopes: list[Rows] = []
+
+        def once(x: Rows) -> Rows:
+            slopes.append(np.linalg.lstsq(members - shares, x, rcond=None)[0])
+            return np.asarray(x - (members - shares) @ slopes[-1])
+
+        trace = _until_gone(x, groups, once)
+        return cls(tuple(np.unique(group_labels(groups)).tolist()), shares, tuple(slopes), trace)
 
     def apply(self, vectors: ArrayLike, groups: ArrayLike) -> Rows:
         """Bring vectors of known groups into the space that is to be searched."""
         x, labels = _unit(vectors), group_labels(groups)
         if labels.shape != (len(x),) or x.shape[1] != self.slopes[0].shape[1]:
             raise InputError("vectors and groups that do not fit each other or the fit")
-        members = (labels[:, None] == np.array(self.names)).astype(np.float64)
+        members = (labels[:, None] == np.array(self.groups)).astype(np.float64)
         known = members.any(axis=1, keepdims=True)
         shift = np.where(known, members - self.shares, 0.0)
         for slope in self.slopes:
@@ -250,21 +194,15 @@ class CorrelationErasure:
         return x
 
 
-def _remover(n_groups: int) -> Callable[[Rows, Rows], Rows]:
-    try:
-        from fairlearn.preprocessing import (  # type: ignore[import-untyped, unused-ignore]
-            CorrelationRemover,
-        )
-    except ImportError:
-        raise InputError(
-            "this erasure needs fairlearn", hint="pip install 'medembed[audit]'"
-        ) from None
-
-    def fit(x: Rows, members: Rows) -> Rows:
-        remover = CorrelationRemover(sensitive_feature_ids=list(range(n_groups)))
-        return np.asarray(remover.fit(np.concatenate([members, x], axis=1)).beta_)
-
-    return fit
+def _until_gone(x: Rows, groups: ArrayLike, once: Callable[[Rows], Rows]) -> tuple[float, ...]:
+    """Fit, erase and bring to unit length until nothing is left, and give the trace."""
+    trace = [linear_trace(x, groups)]
+    for _ in range(_ROUNDS):
+        x = _unit(once(x))
+        trace.append(linear_trace(x, groups))
+        if trace[-1] <= _TOLERANCE:
+            break
+    return tuple(trace)
 
 
 def _rows(vectors: ArrayLike) -> Rows:

@@ -15,7 +15,7 @@ Hardt, Price and Srebro, *Equality of opportunity in supervised learning*, NeurI
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,33 +24,23 @@ from evaluation.labels import group_labels
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
-__all__ = ["Constraint", "GroupThresholds", "Rule", "equal_rates", "equal_sensitivity"]
+__all__ = ["GroupThresholds", "Rule", "equal_rates", "equal_sensitivity"]
 
-Constraint = Literal[
-    "equalized_odds",
-    "false_negative_rate_parity",
-    "false_positive_rate_parity",
-    "true_positive_rate_parity",
-    "true_negative_rate_parity",
-]
+Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Rule:
-    r"""Chance of calling a finding present, by score.
+    """Chance of calling a finding present, by score.
 
-    Parameters
-    ----------
-    constant : float
-    steps : tuple of (weight, threshold, above)
-        The chance is ``constant`` and the weights of all steps that the score is above (or below,
-        where ``above`` is False).
+    It is ``constant`` and the weights of all ``steps`` (weight, threshold, above) that the score is
+    above (or below, where ``above`` is False).
     """
 
     constant: float
     steps: tuple[tuple[float, float, bool], ...]
 
-    def probability(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def probability(self, scores: Scores) -> Scores:
         """Chance for each score, 0 to 1."""
         total = np.full(scores.shape, self.constant)
         for weight, threshold, above in self.steps:
@@ -60,29 +50,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class GroupThresholds:
-    """Rules by group.
-
-    Parameters
-    ----------
-    rules : dict of group to Rule
-    common : Rule
-        For groups without a rule of their own.
-    reasons : dict of group to str
-        Why a group has none.
-    by_lot : bool
-        Whether some cases are decided by lot.
-    aim : str
-        What is made equal.
-    """
+    """Rules by group, why a group has the common one, and whether a lot decides some cases."""
 
     rules: dict[str, Rule]
     common: Rule
     reasons: dict[str, str]
     by_lot: bool
-    aim: str
 
-    def probability(self, scores: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
-        """Chance of calling the finding present for each case, shape ``(n,)``."""
+    def probability(self, scores: ArrayLike, groups: ArrayLike) -> Scores:
+        """Chance of calling the finding present for each case, shape ``(n,)``; 0 or 1 if no lot."""
         x, names = _cases(scores, groups)
         out = self.common.probability(x)
         for name, rule in self.rules.items():
@@ -94,42 +70,6 @@ class GroupThresholds:
         p = self.probability(scores, groups)
         return float(((p > 0) & (p < 1)).mean())
 
-    def decide(
-        self, scores: ArrayLike, groups: ArrayLike, *, seed: int | None = None
-    ) -> NDArray[np.bool_]:
-        """Call the finding present or not.
-
-        Parameters
-        ----------
-        scores : float array of shape (n,)
-        groups : text array of shape (n,)
-        seed : int, optional
-            Needed where some cases are decided by lot.
-
-        Raises
-        ------
-        InputError
-            Where a lot is needed and no seed was given.
-        """
-        p = self.probability(scores, groups)
-        if seed is None:
-            if ((p > 0) & (p < 1)).any():
-                raise InputError(
-                    "some cases are decided by lot", hint="give a seed, or use equal_sensitivity"
-                )
-            return p > 0.5
-        return np.asarray(np.random.default_rng(seed).random(len(p)) < p)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; thresholds at infinity are null."""
-        return {
-            "aim": self.aim,
-            "by_lot": self.by_lot,
-            "rules": {name: _plain(rule) for name, rule in self.rules.items()},
-            "common": _plain(self.common),
-            "reasons": self.reasons,
-        }
-
 
 def equal_rates(
     scores: ArrayLike,
@@ -137,7 +77,7 @@ def equal_rates(
     groups: ArrayLike,
     patients: ArrayLike,
     *,
-    constraint: Constraint = "equalized_odds",
+    constraint: str = "equalized_odds",
     minimum: Minimum | None = None,
 ) -> GroupThresholds:
     """Fit fairlearn's ``ThresholdOptimizer`` on scores, for the best balanced accuracy.
@@ -150,16 +90,11 @@ def equal_rates(
         0 or 1.
     groups : text array of shape (n,)
         Missing is "unknown".
-    patients : array of shape (n,)
+    patients : text array of shape (n,)
     constraint : str
-        Which rates are made equal.
+        Which rates are made equal: a word of ``ThresholdOptimizer``.
     minimum : Minimum, optional
         A group needs ``minimum.reported`` patients with the finding, and as many without.
-
-    Returns
-    -------
-    GroupThresholds
-        Randomised: ``by_lot`` is True.
 
     Raises
     ------
@@ -170,12 +105,9 @@ def equal_rates(
     kept = ~np.isin(names, list(reasons))
     if len(np.unique(names[kept])) < 2:
         raise InputError("fewer than two groups with patients enough to set thresholds by")
-    fitted = _optimise(x[kept], y[kept], names[kept], constraint)
-    rules = {
-        str(name): _rule(found)
-        for name, found in fitted.interpolated_thresholder_.interpolation_dict.items()
-    }
-    return GroupThresholds(rules, _balanced(x, y), reasons, True, constraint)
+    found = _optimise(x[kept], y[kept], names[kept], constraint)
+    rules = {str(name): _rule(its) for name, its in found.items()}
+    return GroupThresholds(rules, _balanced(x, y), reasons, by_lot=True)
 
 
 def equal_sensitivity(
@@ -198,16 +130,12 @@ def equal_sensitivity(
     minimum : Minimum, optional
         A group needs ``minimum.reported`` patients with the finding.
 
-    Returns
-    -------
-    GroupThresholds
-
     Examples
     --------
     >>> fit = equal_sensitivity([0.9, 0.7, 0.4, 0.2, 0.5, 0.3, 0.2, 0.1], [1, 1, 0, 0] * 2,
     ...     list("FFFFMMMM"), list("abcdefgh"), sensitivity=1.0, minimum=Minimum(2, 4))
-    >>> fit.decide([0.6, 0.6, 0.28, 0.2], ["F", "M", "M", "M"]).tolist()
-    [True, True, True, False]
+    >>> fit.probability([0.6, 0.6, 0.28, 0.2], ["F", "M", "M", "M"])
+    array([1., 1., 1., 0.])
     """
     if not 0 < sensitivity <= 1:
         raise InputError("a sensitivity outside 0 to 1")
@@ -217,12 +145,10 @@ def equal_sensitivity(
         for name in np.unique(names)
         if name not in reasons
     }
-    return GroupThresholds(
-        rules, _at(x, y, sensitivity), reasons, False, f"sensitivity of {sensitivity:g}"
-    )
+    return GroupThresholds(rules, _at(x, y, sensitivity), reasons, by_lot=False)
 
 
-def _cases(scores: ArrayLike, groups: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+def _cases(scores: ArrayLike, groups: ArrayLike) -> tuple[Scores, NDArray[np.str_]]:
     x, names = np.asarray(scores, dtype=np.float64), group_labels(groups)
     if x.ndim != 1 or x.shape != names.shape or np.isnan(x).any():
         raise InputError("scores and groups that are not one value for each case")
@@ -236,7 +162,7 @@ def _material(
     patients: ArrayLike,
     minimum: Minimum,
     both: bool,
-) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.bool_], dict[str, str]]:
+) -> tuple[Scores, NDArray[np.str_], NDArray[np.bool_], dict[str, str]]:
     x, names = _cases(scores, groups)
     y, owner = np.asarray(truth, dtype=np.float64), np.asarray(patients, dtype=str)
     if not x.shape == y.shape == owner.shape or not np.isin(y, (0, 1)).all():
@@ -244,16 +170,16 @@ def _material(
     present = y > 0
     if present.all() or not present.any():
         raise InputError("cases that all have the finding, or none of them")
-    reasons = {}
-    for name in np.unique(names).tolist():
-        for wanted, kind in ((True, "with"), (False, "without")) if both else ((True, "with"),):
-            if len(np.unique(owner[(names == name) & (present == wanted)])) < minimum.reported:
-                reasons[name] = f"fewer than {minimum.reported} patients {kind} the finding"
-                break
+    reasons: dict[str, str] = {}
+    for kind, member in (("with", present), ("without", ~present))[: 2 if both else 1]:
+        for name in np.unique(names).tolist():
+            if len(np.unique(owner[member & (names == name)])) < minimum.reported:
+                why = f"fewer than {minimum.reported} patients {kind} the finding"
+                reasons.setdefault(name, why)
     return x, names, present, reasons
 
 
-def _at(x: NDArray[np.float64], present: NDArray[np.bool_], sensitivity: float) -> Rule:
+def _at(x: Scores, present: NDArray[np.bool_], sensitivity: float) -> Rule:
     positive = np.sort(x[present])[::-1]
     last = positive[int(np.ceil(sensitivity * len(positive) - 1e-9)) - 1]
     below = x[x < last]
@@ -261,7 +187,7 @@ def _at(x: NDArray[np.float64], present: NDArray[np.bool_], sensitivity: float) 
     return Rule(0.0, ((1.0, float(threshold), True),))
 
 
-def _balanced(x: NDArray[np.float64], present: NDArray[np.bool_]) -> Rule:
+def _balanced(x: Scores, present: NDArray[np.bool_]) -> Rule:
     """The threshold of the best balanced accuracy."""
     values = np.unique(x)
     cuts = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
@@ -272,8 +198,9 @@ def _balanced(x: NDArray[np.float64], present: NDArray[np.bool_]) -> Rule:
 
 
 def _optimise(
-    x: NDArray[np.float64], present: NDArray[np.bool_], names: NDArray[np.str_], constraint: str
-) -> Any:
+    x: Scores, present: NDArray[np.bool_], names: NDArray[np.str_], constraint: str
+) -> dict[Any, Any]:
+    """What fairlearn does with scores, by group."""
     try:
         from fairlearn.postprocessing import (  # type: ignore[import-untyped, unused-ignore]
             ThresholdOptimizer,
@@ -284,27 +211,25 @@ def _optimise(
             "thresholds with equal rates need fairlearn", hint="pip install 'medembed[audit]'"
         ) from None
 
-    class Scores(BaseEstimator):  # type: ignore[misc, unused-ignore]
-        """Hands the scores on as they are."""
-
-        def fit(self, rows: NDArray[np.float64], truth: object = None) -> Scores:
+    class AsTheyAre(BaseEstimator):  # type: ignore[misc, unused-ignore]
+        def fit(self, rows: Scores, truth: object = None) -> AsTheyAre:
             return self
 
-        def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        def predict(self, rows: Scores) -> Scores:
             return np.asarray(rows)[:, 0]
 
         def __sklearn_is_fitted__(self) -> bool:
             return True
 
     fitted = ThresholdOptimizer(
-        estimator=Scores(), constraints=constraint, objective="balanced_accuracy_score",
+        estimator=AsTheyAre(), constraints=constraint, objective="balanced_accuracy_score",
         prefit=True, predict_method="predict",
     )  # fmt: skip
     try:
         fitted.fit(x[:, None], present.astype(int), sensitive_features=names)
     except ValueError:
         raise InputError(f"thresholds could not be fitted for {constraint!r}") from None
-    return fitted
+    return dict(fitted.interpolated_thresholder_.interpolation_dict)
 
 
 def _rule(found: Any) -> Rule:
@@ -316,13 +241,3 @@ def _rule(found: Any) -> Rule:
         if weight > 0
     )
     return Rule(constant, steps)
-
-
-def _plain(rule: Rule) -> dict[str, Any]:
-    return {
-        "constant": rule.constant,
-        "steps": [
-            {"weight": w, "threshold": t if np.isfinite(t) else None, "above": above}
-            for w, t, above in rule.steps
-        ],
-    }

@@ -94,12 +94,8 @@ def protect(report: Mapping[str, Any]) -> dict[str, Any]:
             if place := _inside(copy, path):
                 place.update({name: round_count(place.get(name)) for name in names})
         likeness = _inside(copy, ("instrument", "icc"))
-        likeness.update(
-            {
-                name: _rounded(Kind.TENTH, name, n, {Kind.TENTH: _TENTH})
-                for name, n in likeness.items()
-            }
-        )
+        for name, n in likeness.items():
+            likeness[name] = _rounded(Kind.TENTH, name, n, {Kind.TENTH: _TENTH})
     return copy
 
 

@@ -32,7 +32,7 @@ AGAINST = "against:"
 
 
 class Verdict(StrEnum):
-    """What was shown of a gap or, in the last three, of a change between two runs."""
+    """What was shown of a gap."""
 
     WITHIN = "within"
     """The interval lies inside the margin, even if a gap is established."""
@@ -44,9 +44,6 @@ class Verdict(StrEnum):
     """Neither a gap nor its absence was shown: the archive is too small to tell."""
     NOT_ASSESSABLE = "not_assessable"
     """No number that could be tested."""
-    IMPROVED = "improved"
-    WORSE = "worse"
-    NO_CHANGE_SHOWN = "no_change_shown"
 
 
 class Answer(StrEnum):

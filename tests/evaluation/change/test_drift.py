@@ -36,7 +36,6 @@ def audit(verdicts: dict[str, str], margin: float = 0.05, gap: float | None = 0.
 def test_how_a_verdict_turned(before: str, after: str, turn: str) -> None:
     found = compare_audits(audit({"F": before}), audit({"F": after}, gap=0.07))
     assert [row["turn"] for row in found.rows] == [turn]
-    assert len(found.turned()) == (turn != "same")
     change = found.rows[0]["gap_change"]
     if "not_assessable" in (before, after):
         assert change is None
@@ -48,10 +47,24 @@ def test_what_is_in_one_report_only_is_listed() -> None:
     found = compare_audits(
         audit({"F": "within", "M": "within"}), {"outcomes": audit({"F": "exceeds", "X": "within"})}
     )
-    assert found.only_before == (("sex", "M", "hit", "rest"),)
-    assert found.only_after == (("sex", "X", "hit", "rest"),)
-    assert found.turned("new") == list(found.rows)
+    assert found.only_before == [["sex", "M", "hit", "rest"]]
+    assert found.only_after == [["sex", "X", "hit", "rest"]]
+    assert [row["turn"] for row in found.rows] == ["new"]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
+
+
+def test_the_other_group_of_two_that_has_become_the_reference_is_the_same_question() -> None:
+    was = audit({"M": "exceeds"}, gap=0.1)
+    is_now = audit({"F": "exceeds"}, gap=-0.04)
+    for plain, group in ((was, "F"), (is_now, "M")):
+        plain["table"].append(
+            {"attribute": "sex", "group": group, "outcome": "hit", "comparison": "reference",
+             "estimate": 0.4, "gap": None, "verdict": None}
+        )  # fmt: skip
+    found = compare_audits(was, is_now)
+    (row,) = found.rows
+    assert (row["group"], row["turn"], found.only_before, found.only_after) == ("F", "same", [], [])
+    assert (row["estimate_before"], row["gap_before"], row["gap_after"]) == (0.4, -0.1, -0.04)
 
 
 def test_other_rules_are_said() -> None:

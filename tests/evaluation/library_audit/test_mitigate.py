@@ -14,9 +14,9 @@ from support.planted import MODEL, unit
 
 from evaluation.library_audit import TextSide, audit_library, load_protocol
 from evaluation.library_audit.cases import gather_queries
-from evaluation.library_audit.mitigation_runs import Material, by_lists, by_vectors
+from evaluation.library_audit.mitigate import Candidate, by_lists, by_vectors
 from evaluation.library_audit.neighbours import first_hits, reordered
-from evaluation.library_audit.outcomes import outcome_columns
+from evaluation.library_audit.outcomes import MeasuredCases, outcome_columns
 from evaluation.mitigation import erase_unit
 from evaluation.report import render
 from evaluation.retrieval.tasks import image_to_image
@@ -101,8 +101,10 @@ def test_an_erasure_is_that_of_other_patients_and_outcomes_are_searched_anew(
     declared = asked(plan)
     sides = {s: gather_queries(swamped, declared, MODEL, s) for s in ("val", "test")}
     here = sides["test"]
-    columns, _ = outcome_columns(OUTCOMES, here.by_image, here.paired, here.rows_of_pairs, 0)
-    attempt = by_vectors(Material(declared.mitigation[0], declared, here, sides["val"], columns, 0))
+    columns, _ = outcome_columns(OUTCOMES, here)
+    measured = MeasuredCases(here, columns, declared, swamped, MODEL)
+    candidate = Candidate(declared.mitigation[0], measured, sides["val"])
+    attempt = by_vectors(candidate)
     eraser = erase_unit(sides["val"].by_image.images, sides["val"].attributes["sex"])
     images = eraser.apply(here.by_image.images)
     scores = images @ images.T
@@ -111,7 +113,7 @@ def test_an_erasure_is_that_of_other_patients_and_outcomes_are_searched_anew(
     alike = np.array([[here.by_image.findings[i] == here.by_image.findings[j] for j in row]
                       for i, row in enumerate(best)])  # fmt: skip
     np.testing.assert_allclose(attempt.after[OUTCOMES[0]], alike.mean(axis=1), atol=1e-9)
-    assert not attempt.fitted_on & {case.patient_id for case in here.cases}
+    assert not candidate.fitted_on & {case.patient_id for case in here.cases}
 
 
 def test_lists_that_are_given_are_measured_as_they_stand(swamped: CaseLibrary) -> None:
@@ -133,9 +135,9 @@ def test_reordered_lists_hold_each_group_in_its_share_and_change_no_words(
     plan = {"way": "rerank", "attribute": "sex", "depth": 450, **HELPS_WOMEN}
     declared = asked(plan)
     here = gather_queries(swamped, declared, MODEL)
-    attempt = by_lists(Material(declared.mitigation[0], declared, here, None, {
-        OUTCOMES[0]: np.zeros(len(here.cases)), OUTCOMES[1]: np.zeros(len(here.cases))
-    }, 0))  # fmt: skip
+    columns = {name: np.zeros(len(here.cases)) for name in OUTCOMES}
+    measured = MeasuredCases(here, columns, declared, swamped, MODEL)
+    attempt = by_lists(Candidate(declared.mitigation[0], measured, None))
     assert set(attempt.after) == {OUTCOMES[0]}
     said = attempt.notes[0]
     shares = [float(part.split(" ")[-1]) for part in said.split(": ")[1].split(";")[0].split(", ")]

@@ -51,9 +51,7 @@ def test_the_change_is_that_of_the_outcomes_of_both_models(mended: CaseLibrary) 
     tables = []
     for model in (OTHER, MODEL):
         cases = gather_queries(mended, asked, model)
-        columns, _ = outcome_columns(
-            asked.outcomes, cases.by_image, cases.paired, cases.rows_of_pairs, 0
-        )
+        columns, _ = outcome_columns(asked.outcomes, cases)
         tables.append({"patient_id": cases.by_image.owners, **cases.attributes, **columns})
     want = compare_outcomes(*tables, OUTCOMES, ["sex"], repetitions=300).to_json()["rows"]
     found = audit_library(mended, asked, fingerprint=MODEL, against=OTHER)["comparison"]["rows"]

@@ -69,9 +69,7 @@ def test_every_outcome_that_a_protocol_may_name_is_measured_in_all_three_directi
     fair: CaseLibrary,
 ) -> None:
     audited = gather_queries(fair, protocol(), MODEL)
-    columns, missing = outcome_columns(
-        list(NAMED), audited.by_image, audited.paired, audited.rows_of_pairs, seed=0
-    )
+    columns, missing = outcome_columns(list(NAMED), audited)
     assert not missing
     for name, column in columns.items():
         assert np.isfinite(column).sum() > 300, name
@@ -102,6 +100,14 @@ def test_what_cannot_be_done_is_said_and_not_made_up(tmp_path: Path) -> None:
     assert report["counterfactual"]["rows"] == []
     assert "folder is not available" in report["counterfactual"]["notes"][0]
     assert report["missing"]["unknown"] == [{"attribute": "sex", "n_patients": 0, "share": 0.0}]
+
+
+def test_progress_ends_at_its_total_and_never_passes_it(fair: CaseLibrary) -> None:
+    seen: list[tuple[int, int | None]] = []
+    audit_library(
+        fair, protocol(sections=("zero_shot",)), progress=lambda *counts: seen.append(counts)
+    )
+    assert seen == [(done, 4) for done in range(5)]
 
 
 def test_an_expected_group_that_is_absent_is_named(fair: CaseLibrary) -> None:

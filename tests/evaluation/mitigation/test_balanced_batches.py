@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.mitigation import balanced_batches, group_shares
 from medembed.errors import InputError
+from medembed.training.balanced_sampler import balanced_batches, group_shares
 
 CASES = st.lists(
     st.tuples(st.integers(0, 25), st.sampled_from(["F", "M", "", "O"]), st.sampled_from(["", "k"])),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,14 +103,14 @@ def test_unit_length_undoes_one_erasure_and_refitting_mends_it() -> None:
 
 def test_the_other_erasure_is_fairlearns_brought_to_unit_length() -> None:
     x, group = vectors(5, groups=("F", "M", "unknown"))
-    fit = CorrelationErasure.fit(x, group, rounds=1)
+    found = CorrelationErasure.fit(x, group)
+    once = replace(found, slopes=found.slopes[:1])
     z = (group[:, None] == np.unique(group)).astype(float)
     both = np.concatenate([z, unit(x)], axis=1)
     golden = CorrelationRemover(sensitive_feature_ids=[0, 1, 2]).fit_transform(both)
-    np.testing.assert_allclose(fit.apply(x, group), unit(golden), atol=1e-10)
-    refitted = CorrelationErasure.fit(x, group)
-    assert refitted.trace[-1] <= 1e-6 < refitted.trace[0]
-    unseen = refitted.apply(x[:3], ["other"] * 3)
+    np.testing.assert_allclose(once.apply(x, group), unit(golden), atol=1e-10)
+    assert found.trace[-1] <= 1e-6 < found.trace[0]
+    unseen = found.apply(x[:3], ["other"] * 3)
     np.testing.assert_allclose(unseen, unit(x[:3]), atol=1e-12)
 
 
@@ -123,7 +123,7 @@ def test_trace_is_what_lies_between_the_means() -> None:
     assert np.isnan(linear_trace(np.ones((2, 2)), ["F", "M"]))
 
 
-def test_what_cannot_be_erased_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_erased_is_refused() -> None:
     x, group = vectors(7, 40)
     for call in (
         lambda: fit_leace(x, ["F"] * 40),
@@ -131,12 +131,8 @@ def test_what_cannot_be_erased_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         lambda: fit_leace(np.ones((2, 3)), ["F", "M"]),
         lambda: fit_leace(x * np.nan, group),
         lambda: fit_leace(x, group).apply(x[:, :3]),
-        lambda: erase_unit(x, group, rounds=0),
         lambda: erase_unit(np.zeros((40, 2)), group),
         lambda: CorrelationErasure.fit(x, group).apply(x, group[:4]),
     ):
         with pytest.raises(InputError):
             call()
-    monkeypatch.setitem(sys.modules, "fairlearn.preprocessing", None)
-    with pytest.raises(InputError, match=r"medembed\[audit\]"):
-        CorrelationErasure.fit(x, group)

@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from evaluation.mitigation.posterior import RelevancePosterior
-from evaluation.mitigation.rerank import constrained_order, earned_exposure, exposure_weights
+from evaluation.mitigation.rerank import (
+    RelevancePosterior,
+    constrained_order,
+    earned_exposure,
+    exposure_weights,
+)
 from medembed.errors import InputError
 
 
@@ -102,6 +106,13 @@ def test_what_cannot_be_ordered_is_refused() -> None:
             call()
 
 
+def disparity(order, p, group) -> float:
+    """Largest less least exposure for each unit of expected relevance, as a share of the mean."""
+    shown, weights = np.take_along_axis(group, order, axis=1), exposure_weights(order.shape[1])
+    ratio = [((shown == g) * weights).sum() / p[group == g].sum() for g in np.unique(group)]
+    return (max(ratio) - min(ratio)) / (len(order) * weights.sum() / p.sum())
+
+
 def test_exposure_follows_what_groups_earn_at_a_cost_that_is_said() -> None:
     rng = np.random.default_rng(1)
     group = rng.choice(["F", "M", ""], (600, 12), p=[0.3, 0.6, 0.1])
@@ -111,16 +122,13 @@ def test_exposure_follows_what_groups_earn_at_a_cost_that_is_said() -> None:
     made = earned_exposure(p, group, 5, strength=0.02)
     np.testing.assert_array_equal(plain.order, np.argsort(-p, axis=1, kind="stable")[:, :5])
     assert plain.expected_gain_kept == pytest.approx(1)
-    assert plain.disparity() > 0.5
-    assert made.disparity() < 0.05
+    assert disparity(plain.order, p, group) > 0.5
+    assert disparity(made.order, p, group) < 0.05
     assert 0.9 < made.expected_gain_kept < 1
-    assert set(made.exposure) == {"F", "M", "unknown"}
-    assert sum(made.exposure.values()) == pytest.approx(600 * exposure_weights(5).sum())
 
 
 def test_nobody_earns_nothing_is_no_number() -> None:
     found = earned_exposure([[0.0, 0.0]], [["a", "b"]], 2)
-    assert np.isnan(found.disparity())
     assert np.isnan(found.expected_gain_kept)
 
 
