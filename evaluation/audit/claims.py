@@ -36,22 +36,17 @@ _GRANTED = 0.005
 class Claims:
     """Claims on a block's comparisons; arrays of shape (n_rows, n_outcomes).
 
-    Parameters
-    ----------
-    p_within, p_exceeds : float64 arrays
-        Not adjusted; NaN where there is no interval.
-    ratio, ratio_low, ratio_high : float64 arrays
-        Of the group's rate to the other side's, of hits or of misses (``of_misses``), whichever
-        are rarer; NaN for scores.
-    of_misses, alike, unlike : bool arrays
-        Whether both ratios were shown to be inside the margin, or one beyond it.
+    ``p_within`` and ``p_exceeds`` are not adjusted, NaN where there is no interval. The ratio is of
+    the group's rate to the other side's, of hits or of misses (``of_misses``), whichever are rarer;
+    NaN for scores. ``alike``: both ratios were shown to be inside the margin; ``unlike``: one is
+    beyond it.
     """
 
     p_within: Array
     p_exceeds: Array
     ratio: Array
-    ratio_low: Array
-    ratio_high: Array
+    ratio_ci_low: Array
+    ratio_ci_high: Array
     of_misses: Bools
     alike: Bools
     unlike: Bools

@@ -94,7 +94,6 @@ def _rows(queries: Queries, block: Block, judged: Block, plan: Plan, rules: Rule
     total = np.bincount(grouping.of_query, minlength=len(grouping.names))[group][:, None]
     nothing = np.full(block.gap.shape, np.nan)
     missing = _bounds(block, rules.minimum) * unit
-    tested = {"": judged.tested, "naive_": block.tested}
     figures: dict[str, Any] = {
         **dict.fromkeys(COLUMNS, nothing),
         "n_patients": measure.k[group].astype(np.int64),
@@ -108,11 +107,8 @@ def _rows(queries: Queries, block: Block, judged: Block, plan: Plan, rules: Rule
         "design_effect": measure.design_effect[group],
         "icc": measure.icc[group],
         "overlap": nothing if judged.overlap is None else judged.overlap,
-        "step": np.zeros(block.gap.shape),
-        "step_rest": np.zeros(block.gap.shape),
-        "ratio": claims.ratio,
-        "ratio_ci_low": claims.ratio_low,
-        "ratio_ci_high": claims.ratio_high,
+        **dict.fromkeys(("step", "step_rest"), np.zeros(block.gap.shape)),
+        **{name: getattr(claims, name) for name in ("ratio", "ratio_ci_low", "ratio_ci_high")},
         "_of_misses": claims.of_misses,
         "gap_missing_low": missing[0],
         "gap_missing_high": missing[1],
@@ -129,9 +125,9 @@ def _rows(queries: Queries, block: Block, judged: Block, plan: Plan, rules: Rule
     }
     if judged.p_heterogeneity is not None:
         figures["p_heterogeneity"] = np.where(judged.tested, judged.p_heterogeneity, np.nan)
-    for kind, found in (("", claims), ("naive_", naive)):
+    for kind, found, tested in (("", claims, judged.tested), ("naive_", naive, block.tested)):
         for name in ("p_within", "p_exceeds"):
-            figures[f"_{kind}{name}"] = np.where(tested[kind], getattr(found, name), np.nan)
+            figures[f"_{kind}{name}"] = np.where(tested, getattr(found, name), np.nan)
         figures |= {f"_{kind}alike": found.alike, f"_{kind}unlike": found.unlike}
     patients = np.bincount(block.cells.group, minlength=len(grouping.names))
     plain = [figures[name].T.ravel().tolist() for name in figures]
