@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.audit.bands import banded, numbers_of
+from evaluation.audit.columns import banded, columns_of, numbered, outcome_of, weights_of
 from evaluation.labels import UNKNOWN, group_label
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import merge_groups
@@ -24,7 +24,6 @@ Kind = Literal["proportion", "score"]
 Ints = NDArray[np.int64]
 LEAST_CLUSTERS = 10
 """Fewer clusters (sites) tell nothing of how much clusters vary."""
-_LARGEST = 1e100  # beyond it squares overflow
 _ABOVE = frozenset({"site", "hospital", "reader", "radiologist", "scanner", "center", "centre"})
 """Columns, by name, of units that patients belong to."""
 
@@ -188,8 +187,8 @@ def read_queries(
     if not outcomes or not attributes:
         raise InputError("nothing to audit", hint="name an outcome and an attribute at least")
     asked = [patient, *outcomes, *attributes, *strata]
-    columns = _columns(table, asked + [name for name in (weight, cluster) if name])
-    owner, n_patients = _owners(columns[patient], patient)
+    columns = columns_of(table, asked + [name for name in (weight, cluster) if name])
+    owner, n_patients = numbered(columns[patient], patient)
     unit, n_units = (owner, n_patients) if cluster is None else _clusters(columns, cluster, owner)
     values, scale, kept = _outcomes(columns, outcomes, dict(kinds or {}))
     for name, cuts in (bands or {}).items():
@@ -218,7 +217,7 @@ def read_queries(
     return Queries(
         owner, unit, n_patients, n_units, tuple(outcomes), values, scale, kept,
         tuple(groupings.values()), stratum, 1 if stratum is None else int(stratum.max()) + 1,
-        tuple(layers), None if weight is None else _weights(columns[weight], weight),
+        tuple(layers), None if weight is None else weights_of(columns[weight], weight),
         _upper_clusters(above, strata),
     )  # fmt: skip
 
@@ -227,7 +226,7 @@ def _outcomes(
     columns: Mapping[str, Any], outcomes: Sequence[str], given: dict[str, Kind]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[Kind, ...]]:
     """Values divided by their scale, the scale, and each outcome's kind."""
-    values = np.stack([_numbers(columns[name], name) for name in outcomes], axis=1)
+    values = np.stack([outcome_of(columns[name], name) for name in outcomes], axis=1)
     if any(kind not in {"proportion", "score"} for kind in given.values()):
         raise InputError('an outcome is a "proportion" or a "score"', where="kinds")
     if unknown := set(given) - set(outcomes):
@@ -245,15 +244,9 @@ def _outcomes(
     return values / scale, scale, tuple(kept)
 
 
-def _weights(column: Any, name: str) -> NDArray[np.float64] | None:
-    weights = numbers_of(column, name, "weights that are not positive numbers", positive=True)
-    weights = weights / weights.max()  # so that equal ones are 1 to the bit
-    return None if (weights == 1).all() else weights / weights.mean()
-
-
 def _clusters(columns: Mapping[str, Any], name: str, owner: Ints) -> tuple[Ints, int]:
     """Number the clusters; each holds all queries of its patients."""
-    unit, n_units = _owners(columns[name], name, "cluster")
+    unit, n_units = numbered(columns[name], name, "cluster")
     if _varies(unit, owner, int(owner.max()) + 1):
         raise InputError("patients with queries in several clusters", where=name)
     if n_units < LEAST_CLUSTERS:
@@ -283,65 +276,6 @@ def _upper_clusters(columns: Sequence[str], strata: Sequence[str]) -> tuple[str,
         f"take patients to be independent. Declare {name!r} among the strata to compare within it."
         for name in found
     )
-
-
-def _columns(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    import pandas as pd  # slow to import
-
-    found: dict[str, Any] = {}
-    for name in names:
-        if name not in table:
-            raise InputError(f"the table has no column {name!r}", hint="see its header")
-        column = table[name]
-        if getattr(column, "ndim", 1) != 1:
-            raise InputError("a column that the table has twice", where=name)
-        found[name] = pd.Series(column).reset_index(drop=True)
-    if len({len(column) for column in found.values()}) != 1:
-        raise InputError("columns of different lengths")
-    if not len(found[names[0]]):
-        raise InputError("a table without a query")
-    return found
-
-
-def _owners(column: Any, name: str, what: str = "patient") -> tuple[Ints, int]:
-    import pandas as pd
-
-    blank = _blank(column)
-    if blank.any():
-        raise InputError(
-            f"{int(blank.sum())} queries without a {what}", where=name, hint="give each query one"
-        )
-    if column.dtype == object:  # 7 and "7" are one patient, as they are in a file
-        column = column.astype(str)
-    numbered, found = pd.factorize(column)
-    return numbered.astype(np.int64), len(found)
-
-
-def _blank(column: Any) -> NDArray[np.bool_]:
-    """Where there is no value: None, NaN, NA, empty text."""
-    import pandas as pd
-
-    numbered, found = pd.factorize(column)
-    empty = [isinstance(value, str) and not value.strip() for value in found.tolist()]
-    return np.asarray(np.array([*empty, True])[numbered])  # -1, for none, is the last
-
-
-def _numbers(column: Any, name: str) -> NDArray[np.float64]:
-    try:
-        if column.dtype.kind in "Mm":
-            raise TypeError
-        if column.dtype == object and any(isinstance(v, str | bytes) for v in column):
-            raise TypeError
-        numbers = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    except (TypeError, ValueError):
-        raise InputError(
-            "an outcome that is not numeric", where=name, hint="give numbers, NaN if not measured"
-        ) from None
-    if np.isinf(numbers).any():
-        raise InputError("an outcome that is infinite", where=name)
-    if (np.abs(numbers) > _LARGEST).any():
-        raise InputError("an outcome too large to be squared", where=name)
-    return numbers
 
 
 def _grouping(column: Any, name: str, unit: Ints, n_units: int) -> Grouping:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.audit.bands import banded
+from evaluation.audit.columns import banded
 from evaluation.labels import group_labels
 from evaluation.library_audit.attributes import attribute_values
 from evaluation.library_audit.protocol import Protocol
