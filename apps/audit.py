@@ -237,14 +237,17 @@ def _show(report: dict[str, Any], written: dict[str, Path]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
-    rows = [row for row in report["outcomes"]["table"] if row["comparison"] == "rest"]
+    from evaluation.stats.verdict import decides
+
+    rows = [row for row in report["outcomes"]["table"] if decides(row["comparison"])]
     stamp = report["stamp"]
     split = f", split {stamp['split']}" if stamp.get("split") else ""
     console.print(
         f"{_size(stamp)}{split}, "
         f"protocol {stamp['protocol_name']} ({stamp['protocol_sha256'][:12]})"
     )
-    console.print("Comparisons of a group with the rest: " + _counted(rows, "verdict"))
+    other = "the rest" if all(row["comparison"] == "rest" for row in rows) else "its reference"
+    console.print(f"Comparisons of a group with {other}: " + _counted(rows, "verdict"))
     shown = [row for row in rows if row["primary"] or row["verdict"] in ("exceeds", "differs")]
     if shown:
         table = Table(box=None, pad_edge=False)

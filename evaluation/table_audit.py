@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import date
 from importlib.metadata import version
@@ -11,17 +10,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evaluation.audit import Audit, audit_outcomes, simulate_instrument
 from evaluation.change.drift import compare_audits
 from evaluation.labels import UNKNOWN, group_labels
-from evaluation.library_audit.protocol import Hypothesis, InstrumentPlan, MinimumSizes
-from evaluation.stats import Minimum
+from evaluation.library_audit.protocol import AuditProtocol
 from evaluation.stats.suppression import protect
 from evaluation.tables import column_numbers, read_table
 from medembed.config.files import read_yaml
-from medembed.errors import ConfigError, InputError
+from medembed.errors import InputError
 
 __all__ = ["OutcomeText", "TableProtocol", "audit_table", "load_table_protocol"]
 
@@ -34,15 +32,9 @@ _WHY_NOT = "This audit is of a table of outcomes; this section needs a library."
 
 
 class OutcomeText(BaseModel):
-    """An outcome in words.
+    """An outcome in words, for a reader who is no statistician: what it measures, whom it harms.
 
-    Parameters
-    ----------
-    title, harm : str
-        For a reader who is no statistician: what it measures, and what a low value does to whom.
-    kind : {"proportion", "score"} or None
-        None: a column of only 0 and 1 is a proportion.
-    higher_is_better : bool
+    Without a ``kind`` a column of only 0 and 1 is a proportion.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,89 +45,46 @@ class OutcomeText(BaseModel):
     higher_is_better: bool = True
 
 
-class TableProtocol(BaseModel):
+class TableProtocol(AuditProtocol):
     """A declared audit of a table with one row per query.
 
     Parameters
     ----------
-    name, title, question : str
     patient : str
         Column of patients' pseudonyms.
     attributes, outcomes, strata : tuple of str
-        Columns: groups; what is compared; the mix of cases that gaps are adjusted to.
+        Columns.
     describe : mapping of outcome to OutcomeText
-    intersections : tuple of tuple of str
-        Attributes that are crossed.
-    primary : tuple of Hypothesis
-        Tested as one family, which the gate depends on.
     contrasts : {"rest", "largest", "all"}
         Each group with the rest; besides, with the largest group; besides, all pairs.
-    margin, alpha : float
-        Largest gap of no consequence, in the outcomes' unit; chance of any false alarm within a
-        family.
-    minimum : MinimumSizes
-    overlap : float
-        Least share of a group's queries in strata that the rest has.
-    expected : mapping of attribute to groups
-        Groups that ought to be in the table; those that are not are named as missing.
-    instrument : InstrumentPlan
-    repetitions, permutations : int
+    bands : mapping of attribute or stratum to tuple of float or int
+        Where a numeric column is cut, or into how many equal parts of the patients.
+    weight, cluster : str or None
+        Columns of sampling weights, and of units that patients are nested in.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "table"
     title: str = "Fairness audit of a table of outcomes"
     question: str = "Does the system serve each group of patients as well as the others?"
     patient: str = "patient_id"
-    attributes: tuple[str, ...] = Field(min_length=1)
-    outcomes: tuple[str, ...] = Field(min_length=1)
     describe: dict[str, OutcomeText] = Field(default_factory=dict)
-    strata: tuple[str, ...] = ()
-    intersections: tuple[tuple[str, str], ...] = ()
-    primary: tuple[Hypothesis, ...] = ()
     contrasts: Literal["rest", "largest", "all"] = "rest"
-    margin: float = Field(default=0.05, gt=0)
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    minimum: MinimumSizes = MinimumSizes()
-    overlap: float = Field(default=0.8, ge=0, le=1)
-    expected: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    instrument: InstrumentPlan = InstrumentPlan()
-    repetitions: int = Field(default=2000, ge=200)
-    permutations: int = Field(default=999, ge=99)
+    weight: str | None = None
+    cluster: str | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        crossed = {"*".join(pair) for pair in self.intersections}
-        for what, names, known in (
-            ("describe", self.describe, self.outcomes),
-            ("expected", self.expected, self.attributes),
-            (
-                "intersections",
-                [one for pair in self.intersections for one in pair],
-                self.attributes,
-            ),
-            ("primary", [one.outcome for one in self.primary], self.outcomes),
-            ("primary", [one.attribute for one in self.primary], {*self.attributes, *crossed}),
-        ):
-            for name in names:
-                if name not in known:
-                    raise ValueError(f"{what} names {name!r}, which is not audited")
-        if self.minimum.precise < self.minimum.reported:
-            raise ValueError("minimum.precise is below minimum.reported")
+    def _described(self) -> Self:
+        for name in self.describe:
+            if name not in self.outcomes:
+                raise ValueError(f"describe names {name!r}, which is not audited")
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that the table needs."""
         named = (self.patient, *self.attributes, *self.outcomes, *self.strata)
+        named += tuple(name for name in (self.weight, self.cluster) if name)
         return tuple(dict.fromkeys(named))
-
-    @property
-    def digest(self) -> str:
-        """Hex sha256 over all that is declared, the name aside."""
-        held = self.model_dump(mode="json", exclude={"name"})
-        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
 
 
 def load_table_protocol(path: str | Path) -> TableProtocol:
@@ -147,17 +96,8 @@ def load_table_protocol(path: str | Path) -> TableProtocol:
         If the file cannot be read; names the key that does not fit.
     """
     file = Path(path)
-    try:
-        return TableProtocol.model_validate({"name": file.stem, **read_yaml(file)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(
-            f"{key}: {message}" if key else message,
-            where=file.name,
-            hint="see docs/guides/audit.md, Auditing a table",
-        ) from None
+    values = {"name": file.stem, **read_yaml(file)}
+    return TableProtocol.read(values, file.name, "see docs/guides/audit.md, Auditing a table")
 
 
 def audit_table(
@@ -208,28 +148,27 @@ def audit_table(
     file = Path(path)
     table = _columns(file, protocol)
     asked: dict[str, Any] = {
-        "outcomes": protocol.outcomes,
-        "attributes": protocol.attributes,
-        "patient": protocol.patient,
-        "strata": protocol.strata,
-        "alpha": protocol.alpha,
-        "intersections": protocol.intersections,
+        name: getattr(protocol, name)
+        for name in (
+            "outcomes", "attributes", "patient", "strata", "alpha", "intersections", "overlap",
+            "reference", "bands", "weight", "cluster",
+        )
+    }  # fmt: skip
+    asked |= {
         "primary": [one.model_dump(exclude_none=True) for one in protocol.primary],
-        "minimum": Minimum(protocol.minimum.reported, protocol.minimum.precise),
+        "minimum": protocol.least,
         "kinds": {name: text.kind for name, text in protocol.describe.items() if text.kind},
-        "overlap": protocol.overlap,
         "seed": seed,
     }
     audit = audit_outcomes(
-        table, **asked, margin=protocol.margin, contrasts=protocol.contrasts,
-        repetitions=protocol.repetitions, permutations=protocol.permutations,
+        table, **asked, margin=protocol.margin, ratio_margin=protocol.ratio_margin,
+        contrasts=protocol.contrasts, repetitions=protocol.repetitions,
+        permutations=protocol.permutations,
     )  # fmt: skip
     done(1)
     instrument = None
-    if protocol.instrument.cohorts:
-        found = simulate_instrument(table, **asked, cohorts=protocol.instrument.cohorts)
-        instrument = found.to_json()
-    gate = audit.gate()
+    if cohorts := protocol.instrument.cohorts:
+        instrument = simulate_instrument(table, **asked, cohorts=cohorts).to_json()
     report = {
         "version": REPORT_VERSION,
         "title": protocol.title,
@@ -246,16 +185,22 @@ def audit_table(
             "code": version("medembed"),
         },
         "protocol": protocol.model_dump(mode="json"),
-        "gate": gate.to_json(),
+        "gate": audit.gate().to_json(),
         "outcomes": audit.to_json(),
         "describe_outcomes": {
-            name: _described(protocol.describe.get(name, OutcomeText()), name, audit)
+            name: {
+                "title": text.title or name.replace("_", " "),
+                "harm": text.harm,
+                "higher_is_better": text.higher_is_better,
+                "unit": audit.settings["kinds"][name],
+            }
             for name in protocol.outcomes
+            for text in [protocol.describe.get(name, OutcomeText())]
         },
         "attributes": {
             name: {"title": name.replace("_", " ").capitalize()} for name in protocol.attributes
         },
-        "missing": _missing(table, audit, protocol),
+        "missing": _missing(audit, protocol),
         "instrument": instrument,
         **dict.fromkeys(_NEEDS_A_LIBRARY),
         "drift": None,
@@ -283,8 +228,8 @@ def _columns(file: Path, protocol: TableProtocol) -> dict[str, Any]:
     columns: dict[str, Any] = {
         name: table[name].to_numpy(dtype=object) for name in protocol.columns
     }
-    blank = group_labels(columns[protocol.patient]) == UNKNOWN
-    columns[protocol.patient] = np.where(blank, None, columns[protocol.patient])
+    for name in filter(None, (protocol.patient, protocol.cluster)):
+        columns[name] = np.where(group_labels(columns[name]) == UNKNOWN, None, columns[name])
     for name in protocol.outcomes:
         columns[name] = column_numbers(table[name])
         wrong = np.flatnonzero(np.isinf(columns[name]))
@@ -298,27 +243,17 @@ def _columns(file: Path, protocol: TableProtocol) -> dict[str, Any]:
     return columns
 
 
-def _described(text: OutcomeText, name: str, audit: Audit) -> dict[str, Any]:
-    return {
-        "title": text.title or name.replace("_", " "),
-        "harm": text.harm,
-        "higher_is_better": text.higher_is_better,
-        "unit": audit.settings["kinds"][name],
-    }
-
-
-def _missing(table: Mapping[str, Any], audit: Audit, protocol: TableProtocol) -> dict[str, Any]:
+def _missing(audit: Audit, protocol: TableProtocol) -> dict[str, Any]:
     """Patients of unknown groups, as far as the audit shows them, and groups that are absent."""
     total = audit.settings["n_patients"]
-    shown = {
-        row["attribute"]: row["n_patients"]
-        for row in audit.to_json()["cells"]
-        if row["group"] == UNKNOWN
+    sizes = {
+        (row["attribute"], row["group"]): row["n_patients"] for row in audit.to_json()["cells"]
     }
     unknown, absent = [], []
     for name in protocol.attributes:
-        groups = set(group_labels(table[name]).tolist())
-        n = shown.get(name) if UNKNOWN in groups else 0
+        groups = {group for attribute, group in sizes if attribute == name}
+        groups |= set(audit.settings["merged"].get(name, ()))
+        n = sizes.get((name, UNKNOWN)) if UNKNOWN in groups else 0
         share = None if n is None or total is None else n / total
         unknown.append({"attribute": name, "n_patients": n, "share": share})
         absent += [

@@ -11,9 +11,9 @@ from evaluation.audit.contrasts import compare
 from evaluation.audit.decisions import Rules
 from evaluation.audit.hypotheses import Plan
 from evaluation.audit.result import Audit
-from evaluation.audit.standardised import Adjusted, adjust
+from evaluation.audit.standardised import adjust
 from evaluation.audit.table import cell_table, row_table
-from evaluation.audit.table_input import Grouping, Kind, Queries, read_queries
+from evaluation.audit.table_input import Kind, Queries, read_queries
 from evaluation.stats import Minimum
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import any_few
@@ -23,6 +23,8 @@ from evaluation.stats.verdict import check_margins
 from medembed.errors import InputError
 
 __all__ = ["audit_outcomes"]
+
+_NAMED = 6
 
 
 @one_thread()
@@ -46,6 +48,10 @@ def audit_outcomes(
     overlap: float = 0.8,
     repetitions: int = 2000,
     permutations: int = 999,
+    reference: Mapping[str, str] | None = None,
+    bands: Mapping[str, Sequence[float] | int] | None = None,
+    weight: str | None = None,
+    cluster: str | None = None,
 ) -> Audit:
     """Audit how each group of patients is served, with patients as the sampling unit.
 
@@ -84,9 +90,8 @@ def audit_outcomes(
         (attribute, group, outcome) or a mapping of these. Without a group: each group of the
         attribute but "unknown".
     families : mapping of str to sequence of hypotheses, optional
-        Holm's adjustment is made within each. Rows of none are in the family "primary" or, if
-        they are not, in "all other"; other comparisons than with the rest have families of their
-        own.
+        Holm's adjustment is made within each. Rows of none are in the family "primary" or "all
+        other"; other comparisons than with the rest have families of their own.
     minimum : Minimum, optional
         Patients that a group needs: 11 to be reported, 50 to be called precise.
     kinds : mapping of outcome to {"proportion", "score"}, optional
@@ -95,11 +100,20 @@ def audit_outcomes(
     overlap : float
         Least share of a group's queries that has to lie in strata which the other side has, for
         an adjusted gap to be assessable.
-    repetitions : int
-        Draws of the bootstrap-t intervals of scores.
-    permutations : int
-        Draws of the permutation check ``p_max_t``; 0 leaves it out. It needs attributes that are
-        the same for all queries of a patient.
+    repetitions, permutations : int
+        Draws of the bootstrap-t intervals of scores, and of the permutation check ``p_max_t``,
+        which needs attributes that are the same for all queries of a patient; 0 leaves it out.
+    reference : mapping of attribute to group, optional
+        Compare the attribute's groups with this one instead of the rest; ``comparison`` is then
+        ``against:GROUP``, and the gate takes it.
+    bands : mapping of attribute or stratum to sequence of float or int, optional
+        Cut a numeric column at these edges, or into so many equal parts of the patients.
+    weight : str, optional
+        Column of sampling weights, one positive number a query. Estimates and gaps become weighted
+        ones, with patients as units; numbers of patients, queries and events stay counts.
+    cluster : str, optional
+        Column of a unit that patients are nested in (a site). Intervals and tests take it as the
+        sampling unit instead of the patient; there have to be 10 of them.
 
     Returns
     -------
@@ -113,14 +127,11 @@ def audit_outcomes(
 
     Notes
     -----
-    Tests are score tests over patients, adjusted by Holm (:mod:`evaluation.stats.score_test`);
-    intervals of proportions are Korn–Graubard's, joined by MOVER
-    (:mod:`evaluation.stats.proportions`), those of scores bootstrap-t
-    (:mod:`evaluation.stats.bootstrap_t`); adjusted ones are described in
-    :mod:`evaluation.stats.standardise`, verdicts in :mod:`evaluation.stats.verdict`, what may be
-    claimed of them in :mod:`evaluation.audit.claims`.
-    Small groups are merged first; an audit that merges or hides anything is rounded, verdicts
-    excepted, and says so in ``settings["rounded"]`` (:mod:`evaluation.stats.suppression`).
+    Methods and their sources: :mod:`evaluation.stats.score_test` and Holm,
+    :mod:`evaluation.stats.proportions`, :mod:`evaluation.stats.bootstrap_t`,
+    :mod:`evaluation.stats.standardise`, :mod:`evaluation.stats.verdict`,
+    :mod:`evaluation.audit.claims`. Small groups are merged first; an audit that merges or hides
+    anything is rounded, verdicts excepted (:mod:`evaluation.stats.suppression`).
 
     Examples
     --------
@@ -138,14 +149,15 @@ def audit_outcomes(
     _check(overlap, repetitions, permutations, contrasts, least)
     queries = read_queries(
         table, outcomes, attributes, patient=patient, strata=strata,
-        intersections=intersections, kinds=kinds, minimum=least,
+        intersections=intersections, kinds=kinds, minimum=least, reference=reference, bands=bands,
+        weight=weight, cluster=cluster,
     )  # fmt: skip
-    plan = Plan.of(primary, families, [g.attribute for g in queries.groupings], outcomes)
+    plan = Plan.of(primary, families, queries.groupings, outcomes)
     blocks = compare(
         queries, contrasts=contrasts, minimum=least, alpha=alpha, repetitions=repetitions,
         seed=seed,
     )  # fmt: skip
-    adjusted: list[Adjusted] | None = None
+    adjusted = blocks
     if queries.strata is not None:
         adjusted = adjust(queries, blocks, minimum=least, alpha=alpha, overlap=overlap)
     rounded = any_few(
@@ -156,9 +168,10 @@ def audit_outcomes(
     ) or any(g.merged for g in queries.groupings)
     rows = row_table(
         queries, blocks, adjusted, plan,
-        Rules(margin, ratio_margin, alpha, least, overlap, bool(strata)),
+        Rules(margin, ratio_margin, alpha, least, overlap, bool(strata), cluster is not None),
         rounded=rounded, permutations=permutations, seed=seed,
     )  # fmt: skip
+    chosen = {"reference": reference, "bands": bands, "weight": weight, "cluster": cluster}
     settings: dict[str, Any] = {
         "outcomes": list(outcomes),
         "kinds": dict(zip(queries.outcomes, queries.kinds, strict=True)),
@@ -182,21 +195,18 @@ def audit_outcomes(
         **_totals(queries, least, rounded),
         "merged": {g.attribute: list(g.merged) for g in queries.groupings if g.merged},
         "rounded": rounded,
+        **{name: _plain(value) for name, value in chosen.items() if value},
     }
     return Audit(
         rows,
         cell_table(queries, least, rounded=rounded),
         settings,
-        _notes(queries, rounded, bool(strata), permutations),
+        _notes(queries, rounded, bool(strata), permutations, weight, cluster),
     )
 
 
 def _check(
-    overlap: float,
-    repetitions: int,
-    permutations: int,
-    contrasts: str,
-    minimum: Minimum,
+    overlap: float, repetitions: int, permutations: int, contrasts: str, minimum: Minimum
 ) -> None:
     if not 0 <= overlap <= 1:
         raise InputError("an overlap outside 0 to 1")
@@ -217,22 +227,56 @@ def _totals(queries: Queries, minimum: Minimum, rounded: bool) -> dict[str, int 
     return {name: round_count(n) for name, n in counts.items()} if rounded else dict(counts)
 
 
-def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -> tuple[str, ...]:
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value if isinstance(value, str | int) else [float(one) for one in value]
+
+
+def _notes(
+    queries: Queries,
+    rounded: bool,
+    adjusted: bool,
+    permutations: int,
+    weight: str | None,
+    cluster: str | None,
+) -> tuple[str, ...]:
     notes = [
         "Conclusions are about patients like those of this archive, searched in this archive.",
         *queries.notes,
     ]
+    notes += [
+        f"Groups of {g.attribute} are compared with {g.reference!r}, not with everyone else."
+        for g in queries.groupings
+        if g.reference is not None
+    ]
+    if weight is not None:
+        notes.append(
+            f"Estimates and gaps are weighted by {weight!r}: they are those of the patients whom "
+            "the weights stand for. Numbers of patients, queries and events are counts."
+        )
+    if cluster is not None:
+        notes.append(
+            f"Intervals and tests take each {cluster} as one unit: patients of one {cluster} may "
+            "be alike."
+        )
     if rounded:
         notes.append(
             "Small groups are merged or not shown. So that none can be worked out, all counts are "
             "rounded to 10 and all figures to steps, intervals outwards; verdicts are those of "
             "the figures before rounding."
         )
-    notes += [_merged_note(g) for g in queries.groupings if g.merged]
+    for grouping in queries.groupings:
+        if grouping.merged:
+            named, more = ", ".join(grouping.merged[:_NAMED]), len(grouping.merged) - _NAMED
+            named += f" and {more} more" if more > 0 else ""
+            notes.append(f"Merged into {OTHER_GROUPS!r} of {grouping.attribute}: {named}.")
     varying = [g.attribute for g in queries.groupings if g.varies]
+    units = "patients" if cluster is None else "clusters"
     if varying and permutations:
         notes.append(
-            f"No permutation check for {', '.join(varying)}: patients have queries in several of "
+            f"No permutation check for {', '.join(varying)}: {units} have queries in several of "
             "its groups and cannot be exchanged."
         )
     if adjusted:
@@ -242,11 +286,3 @@ def _notes(queries: Queries, rounded: bool, adjusted: bool, permutations: int) -
             "too."
         )
     return tuple(notes)
-
-
-def _merged_note(grouping: Grouping, most: int = 6) -> str:
-    """Name the groups that were merged, the first few of many."""
-    named, more = ", ".join(grouping.merged[:most]), len(grouping.merged) - most
-    if more > 0:
-        named += f" and {more} more"
-    return f"Merged into {OTHER_GROUPS!r} of {grouping.attribute}: {named}."

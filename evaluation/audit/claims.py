@@ -36,24 +36,17 @@ _GRANTED = 0.005
 class Claims:
     """Claims on a block's comparisons; arrays of shape (n_rows, n_outcomes).
 
-    Parameters
-    ----------
-    p_within, p_exceeds : float64 arrays
-        Not adjusted; NaN where there is no interval.
-    ratio, ratio_low, ratio_high : float64 arrays
-        Of the group's rate to the other side's, of hits or of misses, whichever are rarer; NaN for
-        scores.
-    of_misses : bool array
-        Whether the ratio is one of misses.
-    alike, unlike : bool arrays
-        Whether both ratios were shown to be inside the margin, or one beyond it.
+    ``p_within`` and ``p_exceeds`` are not adjusted, NaN where there is no interval. The ratio is of
+    the group's rate to the other side's, of hits or of misses (``of_misses``), whichever are rarer;
+    NaN for scores. ``alike``: both ratios were shown to be inside the margin; ``unlike``: one is
+    beyond it.
     """
 
     p_within: Array
     p_exceeds: Array
     ratio: Array
-    ratio_low: Array
-    ratio_high: Array
+    ratio_ci_low: Array
+    ratio_ci_high: Array
     of_misses: Bools
     alike: Bools
     unlike: Bools
@@ -71,23 +64,10 @@ def claims_of(
     ratio_margin: float | None,
     alpha: float,
 ) -> Claims:
-    """Give the chances of false claims.
+    """Give the chances of false claims from a block's arrays.
 
-    Parameters
-    ----------
-    gap : float64 array of shape (n_rows, n_outcomes)
-    ends : float64 array of shape (2, n_rows, n_outcomes)
-        Its interval at ``1 - alpha``.
-    patients : float64 array
-        Of the smaller side.
-    means : float64 array of shape (2, n_rows, n_outcomes)
-    limits : float64 array of shape (2, 2, n_rows, n_outcomes)
-        Of both sides' proportions at ``1 - alpha``; NaN for scores.
-    correlation : float64 array
-        Of the two means.
-    margin : float64 array of shape (n_outcomes,)
-    ratio_margin : float or None
-    alpha : float
+    ``ends`` (2, n_rows, n_outcomes) are the gap's interval at ``1 - alpha``, ``patients`` those of
+    the smaller side; the others are as in :class:`evaluation.audit.contrasts.Block`.
     """
     from scipy.special import stdtrit  # the command line starts without scipy
 

@@ -8,38 +8,25 @@ from typing import Any
 import numpy as np
 
 from evaluation.audit.hypotheses import Plan, holm_of_questions
-from evaluation.audit.result import COLUMNS
-from evaluation.audit.table_input import Queries
-from evaluation.audit.texts import Flag
+from evaluation.audit.result import COLUMNS, Flag
+from evaluation.audit.table_input import LEAST_CLUSTERS, Queries
 from evaluation.stats import Decision, Minimum, decide
 from evaluation.stats.verdict import REASONS, RatioClaim, Reason, Verdict
 
-__all__ = ["Rules", "adjust_families", "decide_row", "refer", "unanswered"]
+__all__ = ["Rules", "adjust_families", "decide_row", "hide", "refer", "unanswered"]
 
 Row = dict[str, Any]
-_OF_COMPARISON = (
-    "rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "p_value", "p_adjusted", "p_max_t",
-    "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive", "overlap", "step_rest",
-    "ratio", "ratio_ci_low", "ratio_ci_high", "p_heterogeneity", "gap_missing_low",
-    "gap_missing_high",
-)  # fmt: skip
+_NAIVE = ("gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive")
+_DERIVED = ("ratio", "ratio_ci_low", "ratio_ci_high", "gap_missing_low", "gap_missing_high")
+_P = ("p_value", "p_adjusted", "p_max_t", "p_heterogeneity")
+_GAP = ("rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "overlap")
+_OF_COMPARISON = (*_GAP, *_P, *_NAIVE, *_DERIVED, "step_rest")
 _TWICE = 2.0
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What verdicts are made by.
-
-    Parameters
-    ----------
-    margin : float
-    ratio_margin : float or None
-    alpha : float
-    minimum : Minimum
-    overlap : float
-    adjusted : bool
-        Whether gaps are adjusted to strata.
-    """
+    """What verdicts are made by; whether gaps are adjusted, and clusters drawn, not patients."""
 
     margin: float
     ratio_margin: float | None
@@ -47,6 +34,15 @@ class Rules:
     minimum: Minimum
     overlap: float
     adjusted: bool
+    clusters: bool
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What the reasons of a row name."""
+        return {
+            "least": self.minimum.reported,
+            "units": "clusters" if self.clusters else "patients",
+        }
 
 
 def adjust_families(rows: list[Row]) -> None:
@@ -83,29 +79,26 @@ def decide_row(row: Row, rules: Rules) -> None:
 
 def _sizes(row: Row, rules: Rules) -> Decision | None:
     least = rules.minimum.reported
-    code = None
-    if row["n_patients"] == 0:
-        code = Reason.NOTHING_MEASURED
-    elif row["n_patients"] < least:
-        code = Reason.FEW
-    elif row["_other_k"] == 0:
-        code = Reason.NO_OTHER_GROUP
-    elif row["_other_k"] < least:
-        code = Reason.FEW_OTHERS
-    elif row["_dominated"][0]:
-        code = Reason.DOMINATED
-    elif row["_dominated"][1]:
-        code = Reason.OTHERS_DOMINATED
-    return None if code is None else Decision(Verdict.NOT_ASSESSABLE, code, {"least": least})
+    found = (
+        (row["n_patients"] == 0, Reason.NOTHING_MEASURED),
+        (row["n_patients"] < least, Reason.FEW),
+        (row["_other_k"] == 0, Reason.NO_OTHER_GROUP),
+        (row["_other_k"] < least, Reason.FEW_OTHERS),
+        (row["_few"], Reason.FEW_CLUSTERS),
+        (row["_dominated"], Reason.DOMINATED),
+        (row["_others_dominated"], Reason.OTHERS_DOMINATED),
+    )
+    code = next((code for holds, code in found if holds), None)
+    return None if code is None else Decision(Verdict.NOT_ASSESSABLE, code, rules.words)
 
 
 def _strata(row: Row, rules: Rules) -> Decision | None:
     if not row["overlap"] >= rules.overlap:
         return Decision(Verdict.NOT_ASSESSABLE, Reason.FEW_SHARED_STRATA)
-    if row["_carried"] < rules.minimum.reported:
-        return Decision(
-            Verdict.NOT_ASSESSABLE, Reason.FEW_CARRY_THE_GAP, {"least": rules.minimum.reported}
-        )
+    least = LEAST_CLUSTERS if rules.clusters else rules.minimum.reported
+    if row["_carried"] < least:
+        words = rules.words | {"least": least}
+        return Decision(Verdict.NOT_ASSESSABLE, Reason.FEW_CARRY_THE_GAP, words)
     return None
 
 
@@ -149,20 +142,16 @@ def refer(row: Row) -> None:
         "reason": REASONS[Reason.REFERENCE], "reason_code": Reason.REFERENCE.value, "flags": "",
         "ratio_of": None,
     }  # fmt: skip
+    if row["_asked_of"] == (row["group"],):
+        row["reason"] = "the group that the others are compared with"
 
 
 def unanswered(queries: Queries, plan: Plan, rows: list[Row]) -> list[Row]:
-    """Give rows to primary hypotheses that no row answers: the gate is not to pass for want of one.
-
-    Returns
-    -------
-    list of rows
-        Not assessable.
-    """
+    """Rows for primary hypotheses that no row answers: the gate is not to pass for want of one."""
     there = [
         (row["attribute"], group, row["outcome"])
         for row in rows
-        if row["primary"]
+        if row["primary"] and not row["_refer"]
         for group in row["_asked_of"]
     ]
     merged = {(g.attribute, name) for g in queries.groupings for name in g.merged}
@@ -184,8 +173,7 @@ def unanswered(queries: Queries, plan: Plan, rows: list[Row]) -> list[Row]:
             "n_patients": np.nan if gone else 0,
             "n_queries": np.nan if gone else 0,
             "precision": "suppressed",
-            "verdict": Verdict.NOT_ASSESSABLE.value,
-            "verdict_naive": Verdict.NOT_ASSESSABLE.value,
+            **dict.fromkeys(("verdict", "verdict_naive"), Verdict.NOT_ASSESSABLE.value),
             "reason": REASONS[code],
             "reason_code": code.value,
             "flags": "",
@@ -193,3 +181,30 @@ def unanswered(queries: Queries, plan: Plan, rows: list[Row]) -> list[Row]:
         }
         found.append(row)
     return found
+
+
+def hide(row: Row, minimum: Minimum) -> None:
+    """Take away what rests on too few patients, or could not be tested."""
+    few = row["n_patients"] < minimum.reported
+    if few:
+        _clear(row, ("estimate", "ci_low", "ci_high", "n_events", "n_unmeasured", "design_effect"))
+        _clear(row, _DERIVED)
+        _clear(row, ("icc", *(("n_patients", "n_queries") if row["n_patients"] else ())))
+    if few or row["_other_k"] < minimum.reported:  # the other side's mean is a small cell's too
+        _clear(row, (*_GAP, *_NAIVE))
+    elif not row["_tested"]:
+        _clear(row, ("gap", "gap_ci_low", "gap_ci_high"))
+    for name in ("gap", "gap_naive"):  # no interval, no gap: a bare number says too much
+        if np.isnan(row[f"{name}_ci_low"]) or np.isnan(row[f"{name}_ci_high"]):
+            _clear(row, (name, f"{name}_ci_low", f"{name}_ci_high"))
+    if row["verdict"] == "not_assessable":
+        _clear(row, (*_P, *_DERIVED))
+        row["ratio_of"] = None
+    if row["verdict_naive"] == "not_assessable":
+        _clear(row, ("p_naive",))
+    row["overlap"] = round(row["overlap"], 1)  # its complement is a few queries' strata
+
+
+def _clear(row: Row, names: tuple[str, ...]) -> None:
+    for name in names:
+        row[name] = np.nan

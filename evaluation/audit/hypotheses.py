@@ -1,4 +1,4 @@
-"""What was asked before the data was looked at: primary hypotheses, families, minimum sizes."""
+"""What was asked before the data was looked at: primary hypotheses and families of tests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from evaluation.stats import holm_by_family
 from medembed.errors import InputError
 
 __all__ = [
-    "OTHER",
-    "PRIMARY",
-    "Hypothesis",
-    "Plan",
-    "asked_of",
-    "holm_of_questions",
-    "question",
+    "OTHER", "PRIMARY", "Hypothesis", "Plan", "asked_of", "holm_of_questions", "question",
     "reference_of",
-]
+]  # fmt: skip
 
 PRIMARY, OTHER = "primary", "all other"
 
@@ -53,24 +47,18 @@ class Hypothesis:
         """
         if isinstance(given, Hypothesis):
             return given
-        if isinstance(given, Mapping) and {"attribute", "outcome"} <= set(given) <= {
-            "attribute", "outcome", "group",
-        }:  # fmt: skip
-            group = given.get("group")
-            return cls(
-                str(given["attribute"]),
-                str(given["outcome"]),
-                None if group is None else str(group),
+        held: dict[str, Any] = {}
+        if isinstance(given, Mapping):
+            held = dict(given)
+        elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) in (2, 3):
+            held = {"attribute": given[0], "outcome": given[-1]}
+            held |= {"group": given[1]} if len(given) == 3 else {}
+        if not {"attribute", "outcome"} <= set(held) <= {"attribute", "outcome", "group"}:
+            raise InputError(
+                "a hypothesis that is not understood",
+                hint="give attribute, outcome and, if it is one, the group",
             )
-        if isinstance(given, Sequence) and not isinstance(given, str):
-            if len(given) == 2:
-                return cls(str(given[0]), str(given[1]))
-            if len(given) == 3:
-                return cls(str(given[0]), str(given[2]), str(given[1]))
-        raise InputError(
-            "a hypothesis that is not understood",
-            hint="give attribute, outcome and, if it is one, the group",
-        )
+        return cls(**{name: str(value) for name, value in held.items() if value is not None})
 
     def holds(self, attribute: str, group: str, outcome: str) -> bool:
         """Whether a row of the table answers it."""
@@ -99,7 +87,7 @@ class Plan:
         cls,
         primary: Sequence[Any],
         families: Mapping[str, Sequence[Any]] | None,
-        attributes: Sequence[str],
+        groupings: Sequence[Grouping],
         outcomes: Sequence[str],
     ) -> Plan:
         """Read and check what was declared.
@@ -107,7 +95,7 @@ class Plan:
         Raises
         ------
         InputError
-            Where a hypothesis is on something that is not audited.
+            Where a hypothesis is on something that is not audited, or on a reference group.
         """
         first = tuple(Hypothesis.of(given) for given in primary)
         declared = [
@@ -116,22 +104,24 @@ class Plan:
         ]
         if any(name == OTHER for name, _ in declared):
             raise InputError(f'a family cannot be called "{OTHER}"', where="families")
-        for hypothesis in (*first, *(h for _, members in declared for h in members)):
-            if hypothesis.attribute not in attributes or hypothesis.outcome not in outcomes:
+        by_name = {grouping.attribute: grouping for grouping in groupings}
+        for one in (*first, *(h for _, members in declared for h in members)):
+            own = by_name.get(one.attribute)
+            if own is None or one.outcome not in outcomes:
                 raise InputError(
-                    f"a hypothesis on {hypothesis.attribute!r} and {hypothesis.outcome!r}, "
-                    "which are not audited",
+                    f"a hypothesis on {one.attribute!r} and {one.outcome!r}, which are not audited",
                     hint="name attributes and outcomes of this audit",
                 )
+            if one.group is not None and one.group == own.reference and own.pair is None:
+                raise InputError(
+                    f"a hypothesis on {one.group!r}, which the others are compared with",
+                    where=one.attribute, hint="name another group, or another reference",
+                )  # fmt: skip
         return cls(first, (*declared, (PRIMARY, first)))
 
-    def is_primary(self, attribute: str, group: str, outcome: str) -> bool:
-        """Whether the row was named beforehand."""
-        return any(h.holds(attribute, group, outcome) for h in self.primary)
-
-    def names(self, attribute: str, group: str, outcome: str) -> bool:
-        """Whether a primary hypothesis names this very group."""
-        return Hypothesis(attribute, outcome, group) in self.primary
+    def is_primary(self, attribute: str, groups: Sequence[str], outcome: str) -> bool:
+        """Whether a question on these groups was named beforehand."""
+        return any(h.holds(attribute, group, outcome) for h in self.primary for group in groups)
 
     def family(self, attribute: str, groups: Sequence[str], outcome: str) -> str:
         """Name the family in which the p-value of a question on these groups is adjusted."""
@@ -146,26 +136,30 @@ def asked_of(grouping: Grouping, group: int) -> tuple[str, ...]:
 
     Two known groups are each other's rest: one question.
     """
-    if grouping.pair is not None and group in grouping.pair:
-        return tuple(grouping.names[number] for number in grouping.pair)
-    return (grouping.names[group],)
+    both = grouping.pair if grouping.pair is not None and group in grouping.pair else (group,)
+    return tuple(grouping.names[number] for number in both)
 
 
 def reference_of(
     grouping: Grouping, outcome: str, plan: Plan, patients: NDArray[np.int64]
 ) -> int | None:
-    """Which of two known groups the other is compared with, so that one contrast is shown once.
+    """Which group the others are compared with, so that its own contrast is not shown.
 
     Returns
     -------
     int or None
-        The larger one, or the one that no primary hypothesis names where one names the other; None
-        where there are not two.
+        The declared one. Of two known groups the one that no primary hypothesis names where one
+        names the other, or else the larger. None with more groups.
     """
+    if grouping.reference is not None:
+        return grouping.names.index(grouping.reference)
     if grouping.pair is None:
         return None
     one, two = grouping.pair
-    named = [plan.names(grouping.attribute, grouping.names[g], outcome) for g in (one, two)]
+    named = [
+        Hypothesis(grouping.attribute, outcome, grouping.names[group]) in plan.primary
+        for group in (one, two)
+    ]
     if named[0] != named[1]:
         return two if named[0] else one
     return one if patients[one] > patients[two] else two
@@ -205,10 +199,10 @@ def holm_of_questions(
     asked: dict[tuple[Any, ...], list[int]] = {}
     for number in np.flatnonzero(~np.isnan(p)).tolist():
         asked.setdefault((families[number], *questions[number]), []).append(number)
-    out = np.full(p.shape, np.nan)
     if not asked:
-        return out
+        return np.full(p.shape, np.nan)
     adjusted = holm_by_family([p[tests[0]] for tests in asked.values()], [key[0] for key in asked])
+    out = np.full(p.shape, np.nan)
     for value, tests in zip(adjusted.tolist(), asked.values(), strict=True):
         out[tests] = value
     return out

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.audit.texts import GATE_REASONS, Flag, GateReason
 from evaluation.stats import gate as gate_answer
-from evaluation.stats.verdict import Answer, Verdict
-from medembed.errors import InputError
+from evaluation.stats.verdict import Answer, Verdict, decides
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "CELL_COLUMNS",
-    "COLUMNS",
-    "COUNTS",
-    "Audit",
-    "Gate",
-    "GateFinding",
-]
+    "CELL_COLUMNS", "COLUMNS", "GATE_REASONS", "Audit", "Flag", "Gate", "GateFinding", "GateReason",
+    "frame",
+]  # fmt: skip
 
 COLUMNS = (
     "attribute", "group", "outcome", "comparison", "family", "primary",
@@ -36,7 +29,7 @@ COLUMNS = (
     "reason_code", "flags", "ratio", "ratio_ci_low", "ratio_ci_high", "ratio_of",
     "p_heterogeneity", "gap_missing_low", "gap_missing_high",
 )  # fmt: skip
-COUNTS = ("n_patients", "n_queries", "n_events", "n_unmeasured")
+_COUNTS = ("n_patients", "n_queries", "n_events", "n_unmeasured")
 CELL_COLUMNS = ("attribute", "group", "n_patients", "n_queries", "precision")
 _TEXT = {
     "attribute", "group", "outcome", "comparison", "family", "precision", "verdict",
@@ -44,18 +37,41 @@ _TEXT = {
 }  # fmt: skip
 
 
+class Flag(StrEnum):
+    """What a reader has to see beside a verdict; the words are in the report's catalog."""
+
+    HETEROGENEOUS = "heterogeneous"
+    MISSING_COULD_MATTER = "missing_could_matter"
+    RARE_HARM = "rare_harm"
+
+
+class GateReason(StrEnum):
+    """Why a release check does not pass; the words are in :data:`GATE_REASONS`."""
+
+    EXCEEDS = "exceeds"
+    DIFFERS = "differs"
+    NOT_SHOWN_WITHIN = "not_shown_within"
+    NOT_ASSESSABLE = "not_assessable"
+    HETEROGENEOUS = "heterogeneous"
+    NOT_MEASURED = "not_measured"
+    NOTHING_NAMED = "nothing_named"
+
+
+GATE_REASONS: dict[GateReason, str] = {
+    GateReason.EXCEEDS: "{name}: exceeds the margin ({reason})",
+    GateReason.DIFFERS: "{name}: a gap is established ({reason})",
+    GateReason.NOT_SHOWN_WITHIN: "{name}: primary question, not shown to be within the margin "
+    "({reason})",
+    GateReason.NOT_ASSESSABLE: "{name}: primary question, not assessable ({reason})",
+    GateReason.HETEROGENEOUS: "{name}: primary question, and the gap is not the same in all strata",
+    GateReason.NOT_MEASURED: "{outcome}: primary question, not assessable ({reason})",
+    GateReason.NOTHING_NAMED: "the protocol declares no primary question",
+}
+
+
 @dataclass(frozen=True)
 class GateFinding:
-    """One thing that keeps a release check from passing.
-
-    Parameters
-    ----------
-    code : GateReason
-    attribute, group, outcome : str
-        Of the comparison; empty where there is none.
-    reason : str
-        The verdict's own reason, in words.
-    """
+    """One thing that keeps a release check from passing: a comparison, and its verdict's reason."""
 
     code: GateReason
     attribute: str = ""
@@ -76,15 +92,7 @@ class GateFinding:
 
 @dataclass(frozen=True)
 class Gate:
-    """Whether an audit passes, for a pipeline that has to stop or go on.
-
-    Parameters
-    ----------
-    answer : Answer
-        ``undecided`` does not pass.
-    findings : tuple of GateFinding
-        Why not; empty where it passed.
-    """
+    """Whether an audit passes, for a pipeline that has to stop or go on; if not, why not."""
 
     answer: Answer
     findings: tuple[GateFinding, ...] = ()
@@ -100,12 +108,7 @@ class Gate:
         return tuple(finding.text for finding in self.findings)
 
     def with_unmeasured(self, outcomes: Mapping[str, str]) -> Gate:
-        """Add primary outcomes that could not be measured at all, and why.
-
-        Parameters
-        ----------
-        outcomes : mapping of outcome to str
-        """
+        """Add primary outcomes that could not be measured at all, and why."""
         lost = tuple(
             GateFinding(GateReason.NOT_MEASURED, outcome=name, reason=why)
             for name, why in sorted(outcomes.items())
@@ -162,9 +165,9 @@ class Audit:
 
         It fails where a gap exceeds the margin, and passes only where every primary question was
         shown to be within, alike in all strata, and no other gap is established. Comparisons with
-        the rest decide; those with the largest group and in pairs do not.
+        the rest, or with the reference group instead, decide; others do not.
         """
-        rest = self.table[self.table["comparison"] == "rest"]
+        rest = self.table[self.table["comparison"].map(decides).astype(bool)]
         findings = []
         if not rest["primary"].any():
             findings.append(GateFinding(GateReason.NOTHING_NAMED))
@@ -189,30 +192,6 @@ class Audit:
             "notes": list(self.notes),
         }
 
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any] | str) -> Audit:
-        """Read what :meth:`to_json` gave.
-
-        Raises
-        ------
-        InputError
-            Where it is not that.
-        """
-        held = json.loads(found) if isinstance(found, str) else found
-        try:
-            return cls(
-                frame(held["table"], COLUMNS),
-                frame(held["cells"], CELL_COLUMNS),
-                dict(held["settings"]),
-                tuple(held["notes"]),
-            )
-        except (KeyError, TypeError, ValueError):
-            raise InputError("no audit in this JSON", hint="give what to_json gave") from None
-
-    def write_csv(self, path: str | Path) -> None:
-        """Write the table, one row a line, missing values empty."""
-        self.table.to_csv(path, index=False, lineterminator="\n")
-
 
 def _keeps_from_passing(row: Mapping[Any, Any]) -> GateReason | None:
     verdict, primary = row["verdict"], row["primary"]
@@ -235,7 +214,7 @@ def frame(rows: Any, columns: tuple[str, ...]) -> pd.DataFrame:
 
     table = pd.DataFrame(rows, columns=list(columns))
     for name in columns:
-        if name in COUNTS:
+        if name in _COUNTS:
             table[name] = table[name].astype("Float64").astype("Int64")
         elif name == "primary":
             table[name] = table[name].astype(bool)
@@ -248,17 +227,17 @@ def frame(rows: Any, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    import pandas as pd
-
+    """Plain values; what is missing, or infinite as a ratio's open end, is None."""
     plain = table.astype(object)
-    plain = plain.where(pd.notna(plain), None)
     return [
-        {name: _plain(value) for name, value in zip(table.columns, row, strict=True)}
-        for row in plain.itertuples(index=False, name=None)
+        {str(name): _plain(value) for name, value in row.items()}
+        for row in plain.to_dict("records")
     ]
 
 
 def _plain(value: Any) -> Any:
-    """Plain value; an infinite one, such as a ratio's open end, is no number in JSON."""
-    plain = value.item() if hasattr(value, "item") else value
-    return None if isinstance(plain, float) and not isfinite(plain) else plain
+    import pandas as pd
+
+    if value is pd.NA or (isinstance(value, float) and not isfinite(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

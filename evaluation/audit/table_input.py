@@ -11,16 +11,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.audit.columns import banded, columns_of, numbered, outcome_of, weights_of
 from evaluation.labels import UNKNOWN, group_label
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import merge_groups
 from evaluation.stats.verdict import Minimum
 from medembed.errors import InputError
 
-__all__ = ["UNKNOWN", "Grouping", "Kind", "Queries", "read_queries"]
+__all__ = ["LEAST_CLUSTERS", "UNKNOWN", "Grouping", "Kind", "Queries", "read_queries"]
 
 Kind = Literal["proportion", "score"]
-_LARGEST = 1e100  # beyond it squares overflow
+Ints = NDArray[np.int64]
+LEAST_CLUSTERS = 10
+"""Fewer clusters (sites) tell nothing of how much clusters vary."""
 _ABOVE = frozenset({"site", "hospital", "reader", "radiologist", "scanner", "center", "centre"})
 """Columns, by name, of units that patients belong to."""
 
@@ -31,29 +34,27 @@ class Grouping:
 
     Parameters
     ----------
-    attribute : str
-        ``sex``, or ``race*sex`` for an intersection.
-    names : tuple of str
-        Groups, sorted.
-    of_query : int array of shape (n_queries,)
-        Each query's group.
-    varies : bool
-        Whether some patient has queries in more than one group (view, scanner, year).
-    parts : tuple of str
-        Attributes that were crossed; a single one otherwise.
-    merged : tuple of str
-        Small groups that are one of ``names`` together.
-    small : tuple of str
-        Of ``names``, those of too few patients to be shown.
+    attribute
+        ``sex``, or ``race*sex`` for an intersection of its ``parts``.
+    names, of_query
+        Groups, sorted; each query's place among them, shape (n_queries,).
+    varies
+        Whether some sampling unit has queries in more than one group (view, scanner, year).
+    merged, small
+        Small groups that are one of ``names`` together; of ``names``, those of too few patients to
+        be shown.
+    reference
+        The group that the others are compared with, instead of the rest.
     """
 
     attribute: str
     names: tuple[str, ...]
-    of_query: NDArray[np.int64]
+    of_query: Ints
     varies: bool
     parts: tuple[str, ...]
     merged: tuple[str, ...] = ()
     small: tuple[str, ...] = ()
+    reference: str | None = None
 
     @property
     def is_single(self) -> bool:
@@ -62,7 +63,7 @@ class Grouping:
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
-        """Groups with a value in each part, shape (n_groups,): what "the rest" is made of."""
+        """Groups with a value in each part, shape (n_groups,)."""
 
         def is_known(name: str) -> bool:
             if name == OTHER_GROUPS and self.merged:  # made of nobody but unknown ones
@@ -72,10 +73,38 @@ class Grouping:
         return np.array([is_known(name) for name in self.names], dtype=np.bool_)
 
     @cached_property
+    def rest(self) -> NDArray[np.bool_]:
+        """What a group is compared with, itself aside: known groups, or the reference alone."""
+        if self.reference is None:
+            return self.known
+        return np.array([name == self.reference for name in self.names], dtype=np.bool_)
+
+    @cached_property
     def pair(self) -> tuple[int, int] | None:
         """The two known groups, each the rest of the other; None if there are not two."""
         known = np.flatnonzero(self.known).tolist()
         return (known[0], known[1]) if len(known) == 2 else None
+
+    def compared_with(self, group: str) -> Grouping:
+        """Choose the group that the others are compared with.
+
+        Raises
+        ------
+        InputError
+            Where it is unknown, not there, or too small to be shown.
+        """
+        if group in (*self.merged, *self.small):
+            why = "has too few patients to be shown"
+        elif group not in self.names:
+            small = ", or too small to be shown" if OTHER_GROUPS in self.names else ""
+            why = f"is not in the table{small}"
+        elif not self.known[self.names.index(group)]:
+            why = "is of patients whose group is not known"
+        else:
+            return replace(self, reference=group)
+        raise InputError(
+            f"the reference group {group!r} {why}", where=self.attribute, hint="choose another"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,47 +113,39 @@ class Queries:
 
     Parameters
     ----------
-    owner : int array of shape (n_queries,)
-        Patient of each query, numbered from 0.
-    n_patients : int
-    outcomes : tuple of str
+    owner, unit : int arrays of shape (n_queries,)
+        Patient and sampling unit of each query, from 0; units are patients, or their clusters.
     values : float64 array of shape (n_queries, n_outcomes)
-        NaN where not measured.
-    scale : float64 array of shape (n_outcomes,)
-        A power of two, 1 for proportions; ``values`` are the outcomes divided by it, so that
-        squares neither overflow nor vanish.
-    kinds : tuple of {"proportion", "score"}
-    groupings : tuple of Grouping
+        Outcomes, NaN where not measured, divided by ``scale`` (n_outcomes,), a power of two (1 for
+        proportions), so that squares neither overflow nor vanish.
     strata : int array of shape (n_queries,) or None
-        Cross-class of the declared strata.
-    n_strata : int
-    layers : tuple of int arrays of shape (n_queries,)
-        Each declared stratum by itself.
-    notes : tuple of str
+        Cross-class of the declared strata, each of which is one of ``layers``.
+    weight : float64 array of shape (n_queries,) or None
+        Sampling weights of mean 1; None where all are equal.
+    notes
         What a reader has to know of the table.
     """
 
-    owner: NDArray[np.int64]
+    owner: Ints
+    unit: Ints
     n_patients: int
+    n_units: int
     outcomes: tuple[str, ...]
     values: NDArray[np.float64]
     scale: NDArray[np.float64]
     kinds: tuple[Kind, ...]
     groupings: tuple[Grouping, ...]
-    strata: NDArray[np.int64] | None
+    strata: Ints | None
     n_strata: int
-    layers: tuple[NDArray[np.int64], ...] = ()
+    layers: tuple[Ints, ...] = ()
+    weight: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
 
-    def strata_of(self, grouping: Grouping) -> NDArray[np.int64] | None:
+    def strata_of(self, grouping: Grouping) -> Ints | None:
         """Cross-class of the strata that are not the attribute itself, or a part of it.
 
-        Within strata of its own values an attribute has nobody to be compared with.
-
-        Returns
-        -------
-        int array of shape (n_queries,) or None
-            All zero where no other stratum is left; None where none was declared.
+        Within strata of its own values an attribute has nobody to be compared with. All zero where
+        no other stratum is left; None where none was declared.
         """
         if self.strata is None:
             return None
@@ -140,38 +161,23 @@ def read_queries(
     outcomes: Sequence[str],
     attributes: Sequence[str],
     *,
-    patient: str,
+    patient: str = "patient_id",
     strata: Sequence[str] = (),
     intersections: bool | Sequence[Sequence[str]] = True,
     kinds: Mapping[str, Kind] | None = None,
     minimum: Minimum | None = None,
+    reference: Mapping[str, str] | None = None,
+    bands: Mapping[str, Sequence[float] | int] | None = None,
+    weight: str | None = None,
+    cluster: str | None = None,
 ) -> Queries:
-    """Read a table with one row per query.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame or mapping of str to array of shape (n_queries,)
-    outcomes, attributes, strata : sequence of str
-        Columns.
-    patient : str
-        Column of patients' pseudonyms.
-    intersections : bool or sequence of sequences of str
-        True crosses all pairs of attributes; or the crossings to make.
-    kinds : mapping of outcome to {"proportion", "score"}, optional
-        Where not given, an outcome of only 0 and 1 is a proportion.
-    minimum : Minimum, optional
-        Patients that a group needs; smaller ones are merged, in the attributes first and then in
-        what crosses them.
-
-    Returns
-    -------
-    Queries
+    """Read a table with one row per query; parameters as of ``audit_outcomes``.
 
     Raises
     ------
     InputError
         A missing column, an outcome that is no number or infinite, a query without a patient,
-        a name given twice. No value of the table stands in the message.
+        a name given twice, an option that does not fit. No value of the table is in the message.
     """
     for what, names in (("outcome", outcomes), ("attribute", attributes), ("stratum", strata)):
         if isinstance(names, str):
@@ -180,10 +186,47 @@ def read_queries(
             raise InputError(f"an {what} named twice")
     if not outcomes or not attributes:
         raise InputError("nothing to audit", hint="name an outcome and an attribute at least")
-    columns = _columns(table, [patient, *outcomes, *attributes, *strata])
-    owner, n_patients = _owners(columns[patient], patient)
-    values = np.stack([_numbers(columns[name], name) for name in outcomes], axis=1)
-    given = dict(kinds or {})
+    asked = [patient, *outcomes, *attributes, *strata]
+    columns = columns_of(table, asked + [name for name in (weight, cluster) if name])
+    owner, n_patients = numbered(columns[patient], patient)
+    unit, n_units = (owner, n_patients) if cluster is None else _clusters(columns, cluster, owner)
+    values, scale, kept = _outcomes(columns, outcomes, dict(kinds or {}))
+    for name, cuts in (bands or {}).items():
+        if name not in {*attributes, *strata}:
+            raise InputError("bands of what is neither an attribute nor a stratum", where=name)
+        columns[name] = banded(columns[name], name, cuts, owner)
+    least = Minimum() if minimum is None else minimum
+    single = {
+        name: _merged(_grouping(columns[name], name, unit, n_units), owner, least)
+        for name in attributes
+    }
+    crossed = [
+        _merged(_cross([single[name] for name in crossing]), owner, least)
+        for crossing in _crossings(attributes, intersections)
+    ]
+    groupings = {grouping.attribute: grouping for grouping in (*single.values(), *crossed)}
+    if len(groupings) != len(single) + len(crossed):
+        raise InputError("an attribute named like an intersection of others")
+    for name, group in (reference or {}).items():
+        if name not in groupings:
+            raise InputError("a reference group of an attribute that is not audited", where=name)
+        groupings[name] = groupings[name].compared_with(str(group))
+    layers = [_grouping(columns[name], name, unit, n_units).of_query for name in strata]
+    stratum = _crossed(layers) if layers else None
+    above = [name for name in (*attributes, *getattr(table, "columns", table)) if name != cluster]
+    return Queries(
+        owner, unit, n_patients, n_units, tuple(outcomes), values, scale, kept,
+        tuple(groupings.values()), stratum, 1 if stratum is None else int(stratum.max()) + 1,
+        tuple(layers), None if weight is None else weights_of(columns[weight], weight),
+        _upper_clusters(above, strata),
+    )  # fmt: skip
+
+
+def _outcomes(
+    columns: Mapping[str, Any], outcomes: Sequence[str], given: dict[str, Kind]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[Kind, ...]]:
+    """Values divided by their scale, the scale, and each outcome's kind."""
+    values = np.stack([outcome_of(columns[name], name) for name in outcomes], axis=1)
     if any(kind not in {"proportion", "score"} for kind in given.values()):
         raise InputError('an outcome is a "proportion" or a "score"', where="kinds")
     if unknown := set(given) - set(outcomes):
@@ -198,42 +241,27 @@ def read_queries(
         largest = float(np.abs(known).max(initial=0.0))
         if kept[-1] == "score" and largest > 0:
             scale[number] = 2.0 ** np.clip(np.ceil(np.log2(largest)), -900, 900)
-    least = Minimum() if minimum is None else minimum
-    single = {
-        name: _merged(_grouping(columns[name], name, owner, n_patients), owner, least)
-        for name in attributes
-    }
-    groupings = list(single.values())
-    crossings = _crossings(attributes, intersections)
-    for crossing in crossings:
-        groupings.append(_merged(_cross([single[name] for name in crossing]), owner, least))
-    if len({grouping.attribute for grouping in groupings}) != len(groupings):
-        raise InputError("an attribute named like an intersection of others")
-    stratum, n_strata = None, 1
-    layers = [_grouping(columns[name], name, owner, n_patients).of_query for name in strata]
-    if layers:
-        stratum = _crossed(layers)
-        n_strata = int(stratum.max()) + 1
-    return Queries(
-        owner,
-        n_patients,
-        tuple(outcomes),
-        values / scale,
-        scale,
-        tuple(kept),
-        tuple(groupings),
-        stratum,
-        n_strata,
-        tuple(layers),
-        _upper_clusters([*attributes, *getattr(table, "columns", table)], strata),
-    )
+    return values / scale, scale, tuple(kept)
 
 
-def _crossed(layers: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _clusters(columns: Mapping[str, Any], name: str, owner: Ints) -> tuple[Ints, int]:
+    """Number the clusters; each holds all queries of its patients."""
+    unit, n_units = numbered(columns[name], name, "cluster")
+    if _varies(unit, owner, int(owner.max()) + 1):
+        raise InputError("patients with queries in several clusters", where=name)
+    if n_units < LEAST_CLUSTERS:
+        raise InputError(
+            f"{n_units} clusters: too few to tell how much clusters vary", where=name,
+            hint=f"give {LEAST_CLUSTERS} or more, or name it among the strata",
+        )  # fmt: skip
+    return unit, n_units
+
+
+def _crossed(layers: Sequence[Ints]) -> Ints:
     return np.unique(np.stack(layers, axis=1), axis=0, return_inverse=True)[1].ravel()
 
 
-def _same_classes(one: NDArray[np.int64], two: NDArray[np.int64]) -> bool:
+def _same_classes(one: Ints, two: Ints) -> bool:
     """Whether two labelings part the queries alike, whatever the numbers are."""
     pairs = np.unique(np.stack([one, two], axis=1), axis=0)
     return bool(len(pairs) == len(np.unique(pairs[:, 0])) == len(np.unique(pairs[:, 1])))
@@ -250,66 +278,7 @@ def _upper_clusters(columns: Sequence[str], strata: Sequence[str]) -> tuple[str,
     )
 
 
-def _columns(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    import pandas as pd  # slow to import
-
-    found: dict[str, Any] = {}
-    for name in names:
-        if name not in table:
-            raise InputError(f"the table has no column {name!r}", hint="see its header")
-        column = table[name]
-        if getattr(column, "ndim", 1) != 1:
-            raise InputError("a column that the table has twice", where=name)
-        found[name] = pd.Series(column).reset_index(drop=True)
-    if len({len(column) for column in found.values()}) != 1:
-        raise InputError("columns of different lengths")
-    if not len(found[names[0]]):
-        raise InputError("a table without a query")
-    return found
-
-
-def _owners(column: Any, name: str) -> tuple[NDArray[np.int64], int]:
-    import pandas as pd
-
-    blank = _blank(column)
-    if blank.any():
-        raise InputError(
-            f"{int(blank.sum())} queries without a patient", where=name, hint="give each query one"
-        )
-    if column.dtype == object:  # 7 and "7" are one patient, as they are in a file
-        column = column.astype(str)
-    numbered, found = pd.factorize(column)
-    return numbered.astype(np.int64), len(found)
-
-
-def _blank(column: Any) -> NDArray[np.bool_]:
-    """Where there is no value: None, NaN, NA, empty text."""
-    import pandas as pd
-
-    numbered, found = pd.factorize(column)
-    empty = [isinstance(value, str) and not value.strip() for value in found.tolist()]
-    return np.asarray(np.array([*empty, True])[numbered])  # -1, for none, is the last
-
-
-def _numbers(column: Any, name: str) -> NDArray[np.float64]:
-    try:
-        if column.dtype.kind in "Mm":
-            raise TypeError
-        if column.dtype == object and any(isinstance(v, str | bytes) for v in column):
-            raise TypeError
-        numbers = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    except (TypeError, ValueError):
-        raise InputError(
-            "an outcome that is not numeric", where=name, hint="give numbers, NaN if not measured"
-        ) from None
-    if np.isinf(numbers).any():
-        raise InputError("an outcome that is infinite", where=name)
-    if (np.abs(numbers) > _LARGEST).any():
-        raise InputError("an outcome too large to be squared", where=name)
-    return numbers
-
-
-def _grouping(column: Any, name: str, owner: NDArray[np.int64], n_patients: int) -> Grouping:
+def _grouping(column: Any, name: str, unit: Ints, n_units: int) -> Grouping:
     import pandas as pd
 
     numbered, found = pd.factorize(column)
@@ -318,29 +287,27 @@ def _grouping(column: Any, name: str, owner: NDArray[np.int64], n_patients: int)
     place = {label: number for number, label in enumerate(names)}
     # -1, for a missing value, is the last
     of_query = np.array([place.get(label, -1) for label in labels], dtype=np.int64)[numbered]
-    return Grouping(name, tuple(names), of_query, _varies(of_query, owner, n_patients), (name,))
+    return Grouping(name, tuple(names), of_query, _varies(of_query, unit, n_units), (name,))
 
 
-def _merged(grouping: Grouping, owner: NDArray[np.int64], minimum: Minimum) -> Grouping:
+def _merged(grouping: Grouping, owner: Ints, minimum: Minimum) -> Grouping:
     found = merge_groups(grouping.names, grouping.of_query, owner, minimum)
     return replace(
         grouping, names=found.names, of_query=found.of_case, merged=found.merged, small=found.small
     )
 
 
-def _varies(of_query: NDArray[np.int64], owner: NDArray[np.int64], n_patients: int) -> bool:
-    of_patient = np.zeros(n_patients, dtype=np.int64)
-    of_patient[owner] = of_query
-    return bool((of_patient[owner] != of_query).any())
+def _varies(of_query: Ints, unit: Ints, n_units: int) -> bool:
+    of_unit = np.zeros(n_units, dtype=np.int64)
+    of_unit[unit] = of_query
+    return bool((of_unit[unit] != of_query).any())
 
 
 def _crossings(
     attributes: Sequence[str], intersections: bool | Sequence[Sequence[str]]
 ) -> list[tuple[str, ...]]:
-    if intersections is True:
-        return list(combinations(attributes, 2))
-    if intersections is False:
-        return []
+    if isinstance(intersections, bool):
+        return list(combinations(attributes, 2)) if intersections else []
     asked = [tuple(crossing) for crossing in intersections]
     for crossing in asked:
         if len(crossing) < 2 or len(set(crossing)) != len(crossing):
@@ -353,28 +320,19 @@ def _crossings(
 
 
 def _cross(parts: Sequence[Grouping]) -> Grouping:
-    joint = np.zeros(len(parts[0].of_query), dtype=np.int64)
-    for part in parts:
-        joint = joint * len(part.names) + part.of_query
+    shape = tuple(len(part.names) for part in parts)
+    joint = np.ravel_multi_index(tuple(part.of_query for part in parts), shape)
     present, of_query = np.unique(joint, return_inverse=True)
-    groups = []
-    for code in present.tolist():
-        labels, left = [], code
-        for part in reversed(parts):
-            left, number = divmod(left, len(part.names))
-            labels.append(part.names[number])
-        groups.append(tuple(reversed(labels)))
-    names = ["*".join(labels) for labels in groups]
+    names = [
+        "*".join(part.names[number] for part, number in zip(parts, row, strict=True))
+        for row in zip(*np.unravel_index(present, shape), strict=True)
+    ]
     attribute = "*".join(part.attribute for part in parts)
     if len(set(names)) != len(names):
         raise InputError(
             "groups whose names hold a * cannot be told apart in an intersection", where=attribute
         )
-    varies = any(part.varies for part in parts)
     return Grouping(
-        attribute,
-        tuple(names),
-        of_query.ravel().astype(np.int64),
-        varies,
-        tuple(part.attribute for part in parts),
-    )
+        attribute, tuple(names), of_query.ravel().astype(np.int64),
+        any(part.varies for part in parts), tuple(part.attribute for part in parts),
+    )  # fmt: skip

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.audit.columns import banded
+from evaluation.labels import group_labels
 from evaluation.library_audit.attributes import attribute_values
 from evaluation.library_audit.protocol import Protocol
 from evaluation.retrieval.load_cases import LoadedCases, load_cases
@@ -139,4 +141,9 @@ def gather_queries(
     attributes = {
         name: attribute_values(cases, name, protocol.age_bands) for name in protocol.attributes
     }
+    import pandas as pd  # slow to import
+
+    for name, edges in protocol.bands.items():
+        cut = banded(pd.Series(attributes[name]), name, edges, by_image.owners)
+        attributes[name] = group_labels(cut)
     return AuditedCases(cases, by_image, paired, rows, attributes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +18,7 @@ from medembed.errors import ConfigError
 
 __all__ = [
     "WAYS",
+    "AuditProtocol",
     "Hypothesis",
     "InstrumentPlan",
     "MinimumSizes",
@@ -112,31 +113,26 @@ WAYS = {
 """Ways to mitigate, and the keys of each beside its attribute and group."""
 
 
-class Protocol(_Part):
-    """A declared audit.
+class AuditProtocol(_Part):
+    """What audits of libraries and of tables declare alike.
 
     Parameters
     ----------
     name, title, question : str
-    split : str
-        ``"test"``, ``"val"``, ``"train"`` or ``"all"``: whose cases ask and are searched.
-    attributes : tuple of str
-        Of :data:`evaluation.library_audit.attributes.ATTRIBUTES`, or a column that was kept when
-        the cases were ingested.
-    age_bands : tuple of int
-        Where one band of ages ends and the next begins.
+    attributes, outcomes, strata : tuple of str
+        Groups; what is compared; the mix of cases that gaps are adjusted to.
     intersections : tuple of (str, str)
         Attributes that are crossed.
-    outcomes : tuple of str
-        Of :data:`evaluation.library_audit.outcomes.OUTCOMES`.
     primary : tuple of Hypothesis
         Tested as one family, which the gate depends on. An intersection is named by its
         attributes (``sex*age_band``).
-    strata : tuple of str
-        The mix that gaps are adjusted to.
-    margin, exposure_margin, alpha : float
-        Largest gap, and largest departure of a ratio of exposure from 1, of no consequence; chance
-        of any false claim of a kind within a family.
+    reference : mapping of attribute to group
+        The group that the others are compared with, instead of the rest.
+    bands : mapping of attribute to tuple of float
+        Where a numeric attribute is cut.
+    margin, alpha : float
+        Largest gap of no consequence, in the outcomes' unit; chance of any false claim of a kind
+        within a family.
     ratio_margin : float or None
         Largest ratio of two rates, of hits or of misses, that is of no consequence, beside
         ``margin``; with a ``margin`` of 1 it decides alone.
@@ -144,7 +140,110 @@ class Protocol(_Part):
     overlap : float
         Least share of a group's queries in strata that the rest has.
     expected : mapping of attribute to groups
-        Groups that ought to be in the archive; those that are not are named as missing.
+        Groups that ought to be there; those that are not are named as missing.
+    instrument : InstrumentPlan
+    repetitions, permutations : int
+    """
+
+    name: str
+    title: str
+    question: str
+    attributes: tuple[str, ...] = Field(min_length=1)
+    outcomes: tuple[str, ...] = Field(min_length=1)
+    intersections: tuple[tuple[str, str], ...] = ()
+    primary: tuple[Hypothesis, ...] = ()
+    strata: tuple[str, ...] = ()
+    reference: dict[str, str] = Field(default_factory=dict)
+    bands: Mapping[str, tuple[float, ...] | int] = Field(default_factory=dict)
+    margin: float = Field(default=0.05, gt=0)
+    ratio_margin: float | None = Field(default=None, gt=1)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    minimum: MinimumSizes = MinimumSizes()
+    overlap: float = Field(default=0.8, ge=0, le=1)
+    expected: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    instrument: InstrumentPlan = InstrumentPlan()
+    repetitions: int = Field(default=2000, ge=200)
+    permutations: int = Field(default=999, ge=99)
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        for what, names, known in (
+            ("intersections", [n for pair in self.intersections for n in pair], self.attributes),
+            ("expected", self.expected, self.attributes),
+            ("bands", self.bands, (*self.attributes, *self.strata)),
+            ("reference", self.reference, self.all_attributes),
+            ("primary", [one.attribute for one in self.primary], self.all_attributes),
+            ("primary", [one.outcome for one in self.primary], self.outcomes),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{what} names {name!r}, which is not audited")
+        if any(len(set(pair)) < 2 for pair in self.intersections):
+            raise ValueError("an intersection crosses two of the attributes")
+        if self.minimum.precise < self.minimum.reported:
+            raise ValueError("minimum.precise is below minimum.reported")
+        return self
+
+    @property
+    def all_attributes(self) -> list[str]:
+        """Attributes, and those that are crossed (``"sex*age_band"``)."""
+        return [*self.attributes, *("*".join(pair) for pair in self.intersections)]
+
+    @property
+    def least(self) -> Minimum:
+        """The minimum sizes as the statistics read them."""
+        return Minimum(self.minimum.reported, self.minimum.precise)
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over all that is declared, the name aside."""
+        held = self.model_dump(mode="json", exclude={"name"})
+        for name in _LATER:  # hashes of before there were any stay what they were
+            if not held.get(name):
+                held.pop(name, None)
+        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], where: str, hint: str) -> Self:
+        """Check what was declared.
+
+        Raises
+        ------
+        ConfigError
+            Names the key that does not fit.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            line = f"{key}: {message}" if key else message
+            raise ConfigError(line, where=where, hint=hint) from None
+
+
+_LATER = ("mitigation", "ratio_margin", "reference", "bands", "weight", "cluster")
+
+
+class Protocol(AuditProtocol):
+    """A declared audit of a library.
+
+    Parameters
+    ----------
+    split : str
+        ``"test"``, ``"val"``, ``"train"`` or ``"all"``: whose cases ask and are searched.
+    attributes : tuple of str
+        Of :data:`evaluation.library_audit.attributes.ATTRIBUTES`, or a column that was kept when
+        the cases were ingested.
+    age_bands : tuple of int
+        Where one band of ages ends and the next begins.
+    outcomes, strata : tuple of str
+        Of :data:`evaluation.library_audit.outcomes.OUTCOMES`; of
+        :data:`evaluation.library_audit.attributes.STRATA`.
+    reference : mapping of attribute to group
+        In the table of outcomes; other sections compare with the rest.
+    exposure_margin : float
+        Largest departure of a ratio of exposure from 1 of no consequence.
     k : int
         Depth of the lists whose exposure is assessed.
     sections : tuple of str
@@ -152,33 +251,21 @@ class Protocol(_Part):
     mitigation : tuple of MitigationPlan
         Ways to mitigate, each assessed before and after; all of them are held to the level
         together.
-    instrument : InstrumentPlan
-    repetitions, permutations : int
     """
 
     name: str = "audit"
     title: str = "Fairness audit of the case search"
     question: str = "Does the search serve each group of patients as well as the others?"
     split: str = Field(default="test", pattern="^(test|val|train|all)$")
-    attributes: tuple[str, ...] = ("sex", "age_band", "view")
+    attributes: tuple[str, ...] = Field(default=("sex", "age_band", "view"), min_length=1)
     age_bands: tuple[int, ...] = (40, 60, 75)
-    intersections: tuple[tuple[str, str], ...] = ()
-    outcomes: tuple[str, ...] = ("image_to_image.P@5",)
-    primary: tuple[Hypothesis, ...] = ()
-    strata: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = Field(default=("image_to_image.P@5",), min_length=1)
+    bands: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
     margin: float = Field(default=0.05, gt=0, le=1)
-    ratio_margin: float | None = Field(default=None, gt=1)
     exposure_margin: float = Field(default=0.1, gt=0, lt=1)
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    minimum: MinimumSizes = MinimumSizes()
-    overlap: float = Field(default=0.8, ge=0, le=1)
-    expected: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     k: int = Field(default=10, ge=1, le=1000)
     sections: tuple[str, ...] = ("exposure", "leakage")
     mitigation: tuple[MitigationPlan, ...] = ()
-    instrument: InstrumentPlan = InstrumentPlan()
-    repetitions: int = Field(default=2000, ge=200)
-    permutations: int = Field(default=999, ge=99)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -190,26 +277,15 @@ class Protocol(_Part):
             for name in asked:
                 if name not in known:
                     raise ValueError(f"unknown {kind} {name!r}; there are: {', '.join(known)}")
-        if not self.attributes or not self.outcomes:
-            raise ValueError("an audit needs an attribute and an outcome")
-        for pair in self.intersections:
-            if not set(pair) <= set(self.attributes) or len(set(pair)) < 2:
-                raise ValueError("an intersection crosses two of the attributes")
-        crossed = {"*".join(pair) for pair in self.intersections}
-        for named in self.primary:
-            if named.outcome not in self.outcomes:
-                raise ValueError(f"a primary hypothesis on {named.outcome!r}, not an outcome here")
-            if named.attribute not in {*self.attributes, *crossed}:
-                raise ValueError(f"a primary hypothesis on {named.attribute!r}, not audited here")
         if (
             list(self.age_bands) != sorted(set(self.age_bands))
             or min(self.age_bands, default=1) < 1
         ):
             raise ValueError("age_bands must rise and start above 0")
+        if not set(self.bands) <= set(self.attributes):
+            raise ValueError("bands are of attributes")
         for plan in self.mitigation:
             self._check_plan(plan)
-        if self.minimum.precise < self.minimum.reported:
-            raise ValueError("minimum.precise is below minimum.reported")
         return self
 
     def _check_plan(self, plan: MitigationPlan) -> None:
@@ -242,26 +318,6 @@ class Protocol(_Part):
             asked = tuple(one for one in asked if one.outcome.startswith("image_to_image."))
         return asked
 
-    @property
-    def all_attributes(self) -> list[str]:
-        """Attributes, and those that are crossed (``"sex*age_band"``)."""
-        return [*self.attributes, *("*".join(pair) for pair in self.intersections)]
-
-    @property
-    def least(self) -> Minimum:
-        """The minimum sizes as the statistics read them."""
-        return Minimum(self.minimum.reported, self.minimum.precise)
-
-    @property
-    def digest(self) -> str:
-        """Hex sha256 over all that is declared, the name aside."""
-        held = self.model_dump(mode="json", exclude={"name"})
-        if not self.mitigation:  # hashes of before there were any stay what they were
-            del held["mitigation"]
-        if self.ratio_margin is None:
-            del held["ratio_margin"]
-        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
-
     def with_split(self, split: str) -> Protocol:
         """Give the protocol for other cases."""
         return _valid({**self.model_dump(), "split": split}, "--split")
@@ -276,7 +332,11 @@ class Protocol(_Part):
             asked.model_dump() for asked in self.primary if set(asked.attribute.split("*")) <= kept
         ]
         values["mitigation"] = [p for p in values["mitigation"] if p["attribute"] in kept]
-        values["expected"] = {name: v for name, v in self.expected.items() if name in kept}
+        for name in ("expected", "bands"):
+            values[name] = {key: v for key, v in values[name].items() if key in kept}
+        values["reference"] = {
+            key: v for key, v in self.reference.items() if set(key.split("*")) <= kept
+        }
         return _valid(values, "--by")
 
 
@@ -307,11 +367,4 @@ def load_protocol(path_or_name: str | Path = "audit") -> Protocol:
 
 
 def _valid(values: dict[str, Any], where: str) -> Protocol:
-    try:
-        return Protocol.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        line = f"{key}: {message}" if key else message
-        raise ConfigError(line, where=where, hint=f"attributes: {', '.join(ATTRIBUTES)}") from None
+    return Protocol.read(values, where, f"attributes: {', '.join(ATTRIBUTES)}")

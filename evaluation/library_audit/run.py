@@ -168,6 +168,7 @@ def _question(
         ],
         "minimum": protocol.least,
         "overlap": protocol.overlap,
+        "reference": protocol.reference,
     }
 
 

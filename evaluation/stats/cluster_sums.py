@@ -149,20 +149,22 @@ def centred_on(values: Array, centre: Array) -> Array:
 
 
 def patient_sums(
-    values: Array, owner: NDArray[np.int64], n_patients: int
+    values: Array, owner: NDArray[np.int64], n_patients: int, weight: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
-    """Centre of each outcome, and s, n, squares (n_patients, n_outcomes) of each patient."""
-    measured = ~np.isnan(values)
-    n_all = measured.sum(axis=0)
-    known = np.where(measured, values, 0.0)
+    """Centre of each outcome, and s, n, squares (n_patients, n_outcomes) of each patient.
+
+    With weights (n_queries,) of mean 1 a query counts as often as it weighs.
+    """
+    w = np.ones((1, 1)) if weight is None else weight[:, None]
+    size = ~np.isnan(values) * w
     with np.errstate(invalid="ignore", divide="ignore"):
-        centre = known.sum(axis=0) / n_all
+        centre = (np.nan_to_num(values) * w).sum(axis=0) / size.sum(axis=0)
     centred = centred_on(values, centre)
     return (
         centre,
-        add_up(owner, centred, n_patients),
-        add_up(owner, measured.astype(np.float64), n_patients),
-        add_up(owner, centred**2, n_patients),
+        add_up(owner, centred * w, n_patients),
+        add_up(owner, size, n_patients),
+        add_up(owner, centred**2 * w, n_patients),
     )
 
 
@@ -176,6 +178,7 @@ def cells_of(
     sums: tuple[Array, Array, Array, Array] | None = None,
     exclusive: bool,
     known: NDArray[np.bool_] | None = None,
+    weight: Array | None = None,
 ) -> Cells:
     """Add up queries by patient and group.
 
@@ -188,8 +191,10 @@ def cells_of(
         What :func:`patient_sums` gave, so that several attributes need it once.
     exclusive, known
         As in :class:`Cells`; by default all groups are known.
+    weight : float64 array of shape (n_queries,), optional
+        As in :func:`patient_sums`.
     """
-    centre, s, n, squares = sums or patient_sums(values, owner, n_patients)
+    centre, s, n, squares = sums or patient_sums(values, owner, n_patients, weight)
     named = np.ones(n_groups, dtype=np.bool_) if known is None else known
     if exclusive:
         of_patient = np.zeros(n_patients, dtype=np.int64)
@@ -203,16 +208,16 @@ def cells_of(
             n_groups, centre, True, named,
         )  # fmt: skip
     cell, of = np.unique(groups * n_patients + owner, return_inverse=True)
-    measured = ~np.isnan(values)
+    w = np.ones((1, 1)) if weight is None else weight[:, None]
     centred = centred_on(values, centre)
     cell_owner, cell_group = cell % n_patients, cell // n_patients
-    cell_s = add_up(of.ravel(), centred, len(cell))
-    cell_n = add_up(of.ravel(), measured.astype(np.float64), len(cell))
+    cell_s = add_up(of.ravel(), centred * w, len(cell))
+    cell_n = add_up(of.ravel(), ~np.isnan(values) * w, len(cell))
     if not named.all():
         inside = named[cell_group][:, None]
         s, n = (add_up(cell_owner, x * inside, n_patients) for x in (cell_s, cell_n))
     return Cells(
-        cell_owner, cell_group, cell_s, cell_n, add_up(of.ravel(), centred**2, len(cell)),
+        cell_owner, cell_group, cell_s, cell_n, add_up(of.ravel(), centred**2 * w, len(cell)),
         s, n, n_groups, centre, False, named,
     )  # fmt: skip
 

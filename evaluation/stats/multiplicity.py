@@ -63,6 +63,7 @@ def max_t(
     groups: Sequence[Ints],
     *,
     families: Ints | None = None,
+    against: Ints | None = None,
     permutations: int = 999,
     seed: int = 0,
 ) -> tuple[Array, Array]:
@@ -79,6 +80,8 @@ def max_t(
         Each attribute's groups, from 0; tests are all groups of the first, then of the next.
     families : int array of shape (n_tests, n_outcomes), optional
         Maxima are taken within each; below 0 for what is no test. One family by default.
+    against : int array of shape (n_tests,), optional
+        Test of the group that each is compared with; below 0, and by default, everybody else.
 
     Returns
     -------
@@ -110,11 +113,16 @@ def max_t(
     order = np.argsort(kind, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(kind, minlength=len(kinds)))])
 
+    chosen = None if against is None or (against < 0).all() else against[:, None]
+
     def statistics(order: Ints) -> Array:
         pick = csr_array((np.ones(len(order)), order, start), shape=(len(kinds), len(order)))
         inside = (member @ (pick @ table))[:, where]
         u, squares, n, k = np.split(inside, 4, axis=1)
-        rest_u, rest_squares, rest_n, rest_k = np.split(everything[where] - inside, 4, axis=1)
+        others = everything[where] - inside
+        if chosen is not None:
+            others = np.where(chosen < 0, others, inside[chosen[:, 0]])
+        rest_u, rest_squares, rest_n, rest_k = np.split(others, 4, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             gap, rest = u / n - rest_u / rest_n, np.maximum(rest_squares, 0) / rest_n**2
             return score_statistic(

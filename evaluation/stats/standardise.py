@@ -57,7 +57,9 @@ class Layers:
     """Sums for each patient, group and stratum in which it has queries: the cells.
 
     Of shape (n_cells,) ``owner, group, stratum`` and ``place``, which patient's which stratum;
-    of shape (n_cells, n_outcomes) outcomes less ``centre`` (n_outcomes,), ``s``, and queries ``n``.
+    of shape (n_cells, n_outcomes) outcomes less ``centre`` (n_outcomes,), ``s``, sums of weights
+    ``n``, queries ``count`` and squared weights ``squares``, the three of which are one where
+    nothing is weighted.
     """
 
     owner: Ints
@@ -66,6 +68,8 @@ class Layers:
     place: Ints
     s: Array
     n: Array
+    count: Array
+    squares: Array
     centre: Array
     n_patients: int
     n_strata: int
@@ -110,16 +114,28 @@ class AdjustedContrast:
     p_heterogeneity: Array
 
 
-def layers_of(values: Array, owner: Ints, group: Ints, stratum: Ints) -> Layers:
-    """Add queries (n_queries, n_outcomes) up by patient, group and stratum."""
+def layers_of(
+    values: Array, owner: Ints, group: Ints, stratum: Ints, weight: Array | None = None
+) -> Layers:
+    """Add queries (n_queries, n_outcomes) up by patient, group and stratum.
+
+    With weights (n_queries,) of mean 1 a query counts as often as it weighs.
+    """
     n_groups, n_strata = int(group.max()) + 1, int(stratum.max()) + 1
     cell, of = np.unique((owner * n_groups + group) * n_strata + stratum, return_inverse=True)
-    centre, s, n, _ = patient_sums(values, of.ravel(), len(cell))
+    of = of.ravel()
+    centre, s, n, _ = patient_sums(values, of, len(cell), weight)
+    count = squares = n
+    if weight is not None:
+        measured = (~np.isnan(values)).astype(np.float64)
+        count, squares = (
+            add_up(of, x, len(cell)) for x in (measured, measured * weight[:, None] ** 2)
+        )
     pair, at = cell // n_strata, cell % n_strata
     _, place = np.unique(pair // n_groups * n_strata + at, return_inverse=True)
     return Layers(
-        pair // n_groups, pair % n_groups, at, place.ravel(), s, n, centre, int(owner.max()) + 1,
-        n_strata,
+        pair // n_groups, pair % n_groups, at, place.ravel(), s, n, count, squares, centre,
+        int(owner.max()) + 1, n_strata,
     )  # fmt: skip
 
 
@@ -139,7 +155,8 @@ def adjusted_contrast(
     """
     kept = first | second
     owner, stratum, place = (x[kept] for x in (layers.owner, layers.stratum, layers.place))
-    s, n, side = layers.s[kept], layers.n[kept], np.where(first[kept], 0, 1)
+    s, n, count, heft = (x[kept] for x in (layers.s, layers.n, layers.count, layers.squares))
+    side = np.where(first[kept], 0, 1)
     m, h, n_patients = s.shape[1], layers.n_strata, layers.n_patients
     cell = side * h + stratum
 
@@ -169,7 +186,7 @@ def adjusted_contrast(
     null, slope, around = (
         by_patient(x) for x in (a_test * residual, a_test * lean * n, a * additive)
     )
-    carried, queries = by_patient(a * n), by_patient(inside)
+    carried, queries = by_patient(a * n), by_patient(np.where(common[stratum], count, 0.0))
     there: Bools = np.asarray(queries > 0)
     # Patients that carry as much weight, and with them variances and the test.
     k = there.sum(axis=1).astype(np.float64)
@@ -181,7 +198,7 @@ def adjusted_contrast(
         everyone = np.maximum(k.sum(axis=0) - there.all(axis=0).sum(axis=0), 2.0)
         squares = (null**2).sum(axis=1)
         if pooled is not None:
-            least = pooled.least(total, add_up(side, a**2 * n, 2), together)
+            least = pooled.least(total, add_up(side, a**2 * heft, 2), together)
             squares = np.maximum(squares, least * (k - 1) / k)
         cross = (null[0] * null[1]).sum(axis=0)
         t, df = score_statistic(gap, squares[0], squares[1], cross, k[0], k[1], everyone)
@@ -190,7 +207,8 @@ def adjusted_contrast(
     alike = np.full(m, np.nan)
     if fewest:
         patient = side * (int(layers.place.max()) + 1) + place
-        alike = _heterogeneity(each[0] - each[1], additive, n, patient, cell, fewest, pooled)
+        alike = _heterogeneity(each[0] - each[1], additive, n, heft, patient, cell, fewest, pooled)
+    total = total if layers.n is layers.count else _effective(side, common[stratum], n, heft)
     most = total * _gain(each + layers.centre, mean + layers.centre, weight)
     return AdjustedContrast(
         layers.centre + mean[0], layers.centre + mean[1], gap, t, df, two_sided(t, df), overlap,
@@ -223,6 +241,13 @@ def _quadratic(null: Array, slope: Array, squares: Array, k: Array, everyone: Ar
     )
 
 
+def _effective(side: Ints, inside: Bools, n: Array, squares: Array) -> Array:
+    """Queries (2, n_outcomes) of one weight that would tell as much."""
+    sums, heft = (add_up(side, np.where(inside, x, 0.0), 2) for x in (n, squares))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums**2 / heft)
+
+
 def _gain(each: Array, mean: Array, weight: Array) -> Array:
     """How much less a rate varies within strata alone; the least that independent queries would."""
     rates, across = np.clip(each, 0.0, 1.0), np.clip(mean, 0.0, 1.0)
@@ -236,6 +261,7 @@ def _heterogeneity(
     gaps: Array,
     residual: Array,
     n: Array,
+    heft: Array,
     patient: Ints,
     cell: Ints,
     fewest: int,
@@ -258,15 +284,15 @@ def _heterogeneity(
 
     n_strata, m = gaps.shape
     first, of = np.unique(patient, return_index=True, return_inverse=True)[1:]
-    sums, sizes = (add_up(of, x, len(first)) for x in (residual, n))
-    square, total, together, k = (
+    sums, sizes, own = (add_up(of, x, len(first)) for x in (residual, n, heft))
+    square, total, together, k, own = (
         add_up(cell[first], x, 2 * n_strata).reshape(2, n_strata, m)
-        for x in (sums**2, sizes, sizes**2, (sizes > 0).astype(np.float64))
+        for x in (sums**2, sizes, sizes**2, (sizes > 0).astype(np.float64), own)
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         v = k / (k - 1) * square / total**2
         if pooled is not None:
-            v = np.maximum(v, pooled.least(total, 1 / total, together / total**2))
+            v = np.maximum(v, pooled.least(total, own / total**2, together / total**2))
         both = v.sum(axis=0)
         nu = both**2 / (v**2 / (k - 1)).sum(axis=0)
         counted = (k >= max(2, fewest)).all(axis=0) & (both > _FLAT)

@@ -31,7 +31,7 @@ from evaluation.stats.report_fields import (
     Kind,
 )  # fmt: skip
 from evaluation.stats.small_groups import has_few
-from evaluation.stats.verdict import Minimum, Reason
+from evaluation.stats.verdict import AGAINST, Minimum, Reason, decides
 
 __all__ = ["minimum_of", "protect", "round_count", "round_rows", "shows_small", "tells_small"]
 
@@ -189,8 +189,8 @@ def round_rows(
 
     sizes: dict[tuple[Any, ...], dict[Any, int]] = {}
     for row in rows:
-        own = row.get("comparison", "rest") in ("rest", "reference")
-        if own and _number(row.get("n_patients")):
+        comparison = row.get("comparison", "rest")
+        if (decides(comparison) or comparison == "reference") and _number(row.get("n_patients")):
             sizes.setdefault(key(row), {})[row.get("group")] = row["n_patients"]
     for row in rows:
         if not row.get("step"):
@@ -210,8 +210,8 @@ def _steps(row: Row, sizes: Mapping[Any, int], minimum: Minimum) -> tuple[float,
     comparison = row.get("comparison") or "rest"
     if comparison == "largest":
         others = max(sizes.values(), default=0)
-    elif comparison.startswith("pair:"):
-        others = sizes.get(comparison.removeprefix("pair:"), 0)
+    elif comparison.startswith(("pair:", AGAINST)):
+        others = sizes.get(comparison.partition(":")[2], 0)
     else:
         others = sum(
             n for group, n in sizes.items()

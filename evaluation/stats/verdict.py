@@ -21,12 +21,14 @@ from typing import Any, Literal, Self
 from medembed.errors import InputError
 
 __all__ = [
-    "REASONS", "Answer", "Decision", "Minimum", "Precision", "RatioClaim", "Reason", "Verdict",
-    "check_margins", "decide", "gate",
+    "AGAINST", "REASONS", "Answer", "Decision", "Minimum", "Precision", "RatioClaim", "Reason",
+    "Verdict", "check_margins", "decide", "decides", "gate",
 ]  # fmt: skip
 
 Precision = Literal["usual", "low", "suppressed"]
 Interval = tuple[float, float]
+AGAINST = "against:"
+"""Begins the name of a comparison with a reference group that was declared."""
 
 
 class Verdict(StrEnum):
@@ -85,18 +87,19 @@ class Reason(StrEnum):
     )
     NO_OTHER_GROUP = "no_other_group", "no other group to compare with"
     FEW_OTHERS = "few_others", "fewer than {least} patients to compare with"
-    DOMINATED = "dominated", "one or a few patients hold most of the group's queries"
+    DOMINATED = "dominated", "one or a few {units} hold most of the group's queries"
     OTHERS_DOMINATED = (
         "others_dominated",
-        "one or a few patients hold most of the queries to compare with",
+        "one or a few {units} hold most of the queries to compare with",
     )
+    FEW_CLUSTERS = "few_clusters", "too few clusters on a side to tell how much they vary"
     FEW_SHARED_STRATA = (
         "few_shared_strata",
         "too few of the group's queries are in strata that the others share",
     )
     FEW_CARRY_THE_GAP = (
         "few_carry_the_gap",
-        "the adjusted gap would rest on fewer than {least} patients",
+        "the adjusted gap would rest on fewer than {least} {units}",
     )
     NO_SUCH_GROUP = "no_such_group", "no query belongs to this group"
     MERGED = "merged", "the group is small and part of 'other (small groups)'"
@@ -235,6 +238,17 @@ def check_margins(margin: float, alpha: float, ratio_margin: float | None = None
         raise InputError("a margin has to be above 0 and alpha between 0 and 0.5")
     if ratio_margin is not None and not 1 < ratio_margin < float("inf"):
         raise InputError("a ratio as a margin has to be above 1", hint="2 for twice as often")
+
+
+def decides(comparison: str) -> bool:
+    """Whether the release check depends on a comparison: with the rest, or the reference instead.
+
+    Examples
+    --------
+    >>> [decides(name) for name in ("rest", "against:White", "largest", "pair:F", "reference")]
+    [True, True, False, False, False]
+    """
+    return comparison == "rest" or comparison.startswith(AGAINST)
 
 
 def gate(decisions: Sequence[tuple[Verdict | str, bool]]) -> Answer:

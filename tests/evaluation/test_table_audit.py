@@ -132,6 +132,50 @@ def test_an_undated_rerun_is_the_same_to_the_byte(tmp_path: Path, protocol: Path
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_the_options_of_a_protocol_are_those_of_audit_outcomes(
+    tmp_path: Path, protocol: Path
+) -> None:
+    table = outcomes()
+    rng = np.random.default_rng(1)
+    table["years"] = rng.integers(1, 90, len(table) // 2).repeat(2)
+    table["stands_for"] = rng.integers(1, 5, len(table) // 2).repeat(2)
+    table["ward"] = np.arange(len(table)) // 2 % 20
+    chosen: dict[str, Any] = {
+        "reference": {"years": "18-64"}, "bands": {"years": [18, 65]}, "weight": "stands_for",
+        "cluster": "ward", "ratio_margin": 2.0,
+    }  # fmt: skip
+    asked: dict[str, Any] = {"attributes": ["sex", "years"], "outcomes": ["hit"]}
+    golden = audit_outcomes(
+        table, **asked, **chosen, strata=["finding"], primary=[("sex", "F", "hit")],
+        intersections=(), repetitions=200, permutations=99,
+    )  # fmt: skip
+    changed = DECLARED | asked | chosen | {"expected": {"years": ["18-64", "under 1"]}}
+    protocol.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    path = saved(table, tmp_path / "outcomes.csv")
+    assert run(path, protocol, tmp_path / "out").exit_code == 0
+    report = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert report["outcomes"]["table"] == golden.to_json()["table"]
+    assert report["missing"]["absent"] == [
+        "No query of the group 'under 1' of years is in the table."
+    ]
+    assert report["outcomes"]["settings"]["weight"] == "stands_for"
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "18-64" in page
+    plain = load_table_protocol(protocol)
+    for name, value in chosen.items():
+        other = plain.model_copy(update={name: TableProtocol.model_fields[name].get_default(
+            call_default_factory=True)})  # fmt: skip
+        assert value
+        assert other.digest != plain.digest, name
+    table.loc[3, "years"] = -1
+    table["years"] = table["years"].astype(object)
+    table.loc[5, "years"] = "old"
+    done = run(saved(table, tmp_path / "wrong.csv"), protocol, tmp_path / "none")
+    assert done.exit_code == 2
+    line = done.stderr.splitlines()[-1]
+    assert "years: values that are not finite numbers: 1, the first in data row 6" in line
+
+
 def test_an_earlier_audit_by_the_same_protocol_is_compared(tmp_path: Path, protocol: Path) -> None:
     first = saved(outcomes(gap=0.0), tmp_path / "first.csv")
     second = saved(outcomes(gap=0.3), tmp_path / "second.csv")
@@ -216,6 +260,9 @@ def test_a_call_that_does_not_fit_is_one_line(
         ({"primary": [{"attribute": "race", "outcome": "hit"}]}, "primary names 'race'"),
         ({"primary": [{"attribute": "sex", "outcome": "miss"}]}, "primary names 'miss'"),
         ({"minimum": {"reported": 60, "precise": 50}}, "minimum.precise"),
+        ({"ratio_margin": 1}, "ratio_margin"),
+        ({"reference": {"race": "White"}}, "reference names 'race'"),
+        ({"bands": {"age": [40]}}, "bands names 'age'"),
     ],
 )
 def test_a_protocol_that_does_not_fit_names_the_key(

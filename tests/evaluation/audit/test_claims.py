@@ -10,7 +10,7 @@ from support.cohorts import hits
 
 from evaluation.audit import audit_outcomes
 from evaluation.audit.claims import claims_of, ratio_ends
-from evaluation.audit.texts import GATE_REASONS, Flag, GateReason
+from evaluation.audit.result import GATE_REASONS, Flag, GateReason
 from evaluation.report.texts import FLAGS
 from evaluation.stats.cluster_sums import cells_of, contrast_with_rest
 
@@ -64,6 +64,7 @@ def test_harm_that_turns_from_stratum_to_stratum_is_flagged_and_does_not_pass() 
 def test_units_above_the_patients_are_pointed_out() -> None:
     found = share("sites", 1)
     assert found["12 fair sites, patients alone: said"] == 1
+    assert found["12 fair sites, site as cluster: said"] == 1
 
 
 @pytest.mark.slow
@@ -74,6 +75,7 @@ def test_units_above_the_patients_are_pointed_out() -> None:
         ("all-clear", "any false within, 1 attributes", 0.05),
         ("rates near 1", "rate 0.90, any gap established", 0.05),
         ("sites", "12 fair sites, site as stratum: sex flagged", 0.05),
+        ("sites", "12 fair sites, site as cluster: sex flagged", 0.05),
         ("strata", "even harm: flagged", 0.05),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_ratio_names_a_rare_harm_that_points_hide() -> None:
 
 
 def test_each_reason_has_words() -> None:
-    fields = {"margin": 0.05, "ratio": 2.0, "least": 11, "share": 0.5}
+    fields = {"margin": 0.05, "ratio": 2.0, "least": 11, "units": "patients"}
     assert set(REASONS) == set(Reason)
     for words in REASONS.values():
         assert "{" not in words.format(**fields)
