@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluation.report.forest_svg import gap_axis
+from evaluation.report.axes import Axis, Interval, gap_axis
 from evaluation.report.markup import (
-    badge,
     gap,
-    joined,
     listed,
     number,
     p_value,
@@ -19,48 +18,28 @@ from evaluation.report.markup import (
     say,
     span,
     sub,
-    verdict_text,
     wrapped,
 )
-from evaluation.report.model import Change, Report
+from evaluation.report.model import Change, Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import finite, gap_kind, level_kind
-from evaluation.report.records import RowPrecision, RowVerdict
-from evaluation.report.rows import ChangeRow
-from evaluation.report.tables import (
-    Line,
-    Table,
-    columns,
-    counted,
-    cut,
-    drawn,
-    spread,
-    withheld,
-)
-from evaluation.report.texts import TEXTS, TURNS
+from evaluation.report.number_format import gap_kind, level_kind
+from evaluation.report.tables import Line, Table, folded, withheld
+from evaluation.report.texts import TEXTS, TURNS, heads, verdict_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["Attempt", "Drifted", "attempts", "drifted"]
+__all__ = ["Attempt", "attempts", "turned"]
 
 MOST_LOSSES = 8
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One mitigation, or another model, and what it did to each group.
+    """One mitigation, or another model (``recommended`` None), and what it did to each group.
 
-    Parameters
-    ----------
-    name : str
-    recommended : bool or None
-        None for another model.
-    reasons : list of (str, list of str)
-        For the recommendation or against it, each with the groups and outcomes that it names.
-    losses : Markup
-        The groups that are worse off than before, established or not, each with its largest loss.
-    table : Table
+    ``reasons`` are for the recommendation or against it, each with the groups and outcomes that it
+    names; ``losses`` names the groups that are worse off, each with its largest loss.
     """
 
     name: str
@@ -71,87 +50,73 @@ class Attempt:
 
 
 def attempts(report: Report, part: Change) -> list[Attempt]:
-    """Lay out each mitigation of a report, or its comparison with another model.
-
-    Recommended ones come first.
-    """
+    """Lay out each mitigation, recommended ones first, or the comparison with another model."""
     if not part.summary:
-        named = dict.fromkeys(row.name for row in part.rows)
-        return [_attempt(report, name, None, (), _rows(part, name)) for name in named]
-    made = [
-        _attempt(report, one.name, one.recommended, one.reasons, _rows(part, one.name))
-        for one in part.summary
-    ]
-    return sorted(made, key=lambda one: not one.recommended)
-
-
-def _rows(part: Change, name: str) -> list[ChangeRow]:
-    return [row for row in part.rows if row.name == name]
+        return [
+            _attempt(report, name, None, [], part)
+            for name in dict.fromkeys(row.name for row in part.rows)
+        ]
+    tried = sorted(part.summary, key=lambda one: not one.recommended)
+    return [_attempt(report, one.name, one.recommended, one.reasons, part) for one in tried]
 
 
 def _attempt(
-    report: Report,
-    name: str,
-    recommended: bool | None,
-    reasons: Sequence[str],
-    given: Sequence[ChangeRow],
+    report: Report, name: str, recommended: bool | None, reasons: Sequence[str], part: Change
 ) -> Attempt:
     names = Names(report)
-    if recommended is None and any(row.recommended is not None for row in given):
-        recommended = all(row.recommended for row in given)
-        reasons = [row.reason for row in given if row.reason]
-    rows = sorted(given, key=lambda row: _weight(names, row))
-    lines = [_line(report, names, row) for row in rows]
-    kept = cut(lines, lambda line: line.established)
-    points = all(names.unit(_measure(row)) == "proportion" for row in rows)
-    axis = gap_axis([line.spread for line in kept], None, "points" if points else "signed")
-    table = Table(
-        title=name,
-        caption=TEXTS["changes.caption"],
-        columns=columns("changes"),
-        axis=axis,
-        shown=[],
-        folded=drawn(kept, axis),
-        counts=counted(line.verdict for line in lines),
-        left_out=len(lines) - len(kept),
-    )
+    own = [row for row in part.rows if row.name == name]
+    rows = sorted(own, key=lambda row: _weight(names, row))
+    points = all(_unit(names, row) == "proportion" for row in rows)
+
+    def axis(kept: Sequence[Line]) -> Axis:
+        return gap_axis([line.spread for line in kept], None, "points" if points else "signed")
+
     return Attempt(
         name or TEXTS["unnamed"],
         recommended,
         _reasons(names, reasons, rows),
         _losses(names, rows),
-        table,
+        folded(
+            [_line(report, names, row) for row in rows],
+            axis,
+            title=name,
+            caption=TEXTS["changes.caption"],
+            columns=heads("changes"),
+        ),
     )
 
 
-def _measure(row: ChangeRow) -> str:
+def _measure(row: Row) -> str:
+    """Name the outcome: mitigations call it a measure."""
     return row.measure or row.outcome
 
 
-def _loss(names: Names, row: ChangeRow) -> float:
-    change = finite(row.change) or 0.0
-    higher = row.higher_is_better
-    better = names.higher_is_better(_measure(row)) if higher is None else higher
-    return -change if better else change
+def _unit(names: Names, row: Row) -> str:
+    return names.describe(_measure(row)).unit
 
 
-def _weight(names: Names, row: ChangeRow) -> tuple[bool, bool, bool, float]:
+def _loss(names: Names, row: Row) -> float:
+    better = row.higher_is_better
+    if better is None:
+        better = names.describe(_measure(row)).higher_is_better
+    return (-1 if better else 1) * (row.change or 0.0)
+
+
+def _weight(names: Names, row: Row) -> tuple[bool, bool, bool, float]:
     """Whom it was meant for, everyone, who is worse off; the largest loss first."""
     meant = row.target or row.primary
-    return (
-        not meant, row.attribute != "all", row.verdict != RowVerdict.WORSE, -_loss(names, row)
-    )  # fmt: skip
+    return not meant, row.attribute != "all", row.verdict != "worse", -_loss(names, row)
 
 
-def _line(report: Report, names: Names, row: ChangeRow) -> Line:
-    unit = names.unit(_measure(row))
+def _line(report: Report, names: Names, row: Row) -> Line:
+    unit = _unit(names, row)
     kind, level = gap_kind(unit), level_kind(unit)
-    gaps = ""
-    if finite(row.gap_before) is not None and finite(row.gap_after) is not None:
+    gaps: Markup | str = ""
+    if row.gap_before is not None and row.gap_after is not None:
         before, after = number(row.gap_before, kind), number(row.gap_after, kind)
         gaps = say("changes.gap", before=before, after=after)
-    low = say("low_precision") if row.precision == RowPrecision.LOW else ""
-    tag = TEXTS["changes.meant"] if row.target else TEXTS["groups.declared"] if row.primary else ""
+    low = say("low_precision") if row.precision == "low" else ""
+    sizes = sub(names.outcome(_measure(row)), patients(row, report.minimum.reported), low)
     return Line(
         name=names.of(row),
         level=withheld(row, number(row.before, level), ", ", number(row.after, level)),
@@ -161,22 +126,18 @@ def _line(report: Report, names: Names, row: ChangeRow) -> Line:
             sub(span(row.ci_low, row.ci_high, kind), p_value(row.p_adjusted)),
             sub(gaps),
         ),
-        spread=spread(row, "change"),
+        spread=Interval(row.change, row.ci_low, row.ci_high),
         verdict=verdict_text(row.verdict),
-        subs=joined(
-            [
-                sub(names.outcome(_measure(row)), patients(row, report.minimum.reported), low),
-                sub(row.reason) if row.reason and (row.name or row.change is None) else "",
-            ],
-            "",
-        ),
-        tag=tag,
-        band=None if report.margin is None else (-report.margin, report.margin),
+        subs=sizes + sub(row.reason if row.name or row.change is None else ""),
+        tag=TEXTS["changes.meant" if row.target else "groups.declared"]
+        if row.target or row.primary
+        else "",
+        band=report.band,
     )
 
 
 def _reasons(
-    names: Names, given: Sequence[str], rows: Sequence[ChangeRow]
+    names: Names, given: Sequence[str], rows: Sequence[Row]
 ) -> list[tuple[str, list[str]]]:
     """Give each reason once, with the titles of the groups and outcomes that it names by column."""
     known = {
@@ -193,9 +154,9 @@ def _reasons(
     return list(gathered.items())
 
 
-def _losses(names: Names, rows: Sequence[ChangeRow]) -> Markup:
+def _losses(names: Names, rows: Sequence[Row]) -> Markup:
     """Name every group that is worse off, with its largest loss: an average must not hide one."""
-    own: dict[tuple[str, str | None], list[ChangeRow]] = {}
+    own: dict[tuple[str, str | None], list[Row]] = {}
     for row in sorted(rows, key=lambda row: -_loss(names, row)):
         if _loss(names, row) > 0:
             own.setdefault((row.attribute, row.group), []).append(row)
@@ -204,56 +165,30 @@ def _losses(names: Names, rows: Sequence[ChangeRow]) -> Markup:
     lost = [
         say(
             "losses.one_of",
-            group=names.of(worst),
-            change=gap(worst.change, gap_kind(names.unit(_measure(worst)))),
-            outcome=names.outcome(_measure(worst)),
+            group=names.of(losses[0]),
+            change=gap(losses[0].change, gap_kind(_unit(names, losses[0]))),
+            outcome=names.outcome(_measure(losses[0])),
             established=say("losses.established")
-            if any(row.verdict == RowVerdict.WORSE for row in (worst, *others))
+            if any(row.verdict == "worse" for row in losses)
             else "",
         )
-        for worst, *others in own.values()
+        for losses in own.values()
     ]
     return say("losses", groups=listed(lost, MOST_LOSSES))
 
 
-@dataclass(frozen=True)
-class Drifted:
-    """Verdicts since an earlier audit.
+def turned(report: Report) -> tuple[dict[str, int], list[tuple[str, Row]]]:
+    """Count how verdicts changed since an earlier audit, and list those that did.
 
-    Parameters
-    ----------
-    turns : list of (str, int)
-        How many verdicts changed in which way, and how many did not.
-    rows : list of list of Markup
-        Cells of those that changed.
-    new : int
-        Gaps that the earlier audit did not find.
+    Returns
+    -------
+    counts : dict of str to int
+        By the words of each change, those that matter most first; then the unchanged ones.
+    rows : list of (words, row)
     """
-
-    turns: list[tuple[str, int]]
-    rows: list[list[Markup]]
-    new: int
-
-
-def drifted(report: Report) -> Drifted:
-    """Lay out the verdicts that changed; those that did not are only counted."""
-    names, order = Names(report), list(TURNS)
-    turned = [row for row in report.drift.rows if row.turn not in {"same", ""}]
-    turned.sort(key=lambda row: order.index(row.turn) if row.turn in order else len(order))
-    found: dict[str, int] = {}
-    rows = []
-    for row in turned:
-        words = TURNS.get(row.turn, TURNS["other"])
-        found[words] = found.get(words, 0) + 1
-        kind = gap_kind(names.unit(row.outcome))
-        rows.append(
-            [
-                joined([names.of(row), sub(names.outcome(row.outcome))], ""),
-                joined([number(row.gap_before, kind), number(row.gap_after, kind)], ", "),
-                badge(verdict_text(row.verdict_before)),
-                badge(verdict_text(row.verdict_after)),
-                joined([words], ""),
-            ]
-        )
-    found[TEXTS["drift.unchanged"]] = len(report.drift.rows) - len(turned)
-    return Drifted(list(found.items()), rows, found.get(TURNS["new"], 0))
+    order = list(TURNS)
+    rows = [row for row in report.drift.rows if row.turn != "same"]
+    rows.sort(key=lambda row: order.index(row.turn) if row.turn in order else len(order))
+    shown = [(TURNS.get(row.turn, TURNS["other"]), row) for row in rows]
+    counts = Counter(words for words, _ in shown)
+    return dict(counts) | {TEXTS["drift.unchanged"]: len(report.drift.rows) - len(rows)}, shown

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from evaluation.report.forest_svg import Interval, gap_axis, span_axis
+from evaluation.report.axes import Axis, Interval, gap_axis, span_axis
 from evaluation.report.markup import (
     gap,
     joined,
@@ -14,98 +13,74 @@ from evaluation.report.markup import (
     p_value,
     patients,
     say,
+    some,
     span,
     sub,
-    verdict_text,
     wrapped,
 )
-from evaluation.report.model import Report
+from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
-from evaluation.report.rows import SectionRow
-from evaluation.report.tables import (
-    ORDER,
-    Line,
-    Table,
-    columns,
-    counted,
-    cut,
-    drawn,
-    margin_band,
-    some,
-    why,
-    withheld,
-    within_note,
-)
-from evaluation.report.texts import MEASURES, RECORDS, TEXTS
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from evaluation.report.number_format import Kind, gap_kind, in_steps, level_kind
+from evaluation.report.tables import ORDER, Line, Table, folded, why, withheld, within_note
+from evaluation.report.texts import MEASURES, RECORDS, TEXTS, heads, verdict_text
 
 __all__ = ["section_tables"]
 
-_MEASURED = {
-    "FNR": (False, "proportion"), "FPR": (False, "proportion"), "EO": (False, "proportion"),
-    "AUC": (True, "score"), "calibration": (False, "score"),
-}  # fmt: skip
-"""Of a measure of named findings: whether higher is better, and its unit."""
+_RATES = frozenset({"FNR", "FPR", "EO"})
+"""Measures that are proportions; the others are scores."""
+_ERRORS = _RATES | {"calibration"}
+"""Measures of which less is better."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Which fields of a section's rows are shown, and how.
 
-    Parameters
-    ----------
-    value, ends : str
-        The number beside the drawing, and the start of the names of its interval's ends.
-    kind : str
-        How it is written; "" for a gap in the unit of its measure.
-    level : tuple of str
-        Before the drawing.
-    level_kind : str
-    level_ends : bool
-        Whether ``ci_low`` and ``ci_high`` are of the level.
-    drawn : str
-        "value" or "level".
-    chance : float or None
-        Where chance is on an axis that is not one of gaps.
-    is_gap : bool
-        Whether the axis is one of gaps.
+    ``value`` is the number beside the drawing, ``ends`` the start of the names of its interval's
+    ends and ``kind`` how both are written ("" for a gap in the unit of its measure). ``level`` are
+    the fields before the drawing; ``level_ends`` says whether ``ci_low`` and ``ci_high`` are of the
+    level, ``draws_level`` whether it is the level that is drawn. ``chance`` is where chance is on
+    an axis that is not one of gaps.
     """
 
     value: str
-    ends: str
-    kind: Kind
+    ends: str = "ci"
+    kind: Kind = ""
     level: tuple[str, ...]
-    level_kind: Kind
+    level_kind: Kind = ""
     level_ends: bool = False
-    drawn: str = "value"
-    chance: float | None = None
+    draws_level: bool = False
     is_gap: bool = True
+    chance: float | None = None
 
 
 _LAYOUTS = {
-    "zero_shot": Layout("gap", "gap_ci", "", ("estimate",), "", level_ends=True),
+    "zero_shot": Layout(value="gap", ends="gap_ci", level=("estimate",), level_ends=True),
     "exposure": Layout(
-        "ratio_given_relevance", "ci", "ratio", ("share_archive", "exposure"), "percent",
-        chance=1.0, is_gap=False,
+        value="ratio_given_relevance", kind="ratio", level=("share_archive", "exposure"),
+        level_kind="percent", is_gap=False, chance=1.0,
     ),
-    "counterfactual": Layout("effect", "ci", "signed", ("placebo",), "score"),
-    "leakage": Layout("auc", "ci", "score", ("null_mean",), "score", chance=0.5, is_gap=False),
+    "counterfactual": Layout(
+        value="effect", kind="signed", level=("placebo",), level_kind="score"
+    ),
+    "leakage": Layout(
+        value="auc", kind="score", level=("null_mean",), level_kind="score", is_gap=False,
+        chance=0.5,
+    ),
     "modality_gap": Layout(
-        "difference", "difference_ci", "signed", ("gap",), "score", level_ends=True
+        value="difference", ends="difference_ci", kind="signed", level=("gap",),
+        level_kind="score", level_ends=True,
     ),
     "label_quality": Layout(
-        "gap", "gap_ci", "points", ("estimate",), "percent", level_ends=True, drawn="level",
-        is_gap=False,
+        value="gap", ends="gap_ci", kind="points", level=("estimate",), level_kind="percent",
+        level_ends=True, draws_level=True, is_gap=False,
     ),
 }  # fmt: skip
 
 
 def section_tables(report: Report, name: str) -> list[Table]:
     """Lay out the tables of a section: one for each measure, or one for all rows."""
-    rows: Sequence[SectionRow] = getattr(report, name).rows
+    rows: list[Row] = getattr(report, name).rows
     if name not in {"zero_shot", "counterfactual"}:
         return [_table(report, name, rows, "")] if rows else []
     order = list(MEASURES)
@@ -116,59 +91,60 @@ def section_tables(report: Report, name: str) -> list[Table]:
     ]
 
 
-def _table(report: Report, name: str, rows: Sequence[SectionRow], measure: str) -> Table:
+def _table(report: Report, name: str, rows: Sequence[Row], measure: str) -> Table:
     layout = _LAYOUTS[name]
     lines = [_line(report, name, layout, row) for row in rows]
     lines.sort(key=lambda line: ORDER.index(line.verdict.name))
-    kept = cut(lines, lambda line: line.established)
     title, words = MEASURES.get(measure, (measure, ""))
-    higher, unit = _MEASURED.get(measure, (True, "score"))
-    spreads = [line.spread for line in kept]
-    reference: float | None = 0.0
-    if layout.is_gap:
-        margin = report.margin if name == "zero_shot" else None
-        axis = gap_axis(spreads, margin, layout.kind or gap_kind(unit))
-    else:
-        reference = layout.chance
+
+    def axis(kept: Sequence[Line]) -> Axis:
+        spreads = [line.spread for line in kept]
+        if layout.is_gap:
+            margin = report.margin if name == "zero_shot" else None
+            return gap_axis(spreads, margin, layout.kind or gap_kind(_unit(measure)))
         ends = [end for one in spreads for end in (one.point, one.low, one.high)]
         ends += [end for line in kept for end in line.band or ()]
         ends += [line.second.point for line in kept if line.second]
-        kind = layout.level_kind if layout.drawn == "level" else "ratio"
-        axis = span_axis(ends, kind, () if reference is None else (reference,))
-    return Table(
+        return span_axis([*ends, layout.chance], "percent" if layout.draws_level else "ratio")
+
+    return folded(
+        lines,
+        axis,
         title=title if measure else "",
         caption=words or TEXTS.get(f"{name}.caption", title),
-        columns=columns(name),
-        axis=axis,
-        shown=[],
-        folded=drawn(kept, axis, reference),
-        counts=counted(line.verdict for line in lines),
-        left_out=len(lines) - len(kept),
-        higher=higher if name == "zero_shot" else None,
+        columns=heads(name),
+        reference=0.0 if layout.is_gap else layout.chance,
+        higher=measure not in _ERRORS if name == "zero_shot" else None,
     )
 
 
-def _line(report: Report, name: str, layout: Layout, row: SectionRow) -> Line:
+def _unit(measure: str) -> str:
+    return "proportion" if measure in _RATES else "score"
+
+
+def _line(report: Report, name: str, layout: Layout, row: Row) -> Line:
     names, verdict = Names(report), verdict_text(row.verdict, name)
-    unit = _MEASURED.get(row.measure, (True, "score"))[1]
-    kind = in_steps(layout.kind or gap_kind(unit), row.step)
-    level = in_steps(layout.level_kind or level_kind(unit), row.step)
-    value = getattr(row, layout.value)
-    plain = row.ratio if name == "exposure" and value is None else None
-    value = value if plain is None else plain
+    kind = in_steps(layout.kind or gap_kind(_unit(row.measure)), row.step)
+    level = in_steps(layout.level_kind or level_kind(_unit(row.measure)), row.step)
+    levels: list[float | None] = [getattr(row, field) for field in layout.level]
+    value: float | None = getattr(row, layout.value)
+    second = None
+    if name == "exposure":  # beside the ratio that ignores relevance, or that one alone
+        value, second = (row.ratio, None) if value is None else (value, row.ratio)
     low, high = getattr(row, f"{layout.ends}_low"), getattr(row, f"{layout.ends}_high")
+    drawing = Interval(value, low, high)
+    if layout.draws_level:
+        drawing = Interval(levels[0], row.ci_low, row.ci_high)
     p = row.p if name == "leakage" and row.p_adjusted is None else row.p_adjusted
     chance = span(row.null_low, row.null_high, "ratio")
-    second = row.ratio if name == "exposure" and plain is None else None
-    first = finite(getattr(row, layout.level[0]))
-    drawing = Interval(finite(value), finite(low), finite(high))
-    if layout.drawn == "level":
-        drawing = Interval(first, finite(row.ci_low), finite(row.ci_high))
+    sizes = patients(row, report.minimum.reported)
+    if name == "counterfactual":
+        sizes = some("queries", row.n_queries, "count", "n")
     return Line(
         name=_who(names, name, row),
         level=withheld(
             row,
-            joined([number(getattr(row, field), level) for field in layout.level], ", "),
+            joined([number(one, level) for one in levels], ", "),
             sub(span(row.ci_low, row.ci_high, level)) if layout.level_ends else "",
         ),
         value=withheld(
@@ -181,24 +157,13 @@ def _line(report: Report, name: str, layout: Layout, row: SectionRow) -> Line:
         ),
         spread=drawing,
         verdict=verdict,
-        subs=joined(
-            [
-                sub(
-                    _what(names, name, row),
-                    some("queries", row.n_queries, "count", "n")
-                    if name == "counterfactual"
-                    else patients(row, report.minimum.reported),
-                ),
-                sub(why(row, verdict)),
-            ],
-            "",
-        ),
-        second=None if second is None else Interval(finite(second), None, None),
+        subs=sub(_what(names, name, row), sizes) + sub(why(row, verdict)),
+        second=None if second is None else Interval(second),
         band=_band(report, name, row),
     )
 
 
-def _who(names: Names, name: str, row: SectionRow) -> str:
+def _who(names: Names, name: str, row: Row) -> str:
     if name == "leakage":
         return names.attribute(row.attribute)
     if name == "counterfactual":
@@ -206,7 +171,7 @@ def _who(names: Names, name: str, row: SectionRow) -> str:
     return f"{row.finding}, {names.of(row)}" if row.finding else names.of(row)
 
 
-def _what(names: Names, name: str, row: SectionRow) -> Markup | str:
+def _what(names: Names, name: str, row: Row) -> str:
     """Say beneath the name what the row is about."""
     attribute = names.attribute(row.attribute)
     if name == "zero_shot":
@@ -220,10 +185,10 @@ def _what(names: Names, name: str, row: SectionRow) -> Markup | str:
     return attribute
 
 
-def _band(report: Report, name: str, row: SectionRow) -> tuple[float, float] | None:
+def _band(report: Report, name: str, row: Row) -> tuple[float, float] | None:
     """Give what is drawn behind: the margin, what chance gives, or what a placebo does."""
     if name == "zero_shot":
-        return margin_band(report)
+        return report.band
     if row.null_low is not None and row.null_high is not None:
         return row.null_low, row.null_high
     # The effect on the order is already what is left of it beside the placebos.
