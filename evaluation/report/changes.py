@@ -6,28 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from evaluation.report.axes import Axis, Interval, gap_axis
-from evaluation.report.markup import (
-    gap,
-    listed,
-    number,
-    p_value,
-    patients,
-    say,
-    span,
-    sub,
-    wrapped,
-)
+from markupsafe import Markup
+
+from evaluation.report import markup as html
 from evaluation.report.model import Change, Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import gap_kind, level_kind
-from evaluation.report.tables import Line, Table, folded, withheld
-from evaluation.report.texts import TEXTS, TURNS, heads, verdict_text
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from evaluation.report.number_format import kind_of
+from evaluation.report.section_tables import table_of
+from evaluation.report.tables import Table
+from evaluation.report.texts import TEXTS, TURNS
 
 __all__ = ["Attempt", "attempts", "turned"]
 
@@ -66,39 +54,19 @@ def _attempt(
     names = Names(report)
     own = [row for row in part.rows if row.name == name]
     rows = sorted(own, key=lambda row: _weight(names, row))
-    points = all(_unit(names, row) == "proportion" for row in rows)
-
-    def axis(kept: Sequence[Line]) -> Axis:
-        return gap_axis([line.spread for line in kept], None, "points" if points else "signed")
-
     return Attempt(
         name or TEXTS["unnamed"],
         recommended,
         _reasons(names, reasons, rows),
         _losses(names, rows),
-        folded(
-            [_line(report, names, row) for row in rows],
-            axis,
-            title=name,
-            caption=TEXTS["changes.caption"],
-            columns=heads("changes"),
-        ),
+        table_of(report, "changes", rows),
     )
-
-
-def _measure(row: Row) -> str:
-    """Name the outcome: mitigations call it a measure."""
-    return row.measure or row.outcome
-
-
-def _unit(names: Names, row: Row) -> str:
-    return names.describe(_measure(row)).unit
 
 
 def _loss(names: Names, row: Row) -> float:
     better = row.higher_is_better
     if better is None:
-        better = names.describe(_measure(row)).higher_is_better
+        better = names.describe(row.measured).higher_is_better
     return (-1 if better else 1) * (row.change or 0.0)
 
 
@@ -108,41 +76,13 @@ def _weight(names: Names, row: Row) -> tuple[bool, bool, bool, float]:
     return not meant, row.attribute != "all", row.verdict != "worse", -_loss(names, row)
 
 
-def _line(report: Report, names: Names, row: Row) -> Line:
-    unit = _unit(names, row)
-    kind, level = gap_kind(unit), level_kind(unit)
-    gaps: Markup | str = ""
-    if row.gap_before is not None and row.gap_after is not None:
-        before, after = number(row.gap_before, kind), number(row.gap_after, kind)
-        gaps = say("changes.gap", before=before, after=after)
-    low = say("low_precision") if row.precision == "low" else ""
-    sizes = sub(names.outcome(_measure(row)), patients(row, report.minimum.reported), low)
-    return Line(
-        name=names.of(row),
-        level=withheld(row, number(row.before, level), ", ", number(row.after, level)),
-        value=withheld(
-            row,
-            wrapped(gap(row.change, kind), "strong"),
-            sub(span(row.ci_low, row.ci_high, kind), p_value(row.p_adjusted)),
-            sub(gaps),
-        ),
-        spread=Interval(row.change, row.ci_low, row.ci_high),
-        verdict=verdict_text(row.verdict),
-        subs=sizes + sub(row.reason if row.name or row.change is None else ""),
-        tag=TEXTS["changes.meant" if row.target else "groups.declared"]
-        if row.target or row.primary
-        else "",
-        band=report.band,
-    )
-
-
 def _reasons(
     names: Names, given: Sequence[str], rows: Sequence[Row]
 ) -> list[tuple[str, list[str]]]:
     """Give each reason once, with the titles of the groups and outcomes that it names by column."""
     known = {
         f"{'all patients' if row.attribute == 'all' else f'{row.attribute} {row.group}'}, "
-        f"{_measure(row)}": f"{names.of(row)}, {names.outcome(_measure(row))}"
+        f"{row.measured}": f"{names.of(row)}, {names.outcome(row.measured)}"
         for row in rows
     }
     found = re.compile("|".join(re.escape(raw) for raw in sorted(known, key=len, reverse=True)))
@@ -160,21 +100,20 @@ def _losses(names: Names, rows: Sequence[Row]) -> Markup:
     for row in sorted(rows, key=lambda row: -_loss(names, row)):
         if _loss(names, row) > 0:
             own.setdefault((row.attribute, row.group), []).append(row)
-    if not own:
-        return say("losses.none")
-    lost = [
-        say(
-            "losses.one_of",
-            group=names.of(losses[0]),
-            change=gap(losses[0].change, gap_kind(_unit(names, losses[0]))),
-            outcome=names.outcome(_measure(losses[0])),
-            established=say("losses.established")
-            if any(row.verdict == "worse" for row in losses)
-            else "",
-        )
-        for losses in own.values()
-    ]
-    return say("losses", groups=listed(lost, MOST_LOSSES))
+    lost = []
+    for largest, *others in own.values():
+        kind = kind_of("gap", names.describe(largest.measured).unit)
+        worse = any(row.verdict == "worse" for row in (largest, *others))
+        words = {
+            "group": names.of(largest),
+            "change": html.gap(largest.change, kind),
+            "outcome": names.outcome(largest.measured),
+            "established": html.say("losses.established") if worse else "",
+        }
+        lost.append(html.say("losses.one_of", **words))
+    if not lost:
+        return html.say("losses.none")
+    return html.say("losses", groups=html.listed(lost, MOST_LOSSES))
 
 
 def turned(report: Report) -> tuple[dict[str, int], list[tuple[str, Row]]]:

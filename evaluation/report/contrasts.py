@@ -10,7 +10,7 @@ from statistics import median_low
 from evaluation.labels import UNKNOWN
 from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, gap_kind, in_steps, level_kind
+from evaluation.report.number_format import Kind, kind_of
 from evaluation.report.texts import VERDICTS
 from evaluation.stats.verdict import Verdict
 
@@ -95,25 +95,10 @@ class Compared:
         """``proportion`` or ``score``."""
         return self.names.describe(self.row.outcome).unit
 
-    @property
-    def step(self) -> float:
-        """The coarsest step that its numbers are rounded to; 0 where they are not."""
-        return max(self.row.step or 0.0, self.row.step_rest or 0.0)
-
-    @property
-    def gap_kind(self) -> Kind:
-        """How a gap is written."""
-        return in_steps(gap_kind(self.unit), self.step)
-
-    @property
-    def size_kind(self) -> Kind:
-        """How a gap is written without its sign."""
-        return in_steps("size" if self.unit == "proportion" else "away", self.step)
-
-    @property
-    def level_kind(self) -> Kind:
-        """How the outcome itself is written."""
-        return in_steps(level_kind(self.unit), self.row.step)
+    def kind(self, what: str) -> Kind:
+        """How its gap, the gap's size, or its level is written."""
+        coarsest = max(self.row.step or 0.0, self.row.step_rest or 0.0)
+        return kind_of(what, self.unit, self.row.step if what == "level" else coarsest)
 
 
 def _weight(verdict: str) -> int:

@@ -8,33 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from markupsafe import Markup
+
+from evaluation.report import markup as html
 from evaluation.report.contrasts import ESTABLISHED, Compared, louder_first, noticed
-from evaluation.report.markup import (
-    badge,
-    count,
-    gap,
-    interval,
-    joined,
-    listed,
-    number,
-    patients,
-    say,
-    some,
-    span,
-    tally,
-    wrapped,
-)
 from evaluation.report.model import Question, Report
 from evaluation.report.names import Names
 from evaluation.report.outcome_tables import flag_texts
 from evaluation.report.tables import Counts, counted, within_note
 from evaluation.report.texts import PLACES, TEXTS, verdict_text
 from evaluation.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 __all__ = ["Answer", "answer", "by_adjusting"]
 
@@ -94,7 +79,7 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
         one.group for one in _single(rest) if (one.row.attribute, one.row.group) not in tested
     )
     if unassessed:
-        details.append(say("answer.unassessed", groups=listed(unassessed)))
+        details.append(html.say("answer.unassessed", groups=html.listed(unassessed)))
     crossed = [one for one in rest if one.row.is_intersection and one.loss is not None]
     no_crossed = "worst.none.intersection" if crossed else "worst.undeclared"
     return Answer(
@@ -123,42 +108,42 @@ def _state(
 ) -> tuple[State, Markup, list[Markup]]:
     """Say in one line what the audit found, and what it means."""
     elsewhere = sum(row.verdict in ESTABLISHED for row in report.zero_shot.rows)
-    undecided = {"n": tally(len(open_)), "total": tally(len(rest))}
+    undecided = {"n": html.tally(len(open_)), "total": html.tally(len(rest))}
     if worse or better or elsewhere:
         found = worse or better
-        named = listed(_once(one.group for one in _single(found) or found))
+        named = html.listed(_once(one.group for one in _single(found) or found))
         if found:
-            headline = say("answer.gap" if worse else "answer.gap.better", groups=named)
+            headline = html.say("answer.gap" if worse else "answer.gap.better", groups=named)
         else:
-            headline = count("answer.gap.findings", elsewhere)
-        more = [say("answer.gap.more", **undecided)] if open_ else []
-        return "gap", headline, [say("answer.gap.detail"), *more]
+            headline = html.count("answer.gap.findings", elsewhere)
+        more = [html.say("answer.gap.more", **undecided)] if open_ else []
+        return "gap", headline, [html.say("answer.gap.detail"), *more]
     margin = _margin(report)
     if open_:
-        details = [say("answer.doubt.detail", margin=margin)]
-        return "doubt", say("answer.doubt", **undecided), details
+        details = [html.say("answer.doubt.detail", margin=margin)]
+        return "doubt", html.say("answer.doubt", **undecided), details
     if any(one.verdict == Verdict.WITHIN for one in rest):
-        return "clear", say("answer.clear", margin=margin), [say("answer.clear.detail")]
-    return "none", say("answer.none"), [say("answer.none.detail")]
+        return "clear", html.say("answer.clear", margin=margin), [html.say("answer.clear.detail")]
+    return "none", html.say("answer.none"), [html.say("answer.none.detail")]
 
 
 def _margin(report: Report) -> Markup:
     """Write the margin: as points, or as a score where no outcome is a proportion."""
     if report.margin is None:
-        return say("margin.none")
+        return html.say("margin.none")
     if {info.unit for info in report.describe_outcomes.values()} == {"score"}:
-        return say("margin.score", size=number(report.margin, "score"))
-    return say("margin", size=number(report.margin, "margin"))
+        return html.say("margin.score", size=html.number(report.margin, "score"))
+    return html.say("margin", size=html.number(report.margin, "margin"))
 
 
 def _noticed(report: Report, asked: Sequence[Compared]) -> Markup:
     known = noticed(report, asked)
     if known is None:
-        return say("answer.noticed.none")
+        return html.say("answer.noticed.none")
     size, kind, from_width = known
     if from_width:
-        return say("answer.noticed.width", size=gap(size, kind, "derived"))
-    return say("answer.noticed", size=gap(size, kind))
+        return html.say("answer.noticed.width", size=html.gap(size, kind, "derived"))
+    return html.say("answer.noticed", size=html.gap(size, kind))
 
 
 def _single(found: Iterable[Compared]) -> list[Compared]:
@@ -177,41 +162,41 @@ def _worst(report: Report, found: Sequence[Compared], none: str) -> Markup:
         key=lambda one: (not one.established, one.row.outcome not in declared, -(one.loss or 0.0)),
         default=None,
     )
-    return say(none) if worst is None else _sentence(report, worst)
+    return html.say(none) if worst is None else _sentence(report, worst)
 
 
 def _sentence(report: Report, one: Compared) -> Markup:
     """Say in one sentence what was found of a group: size, interval, patients, verdict."""
-    start = say("sentence.start", group=wrapped(one.group, "strong"), outcome=one.outcome)
-    return joined([start, _found(report, one)], " ")
+    start = html.say("sentence.start", group=html.wrapped(one.group, "strong"), outcome=one.outcome)
+    return html.joined([start, _found(report, one)], " ")
 
 
 def _found(report: Report, one: Compared) -> Markup:
     """Write what was found, without the group's name."""
-    row, kind, shown = one.row, one.gap_kind, badge(verdict_text(one.verdict))
-    people = patients(row, report.minimum.reported)
+    row, kind, shown = one.row, one.kind("gap"), html.badge(verdict_text(one.verdict))
+    people = html.patients(row, report.minimum.reported)
     if one.verdict == Verdict.NOT_ASSESSABLE:
-        reason = people if row.is_suppressed else row.reason or say("no_reason")
-        return joined([say("sentence.not_assessable", reason=reason), shown], " ")
+        reason = people if row.is_suppressed else row.reason or html.say("no_reason")
+        return html.joined([html.say("sentence.not_assessable", reason=reason), shown], " ")
     if row.gap is None:
-        return joined([say("sentence.no_size"), shown], " ")
+        return html.joined([html.say("sentence.no_size"), shown], " ")
     way = "equal" if not row.gap else "lower" if row.gap < 0 else "higher"
-    details = joined(
+    details = html.joined(
         [
-            interval(report, span(row.gap_ci_low, row.gap_ci_high, kind)),
+            html.interval(report, html.span(row.gap_ci_low, row.gap_ci_high, kind)),
             within_note(report, row, kind),
-            some("sentence.unadjusted", row.gap_naive, kind, "gap"),
+            html.some("sentence.unadjusted", row.gap_naive, kind, "gap"),
             people,
         ]
     )
     parts = [
-        say(f"sentence.{way}", size=gap(row.gap, one.size_kind), other=one.other),
-        wrapped(joined(["(", details, ")."], ""), name="small"),
+        html.say(f"sentence.{way}", size=html.gap(row.gap, one.kind("size")), other=one.other),
+        html.wrapped(html.joined(["(", details, ")."], ""), name="small"),
         shown,
         *flag_texts(row),
         _notice(report, one) if one.undecided else "",
     ]
-    return joined(parts, " ")
+    return html.joined(parts, " ")
 
 
 def _notice(report: Report, one: Compared) -> Markup | str:
@@ -222,14 +207,14 @@ def _notice(report: Report, one: Compared) -> Markup | str:
         for row in report.instrument.rows
         if row.smallest_gap is not None and (row.attribute, row.group, row.outcome) in asked
     ]
-    return say("sentence.notice", size=gap(max(sizes), one.size_kind)) if sizes else ""
+    return html.say("sentence.notice", size=html.gap(max(sizes), one.kind("size"))) if sizes else ""
 
 
 def _by_outcome(report: Report, found: Sequence[Compared]) -> list[Finding]:
     """Gather findings by outcome, so that each harm is named once."""
     gathered: dict[str, list[Markup]] = {}
     for one in found:
-        line = joined([wrapped(one.group, "strong"), _found(report, one)], ": ")
+        line = html.joined([html.wrapped(one.group, "strong"), _found(report, one)], ": ")
         gathered.setdefault(one.row.outcome, []).append(line)
     names = Names(report)
     return [
@@ -247,7 +232,7 @@ def _questions(report: Report, rest: Sequence[Compared]) -> list[Markup]:
         sentences = [_sentence(report, one) for one in rest if one.primary]
     more = len(sentences) - MOST_SENTENCES
     if more > 0:
-        last = say("questions.more", n=tally(more), place=PLACES["groups"])
+        last = html.say("questions.more", n=html.tally(more), place=PLACES["groups"])
         sentences = [*sentences[:MOST_SENTENCES], last]
     return sentences
 
@@ -264,19 +249,19 @@ def _question(report: Report, question: Question, rest: Sequence[Compared]) -> l
     outcome, attribute = names.outcome(question.outcome), names.attribute(question.attribute)
     if not own:
         group = names.group(question.attribute, question.group) if question.group else attribute
-        return [say("questions.missing", group=group, outcome=outcome)]
+        return [html.say("questions.missing", group=group, outcome=outcome)]
     lines = [_sentence(report, one) for one in louder_first(own)[:MOST_ROWS_OF_A_QUESTION]]
     left = {"attribute": attribute, "outcome": outcome, "file": PLACES["groups"]}
     more = len(own) - len(lines)
-    return [*lines, count("questions.left", more, **left)] if more else lines
+    return [*lines, html.count("questions.left", more, **left)] if more else lines
 
 
 def _doubts(open_: Sequence[Compared], rest: Sequence[Compared]) -> list[Markup]:
     doubts = []
     if open_:
-        groups = listed(_once(one.group for one in _single(open_) or open_), 8)
-        numbers = {"n": tally(len(open_)), "total": tally(len(rest))}
-        doubts.append(say("doubt.undecided", groups=groups, **numbers))
+        groups = html.listed(_once(one.group for one in _single(open_) or open_), 8)
+        numbers = {"n": html.tally(len(open_)), "total": html.tally(len(rest))}
+        doubts.append(html.say("doubt.undecided", groups=groups, **numbers))
     unexplained = _once(
         one.group
         for one in rest
@@ -284,7 +269,7 @@ def _doubts(open_: Sequence[Compared], rest: Sequence[Compared]) -> list[Markup]
         and one.verdict in {Verdict.INCONCLUSIVE, Verdict.NOT_ASSESSABLE}
     )
     if unexplained:
-        doubts.append(say("doubt.unexplained", groups=listed(unexplained, 8)))
+        doubts.append(html.say("doubt.unexplained", groups=html.listed(unexplained, 8)))
     return doubts
 
 
@@ -295,19 +280,19 @@ def by_adjusting(compared: Sequence[Compared]) -> list[Markup]:
     """
     gathered: dict[tuple[bool, str, str], list[Markup]] = {}
     for one in compared:
-        row, kind, before = one.row, one.gap_kind, one.row.verdict_naive
+        row, kind, before = one.row, one.kind("gap"), one.row.verdict_naive
         if not row.against_rest or before in {"", one.verdict}:
             continue
         if not ESTABLISHED & {before, one.verdict}:
             continue
         key = "like.line" if row.gap is None else "like.line.both"
-        sizes = {"naive": gap(row.gap_naive, kind), "gap": gap(row.gap, kind)}
+        sizes = {"naive": html.gap(row.gap_naive, kind), "gap": html.gap(row.gap, kind)}
         ending = "like.exceeds" if one.established else f"like.{one.verdict}"
         ending = ending if ending in TEXTS else "like.inconclusive"
         gathered.setdefault((not one.established, one.group, ending), []).append(
-            say(key, outcome=one.outcome, **sizes)
+            html.say(key, outcome=one.outcome, **sizes)
         )
     return [
-        joined([wrapped(group, "strong"), ": ", joined(lines), ". ", say(ending)], "")
+        html.wrapped(group, "strong") + ": " + html.joined(lines) + ". " + html.say(ending)
         for (_, group, ending), lines in sorted(gathered.items(), key=lambda item: item[0][0])
     ]

@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from evaluation.report.model import Report, Row
 from evaluation.report.number_format import Kind, figure
 from evaluation.report.texts import TEXTS, VerdictText
-from medembed.errors import InputError
-
-try:
-    from markupsafe import Markup, escape
-except ImportError:
-    raise InputError(
-        "the report needs jinja2", where="report", hint="pip install 'medembed[audit]'"
-    ) from None
 
 __all__ = [
-    "badge", "count", "gap", "interval", "joined", "listed", "number", "p_value", "patients", "say",
-    "some", "span", "sub", "tally", "wrapped",
+    "badge", "count", "effect", "gap", "interval", "joined", "level", "listed", "number",
+    "patients", "say", "some", "span", "sub", "tally", "wrapped",
 ]  # fmt: skip
 
 
@@ -102,7 +96,21 @@ def interval(report: Report, ends: Markup) -> Markup:
     return say("interval", level=number(1 - report.alpha, "share", name="derived"), span=ends)
 
 
-def p_value(value: float | None) -> Markup:
+def level(
+    values: Sequence[float | None], low: float | None, high: float | None, kind: Kind
+) -> Markup:
+    """Write the level of an outcome, with its interval beneath."""
+    return joined([number(one, kind) for one in values], ", ") + sub(span(low, high, kind))
+
+
+def effect(
+    value: float | None, low: float | None, high: float | None, kind: Kind, p: float | None
+) -> Markup:
+    """Write a gap in bold, with its interval and p beneath."""
+    return wrapped(gap(value, kind), "strong") + sub(span(low, high, kind), _p(p))
+
+
+def _p(value: float | None) -> Markup:
     """Write a p; nothing where there is none."""
     return Markup("") if value is None else wrapped(some("p", value, "p", "p"), name="nw")
 

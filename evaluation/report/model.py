@@ -114,6 +114,11 @@ class Row(Record):
         return "*" in self.attribute
 
     @property
+    def measured(self) -> str:
+        """What was measured: an outcome, or what sections and mitigations call a measure."""
+        return self.measure or self.outcome
+
+    @property
     def against_rest(self) -> bool:
         """Whether the group is compared with everyone else."""
         return self.comparison == "rest"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["KINDS", "Kind", "figure", "gap_kind", "in_steps", "level_kind"]
+__all__ = ["KINDS", "Kind", "figure", "in_steps", "kind_of"]
 
 Kind = str
 """A key of :data:`KINDS`."""
@@ -68,14 +68,18 @@ def figure(value: float | None, kind: Kind) -> str | None:
     return None if value is None else KINDS[kind](value)
 
 
-def level_kind(unit: str) -> Kind:
-    """Choose how the level of an outcome is written: a share of queries, or a score from 0 to 1."""
-    return "percent" if unit == "proportion" else "score"
+_BY_UNIT = {"level": ("percent", "score"), "gap": ("points", "signed"), "size": ("size", "away")}
 
 
-def gap_kind(unit: str) -> Kind:
-    """Choose how a difference of that outcome is written."""
-    return "points" if unit == "proportion" else "signed"
+def kind_of(what: str, unit: str, step: float | None = None) -> Kind:
+    """Choose how a level, a gap, or a gap's size is written: of proportions, or scores from 0 to 1.
+
+    Examples
+    --------
+    >>> kind_of("gap", "proportion"), kind_of("level", "score", step=0.1)
+    ('points', 'score_1')
+    """
+    return in_steps(_BY_UNIT[what][unit != "proportion"], step)
 
 
 def in_steps(kind: Kind, step: float | None) -> Kind:

@@ -5,30 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from evaluation.report import markup as html
 from evaluation.report.axes import Interval, gap_axis
 from evaluation.report.contrasts import Compared, louder_first
-from evaluation.report.markup import (
-    gap,
-    joined,
-    number,
-    p_value,
-    patients,
-    say,
-    some,
-    span,
-    sub,
-    wrapped,
-)
 from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, gap_kind
+from evaluation.report.number_format import Kind, kind_of
 from evaluation.report.tables import Line, Table, counted, cut, why, withheld, within_note
 from evaluation.report.texts import FLAGS, TEXTS, heads, verdict_text
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 __all__ = ["flag_texts", "outcome_tables"]
 
@@ -70,9 +57,9 @@ def _outcome_table(report: Report, found: Sequence[Compared], tag: str) -> Table
     caption = "groups.caption" if info.higher_is_better else "groups.caption.lower"
     return Table(
         title=title,
-        caption=say(caption, outcome=title),
+        caption=html.say(caption, outcome=title),
         columns=heads("groups"),
-        axis=gap_axis(drawings, report.margin, gap_kind(found[0].unit)),
+        axis=gap_axis(drawings, report.margin, kind_of("gap", found[0].unit)),
         shown=[replace(line, heading="") for line in lines[: len(stay)]],
         folded=lines[len(stay) :],
         counts=counted(verdict_text(one.verdict) for one in rest),
@@ -84,7 +71,7 @@ def _outcome_table(report: Report, found: Sequence[Compared], tag: str) -> Table
 
 
 def _line(report: Report, one: Compared) -> Line:
-    row, twin, kind, verdict = one.row, one.twin, one.gap_kind, verdict_text(one.verdict)
+    row, twin, kind, verdict = one.row, one.twin, one.kind("gap"), verdict_text(one.verdict)
     if not row.against_rest:
         heading = TEXTS["other_contrasts"]
     elif row.is_intersection:
@@ -93,26 +80,25 @@ def _line(report: Report, one: Compared) -> Line:
         heading = one.names.attribute(row.attribute)
     versus = twin is not None or not row.against_rest
     naive = Interval(row.gap_naive, row.gap_naive_ci_low, row.gap_naive_ci_high)
-    unadjusted = some("sentence.unadjusted", row.gap_naive, kind, "gap")
-    level = _level(row, one.level_kind)
-    sizes = sub(_sizes(report, one, row))
+    unadjusted = html.some("sentence.unadjusted", row.gap_naive, kind, "gap")
+    level = _level(row, one.kind("level"))
+    sizes = html.sub(_sizes(report, one, row))
     if twin is not None:
-        level = joined([level, sub(one.other), _level(twin, one.level_kind)], "")
-        sizes += sub(joined([one.other, _sizes(report, one, twin)], ": "))
+        level = html.joined([level, html.sub(one.other), _level(twin, one.kind("level"))], "")
+        sizes += html.sub(html.joined([one.other, _sizes(report, one, twin)], ": "))
     return Line(
-        name=say("against", group=one.group, other=one.other) if versus else one.group,
+        name=html.say("against", group=one.group, other=one.other) if versus else one.group,
         level=level,
         value=withheld(
             row,
-            wrapped(gap(row.gap, kind), "strong"),
-            sub(span(row.gap_ci_low, row.gap_ci_high, kind), p_value(row.p_adjusted)),
-            sub(within_note(report, row, kind)),
-            sub(joined([unadjusted, span(naive.low, naive.high, kind)], ", ")),
-            *map(sub, _beside(row, kind)),
+            html.effect(row.gap, row.gap_ci_low, row.gap_ci_high, kind, row.p_adjusted),
+            html.sub(within_note(report, row, kind)),
+            html.sub(html.joined([unadjusted, html.span(naive.low, naive.high, kind)], ", ")),
+            *map(html.sub, _beside(row, kind)),
         ),
         spread=Interval(row.gap, row.gap_ci_low, row.gap_ci_high),
         verdict=verdict,
-        subs=sizes + sub(why(row, verdict)),
+        subs=sizes + html.sub(why(row, one.verdict)),
         tag=TEXTS["groups.declared"] if one.primary else "",
         second=None if naive.point is None else naive,
         band=report.band,
@@ -124,39 +110,40 @@ def _beside(row: Row, kind: Kind) -> list[Markup]:
     """Write what has to be read beside the gap: its ratio, bounds for the missing, warnings."""
     shown = []
     if row.ratio is not None:
-        ratio = say("ratio", of=row.ratio_of, ratio=number(row.ratio, "ratio"))
-        shown.append(joined([ratio, span(row.ratio_ci_low, row.ratio_ci_high, "ratio")], ", "))
+        ends = html.span(row.ratio_ci_low, row.ratio_ci_high, "ratio")
+        ratio = html.say("ratio", of=row.ratio_of, ratio=html.number(row.ratio, "ratio"))
+        shown.append(html.joined([ratio, ends], ", "))
     if row.gap_missing_low is not None:
-        bounds = span(row.gap_missing_low, row.gap_missing_high, kind)
-        shown.append(say("missing.bounds", span=bounds))
+        bounds = html.span(row.gap_missing_low, row.gap_missing_high, kind)
+        shown.append(html.say("missing.bounds", span=bounds))
     return [*shown, *flag_texts(row)]
 
 
 def flag_texts(row: Row) -> list[Markup]:
     """Write the warnings that the audit sets beside a verdict."""
     return [
-        say("flag", text=FLAGS.get(flag, flag.replace("_", " ")))
+        html.say("flag", text=FLAGS.get(flag, flag.replace("_", " ")))
         for flag in re.findall(r"[a-z_]+", row.flags)
     ]
 
 
 def _level(row: Row, kind: Kind) -> Markup:
-    return withheld(row, number(row.estimate, kind), sub(span(row.ci_low, row.ci_high, kind)))
+    return withheld(row, html.level([row.estimate], row.ci_low, row.ci_high, kind))
 
 
 def _sizes(report: Report, one: Compared, row: Row) -> Markup:
     """How many patients, queries and events, and what limits them."""
     step = max(row.step or 0.0, row.step_rest or 0.0)
-    steps = number(step, "share" if one.unit == "proportion" else "plain")
-    return joined(
+    steps = html.number(step, "share" if one.unit == "proportion" else "plain")
+    return html.joined(
         [
-            patients(row, report.minimum.reported),
-            some("queries", row.n_queries, "count", "n"),
-            some("events", row.n_events, "count", "n"),
-            some("design_effect", row.design_effect, "ratio", "value"),
-            some("unmeasured", row.n_unmeasured or None, "count", "n"),
-            say("low_precision") if row.precision == "low" else "",
-            say("in_steps", step=steps) if step >= 0.01 and not row.is_suppressed else "",
+            html.patients(row, report.minimum.reported),
+            html.some("queries", row.n_queries, "count", "n"),
+            html.some("events", row.n_events, "count", "n"),
+            html.some("design_effect", row.design_effect, "ratio", "value"),
+            html.some("unmeasured", row.n_unmeasured or None, "count", "n"),
+            html.say("low_precision") if row.precision == "low" else "",
+            html.say("in_steps", step=steps) if step >= 0.01 and not row.is_suppressed else "",
         ],
         ", ",
     )

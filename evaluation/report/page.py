@@ -21,7 +21,7 @@ from evaluation.report.contrasts import Compared, compare
 from evaluation.report.headline import answer, by_adjusting
 from evaluation.report.model import Report, Row, Section
 from evaluation.report.names import Names
-from evaluation.report.number_format import gap_kind
+from evaluation.report.number_format import kind_of
 from evaluation.report.outcome_tables import outcome_tables
 from evaluation.report.section_tables import section_tables
 from evaluation.report.tables import LOUD, MOST_ROWS, Table
@@ -53,7 +53,7 @@ def environment() -> Environment:
     made.filters.update(md=_markdown)
     made.globals.update({name: getattr(markup, name) for name in markup.__all__})
     made.globals.update(
-        gap_kind=gap_kind, heads=heads, most_rows=MOST_ROWS, places=PLACES,
+        kind_of=kind_of, heads=heads, most_rows=MOST_ROWS, places=PLACES,
         verdict_text=verdict_text, verdicts=VERDICTS,
     )  # fmt: skip
     return made

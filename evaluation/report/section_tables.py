@@ -1,30 +1,31 @@
-"""The tables of the sections beyond the outcomes: one layout for each, one way to write them."""
+"""The tables of the further sections and of changes: a layout for each, one way to write them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaluation.report.axes import Axis, Interval, gap_axis, span_axis
-from evaluation.report.markup import (
-    gap,
-    joined,
-    number,
-    p_value,
-    patients,
-    say,
-    some,
-    span,
-    sub,
-    wrapped,
-)
+from markupsafe import Markup
+
+from evaluation.report import markup as html
+from evaluation.report.axes import Interval, gap_axis, span_axis
 from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, gap_kind, in_steps, level_kind
-from evaluation.report.tables import ORDER, Line, Table, folded, why, withheld, within_note
+from evaluation.report.number_format import Kind, in_steps, kind_of
+from evaluation.report.tables import (
+    LOUD,
+    ORDER,
+    Line,
+    Table,
+    counted,
+    cut,
+    why,
+    withheld,
+    within_note,
+)
 from evaluation.report.texts import MEASURES, RECORDS, TEXTS, heads, verdict_text
 
-__all__ = ["section_tables"]
+__all__ = ["section_tables", "table_of"]
 
 _RATES = frozenset({"FNR", "FPR", "EO"})
 """Measures that are proportions; the others are scores."""
@@ -75,92 +76,101 @@ _LAYOUTS = {
         value="gap", ends="gap_ci", kind="points", level=("estimate",), level_kind="percent",
         level_ends=True, draws_level=True, is_gap=False,
     ),
+    "changes": Layout(value="change", level=("before", "after")),
 }  # fmt: skip
 
 
 def section_tables(report: Report, name: str) -> list[Table]:
     """Lay out the tables of a section: one for each measure, or one for all rows."""
-    rows: list[Row] = getattr(report, name).rows
+    given: list[Row] = getattr(report, name).rows
+    rows = sorted(given, key=lambda row: ORDER.index(verdict_text(row.verdict).name))
     if name not in {"zero_shot", "counterfactual"}:
-        return [_table(report, name, rows, "")] if rows else []
-    order = list(MEASURES)
-    found = dict.fromkeys(row.measure for row in rows)
-    measures = sorted(found, key=lambda one: order.index(one) if one in order else len(order))
+        return [table_of(report, name, rows)] if rows else []
+    found = dict.fromkeys(row.measure for row in given)
+    known = [one for one in MEASURES if one in found]
+    order = dict.fromkeys([*known, *found])
     return [
-        _table(report, name, [row for row in rows if row.measure == one], one) for one in measures
+        table_of(report, name, [row for row in rows if row.measure == one], one) for one in order
     ]
 
 
-def _table(report: Report, name: str, rows: Sequence[Row], measure: str) -> Table:
+def table_of(report: Report, name: str, rows: Sequence[Row], measure: str = "") -> Table:
+    """Lay out the table of a section (of one measure), or of changes, in the order of its rows."""
     layout = _LAYOUTS[name]
-    lines = [_line(report, name, layout, row) for row in rows]
-    lines.sort(key=lambda line: ORDER.index(line.verdict.name))
-    title, words = MEASURES.get(measure, (measure, ""))
-
-    def axis(kept: Sequence[Line]) -> Axis:
-        spreads = [line.spread for line in kept]
-        if layout.is_gap:
-            margin = report.margin if name == "zero_shot" else None
-            return gap_axis(spreads, margin, layout.kind or gap_kind(_unit(measure)))
+    lines = [_line(report, name, row) for row in rows]
+    kept = cut(lines, lambda line: line.verdict.name in LOUD)
+    spreads = [line.spread for line in kept]
+    if layout.is_gap:
+        margin = report.margin if name == "zero_shot" else None
+        rates = all(_unit(report, name, row) == "proportion" for row in rows)
+        axis = gap_axis(spreads, margin, layout.kind or ("points" if rates else "signed"))
+    else:
         ends = [end for one in spreads for end in (one.point, one.low, one.high)]
         ends += [end for line in kept for end in line.band or ()]
         ends += [line.second.point for line in kept if line.second]
-        return span_axis([*ends, layout.chance], "percent" if layout.draws_level else "ratio")
-
-    return folded(
-        lines,
-        axis,
-        title=title if measure else "",
+        axis = span_axis([*ends, layout.chance], "percent" if layout.draws_level else "ratio")
+    title, words = MEASURES.get(measure, (measure, ""))
+    return Table(
+        title=title,
         caption=words or TEXTS.get(f"{name}.caption", title),
         columns=heads(name),
+        axis=axis,
         reference=0.0 if layout.is_gap else layout.chance,
+        folded=kept,
+        counts=counted(line.verdict for line in lines),
+        left_out=len(lines) - len(kept),
         higher=measure not in _ERRORS if name == "zero_shot" else None,
     )
 
 
-def _unit(measure: str) -> str:
-    return "proportion" if measure in _RATES else "score"
+def _unit(report: Report, name: str, row: Row) -> str:
+    if name == "changes":
+        return Names(report).describe(row.measured).unit
+    return "proportion" if row.measure in _RATES else "score"
 
 
-def _line(report: Report, name: str, layout: Layout, row: Row) -> Line:
-    names, verdict = Names(report), verdict_text(row.verdict, name)
-    kind = in_steps(layout.kind or gap_kind(_unit(row.measure)), row.step)
-    level = in_steps(layout.level_kind or level_kind(_unit(row.measure)), row.step)
+def _line(report: Report, name: str, row: Row) -> Line:
+    layout, unit = _LAYOUTS[name], _unit(report, name, row)
+    step = None if name == "changes" else row.step
+    kind = in_steps(layout.kind or kind_of("gap", unit), step)
     levels: list[float | None] = [getattr(row, field) for field in layout.level]
+    level_ends = (row.ci_low, row.ci_high) if layout.level_ends else (None, None)
+    level_kind = in_steps(layout.level_kind or kind_of("level", unit), step)
     value: float | None = getattr(row, layout.value)
+    ends = (getattr(row, f"{layout.ends}_low"), getattr(row, f"{layout.ends}_high"))
     second = None
     if name == "exposure":  # beside the ratio that ignores relevance, or that one alone
         value, second = (row.ratio, None) if value is None else (value, row.ratio)
-    low, high = getattr(row, f"{layout.ends}_low"), getattr(row, f"{layout.ends}_high")
-    drawing = Interval(value, low, high)
-    if layout.draws_level:
-        drawing = Interval(levels[0], row.ci_low, row.ci_high)
+    drawn = Interval(levels[0], *level_ends) if layout.draws_level else Interval(value, *ends)
     p = row.p if name == "leakage" and row.p_adjusted is None else row.p_adjusted
-    chance = span(row.null_low, row.null_high, "ratio")
-    sizes = patients(row, report.minimum.reported)
-    if name == "counterfactual":
-        sizes = some("queries", row.n_queries, "count", "n")
+    tag = "changes.meant" if row.target else "groups.declared" if row.primary else ""
+    beside = _beside(report, name, row, kind, second)
     return Line(
-        name=_who(names, name, row),
-        level=withheld(
-            row,
-            joined([number(one, level) for one in levels], ", "),
-            sub(span(row.ci_low, row.ci_high, level)) if layout.level_ends else "",
-        ),
-        value=withheld(
-            row,
-            wrapped(gap(value, kind), "strong"),
-            sub(span(low, high, kind), p_value(p)),
-            sub(say("exposure.chance", span=chance) if chance else ""),
-            sub(some("exposure.plain", second, "ratio", "ratio")),
-            sub(within_note(report, row, kind) if name == "zero_shot" else ""),
-        ),
-        spread=drawing,
-        verdict=verdict,
-        subs=sub(_what(names, name, row), sizes) + sub(why(row, verdict)),
+        name=_who(Names(report), name, row),
+        level=withheld(row, html.level(levels, *level_ends, level_kind)),
+        value=withheld(row, html.effect(value, *ends, kind, p), *map(html.sub, beside)),
+        spread=drawn,
+        verdict=verdict_text(row.verdict, name),
+        subs=_subs(report, name, row),
+        tag=TEXTS[tag] if tag and name == "changes" else "",
         second=None if second is None else Interval(second),
         band=_band(report, name, row),
     )
+
+
+def _beside(
+    report: Report, name: str, row: Row, kind: Kind, plain: float | None
+) -> Iterator[Markup | str]:
+    """Write what has to be read beside the value."""
+    if name == "zero_shot":
+        yield within_note(report, row, kind)
+    elif name != "changes":
+        chance = html.span(row.null_low, row.null_high, "ratio")
+        yield html.say("exposure.chance", span=chance) if chance else ""
+        yield html.some("exposure.plain", plain, "ratio", "ratio")
+    elif row.gap_before is not None and row.gap_after is not None:
+        before, after = html.number(row.gap_before, kind), html.number(row.gap_after, kind)
+        yield html.say("changes.gap", before=before, after=after)
 
 
 def _who(names: Names, name: str, row: Row) -> str:
@@ -171,23 +181,31 @@ def _who(names: Names, name: str, row: Row) -> str:
     return f"{row.finding}, {names.of(row)}" if row.finding else names.of(row)
 
 
-def _what(names: Names, name: str, row: Row) -> str:
-    """Say beneath the name what the row is about."""
-    attribute = names.attribute(row.attribute)
+def _subs(report: Report, name: str, row: Row) -> Markup:
+    """Say beneath the name what the row is about, of how many, and why it has no number."""
+    names, reason = Names(report), why(row, row.verdict)
+    what: str = names.attribute(row.attribute)
+    sizes, low = html.patients(row, report.minimum.reported), ""
     if name == "zero_shot":
-        return some("events", row.n_events, "count", "n")
-    if name == "leakage":
-        return say("leakage.probe", space=row.space, probe=row.probe)
-    if name == "label_quality":
-        return RECORDS.get(row.measure, row.measure.replace("_", " "))
-    if name == "counterfactual" and row.group:
-        return say("counterfactual.on", attribute=attribute, group=names.of(row))
-    return attribute
+        what = html.some("events", row.n_events, "count", "n")
+    elif name == "leakage":
+        what = html.say("leakage.probe", space=row.space, probe=row.probe)
+    elif name == "label_quality":
+        what = RECORDS.get(row.measure, row.measure.replace("_", " "))
+    elif name == "counterfactual":
+        sizes = html.some("queries", row.n_queries, "count", "n")
+        if row.group:
+            what = html.say("counterfactual.on", attribute=what, group=names.of(row))
+    elif name == "changes":
+        what = names.outcome(row.measured)
+        low = html.say("low_precision") if row.precision == "low" else ""
+        reason = row.reason if row.name or row.change is None else ""
+    return html.sub(what, sizes, low) + html.sub(reason)
 
 
 def _band(report: Report, name: str, row: Row) -> tuple[float, float] | None:
     """Give what is drawn behind: the margin, what chance gives, or what a placebo does."""
-    if name == "zero_shot":
+    if name in {"zero_shot", "changes"}:
         return report.band
     if row.null_low is not None and row.null_high is not None:
         return row.null_low, row.null_high

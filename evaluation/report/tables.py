@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
+from markupsafe import Markup
+
+from evaluation.report import markup as html
 from evaluation.report.axes import Axis, Interval
-from evaluation.report.markup import joined, number, say, span, wrapped
 from evaluation.report.model import Report, Row
 from evaluation.report.number_format import Kind
 from evaluation.report.texts import VERDICTS, VerdictText
 from evaluation.stats.verdict import Verdict
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 __all__ = [
-    "LOUD", "MOST_ROWS", "ORDER", "Counts", "Line", "Table", "counted", "cut", "folded",
+    "LOUD", "MOST_ROWS", "ORDER", "Counts", "Line", "Table", "counted", "cut",
     "why", "withheld", "within_note",
 ]  # fmt: skip
 
@@ -98,33 +97,29 @@ def cut(rows: Sequence[_T], loud: Callable[[_T], bool]) -> list[_T]:
     return [rows[n] for n in sorted(kept)]
 
 
-def folded(lines: Sequence[Line], axis: Callable[[list[Line]], Axis], **words: Any) -> Table:
-    """Make a table with no row in sight, on the axis that the rows which are kept need."""
-    kept = cut(lines, lambda line: line.verdict.name in LOUD)
-    counts = counted(line.verdict for line in lines)
-    left_out = len(lines) - len(kept)
-    return Table(axis=axis(kept), folded=kept, counts=counts, left_out=left_out, **words)
-
-
 def within_note(report: Report, row: Row, kind: Kind) -> Markup | str:
     """Explain ``within`` beside an interval that reaches beyond the margin."""
     if row.verdict != Verdict.WITHIN or report.alpha is None:
         return ""
-    inner = span(row.inner_low, row.inner_high, kind)
+    inner = html.span(row.inner_low, row.inner_high, kind)
     if inner:
-        level = number(1 - 2 * report.alpha, "share", name="derived")
-        return say("within.inner", level=level, span=inner)
+        level = html.number(1 - 2 * report.alpha, "share", name="derived")
+        return html.say("within.inner", level=level, span=inner)
     low, high = row.gap_ci_low, row.gap_ci_high
     if report.margin is None or low is None or high is None or max(-low, high) < report.margin:
         return ""
-    return say("within.explained")
+    return html.say("within.explained")
 
 
 def withheld(row: Row, *cells: Markup | str) -> Markup:
     """Join the parts of a cell; of a suppressed row they are withheld."""
-    return wrapped(say("withheld"), name="none") if row.is_suppressed else joined(cells, "")
+    return (
+        html.wrapped(html.say("withheld"), name="none")
+        if row.is_suppressed
+        else html.joined(cells, "")
+    )
 
 
-def why(row: Row, verdict: VerdictText) -> str:
+def why(row: Row, verdict: str) -> str:
     """Give the reason where there is no number."""
-    return row.reason if verdict.name == "not_assessable" and not row.is_suppressed else ""
+    return row.reason if verdict == Verdict.NOT_ASSESSABLE and not row.is_suppressed else ""
