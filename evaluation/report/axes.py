@@ -10,20 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
+from evaluation.report.model import Interval
 from evaluation.report.number_format import MINUS, Kind
 
-__all__ = ["Axis", "Interval", "gap_axis", "span_axis"]
+__all__ = ["Axis", "gap_axis", "span_axis"]
 
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A point and its interval, as far as they are known."""
-
-    point: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf, isfinite
-from statistics import median_low
 
 from evaluation.labels import UNKNOWN
 from evaluation.report.model import Report, Row
@@ -14,7 +12,7 @@ from evaluation.report.number_format import Kind, kind_of
 from evaluation.report.texts import VERDICTS
 from evaluation.stats.verdict import Verdict
 
-__all__ = ["ESTABLISHED", "Compared", "compare", "louder_first", "noticed"]
+__all__ = ["ESTABLISHED", "Compared", "compare", "louder_first"]
 
 ESTABLISHED = frozenset({Verdict.EXCEEDS, Verdict.DIFFERS})
 _ORDER: tuple[str, ...] = (
@@ -111,7 +109,7 @@ def compare(report: Report) -> list[Compared]:
     by_question: dict[tuple[str, str, str], list[Row]] = {}
     references: dict[tuple[str, str], Row] = {}
     for row in report.outcomes.rows:
-        if row.is_reference:
+        if row.comparison == "reference":
             references[row.outcome, row.attribute] = row
         else:
             by_question.setdefault((row.outcome, row.comparison, row.attribute), []).append(row)
@@ -146,32 +144,3 @@ def louder_first(found: Iterable[Compared]) -> list[Compared]:
     return sorted(
         found, key=lambda one: (not one.primary, _weight(one.verdict), -abs(one.row.gap or 0.0))
     )
-
-
-def noticed(report: Report, found: Sequence[Compared]) -> tuple[float, Kind, bool] | None:
-    """Give the gap that the audit would notice, in the middle one of these comparisons.
-
-    Those of proportions decide where there are any.
-
-    Returns
-    -------
-    (size, how it is written, whether it is half an interval's width) or None
-        Half a width where the audit did not simulate itself; None where nothing is known.
-    """
-    smallest = {
-        (row.attribute, row.group, row.outcome): row.smallest_gap for row in report.instrument.rows
-    }
-    for unit, kind in (("proportion", "size_0"), ("score", "away_2")):
-        own = [one.row for one in found if one.unit == unit]
-        sizes = [smallest.get((row.attribute, row.group, row.outcome)) for row in own]
-        widths = [
-            None if row.gap_ci_low is None or row.gap_ci_high is None
-            else (row.gap_ci_high - row.gap_ci_low) / 2
-            for row in own
-        ]  # fmt: skip
-        for values, from_width in ((sizes, False), (widths, True)):
-            # One that no gap could be noticed in is worse than any size.
-            ordered = [inf if value is None else value for value in values]
-            if ordered and isfinite(middle := median_low(ordered)):
-                return middle, kind, from_width
-    return None

@@ -7,21 +7,22 @@ assessed, and only if none of them is in doubt.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from math import inf, isfinite
+from statistics import median_low
+from typing import Any
 
 from markupsafe import Markup
 
 from evaluation.report import markup as html
-from evaluation.report.contrasts import ESTABLISHED, Compared, louder_first, noticed
+from evaluation.report.contrasts import ESTABLISHED, Compared, louder_first
 from evaluation.report.model import Question, Report
 from evaluation.report.names import Names
 from evaluation.report.outcome_tables import flag_texts
-from evaluation.report.tables import Counts, counted, within_note
+from evaluation.report.tables import counted, within_note
 from evaluation.report.texts import PLACES, TEXTS, verdict_text
 from evaluation.stats.verdict import Verdict
 
-__all__ = ["Answer", "answer", "by_adjusting"]
+__all__ = ["answer", "by_adjusting"]
 
 MOST_NAMED = 6
 MOST_BETTER = 3
@@ -30,38 +31,21 @@ MOST_ROWS_OF_A_QUESTION = 4
 MOST_SENTENCES = 8
 """Of declared questions: groups of one, and sentences of all."""
 
-State = Literal["gap", "doubt", "clear", "none"]
 Finding = tuple[str, str, "list[Markup]"]
 """Title of the outcome, the harm, and a sentence for each group."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the board reads first.
+def answer(report: Report, compared: Sequence[Compared]) -> dict[str, Any]:
+    """Sum up the table of outcomes for the first sheet; only comparisons with the rest count.
 
-    ``counts`` and ``total`` are of comparisons; ``group`` and ``intersection`` say who is affected
-    most; ``questions`` holds a sentence for each question declared beforehand; ``more_worse``
-    counts the gaps that are not named in ``worse`` and ``better``; ``unassessed`` are the groups
-    without any number that could be tested.
+    Returns
+    -------
+    dict
+        ``state`` (gap, doubt, clear, none), ``headline, details``; ``counts`` and ``total`` of
+        comparisons; ``group`` and ``intersection`` that are affected most; ``questions``, a
+        sentence for each declared one; findings ``worse`` and ``better``, and how many ``more``;
+        ``doubts``; ``unassessed`` groups, without any number that could be tested.
     """
-
-    state: State
-    headline: Markup
-    details: list[Markup]
-    counts: Counts
-    total: int
-    group: Markup
-    intersection: Markup
-    questions: list[Markup]
-    worse: list[Finding]
-    better: list[Finding]
-    more_worse: int
-    doubts: list[Markup]
-    unassessed: list[str]
-
-
-def answer(report: Report, compared: Sequence[Compared]) -> Answer:
-    """Sum up the table of outcomes; comparisons with a chosen reference are not counted."""
     rest = [one for one in compared if one.row.against_rest]
     found = sorted(
         (one for one in rest if one.established),
@@ -82,21 +66,21 @@ def answer(report: Report, compared: Sequence[Compared]) -> Answer:
         details.append(html.say("answer.unassessed", groups=html.listed(unassessed)))
     crossed = [one for one in rest if one.row.is_intersection and one.loss is not None]
     no_crossed = "worst.none.intersection" if crossed else "worst.undeclared"
-    return Answer(
-        state=state,
-        headline=headline,
-        details=details,
-        counts=counted(verdict_text(one.verdict) for one in rest),
-        total=len(rest),
-        group=_worst(report, _single(rest), "worst.none"),
-        intersection=_worst(report, crossed, no_crossed),
-        questions=_questions(report, rest),
-        worse=_by_outcome(report, worse[:MOST_NAMED]),
-        better=_by_outcome(report, better[:MOST_BETTER]),
-        more_worse=max(0, len(worse) - MOST_NAMED) + max(0, len(better) - MOST_BETTER),
-        doubts=_doubts(open_, rest),
-        unassessed=unassessed,
-    )
+    return {
+        "state": state,
+        "headline": headline,
+        "details": details,
+        "counts": counted(verdict_text(one.verdict) for one in rest),
+        "total": len(rest),
+        "group": _worst(report, _single(rest), "worst.none"),
+        "intersection": _worst(report, crossed, no_crossed),
+        "questions": _questions(report, rest),
+        "worse": _by_outcome(report, worse[:MOST_NAMED]),
+        "better": _by_outcome(report, better[:MOST_BETTER]),
+        "more": max(0, len(worse) - MOST_NAMED) + max(0, len(better) - MOST_BETTER),
+        "doubts": _doubts(open_, rest),
+        "unassessed": unassessed,
+    }
 
 
 def _state(
@@ -105,7 +89,7 @@ def _state(
     worse: Sequence[Compared],
     better: Sequence[Compared],
     open_: Sequence[Compared],
-) -> tuple[State, Markup, list[Markup]]:
+) -> tuple[str, Markup, list[Markup]]:
     """Say in one line what the audit found, and what it means."""
     elsewhere = sum(row.verdict in ESTABLISHED for row in report.zero_shot.rows)
     undecided = {"n": html.tally(len(open_)), "total": html.tally(len(rest))}
@@ -137,13 +121,26 @@ def _margin(report: Report) -> Markup:
 
 
 def _noticed(report: Report, asked: Sequence[Compared]) -> Markup:
-    known = noticed(report, asked)
-    if known is None:
-        return html.say("answer.noticed.none")
-    size, kind, from_width = known
-    if from_width:
-        return html.say("answer.noticed.width", size=html.gap(size, kind, "derived"))
-    return html.say("answer.noticed", size=html.gap(size, kind))
+    """Say which gap the audit would notice, in the middle one of these comparisons.
+
+    Those of proportions decide where there are any. Where the audit did not simulate itself, it is
+    the middle half-width of their intervals.
+    """
+    smallest = {
+        (row.attribute, row.group, row.outcome): row.smallest_gap for row in report.instrument.rows
+    }
+    for unit, kind in (("proportion", "size_0"), ("score", "away_2")):
+        own = [one.row for one in asked if one.unit == unit]
+        sizes = [smallest.get((row.attribute, row.group, row.outcome)) for row in own]
+        widths = [row.interval("gap_ci").half_width for row in own]
+        for values, key, mark in (
+            (sizes, "answer.noticed", ""), (widths, "answer.noticed.width", "derived")
+        ):  # fmt: skip
+            # One that no gap could be noticed in is worse than any size.
+            ordered = [inf if value is None else value for value in values]
+            if ordered and isfinite(middle := median_low(ordered)):
+                return html.say(key, size=html.gap(middle, kind, mark))
+    return html.say("answer.noticed.none")
 
 
 def _single(found: Iterable[Compared]) -> list[Compared]:
@@ -183,7 +180,7 @@ def _found(report: Report, one: Compared) -> Markup:
     way = "equal" if not row.gap else "lower" if row.gap < 0 else "higher"
     details = html.joined(
         [
-            html.interval(report, html.span(row.gap_ci_low, row.gap_ci_high, kind)),
+            html.interval(report, html.span(row.interval("gap_ci"), kind)),
             within_note(report, row, kind),
             html.some("sentence.unadjusted", row.gap_naive, kind, "gap"),
             people,

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from evaluation.report.model import Report, Row
+from evaluation.report.model import Interval, Report, Row
 from evaluation.report.number_format import Kind, figure
 from evaluation.report.texts import TEXTS, VerdictText
 
@@ -82,11 +82,11 @@ def gap(value: float | None, kind: Kind, name: str = "") -> Markup:
     return say("points.one" if one else "points.many", size=shown)
 
 
-def span(low: float | None, high: float | None, kind: Kind) -> Markup:
+def span(ends: Interval, kind: Kind) -> Markup:
     """Write both ends of an interval; nothing where one is missing."""
-    if low is None or high is None:
+    if ends.low is None or ends.high is None:
         return Markup("")
-    return wrapped(say("span", low=number(low, kind), high=number(high, kind)), name="nw")
+    return wrapped(say("span", low=number(ends.low, kind), high=number(ends.high, kind)), name="nw")
 
 
 def interval(report: Report, ends: Markup) -> Markup:
@@ -96,18 +96,14 @@ def interval(report: Report, ends: Markup) -> Markup:
     return say("interval", level=number(1 - report.alpha, "share", name="derived"), span=ends)
 
 
-def level(
-    values: Sequence[float | None], low: float | None, high: float | None, kind: Kind
-) -> Markup:
+def level(values: Iterable[float | None], ends: Interval, kind: Kind) -> Markup:
     """Write the level of an outcome, with its interval beneath."""
-    return joined([number(one, kind) for one in values], ", ") + sub(span(low, high, kind))
+    return joined([number(one, kind) for one in values], ", ") + sub(span(ends, kind))
 
 
-def effect(
-    value: float | None, low: float | None, high: float | None, kind: Kind, p: float | None
-) -> Markup:
+def effect(found: Interval, kind: Kind, p: float | None) -> Markup:
     """Write a gap in bold, with its interval and p beneath."""
-    return wrapped(gap(value, kind), "strong") + sub(span(low, high, kind), _p(p))
+    return wrapped(gap(found.point, kind), "strong") + sub(span(found, kind), _p(p))
 
 
 def _p(value: float | None) -> Markup:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any, Self
 
@@ -30,8 +31,7 @@ from evaluation.stats.verdict import Answer, Verdict
 from medembed.errors import InputError
 
 __all__ = [
-    "VERSION", "AttributeInfo", "Change", "Drift", "Gate", "Instrument", "Missing", "OutcomeInfo",
-    "Outcomes", "Protocol", "Question", "Record", "Report", "Row", "Section", "Stamp", "Tried",
+    "VERSION", "AttributeInfo", "Change", "Interval", "OutcomeInfo", "Question", "Report", "Row",
 ]  # fmt: skip
 
 VERSION = 1
@@ -62,6 +62,20 @@ class Record(BaseModel):
         except ValidationError:
             pass
         raise PydanticUseDefault
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point and the ends of its interval, as far as they are known."""
+
+    point: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the distance of the ends."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 class Row(Record):
@@ -103,6 +117,10 @@ class Row(Record):
             return (self.__pydantic_extra__ or {}).get(name)
         raise AttributeError(name)
 
+    def interval(self, ends: str, point: str = "gap") -> Interval:
+        """Take a point, and the ends of an interval whose names begin so."""
+        return Interval(*(getattr(self, name) for name in (point, f"{ends}_low", f"{ends}_high")))
+
     @property
     def is_suppressed(self) -> bool:
         """Whether the group is too small to be shown."""
@@ -122,11 +140,6 @@ class Row(Record):
     def against_rest(self) -> bool:
         """Whether the group is compared with everyone else."""
         return self.comparison == "rest"
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether it is the group that the others of its attribute are compared with."""
-        return self.comparison == "reference"
 
     def mirrored(self, reference: Row) -> Row:
         """Give the same comparison from the side of the group that it was made with."""
@@ -149,18 +162,30 @@ class Section(Record):
     why: Text = ""
 
 
-class Settings(Record):
-    """Margin and level of the audit, for a report without its protocol."""
+class Question(Record):
+    """A question that was declared before the data was looked at; of every group without one."""
 
+    attribute: Text = ""
+    outcome: Text = ""
+    group: Text | None = None
+
+
+class Protocol(Record):
+    """What the page shows of the declared protocol."""
+
+    attributes: list[Text] = []
+    outcomes: list[Text] = []
+    strata: list[Text] = []
+    primary: list[Question] = []
     margin: Number = None
     alpha: Number = None
 
 
 class Outcomes(Section):
-    """The outcomes by group."""
+    """The outcomes by group; ``settings`` hold what a missing protocol would."""
 
     rows: list[Row] = Field(default=[], validation_alias="table")
-    settings: Settings = Settings()
+    settings: Protocol = Protocol()
 
 
 class Tried(Record):
@@ -201,25 +226,6 @@ class Instrument(Section):
     coverage_error: Number = None
     cohorts: Number = None
     rows: list[Row] = Field(default=[], validation_alias="detectable")
-
-
-class Question(Record):
-    """A question that was declared before the data was looked at; of every group without one."""
-
-    attribute: Text = ""
-    outcome: Text = ""
-    group: Text | None = None
-
-
-class Protocol(Record):
-    """What the page shows of the declared protocol."""
-
-    attributes: list[Text] = []
-    outcomes: list[Text] = []
-    strata: list[Text] = []
-    primary: list[Question] = []
-    margin: Number = None
-    alpha: Number = None
 
 
 class Stamp(Record):

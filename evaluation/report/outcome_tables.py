@@ -9,7 +9,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from evaluation.report import markup as html
-from evaluation.report.axes import Interval, gap_axis
+from evaluation.report.axes import gap_axis
 from evaluation.report.contrasts import Compared, louder_first
 from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
@@ -79,7 +79,7 @@ def _line(report: Report, one: Compared) -> Line:
     else:
         heading = one.names.attribute(row.attribute)
     versus = twin is not None or not row.against_rest
-    naive = Interval(row.gap_naive, row.gap_naive_ci_low, row.gap_naive_ci_high)
+    found, naive = row.interval("gap_ci"), row.interval("gap_naive_ci", "gap_naive")
     unadjusted = html.some("sentence.unadjusted", row.gap_naive, kind, "gap")
     level = _level(row, one.kind("level"))
     sizes = html.sub(_sizes(report, one, row))
@@ -91,12 +91,12 @@ def _line(report: Report, one: Compared) -> Line:
         level=level,
         value=withheld(
             row,
-            html.effect(row.gap, row.gap_ci_low, row.gap_ci_high, kind, row.p_adjusted),
+            html.effect(found, kind, row.p_adjusted),
             html.sub(within_note(report, row, kind)),
-            html.sub(html.joined([unadjusted, html.span(naive.low, naive.high, kind)], ", ")),
+            html.sub(html.joined([unadjusted, html.span(naive, kind)], ", ")),
             *map(html.sub, _beside(row, kind)),
         ),
-        spread=Interval(row.gap, row.gap_ci_low, row.gap_ci_high),
+        spread=found,
         verdict=verdict,
         subs=sizes + html.sub(why(row, one.verdict)),
         tag=TEXTS["groups.declared"] if one.primary else "",
@@ -110,11 +110,11 @@ def _beside(row: Row, kind: Kind) -> list[Markup]:
     """Write what has to be read beside the gap: its ratio, bounds for the missing, warnings."""
     shown = []
     if row.ratio is not None:
-        ends = html.span(row.ratio_ci_low, row.ratio_ci_high, "ratio")
+        ends = html.span(row.interval("ratio_ci"), "ratio")
         ratio = html.say("ratio", of=row.ratio_of, ratio=html.number(row.ratio, "ratio"))
         shown.append(html.joined([ratio, ends], ", "))
     if row.gap_missing_low is not None:
-        bounds = html.span(row.gap_missing_low, row.gap_missing_high, kind)
+        bounds = html.span(row.interval("gap_missing"), kind)
         shown.append(html.say("missing.bounds", span=bounds))
     return [*shown, *flag_texts(row)]
 
@@ -128,7 +128,7 @@ def flag_texts(row: Row) -> list[Markup]:
 
 
 def _level(row: Row, kind: Kind) -> Markup:
-    return withheld(row, html.level([row.estimate], row.ci_low, row.ci_high, kind))
+    return withheld(row, html.level([row.estimate], row.interval("ci"), kind))
 
 
 def _sizes(report: Report, one: Compared, row: Row) -> Markup:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,16 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from evaluation.report import markup
-from evaluation.report.changes import Attempt, attempts, turned
+from evaluation.report.changes import attempts, turned
 from evaluation.report.contrasts import Compared, compare
 from evaluation.report.headline import answer, by_adjusting
-from evaluation.report.model import Report, Row, Section
+from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
 from evaluation.report.number_format import kind_of
 from evaluation.report.outcome_tables import outcome_tables
 from evaluation.report.section_tables import section_tables
-from evaluation.report.tables import LOUD, MOST_ROWS, Table
-from evaluation.report.texts import GUIDELINES, PLACES, TEXTS, TURNS, VERDICTS, heads, verdict_text
+from evaluation.report.tables import LOUD, MOST_ROWS
+from evaluation.report.texts import GUIDELINES, PLACES, TEXTS, VERDICTS, heads, verdict_text
 from evaluation.stats.verdict import Verdict
 
 __all__ = ["answered", "context_of", "environment", "render"]
@@ -33,6 +32,7 @@ __all__ = ["answered", "context_of", "environment", "render"]
 SECTIONS = (
     "zero_shot", "exposure", "counterfactual", "leakage", "modality_gap", "label_quality",
 )  # fmt: skip
+CHANGES = ("mitigation", "comparison")
 MOST_SMALLEST = 4
 """Smallest gaps of declared questions that stay in sight."""
 _STAMPED = (
@@ -50,12 +50,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(md=_markdown)
-    made.globals.update({name: getattr(markup, name) for name in markup.__all__})
-    made.globals.update(
-        kind_of=kind_of, heads=heads, most_rows=MOST_ROWS, places=PLACES,
-        verdict_text=verdict_text, verdicts=VERDICTS,
-    )  # fmt: skip
+    made.filters["md"] = _markdown
+    made.globals |= {name: getattr(markup, name) for name in markup.__all__}
+    made.globals |= {"kind_of": kind_of, "heads": heads, "verdict_text": verdict_text}
+    made.globals |= {"most_rows": MOST_ROWS, "places": PLACES, "verdicts": VERDICTS}
     return made
 
 
@@ -86,55 +84,21 @@ def render(report: Report | Mapping[str, Any]) -> str:
     return environment().get_template("page.html.j2").render(context)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of the page that compares groups.
-
-    ``why`` it was not done is None where it was. ``found`` counts what a reader has to know of: new
-    gaps, recommended mitigations, established rows of the others.
-    """
-
-    id: str
-    section: Section
-    why: str | None
-    found: int
-    tables: Sequence[Table] = ()
-    attempts: Sequence[Attempt] = ()
-
-    @property
-    def title(self) -> str:
-        """Its title on the page."""
-        return PLACES[self.id]
-
-    @property
-    def alarming(self) -> bool:
-        """Whether what was found is to a group's harm."""
-        return bool(self.found) and self.id != "mitigation"
-
-
 def context_of(report: Report) -> dict[str, Any]:
     """Lay out what the templates show."""
-    compared, alpha = compare(report), report.alpha
+    compared, alpha, items = compare(report), report.alpha, answered(report)
     turns, turned_rows = turned(report)
-    items = answered(report)
-    parts = [_section(report, name) for name in SECTIONS]
-    parts += [_change(report, name) for name in ("mitigation", "comparison")]
-    new = turns.get(TURNS["new"], 0)
-    parts.append(Part("drift", report.drift, report.why_not("drift"), new))
     return {
         "report": report,
         "names": Names(report),
-        "margin": report.margin,
-        "alpha": alpha,
         "level": None if alpha is None else markup.number(1 - alpha, "share", name="derived"),
         "inner": None if alpha is None else markup.number(1 - 2 * alpha, "share", name="derived"),
-        "minimum": report.minimum,
         "answer": answer(report, compared),
         "tables": outcome_tables(report, compared),
         "adjusted": any(one.row.gap_naive is not None for one in compared),
         "by_adjusting": by_adjusting(compared),
         "unassessed": _unassessed(compared),
-        "parts": parts,
+        "parts": [_part(report, name) for name in (*SECTIONS, *CHANGES, "drift")],
         "turns": turns,
         "turned": turned_rows,
         "smallest": _smallest(report),
@@ -144,22 +108,18 @@ def context_of(report: Report) -> dict[str, Any]:
     }
 
 
-def _section(report: Report, name: str) -> Part:
-    tables = section_tables(report, name)
-    return Part(name, getattr(report, name), report.why_not(name), _loud(tables), tables)
-
-
-def _change(report: Report, name: str) -> Part:
-    part = getattr(report, name)
-    tried = attempts(report, part)
-    found = sum(bool(one.recommended) for one in tried)
-    if name == "comparison":
-        found = _loud([one.table for one in tried])
-    return Part(name, part, report.why_not(name), found, attempts=tried)
-
-
-def _loud(tables: Sequence[Table]) -> int:
-    return sum(n for table in tables for verdict, n in table.counts if verdict.name in LOUD)
+def _part(report: Report, name: str) -> dict[str, Any]:
+    """Lay out a part that compares groups; ``found`` counts what a reader has to know of."""
+    tables = section_tables(report, name) if name in SECTIONS else []
+    tried = attempts(report, getattr(report, name)) if name in CHANGES else []
+    made = [*tables, *(one.table for one in tried)]
+    found = sum(n for table in made for verdict, n in table.counts if verdict.name in LOUD)
+    if name == "mitigation":
+        found = sum(bool(one.recommended) for one in tried)
+    if name == "drift":
+        found = sum(row.turn == "new" for row in report.drift.rows)
+    why = report.why_not(name)
+    return {"id": name, "why": why, "found": found, "tables": tables, "attempts": tried}
 
 
 def _unassessed(compared: Sequence[Compared]) -> list[tuple[Compared, str, list[str]]]:
@@ -191,46 +151,30 @@ def _smallest(report: Report) -> dict[str, Any]:
 def answered(report: Report) -> dict[str, list[dict[str, str]]]:
     """Tell of each item of the reporting guidelines whether this very report answers it.
 
-    The topics are in our own words. Item numbers stand only where the published checklist was at
-    hand: CLAIM and STANDING Together are named by topic.
-
     Returns
     -------
     dict of str to list of dict
-        By guideline: ``number, topic, place`` on the page and ``state``: answered, not_done, or
+        By guideline: ``number, topic, place`` on the page, and ``state``: answered, not_done, or
         hospital where no audit of an archive can answer.
-
-    References
-    ----------
-    TRIPOD+AI: Collins et al., BMJ 385:e078378, 2024. CLAIM 2024 update: Tejani et al., Radiology:
-    Artificial Intelligence 6:e240300, 2024. STANDING Together: Alderman et al., Lancet Digital
-    Health 7:e64, 2025. FUTURE-AI: Lekadir et al., BMJ 388:e081554, 2025.
 
     Examples
     --------
     >>> [item["state"] for item in answered(Report())["FUTURE-AI"]][:3]
     ['hospital', 'not_done', 'not_done']
     """
-
-    def done(name: str) -> bool:
-        if name == "protocol":
-            return bool(report.protocol.model_fields_set)
-        if name == "instrument":
-            return report.instrument.false_alarm_rate is not None
-        return report.why_not(name) is None
-
-    def state(parts: str) -> str:
-        if not parts:
-            return "hospital"
-        return "answered" if all(map(done, parts.split())) else "not_done"
-
-    return {
-        guideline: [
-            {"number": number, "topic": topic, "place": place, "state": state(parts)}
-            for number, topic, parts, place in items
-        ]
-        for guideline, items in GUIDELINES.items()
-    }
+    done = {name for name in ("outcomes", "missing", *SECTIONS, "mitigation", "drift")
+            if report.why_not(name) is None}  # fmt: skip
+    if report.protocol.model_fields_set:
+        done.add("protocol")
+    if report.instrument.false_alarm_rate is not None:
+        done.add("instrument")
+    found: dict[str, list[dict[str, str]]] = {}
+    for guideline, items in GUIDELINES.items():
+        for number, topic, part, place in items:
+            state = "hospital" if not part else "answered" if part in done else "not_done"
+            item = {"number": number, "topic": topic, "place": place, "state": state}
+            found.setdefault(guideline, []).append(item)
+    return found
 
 
 def _stamp_lines(report: Report) -> list[tuple[str, Any]]:

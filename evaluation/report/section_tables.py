@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evaluation.report import markup as html
-from evaluation.report.axes import Interval, gap_axis, span_axis
-from evaluation.report.model import Report, Row
+from evaluation.report.axes import gap_axis, span_axis
+from evaluation.report.model import Interval, Report, Row
 from evaluation.report.names import Names
 from evaluation.report.number_format import Kind, in_steps, kind_of
 from evaluation.report.tables import (
@@ -134,22 +134,20 @@ def _line(report: Report, name: str, row: Row) -> Line:
     step = None if name == "changes" else row.step
     kind = in_steps(layout.kind or kind_of("gap", unit), step)
     levels: list[float | None] = [getattr(row, field) for field in layout.level]
-    level_ends = (row.ci_low, row.ci_high) if layout.level_ends else (None, None)
+    level_ends = row.interval("ci", layout.level[0]) if layout.level_ends else Interval()
     level_kind = in_steps(layout.level_kind or kind_of("level", unit), step)
-    value: float | None = getattr(row, layout.value)
-    ends = (getattr(row, f"{layout.ends}_low"), getattr(row, f"{layout.ends}_high"))
-    second = None
+    found, second = row.interval(layout.ends, layout.value), None
     if name == "exposure":  # beside the ratio that ignores relevance, or that one alone
-        value, second = (row.ratio, None) if value is None else (value, row.ratio)
-    drawn = Interval(levels[0], *level_ends) if layout.draws_level else Interval(value, *ends)
+        second = None if found.point is None else row.ratio
+        found = found if found.point is not None else row.interval(layout.ends, "ratio")
     p = row.p if name == "leakage" and row.p_adjusted is None else row.p_adjusted
     tag = "changes.meant" if row.target else "groups.declared" if row.primary else ""
     beside = _beside(report, name, row, kind, second)
     return Line(
         name=_who(Names(report), name, row),
-        level=withheld(row, html.level(levels, *level_ends, level_kind)),
-        value=withheld(row, html.effect(value, *ends, kind, p), *map(html.sub, beside)),
-        spread=drawn,
+        level=withheld(row, html.level(levels, level_ends, level_kind)),
+        value=withheld(row, html.effect(found, kind, p), *map(html.sub, beside)),
+        spread=level_ends if layout.draws_level else found,
         verdict=verdict_text(row.verdict, name),
         subs=_subs(report, name, row),
         tag=TEXTS[tag] if tag and name == "changes" else "",
@@ -165,7 +163,7 @@ def _beside(
     if name == "zero_shot":
         yield within_note(report, row, kind)
     elif name != "changes":
-        chance = html.span(row.null_low, row.null_high, "ratio")
+        chance = html.span(row.interval("null"), "ratio")
         yield html.say("exposure.chance", span=chance) if chance else ""
         yield html.some("exposure.plain", plain, "ratio", "ratio")
     elif row.gap_before is not None and row.gap_after is not None:

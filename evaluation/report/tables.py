@@ -9,8 +9,8 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from evaluation.report import markup as html
-from evaluation.report.axes import Axis, Interval
-from evaluation.report.model import Report, Row
+from evaluation.report.axes import Axis
+from evaluation.report.model import Interval, Report, Row
 from evaluation.report.number_format import Kind
 from evaluation.report.texts import VERDICTS, VerdictText
 from evaluation.stats.verdict import Verdict
@@ -75,11 +75,6 @@ class Table:
     harm: str = ""
     tag: str = ""
 
-    @property
-    def hidden(self) -> int:
-        """How many rows are not in sight."""
-        return sum(n for _, n in self.counts)
-
 
 def counted(verdicts: Iterable[VerdictText]) -> Counts:
     """Count verdicts, those that weigh first."""
@@ -101,7 +96,7 @@ def within_note(report: Report, row: Row, kind: Kind) -> Markup | str:
     """Explain ``within`` beside an interval that reaches beyond the margin."""
     if row.verdict != Verdict.WITHIN or report.alpha is None:
         return ""
-    inner = html.span(row.inner_low, row.inner_high, kind)
+    inner = html.span(row.interval("inner"), kind)
     if inner:
         level = html.number(1 - 2 * report.alpha, "share", name="derived")
         return html.say("within.inner", level=level, span=inner)
