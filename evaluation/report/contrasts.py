@@ -121,7 +121,7 @@ def compare(report: Report) -> list[Compared]:
             continue
         for row in rows:
             parts = (row.group or "").split("*") if row.is_intersection else [row.group]
-            if reference is None or not row.against_rest or UNKNOWN in parts:
+            if reference is None or not row.decides or UNKNOWN in parts:
                 found.append(Compared(row, None, names))
             else:
                 found.append(_worse_first(row, row.mirrored(reference), names))

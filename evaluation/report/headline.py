@@ -46,7 +46,7 @@ def answer(report: Report, compared: Sequence[Compared]) -> dict[str, Any]:
         sentence for each declared one; findings ``worse`` and ``better``, and how many ``more``;
         ``doubts``; ``unassessed`` groups, without any number that could be tested.
     """
-    rest = [one for one in compared if one.row.against_rest]
+    rest = [one for one in compared if one.row.decides]
     found = sorted(
         (one for one in rest if one.established),
         key=lambda one: (not one.primary, one.row.is_intersection, -abs(one.loss or 0.0)),
@@ -278,7 +278,7 @@ def by_adjusting(compared: Sequence[Compared]) -> list[Markup]:
     gathered: dict[tuple[bool, str, str], list[Markup]] = {}
     for one in compared:
         row, kind, before = one.row, one.kind("gap"), one.row.verdict_naive
-        if not row.against_rest or before in {"", one.verdict}:
+        if not row.decides or before in {"", one.verdict}:
             continue
         if not ESTABLISHED & {before, one.verdict}:
             continue

@@ -141,6 +141,11 @@ class Row(Record):
         """Whether the group is compared with everyone else."""
         return self.comparison == "rest"
 
+    @property
+    def decides(self) -> bool:
+        """Whether the release check takes it: it is with the rest, or with a declared reference."""
+        return self.against_rest or self.comparison.startswith("against:")
+
     def mirrored(self, reference: Row) -> Row:
         """Give the same comparison from the side of the group that it was made with."""
         turned = {"gap": self.gap, "gap_naive": self.gap_naive}

@@ -46,18 +46,20 @@ def _outcome_table(report: Report, found: Sequence[Compared], tag: str) -> Table
     info, title = Names(report).describe(found[0].row.outcome), found[0].outcome
     in_sight = [
         one for one in louder_first(found)
-        if one.row.against_rest and not one.row.is_intersection
+        if one.row.decides and not one.row.is_intersection
     ]  # fmt: skip
     stay = in_sight[:MOST_OPEN] if tag else []
-    blocks = sorted(found, key=lambda one: (not one.row.against_rest, one.row.is_intersection))
+    blocks = sorted(found, key=lambda one: (not one.row.decides, one.row.is_intersection))
     rest = [one for one in blocks if one not in stay]
     behind = cut(rest, lambda one: one.primary or one.established)
     lines = [_line(report, one) for one in [*stay, *behind]]
     drawings = [drawing for line in lines for drawing in (line.spread, line.second) if drawing]
     caption = "groups.caption" if info.higher_is_better else "groups.caption.lower"
+    chosen = any(one.row.decides and not one.row.against_rest for one in found)
+    other = "everyone_else_or_named" if chosen else "everyone_else"
     return Table(
         title=title,
-        caption=html.say(caption, outcome=title),
+        caption=html.say(caption, outcome=title, other=TEXTS[other]),
         columns=heads("groups"),
         axis=gap_axis(drawings, report.margin, kind_of("gap", found[0].unit)),
         shown=[replace(line, heading="") for line in lines[: len(stay)]],
@@ -72,7 +74,7 @@ def _outcome_table(report: Report, found: Sequence[Compared], tag: str) -> Table
 
 def _line(report: Report, one: Compared) -> Line:
     row, twin, kind, verdict = one.row, one.twin, one.kind("gap"), verdict_text(one.verdict)
-    if not row.against_rest:
+    if not row.decides:
         heading = TEXTS["other_contrasts"]
     elif row.is_intersection:
         heading = TEXTS["intersections"]

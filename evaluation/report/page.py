@@ -95,6 +95,7 @@ def context_of(report: Report) -> dict[str, Any]:
         "inner": None if alpha is None else markup.number(1 - 2 * alpha, "share", name="derived"),
         "answer": answer(report, compared),
         "tables": outcome_tables(report, compared),
+        "referenced": any(one.row.comparison.startswith("against:") for one in compared),
         "adjusted": any(one.row.gap_naive is not None for one in compared),
         "by_adjusting": by_adjusting(compared),
         "unassessed": _unassessed(compared),

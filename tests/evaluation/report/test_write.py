@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.report_cases import make_report, numbers_of
 
+import evaluation.report as package
 from evaluation.report import model_card, outcomes_csv, write_report
 from evaluation.report.axes import Axis, Interval, gap_axis, span_axis
 from evaluation.report.markup import joined
@@ -113,6 +116,12 @@ def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path: Path) -> No
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="can't be written"):
         write_report({}, tmp_path / "file" / "below")
+
+
+def test_without_jinja_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(InputError, match="needs jinja2"):
+        runpy.run_path(str(package.__file__))
 
 
 def test_what_json_has_no_word_for_is_refused(tmp_path: Path) -> None:
