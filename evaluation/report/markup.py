@@ -32,9 +32,15 @@ def say(key: str, **values: Any) -> Markup:
     return escape(TEXTS[key]).format(**values)
 
 
+def plural(key: str, is_one: bool, **values: Any) -> Markup:
+    """Fill in a text that has a singular and a plural."""
+    one, many = TEXTS[key].split("|")
+    return escape(one if is_one else many).format(**values)
+
+
 def count(key: str, n: int, **values: Any) -> Markup:
     """Fill in a text that has a singular and a plural; ``n`` is shown as a tally."""
-    return say(f"{key}.{'one' if n == 1 else 'many'}", n=tally(n), **values)
+    return plural(key, n == 1, n=tally(n), **values)
 
 
 def wrapped(text: Any, tag: str = "span", name: str = "") -> Markup:
@@ -79,7 +85,7 @@ def gap(value: float | None, kind: Kind, name: str = "") -> Markup:
     if text is None or not kind.startswith(("points", "size", "margin")):
         return shown
     one = text.strip("+\N{MINUS SIGN}") in {"1", "1.0"}
-    return say("points.one" if one else "points.many", size=shown)
+    return plural("points", one, size=shown)
 
 
 def span(ends: Interval, kind: Kind) -> Markup:
@@ -126,8 +132,7 @@ def patients(row: Row, reported: int) -> Markup:
         return wrapped(say("patients.few", n=reported), name="few")
     if row.n_patients is None:
         return wrapped(say("patients.withheld"), name="none")
-    key = "patients.one" if row.n_patients == 1 else "patients.many"
-    return say(key, n=number(row.n_patients, "count"))
+    return plural("n_patients", row.n_patients == 1, n=number(row.n_patients, "count"))
 
 
 def badge(verdict: VerdictText) -> Markup:

@@ -60,15 +60,12 @@ def environment() -> Environment:
 def render(report: Report | Mapping[str, Any]) -> str:
     """Render a report as one HTML page that needs nothing beside itself.
 
+    It has no script, no font, image or style from elsewhere, and makes no request at all.
+
     Parameters
     ----------
     report : Report or mapping
         The JSON of a whole audit; a part that is missing or null is shown as not done.
-
-    Returns
-    -------
-    str
-        HTML: no script, no font, image or style from elsewhere, and no request at all.
 
     Raises
     ------

@@ -70,13 +70,10 @@ def write_report(report: Report | Mapping[str, Any], folder: str | Path) -> dict
 
 
 def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
-    """Write the rows of the outcomes' table as CSV.
+    """Write the rows of the outcomes' table as CSV, with a header.
 
-    Returns
-    -------
-    str
-        With a header; empty cells where there is no number. A text that a spreadsheet would take
-        for a formula has an apostrophe before it.
+    Cells are empty where there is no number. A text that a spreadsheet would take for a formula has
+    an apostrophe before it.
 
     Raises
     ------
@@ -89,8 +86,8 @@ def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
     >>> outcomes_csv({"outcomes": {"table": [row]}}).splitlines()[1][:13]
     'sex,F,hit,,40'
     """
-    held = Report.from_json(report).to_json().get("outcomes") or {}
-    rows = held.get("table") or []
+    held = Report.from_json(report).to_json().get("outcomes")
+    rows = held.get("table") or [] if isinstance(held, dict) else []
     more = sorted({key for row in rows for key in row} - set(_COLUMNS))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -103,11 +100,8 @@ def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
 def model_card(report: Report | Mapping[str, Any]) -> str:
     """Write what the audit found about the model as a Markdown card.
 
-    Returns
-    -------
-    str
-        Under the headings of Mitchell et al. 2019, as far as an audit can fill them; what it can't
-        know, the card leaves to the hospital.
+    Its headings are those of Mitchell et al. 2019, as far as an audit can fill them; what it can't
+    know, the card leaves to the hospital.
 
     Raises
     ------
