@@ -5,62 +5,46 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from evaluation.report import markup as html
-from evaluation.report.model import Change, Report, Row
+from evaluation.report.model import Change, Report, Row, Tried
 from evaluation.report.names import Names
 from evaluation.report.number_format import kind_of
 from evaluation.report.section_tables import table_of
-from evaluation.report.tables import Table
 from evaluation.report.texts import TEXTS, TURNS
 
-__all__ = ["Attempt", "attempts", "turned"]
+__all__ = ["attempts", "turned"]
 
 MOST_LOSSES = 8
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One mitigation, or another model (``recommended`` None), and what it did to each group.
+def attempts(report: Report, part: Change) -> list[dict[str, Any]]:
+    """Lay out each mitigation, recommended ones first, or the comparison with another model.
 
-    ``reasons`` are for the recommendation or against it, each with the groups and outcomes that it
-    names; ``losses`` names the groups that are worse off, each with its largest loss.
+    Returns
+    -------
+    list of dict
+        ``name, recommended`` (None of another model), ``reasons``, each with the groups and
+        outcomes that it names, ``losses``, which names the groups that are worse off, and
+        ``table``.
     """
-
-    name: str
-    recommended: bool | None
-    reasons: list[tuple[str, list[str]]]
-    losses: Markup
-    table: Table
-
-
-def attempts(report: Report, part: Change) -> list[Attempt]:
-    """Lay out each mitigation, recommended ones first, or the comparison with another model."""
-    if not part.summary:
-        return [
-            _attempt(report, name, None, [], part)
-            for name in dict.fromkeys(row.name for row in part.rows)
-        ]
-    tried = sorted(part.summary, key=lambda one: not one.recommended)
-    return [_attempt(report, one.name, one.recommended, one.reasons, part) for one in tried]
-
-
-def _attempt(
-    report: Report, name: str, recommended: bool | None, reasons: Sequence[str], part: Change
-) -> Attempt:
-    names = Names(report)
-    own = [row for row in part.rows if row.name == name]
-    rows = sorted(own, key=lambda row: _weight(names, row))
-    return Attempt(
-        name or TEXTS["unnamed"],
-        recommended,
-        _reasons(names, reasons, rows),
-        _losses(names, rows),
-        table_of(report, "changes", rows),
-    )
+    names, made = Names(report), []
+    unnamed = [Tried(name=name) for name in dict.fromkeys(row.name for row in part.rows)]
+    for one in part.summary or unnamed:
+        own = [row for row in part.rows if row.name == one.name]
+        rows = sorted(own, key=lambda row: _weight(names, row))
+        attempt = {
+            "name": one.name or TEXTS["unnamed"],
+            "recommended": one.recommended,
+            "reasons": _reasons(names, one.reasons, rows),
+            "losses": _losses(names, rows),
+            "table": table_of(report, "changes", rows),
+        }
+        made.append(attempt)
+    return sorted(made, key=lambda one: not one["recommended"])
 
 
 def _loss(names: Names, row: Row) -> float:

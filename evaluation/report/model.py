@@ -32,6 +32,7 @@ from medembed.errors import InputError
 
 __all__ = [
     "VERSION", "AttributeInfo", "Change", "Interval", "OutcomeInfo", "Question", "Report", "Row",
+    "Tried",
 ]  # fmt: skip
 
 VERSION = 1
@@ -194,10 +195,10 @@ class Outcomes(Section):
 
 
 class Tried(Record):
-    """One mitigation: whether it is recommended, and why or why not."""
+    """One mitigation: whether it is recommended (None of another model), and why or why not."""
 
     name: Text = ""
-    recommended: bool = False
+    recommended: bool | None = None
     reasons: list[Text] = []
 
 

@@ -110,10 +110,10 @@ def _part(report: Report, name: str) -> dict[str, Any]:
     """Lay out a part that compares groups; ``found`` counts what a reader has to know of."""
     tables = section_tables(report, name) if name in SECTIONS else []
     tried = attempts(report, getattr(report, name)) if name in CHANGES else []
-    made = [*tables, *(one.table for one in tried)]
+    made = [*tables, *(one["table"] for one in tried)]
     found = sum(n for table in made for verdict, n in table.counts if verdict.name in LOUD)
     if name == "mitigation":
-        found = sum(bool(one.recommended) for one in tried)
+        found = sum(bool(one["recommended"]) for one in tried)
     if name == "drift":
         found = sum(row.turn == "new" for row in report.drift.rows)
     why = report.why_not(name)
