@@ -19,10 +19,10 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
 )
-from pydantic_core import PydanticUseDefault
 
 from evaluation.stats import Minimum
 from evaluation.stats.report_fields import FIELDS
@@ -56,13 +56,13 @@ class Record(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _lenient(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    def _lenient(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
             if value is not None:
                 return read(value)
         except ValidationError:
             pass
-        raise PydanticUseDefault
+        return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
 
 
 @dataclass(frozen=True)
