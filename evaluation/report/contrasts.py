@@ -4,51 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf, isfinite
-from statistics import median_low
 
 from evaluation.labels import UNKNOWN
-from evaluation.report.model import Report
+from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
-from evaluation.report.records import RowVerdict
-from evaluation.report.rows import OutcomeRow
+from evaluation.report.number_format import Kind, kind_of
+from evaluation.report.texts import VERDICTS
+from evaluation.stats.verdict import Verdict
 
-__all__ = ["ESTABLISHED", "Compared", "Noticed", "compare", "louder_first", "noticed"]
+__all__ = ["ESTABLISHED", "Compared", "compare", "louder_first"]
 
-ESTABLISHED = frozenset({RowVerdict.EXCEEDS, RowVerdict.DIFFERS})
+ESTABLISHED = frozenset({Verdict.EXCEEDS, Verdict.DIFFERS})
 _ORDER: tuple[str, ...] = (
-    RowVerdict.EXCEEDS, RowVerdict.DIFFERS, RowVerdict.INCONCLUSIVE, RowVerdict.WITHIN,
+    Verdict.EXCEEDS, Verdict.DIFFERS, Verdict.INCONCLUSIVE, Verdict.WITHIN,
 )  # fmt: skip
 _MIRRORED = 1e-6
 """Two groups' gaps add up to less than this where each is the other's rest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compared:
-    """A row of the outcomes, with the row that says the same from the other group's side.
+    """A row of the outcomes: of two groups, that of the one that does worse.
 
-    Parameters
-    ----------
-    row : OutcomeRow
-        Of the group that does worse, where there are two.
-    twin : OutcomeRow or None
-        Of the other one of an attribute with two groups.
-    names : Names
+    ``twin`` is the row that says the same from the other group's side.
     """
 
-    row: OutcomeRow
-    twin: OutcomeRow | None
+    row: Row
+    twin: Row | None
     names: Names
 
-    def seen_from(self, group: str) -> Compared:
+    def seen_from(self, group: str | None) -> Compared:
         """Turn it around if the other group is the one that is asked about."""
-        if self.twin is None or self.row.group == group:
+        if self.twin is None or group in {None, self.row.group}:
             return self
         return Compared(self.twin, self.row, self.names)
 
     @property
-    def rows(self) -> list[OutcomeRow]:
+    def rows(self) -> list[Row]:
         """One row, or both of an attribute with two groups."""
         return [self.row] if self.twin is None else [self.row, self.twin]
 
@@ -68,10 +60,10 @@ class Compared:
         return self.names.outcome(self.row.outcome)
 
     @property
-    def verdict(self) -> RowVerdict | str:
+    def verdict(self) -> str:
         """The louder of both rows' verdicts; without a number nothing is ruled out or in doubt."""
         if self.row.gap is None and self.row.verdict not in ESTABLISHED:
-            return RowVerdict.NOT_ASSESSABLE
+            return Verdict.NOT_ASSESSABLE
         return min((row.verdict for row in self.rows), key=_weight)
 
     @property
@@ -87,40 +79,24 @@ class Compared:
     @property
     def undecided(self) -> bool:
         """Whether it could not be told; so too of a verdict that is not known here."""
-        return self.verdict == RowVerdict.INCONCLUSIVE or self.verdict not in set(RowVerdict)
+        return self.verdict == Verdict.INCONCLUSIVE or self.verdict not in VERDICTS
 
     @property
     def loss(self) -> float | None:
         """By how much the group is served worse, above 0; None without a number."""
-        value = finite(self.row.gap)
-        if value is None:
-            return None
-        return -value if self.names.higher_is_better(self.row.outcome) else value
+        value = self.row.gap
+        higher = self.names.describe(self.row.outcome).higher_is_better
+        return -value if value is not None and higher else value
 
     @property
     def unit(self) -> str:
         """``proportion`` or ``score``."""
-        return self.names.unit(self.row.outcome)
+        return self.names.describe(self.row.outcome).unit
 
-    @property
-    def step(self) -> float:
-        """The coarsest step that its numbers are rounded to; 0 where they are not."""
-        return max(finite(self.row.step) or 0.0, finite(self.row.step_rest) or 0.0)
-
-    @property
-    def gap_kind(self) -> Kind:
-        """How a gap is written."""
-        return in_steps(gap_kind(self.unit), self.step)
-
-    @property
-    def size_kind(self) -> Kind:
-        """How a gap is written without its sign."""
-        return in_steps("size" if self.unit == "proportion" else "away", self.step)
-
-    @property
-    def level_kind(self) -> Kind:
-        """How the outcome itself is written."""
-        return in_steps(level_kind(self.unit), finite(self.row.step))
+    def kind(self, what: str) -> Kind:
+        """How its gap, the gap's size, or its level is written."""
+        coarsest = max(self.row.step or 0.0, self.row.step_rest or 0.0)
+        return kind_of(what, self.unit, self.row.step if what == "level" else coarsest)
 
 
 def _weight(verdict: str) -> int:
@@ -130,10 +106,10 @@ def _weight(verdict: str) -> int:
 def compare(report: Report) -> list[Compared]:
     """Gather the comparisons of a report in the order of its table."""
     names = Names(report)
-    by_question: dict[tuple[str, str, str], list[OutcomeRow]] = {}
-    references: dict[tuple[str, str], OutcomeRow] = {}
-    for row in report.outcomes.table:
-        if row.is_reference:
+    by_question: dict[tuple[str, str, str], list[Row]] = {}
+    references: dict[tuple[str, str], Row] = {}
+    for row in report.outcomes.rows:
+        if row.comparison == "reference":
             references[row.outcome, row.attribute] = row
         else:
             by_question.setdefault((row.outcome, row.comparison, row.attribute), []).append(row)
@@ -144,24 +120,20 @@ def compare(report: Report) -> list[Compared]:
             found.append(_worse_first(rows[0], rows[1], names))
             continue
         for row in rows:
-            if reference is None or not row.against_rest or UNKNOWN in _parts(row):
+            parts = (row.group or "").split("*") if row.is_intersection else [row.group]
+            if reference is None or not row.decides or UNKNOWN in parts:
                 found.append(Compared(row, None, names))
             else:
                 found.append(_worse_first(row, row.mirrored(reference), names))
     return found
 
 
-def _parts(row: OutcomeRow) -> list[str]:
-    group = row.group or ""
-    return group.split("*") if row.is_intersection else [group]
-
-
-def _worse_first(one: OutcomeRow, two: OutcomeRow, names: Names) -> Compared:
+def _worse_first(one: Row, two: Row, names: Names) -> Compared:
     loss = Compared(one, None, names).loss or 0.0
     return Compared(one, two, names) if loss >= 0 else Compared(two, one, names)
 
 
-def _mirrored(one: OutcomeRow, two: OutcomeRow) -> bool:
+def _mirrored(one: Row, two: Row) -> bool:
     if one.gap is None or two.gap is None or not one.against_rest:
         return False
     return abs(one.gap + two.gap) < _MIRRORED
@@ -170,50 +142,5 @@ def _mirrored(one: OutcomeRow, two: OutcomeRow) -> bool:
 def louder_first(found: Iterable[Compared]) -> list[Compared]:
     """Put what matters most first: declared, then established, then the largest gaps."""
     return sorted(
-        found,
-        key=lambda one: (not one.primary, _weight(one.verdict), -abs(finite(one.row.gap) or 0.0)),
+        found, key=lambda one: (not one.primary, _weight(one.verdict), -abs(one.row.gap or 0.0))
     )
-
-
-@dataclass(frozen=True)
-class Noticed:
-    """The gap that the audit would notice.
-
-    Parameters
-    ----------
-    size : float
-    kind : str
-        How it is written.
-    from_width : bool
-        Whether it is half an interval's width, since the audit did not simulate itself.
-    """
-
-    size: float
-    kind: Kind
-    from_width: bool
-
-
-def noticed(report: Report, asked: Iterable[Compared]) -> Noticed | None:
-    """Say which gap the audit would notice, in the middle one of these comparisons.
-
-    Those of proportions decide where there are any. None where nothing is known.
-    """
-    smallest = {
-        (row.attribute, row.group, row.outcome): finite(row.smallest_gap)
-        for row in report.instrument.detectable
-    }
-    found = list(asked)
-    kinds: dict[str, Kind] = {"proportion": "size_0", "score": "away_2"}
-    for unit, kind in kinds.items():
-        own = [one for one in found if one.unit == unit]
-        sizes = [smallest.get((one.row.attribute, one.row.group, one.row.outcome)) for one in own]
-        widths = [
-            None if low is None or high is None else (high - low) / 2
-            for low, high in ((one.row.gap_ci_low, one.row.gap_ci_high) for one in own)
-        ]
-        for values, from_width in ((sizes, False), (widths, True)):
-            # One that no gap could be noticed in is worse than any size.
-            ordered = [inf if value is None else value for value in values]
-            if ordered and isfinite(middle := median_low(ordered)):
-                return Noticed(middle, kind, from_width)
-    return None

@@ -1,216 +1,317 @@
-"""The report of an audit as typed records: JSON, CSV, page and model card are written from it.
+"""The report of an audit as typed records: CSV, page and model card are written from them.
 
-:meth:`Report.from_json` is the one place where plain values become records. It reads the report of
-this version and stored ones of earlier audits; keys that are not known here are kept in ``more``,
-so that :meth:`Record.to_json` gives back what was read. What is no finite number is None.
+Reading is lenient, since a report is made by a program and has to be readable by another version:
+what is null, or not of its field's type, is the field's default. The JSON itself is kept.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from math import isfinite
+from typing import Annotated, Any, Self
 
-from evaluation.report.records import GateAnswer, Record, number_or_none
-from evaluation.report.rows import (
-    ChangeRow,
-    DetectableRow,
-    DriftRow,
-    OutcomeRow,
-    SectionRow,
-    UnknownRow,
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
 )
+
 from evaluation.stats import Minimum
+from evaluation.stats.report_fields import FIELDS
 from evaluation.stats.suppression import minimum_of, shows_small
+from evaluation.stats.verdict import Answer, Verdict
 from medembed.errors import InputError
 
 __all__ = [
-    "VERSION", "AttributeInfo", "Change", "Drift", "Gate", "InstrumentSummary", "Missing",
-    "OutcomeInfo", "OutcomeTable", "Part", "ProtocolSummary", "Question", "Report", "Section",
-    "Stamp", "Tried",
+    "VERSION", "AttributeInfo", "Change", "Interval", "OutcomeInfo", "Question", "Report", "Row",
+    "Tried",
 ]  # fmt: skip
 
 VERSION = 1
 """Of the report's JSON."""
+NUMBERS = {name for section in FIELDS.values() for name in section} | {"smallest_gap"}
+"""Fields of rows that are numbers."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part(Record):
-    """A part of the report: its notes, or why it was not done."""
-
-    notes: tuple[str, ...] = ()
-    why: str | None = None
+def _finite(value: Any) -> float | None:
+    return value if type(value) in (int, float) and isfinite(value) else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutcomeTable(Part):
-    """The outcomes by group, and the settings of the audit."""
-
-    table: tuple[OutcomeRow, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+Text = Annotated[str, BeforeValidator(str)]
+Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section(Part):
-    """A section beyond the outcomes."""
+class Record(BaseModel):
+    """A JSON object; keys that it does not know are left to the JSON."""
 
-    rows: tuple[SectionRow, ...] = ()
+    model_config = ConfigDict(frozen=True, strict=True)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Tried(Record):
-    """One mitigation: whether it is recommended, and why or why not."""
-
-    name: str = ""
-    recommended: bool = False
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change(Part):
-    """What mitigations, or another model, changed."""
-
-    rows: tuple[ChangeRow, ...] = ()
-    summary: tuple[Tried, ...] = ()
-    models: Mapping[str, Any] = field(default_factory=dict)
-    overlap: Mapping[str, Any] = field(default_factory=dict)
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _lenient(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            if value is not None:
+                return read(value)
+        except ValidationError:
+            pass
+        return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drift(Part):
-    """Verdicts since an earlier audit; ``earlier`` is that audit's stamp."""
+@dataclass(frozen=True)
+class Interval:
+    """A point and the ends of its interval, as far as they are known."""
 
-    rows: tuple[DriftRow, ...] = ()
-    earlier: Mapping[str, Any] = field(default_factory=dict)
+    point: float | None = None
+    low: float | None = None
+    high: float | None = None
 
-
-@dataclass(frozen=True, kw_only=True)
-class Missing(Part):
-    """Who is missing from the archive."""
-
-    unknown: tuple[UnknownRow, ...] = ()
-    absent: tuple[str, ...] = ()
+    @property
+    def half_width(self) -> float | None:
+        """Half the distance of the ends."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class InstrumentSummary(Part):
-    """How the audit does on simulated archives of this shape."""
+class Row(Record):
+    """A row of any table of the report.
 
-    false_alarm_rate: float | None = None
-    false_alarm_rate_error: float | None = None
-    coverage: float | None = None
-    coverage_error: float | None = None
-    cohorts: int | None = None
-    detectable: tuple[DetectableRow, ...] = ()
+    Its words are declared here. Its numbers are the fields of
+    :data:`evaluation.stats.report_fields.FIELDS`, None where there is none; what they mean is told
+    where they are made, in ``evaluation.audit``, ``sections`` and ``change``.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Number]
+
+    attribute: Text = ""
+    group: Text | None = None
+    precision: Text = "usual"
+    verdict: Text = Verdict.NOT_ASSESSABLE
+    reason: Text = ""
+    outcome: Text = ""
+    comparison: Text = "rest"
+    primary: bool = False
+    verdict_naive: Text = ""
+    flags: Text = ""
+    ratio_of: Text = ""
+    measure: Text = ""
+    finding: Text = ""
+    swap: Text = ""
+    space: Text = ""
+    probe: Text = ""
+    name: Text = ""
+    target: bool = False
+    higher_is_better: bool | None = None
+    verdict_before: Text = Verdict.NOT_ASSESSABLE
+    verdict_after: Text = Verdict.NOT_ASSESSABLE
+    turn: Text = "same"
+
+    def __getattr__(self, name: str) -> float | None:
+        if name in NUMBERS:
+            return (self.__pydantic_extra__ or {}).get(name)
+        raise AttributeError(name)
+
+    def interval(self, ends: str, point: str = "gap") -> Interval:
+        """Take a point, and the ends of an interval whose names begin so."""
+        return Interval(*(getattr(self, name) for name in (point, f"{ends}_low", f"{ends}_high")))
+
+    @property
+    def is_suppressed(self) -> bool:
+        """Whether the group is too small to be shown."""
+        return self.precision == "suppressed"
+
+    @property
+    def is_intersection(self) -> bool:
+        """Whether the group shares two attributes or more."""
+        return "*" in self.attribute
+
+    @property
+    def measured(self) -> str:
+        """What was measured: an outcome, or what sections and mitigations call a measure."""
+        return self.measure or self.outcome
+
+    @property
+    def against_rest(self) -> bool:
+        """Whether the group is compared with everyone else."""
+        return self.comparison == "rest"
+
+    @property
+    def decides(self) -> bool:
+        """Whether the release check takes it: it is with the rest, or with a declared reference."""
+        return self.against_rest or self.comparison.startswith("against:")
+
+    def mirrored(self, reference: Row) -> Row:
+        """Give the same comparison from the side of the group that it was made with."""
+        turned = {"gap": self.gap, "gap_naive": self.gap_naive}
+        for name in ("gap_ci", "gap_naive_ci", "inner", "gap_missing"):
+            turned[f"{name}_low"] = getattr(self, f"{name}_high")
+            turned[f"{name}_high"] = getattr(self, f"{name}_low")
+        same = "primary verdict verdict_naive p_adjusted reason flags comparison"
+        return reference.model_copy(
+            update={name: None if end is None else -end for name, end in turned.items()}
+            | {name: getattr(self, name) for name in same.split()}
+        )
 
 
-@dataclass(frozen=True, kw_only=True)
+class Section(Record):
+    """A part of the report: its rows and notes, or why it was not done."""
+
+    rows: list[Row] = []
+    notes: list[Text] = []
+    why: Text = ""
+
+
 class Question(Record):
     """A question that was declared before the data was looked at; of every group without one."""
 
-    attribute: str = ""
-    outcome: str = ""
-    group: str | None = None
+    attribute: Text = ""
+    outcome: Text = ""
+    group: Text | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProtocolSummary(Record):
+class Protocol(Record):
     """What the page shows of the declared protocol."""
 
-    attributes: tuple[str, ...] = ()
-    outcomes: tuple[str, ...] = ()
-    strata: tuple[str, ...] = ()
-    primary: tuple[Question, ...] = ()
-    margin: float | None = None
-    alpha: float | None = None
-    minimum: Mapping[str, Any] = field(default_factory=dict)
+    attributes: list[Text] = []
+    outcomes: list[Text] = []
+    strata: list[Text] = []
+    primary: list[Question] = []
+    margin: Number = None
+    alpha: Number = None
 
 
-@dataclass(frozen=True, kw_only=True)
+class Outcomes(Section):
+    """The outcomes by group; ``settings`` hold what a missing protocol would."""
+
+    rows: list[Row] = Field(default=[], validation_alias="table")
+    settings: Protocol = Protocol()
+
+
+class Tried(Record):
+    """One mitigation: whether it is recommended (None of another model), and why or why not."""
+
+    name: Text = ""
+    recommended: bool | None = None
+    reasons: list[Text] = []
+
+
+class Change(Section):
+    """What mitigations, or another model, changed."""
+
+    summary: list[Tried] = []
+    models: dict[str, Any] = {}
+    overlap: dict[str, Number] = {}
+
+
+class Drift(Section):
+    """Verdicts since an earlier audit; ``earlier`` is that audit's stamp."""
+
+    earlier: dict[str, Any] = {}
+
+
+class Missing(Section):
+    """Who is missing from the archive."""
+
+    rows: list[Row] = Field(default=[], validation_alias="unknown")
+    absent: list[Text] = []
+
+
+class Instrument(Section):
+    """How the audit does on simulated archives of this shape."""
+
+    false_alarm_rate: Number = None
+    false_alarm_rate_error: Number = None
+    coverage: Number = None
+    coverage_error: Number = None
+    cohorts: Number = None
+    rows: list[Row] = Field(default=[], validation_alias="detectable")
+
+
 class Stamp(Record):
     """What the report was made of."""
 
-    protocol_name: str | None = None
-    protocol_sha256: str | None = None
-    date: str | None = None
-    split: str | None = None
-    model: str | None = None
-    library: str | None = None
+    protocol_name: Text | None = None
+    protocol_sha256: Text | None = None
+    date: Text | None = None
+    split: Text | None = None
+    model: Text | None = None
+    library: Text | None = None
     seed: int | None = None
-    code: str | None = None
-    n_cases: int | None = None
-    n_patients: int | None = None
-    versions: Mapping[str, Any] = field(default_factory=dict)
+    code: Text | None = None
+    n_cases: Number = None
+    n_patients: Number = None
+    versions: dict[str, Text] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
 class Gate(Record):
-    """The release check; ``answer`` is missing from reports that knew two answers only."""
+    """The release check."""
 
     passed: bool = False
-    answer: str = ""
-    reasons: tuple[str, ...] = ()
+    answer: Annotated[Answer | None, Field(strict=False)] = None
+    reasons: list[Text] = []
 
     @property
-    def decision(self) -> GateAnswer:
-        """Passed, failed or undecided; what is not known here has not passed."""
-        if self.answer in set(GateAnswer):
-            return GateAnswer(self.answer)
-        return GateAnswer.PASSED if self.passed else GateAnswer.FAILED
+    def decision(self) -> Answer:
+        """Passed, failed or undecided; without an answer that is known here, passed or failed."""
+        return self.answer or (Answer.PASSED if self.passed else Answer.FAILED)
 
 
-@dataclass(frozen=True, kw_only=True)
 class OutcomeInfo(Record):
     """What an outcome is called, whom a gap in it harms, and its unit (proportion or score)."""
 
-    title: str = ""
-    harm: str = ""
-    higher_is_better: bool | None = None
-    unit: str = "score"
+    title: Text = ""
+    harm: Text = ""
+    higher_is_better: bool = True
+    unit: Text = "score"
 
 
-@dataclass(frozen=True, kw_only=True)
 class AttributeInfo(Record):
     """What an attribute and its groups are called."""
 
-    title: str = ""
-    groups: Mapping[str, Any] = field(default_factory=dict)
+    title: Text = ""
+    groups: dict[str, Text] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
 class Report(Record):
     """A whole audit.
 
     Examples
     --------
     >>> report = Report.from_json({"stamp": {"seed": 3, "site": "x"}, "exposure": None})
-    >>> report.stamp.seed, report.stamp.more, report.exposure.rows
-    (3, {'site': 'x'}, ())
+    >>> report.stamp.seed, report.exposure.rows
+    (3, [])
     >>> report.to_json()
     {'stamp': {'seed': 3, 'site': 'x'}, 'exposure': None}
     """
 
-    version: int | None = VERSION
-    title: str = ""
-    question: str = ""
-    stamp: Stamp = field(default_factory=Stamp)
-    protocol: ProtocolSummary = field(default_factory=ProtocolSummary)
-    gate: Gate = field(default_factory=Gate)
-    outcomes: OutcomeTable = field(default_factory=OutcomeTable)
-    describe_outcomes: Mapping[str, OutcomeInfo] = field(default_factory=dict)
-    attributes: Mapping[str, AttributeInfo] = field(default_factory=dict)
-    missing: Missing = field(default_factory=Missing)
-    zero_shot: Section = field(default_factory=Section)
-    exposure: Section = field(default_factory=Section)
-    counterfactual: Section = field(default_factory=Section)
-    leakage: Section = field(default_factory=Section)
-    modality_gap: Section = field(default_factory=Section)
-    label_quality: Section = field(default_factory=Section)
-    mitigation: Change = field(default_factory=Change)
-    comparison: Change = field(default_factory=Change)
-    drift: Drift = field(default_factory=Drift)
-    instrument: InstrumentSummary = field(default_factory=InstrumentSummary)
-    why: Mapping[str, Any] = field(default_factory=dict)
+    title: Text = ""
+    question: Text = ""
+    stamp: Stamp = Stamp()
+    protocol: Protocol = Protocol()
+    gate: Gate = Gate()
+    outcomes: Outcomes = Outcomes()
+    describe_outcomes: dict[str, OutcomeInfo] = {}
+    attributes: dict[str, AttributeInfo] = {}
+    missing: Missing = Missing()
+    zero_shot: Section = Section()
+    exposure: Section = Section()
+    counterfactual: Section = Section()
+    leakage: Section = Section()
+    modality_gap: Section = Section()
+    label_quality: Section = Section()
+    mitigation: Change = Change()
+    comparison: Change = Change()
+    drift: Drift = Drift()
+    instrument: Instrument = Instrument()
+    why: dict[str, Any] = {}
+    _json: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def from_json(cls, given: Any) -> Self:
@@ -232,33 +333,45 @@ class Report(Record):
                 where="report",
                 hint=f"this program reads version {VERSION}: run the audit again",
             )
-        if shows_small(given):
+        try:  # what is no finite number is null
+            plain = json.loads(json.dumps(given), parse_constant=lambda _: None)
+        except (TypeError, ValueError):
+            raise InputError("a report has to be plain JSON values", where="report") from None
+        if shows_small(plain):
             raise InputError(
                 "a report that shows groups of too few patients",
                 where="report",
                 hint="pass it through evaluation.stats.protect first",
             )
-        return super().from_json(given)
+        report = cls.model_validate(plain)
+        report._json.update(plain)
+        return report
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values: what was read, also where this version does not know it."""
+        return self._json
 
     def why_not(self, name: str) -> str | None:
         """Give the reason why a part was not done, "" if none was recorded; None if it was done."""
-        part = getattr(self, name)
-        if getattr(part, "rows", None) or getattr(part, "table", None):
-            return None
-        return part.why or str(self.why.get(name) or "")
+        part: Section = getattr(self, name)
+        return None if part.rows else part.why or str(self.why.get(name) or "")
 
     @property
     def margin(self) -> float | None:
         """Largest gap that was declared to be of no consequence."""
-        return self.protocol.margin or number_or_none(self.outcomes.settings.get("margin"))
+        return self.protocol.margin or self.outcomes.settings.margin
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The margin as a band around no gap."""
+        return None if self.margin is None else (-self.margin, self.margin)
 
     @property
     def alpha(self) -> float | None:
         """Significance level."""
-        return self.protocol.alpha or number_or_none(self.outcomes.settings.get("alpha"))
+        return self.protocol.alpha or self.outcomes.settings.alpha
 
     @property
     def minimum(self) -> Minimum:
         """How many patients a group needs; the usual numbers where none are declared."""
-        settings = {"settings": self.outcomes.settings}
-        return minimum_of({"protocol": self.protocol.to_json(), "outcomes": settings})
+        return minimum_of(self._json)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evaluation.report.model import OutcomeInfo, Report
-from evaluation.report.rows import OutcomeRow, Row
+from evaluation.labels import UNKNOWN
+from evaluation.report.model import AttributeInfo, OutcomeInfo, Report, Row
 from evaluation.report.texts import TEXTS
-from evaluation.stats.report_fields import OTHER_GROUPS
+from evaluation.stats import OTHER_GROUPS
 
 __all__ = ["Names"]
 
@@ -17,12 +17,7 @@ _SEX = {"F": "female", "M": "male", "O": "other_sex"}
 
 @dataclass(frozen=True)
 class Names:
-    """Titles that a report declares, and readable ones where it declares none.
-
-    Parameters
-    ----------
-    report : Report
-    """
+    """Titles that a report declares, and readable ones where it declares none."""
 
     report: Report
 
@@ -31,8 +26,10 @@ class Names:
         return TEXTS["list.and"].join(self._title(part) for part in name.split("*"))
 
     def _title(self, name: str) -> str:
-        known = self.report.attributes.get(name)
-        return known.title if known and known.title else _capital(name.replace("_", " "))
+        return self._known(name).title or _capital(name.replace("_", " "))
+
+    def _known(self, attribute: str) -> AttributeInfo:
+        return self.report.attributes.get(attribute, AttributeInfo())
 
     def group(self, attribute: str, group: str | None) -> str:
         """Name a group; of an intersection, the parts with a comma between them."""
@@ -44,13 +41,12 @@ class Names:
         return ", ".join(map(self._value, names, values))
 
     def _value(self, attribute: str, value: str) -> str:
-        if value in {"unknown", ""}:
+        if value in {UNKNOWN, ""}:
             return TEXTS["unknown"].format(attribute=self._title(attribute))
         if value == OTHER_GROUPS:
             return TEXTS["small_groups"].format(attribute=self.attribute(attribute))
-        known = self.report.attributes.get(attribute)
-        if known and value in known.groups:
-            return str(known.groups[value])
+        if value in self._known(attribute).groups:
+            return self._known(attribute).groups[value]
         if attribute == "sex" and value in _SEX:
             return TEXTS[_SEX[value]]
         speaks = value.isalpha() or value.casefold().startswith(attribute.casefold())
@@ -62,7 +58,7 @@ class Names:
         """Name the group of a row."""
         return self.group(row.attribute, row.group)
 
-    def other(self, row: OutcomeRow) -> str:
+    def other(self, row: Row) -> str:
         """Name whom the group is compared with."""
         if row.against_rest:
             return TEXTS["everyone_else"]
@@ -76,14 +72,6 @@ class Names:
     def describe(self, name: str) -> OutcomeInfo:
         """Everything that the report says of an outcome."""
         return self.report.describe_outcomes.get(name, OutcomeInfo())
-
-    def higher_is_better(self, name: str) -> bool:
-        """Whether more of an outcome is better."""
-        return self.describe(name).higher_is_better is not False
-
-    def unit(self, name: str) -> str:
-        """``proportion`` or ``score``."""
-        return self.describe(name).unit or "score"
 
 
 def _capital(word: str) -> str:

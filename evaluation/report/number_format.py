@@ -1,34 +1,18 @@
-"""How a number of the audit is written down for a reader, and how one that is missing is.
+"""How a number of the audit is written for a reader; one that is missing has no text.
 
-Nothing is computed here: each function takes one value of the report and gives its text. A value
-that is missing (None, NaN, infinite, or no number at all) has no text, so that it can't be mistaken
-for a zero.
+Nothing is computed here: each function takes one value of the report and gives its text, so that
+what is missing can't be mistaken for a zero.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
 
-__all__ = ["KINDS", "Kind", "figure", "finite", "gap_kind", "in_steps", "level_kind"]
+__all__ = ["KINDS", "Kind", "figure", "in_steps", "kind_of"]
 
 Kind = str
 """A key of :data:`KINDS`."""
 MINUS = "\N{MINUS SIGN}"
-
-
-def finite(value: Any) -> float | None:
-    """Take a value as a number, or None where it is none that could be shown.
-
-    Examples
-    --------
-    >>> finite(0.5), finite(float("nan")), finite(True), finite("0.5"), finite(None)
-    (0.5, None, None, None, None)
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def _fixed(
@@ -71,20 +55,8 @@ for _digits, _end in ((3, ""), (2, "_2"), (1, "_1")):
 ``away`` the same without it; a digit at the end gives the decimals of numbers rounded to steps."""
 
 
-def figure(value: Any, kind: Kind) -> str | None:
-    """Write a number of that kind.
-
-    Parameters
-    ----------
-    value : number or None
-        As in the report: shares and gaps as fractions of 1.
-    kind : str
-        One of :data:`KINDS`.
-
-    Returns
-    -------
-    str or None
-        None where there is no number.
+def figure(value: float | None, kind: Kind) -> str | None:
+    """Write a number of that kind: shares and gaps are given as fractions of 1.
 
     Examples
     --------
@@ -93,18 +65,21 @@ def figure(value: Any, kind: Kind) -> str | None:
     >>> figure(0.0004, "p"), figure(0.012, "p"), figure(None, "count")
     ('< 0.001', '= 0.012', None)
     """
-    number = finite(value)
-    return None if number is None else KINDS[kind](number)
+    return None if value is None else KINDS[kind](value)
 
 
-def level_kind(unit: str | None) -> Kind:
-    """Choose how the level of an outcome is written: a share of queries, or a score from 0 to 1."""
-    return "percent" if unit == "proportion" else "score"
+_BY_UNIT = {"level": ("percent", "score"), "gap": ("points", "signed"), "size": ("size", "away")}
 
 
-def gap_kind(unit: str | None) -> Kind:
-    """Choose how a difference of that outcome is written."""
-    return "points" if unit == "proportion" else "signed"
+def kind_of(what: str, unit: str, step: float | None = None) -> Kind:
+    """Choose how a level, a gap, or a gap's size is written: of proportions, or scores from 0 to 1.
+
+    Examples
+    --------
+    >>> kind_of("gap", "proportion"), kind_of("level", "score", step=0.1)
+    ('points', 'score_1')
+    """
+    return in_steps(_BY_UNIT[what][unit != "proportion"], step)
 
 
 def in_steps(kind: Kind, step: float | None) -> Kind:
@@ -115,8 +90,7 @@ def in_steps(kind: Kind, step: float | None) -> Kind:
     >>> in_steps("score", 0.1), in_steps("points", 0.02), in_steps("signed", 0.005)
     ('score_1', 'points_0', 'signed')
     """
-    step = finite(step) or 0.0
-    if step < 0.01:
+    if step is None or step < 0.01:
         return kind
     decimals = (0, 2) if step < 0.1 else (0, 1)
     return next((f"{kind}_{n}" for n in decimals if f"{kind}_{n}" in KINDS), kind)

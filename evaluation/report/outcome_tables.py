@@ -5,44 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from evaluation.report import markup as html
+from evaluation.report.axes import gap_axis
 from evaluation.report.contrasts import Compared, louder_first
-from evaluation.report.forest_svg import gap_axis
-from evaluation.report.markup import (
-    gap,
-    joined,
-    number,
-    p_value,
-    patients,
-    say,
-    span,
-    sub,
-    verdict_text,
-    wrapped,
-)
-from evaluation.report.model import Report
+from evaluation.report.model import Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, finite, gap_kind
-from evaluation.report.rows import OutcomeRow
-from evaluation.report.tables import (
-    Line,
-    Table,
-    columns,
-    counted,
-    cut,
-    drawn,
-    margin_band,
-    some,
-    spread,
-    why,
-    withheld,
-    within_note,
-)
-from evaluation.report.texts import FLAGS, TEXTS
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from evaluation.report.number_format import Kind, kind_of
+from evaluation.report.tables import Line, Table, counted, cut, why, withheld, within_note
+from evaluation.report.texts import FLAGS, TEXTS, heads, verdict_text
 
 __all__ = ["flag_texts", "outcome_tables"]
 
@@ -61,138 +34,118 @@ def outcome_tables(report: Report, compared: Sequence[Compared]) -> list[Table]:
         by_outcome.setdefault(one.row.outcome, []).append(one)
     declared = [q.outcome for q in report.protocol.primary if q.outcome in by_outcome]
     opened = list(dict.fromkeys(declared))[:MOST_TABLES] or list(by_outcome)[:1]
+    tag = TEXTS["groups.declared" if declared else "groups.first"]
     made = [
-        _outcome_table(report, own, name in opened, bool(declared))
+        _outcome_table(report, own, tag if name in opened else "")
         for name, own in by_outcome.items()
     ]
     return sorted(made, key=lambda table: not table.tag)
 
 
-def _outcome_table(
-    report: Report, found: Sequence[Compared], opened: bool, declared: bool
-) -> Table:
-    names = Names(report)
-    louder = louder_first(found)
-    in_sight = [one for one in louder if one.row.against_rest and not one.row.is_intersection]
-    stay = in_sight[:MOST_OPEN] if opened else []
-    rest = [one for one in sorted(found, key=_block) if one not in stay]
+def _outcome_table(report: Report, found: Sequence[Compared], tag: str) -> Table:
+    info, title = Names(report).describe(found[0].row.outcome), found[0].outcome
+    in_sight = [
+        one for one in louder_first(found)
+        if one.row.decides and not one.row.is_intersection
+    ]  # fmt: skip
+    stay = in_sight[:MOST_OPEN] if tag else []
+    blocks = sorted(found, key=lambda one: (not one.row.decides, one.row.is_intersection))
+    rest = [one for one in blocks if one not in stay]
     behind = cut(rest, lambda one: one.primary or one.established)
-    lines = [outcome_line(report, one) for one in [*stay, *behind]]
+    lines = [_line(report, one) for one in [*stay, *behind]]
     drawings = [drawing for line in lines for drawing in (line.spread, line.second) if drawing]
-    axis = gap_axis(drawings, report.margin, gap_kind(found[0].unit))
-    pictures = drawn(lines, axis)
-    first = found[0].row.outcome
-    higher = names.higher_is_better(first)
-    title = names.outcome(first)
+    caption = "groups.caption" if info.higher_is_better else "groups.caption.lower"
+    chosen = any(one.row.decides and not one.row.against_rest for one in found)
+    other = "everyone_else_or_named" if chosen else "everyone_else"
     return Table(
         title=title,
-        caption=str(say("groups.caption" if higher else "groups.caption.lower", outcome=title)),
-        columns=columns("groups"),
-        axis=axis,
-        shown=[replace(line, heading="") for line in pictures[: len(stay)]],
-        folded=pictures[len(stay) :],
+        caption=html.say(caption, outcome=title, other=TEXTS[other]),
+        columns=heads("groups"),
+        axis=gap_axis(drawings, report.margin, kind_of("gap", found[0].unit)),
+        shown=[replace(line, heading="") for line in lines[: len(stay)]],
+        folded=lines[len(stay) :],
         counts=counted(verdict_text(one.verdict) for one in rest),
         left_out=len(rest) - len(behind),
-        higher=higher,
-        harm=names.describe(first).harm,
-        tag=TEXTS["groups.declared" if declared else "groups.first"] if opened else "",
+        higher=info.higher_is_better,
+        harm=info.harm,
+        tag=tag,
     )
 
 
-def _block(one: Compared) -> tuple[bool, bool]:
-    return not one.row.against_rest, one.row.is_intersection
-
-
-def outcome_line(report: Report, one: Compared) -> Line:
-    """Lay out a comparison of an outcome."""
-    row = one.row
-    verdict = verdict_text(one.verdict)
-    naive = spread(row, "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high")
-    if not row.against_rest:
+def _line(report: Report, one: Compared) -> Line:
+    row, twin, kind, verdict = one.row, one.twin, one.kind("gap"), verdict_text(one.verdict)
+    if not row.decides:
         heading = TEXTS["other_contrasts"]
     elif row.is_intersection:
         heading = TEXTS["intersections"]
     else:
         heading = one.names.attribute(row.attribute)
-    versus = one.twin is not None or not row.against_rest
-    unadjusted = (
-        say("sentence.unadjusted", gap=number(row.gap_naive, one.gap_kind))
-        if finite(row.gap_naive) is not None
-        else ""
-    )
-    naive_span = span(row.gap_naive_ci_low, row.gap_naive_ci_high, one.gap_kind)
-    value = withheld(
-        row,
-        wrapped(gap(row.gap, one.gap_kind), "strong"),
-        sub(span(row.gap_ci_low, row.gap_ci_high, one.gap_kind), p_value(row.p_adjusted)),
-        sub(within_note(report, row, one.gap_kind)),
-        sub(joined([unadjusted, naive_span], ", ")),
-        *map(sub, _beside(one)),
-    )
-    level = _level(row, one.level_kind)
-    if one.twin is not None:
-        level = joined([level, sub(one.other), _level(one.twin, one.level_kind)], "")
+    versus = twin is not None or not row.against_rest
+    found, naive = row.interval("gap_ci"), row.interval("gap_naive_ci", "gap_naive")
+    unadjusted = html.some("sentence.unadjusted", row.gap_naive, kind, "gap")
+    level = _level(row, one.kind("level"))
+    sizes = html.sub(_sizes(report, one, row))
+    if twin is not None:
+        level = html.joined([level, html.sub(one.other), _level(twin, one.kind("level"))], "")
+        sizes += html.sub(html.joined([one.other, _sizes(report, one, twin)], ": "))
     return Line(
-        name=str(say("against", group=one.group, other=one.other)) if versus else one.group,
+        name=html.say("against", group=one.group, other=one.other) if versus else one.group,
         level=level,
-        value=value,
-        spread=spread(row, "gap", "gap_ci_low", "gap_ci_high"),
-        verdict=verdict,
-        subs=joined(
-            [
-                sub(_sizes(row, report)),
-                sub(joined([one.other, _sizes(one.twin, report)], ": ")) if one.twin else "",
-                sub(why(row, verdict)),
-            ],
-            "",
+        value=withheld(
+            row,
+            html.effect(found, kind, row.p_adjusted),
+            html.sub(within_note(report, row, kind)),
+            html.sub(html.joined([unadjusted, html.span(naive, kind)], ", ")),
+            *map(html.sub, _beside(row, kind)),
         ),
+        spread=found,
+        verdict=verdict,
+        subs=sizes + html.sub(why(row, one.verdict)),
         tag=TEXTS["groups.declared"] if one.primary else "",
-        second=naive if naive.known else None,
-        band=margin_band(report),
+        second=None if naive.point is None else naive,
+        band=report.band,
         heading=heading,
     )
 
 
-def _beside(one: Compared) -> list[Markup]:
+def _beside(row: Row, kind: Kind) -> list[Markup]:
     """Write what has to be read beside the gap: its ratio, bounds for the missing, warnings."""
-    row, shown = one.row, []
-    if finite(row.ratio) is not None:
-        ends = span(row.ratio_ci_low, row.ratio_ci_high, "ratio")
-        ratio = say("ratio", of=row.ratio_of or "", ratio=number(row.ratio, "ratio"))
-        shown.append(joined([ratio, ends], ", "))
-    if finite(row.gap_missing_low) is not None:
-        bounds = span(row.gap_missing_low, row.gap_missing_high, one.gap_kind)
-        shown.append(say("missing.bounds", span=bounds))
+    shown = []
+    if row.ratio is not None:
+        ends = html.span(row.interval("ratio_ci"), "ratio")
+        ratio = html.say("ratio", of=row.ratio_of, ratio=html.number(row.ratio, "ratio"))
+        shown.append(html.joined([ratio, ends], ", "))
+    if row.gap_missing_low is not None:
+        bounds = html.span(row.interval("gap_missing"), kind)
+        shown.append(html.say("missing.bounds", span=bounds))
     return [*shown, *flag_texts(row)]
 
 
-def flag_texts(row: OutcomeRow) -> list[Markup]:
+def flag_texts(row: Row) -> list[Markup]:
     """Write the warnings that the audit sets beside a verdict."""
     return [
-        say("flag", text=FLAGS.get(flag, flag.replace("_", " ")))
+        html.say("flag", text=FLAGS.get(flag, flag.replace("_", " ")))
         for flag in re.findall(r"[a-z_]+", row.flags)
     ]
 
 
-def _level(row: OutcomeRow, kind: Kind) -> Markup | str:
-    return withheld(row, number(row.estimate, kind), sub(span(row.ci_low, row.ci_high, kind)))
+def _level(row: Row, kind: Kind) -> Markup:
+    return withheld(row, html.level([row.estimate], row.interval("ci"), kind))
 
 
-def _sizes(row: OutcomeRow, report: Report) -> Markup:
+def _sizes(report: Report, one: Compared, row: Row) -> Markup:
     """How many patients, queries and events, and what limits them."""
-    step = max(finite(row.step) or 0.0, finite(row.step_rest) or 0.0)
-    unit = Names(report).unit(row.outcome)
-    return joined(
+    step = max(row.step or 0.0, row.step_rest or 0.0)
+    steps = html.number(step, "share" if one.unit == "proportion" else "plain")
+    return html.joined(
         [
-            patients(row, report.minimum.reported),
-            some("queries", row.n_queries, "count", "n"),
-            some("events", row.n_events, "count", "n"),
-            some("design_effect", row.design_effect, "ratio", "value"),
-            some("unmeasured", row.n_unmeasured or None, "count", "n"),
-            say("low_precision") if row.precision == "low" else "",
-            say("in_steps", step=number(step, "share" if unit == "proportion" else "plain"))
-            if step >= 0.01 and not row.is_suppressed
-            else "",
+            html.patients(row, report.minimum.reported),
+            html.some("queries", row.n_queries, "count", "n"),
+            html.some("events", row.n_events, "count", "n"),
+            html.some("design_effect", row.design_effect, "ratio", "value"),
+            html.some("unmeasured", row.n_unmeasured or None, "count", "n"),
+            html.say("low_precision") if row.precision == "low" else "",
+            html.say("in_steps", step=steps) if step >= 0.01 and not row.is_suppressed else "",
         ],
         ", ",
     )

@@ -1,204 +1,177 @@
-"""The tables of the sections beyond the outcomes: one layout for each, one way to write them."""
+"""The tables of the further sections and of changes: a layout for each, one way to write them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from evaluation.report.forest_svg import Interval, gap_axis, span_axis
-from evaluation.report.markup import (
-    gap,
-    joined,
-    number,
-    p_value,
-    patients,
-    say,
-    span,
-    sub,
-    verdict_text,
-    wrapped,
-)
-from evaluation.report.model import Report
+from markupsafe import Markup
+
+from evaluation.report import markup as html
+from evaluation.report.axes import gap_axis, span_axis
+from evaluation.report.model import Interval, Report, Row
 from evaluation.report.names import Names
-from evaluation.report.number_format import Kind, finite, gap_kind, in_steps, level_kind
-from evaluation.report.rows import SectionRow
+from evaluation.report.number_format import Kind, in_steps, kind_of
 from evaluation.report.tables import (
+    LOUD,
     ORDER,
     Line,
     Table,
-    columns,
     counted,
     cut,
-    drawn,
-    margin_band,
-    some,
     why,
     withheld,
     within_note,
 )
-from evaluation.report.texts import MEASURES, RECORDS, TEXTS
+from evaluation.report.texts import MEASURES, RECORDS, TEXTS, heads, verdict_text
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
+__all__ = ["section_tables", "table_of"]
 
-__all__ = ["section_tables"]
-
-_MEASURED = {
-    "FNR": (False, "proportion"), "FPR": (False, "proportion"), "EO": (False, "proportion"),
-    "AUC": (True, "score"), "calibration": (False, "score"),
-}  # fmt: skip
-"""Of a measure of named findings: whether higher is better, and its unit."""
+_RATES = frozenset({"FNR", "FPR", "EO"})
+"""Measures that are proportions; the others are scores."""
+_ERRORS = _RATES | {"calibration"}
+"""Measures of which less is better."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Which fields of a section's rows are shown, and how.
 
-    Parameters
-    ----------
-    value, ends : str
-        The number beside the drawing, and the start of the names of its interval's ends.
-    kind : str
-        How it is written; "" for a gap in the unit of its measure.
-    level : tuple of str
-        Before the drawing.
-    level_kind : str
-    level_ends : bool
-        Whether ``ci_low`` and ``ci_high`` are of the level.
-    drawn : str
-        "value" or "level".
-    chance : float or None
-        Where chance is on an axis that is not one of gaps.
-    is_gap : bool
-        Whether the axis is one of gaps.
+    ``value`` is the number beside the drawing, ``ends`` the start of the names of its interval's
+    ends and ``kind`` how both are written ("" for a gap in the unit of its measure). ``level`` are
+    the fields before the drawing; ``level_ends`` says whether ``ci_low`` and ``ci_high`` are of the
+    level, ``draws_level`` whether it is the level that is drawn. ``chance`` is where chance is on
+    an axis that is not one of gaps.
     """
 
     value: str
-    ends: str
-    kind: Kind
+    ends: str = "ci"
+    kind: Kind = ""
     level: tuple[str, ...]
-    level_kind: Kind
+    level_kind: Kind = ""
     level_ends: bool = False
-    drawn: str = "value"
-    chance: float | None = None
+    draws_level: bool = False
     is_gap: bool = True
+    chance: float | None = None
 
 
 _LAYOUTS = {
-    "zero_shot": Layout("gap", "gap_ci", "", ("estimate",), "", level_ends=True),
+    "zero_shot": Layout(value="gap", ends="gap_ci", level=("estimate",), level_ends=True),
     "exposure": Layout(
-        "ratio_given_relevance", "ci", "ratio", ("share_archive", "exposure"), "percent",
-        chance=1.0, is_gap=False,
+        value="ratio_given_relevance", kind="ratio", level=("share_archive", "exposure"),
+        level_kind="percent", is_gap=False, chance=1.0,
     ),
-    "counterfactual": Layout("effect", "ci", "signed", ("placebo",), "score"),
-    "leakage": Layout("auc", "ci", "score", ("null_mean",), "score", chance=0.5, is_gap=False),
+    "counterfactual": Layout(
+        value="effect", kind="signed", level=("placebo",), level_kind="score"
+    ),
+    "leakage": Layout(
+        value="auc", kind="score", level=("null_mean",), level_kind="score", is_gap=False,
+        chance=0.5,
+    ),
     "modality_gap": Layout(
-        "difference", "difference_ci", "signed", ("gap",), "score", level_ends=True
+        value="difference", ends="difference_ci", kind="signed", level=("gap",),
+        level_kind="score", level_ends=True,
     ),
     "label_quality": Layout(
-        "gap", "gap_ci", "points", ("estimate",), "percent", level_ends=True, drawn="level",
-        is_gap=False,
+        value="gap", ends="gap_ci", kind="points", level=("estimate",), level_kind="percent",
+        level_ends=True, draws_level=True, is_gap=False,
     ),
+    "changes": Layout(value="change", level=("before", "after")),
 }  # fmt: skip
 
 
 def section_tables(report: Report, name: str) -> list[Table]:
     """Lay out the tables of a section: one for each measure, or one for all rows."""
-    rows: Sequence[SectionRow] = getattr(report, name).rows
+    given: list[Row] = getattr(report, name).rows
+    rows = sorted(given, key=lambda row: ORDER.index(verdict_text(row.verdict).name))
     if name not in {"zero_shot", "counterfactual"}:
-        return [_table(report, name, rows, "")] if rows else []
-    order = list(MEASURES)
-    found = dict.fromkeys(row.measure for row in rows)
-    measures = sorted(found, key=lambda one: order.index(one) if one in order else len(order))
+        return [table_of(report, name, rows)] if rows else []
+    found = dict.fromkeys(row.measure for row in given)
+    known = [one for one in MEASURES if one in found]
+    order = dict.fromkeys([*known, *found])
     return [
-        _table(report, name, [row for row in rows if row.measure == one], one) for one in measures
+        table_of(report, name, [row for row in rows if row.measure == one], one) for one in order
     ]
 
 
-def _table(report: Report, name: str, rows: Sequence[SectionRow], measure: str) -> Table:
+def table_of(report: Report, name: str, rows: Sequence[Row], measure: str = "") -> Table:
+    """Lay out the table of a section (of one measure), or of changes, in the order of its rows."""
     layout = _LAYOUTS[name]
-    lines = [_line(report, name, layout, row) for row in rows]
-    lines.sort(key=lambda line: ORDER.index(line.verdict.name))
-    kept = cut(lines, lambda line: line.established)
-    title, words = MEASURES.get(measure, (measure, ""))
-    higher, unit = _MEASURED.get(measure, (True, "score"))
+    lines = [_line(report, name, row) for row in rows]
+    kept = cut(lines, lambda line: line.verdict.name in LOUD)
     spreads = [line.spread for line in kept]
-    reference: float | None = 0.0
     if layout.is_gap:
         margin = report.margin if name == "zero_shot" else None
-        axis = gap_axis(spreads, margin, layout.kind or gap_kind(unit))
+        rates = all(_unit(report, name, row) == "proportion" for row in rows)
+        axis = gap_axis(spreads, margin, layout.kind or ("points" if rates else "signed"))
     else:
-        reference = layout.chance
         ends = [end for one in spreads for end in (one.point, one.low, one.high)]
         ends += [end for line in kept for end in line.band or ()]
         ends += [line.second.point for line in kept if line.second]
-        kind = layout.level_kind if layout.drawn == "level" else "ratio"
-        axis = span_axis(ends, kind, () if reference is None else (reference,))
+        axis = span_axis([*ends, layout.chance], "percent" if layout.draws_level else "ratio")
+    title, words = MEASURES.get(measure, (measure, ""))
     return Table(
-        title=title if measure else "",
+        title=title,
         caption=words or TEXTS.get(f"{name}.caption", title),
-        columns=columns(name),
+        columns=heads(name),
         axis=axis,
-        shown=[],
-        folded=drawn(kept, axis, reference),
+        reference=0.0 if layout.is_gap else layout.chance,
+        folded=kept,
         counts=counted(line.verdict for line in lines),
         left_out=len(lines) - len(kept),
-        higher=higher if name == "zero_shot" else None,
+        higher=measure not in _ERRORS if name == "zero_shot" else None,
     )
 
 
-def _line(report: Report, name: str, layout: Layout, row: SectionRow) -> Line:
-    names, verdict = Names(report), verdict_text(row.verdict, name)
-    unit = _MEASURED.get(row.measure, (True, "score"))[1]
-    kind = in_steps(layout.kind or gap_kind(unit), row.step)
-    level = in_steps(layout.level_kind or level_kind(unit), row.step)
-    value = getattr(row, layout.value)
-    plain = row.ratio if name == "exposure" and value is None else None
-    value = value if plain is None else plain
-    low, high = getattr(row, f"{layout.ends}_low"), getattr(row, f"{layout.ends}_high")
+def _unit(report: Report, name: str, row: Row) -> str:
+    if name == "changes":
+        return Names(report).describe(row.measured).unit
+    return "proportion" if row.measure in _RATES else "score"
+
+
+def _line(report: Report, name: str, row: Row) -> Line:
+    layout, unit = _LAYOUTS[name], _unit(report, name, row)
+    step = None if name == "changes" else row.step
+    kind = in_steps(layout.kind or kind_of("gap", unit), step)
+    levels: list[float | None] = [getattr(row, field) for field in layout.level]
+    level_ends = row.interval("ci", layout.level[0]) if layout.level_ends else Interval()
+    level_kind = in_steps(layout.level_kind or kind_of("level", unit), step)
+    found, second = row.interval(layout.ends, layout.value), None
+    if name == "exposure":  # beside the ratio that ignores relevance, or that one alone
+        second = None if found.point is None else row.ratio
+        found = found if found.point is not None else row.interval(layout.ends, "ratio")
     p = row.p if name == "leakage" and row.p_adjusted is None else row.p_adjusted
-    chance = span(row.null_low, row.null_high, "ratio")
-    second = row.ratio if name == "exposure" and plain is None else None
-    first = finite(getattr(row, layout.level[0]))
-    drawing = Interval(finite(value), finite(low), finite(high))
-    if layout.drawn == "level":
-        drawing = Interval(first, finite(row.ci_low), finite(row.ci_high))
+    tag = "changes.meant" if row.target else "groups.declared" if row.primary else ""
+    beside = _beside(report, name, row, kind, second)
     return Line(
-        name=_who(names, name, row),
-        level=withheld(
-            row,
-            joined([number(getattr(row, field), level) for field in layout.level], ", "),
-            sub(span(row.ci_low, row.ci_high, level)) if layout.level_ends else "",
-        ),
-        value=withheld(
-            row,
-            wrapped(gap(value, kind), "strong"),
-            sub(span(low, high, kind), p_value(p)),
-            sub(say("exposure.chance", span=chance) if chance else ""),
-            sub(some("exposure.plain", second, "ratio", "ratio")),
-            sub(within_note(report, row, kind) if name == "zero_shot" else ""),
-        ),
-        spread=drawing,
-        verdict=verdict,
-        subs=joined(
-            [
-                sub(
-                    _what(names, name, row),
-                    some("queries", row.n_queries, "count", "n")
-                    if name == "counterfactual"
-                    else patients(row, report.minimum.reported),
-                ),
-                sub(why(row, verdict)),
-            ],
-            "",
-        ),
-        second=None if second is None else Interval(finite(second), None, None),
+        name=_who(Names(report), name, row),
+        level=withheld(row, html.level(levels, level_ends, level_kind)),
+        value=withheld(row, html.effect(found, kind, p), *map(html.sub, beside)),
+        spread=level_ends if layout.draws_level else found,
+        verdict=verdict_text(row.verdict, name),
+        subs=_subs(report, name, row),
+        tag=TEXTS[tag] if tag and name == "changes" else "",
+        second=None if second is None else Interval(second),
         band=_band(report, name, row),
     )
 
 
-def _who(names: Names, name: str, row: SectionRow) -> str:
+def _beside(
+    report: Report, name: str, row: Row, kind: Kind, plain: float | None
+) -> Iterator[Markup | str]:
+    """Write what has to be read beside the value."""
+    if name == "zero_shot":
+        yield within_note(report, row, kind)
+    elif name != "changes":
+        chance = html.span(row.interval("null"), "ratio")
+        yield html.say("exposure.chance", span=chance) if chance else ""
+        yield html.some("exposure.plain", plain, "ratio", "ratio")
+    elif row.gap_before is not None and row.gap_after is not None:
+        before, after = html.number(row.gap_before, kind), html.number(row.gap_after, kind)
+        yield html.say("changes.gap", before=before, after=after)
+
+
+def _who(names: Names, name: str, row: Row) -> str:
     if name == "leakage":
         return names.attribute(row.attribute)
     if name == "counterfactual":
@@ -206,24 +179,32 @@ def _who(names: Names, name: str, row: SectionRow) -> str:
     return f"{row.finding}, {names.of(row)}" if row.finding else names.of(row)
 
 
-def _what(names: Names, name: str, row: SectionRow) -> Markup | str:
-    """Say beneath the name what the row is about."""
-    attribute = names.attribute(row.attribute)
+def _subs(report: Report, name: str, row: Row) -> Markup:
+    """Say beneath the name what the row is about, of how many, and why it has no number."""
+    names, reason = Names(report), why(row, row.verdict)
+    what: str = names.attribute(row.attribute)
+    sizes, low = html.patients(row, report.minimum.reported), ""
     if name == "zero_shot":
-        return some("events", row.n_events, "count", "n")
-    if name == "leakage":
-        return say("leakage.probe", space=row.space, probe=row.probe)
-    if name == "label_quality":
-        return RECORDS.get(row.measure, row.measure.replace("_", " "))
-    if name == "counterfactual" and row.group:
-        return say("counterfactual.on", attribute=attribute, group=names.of(row))
-    return attribute
+        what = html.some("events", row.n_events, "count", "n")
+    elif name == "leakage":
+        what = html.say("leakage.probe", space=row.space, probe=row.probe)
+    elif name == "label_quality":
+        what = RECORDS.get(row.measure, row.measure.replace("_", " "))
+    elif name == "counterfactual":
+        sizes = html.some("queries", row.n_queries, "count", "n")
+        if row.group:
+            what = html.say("counterfactual.on", attribute=what, group=names.of(row))
+    elif name == "changes":
+        what = names.outcome(row.measured)
+        low = html.say("low_precision") if row.precision == "low" else ""
+        reason = row.reason if row.name or row.change is None else ""
+    return html.sub(what, sizes, low) + html.sub(reason)
 
 
-def _band(report: Report, name: str, row: SectionRow) -> tuple[float, float] | None:
+def _band(report: Report, name: str, row: Row) -> tuple[float, float] | None:
     """Give what is drawn behind: the margin, what chance gives, or what a placebo does."""
-    if name == "zero_shot":
-        return margin_band(report)
+    if name in {"zero_shot", "changes"}:
+        return report.band
     if row.null_low is not None and row.null_high is not None:
         return row.null_low, row.null_high
     # The effect on the order is already what is left of it beside the placebos.

@@ -1,4 +1,4 @@
-"""The catalogue of every text that the page and the model card show: ``templates/texts.en.toml``.
+"""The catalog of every text that the page and the model card show: ``templates/texts.en.toml``.
 
 Another language is another file with the same keys. Texts are templates of :meth:`str.format`.
 """
@@ -11,23 +11,16 @@ from importlib.resources import files
 
 __all__ = [
     "FLAGS", "GUIDELINES", "MEASURES", "PLACES", "RECORDS", "SECTION_VERDICTS", "TEXTS", "TURNS",
-    "VERDICTS", "VerdictText",
+    "VERDICTS", "VerdictText", "heads", "verdict_text",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class VerdictText:
-    """How a verdict is shown: never by color alone.
+    """How a verdict is shown, never by color alone: by one character and words.
 
-    Parameters
-    ----------
-    name : str
-        Of the verdict; ``"other"`` for one that is not known here.
-    sign : str
-        One character.
-    words : str
-    meaning : str
-        One sentence for a reader without statistics.
+    ``meaning`` is one sentence for a reader without statistics; ``name`` is "other" for a verdict
+    that is not known here.
     """
 
     name: str
@@ -41,20 +34,33 @@ _READ = tomllib.loads(
 )
 TEXTS: dict[str, str] = _READ["texts"]
 PLACES: dict[str, str] = _READ["places"]
-"""Sections of the page in their order, by id."""
 TURNS: dict[str, str] = _READ["turns"]
-"""How a verdict changed since an earlier audit, in the order in which it matters."""
 RECORDS: dict[str, str] = _READ["records"]
-"""What each measure of label quality counts."""
 FLAGS: dict[str, str] = _READ["flags"]
-"""Warnings beside a verdict."""
 MEASURES: dict[str, tuple[str, str]] = {key: (a, b) for key, (a, b) in _READ["measures"].items()}
-"""Title and plain words of a section's measures."""
 SECTION_VERDICTS: dict[str, dict[str, str]] = _READ["section_verdicts"]
-"""Words of a verdict where a section has its own."""
-VERDICTS: dict[str, VerdictText] = {
-    name: VerdictText(name, *texts) for name, texts in _READ["verdicts"].items()
-}
-"""By the verdict's name, in the order in which they matter."""
+VERDICTS = {name: VerdictText(name, *texts) for name, texts in _READ["verdicts"].items()}
 GUIDELINES: dict[str, list[list[str]]] = _READ["guidelines"]
-"""Number, topic, parts of the report and place on the page of each guideline's items."""
+
+
+def heads(key: str) -> list[str]:
+    """Heads of a table's columns."""
+    return TEXTS[f"{key}.columns"].split("|")
+
+
+def verdict_text(verdict: str, section: str = "") -> VerdictText:
+    """Find the words of a verdict; those of an unknown one are its own name.
+
+    Examples
+    --------
+    >>> verdict_text("exceeds").words, verdict_text("exceeds", "exposure").words
+    ('Gap found', 'Beyond chance')
+    >>> verdict_text("never_heard_of").words
+    'Never heard of'
+    """
+    known = VERDICTS.get(verdict)
+    if known is None:
+        words = verdict.replace("_", " ")
+        return VerdictText("other", "•", words[:1].upper() + words[1:])
+    own = SECTION_VERDICTS.get(section, {}).get(verdict)
+    return known if own is None else VerdictText(known.name, known.sign, own, known.meaning)

@@ -6,22 +6,25 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from evaluation.report.model import Report
 from evaluation.report.page import context_of, environment, render
-from evaluation.report.rows import OutcomeRow
 from medembed.errors import InputError
 
 __all__ = ["model_card", "outcomes_csv", "write_report"]
 
-_FIRST = ("attribute", "group", "outcome", "comparison")
 _COLUMNS = (
-    *_FIRST,
-    *(f.name for f in fields(OutcomeRow) if f.name not in {*_FIRST, "more", "keys", "nulls"}),
-)
+    "attribute", "group", "outcome", "comparison", "n_patients", "precision", "verdict", "reason",
+    "family", "primary", "n_queries", "n_events", "n_unmeasured", "estimate", "ci_low", "ci_high",
+    "rest_estimate", "gap", "gap_ci_low", "gap_ci_high", "inner_low", "inner_high", "p_value",
+    "p_adjusted", "p_max_t", "gap_naive", "gap_naive_ci_low", "gap_naive_ci_high", "p_naive",
+    "verdict_naive", "overlap", "design_effect", "icc", "step", "step_rest", "flags", "ratio",
+    "ratio_ci_low", "ratio_ci_high", "ratio_of", "p_heterogeneity", "gap_missing_low",
+    "gap_missing_high",
+)  # fmt: skip
+"""Of the CSV, with or without a value; other fields of the rows follow."""
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet takes a cell for a formula."""
 
@@ -47,10 +50,7 @@ def write_report(report: Report | Mapping[str, Any], folder: str | Path) -> dict
         Where it is no report or the folder can't be written.
     """
     model = Report.from_json(report)
-    try:
-        plain = json.dumps(model.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError):
-        raise InputError("a report has to be plain JSON values", where="report") from None
+    plain = json.dumps(model.to_json(), indent=1, ensure_ascii=False)
     texts = {
         "html": ("audit.html", render(model)),
         "json": ("audit.json", plain + "\n"),
@@ -58,27 +58,22 @@ def write_report(report: Report | Mapping[str, Any], folder: str | Path) -> dict
         "card": ("model-card.md", model_card(model)),
     }
     room = Path(folder)
-    written = {}
     try:
         room.mkdir(parents=True, exist_ok=True)
-        for key, (name, text) in texts.items():
-            written[key] = room / name
-            written[key].write_text(text, encoding="utf-8", newline="\n")
+        for name, text in texts.values():
+            (room / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise InputError(
             f"can't be written ({error.strerror})", where=str(room), hint="choose another --out"
         ) from None
-    return written
+    return {key: room / name for key, (name, _) in texts.items()}
 
 
 def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
-    """Write the rows of the outcomes' table as CSV.
+    """Write the rows of the outcomes' table as CSV, with a header.
 
-    Returns
-    -------
-    str
-        With a header; empty cells where there is no number. A text that a spreadsheet would take
-        for a formula has an apostrophe before it.
+    Cells are empty where there is no number. A text that a spreadsheet would take for a formula has
+    an apostrophe before it.
 
     Raises
     ------
@@ -88,35 +83,30 @@ def outcomes_csv(report: Report | Mapping[str, Any]) -> str:
     Examples
     --------
     >>> row = {"attribute": "sex", "group": "F", "outcome": "hit", "n_patients": 40}
-    >>> outcomes_csv({"outcomes": {"table": [row]}}).splitlines()[1][:17]
-    'sex,F,hit,rest,40'
+    >>> outcomes_csv({"outcomes": {"table": [row]}}).splitlines()[1][:13]
+    'sex,F,hit,,40'
     """
-    rows = Report.from_json(report).outcomes.table
-    more = sorted({key for row in rows for key in row.more})
+    held = Report.from_json(report).to_json().get("outcomes")
+    rows = held.get("table") or [] if isinstance(held, dict) else []
+    more = sorted({key for row in rows for key in row} - set(_COLUMNS))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_COLUMNS, *more])
     for row in rows:
-        cells = [None if name in row.nulls else getattr(row, name) for name in _COLUMNS] + [
-            row.more.get(name) for name in more
-        ]
-        writer.writerow(map(_cell, cells))
+        writer.writerow(_cell(row.get(name)) for name in (*_COLUMNS, *more))
     return text.getvalue()
 
 
 def model_card(report: Report | Mapping[str, Any]) -> str:
     """Write what the audit found about the model as a Markdown card.
 
-    Returns
-    -------
-    str
-        Under the headings of Mitchell et al. 2019, as far as an audit can fill them; what it can't
-        know, the card leaves to the hospital.
+    Its headings are those of Mitchell et al. 2019, as far as an audit can fill them; what it can't
+    know, the card leaves to the hospital.
 
     Raises
     ------
     InputError
-        Where it is no report, or jinja2 is missing.
+        Where it is no report.
 
     References
     ----------
@@ -127,6 +117,4 @@ def model_card(report: Report | Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return "'" + value if value.startswith(_ACTIVE) else str(value)
-    return "" if value is None else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_ACTIVE) else value

@@ -249,7 +249,7 @@ def _further(rng: np.random.Generator) -> dict[str, Any]:
         "modality_gap": {"rows": modality},
         "label_quality": {"rows": labels},
         "zero_shot": {"rows": _zero_shot(rng)},
-        "mitigation": {"rows": _mitigation()},
+        "mitigation": _mitigation(),
         "comparison": None,
     }
 
@@ -278,8 +278,8 @@ def _zero_shot(rng: np.random.Generator) -> list[dict[str, Any]]:
     return rows
 
 
-def _mitigation() -> list[dict[str, Any]]:
-    rows = []
+def _mitigation() -> dict[str, Any]:
+    rows, summary = [], []
     for name, recommended in (("Fair reranking", False), ("Group-balanced batches", True)):
         for group, change in (("80+", 0.061), ("20-39", -0.004 if recommended else -0.058)):
             verdict = "improved" if change > 0.03 else "no_change_shown"
@@ -290,7 +290,9 @@ def _mitigation() -> list[dict[str, Any]]:
                 "verdict": "worse" if change < -0.05 else verdict,
                 "reason": "loses more than the margin" if change < -0.05 else "",
             })  # fmt: skip
-    return rows
+        reasons = [] if recommended else ["loses more than the margin"]
+        summary.append({"name": name, "recommended": recommended, "reasons": reasons})
+    return {"rows": rows, "summary": summary}
 
 
 def numbers_of(value: Any) -> set[float]:

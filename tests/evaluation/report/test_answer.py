@@ -223,3 +223,22 @@ def test_what_has_to_be_read_beside_a_verdict_is_beside_it() -> None:
     assert "ratio of misses" in page.text
     values = {float(value) for value, _, tally in page.figures if not tally}
     assert {1.43, 1.1, 1.9, -0.13, -0.02} <= values
+
+
+def test_a_comparison_with_a_chosen_group_names_it_and_counts() -> None:
+    own = {"attribute": "race", "comparison": "against:c", "primary": False}
+    ends = {"gap": 0.07, "gap_ci_low": 0.02, "gap_ci_high": 0.12}
+    rows = [ROW | own | {"group": "a"}, ROW | own | {"group": "b"} | ends]
+    report = report_of(*rows, REFERENCE | {"attribute": "race", "group": "c"})
+    report["protocol"]["primary"] = [{"attribute": "race", "group": "b", "outcome": "hit"}]
+    answer = answer_of(report)
+    assert "Of 2 comparisons." in answer
+    assert "Results are worse for: C and A." in answer
+    assert "B, Own report found: 7.0 points higher than for C" in answer
+    text = shown(report).text
+    assert "A against C" in text
+    assert "C against B" in text  # from the side of the group that does worse
+    assert "Other contrasts" not in text
+    assert "each group against everyone else, or against the group that the row names" in text
+    assert text.count("Where the protocol names a reference group") == 2
+    assert "Where the protocol names a reference group" not in shown(report_of(ROW, TWIN)).text

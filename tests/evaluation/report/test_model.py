@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from support.report_cases import make_report
 from support.report_changes import make_changed_report
 
-from evaluation.report.model import Report
-from evaluation.report.records import GateAnswer, RowVerdict
-from evaluation.report.rows import OutcomeRow
+from evaluation.report.model import Report, Row
 from evaluation.stats import protect
+from evaluation.stats.verdict import Answer, Verdict
 from medembed.errors import InputError
 
 
@@ -40,7 +39,7 @@ def test_any_object_is_read_without_a_crash(report: dict[str, Any]) -> None:
     read = Report.from_json(report)
     json.dumps(read.to_json())
     assert set(read.to_json()) == set(report) if report else True
-    assert read.gate.decision in GateAnswer
+    assert read.gate.decision in Answer
 
 
 def test_keys_that_a_later_version_adds_are_kept() -> None:
@@ -57,10 +56,11 @@ def test_a_report_that_shows_a_small_group_is_refused() -> None:
     assert Report.from_json(protect(report)).leakage.rows[-1].is_suppressed
 
 
-def test_a_verdict_is_a_member_of_the_enum_or_keeps_its_own_text() -> None:
-    assert OutcomeRow.from_json({"verdict": "differs"}).verdict is RowVerdict.DIFFERS
-    assert OutcomeRow.from_json({"verdict": "not_heard_of"}).verdict == "not_heard_of"
-    assert OutcomeRow.from_json({}).verdict is RowVerdict.NOT_ASSESSABLE
+def test_a_verdict_keeps_its_own_text_and_none_is_not_assessable() -> None:
+    assert Row.model_validate({"verdict": "differs"}).verdict == Verdict.DIFFERS
+    assert Row.model_validate({"verdict": "not_heard_of"}).verdict == "not_heard_of"
+    assert Row.model_validate({}).verdict == Verdict.NOT_ASSESSABLE
+    assert Row.model_validate({"verdict": None}).verdict == Verdict.NOT_ASSESSABLE
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,15 @@ def test_a_verdict_is_a_member_of_the_enum_or_keeps_its_own_text() -> None:
         ({}, "failed"),
     ],
 )
-def test_the_gates_answer_is_its_own_or_that_of_older_reports(
-    gate: dict[str, Any], decision: str
-) -> None:
+def test_the_gates_answer_is_its_own_or_that_of_passed(gate: dict[str, Any], decision: str) -> None:
     assert Report.from_json({"gate": gate}).gate.decision == decision
 
 
 def test_what_is_no_finite_number_is_none() -> None:
-    row = OutcomeRow.from_json({"gap": float("nan"), "estimate": True, "n_patients": "7"})
-    assert (row.gap, row.estimate, row.n_patients) == (None, None, None)
+    row = Row.model_validate({"gap": float("nan"), "estimate": True, "n_patients": "7"})
+    assert (row.gap, row.estimate, row.n_patients, row.icc) == (None, None, None, None)
+
+
+def test_a_number_that_no_report_has_is_a_mistake_of_ours() -> None:
+    with pytest.raises(AttributeError, match="gapp"):
+        Row.model_validate({"gapp": 0.1}).gapp  # noqa: B018

@@ -14,6 +14,7 @@ from support.report_reader import Page, shown
 
 from evaluation.report import render
 from evaluation.report.number_format import KINDS
+from evaluation.report.texts import VERDICTS
 from evaluation.stats import protect
 from medembed.errors import InputError
 
@@ -254,3 +255,17 @@ def test_text_has_the_contrast_that_wcag_asks_in_light_and_in_dark() -> None:
         assert contrast(colour["quiet"], colour["band"]) >= 4.5
         for tone in ("exceeds", "within", "doubt", "none"):
             assert contrast(colour[tone], colour[f"{tone}-soft"]) >= 4.5, tone
+
+
+def test_each_verdict_has_the_color_of_what_it_means() -> None:
+    import evaluation.report as package
+
+    css = (Path(package.__file__).parent / "templates" / "style.css").read_text()
+    tones: dict[str, str] = {}
+    for names, tone in re.findall(r"^(\.v-[^{]*) \{ --tone: var\(--([a-z]+)\)", css, flags=re.M):
+        tones |= dict.fromkeys(re.findall(r"\.v-([a-z_]+)", names), tone)
+    harm = dict.fromkeys(("exceeds", "differs", "worse"), "exceeds")
+    good = dict.fromkeys(("within", "improved"), "within")
+    open_ = dict.fromkeys(("inconclusive", "no_change_shown"), "doubt")
+    assert tones == harm | good | open_ | dict.fromkeys(("not_assessable", "other"), "none")
+    assert set(tones) == {*VERDICTS, "other"}

@@ -6,16 +6,22 @@ import csv
 import io
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.report_cases import make_report, numbers_of
 
+import evaluation.report as package
 from evaluation.report import model_card, outcomes_csv, write_report
-from evaluation.report.forest_svg import Axis, Interval, axis_svg, gap_axis, row_svg, span_axis
-from evaluation.report.guidelines import ITEMS, answered
+from evaluation.report.axes import Axis, Interval, gap_axis, span_axis
+from evaluation.report.markup import joined
 from evaluation.report.model import Report
+from evaluation.report.page import answered, environment
+from evaluation.report.tables import Line
+from evaluation.report.texts import GUIDELINES, PLACES, verdict_text
 from evaluation.stats import protect
 from medembed.errors import InputError
 
@@ -112,9 +118,26 @@ def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path: Path) -> No
         write_report({}, tmp_path / "file" / "below")
 
 
+def test_without_jinja_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(InputError, match="needs jinja2"):
+        runpy.run_path(str(package.__file__))
+
+
 def test_what_json_has_no_word_for_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="plain JSON"):
         write_report({"stamp": {"versions": {"numpy": object()}}}, tmp_path)
+
+
+def row_svg(axis: Axis, spread: Interval, second: Interval | None = None, **more: Any) -> str:
+    nothing, verdict = joined([]), verdict_text("exceeds")
+    line = Line(name="", level=nothing, value=nothing, spread=spread, verdict=verdict,
+                subs=nothing, second=second, **more)  # fmt: skip
+    return str(environment().get_template("forest.html.j2").module.row(axis, line, 0.0))
+
+
+def axis_svg(axis: Axis) -> str:
+    return str(environment().get_template("forest.html.j2").module.ticks(axis))
 
 
 def places(svg: str, name: str) -> list[float]:
@@ -169,19 +192,17 @@ def test_no_gap_is_named_on_every_gap_axis() -> None:
 
 
 def test_each_item_of_a_guideline_leads_to_a_part_that_is_there() -> None:
-    from evaluation.report.texts import PLACES
-
-    for item in ITEMS:
-        assert bool(item.sections) == (item.place in PLACES)
-    assert {item.guideline.split()[0] for item in ITEMS} == {
-        "TRIPOD+AI", "CLAIM", "STANDING", "FUTURE-AI",
-    }  # fmt: skip
+    for items in GUIDELINES.values():
+        for _, _, parts, place in items:
+            assert bool(parts) == (place in PLACES)
+    names = {guideline.split()[0] for guideline in GUIDELINES}
+    assert names == {"TRIPOD+AI", "CLAIM", "STANDING", "FUTURE-AI"}
 
 
 def test_an_item_is_answered_only_if_its_part_was_done() -> None:
     def states(report: dict[str, Any]) -> dict[str, str]:
         return {
-            one.item.topic: one.state for one in answered(Report.from_json(report))["TRIPOD+AI"]
+            item["topic"]: item["state"] for item in answered(Report.from_json(report))["TRIPOD+AI"]
         }
 
     topic = "approaches to fairness and their reasons"
