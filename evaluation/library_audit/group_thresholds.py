@@ -10,6 +10,7 @@ from evaluation.library_audit.mitigation_runs import Attempt, Material
 from evaluation.library_audit.zero_shot import score_findings
 from evaluation.mitigation import GroupThresholds, equal_rates, equal_sensitivity
 from medembed.errors import InputError
+from medembed.notes import canonical_label
 
 __all__ = ["by_thresholds"]
 
@@ -39,7 +40,7 @@ def by_thresholds(made: Material, text_side: TextSide | None) -> Attempt:
     targets: list[tuple[str, str, str]] = []
     lots: list[str] = []
     left_out: dict[str, list[str]] = {}
-    for label in plan.findings or tuple(found.scores):
+    for label in tuple(map(canonical_label, plan.findings)) or tuple(found.scores):
         if label not in found.scores:
             left_out.setdefault("too few patients have or lack the finding", []).append(label)
             continue

@@ -37,7 +37,7 @@ _PHRASES = {
     "atelectasis": "atelectasis",
     "fracture": "rib fracture",
     "cardiomegaly": "cardiomegaly",
-    "oedema": "pulmonary oedema",
+    "edema": "pulmonary edema",
     "emphysema": "emphysema",
     "fibrosis": "pulmonary fibrosis",
     "support device": "support device",
@@ -58,10 +58,10 @@ def plain_queries(labels: Sequence[str] = FINDINGS) -> list[tuple[str, str, str]
 
     Examples
     --------
-    >>> plain_queries(["effusion", "oedema"])  # doctest: +NORMALIZE_WHITESPACE
+    >>> plain_queries(["effusion", "edema"])  # doctest: +NORMALIZE_WHITESPACE
     [('effusion', 'left', 'left pleural effusion'),
      ('effusion', 'right', 'right pleural effusion'),
-     ('oedema', '', 'pulmonary oedema')]
+     ('edema', '', 'pulmonary edema')]
     """
     return [
         (label, side, f"{side} {_PHRASES.get(label, label)}".strip())

@@ -47,7 +47,7 @@ def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
         "study_id": "S1", "study_date": "2020-02-29", "modality": "cr", "view": "L",
         "sex": "female", "age": "071Y", "race": "w", "site": "north", "scanner": "X 1",
         "split": "validation",
-        "findings": "Pleural Effusion:Right;Edema;No Finding", "note": "Left effusion.",
+        "findings": "Pleural Effusion:Right;Oedema;No Finding", "note": "Left effusion.",
         "group_id": "g7", "follow_up": "3",
     }  # fmt: skip
     table = write_csv(folder / "cases.csv", rows_of(row))
@@ -59,7 +59,7 @@ def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
     assert case.study_date == date(2020, 2, 29)
     assert (case.modality, case.view, case.sex, case.age_years) == ("CR", "LATERAL", "F", 71.0)
     assert (case.race, case.site, case.scanner, case.split) == ("w", "north", "X 1", "val")
-    assert case.findings == (Finding("effusion", "right"), Finding("oedema"))
+    assert case.findings == (Finding("edema"), Finding("effusion", "right"))
     assert case.note is not None
     assert case.note.text == "Left effusion."
     assert case.attributes == {"follow_up": "3", "study_id": NAMES.study("S1")}

@@ -14,7 +14,7 @@ from medembed.library import CaseLibrary
 from medembed.notes import Note
 
 OUTCOMES = ("image_to_image.P@5", "text_to_image.R@10")
-KINDS = (Finding("effusion", "right"), Finding("effusion", "left"), Finding("oedema"))
+KINDS = (Finding("effusion", "right"), Finding("effusion", "left"), Finding("edema"))
 OTHER = "fedcba9876543210" * 4
 
 

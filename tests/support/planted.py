@@ -28,7 +28,7 @@ def plant(
     kinds = [
         (Finding("effusion", "right"),),
         (Finding("effusion", "left"),),
-        (Finding("oedema"),),
+        (Finding("edema"),),
         (),
     ]
     which = rng.integers(0, len(kinds), n)

@@ -32,7 +32,7 @@ __all__ = ["Cohort", "render_views", "write_cohort"]
 
 
 VERSION = 3
-"""Raised whenever the same configuration would give other bytes."""
+"""Raised whenever a cohort begun by an earlier version could not be finished by this one."""
 
 
 @dataclass(frozen=True)

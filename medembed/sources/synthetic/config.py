@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from medembed.errors import ConfigError
-from medembed.notes import FINDINGS
+from medembed.notes import FINDINGS, canonical_label
 
 __all__ = ["PREVALENCE", "VIEWS", "Bias", "CohortConfig"]
 
@@ -22,7 +22,7 @@ PREVALENCE: Mapping[str, float] = MappingProxyType(
         "atelectasis": 0.12,
         "fracture": 0.10,
         "cardiomegaly": 0.15,
-        "oedema": 0.10,
+        "edema": 0.10,
         "emphysema": 0.10,
         "fibrosis": 0.09,
         "support device": 0.18,
@@ -77,6 +77,7 @@ class Bias:
             raise ConfigError("noisier_images must be a factor from 1 to 20")
         if not 0 <= self.under_reported <= 1:
             raise ConfigError("under_reported must be a fraction from 0 to 1")
+        object.__setattr__(self, "prevalence", _canonical(self.prevalence))
         for label, factor in self.prevalence.items():
             if label not in FINDINGS or not 0 <= factor <= 100:
                 raise ConfigError("prevalence must map known findings to factors from 0 to 100")
@@ -153,6 +154,11 @@ class CohortConfig:
         for name in ("ct_fraction", "omitted", "uncertain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be a fraction from 0 to 1")
+        object.__setattr__(self, "prevalence", _canonical(self.prevalence))
         for label, share in self.prevalence.items():
             if label not in FINDINGS or not 0 <= share <= 1:
                 raise ConfigError("prevalence must map known findings to fractions from 0 to 1")
+
+
+def _canonical(prevalence: Mapping[str, float]) -> dict[str, float]:
+    return {canonical_label(label): value for label, value in prevalence.items()}

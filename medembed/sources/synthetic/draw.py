@@ -62,7 +62,7 @@ def draw_lesion(label: str, rng: np.random.Generator) -> Lesion:
     if label in _SIZES:
         size = float(rng.uniform(*_SIZES[label][grade]))
         size = round(size, 2) if label == "cardiomegaly" else float(round(size))
-    if label in ("cardiomegaly", "oedema", "emphysema", "fibrosis"):
+    if label in ("cardiomegaly", "edema", "emphysema", "fibrosis"):
         return Lesion(label, degree=degree, size=size, seed=seed)
     side = str(rng.choice(["right", "left"], p=[0.52, 0.48]))
     if rng.random() < _BOTH.get(label, 0.0):

@@ -76,7 +76,7 @@ def _organs_with(build: Build, pose: Pose, lesions: tuple[Lesion, ...]) -> Chest
             build = replace(build, half_depth=build.half_depth + 4 + 4 * lesion.grade)
         elif lesion.label == "fibrosis":
             breath *= (0.97, 0.93, 0.88)[lesion.grade]
-        elif lesion.label == "oedema":
+        elif lesion.label == "edema":
             density = max(density, (0.27, 0.30, 0.33)[lesion.grade])
             vessels *= 1.2
             upper *= (1.5, 1.8, 2.0)[lesion.grade]

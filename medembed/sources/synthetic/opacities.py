@@ -119,7 +119,7 @@ def _atelectasis(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Genera
         lung.solids.append(Ellipsoid((side * 60, 30, dome), (40 * big, 34, 15 * big), side * -0.2))
 
 
-def _oedema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
+def _edema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
     """Haze about the hilum, and septal lines at the base."""
     n = 130
     normal = np.stack(
@@ -207,7 +207,7 @@ IN_LUNG: Mapping[str, Painter] = MappingProxyType(
         "nodule": _nodule,
         "mass": _mass,
         "atelectasis": _atelectasis,
-        "oedema": _oedema,
+        "edema": _edema,
         "emphysema": _emphysema,
         "fibrosis": _fibrosis,
     }

@@ -216,6 +216,13 @@ def _pose(rng: np.random.Generator, views: tuple[str, ...], *, supine: bool) -> 
     )
 
 
+_DRAWN = (
+    *("atelectasis", "cardiomegaly", "consolidation", "effusion", "emphysema", "fibrosis"),
+    *("fracture", "mass", "nodule", "edema", "pneumothorax", "support device"),
+)
+"""Order in which findings are drawn; another order makes other cohorts of the same seed."""
+
+
 def _new(
     config: CohortConfig,
     rng: np.random.Generator,
@@ -228,18 +235,18 @@ def _new(
     """Findings that turn up in a study."""
     chance = {**PREVALENCE, **config.prevalence}
     old = float(np.clip((age - 20) / 60, 0, 1.2))
-    for label in ("cardiomegaly", "emphysema", "fibrosis", "mass", "oedema"):
+    for label in ("cardiomegaly", "emphysema", "fibrosis", "mass", "edema"):
         chance[label] *= 0.4 + old
     if member and config.bias is not None:
         for label, factor in config.bias.prevalence.items():
             chance[label] *= factor
     found: list[Lesion] = []
     seen = {x.label for x in have}
-    for label in sorted(chance):
+    for label in _DRAWN:
         share = min(0.95, chance[label]) * (0.4 if follow_up else 1.0)
-        if label == "effusion" and any(x.label in ("oedema", "cardiomegaly") for x in found):
+        if label == "effusion" and any(x.label in ("edema", "cardiomegaly") for x in found):
             share = min(0.95, share * 1.8)
-        if label == "oedema" and any(x.label == "cardiomegaly" for x in found):
+        if label == "edema" and any(x.label == "cardiomegaly" for x in found):
             share = min(0.95, share * 2.0)
         drawn = rng.random() < share
         seed = int(rng.integers(2**31))
@@ -343,7 +350,7 @@ def _changed(lesion: Lesion, change: str, factor: float) -> Lesion:
     """A finding after it grew or shrank."""
     if change == "unchanged":
         return lesion
-    if lesion.label in ("atelectasis", "oedema", "emphysema", "fibrosis"):
+    if lesion.label in ("atelectasis", "edema", "emphysema", "fibrosis"):
         grade = int(np.clip(lesion.grade + (1 if change == "increased" else -1), 0, 2))
         place = lesion.place
         return replace(lesion, degree=("mild", "moderate", "severe")[grade], place=place)
@@ -375,7 +382,7 @@ def _reported(config: CohortConfig, rng: np.random.Generator, entry: Entry, memb
 
 
 def findings_of(lesions: tuple[Lesion, ...]) -> str:
-    """Findings as a table has them: ``"effusion:right;oedema"``."""
+    """Findings as a table has them: ``"effusion:right;edema"``."""
     sides: dict[str, set[str]] = {}
     for lesion in lesions:
         if lesion.label == "other":

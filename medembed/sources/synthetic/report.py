@@ -44,7 +44,7 @@ _READERS = (
 
 _INDICATIONS = (
     "Shortness of breath.", "Cough and fever.", "Chest pain.", "Follow-up.", "Fall.",
-    "Preoperative assessment.", "Dyspnoea on exertion.", "Weight loss.", "Check of lines.",
+    "Preoperative assessment.", "Dyspnea on exertion.", "Weight loss.", "Check of lines.",
     "Known lung disease.", "Routine control.", "Trauma.",
 )  # fmt: skip
 
@@ -131,7 +131,7 @@ def _short(lesion: Lesion) -> str:
     """The fewest words that name a finding and its side."""
     name = {
         "effusion": "pleural effusion",
-        "oedema": "pulmonary oedema",
+        "edema": "pulmonary edema",
         "fibrosis": "pulmonary fibrosis",
         "support device": lesion.kind,
     }.get(lesion.label, lesion.label)
@@ -183,7 +183,7 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
         "nodule",
         "mass",
         "atelectasis",
-        "oedema",
+        "edema",
         "fibrosis",
         "emphysema",
     }:
@@ -195,8 +195,8 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
         )
     if not seen & {"nodule", "mass"}:
         out.append(("No suspicious nodule or mass.", "No pulmonary nodule or mass is identified."))
-    if "oedema" not in seen:
-        out.append(("No pulmonary oedema.", "No vascular congestion or oedema."))
+    if "edema" not in seen:
+        out.append(("No pulmonary edema.", "No vascular congestion or edema."))
     if "cardiomegaly" not in seen:
         ratio = f"{study.build.ratio:.2f}"
         out.append(
@@ -304,11 +304,11 @@ def _impression(study: Study, rng: np.random.Generator) -> list[str]:
     return lines or [_pick(rng, _NORMAL)]
 
 
-_AMERICAN = (
-    ("oedema", "edema"),
-    ("dyspnoea", "dyspnea"),
-    ("Oedema", "Edema"),
-    ("Dyspnoea", "Dyspnea"),
+_BRITISH = (
+    ("edema", "oedema"),
+    ("dyspnea", "dyspnoea"),
+    ("Edema", "Oedema"),
+    ("Dyspnea", "Dyspnoea"),
 )
 
 
@@ -329,7 +329,7 @@ def _layout(sections: list[tuple[str, list[str]]], reader: _Reader) -> str:
         else:
             blocks.append(f"{name.upper()}:\n{text}")
     text = "\n\n".join(blocks) if reader.headings != "upper" else "\n".join(blocks)
-    if reader.american:
-        for british, american in _AMERICAN:
-            text = text.replace(british, american)
+    if not reader.american:
+        for american, british in _BRITISH:
+            text = text.replace(american, british)
     return text
