@@ -195,7 +195,7 @@ def write_page(
         ("By a real chest radiograph (JPEG Baseline DICOM)", by_image),
         (f'By text: "{QUERY}"', by_words),
     ):
-        print(f"**{title}**; novel: {found['novel']}\n")
+        print(f"**{title}**; novelty: {found['novelty']['state']}\n")
         print("| rank | score | modality | findings |\n|---|---|---|---|")
         for hit in found["hits"]:
             said = ", ".join(hit["findings"]) or "none given"
