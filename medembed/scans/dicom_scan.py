@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from medembed.counted import counted
 from medembed.errors import ScanError
 from medembed.scans.dicom_file import DicomFile, items, numbers, text
 from medembed.scans.dicom_header import view_of
@@ -60,7 +61,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     ds = file.dataset
     layout = Layout(file)
     if frame is not None and not 0 <= frame < layout.n_frames:
-        raise ScanError(f"the file has {layout.n_frames} frames", reason="no-such-frame")
+        raise ScanError(f"the file has {counted(layout.n_frames, 'frame')}", reason="no-such-frame")
     groups = _FunctionalGroups(ds, layout.n_frames)
     indices = range(layout.n_frames) if frame is None else [frame]
     order, spacing = _order_and_spacing(file, groups, list(indices))

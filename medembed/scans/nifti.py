@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import ScanError
 from medembed.scans.header import ScanHeader
 from medembed.scans.remarks import Remark
@@ -91,7 +92,7 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     _fill_outside(pixels)
     if frame is not None:
         if not 0 <= frame < len(pixels):
-            raise ScanError(f"the file has {len(pixels)} slices", reason="no-such-frame")
+            raise ScanError(f"the file has {counted(len(pixels), 'slice')}", reason="no-such-frame")
         pixels = pixels[frame : frame + 1]
     remarks = tuple(str(remark) for remark in frame_of_file.remarks)
     if len(pixels) == 1:

@@ -244,7 +244,7 @@ def test_the_verb_checks_form_and_tests(
         "  - text: No zebra sign.\n    expect: [our sign absent]\n"
     )
     code, out, _ = medembed("vocabulary", "check", site, "--tests", tests)
-    assert (code, "2 of 2 tests pass" in out) == (0, True)
+    assert (code, "2 of 2 tests passed" in out) == (0, True)
     tests.write_text(tests.read_text() + "  - text: Right effusion.\n    expect: []\n")
     code, out, _ = medembed("vocabulary", "check", site, "--tests", tests, "--json")
     assert code == 2

@@ -256,7 +256,7 @@ def test_one_image_under_two_patients_is_said(folder: Path, reader: ScanReader) 
     table = write_csv(folder / "cases.csv", rows_of({}, {"image_path": "images/0.png"}))
     said: list[str] = []
     take(TableSource(table), reader, said)
-    assert said == ["cases.csv: 1 images appear under several patients"]
+    assert said == ["cases.csv: 1 image appears under several patients"]
 
 
 def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -> None:
@@ -302,7 +302,7 @@ def test_one_person_of_the_headers_under_several_patient_ids_is_said(
     said: list[str] = []
     cases = take(TableSource(write_csv(tmp_path / "cases.csv", rows)), reader, said)
     assert len({case.patient_id for case in cases if isinstance(case, Case)}) == 3
-    assert [line for line in said if "PatientIDs" in line and ": 1 " in line]
+    assert [line for line in said if ": 1 PatientID in image headers has" in line]
     assert not any("MRN" in line for line in said)
 
 
