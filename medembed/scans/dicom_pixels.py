@@ -58,7 +58,7 @@ _NATIVE = (
 _BIT_EXACT = (*_NATIVE, uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1)
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
+_COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
 
 class Layout:
@@ -96,10 +96,10 @@ class Layout:
             raise ScanError("BitsStored contradicts BitsAllocated", reason="corrupt")
         if not self.bits_stored - 1 <= self.high_bit < self.bits_allocated:
             raise ScanError("HighBit contradicts BitsStored", reason="corrupt")
-        known = (*_MONOCHROME, *_COLOUR, "PALETTE COLOR")
+        known = (*_MONOCHROME, *_COLOR, "PALETTE COLOR")
         if self.photometric not in known:
             raise ScanError("unsupported PhotometricInterpretation", reason="unsupported-pixels")
-        if self.samples != (3 if self.photometric in _COLOUR else 1):
+        if self.samples != (3 if self.photometric in _COLOR else 1):
             raise ScanError(
                 "SamplesPerPixel contradicts PhotometricInterpretation", reason="corrupt"
             )
@@ -132,8 +132,8 @@ def frames(
     Yields
     ------
     array, shape ``(rows, columns)``
-        Stored values for monochrome, luminance (float32, in the range of the file's own colours)
-        for colour.
+        Stored values for monochrome, luminance (float32, in the range of the file's own colors)
+        for color.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def _luminance(
 
 def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
     """Return the luminance of each palette entry, and the stored value of the first entry."""
-    colours = ("Red", "Green", "Blue")
+    colors = ("Red", "Green", "Blue")
     descriptor = numbers(ds, "RedPaletteColorLookupTableDescriptor")
     if len(descriptor) != 3:
         raise ScanError("the palette has no descriptor", reason="missing-attribute")
@@ -287,11 +287,11 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
     little = ds.original_encoding[1] is not False
     tables = [
         entries(
-            ds.get(f"{colour}PaletteColorLookupTableData"),
+            ds.get(f"{color}PaletteColorLookupTableData"),
             length,
             little_endian=little,
             reason="missing-attribute",
         )
-        for colour in colours
+        for color in colors
     ]
     return luminance(np.stack(tables, axis=-1)), first

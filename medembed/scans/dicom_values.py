@@ -224,7 +224,7 @@ def voi_luts(ds: Dataset, note: Note, *, signed: bool) -> tuple[VoiLut, ...]:
 
 def reflect_window(window: Window, total: float) -> Window:
     """Return the window that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
-    # LINEAR is centred half a unit below its center (PS3.3 C.11.2.1.2.1), so it moves by one
+    # LINEAR is centered half a unit below its center (PS3.3 C.11.2.1.2.1), so it moves by one
     shift = 1.0 if window.function == "LINEAR" else 0.0
     return Window(total - window.center + shift, window.width, window.name, window.function)
 

@@ -59,7 +59,7 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     Raises
     ------
     ScanError
-        ``several-volumes`` (more than 3 axes), ``unsupported-pixels`` (colour, complex),
+        ``several-volumes`` (more than 3 axes), ``unsupported-pixels`` (color, complex),
         ``truncated``, ``corrupt`` or ``too-large``.
 
     References
@@ -85,7 +85,7 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     turn = nib.orientations.ornt_transform(have, want)
     # (left, back, head) -> (head, back, left)
     pixels = np.transpose(nib.orientations.apply_orientation(values, turn), (2, 1, 0)).copy()
-    zooms = _millimetres(image) * np.sqrt((frame_of_file.affine[:3, :3] ** 2).sum(axis=0))
+    zooms = _millimeters(image) * np.sqrt((frame_of_file.affine[:3, :3] ** 2).sum(axis=0))
     spacing: tuple[float, ...] | None = tuple(float(zooms[i]) for i in _axis_order(have))
     if not frame_of_file.has_spacing:
         spacing = None
@@ -153,7 +153,7 @@ def _usable(
     return None if None in codes or not (zooms > 0).all() else affine
 
 
-def _millimetres(image: Any) -> float:
+def _millimeters(image: Any) -> float:
     """Return the length unit of a file in mm; mm if the file states none."""
     unit = int(image.header["xyzt_units"]) & 7
     return {1: 1000.0, 3: 0.001}.get(unit, 1.0)

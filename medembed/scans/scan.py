@@ -81,7 +81,7 @@ class Scan:
     pixels : float32 array, shape ``(h, w)`` or ``(d, h, w)``
         Finite, at least one pixel; made read-only.
     spacing_mm : tuple of float or None
-        Distance of neighbouring pixel centres in mm, one for each axis of ``pixels``, > 0.
+        Distance of neighboring pixel centers in mm, one for each axis of ``pixels``, > 0.
     units : {"HU", "stored"}
         Hounsfield units, or the values as stored.
     modality : str

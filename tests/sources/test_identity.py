@@ -213,8 +213,7 @@ def test_patients_of_an_earlier_version_keep_their_names(
         assert (report.unchanged, report.refusals) == (4, ())
         assert list(people(old).values()) == usual
         assert any(
-            "whom an earlier version merged into one patient" in remark
-            for remark in report.remarks
+            "whom an earlier version merged into one patient" in remark for remark in report.remarks
         )
         # a new study of the woman joins nobody of whom it is not sure
         write(tmp_path / "new", 9, IssuerOfPatientID="THIRD")

@@ -1,4 +1,4 @@
-"""What a finding does to a chest."""
+"""Effects of findings on a chest."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _effusion(chest: Chest, lung: Lung, lesion: Lesion) -> None:
 
 
 def _pneumothorax(lung: Lung, lesion: Lesion) -> None:
-    """Air between lung and wall: the lung drawn in towards its hilum."""
+    """Air between lung and wall: the lung drawn in toward its hilum."""
     wall, side = lung.wall, lung.side
     rim = lesion.size
     width = 2 * float(wall.rx.max())

@@ -1,7 +1,7 @@
-"""The words of the reports: how radiologists say what is there, and what is not.
+"""The phrases of the reports: how radiologists state findings and their absence.
 
-``{side}`` is right or left, ``{loc}`` a place with its side, ``{deg}`` the degree in the label's
-own words, ``{size}`` a length or ratio, ``{extra}`` what only this finding needs.
+``{side}`` is right or left, ``{loc}`` a place with its side, ``{deg}`` the degree in the words
+of the label, ``{size}`` a length or ratio, ``{extra}`` a detail of this finding only.
 """
 
 # ruff: noqa: E501 -- tables of phrases read best with a label on each line
@@ -202,7 +202,7 @@ ONE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""Sentences for a finding on one side, or for one that has none."""
+"""Sentences for a finding on one side or without a side."""
 
 BOTH: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -263,7 +263,7 @@ NOUNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "nasogastric tube": ("nasogastric tube", "nasogastric tube in the stomach"),
     }
 )  # fmt: skip
-"""Noun phrases, for impressions, doubts and comparisons."""
+"""Noun phrases, for impressions, uncertain findings and comparisons."""
 
 UNCERTAIN = (
     "Possible {noun}.",
@@ -273,7 +273,7 @@ UNCERTAIN = (
     "Suspected {noun}.",
     "{noun} cannot be excluded.",
 )
-"""How a doubt is worded."""
+"""Sentences for an uncertain finding."""
 
 CHANGE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -302,7 +302,7 @@ CHANGE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""How a finding compares with the study before."""
+"""Sentences that compare a finding with the previous study."""
 
 RESOLVED = (
     "The previously seen {short} has resolved.",
@@ -310,4 +310,4 @@ RESOLVED = (
     "Previously noted {short} is no longer seen.",
     "Resolved {short} since the prior study.",
 )
-"""How a finding that has gone is worded."""
+"""Sentences for a resolved finding."""

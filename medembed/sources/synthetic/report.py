@@ -1,4 +1,4 @@
-"""Reports written from the truth, in the styles of several readers."""
+"""Reports written from the ground truth, in the styles of several readers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def _words(lesion: Lesion, rng: np.random.Generator) -> dict[str, str]:
-    """What the phrases may ask for."""
+    """Values for the placeholders of the phrases."""
     label, side = lesion.label, lesion.side
     degree = _pick(rng, DEGREES[label][lesion.grade]) if label in DEGREES else ""
     size = f"{lesion.size:.0f}"
@@ -139,7 +139,7 @@ def _short(lesion: Lesion) -> str:
 
 
 def _sentences(study: Study, rng: np.random.Generator) -> list[str]:
-    """One or two sentences for each reported finding, then what has gone."""
+    """One or two sentences for each reported finding, then the resolved ones."""
     out = []
     for entry in study.entries:
         lesion = entry.lesion
@@ -161,7 +161,7 @@ def _sentences(study: Study, rng: np.random.Generator) -> list[str]:
 
 
 def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[str]:
-    """Statements of what is not there, true to what the reader saw."""
+    """Negative statements, consistent with the reported findings."""
     seen = {e.lesion.label for e in study.entries if e.status != "omitted"}
     out: list[tuple[str, ...]] = []
     if not seen & {"effusion", "pneumothorax"}:
@@ -210,7 +210,7 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
 
 
 def _remarks(study: Study, rng: np.random.Generator) -> list[str]:
-    """What can be seen and is no finding of the vocabulary."""
+    """Visible remarks that are not findings of the vocabulary."""
     build, pose = study.build, study.pose
     out: list[tuple[str, ...]] = []
     for entry in study.entries:
@@ -258,13 +258,13 @@ def write_report(study: Study, seed: int) -> str:
     ----------
     study : Study
     seed : int
-        Of the cohort; the wording of a study never depends on another study.
+        Seed of the cohort; the wording of a study does not depend on other studies.
 
     Returns
     -------
     str
-        Sections FINDINGS and IMPRESSION, and by habit INDICATION, TECHNIQUE, COMPARISON. No name,
-        no date, no number of the patient.
+        Sections FINDINGS and IMPRESSION, and depending on the reader INDICATION, TECHNIQUE,
+        COMPARISON. No name, date or number of the patient.
     """
     rng = np.random.default_rng([seed, study.patient, study.number, 5])
     sites = {"site-A": (0, 1), "site-B": (2, 3), "site-C": (4, 1)}
@@ -313,7 +313,7 @@ _BRITISH = (
 
 
 def _layout(sections: list[tuple[str, list[str]]], reader: _Reader) -> str:
-    """Headings, numbering and spelling as the reader has them."""
+    """Headings, numbering and spelling of the reader."""
     blocks = []
     for name, lines in sections:
         if name == "Impression" and reader.numbered and len(lines) > 1:
