@@ -34,8 +34,8 @@ def archive(
         )
         for i in range(n)
     ]
-    centre = 2 * rng.normal(size=(len(KINDS), 16))
-    core = centre[which] + rng.normal(size=(n, 16))
+    center = 2 * rng.normal(size=(len(KINDS), 16))
+    core = center[which] + rng.normal(size=(n, 16))
     library = CaseLibrary.create(folder)
     library.add(cases)
     noise = rng.normal(size=core.shape)
