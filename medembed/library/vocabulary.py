@@ -62,7 +62,7 @@ def choose_vocabulary(library: CaseLibrary, vocabulary: Vocabulary | None) -> Vo
 
 
 def foreign_language_remarks(counts: Mapping[str, int], language: str) -> tuple[str, ...]:
-    """Report how many reports are in another language than the library's vocabulary.
+    """Report how many reports are in a language other than that of the library's vocabulary.
 
     Parameters
     ----------

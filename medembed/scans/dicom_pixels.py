@@ -2,7 +2,7 @@
 
 Which decoder reads which encoding was measured (docs/results/decoding.md): GDCM is 2.5 times as
 fast as the other permissive ones on JPEG Lossless, CharLS 3.2 times on JPEG-LS, OpenJPEG beats
-GDCM on JPEG 2000, libjpeg-turbo (in Pillow) is ahead on JPEG Baseline.
+GDCM on JPEG 2000, libjpeg-turbo (in Pillow) is fastest on JPEG Baseline.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def _single_bits(
 
 
 def _settle_frames(file: DicomFile, layout: Layout) -> None:
-    """Correct the dataset to the findings, because pydicom relies on it."""
+    """Correct the dataset to what was found, because pydicom relies on it."""
     ds = file.dataset
     ds.NumberOfFrames = layout.n_frames
     ds.PhotometricInterpretation = layout.photometric
@@ -254,7 +254,7 @@ def _meaningful_bits(array: npt.NDArray[np.generic], layout: Layout) -> npt.NDAr
     below = layout.high_bit + 1 - layout.bits_stored
     if layout.bits_allocated == 1 or (above == 0 and below == 0):
         return array
-    # a left shift, then an arithmetic or logical right shift, as the type's sign asks for
+    # a left shift, then an arithmetic or logical right shift, depending on the sign of the type
     shifted: npt.NDArray[np.generic] = np.right_shift(
         np.left_shift(array, above),
         above + below,
@@ -283,7 +283,7 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
         indices = np.arange(first, first + length, dtype=np.uint16)
         rgb = apply_color_lut(indices[None], ds)[0, :, :3]  # (length, 3)
         return luminance(rgb.astype(np.float32)), first
-    # pydicom's apply_color_lut reads the tables of a big endian file the wrong way round
+    # pydicom's apply_color_lut swaps the bytes of the tables of a big-endian file
     little = ds.original_encoding[1] is not False
     tables = [
         entries(

@@ -187,7 +187,7 @@ def _order_and_spacing(
 def _places(
     file: DicomFile, groups: _FunctionalGroups, indices: list[int]
 ) -> tuple[npt.NDArray[np.float64] | None, float]:
-    """Each frame's place along the common normal in mm and what rounding can have moved it.
+    """Return positions along the common normal and their largest rounding error, in mm.
 
     None if there is none.
     """
@@ -216,7 +216,7 @@ def _places(
 
 
 def _frame_distance(file: DicomFile, n_frames: int) -> float | None:
-    """Distance of frames that have no position of their own (dose grids); None in a cine."""
+    """Distance of frames without positions (dose grids); None in a cine."""
     try:
         offsets = np.array(numbers(file.dataset, "GridFrameOffsetVector"))
     except ScanError:
@@ -231,8 +231,8 @@ def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] |
     """Distance of rows and of columns in mm (DICOM PS3.3 10.7.1.1, 10.7.1.3).
 
     ``ImagerPixelSpacing`` is measured at the detector: the patient is a little smaller. Scanned
-    films have spacings of 0, which mean unknown. An invalid value is
-    noted, and no other one put in its place.
+    films have spacings of 0, which mean unknown. An invalid value is recorded as a remark and not
+    replaced.
     """
     if ds is None:
         return None
@@ -245,7 +245,7 @@ def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] |
             if ds[keyword].VR not in ("DS", "FD", "FL"):
                 file.note(Remark.SPACING_TYPE)
             return values[0], values[1]
-        if any(values):  # not two, below 0, absurd, or no number
+        if any(values):  # not two numbers, negative, or implausible
             file.note(Remark.SPACING)
             return None
     return None
