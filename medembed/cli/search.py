@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.counted import counted
 from medembed.errors import QueryError
 
 if TYPE_CHECKING:
@@ -138,11 +139,10 @@ def show_hits(result: Result) -> None:
     plan = result.plan
     if plan.matching:
         how = "exact" if plan.method == "exact" else "approximate, HNSW"
-        word = "case" if plan.matching == 1 else "cases"
-        console.print(Text(f"Searched {plan.matching} matching {word} ({how})."))
+        console.print(Text(f"Searched {counted(plan.matching, 'matching case')} ({how})."))
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
-        console.print(Text(_sentence(line), style="dim"))
+        console.print(Text(_sentence(str(line)), style="dim"))
 
 
 def _who(case: Case) -> str:
