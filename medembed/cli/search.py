@@ -115,7 +115,9 @@ def show_hits(result: Result) -> None:
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None, highlight=False)
     console.width = min(console.width, _WIDTH)
     if result.hits:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+        table = Table(
+            box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, expand=True
+        )
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("case, age sex, view", overflow="fold", min_width=22, max_width=22)
