@@ -185,6 +185,8 @@ class Protocol(Record):
     primary: list[Question] = []
     margin: Number = None
     alpha: Number = None
+    weight: Text | None = None
+    cluster: Text | None = None
 
 
 class Outcomes(Section):
@@ -243,6 +245,7 @@ class Stamp(Record):
     split: Text | None = None
     model: Text | None = None
     library: Text | None = None
+    table_sha256: Text | None = None
     seed: int | None = None
     code: Text | None = None
     n_cases: Number = None

@@ -6,6 +6,7 @@ else is folded behind one line that counts it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -35,6 +36,7 @@ SECTIONS = (
 CHANGES = ("mitigation", "comparison")
 MOST_SMALLEST = 4
 """Smallest gaps of declared questions that stay in sight."""
+_SUB_BEFORE = re.compile(r'(<span class="sub">[^<]*</span>)(?=\S)(?!<span class="sub">)')
 _STAMPED = (
     "protocol_name", "protocol_sha256", "date", "split", "model", "library", "seed", "code",
 )  # fmt: skip
@@ -93,6 +95,8 @@ def context_of(report: Report) -> dict[str, Any]:
         "answer": answer(report, compared),
         "tables": outcome_tables(report, compared),
         "referenced": any(one.row.comparison.startswith("against:") for one in compared),
+        "cluster": report.protocol.cluster or report.outcomes.settings.cluster,
+        "weight": report.protocol.weight or report.outcomes.settings.weight,
         "adjusted": any(one.row.gap_naive is not None for one in compared),
         "by_adjusting": by_adjusting(compared),
         "unassessed": _unassessed(compared),
@@ -185,6 +189,7 @@ def _stamp_lines(report: Report) -> list[tuple[str, Any]]:
 def _markdown(text: Any) -> str:
     """Let a value stand in Markdown as its words: no markup, no line of its own."""
     if isinstance(text, Markup):
+        text = Markup(_SUB_BEFORE.sub(r"\1: ", str(text)))
         text = text.replace('<span class="sub">', "; ").striptags().removeprefix("; ")
     plain = " ".join(str(text).split())
     plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
