@@ -184,6 +184,7 @@ class Protocol(Record):
     strata: list[Text] = []
     primary: list[Question] = []
     margin: Number = None
+    ratio_margin: Number = None
     alpha: Number = None
     weight: Text | None = None
     cluster: Text | None = None
@@ -363,6 +364,11 @@ class Report(Record):
     def margin(self) -> float | None:
         """Largest gap that was declared to be of no consequence."""
         return self.protocol.margin or self.outcomes.settings.margin
+
+    @property
+    def ratio_margin(self) -> float | None:
+        """Largest ratio of two rates that was declared to be of no consequence."""
+        return self.protocol.ratio_margin or self.outcomes.settings.ratio_margin
 
     @property
     def band(self) -> tuple[float, float] | None:

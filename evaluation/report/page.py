@@ -6,7 +6,6 @@ else is folded behind one line that counts it.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -36,7 +35,6 @@ SECTIONS = (
 CHANGES = ("mitigation", "comparison")
 MOST_SMALLEST = 4
 """Smallest gaps of declared questions that stay in sight."""
-_SUB_BEFORE = re.compile(r'(<span class="sub">[^<]*</span>)(?=\S)(?!<span class="sub">)')
 _STAMPED = (
     "protocol_name", "protocol_sha256", "date", "split", "model", "library", "seed", "code",
 )  # fmt: skip
@@ -189,7 +187,6 @@ def _stamp_lines(report: Report) -> list[tuple[str, Any]]:
 def _markdown(text: Any) -> str:
     """Let a value stand in Markdown as its words: no markup, no line of its own."""
     if isinstance(text, Markup):
-        text = Markup(_SUB_BEFORE.sub(r"\1: ", str(text)))
         text = text.replace('<span class="sub">', "; ").striptags().removeprefix("; ")
     plain = " ".join(str(text).split())
     plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
