@@ -247,7 +247,9 @@ def _show(report: dict[str, Any], written: dict[str, Path]) -> None:
         f"{_size(stamp)}{split}, "
         f"protocol {stamp['protocol_name']} ({stamp['protocol_sha256'][:12]})"
     )
-    other = "the rest" if all(row["comparison"] == "rest" for row in rows) else "its reference"
+    kinds = {row["comparison"] == "rest" for row in rows}
+    other = "the rest" if kinds <= {True} else "its reference"
+    other = "the rest or its reference" if len(kinds) > 1 else other
     console.print(f"Comparisons of a group with {other}: " + _counted(rows, "verdict"))
     shown = [row for row in rows if row["primary"] or row["verdict"] in ("exceeds", "differs")]
     if shown:

@@ -109,7 +109,8 @@ def audit_outcomes(
     bands : mapping of attribute or stratum to sequence of float or int, optional
         Cut a numeric column at these edges, or into so many equal parts of the patients.
     weight : str, optional
-        Column of sampling weights, one positive number a query. Estimates and gaps become weighted
+        Column of sampling weights, one positive number a query, none more than a million times
+        another. Estimates and gaps become weighted
         ones, with patients as units; numbers of patients, queries and events stay counts.
     cluster : str, optional
         Column of a unit that patients are nested in (a site). Intervals and tests take it as the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from medembed.errors import InputError
 __all__ = ["banded", "columns_of", "numbered", "outcome_of", "weights_of"]
 
 Array = NDArray[np.float64]
+_LARGE = 1e15  # beyond it a number is written with its exponent
+_MOVED = 0.02  # share of the patients whose band may change by rounding an edge
+_WEIGHTS = 1e6  # beyond it the rest of a group is lost in rounding
 _LARGEST = 1e100  # beyond it squares overflow
 
 
@@ -72,7 +76,14 @@ def outcome_of(column: Any, name: str) -> NDArray[np.float64]:
 
 def weights_of(column: Any, name: str) -> Array | None:
     """Weights of mean 1; None where all are equal."""
-    weights = _numbers(column, name, "weights that are not positive numbers", positive=True)
+    weights = _numbers(
+        column, name, "weights that are not positive numbers", "give each query one", positive=True
+    )
+    if weights.max() > _WEIGHTS * weights.min():
+        raise InputError(
+            f"weights of which one is more than {_WEIGHTS:,.0f} times another", where=name,
+            hint="check their scale, or leave out queries that stand for nobody",
+        )  # fmt: skip
     weights = weights / weights.max()  # so that equal ones are 1 to the bit
     return None if (weights == 1).all() else weights / weights.mean()
 
@@ -110,16 +121,24 @@ def banded(
     >>> banded(pd.Series([1.5, 2.5, 3.5, 9.0]), "dose", 2, np.arange(4)).tolist()
     ['under 3', 'under 3', '3 and over', '3 and over']
     """
-    numbers = _numbers(column, name, "values that are not finite numbers")
+    numbers = _numbers(
+        column, name, "values that are not finite numbers", "leave it empty where it is not known"
+    )
     there = ~np.isnan(numbers)
     whole = bool((numbers[there] == np.round(numbers[there])).all())
-    edges = _quantiles(numbers, there, cuts, owner, whole) if isinstance(cuts, int) else [*cuts]
-    if not edges or sorted(set(edges)) != edges or not np.isfinite(edges).all():
-        raise InputError("edges of bands have to rise, or be parts of 2 or more", where=name)
-    whole = whole and all(float(edge).is_integer() for edge in edges)
-    text = [str(int(edge)) if float(edge).is_integer() else f"{edge:g}" for edge in edges]
+    edges = _edges(cuts, name)
+    if isinstance(edges, int):
+        if not there.any():
+            raise InputError("no value to cut into bands", where=name, hint="take it out of bands")
+        edges = _quantiles(numbers, there, edges, owner, whole)
+    whole = whole and all(edge.is_integer() for edge in edges)
+    text = [
+        str(int(edge)) if edge.is_integer() and abs(edge) < _LARGE else repr(edge) for edge in edges
+    ]
     between = [
-        f"{low}-{int(edges[at + 1]) - 1}" if whole else f"{low} to under {text[at + 1]}"
+        _between(int(edges[at]), int(edges[at + 1]) - 1)
+        if whole
+        else f"{low} to under {text[at + 1]}"
         for at, low in enumerate(text[:-1])
     ]
     names = np.array([f"under {text[0]}", *between, f"{text[-1]} and over", None], dtype=object)
@@ -127,20 +146,50 @@ def banded(
     return np.asarray(names[np.where(there, place, len(names) - 1)])
 
 
+def _edges(cuts: Any, name: str) -> list[float] | int:
+    """Read edges that rise, or a number of parts."""
+    if not isinstance(cuts, bool | np.bool_ | str):
+        try:
+            if np.ndim(cuts) == 0 and (parts := operator.index(cuts)) >= 2:
+                return parts
+            edges = [float(edge) for edge in cuts if not isinstance(edge, str)]
+            rise = edges == sorted(set(edges)) and np.isfinite(edges).all()
+            if len(edges) == len(cuts) > 0 and rise:
+                return edges
+        except (TypeError, ValueError):
+            pass
+    raise InputError(
+        "bands that are neither edges that rise nor a number of parts", where=name,
+        hint="such as [40, 60], or 3",
+    )  # fmt: skip
+
+
+def _between(low: int, high: int) -> str:
+    if low == high:
+        return str(low)
+    return f"{low} to {high}" if low < 0 else f"{low}-{high}"
+
+
 def _quantiles(
     numbers: Array, there: NDArray[np.bool_], parts: int, owner: NDArray[np.int64], whole: bool
 ) -> list[float]:
-    """Edges that part the patients, rounded so that they are nobody's own number."""
-    if isinstance(parts, bool) or parts < 2 or not there.any():
-        return []
+    """Edges that part the patients, of few digits, so that they are hardly one's own number."""
     n = np.bincount(owner[there])
     means = (np.bincount(owner[there], numbers[there]) / np.maximum(n, 1))[n > 0]
     found = np.quantile(means, np.arange(1, parts) / parts)
-    edges = np.ceil(found) if whole else np.array([float(f"{x:.3g}") for x in found])
+    if whole:
+        return sorted(set(np.ceil(found).tolist()))
+    means.sort()
+    edges = found
+    for digits in (3, 4, 5, 6):  # as few as leave the parts about equal
+        edges = np.array([float(f"{x:.{digits}g}") for x in found])
+        moved = np.searchsorted(means, edges) - np.searchsorted(means, found)
+        if np.abs(moved).max() <= _MOVED * len(means):
+            break
     return sorted(set(edges.tolist()))
 
 
-def _numbers(column: Any, name: str, wrong: str, *, positive: bool = False) -> Array:
+def _numbers(column: Any, name: str, wrong: str, hint: str, *, positive: bool = False) -> Array:
     """Read a column of numbers, NaN where missing unless they have to be positive.
 
     Raises
@@ -154,6 +203,7 @@ def _numbers(column: Any, name: str, wrong: str, *, positive: bool = False) -> A
         raise InputError(
             f"{wrong}: {len(bad)}, the first in data row {bad[0] + 1} (the header not counted)",
             where=name,
+            hint=hint,
         )
     return numbers
 

@@ -186,7 +186,7 @@ def compare(
         measure = _measure(part, whole.first, events, levels[0])
         every = np.arange(n_groups)
         sides = [("rest", every, np.full(n_groups, -1), whole)]
-        patients = np.bincount(cells.group, minlength=n_groups)
+        patients = queries.patients_of(grouping)
         for name, first, second in _others(contrasts, patients, minimum, grouping):
             sides.append((name, first, second, two_sides(cells, first, second, whole.first)))
         blocks += [_block(part, measure, *side, pooled, levels, least) for side in sides]

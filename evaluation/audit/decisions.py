@@ -107,7 +107,7 @@ def _verdict(row: Row, gap: str, p: str, claim: str, rules: Rules) -> Decision:
     low, high = row[f"{gap}_ci_low"], row[f"{gap}_ci_high"]
     ends = None if np.isnan(low) or np.isnan(high) else (low, high)
     ratio = None
-    if rules.ratio_margin is not None:
+    if rules.ratio_margin is not None and not np.isnan(row["n_events"]):  # scores have no ratio
         ratio = RatioClaim(rules.ratio_margin, row[f"{claim}alike"], row[f"{claim}unlike"])
     found = decide(
         row[gap], ends, row[p], margin=rules.margin, alpha=rules.alpha, ratio=ratio,

@@ -70,8 +70,7 @@ def cell_table(queries: Queries, minimum: Minimum, *, rounded: bool) -> pd.DataF
     for grouping in queries.groupings:
         n_groups = len(grouping.names)
         n = np.bincount(grouping.of_query, minlength=n_groups)
-        pairs = np.unique(grouping.of_query * queries.n_patients + queries.owner)
-        k = np.bincount(pairs // queries.n_patients, minlength=n_groups)
+        k = queries.patients_of(grouping)
         for group, label in enumerate(grouping.names):
             sizes = (int(k[group]), int(n[group]))
             shown = [np.nan if label in grouping.small else show(size) for size in sizes]
@@ -129,7 +128,7 @@ def _rows(queries: Queries, block: Block, judged: Block, plan: Plan, rules: Rule
         for name in ("p_within", "p_exceeds"):
             figures[f"_{kind}{name}"] = np.where(tested, getattr(found, name), np.nan)
         figures |= {f"_{kind}alike": found.alike, f"_{kind}unlike": found.unlike}
-    patients = np.bincount(block.cells.group, minlength=len(grouping.names))
+    patients = queries.patients_of(grouping)
     plain = [figures[name].T.ravel().tolist() for name in figures]
     places = [(outcome, at) for outcome in queries.outcomes for at in range(len(group))]
     rows = []

@@ -141,6 +141,11 @@ class Queries:
     weight: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
 
+    def patients_of(self, grouping: Grouping) -> Ints:
+        """Patients of each group, shape (n_groups,), whatever the sampling units are."""
+        pairs = np.unique(grouping.of_query * self.n_patients + self.owner)
+        return np.bincount(pairs // self.n_patients, minlength=len(grouping.names))
+
     def strata_of(self, grouping: Grouping) -> Ints | None:
         """Cross-class of the strata that are not the attribute itself, or a part of it.
 
@@ -193,7 +198,10 @@ def read_queries(
     values, scale, kept = _outcomes(columns, outcomes, dict(kinds or {}))
     for name, cuts in (bands or {}).items():
         if name not in {*attributes, *strata}:
-            raise InputError("bands of what is neither an attribute nor a stratum", where=name)
+            raise InputError(
+                "bands of what is neither an attribute nor a stratum", where=name,
+                hint="name it among the attributes or the strata",
+            )  # fmt: skip
         columns[name] = banded(columns[name], name, cuts, owner)
     least = Minimum() if minimum is None else minimum
     single = {
@@ -209,7 +217,10 @@ def read_queries(
         raise InputError("an attribute named like an intersection of others")
     for name, group in (reference or {}).items():
         if name not in groupings:
-            raise InputError("a reference group of an attribute that is not audited", where=name)
+            raise InputError(
+                "a reference group of an attribute that is not audited", where=name,
+                hint="name an attribute, or an intersection in the order of its attributes",
+            )  # fmt: skip
         groupings[name] = groupings[name].compared_with(str(group))
     layers = [_grouping(columns[name], name, unit, n_units).of_query for name in strata]
     stratum = _crossed(layers) if layers else None
@@ -248,7 +259,10 @@ def _clusters(columns: Mapping[str, Any], name: str, owner: Ints) -> tuple[Ints,
     """Number the clusters; each holds all queries of its patients."""
     unit, n_units = numbered(columns[name], name, "cluster")
     if _varies(unit, owner, int(owner.max()) + 1):
-        raise InputError("patients with queries in several clusters", where=name)
+        raise InputError(
+            "patients with queries in several clusters", where=name,
+            hint="give a column that is the same in all rows of a patient",
+        )  # fmt: skip
     if n_units < LEAST_CLUSTERS:
         raise InputError(
             f"{n_units} clusters: too few to tell how much clusters vary", where=name,

@@ -97,7 +97,12 @@ def _state(
         found = worse or better
         named = html.listed(_once(one.group for one in _single(found) or found))
         if found:
-            headline = html.say("answer.gap" if worse else "answer.gap.better", groups=named)
+            key = "answer.gap.better"
+            if worse:
+                key = "answer.gap"
+            elif not all(one.row.against_rest for one in better):
+                key = "answer.gap.better.named"
+            headline = html.say(key, groups=named)
         else:
             headline = html.count("answer.gap.findings", elsewhere)
         more = [html.say("answer.gap.more", **undecided)] if open_ else []
@@ -117,7 +122,10 @@ def _margin(report: Report) -> Markup:
         return html.say("margin.none")
     if {info.unit for info in report.describe_outcomes.values()} == {"score"}:
         return html.say("margin.score", size=html.number(report.margin, "score"))
-    return html.say("margin", size=html.number(report.margin, "margin"))
+    size = html.number(report.margin, "margin")
+    if report.ratio_margin is not None:
+        return html.say("margin.ratio", size=size, ratio=html.number(report.ratio_margin, "plain"))
+    return html.say("margin", size=size)
 
 
 def _noticed(report: Report, asked: Sequence[Compared]) -> Markup:

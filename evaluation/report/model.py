@@ -184,7 +184,10 @@ class Protocol(Record):
     strata: list[Text] = []
     primary: list[Question] = []
     margin: Number = None
+    ratio_margin: Number = None
     alpha: Number = None
+    weight: Text | None = None
+    cluster: Text | None = None
 
 
 class Outcomes(Section):
@@ -243,6 +246,7 @@ class Stamp(Record):
     split: Text | None = None
     model: Text | None = None
     library: Text | None = None
+    table_sha256: Text | None = None
     seed: int | None = None
     code: Text | None = None
     n_cases: Number = None
@@ -360,6 +364,11 @@ class Report(Record):
     def margin(self) -> float | None:
         """Largest gap that was declared to be of no consequence."""
         return self.protocol.margin or self.outcomes.settings.margin
+
+    @property
+    def ratio_margin(self) -> float | None:
+        """Largest ratio of two rates that was declared to be of no consequence."""
+        return self.protocol.ratio_margin or self.outcomes.settings.ratio_margin
 
     @property
     def band(self) -> tuple[float, float] | None:

@@ -86,7 +86,8 @@ def _line(report: Report, one: Compared) -> Line:
     level = _level(row, one.kind("level"))
     sizes = html.sub(_sizes(report, one, row))
     if twin is not None:
-        level = html.joined([level, html.sub(one.other), _level(twin, one.kind("level"))], "")
+        own = _level(twin, one.kind("level"))
+        level = html.joined([level, html.joined([html.sub(one.other), own], " ")], "")
         sizes += html.sub(html.joined([one.other, _sizes(report, one, twin)], ": "))
     return Line(
         name=html.say("against", group=one.group, other=one.other) if versus else one.group,

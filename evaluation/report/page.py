@@ -93,6 +93,8 @@ def context_of(report: Report) -> dict[str, Any]:
         "answer": answer(report, compared),
         "tables": outcome_tables(report, compared),
         "referenced": any(one.row.comparison.startswith("against:") for one in compared),
+        "cluster": report.protocol.cluster or report.outcomes.settings.cluster,
+        "weight": report.protocol.weight or report.outcomes.settings.weight,
         "adjusted": any(one.row.gap_naive is not None for one in compared),
         "by_adjusting": by_adjusting(compared),
         "unassessed": _unassessed(compared),

@@ -117,6 +117,10 @@ class Reason(StrEnum):
 
 
 REASONS = {reason: reason.words for reason in Reason}
+_OF_RATIO = {
+    Reason.INSIDE: ", and neither rate is more than {ratio:g} times the other",
+    Reason.TOO_FEW_TO_TELL: ", or rates of which one is more than {ratio:g} times the other",
+}
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,11 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """The reason in words."""
-        return self.code.words.format(**self.fields)
+        """The reason in words; with a ratio as a margin, what it adds."""
+        words = self.code.words
+        if self.fields.get("ratio", 1.0) > 1.0:
+            words += _OF_RATIO.get(self.code, "")
+        return words.format(**self.fields)
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,36 @@ def test_the_options_of_a_protocol_are_those_of_audit_outcomes(
     assert "years: values that are not finite numbers: 1, the first in data row 6" in line
 
 
+def test_the_page_says_the_units_weights_margins_and_references_that_were_declared(
+    tmp_path: Path, protocol: Path
+) -> None:
+    table = outcomes()
+    owner = pd.factorize(table["patient_id"])[0]
+    table["ward"], table["w"] = owner % 12, 1 + owner % 3
+    group = str(sorted(table["site"].dropna().unique())[0])
+    chosen = {
+        "cluster": "ward", "weight": "w", "ratio_margin": 1.5, "reference": {"site": group},
+        "margin": 1,
+    }  # fmt: skip
+    protocol.write_text(yaml.safe_dump(DECLARED | chosen), encoding="utf-8")
+    done = run(saved(table, tmp_path / "t.csv"), protocol, tmp_path / "out")
+    assert "Comparisons of a group with the rest or its reference: " in done.output
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page))
+    for words in (
+        "Clusters of patients (ward) are the units, each group is compared with everyone else, or "
+        "with the reference group that the protocol names",
+        "clustered by ward", "permuting clusters", "bootstrap-t over clusters",
+        "Estimates and gaps are weighted by w", "So was one rate up to 1.5 times another",
+        "has to keep to 1.5 as well", "Conditional on the cases of this table",
+    ):  # fmt: skip
+        assert words in text
+    for words in ("Patients are the units", "A query never finds itself", "clustered by patient"):
+        assert words not in text
+    card = (tmp_path / "out" / "model-card.md").read_text(encoding="utf-8")
+    assert "The search finds past cases" not in card
+
+
 def test_an_earlier_audit_by_the_same_protocol_is_compared(tmp_path: Path, protocol: Path) -> None:
     first = saved(outcomes(gap=0.0), tmp_path / "first.csv")
     second = saved(outcomes(gap=0.3), tmp_path / "second.csv")

@@ -14,6 +14,7 @@ from support.cohorts import hits
 from support.one_by_one import gap_interval, score_test, standardised_gap
 
 from evaluation.audit import audit_outcomes, simulate_instrument
+from evaluation.audit.columns import banded
 from evaluation.audit.contrasts import compare
 from evaluation.audit.table_input import read_queries
 from evaluation.stats import Minimum
@@ -299,6 +300,33 @@ def test_the_audit_measures_itself_as_it_was_asked() -> None:
     assert found.coverage > 0.88
 
 
+def test_the_largest_group_is_of_patients_though_clusters_are_drawn() -> None:
+    table = cohort(12, 600, missing=False)
+    numbers = table["patient_id"].str[1:].astype(int)
+    table["ward"] = numbers % 20
+    table["size"] = np.where(numbers < 80, "a", np.where(numbers < 200, "b", "c"))
+    asked: dict[str, Any] = {"contrasts": "all", "cluster": "ward", **QUICK}
+    found = audit_outcomes(table, ["hit"], ["size"], **asked).table
+    largest = found[found["comparison"] == "largest"]
+    assert largest["group"].tolist() == ["a", "b"]
+    want = table[table["size"] == "c"]["hit"].mean()
+    np.testing.assert_allclose(largest["rest_estimate"], want, atol=1e-12)
+    two = table.assign(size=np.where(numbers < 80, "z", "y"))
+    rows = audit_outcomes(two, ["hit"], ["size"], **asked).table
+    assert rows[rows["comparison"] == "reference"]["group"].tolist() == ["y"]
+
+
+def test_bands_part_the_patients_whatever_the_scale_and_have_names_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(1e4, 1, 300), rng.normal(0, 1e-5, 300), rng.lognormal(0, 4, 300)):
+        bands = banded(pd.Series(values), "x", 3, np.arange(300))
+        assert pd.Series(bands).value_counts().between(90, 110).tolist() == [True] * 3
+    near = pd.Series([100000.15, 100000.25])
+    assert len(set(banded(near, "x", [100000.1, 100000.2, 100000.3], np.arange(2)))) == 2
+    signed = banded(pd.Series([-7, 3]), "x", [-10, -5, 3, 4], np.arange(2))
+    assert signed.tolist() == ["-10 to -6", "3"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -309,11 +337,16 @@ def test_the_audit_measures_itself_as_it_was_asked() -> None:
         ({"weight": "none"}, "no column 'none'"),
         ({"weight": "heavy"}, "heavy: weights that are not positive numbers: 3, the first in data "
                               "row 5"),
+        ({"weight": "wide"}, "wide: weights of which one is more than 1,000,000 times another"),
         ({"bands": {"view": [1]}}, "view: values that are not finite numbers: "),
         ({"bands": {"hit": [1]}}, "hit: bands of what is neither an attribute nor a stratum"),
-        ({"bands": {"years": [60, 40]}}, "years: edges of bands have to rise"),
-        ({"bands": {"years": 1}}, "years: edges of bands have to rise"),
-        ({"bands": {"years": []}}, "years: edges of bands have to rise"),
+        ({"bands": {"years": [60, 40]}}, "years: bands that are neither edges that rise nor"),
+        ({"bands": {"years": 1}}, "years: bands that are neither edges that rise nor"),
+        ({"bands": {"years": []}}, "years: bands that are neither edges that rise nor"),
+        ({"bands": {"years": ["40"]}}, "years: bands that are neither edges that rise nor"),
+        ({"bands": {"years": 2.5}}, "years: bands that are neither edges that rise nor"),
+        ({"bands": {"years": None}}, "years: bands that are neither edges that rise nor"),
+        ({"bands": {"empty": 3}}, "empty: no value to cut into bands"),
         ({"cluster": "few"}, "few: 9 clusters: too few to tell"),
         ({"cluster": "view"}, "view: patients with queries in several clusters"),
     ],
@@ -328,8 +361,10 @@ def test_an_option_that_does_not_fit_is_refused_in_one_line(
     table["heavy"] = 1.0
     table.loc[[4, 7, 9], "heavy"] = [0.0, np.nan, -2.0]
     table["years"], table["few"] = numbers, numbers % 9
-    attributes = ["age", "small", "view", "years"]
+    table["empty"], table["wide"] = np.nan, np.where(numbers < 9, 1e-12, 1e12)
+    attributes = ["age", "small", "view", "years", "empty"]
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         audit_outcomes(table, ["hit"], attributes, intersections=False, minimum=Minimum(), **change)
     assert "\n" not in str(caught.value)
+    assert caught.value.hint
     assert "p0" not in str(caught.value)

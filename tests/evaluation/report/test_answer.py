@@ -235,6 +235,8 @@ def test_a_comparison_with_a_chosen_group_names_it_and_counts() -> None:
     assert "Of 2 comparisons." in answer
     assert "Results are worse for: C and A." in answer
     assert "B, Own report found: 7.0 points higher than for C" in answer
+    unknown = report_of(ROW | own | ends | {"group": "unknown"})
+    assert "better for Race unknown than for those that they are" in answer_of(unknown)
     text = shown(report).text
     assert "A against C" in text
     assert "C against B" in text  # from the side of the group that does worse

@@ -80,7 +80,12 @@ def test_a_ratio_names_a_rare_harm_that_points_hide() -> None:
     assert (beyond.verdict, beyond.code) == ("exceeds", "beyond_ratio")
     open_end = decide(**few_points, ratio=RatioClaim(2.0, False, False))
     assert (open_end.verdict, open_end.code) == ("differs", "ratio_may_be_larger")
-    assert decide(**few_points, ratio=RatioClaim(2.0, True, False)).verdict == "within"
+    both = decide(**few_points, ratio=RatioClaim(2.0, True, False))
+    assert both.verdict == "within"
+    assert both.reason.endswith("and neither rate is more than 2 times the other")
+    unclear = decide(0.0, (-0.2, 0.2), 1.0, ratio=RatioClaim(2.0, False, False))
+    assert unclear.reason.endswith("or rates of which one is more than 2 times the other")
+    assert "times" not in decide(0.0, (-0.2, 0.2), 1.0).reason
 
 
 def test_each_reason_has_words() -> None:
