@@ -31,7 +31,9 @@ __all__ = [
 class _Part(BaseModel):
     """A part of a protocol: unknown keys are refused, values cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, coerce_numbers_to_str=True
+    )
 
 
 class Hypothesis(_Part):

@@ -360,3 +360,8 @@ def test_a_directory_of_parquet_is_no_table(tmp_path: Path) -> None:
     declared = TableProtocol(attributes=("sex",), outcomes=("hit",))
     with pytest.raises(InputError, match="not a table"):
         audit_table(tmp_path, declared)
+
+
+def test_a_group_that_is_a_number_needs_no_quotes(protocol: Path) -> None:
+    protocol.write_text(yaml.safe_dump(DECLARED | {"reference": {"sex": 1}}), encoding="utf-8")
+    assert load_table_protocol(protocol).reference == {"sex": "1"}
