@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medembed.cli.command import EXIT_GATE, AsJson, emit, note, progress_bar, verb
+from medembed.counted import counted
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -274,9 +275,10 @@ def _size(stamp: dict[str, Any]) -> str:
     """How much was audited; a number that would reveal a small group's size is withheld."""
     if stamp["n_patients"] is None:
         return "Number of patients withheld (it would reveal the size of a small group)"
-    what = "cases" if stamp.get("library") else "queries"
-    counted = what if stamp["n_cases"] is None else f"{stamp['n_cases']} {what}"
-    return f"{counted} of {stamp['n_patients']} patients"
+    noun, plural = ("case", "cases") if stamp.get("library") else ("query", "queries")
+    n_cases = stamp["n_cases"]
+    what = plural if n_cases is None else counted(n_cases, noun, plural)
+    return f"{what} of {counted(stamp['n_patients'], 'patient')}"
 
 
 def _show_changes(report: dict[str, Any], show: Callable[[str], None]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medembed.cli.command import AsJson, emit, note, progress_bar, verb
+from medembed.counted import counted
 from medembed.progress import Progress
 
 if TYPE_CHECKING:
@@ -168,8 +169,9 @@ class _Demo:
         if not console.is_terminal:
             console.width = 110
         console.print(
-            f"\n[bold]Retrieval quality[/bold] on {self.scores.n_cases} studies of "
-            f"{self.scores.n_patients} simulated patients that the model never saw"
+            f"\n[bold]Retrieval quality[/bold] on "
+            f"{counted(self.scores.n_cases, 'study', 'studies')} of "
+            f"{counted(self.scores.n_patients, 'simulated patient')} that the model never saw"
         )
         for name, task in self.scores.tasks.items():
             console.print(Text(f"\n{title(name)}", style="bold"))

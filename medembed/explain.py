@@ -7,15 +7,16 @@ no finding and no word names, and a shared finding need not be the reason for th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from medembed.cases import Case, Finding
-from medembed.notes import Note
+from medembed.notes import Note, Side
 
-__all__ = ["MatchEvidence", "QueryContent", "explain"]
+__all__ = ["FindingMatch", "MatchEvidence", "QueryContent", "Relation", "explain"]
 
 _FUNCTION_WORDS = """
     a about above after all also an and any are as at be been before below both but by can case
@@ -68,24 +69,67 @@ class QueryContent:
         return QueryContent(present, _without(absent, present), words)
 
 
+class Relation(StrEnum):
+    """How a finding of the query and one of the hit relate."""
+
+    SHARED = "shared"
+    SIDE_NOT_STATED = "side not stated"
+    """The query names a side, the hit does not."""
+    OTHER_SIDE = "other side"
+    RULED_OUT_BY_HIT = "ruled out by the hit's report"
+    RULED_OUT_BY_QUERY = "ruled out by the query"
+
+
+@dataclass(frozen=True)
+class FindingMatch:
+    """A finding of the hit beside the query. Programs read the fields; ``str`` is English.
+
+    Parameters
+    ----------
+    relation : Relation
+    finding : Finding
+        As the hit has it; without a side if the hit's report rules it out.
+    wanted_side : {"", "left", "right", "bilateral"}
+        The side in the query.
+    """
+
+    relation: Relation
+    finding: Finding
+    wanted_side: Side = ""
+
+    def __str__(self) -> str:
+        return _ENGLISH[self.relation](self)
+
+
+_ENGLISH: Mapping[Relation, Callable[[FindingMatch], str]] = MappingProxyType(
+    {
+        Relation.SHARED: lambda match: str(match.finding),
+        Relation.SIDE_NOT_STATED: lambda match: f"{match.finding} (side not stated)",
+        Relation.OTHER_SIDE: lambda match: f"{match.finding}, not {match.wanted_side}",
+        Relation.RULED_OUT_BY_HIT: lambda match: f"its report rules out {match.finding.label}",
+        Relation.RULED_OUT_BY_QUERY: lambda match: f"{match.finding} present",
+    }
+)
+
+
 @dataclass(frozen=True)
 class MatchEvidence:
     """What a hit and the query share, and where they contradict each other.
 
     Parameters
     ----------
-    shared : tuple of str
-        Findings of the query that the hit has, as the hit has them.
-    conflicts : tuple of str
-        Contradictions between the two, in a few words each.
+    shared : tuple of FindingMatch
+        Findings of the query that the hit has.
+    conflicts : tuple of FindingMatch
+        Contradictions between the two.
     words : tuple of str
         Words of the query that the hit's note contains outside its denied findings.
     parts : mapping of {"text", "image", "case"} to float
         Cosine similarity of each part of the query to the hit's image.
     """
 
-    shared: tuple[str, ...] = ()
-    conflicts: tuple[str, ...] = ()
+    shared: tuple[FindingMatch, ...] = ()
+    conflicts: tuple[FindingMatch, ...] = ()
     words: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
 
@@ -95,10 +139,10 @@ class MatchEvidence:
     def __str__(self) -> str:
         clauses = []
         if self.shared:
-            clauses.append(f"shared findings: {', '.join(self.shared)}")
+            clauses.append(f"shared findings: {', '.join(map(str, self.shared))}")
         if self.conflicts:
-            clauses.append(f"conflicts: {', '.join(self.conflicts)}")
-        named = {word for finding in self.shared for word in re.findall(r"\w+", finding)}
+            clauses.append(f"conflicts: {', '.join(map(str, self.conflicts))}")
+        named = {word for match in self.shared for word in re.findall(r"\w+", str(match.finding))}
         words = [word for word in self.words if word not in named]
         if words:
             clauses.append(f"words in the report: {', '.join(words)}")
@@ -111,8 +155,8 @@ class MatchEvidence:
     def to_json(self) -> dict[str, Any]:
         """Return plain data, with the line for a person under ``"line"``."""
         return {
-            "shared_findings": list(self.shared),
-            "differing_findings": list(self.conflicts),
+            "shared_findings": list(map(str, self.shared)),
+            "differing_findings": list(map(str, self.conflicts)),
             "words": list(self.words),
             "parts": {name: round(score, 6) for name, score in self.parts.items()},
             "line": str(self),
@@ -141,21 +185,25 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Matc
     'conflicts: effusion:left, not right'
     """
     denied = _without(_asserted(case.note)[1], case.findings) if case.note else ()
-    shared: list[str] = []
-    conflicts: list[str] = []
+    shared: list[FindingMatch] = []
+    conflicts: list[FindingMatch] = []
     for wanted in query.present:
         have = [f for f in case.findings if f.label == wanted.label]
         matching = [f for f in have if f.matches(wanted)]
         if matching:
-            shared.extend(map(str, matching))
+            shared.extend(FindingMatch(Relation.SHARED, f, wanted.side) for f in matching)
         elif any(f.side for f in have):
-            conflicts.extend(f"{f}, not {wanted.side}" for f in have if f.side)
+            sided = [f for f in have if f.side]
+            conflicts.extend(FindingMatch(Relation.OTHER_SIDE, f, wanted.side) for f in sided)
         elif have:
-            shared.extend(f"{f} (side not stated)" for f in have)
+            shared.extend(FindingMatch(Relation.SIDE_NOT_STATED, f, wanted.side) for f in have)
         elif any(d.label == wanted.label and d.side in ("", wanted.side) for d in denied):
-            conflicts.append(f"its report rules out {wanted.label}")
+            conflicts.append(
+                FindingMatch(Relation.RULED_OUT_BY_HIT, Finding(wanted.label), wanted.side)
+            )
     for unwanted in query.absent:
-        conflicts.extend(f"{f} present" for f in case.findings if f.matches(unwanted))
+        present = [f for f in case.findings if f.matches(unwanted)]
+        conflicts.extend(FindingMatch(Relation.RULED_OUT_BY_QUERY, f) for f in present)
     return MatchEvidence(
         tuple(dict.fromkeys(shared))[:_MOST_FINDINGS],
         tuple(dict.fromkeys(conflicts))[:_MOST_FINDINGS],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from apps.case_lookup.html import Markup, join, tag
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case, Finding
-from medembed.explain import MatchEvidence
+from medembed.explain import FindingMatch, MatchEvidence
 from medembed.library import Condition
 from medembed.notes import Assertion, Note
 
@@ -96,20 +96,20 @@ def _status(assertion: Assertion) -> str:
 def evidence_text(evidence: MatchEvidence) -> str:
     """Give what query and case both state; empty if they state nothing in common."""
     texts = TEXTS.results
-    parts = [
-        (texts.shared, evidence.shared),
-        (texts.conflicts, evidence.conflicts),
+    parts: list[tuple[Callable[[str], str], Iterable[str]]] = [
+        (texts.shared, map(_match_text, evidence.shared)),
+        (texts.conflicts, map(_match_text, evidence.conflicts)),
         (texts.report_words, evidence.words),
     ]
-    lines = [text(", ".join(map(_side_first, items))) for text, items in parts if items]
+    lines = [text(words) for text, items in parts if (words := ", ".join(items))]
     if len(evidence.parts) > 1:
         lines.append(texts.part_scores(evidence.parts))
     return " · ".join(lines)
 
 
-def _side_first(line: str) -> str:
-    """Turn ``"effusion:right"`` into ``"right effusion"``."""
-    return re.sub(r"([a-z][a-z ]*):(left|right|bilateral)\b", r"\2 \1", line)
+def _match_text(match: FindingMatch) -> str:
+    finding = finding_text(match.finding)
+    return TEXTS.results.relations[match.relation](finding, match.wanted_side)
 
 
 def _marked(note: Note, start: int, end: int) -> Markup:

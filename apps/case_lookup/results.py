@@ -31,6 +31,7 @@ from apps.case_lookup.sidebar import (
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case
 from medembed.errors import ScanError
+from medembed.index import SearchNoteKind
 from medembed.lookup.messages import Novelty
 from medembed.scans import Scan
 
@@ -186,8 +187,12 @@ def _summary(outcome: SearchOutcome) -> Markup:
 
 
 def _remarks(result: Result) -> list[str]:
-    """Give what else a reader should know; the query's own cases have a line of their own."""
-    return [note for note in result.plan.notes if note != result.own_cases_line]
+    """Give what else a reader should know; the query's own cases have a separate line."""
+    return [
+        TEXTS.results.notes[note.kind](note)
+        for note in result.plan.notes
+        if note.kind is not SearchNoteKind.OWN_CASES
+    ]
 
 
 def _show_query(

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.case_lookup.rendering import Preset
+from medembed.explain import Relation
+from medembed.index import SearchNote, SearchNoteKind
 from medembed.lookup.messages import NoveltyReason
 
 __all__ = ["ENGLISH", "TEXTS", "Texts"]
@@ -80,6 +82,7 @@ class ResultTexts:
     novel: str
     novel_detail: Callable[[float, float], str]  # best score, threshold
     novelty_reasons: Mapping[NoveltyReason, Callable[[int], str]]  # fewest words
+    notes: Mapping[SearchNoteKind, Callable[[SearchNote], str]]
     query: str
     query_image: str
     query_alt: Callable[[str], str]  # what the image is
@@ -90,6 +93,7 @@ class ResultTexts:
     score_help: str
     shared: Callable[[str], str]
     conflicts: Callable[[str], str]
+    relations: Mapping[Relation, Callable[[str, str], str]]  # the hit's finding, the query's side
     report_words: Callable[[str], str]
     part_scores: Callable[[Mapping[str, float]], str]  # cosine by part of the query
     no_vectors: str
@@ -271,6 +275,7 @@ ENGLISH = Texts(
                 "No novelty check: no other patients to compare with."
             ),
         },
+        notes=dict.fromkeys(SearchNoteKind, str),  # in English, medembed has the texts
         query="Query",
         query_image="Your image",
         query_alt=lambda image: f"Query: {image}",
@@ -281,6 +286,13 @@ ENGLISH = Texts(
         score_help="Cosine similarity; 1 means identical",
         shared=lambda findings: f"Shared: {findings}",
         conflicts=lambda findings: f"Differs: {findings}",
+        relations={
+            Relation.SHARED: lambda finding, _: finding,
+            Relation.SIDE_NOT_STATED: lambda finding, _: f"{finding} (side not stated)",
+            Relation.OTHER_SIDE: lambda finding, side: f"{finding}, not {side}",
+            Relation.RULED_OUT_BY_HIT: lambda finding, _: f"its report rules out {finding}",
+            Relation.RULED_OUT_BY_QUERY: lambda finding, _: f"{finding} present",
+        },
         report_words=lambda words: f"Words in the report: {words}",
         part_scores=lambda scores: (
             "Score by part: " + ", ".join(f"{part} {s:.2f}" for part, s in scores.items())

@@ -34,6 +34,7 @@ from evaluation.mitigation import (
     mitigation_section,
 )
 from medembed.errors import InputError, LibraryError
+from medembed.notes import canonical_label
 
 if TYPE_CHECKING:
     from evaluation.library_audit.protocol import MitigationPlan
@@ -309,7 +310,7 @@ def by_thresholds(candidate: Candidate) -> BeforeAfter:
     result = BeforeAfter({}, {}, [], [])
     lots: list[str] = []
     left_out: defaultdict[str, list[str]] = defaultdict(list)
-    for label in plan.findings or found:
+    for label in tuple(map(canonical_label, plan.findings)) or found:
         if label not in found:
             left_out["too few patients have or lack the finding"].append(label)
             continue

@@ -38,10 +38,8 @@ _NEIGHBOURS = {
     "P@1": "first similar case shares a finding and its side",
     "P@5": "share of the first 5 similar cases with the same finding and side",
     "P@10": "share of the first 10 similar cases with the same finding and side",
-    "adjusted P@5": "the same of the first 5, corrected for chance",
-    "adjusted P@10": "the same of the first 10, corrected for chance",
-    "R@5": "the same finding and side among the first 5",
-    "R@10": "the same finding and side among the first 10",
+    "R@5": "a case with the same finding and side among the first 5",
+    "R@10": "a case with the same finding and side among the first 10",
     "nDCG@10": "order of the first 10 similar cases",
     "MRR": "reciprocal rank of the first case with the same finding and side",
 }
@@ -56,11 +54,12 @@ _OTHERS = {
     "P@1": "first {item} for a {query} shares a finding and side",
     "P@5": "share of the first 5 {item}s for a {query} with the same finding and side",
     "P@10": "share of the first 10 {item}s for a {query} with the same finding and side",
-    "adjusted P@5": "the same of a {query}'s first 5{named}, corrected for chance",
-    "adjusted P@10": "the same of a {query}'s first 10{named}, corrected for chance",
 }
-_REPORT = {"query": "report", "item": "scan", "named": ""}
-_SCAN = {"query": "scan", "item": "report", "named": " reports"}
+for _titles in (_NEIGHBOURS, _OTHERS):
+    for _k in ("5", "10"):
+        _titles[f"adjusted P@{_k}"] = f"{_titles[f'P@{_k}']}, corrected for chance"
+_REPORT = {"query": "report", "item": "scan"}
+_SCAN = {"query": "scan", "item": "report"}
 
 OUTCOMES = {
     f"{way}.{measure}": Outcome(title.format(**words), harm)

@@ -33,7 +33,7 @@ _PHRASES = {
     "nodule": "lung nodule",
     "mass": "lung mass",
     "fracture": "rib fracture",
-    "oedema": "pulmonary oedema",
+    "edema": "pulmonary edema",
     "fibrosis": "pulmonary fibrosis",
 }
 
@@ -45,10 +45,10 @@ def plain_queries(labels: Sequence[str] = FINDINGS) -> list[tuple[str, str, str]
 
     Examples
     --------
-    >>> plain_queries(["effusion", "oedema"])  # doctest: +NORMALIZE_WHITESPACE
+    >>> plain_queries(["effusion", "edema"])  # doctest: +NORMALIZE_WHITESPACE
     [('effusion', 'left', 'left pleural effusion'),
      ('effusion', 'right', 'right pleural effusion'),
-     ('oedema', '', 'pulmonary oedema')]
+     ('edema', '', 'pulmonary edema')]
     """
     return [
         (label, side, f"{side} {_PHRASES.get(label, label)}".strip())

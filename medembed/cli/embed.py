@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.counted import counted
 
 if TYPE_CHECKING:
     from medembed.model import EmbedReport
@@ -58,12 +59,13 @@ def embed(
 def show_embedded(report: EmbedReport, library: str) -> None:
     """Print what was embedded, whether the model is active, and the next command."""
     write = sys.stdout.write
-    write(f"wrote {report.images} image vectors and {report.notes} note vectors\n")
+    images, notes = counted(report.images, "image vector"), counted(report.notes, "note vector")
+    write(f"wrote {images} and {notes}\n")
     if report.refused:
         refused = ", ".join(f"{n} {why}" for why, n in sorted(report.refused.items()))
         write(f"cases with unreadable scans: {refused}\n")
     if report.dropped:
-        n = f"{report.dropped} {'case' if report.dropped == 1 else 'cases'}"
+        n = counted(report.dropped, "case")
         if report.activated:
             write(f"{n} found with the previous model can no longer be found\n")
         else:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.counted import counted
 
 __all__ = ["index"]
 
@@ -51,7 +52,8 @@ def index(
     }
 
     def human() -> None:
-        message = made.message or f"the index is up to date: {len(made.index)} cases"
-        sys.stdout.write(f"{message} ({made.index.kind}, {made.index.dim} dimensions)\n")
+        current = f"the index is up to date: {counted(len(made.index), 'case')}"
+        done = "; ".join(map(str, made.notes)) or current
+        sys.stdout.write(f"{done} ({made.index.kind}, {counted(made.index.dim, 'dimension')})\n")
 
     emit(payload, as_json, human)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, progress_bar, verb
+from medembed.counted import counted
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary, IngestReport
@@ -124,7 +125,7 @@ def _print(payload: dict[str, Any], written: Path | None) -> None:
         for name in ("added", "unchanged", "replaced", "refused")
         if payload[name] or name != "replaced"
     )
-    lines = [f"{counts}; {payload['cases']} cases in the library"]
+    lines = [f"{counts}; {counted(payload['cases'], 'case')} in the library"]
     lines += [f"  {count} refused: {code}" for code, count in payload["refused_by_code"].items()]
     refusals = payload["refusals"]
     lines += [f"    {r['where']}: {r['reason']}" for r in refusals[:_SHOWN]]

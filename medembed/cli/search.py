@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.counted import counted
 from medembed.errors import QueryError
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ def show_hits(result: Result) -> None:
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None, highlight=False)
     console.width = min(console.width, _WIDTH)
     if result.hits:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+        table = Table(
+            box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, expand=True
+        )
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("case, age sex, view", overflow="fold", min_width=22, max_width=22)
@@ -138,11 +141,10 @@ def show_hits(result: Result) -> None:
     plan = result.plan
     if plan.matching:
         how = "exact" if plan.method == "exact" else "approximate, HNSW"
-        word = "case" if plan.matching == 1 else "cases"
-        console.print(Text(f"Searched {plan.matching} matching {word} ({how})."))
+        console.print(Text(f"Searched {counted(plan.matching, 'matching case')} ({how})."))
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
-        console.print(Text(_sentence(line), style="dim"))
+        console.print(Text(_sentence(str(line)), style="dim"))
 
 
 def _who(case: Case) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medembed.cli.command import AsJson, emit, verb
+from medembed.counted import counted
 from medembed.errors import LibraryError
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _print(payload: dict[str, Any]) -> None:
     lines = []
     if "cases" in payload:
         lines.append(
-            f"{payload['library']}: {payload['cases']} cases of {payload['patients']} patients, "
+            f"{payload['library']}: {counted(payload['cases'], 'case')} of "
+            f"{counted(payload['patients'], 'patient')}, "
             f"{payload['notes']} with a note; dates: {payload['dates']}"
         )
         for name, counts in payload["counts"].items():
@@ -147,7 +149,7 @@ def _print(payload: dict[str, Any]) -> None:
         model_name = named.get(space["model"], "(removed)")
         lines.append(
             f"  vectors:   {space['vectors']} of {space['kind']}s, "
-            f"{space['dimensions']} dimensions, model {model_name} {space['model'][:12]}"
+            f"{counted(space['dimensions'], 'dimension')}, model {model_name} {space['model'][:12]}"
         )
     if payload.get("indexes"):
         lines.append(f"  index:     {', '.join(name[:12] for name in payload['indexes'])}")

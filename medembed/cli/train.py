@@ -10,6 +10,7 @@ import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.embed import show_embedded
+from medembed.counted import counted
 from medembed.errors import ModelError
 
 if TYPE_CHECKING:
@@ -103,7 +104,10 @@ def _print(report: TrainReport) -> None:
             f"Model {report.name!r} is already trained with this configuration; "
             "use --restart to retrain.\n"
         )
-    write(f"{report.name}: {report.n_train} training cases, {report.n_val} validation cases\n")
+    write(
+        f"{report.name}: {counted(report.n_train, 'training case')}, "
+        f"{counted(report.n_val, 'validation case')}\n"
+    )
     if report.refused:
         refused = ", ".join(f"{n} {why}" for why, n in sorted(report.refused.items()))
         write(f"unreadable scans: {refused}\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medembed.cli.command import EXIT_USER, AsJson, emit, verb
+from medembed.counted import counted
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,9 +75,12 @@ def _payload(loaded: Vocabulary, n_tests: int, failed: list[Failure]) -> dict[st
 
 
 def _print(loaded: Vocabulary, n_tests: int, failed: list[Failure]) -> None:
-    lines = [f"{loaded.name} ({loaded.language}): {len(loaded.findings)} findings, valid"]
+    lines = [
+        f"{loaded.name} ({loaded.language}): {counted(len(loaded.findings), 'finding')}, valid"
+    ]
     if n_tests:
-        lines.append(f"{n_tests - len(failed)} of {n_tests} tests pass")
+        passed = n_tests - len(failed)
+        lines.append(f"{passed} of {counted(n_tests, 'test')} passed")
     for failure in failed:
         lines += [
             f"  test {failure.number}: {' '.join(failure.text.split())}",

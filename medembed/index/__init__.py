@@ -4,6 +4,7 @@ from medembed.index.case_index import AUTO_EXACT_ROWS, CaseIndex, IndexKind
 from medembed.index.hits import Hits, Method, Plan
 from medembed.index.library_index import LibraryIndex, library_revision, open_index
 from medembed.index.novelty import NoveltyThresholds, QueryKind, calibrate
+from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 __all__ = [
     "AUTO_EXACT_ROWS",
@@ -15,6 +16,8 @@ __all__ = [
     "NoveltyThresholds",
     "Plan",
     "QueryKind",
+    "SearchNote",
+    "SearchNoteKind",
     "calibrate",
     "library_revision",
     "open_index",

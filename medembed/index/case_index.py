@@ -19,6 +19,7 @@ from medembed.index.exact import best_rows, order_candidates
 from medembed.index.hits import Hits, Plan
 from medembed.index.hnsw import HnswGraph
 from medembed.index.sealed_files import read_sealed, write_sealed
+from medembed.index.search_notes import SearchNote, SearchNoteKind
 from medembed.index.snapshot import Snapshot, snapshot_of
 from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
@@ -193,15 +194,15 @@ class CaseIndex:
         mask = None if allowed is None else allowed_rows(allowed, state.row_of)
         matching = len(state.ids) if mask is None else int(mask.sum())
         take = min(wanted, matching)
-        notes = []
-        if take < wanted:
-            verb = "matches" if take == 1 else "match"
-            few = f"only {take} of the {wanted} requested cases {verb}"
-            notes.append(few if take else "no cases match")
+        notes: tuple[SearchNote, ...] = ()
+        if not take:
+            notes = (SearchNote(SearchNoteKind.NO_MATCH),)
+        elif take < wanted:
+            notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
         dropped = len(state.ids) - matching + (state.graph.n_deleted if state.graph else 0)
         if take and state.graph is not None and dropped <= _GRAPH_DROPS:
             rows, scores = self._search_graph(state, state.graph, unit_queries, take, dropped, mask)
-            plan = Plan("ann", len(state.ids), matching, tuple(notes))
+            plan = Plan("ann", len(state.ids), matching, notes)
         elif take:
             rows, scores = best_rows(
                 unit_queries,
@@ -210,11 +211,11 @@ class CaseIndex:
                 take,
                 None if mask is None else np.flatnonzero(mask),
             )
-            plan = Plan("exact", matching, matching, tuple(notes))
+            plan = Plan("exact", matching, matching, notes)
         else:
             rows = np.empty((len(unit_queries), 0), dtype=np.intp)
             scores = np.empty((len(unit_queries), 0), dtype=np.float32)
-            plan = Plan("exact", 0, 0, tuple(notes))
+            plan = Plan("exact", 0, 0, notes)
         return Hits(state.names[rows], scores, plan, wanted)
 
     def _unit_queries(self, queries: npt.ArrayLike | Embeddings, state: Snapshot) -> Floats:

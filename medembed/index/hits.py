@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InternalError
+from medembed.index.search_notes import SearchNote
 
 __all__ = ["Hits", "Method", "Plan"]
 
@@ -28,22 +29,22 @@ class Plan:
         Number of cases searched: the eligible ones if exact, the whole index if approximate.
     matching : int
         Number of eligible cases: those that pass the filter.
-    notes : tuple of str
-        Further notes for the reader, one clause each.
+    notes : tuple of SearchNote
+        What else a reader should know.
     """
 
     method: Method
     searched: int
     matching: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[SearchNote, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
+        """Return the plan as plain data, its notes in English."""
         return {
             "method": self.method,
             "searched": self.searched,
             "matching": self.matching,
-            "notes": list(self.notes),
+            "notes": list(map(str, self.notes)),
         }
 
 

@@ -14,6 +14,7 @@ from medembed.embeddings import Embeddings
 from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.index.case_index import CaseIndex, IndexKind
 from medembed.index.novelty import NoveltyThresholds, calibrate
+from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -35,15 +36,15 @@ class LibraryIndex:
         Revision of the library's vectors that the index was built from.
     state : {"kept", "made", "updated", "rebuilt"}
         What :func:`open_index` had to do.
-    message : str
-        The same as text; empty if the files were kept.
+    notes : tuple of SearchNote
+        The same with its numbers; empty if the files were kept.
     """
 
     index: CaseIndex
     novelty: NoveltyThresholds
     revision: str
     state: Literal["kept", "made", "updated", "rebuilt"]
-    message: str = ""
+    notes: tuple[SearchNote, ...] = ()
 
 
 def index_folder(library: CaseLibrary, fingerprint: str) -> Path:
@@ -76,7 +77,7 @@ def open_index(
 ) -> LibraryIndex:
     """Open the index of ``library`` for one model; build or update it if needed.
 
-    Missing, damaged and foreign files are replaced, and ``message`` reports it. If the folder is
+    Missing, damaged and foreign files are replaced, and ``notes`` report it. If the folder is
     not writable, the index works nevertheless and is built again the next time.
 
     Parameters
@@ -129,13 +130,14 @@ def open_index(
     if stale is not None:
         added, removed = stale.sync(images)
         index, state = stale, "updated"
-        message = f"index updated: {added} vectors added, {removed} removed"
+        done = [SearchNote(SearchNoteKind.INDEX_UPDATED, (added, removed))]
     else:
         index = CaseIndex.build(images, kind=kind or "auto")
         state = "made" if fresh else "rebuilt"
-        message = f"index {'built' if fresh else 'rebuilt'}: {len(index)} cases"
-        if state == "rebuilt" and kind is None:
-            message += " (its files were damaged or belong to another library)"
+        what = SearchNoteKind.INDEX_BUILT
+        if not fresh:
+            what = SearchNoteKind.INDEX_REBUILT if kind else SearchNoteKind.INDEX_REPLACED
+        done = [SearchNote(what, (len(index),))]
 
     def n_words(case_ids: Sequence[str]) -> list[int]:
         return [len(c.note.text.split()) for c in library.select(case_ids) if c.note]
@@ -148,5 +150,5 @@ def open_index(
             extra = {"stamp": revision, "novelty": novelty.to_json()}
             index.save(folder, key=library.key, extra=extra)
     except (OSError, LibraryError):
-        message += "; its files could not be written"
-    return LibraryIndex(index, novelty, revision, state, message)
+        done.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
+    return LibraryIndex(index, novelty, revision, state, tuple(done))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from medembed.counted import counted_line
 from medembed.library.database import Database
 from medembed.privacy import Claim, Pseudonymizer, ResolvedPatient, fold_id, is_placeholder
 from medembed.privacy.identity import IdentityRow
@@ -76,8 +77,11 @@ class LibraryIdentities:
         torn = sum(person in rows for person in _in_several_splits(db))
         if torn:
             found.append(
-                f"{torn} PatientIDs are in several splits, assigned by an earlier version; "
-                "rebuild the library to keep each in one split"
+                counted_line(
+                    torn,
+                    "[PatientID is|PatientIDs are] in several splits, assigned by an earlier "
+                    "version; rebuild the library to keep each in one split",
+                )
             )
         return found
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from medembed.cases import Case
+from medembed.counted import counted_line
 from medembed.errors import LibraryError
 from medembed.library.file_cache import LibraryFileCache
 from medembed.library.identities import LibraryIdentities
@@ -178,8 +179,11 @@ class _IngestBatch:
         crossing = self._library.images_in_several_splits()
         if crossing:
             self.remarks.append(
-                f"{crossing} images belong to patients in different splits; "
-                "give these patients a common group_id to keep them in one split"
+                counted_line(
+                    crossing,
+                    "[image belongs|images belong] to patients in different splits; "
+                    "give these patients a common group_id to keep them in one split",
+                )
             )
         remarks = (*self.remarks, *foreign_language_remarks(self._foreign, self._language))
         return self._total + IngestReport(refusals=tuple(self._refusals), remarks=remarks)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import Case, ScanRef
+from medembed.counted import counted
 from medembed.errors import ConditionError, LibraryError
 from medembed.library.case_rows import fetch_cases
 from medembed.library.database import DATABASE_NAME, Database
@@ -137,7 +138,7 @@ class CaseLibrary:
         self.close()
 
     def __repr__(self) -> str:
-        return f"CaseLibrary({self.path.name!r}, {len(self)} cases)"
+        return f"CaseLibrary({self.path.name!r}, {counted(len(self), 'case')})"
 
     @property
     def _db(self) -> sqlite3.Connection:

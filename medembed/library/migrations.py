@@ -1,17 +1,62 @@
-"""Upgrade of cases stored under schema 1, so that unchanged files remain the same case."""
+"""Upgrade of stored cases: renamed findings, and the scan hash of schema 1."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 from dataclasses import replace
 
 from medembed.cases import Case, ScanRef
 from medembed.library.case_rows import content_digest, fetch_cases, seal_cases
+from medembed.notes import FORMER_LABELS, current_label
 from medembed.privacy import Pseudonymizer
 
-__all__ = ["upgrade_content"]
+__all__ = ["rename_labels", "upgrade_content"]
+
+
+def rename_labels(db: sqlite3.Connection) -> None:
+    """Give findings and assertions of schema 1 and 2 today's labels, within an open transaction.
+
+    Vectors and splits stay. Content digests follow, so that the same sources are unchanged.
+
+    Raises
+    ------
+    LibraryError
+        If a case fails its checksum.
+    """
+    named = " OR ".join(f"assertions LIKE '%\"{label}\"%'" for label in FORMER_LABELS)
+    marks = ", ".join("?" * len(FORMER_LABELS))
+    rows = db.execute(
+        f"SELECT case_row FROM findings WHERE label IN ({marks}) "  # noqa: S608  own labels only
+        f"UNION SELECT case_row FROM notes WHERE {named}",
+        list(FORMER_LABELS),
+    ).fetchall()
+    for (row,) in rows:
+        _rename_in(db, row, next(fetch_cases(db, [row])))  # verified: never reseal damaged data
+
+
+def _rename_in(db: sqlite3.Connection, row: int, case: Case) -> None:
+    findings = {replace(f, label=current_label(f.label)) for f in case.findings}
+    renamed = replace(case, findings=tuple(findings))
+    db.execute("DELETE FROM findings WHERE case_row = ?", (row,))
+    db.executemany(
+        "INSERT INTO findings VALUES (?, ?, ?)", [(row, f.label, f.side) for f in renamed.findings]
+    )
+    if case.note:
+        assertions = [
+            [current_label(a.label), a.status, a.side, a.start, a.end, a.historical]
+            for a in case.note.assertions
+        ]
+        db.execute(
+            "UPDATE notes SET assertions = ? WHERE case_row = ?", (json.dumps(assertions), row)
+        )
+    db.execute(
+        "UPDATE cases SET content = ? WHERE id = ? AND content = ?",
+        (content_digest(renamed), row, content_digest(case)),
+    )
+    seal_cases(db, [row])
 
 
 def upgrade_content(

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from medembed.library.case_rows import seal_cases
+from medembed.library.migrations import rename_labels
 from medembed.library.seals import FILE_COLUMNS, seal_rows, seal_schema, seal_triggers
 from medembed.privacy import new_key
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate", "write_schema"]
 
 APPLICATION_ID = 0x4D454D42  # "MEMB"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def write_schema(db: sqlite3.Connection) -> None:
@@ -31,10 +32,20 @@ def write_schema(db: sqlite3.Connection) -> None:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Migrate a file of schema 1 to the current schema, within an open transaction."""
+    """Migrate a file of an older schema to the current one, within an open transaction.
+
+    Schema 2 added tables and columns; schema 3 renamed findings (``FORMER_LABELS``).
+    """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= SCHEMA_VERSION:
         return  # another process has migrated it
+    if version == 1:
+        _add_schema_2(db)
+    rename_labels(db)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _add_schema_2(db: sqlite3.Connection) -> None:
     for part in (_text("schema_2.sql"), seal_triggers()):
         _execute(db, part)
     seal_rows(db)
@@ -43,7 +54,6 @@ def migrate(db: sqlite3.Connection) -> None:
     columns = ", ".join(FILE_COLUMNS)
     db.execute(f"UPDATE files SET seal = row_seal({columns})")  # noqa: S608  own names only
     seal_schema(db)
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _execute(db: sqlite3.Connection, script: str) -> None:

@@ -1,5 +1,5 @@
--- The only record of truth of a case library. Everything else beside this file is derived.
--- Enums are checked here and keys are enforced, so that no way into the file can break them.
+-- The only source of truth of a case library. Everything else beside this file is derived.
+-- Enums and keys are enforced here, whatever writes to the file.
 
 CREATE TABLE meta (
   name TEXT PRIMARY KEY,
@@ -21,7 +21,7 @@ CREATE TABLE groups (
 ) WITHOUT ROWID;
 
 CREATE TABLE cases (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: vectors are kept under it
+  id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: vectors are stored under it
   case_id TEXT NOT NULL UNIQUE,
   patient_id TEXT NOT NULL,
   group_id TEXT,
@@ -35,7 +35,7 @@ CREATE TABLE cases (
   race TEXT NOT NULL,
   site TEXT NOT NULL,
   scanner TEXT NOT NULL,
-  content BLOB NOT NULL,                 -- sha256 over what the source said of the case
+  content BLOB NOT NULL,                 -- sha256 of what the source states about the case
   FOREIGN KEY (patient_id, split) REFERENCES patients (patient_id, split),
   FOREIGN KEY (group_id, split) REFERENCES groups (group_id, split)
 );
@@ -45,7 +45,7 @@ CREATE INDEX cases_by_group ON cases (group_id) WHERE group_id IS NOT NULL;
 CREATE TABLE scans (
   case_row INTEGER NOT NULL REFERENCES cases (id) ON DELETE CASCADE,
   position INTEGER NOT NULL,
-  files TEXT NOT NULL,                   -- JSON list; relative where inside the library's folder
+  files TEXT NOT NULL,                   -- JSON list; relative if inside the library's folder
   sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
   modality TEXT NOT NULL,
   view TEXT NOT NULL,
@@ -89,14 +89,14 @@ CREATE TABLE attributes (
 ) WITHOUT ROWID;
 CREATE INDEX attributes_by_name ON attributes (name, value);
 
--- A space is what one model makes of one kind of input. A vector's id is space * 2^40 + case, so
--- that the vectors of a space lie together on disk in the order of the cases.
+-- A space holds the vectors of one model for one kind of input. A vector's id is space * 2^40 +
+-- case, so that the vectors of a space are adjacent on disk, in the order of the cases.
 CREATE TABLE spaces (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   fingerprint TEXT NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('image', 'note')),
   dimensions INTEGER NOT NULL CHECK (dimensions > 0),
-  revision INTEGER NOT NULL DEFAULT 0,   -- grows with every change to the space's vectors
+  revision INTEGER NOT NULL DEFAULT 0,   -- increases with every change of the space's vectors
   UNIQUE (fingerprint, kind)
 );
 CREATE TABLE vectors (
@@ -109,18 +109,18 @@ CREATE TRIGGER case_removed AFTER DELETE ON cases BEGIN
   DELETE FROM vectors WHERE id IN (SELECT (spaces.id << 40) + old.id FROM spaces);
 END;
 
--- Files that were looked at, under a keyed hash of their path: no path stands here in clear.
+-- Files that were read, under a keyed hash of their path: no path is stored in clear.
 CREATE TABLE files (
   path BLOB PRIMARY KEY,
   size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL,
-  sha256 TEXT NOT NULL,                  -- of a file that decodes, else empty
+  sha256 TEXT NOT NULL,                  -- of a file that decodes, otherwise empty
   modality TEXT NOT NULL,
   view TEXT NOT NULL,
-  code TEXT NOT NULL,                    -- of a file that was refused, else empty
+  code TEXT NOT NULL,                    -- of a file that was refused, otherwise empty
   reason TEXT NOT NULL,
-  shown TEXT NOT NULL,                   -- its path without the parts that name a patient
-  reader TEXT NOT NULL,                  -- version that looked; another one looks again at refusals
+  shown TEXT NOT NULL,                   -- its path without parts that identify a patient
+  reader TEXT NOT NULL,                  -- version that read it; another version reads refused files again
   CHECK ((sha256 = '') <> (code = ''))
 ) WITHOUT ROWID;
 
@@ -128,7 +128,7 @@ CREATE TABLE ingests (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   started TEXT NOT NULL,
   finished TEXT,
-  source TEXT NOT NULL,                  -- its format, never its path
+  source TEXT NOT NULL,                  -- its format, not its path
   added INTEGER NOT NULL DEFAULT 0,
   unchanged INTEGER NOT NULL DEFAULT 0,
   refused INTEGER NOT NULL DEFAULT 0

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 
+from medembed.counted import counted_line
 from medembed.errors import LibraryError
 from medembed.library.library import CaseLibrary
 from medembed.notes import (
@@ -61,7 +62,7 @@ def choose_vocabulary(library: CaseLibrary, vocabulary: Vocabulary | None) -> Vo
 
 
 def foreign_language_remarks(counts: Mapping[str, int], language: str) -> tuple[str, ...]:
-    """Report how many reports are in another language than the library's vocabulary.
+    """Report how many reports are in a language other than that of the library's vocabulary.
 
     Parameters
     ----------
@@ -72,12 +73,11 @@ def foreign_language_remarks(counts: Mapping[str, int], language: str) -> tuple[
     """
     if not counts:
         return ()
-    total = sum(counts.values())
     each = ", ".join(f"{code} {counts[code]}" for code in sorted(counts))
-    plural = total != 1
-    line = (
-        f"{total} report{'s are' if plural else ' is'} not in {_name(language)} ({each}); "
-        f"{'their' if plural else 'its'} findings were not extracted"
+    line = counted_line(
+        sum(counts.values()),
+        f"[report is|reports are] not in {_name(language)} ({each}); "
+        "[its|their] findings were not extracted",
     )
     others = sorted(set(counts) & set(packaged_vocabularies()))
     if others:

@@ -15,16 +15,21 @@ import numpy.typing as npt
 from medembed.embeddings import unit_rows
 from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
-from medembed.index import Hits, LibraryIndex, Plan, QueryKind, library_revision, open_index
+from medembed.index import (
+    Hits,
+    LibraryIndex,
+    Plan,
+    QueryKind,
+    SearchNote,
+    SearchNoteKind,
+    library_revision,
+    open_index,
+)
 from medembed.index.exact import cosine
 from medembed.library import library_vocabulary
 from medembed.lookup.messages import (
-    COLLAPSED,
     Novelty,
     NoveltyReason,
-    own_cases_line,
-    own_patient_line,
-    truncated_line,
 )
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
@@ -186,8 +191,9 @@ class CaseLookup:
         matching = self.library.find(query.where) if query.where else None
         before = self._index
         index = self.index
-        notes = [index.message] if index is not before and index.message else []
-        notes += [COLLAPSED] if self._collapsed else []
+        notes = list(index.notes) if index is not before else []
+        if self._collapsed:
+            notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
             # The worker reads the image while torch and the model are loaded.
@@ -202,9 +208,10 @@ class CaseLookup:
         excluded = (cases_of_patients(self.library, own.patients) | own.cases) & present
         own_cases = tuple(sorted(own.cases))
         if own_cases:
-            notes.append(own_cases_line(own_cases))
+            notes.append(SearchNote(SearchNoteKind.OWN_CASES, names=own_cases))
         if own.patients:
-            notes.append(own_patient_line(len(excluded), len(own.patients)))
+            counts = len(excluded), len(own.patients)
+            notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
         hits = index.index.search(vector, query.k, _allowed(index, matching, excluded))
         best: float | None = None
         reason = _unjudged(query, index)
@@ -286,14 +293,14 @@ class CaseLookup:
             own |= origin_of_case(self.library, self.library.case(query.case))
         return {name: vectors[name] for name in query.parts}, own
 
-    def _truncation_note(self, text: str) -> list[str]:
+    def _truncation_note(self, text: str) -> list[SearchNote]:
         from medembed.model.report_text import note_text
 
         limit = self.model.max_length
         ids, _ = self.model.tokens([note_text(read_note(text))])
         if ids.shape[1] < limit:
             return []
-        return [truncated_line(limit)]
+        return [SearchNote(SearchNoteKind.TEXT_CUT, (limit,))]
 
     def _content(self, query: Query) -> QueryContent:
         content = QueryContent()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from medembed.cases import Finding
+from medembed.index import SearchNote, SearchNoteKind
 from medembed.library import CaseLibrary, Condition, library_vocabulary
 from medembed.notes import is_known_finding, unknown_findings
 
@@ -13,16 +14,13 @@ __all__ = ["unknown_labels", "unknown_words"]
 _MOST = 5
 
 
-def unknown_words(library: CaseLibrary, text: str) -> list[str]:
+def unknown_words(library: CaseLibrary, text: str) -> list[SearchNote]:
     """Report findings of a query text that are missing from the library's vocabulary."""
     unknown = unknown_findings(text, library_vocabulary(library))[:_MOST]
-    if not unknown:
-        return []
-    named = ", ".join(unknown)
-    return [f"not in this library's vocabulary: {named}; compared by wording only"]
+    return [SearchNote(SearchNoteKind.UNKNOWN_WORDS, names=unknown)] if unknown else []
 
 
-def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> list[str]:
+def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> list[SearchNote]:
     """Report findings of conditions that neither the vocabulary nor any case has."""
     vocabulary = library_vocabulary(library)
     labels = {
@@ -31,12 +29,10 @@ def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> lis
         if condition.field == "finding"
         for value in condition.values
     }
-    unknown = sorted(
+    unknown = tuple(
         label
-        for label in labels
+        for label in sorted(labels)
         if not is_known_finding(label, vocabulary)
         and not library.find(Condition("finding", "=", (label,)))
     )
-    if not unknown:
-        return []
-    return [f"unknown finding, in neither the library nor its vocabulary: {', '.join(unknown)}"]
+    return [SearchNote(SearchNoteKind.UNKNOWN_FINDINGS, names=unknown)] if unknown else []

@@ -12,7 +12,6 @@ from medembed.lookup.messages import (
     Novelty,
     NoveltyReason,
     novelty_line,
-    own_cases_line,
 )
 
 __all__ = ["LookupHit", "Result"]
@@ -118,11 +117,6 @@ class Result:
             self.novelty_threshold,
             self.fewest_words,
         )
-
-    @property
-    def own_cases_line(self) -> str:
-        """:attr:`own_cases` as text; empty if there are none."""
-        return own_cases_line(self.own_cases)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as ``medembed search --json`` prints it."""

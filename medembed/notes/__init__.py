@@ -12,9 +12,11 @@ from medembed.notes.vocabulary import (
     packaged_vocabularies,
     vocabulary_of,
 )
+from medembed.notes.vocabulary_file import FORMER_LABELS, current_label
 
 __all__ = [
     "FINDINGS",
+    "FORMER_LABELS",
     "SIDED_FINDINGS",
     "Assertion",
     "Note",
@@ -25,6 +27,7 @@ __all__ = [
     "VocabularyDocument",
     "asserted_findings",
     "canonical_label",
+    "current_label",
     "is_known_finding",
     "load_vocabulary",
     "packaged_vocabularies",

@@ -23,7 +23,7 @@ SIDED_FINDINGS: tuple[str, ...] = (
 FINDINGS: tuple[str, ...] = (
     *SIDED_FINDINGS,
     "cardiomegaly",
-    "oedema",
+    "edema",
     "emphysema",
     "fibrosis",
     "support device",
@@ -32,9 +32,9 @@ FINDINGS: tuple[str, ...] = (
 
 _OTHER_LABELS = {
     "pleural effusion": "effusion",
-    "edema": "oedema",
-    "pulmonary edema": "oedema",
-    "pulmonary oedema": "oedema",
+    "oedema": "edema",
+    "pulmonary edema": "edema",
+    "pulmonary oedema": "edema",
     "lung nodule": "nodule",
     "pulmonary nodule": "nodule",
     "lung mass": "mass",
@@ -53,8 +53,8 @@ def canonical_label(text: str) -> str:
 
     Examples
     --------
-    >>> canonical_label("Pleural_Effusion"), canonical_label("Edema"), canonical_label("Viral")
-    ('effusion', 'oedema', 'viral')
+    >>> canonical_label("Pleural_Effusion"), canonical_label("Oedema"), canonical_label("Viral")
+    ('effusion', 'edema', 'viral')
     """
     plain = re.sub(r"[\s_]+", " ", text).strip().lower()
     if plain in FINDINGS or not plain:

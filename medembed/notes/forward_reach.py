@@ -1,4 +1,4 @@
-"""How triggers act on the findings after them, word by word.
+"""Effect of triggers on the findings after them, word by word.
 
 A trigger is in force over the enumeration that begins there, up to a joint where a new statement
 begins ("no pneumonia, small effusion"). Adjacent triggers combine: "no history of" denies,

@@ -1,9 +1,9 @@
 """Detection of the language of a report.
 
-A general detector goes by letters, and "Kein Pneumothorax" or "Cardiomegaly" are Latin to it. So
+A general detector relies on letters and takes "Kein Pneumothorax" or "Cardiomegaly" for Latin. So
 the function words of reports decide if there are any ("kein", "sans", "without"), and a detector
-only for the rest, at a confidence at which it calls no English report foreign. How often either is
-wrong is in docs/results/notes.md.
+only otherwise, at a confidence at which it takes no English report for a foreign one. How often
+either is wrong is in docs/results/notes.md.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ _KNOWN = (
 _SURE = 0.85  # confidence below which a text does not count as foreign
 _SURE_OF_FEW = 0.97  # the same for a few words of plain letters: "Kirschner wire"
 _FEW_WORDS = 4
-_FEW = 0.1  # points of English a word: fewer are chance
+_FEW = 0.1  # points of English per word: fewer are chance
 _HEAD = 6000  # characters to examine: a report rarely changes its language
 
 
@@ -148,7 +148,7 @@ def detect(text: str) -> str:
         key = token if token in _POINTS else token.rstrip(".")
         capitals = written.isupper() and len(written) > 1 and not shouted
         for language, count in _POINTS.get(key, []):
-            if language == "en" or not capitals:  # "LES", "NOS", "EST" are no small words
+            if language == "en" or not capitals:  # "LES", "NOS", "EST" are abbreviations
                 points[language] += count
     english = points.pop("en", 0)
     (best, most), *others = points.most_common(2) or [("", 0)]

@@ -27,10 +27,10 @@ class SideFinder:
     """Finds the side of each mention in a sentence.
 
     A side before a finding goes to the next finding ("left basal consolidation"), one in a phrase
-    of place goes to the finding before it ("nodule in the left lung") unless there is none. What
-    one item of a list has goes to those of the list that have none. Left and right together are
-    bilateral if something joins them; the side behind "abutting" is that of something else. Only
-    findings with laterality get one.
+    of place goes to the finding before it ("nodule in the left lung") unless there is none. Items
+    of a list without a side take that of the list. Left and right together are bilateral if
+    something joins them; the side behind "abutting" is that of something else. Only findings with
+    laterality get one.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class SideFinder:
         Parameters
         ----------
         absent : sequence of bool
-            Which mentions are denied: what is there and what is not share no side.
+            Which mentions are denied: a present and an absent finding do not share a side.
 
         Returns
         -------

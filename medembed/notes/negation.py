@@ -37,7 +37,7 @@ class ClauseStatus:
     status : {"present", "absent", "uncertain"}
     historical : bool
     is_asserted : bool
-        Whether it is about this study at all: "if an effusion develops" is not.
+        Whether it refers to this study at all: "if an effusion develops" does not.
     """
 
     status: Status

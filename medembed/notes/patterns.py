@@ -1,6 +1,6 @@
 r"""Phrases of a vocabulary: a small notation, and all of them found in a text in one walk.
 
-The notation has plain words and five signs. It is not a regular expression: a phrase stands for a
+The notation has plain words and five signs. It is not a regular expression: a phrase denotes a
 bounded number of word sequences, and finding them takes time in proportion to the text.
 
 ==================  ==========================================================

@@ -25,7 +25,7 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _INLINE = re.compile(r"(?<=[.;:!?\n])[ \t]*(?P<inline>[^\W\d_][^\n:.;!?]{0,69}?)[ \t]*:")
-# "ADDENDUM by Dr. X on Monday:" begins as a heading and goes on as it likes.
+# "ADDENDUM by Dr. X on Monday:" begins like a heading and continues with arbitrary words.
 _LOOSE = re.compile(r"^[ \t>*#_]*(?P<loose>[^\W\d_][^\n:]{0,69}):", re.MULTILINE)
 _NEXT_SENTENCE = r"(?<=[.!?])[ \t]+(?=[A-Z])"
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
@@ -43,14 +43,14 @@ def find_sections(text: str, vocabulary: Vocabulary, folded: str) -> tuple[Secti
     """Split a report at its headings.
 
     Text before the first heading is ``"body"``. A heading that names none of the sections
-    (``"Lungs:"``) belongs to its section, but begins findings if that one is
-    not read. Where no heading of findings follows, a section that is not read ends at the first
-    paragraph that is plainly findings: what an ``EXAM:`` or ``HISTORY:`` would swallow otherwise.
+    (``"Lungs:"``) belongs to its section, but begins findings if that section
+    is not searched. If no findings heading follows, a section that is not searched ends at the
+    first paragraph of obvious findings, which ``EXAM:`` or ``HISTORY:`` would otherwise contain.
 
     Returns
     -------
     tuple of Section
-        In order, without overlap, blank ones left out.
+        In order, without overlap or blank ones.
     """
     sections: list[Section] = []
     headings = _with_resolved_headings(list(_headings(text, vocabulary, folded)))

@@ -273,6 +273,9 @@ def _resolved(document: VocabularyDocument, depth: int) -> VocabularyFile:
                 where=f"{document.where}: extends",
                 hint=f"use one of: {', '.join(packaged_vocabularies())}",
             )
+        data = check_form(data, VocabularyFile, document.where).model_dump(
+            mode="json", exclude_unset=True
+        )  # with today's labels, also in a document that a library stored earlier
         base = _resolved(read_document(_FOLDER / f"{base_name}.yaml"), depth - 1)
         data = _extended(base.model_dump(), data, document.where)
     return check_form(data, VocabularyFile, document.where)

@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["FindingEntry", "SideWords", "TriggerGroup", "VocabularyFile", "VocabularyPart"]
+__all__ = [
+    "FORMER_LABELS",
+    "FindingEntry",
+    "SideWords",
+    "TriggerGroup",
+    "VocabularyFile",
+    "VocabularyPart",
+    "current_label",
+]
 
 FORM = 1
 """Version of the schema."""
 
+FORMER_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "oedema": "edema",
+        "bone marrow oedema": "bone marrow edema",
+        "cerebral oedema": "cerebral edema",
+        "embolisation coil": "embolization coil",
+        "epidural haematoma": "epidural hematoma",
+        "gynaecomastia": "gynecomastia",
+        "intracerebral haemorrhage": "intracerebral hemorrhage",
+        "intracranial haemorrhage": "intracranial hemorrhage",
+        "intraventricular haemorrhage": "intraventricular hemorrhage",
+        "liver haemangioma": "liver hemangioma",
+        "mesenteric ischaemia": "mesenteric ischemia",
+        "retroperitoneal haematoma": "retroperitoneal hematoma",
+        "subarachnoid haemorrhage": "subarachnoid hemorrhage",
+        "subdural haematoma": "subdural hematoma",
+    }
+)
+"""Labels of libraries of schema 1 and 2 and of vocabularies of their time, and today's labels."""
+
+
+def current_label(label: str) -> str:
+    """Return today's label for a former one; other labels stay."""
+    return FORMER_LABELS.get(label, label)
+
+
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Word = Annotated[str, StringConstraints(pattern=r"^[^\W_A-Z]+$", max_length=40)]
 Joiner = Annotated[str, StringConstraints(pattern=r"^([^\W_A-Z]+|[^\w\s])$", max_length=20)]
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 /'-]*[a-z0-9]$", max_length=60)]
+Label = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9 /'-]*[a-z0-9]$", max_length=60),
+    AfterValidator(current_label),
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 Kind = Literal[
     "present", "absent", "uncertain", "gone", "history", "hypothetical", "contrast", "ignored"
@@ -209,7 +249,7 @@ class VocabularyFile(VocabularyPart):
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
     extends: str = ""
     includes: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
+    remove: tuple[Annotated[str, AfterValidator(current_label)], ...] = ()
     triggers: tuple[TriggerGroup, ...] = ()
     ends: tuple[Phrase, ...] = ()
     exceptions: tuple[Phrase, ...] = ()

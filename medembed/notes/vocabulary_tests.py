@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from medembed.notes.note import Note
 from medembed.notes.parse import read_note
 from medembed.notes.vocabulary import Vocabulary, check_form, read_yaml
+from medembed.notes.vocabulary_file import current_label
 
 __all__ = ["Failure", "VocabularyTest", "failures", "read_tests", "stated"]
 
 _STATED = r"^[a-z][a-z0-9 /'-]* (present|absent|uncertain)( (left|right|bilateral))?( historical)?$"
+
+
+def _with_current_label(expected: str) -> str:
+    label, status, rest = re.split(r" (present|absent|uncertain)", expected, maxsplit=1)
+    return f"{current_label(label)} {status}{rest}"
 
 
 class VocabularyTest(BaseModel):
@@ -25,7 +32,9 @@ class VocabularyTest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: Annotated[str, StringConstraints(min_length=1)]
-    expect: tuple[Annotated[str, StringConstraints(pattern=_STATED)], ...]
+    expect: tuple[
+        Annotated[str, StringConstraints(pattern=_STATED), AfterValidator(_with_current_label)], ...
+    ]
     why: str = ""
 
 

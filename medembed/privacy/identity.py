@@ -326,13 +326,13 @@ def choose_patient(row: IdentityRow, known: Iterable[IdentityRow]) -> str:
 
 
 def person_remarks(rows: Iterable[IdentityRow]) -> set[str]:
-    """Return doubts about the patients of one person, phrased to follow a count."""
+    """Return doubts about the patients of one person, for :func:`counted_line`."""
     rows = list(rows)
     found: set[str] = set()
     if len({row.bare for row in rows}) > 1:
         found.add(
-            "PatientIDs differ from another only in case, blanks or leading zeros; "
-            "they are treated as separate patients in one split"
+            "[PatientID differs|PatientIDs differ] from another only in case, blanks or leading "
+            "zeros; such ids are treated as separate patients in one split"
         )
     for bare in {row.bare for row in rows}:
         same = [row for row in rows if row.bare == bare]
@@ -342,22 +342,26 @@ def person_remarks(rows: Iterable[IdentityRow]) -> set[str]:
         }
         if any(_several(own, name) for own in patients.values() for name in ("sex", "birth")):
             found.add(
-                "PatientIDs are shared by people of different sex or birth date, which an earlier "
-                "version merged into one patient; rebuild the library to separate them"
+                "[PatientID is|PatientIDs are] shared by people of different sex or birth date, "
+                "whom an earlier version merged into one patient; rebuild the library to separate "
+                "them"
             )
         elif len(patients) > 1 and (_several(same, "sex") or _several(same, "birth")):
             found.add(
-                "PatientIDs are shared by people of different sex or birth date; "
+                "[PatientID is|PatientIDs are] shared by people of different sex or birth date; "
                 "they are treated as separate patients in one split"
             )
         issuers = {row.issuer for row in same}
         if b"" in issuers and len(issuers) > 2:
             found.add(
-                "PatientIDs come from several issuers and also without one; "
-                "they are kept in one split"
+                "[PatientID comes|PatientIDs come] from several issuers and also without one; "
+                "[its|their] patients are kept in one split"
             )
         elif b"" in issuers and len(issuers) == 2 and len(patients) == 1:
-            found.add("PatientIDs come with and without their issuer; treated as one patient")
+            found.add(
+                "[PatientID comes|PatientIDs come] with and without [its|their] issuer; "
+                "treated as one patient"
+            )
     return found
 
 

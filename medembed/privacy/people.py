@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from medembed.counted import counted_line
 from medembed.privacy.identity import (
     Claim,
     IdentityRow,
@@ -106,4 +107,4 @@ def count_remarks(persons: Iterable[Sequence[IdentityRow]]) -> list[str]:
     counts: Counter[str] = Counter()
     for rows in persons:
         counts.update(person_remarks(rows))
-    return [f"{count} {words}" for words, count in sorted(counts.items())]
+    return [counted_line(count, words) for words, count in sorted(counts.items())]

@@ -2,7 +2,7 @@
 
 Which decoder reads which encoding was measured (docs/results/decoding.md): GDCM is 2.5 times as
 fast as the other permissive ones on JPEG Lossless, CharLS 3.2 times on JPEG-LS, OpenJPEG beats
-GDCM on JPEG 2000, libjpeg-turbo (in Pillow) is ahead on JPEG Baseline.
+GDCM on JPEG 2000, libjpeg-turbo (in Pillow) is fastest on JPEG Baseline.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _NATIVE = (
 _BIT_EXACT = (*_NATIVE, uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1)
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
+_COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
 
 class Layout:
@@ -96,10 +96,10 @@ class Layout:
             raise ScanError("BitsStored contradicts BitsAllocated", reason="corrupt")
         if not self.bits_stored - 1 <= self.high_bit < self.bits_allocated:
             raise ScanError("HighBit contradicts BitsStored", reason="corrupt")
-        known = (*_MONOCHROME, *_COLOUR, "PALETTE COLOR")
+        known = (*_MONOCHROME, *_COLOR, "PALETTE COLOR")
         if self.photometric not in known:
             raise ScanError("unsupported PhotometricInterpretation", reason="unsupported-pixels")
-        if self.samples != (3 if self.photometric in _COLOUR else 1):
+        if self.samples != (3 if self.photometric in _COLOR else 1):
             raise ScanError(
                 "SamplesPerPixel contradicts PhotometricInterpretation", reason="corrupt"
             )
@@ -132,8 +132,8 @@ def frames(
     Yields
     ------
     array, shape ``(rows, columns)``
-        Stored values for monochrome, luminance (float32, in the range of the file's own colours)
-        for colour.
+        Stored values for monochrome, luminance (float32, in the range of the file's own colors)
+        for color.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def _single_bits(
 
 
 def _settle_frames(file: DicomFile, layout: Layout) -> None:
-    """Correct the dataset to the findings, because pydicom relies on it."""
+    """Correct the dataset to what was found, because pydicom relies on it."""
     ds = file.dataset
     ds.NumberOfFrames = layout.n_frames
     ds.PhotometricInterpretation = layout.photometric
@@ -254,7 +254,7 @@ def _meaningful_bits(array: npt.NDArray[np.generic], layout: Layout) -> npt.NDAr
     below = layout.high_bit + 1 - layout.bits_stored
     if layout.bits_allocated == 1 or (above == 0 and below == 0):
         return array
-    # a left shift, then an arithmetic or logical right shift, as the type's sign asks for
+    # a left shift, then an arithmetic or logical right shift, depending on the sign of the type
     shifted: npt.NDArray[np.generic] = np.right_shift(
         np.left_shift(array, above),
         above + below,
@@ -274,7 +274,7 @@ def _luminance(
 
 def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
     """Return the luminance of each palette entry, and the stored value of the first entry."""
-    colours = ("Red", "Green", "Blue")
+    colors = ("Red", "Green", "Blue")
     descriptor = numbers(ds, "RedPaletteColorLookupTableDescriptor")
     if len(descriptor) != 3:
         raise ScanError("the palette has no descriptor", reason="missing-attribute")
@@ -283,15 +283,15 @@ def _palette(ds: Dataset) -> tuple[npt.NDArray[np.float32], int]:
         indices = np.arange(first, first + length, dtype=np.uint16)
         rgb = apply_color_lut(indices[None], ds)[0, :, :3]  # (length, 3)
         return luminance(rgb.astype(np.float32)), first
-    # pydicom's apply_color_lut reads the tables of a big endian file the wrong way round
+    # pydicom's apply_color_lut swaps the bytes of the tables of a big-endian file
     little = ds.original_encoding[1] is not False
     tables = [
         entries(
-            ds.get(f"{colour}PaletteColorLookupTableData"),
+            ds.get(f"{color}PaletteColorLookupTableData"),
             length,
             little_endian=little,
             reason="missing-attribute",
         )
-        for colour in colours
+        for color in colors
     ]
     return luminance(np.stack(tables, axis=-1)), first

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from medembed.counted import counted
 from medembed.errors import ScanError
 from medembed.scans.dicom_file import DicomFile, items, numbers, text
 from medembed.scans.dicom_header import view_of
@@ -60,7 +61,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
     ds = file.dataset
     layout = Layout(file)
     if frame is not None and not 0 <= frame < layout.n_frames:
-        raise ScanError(f"the file has {layout.n_frames} frames", reason="no-such-frame")
+        raise ScanError(f"the file has {counted(layout.n_frames, 'frame')}", reason="no-such-frame")
     groups = _FunctionalGroups(ds, layout.n_frames)
     indices = range(layout.n_frames) if frame is None else [frame]
     order, spacing = _order_and_spacing(file, groups, list(indices))
@@ -186,7 +187,7 @@ def _order_and_spacing(
 def _places(
     file: DicomFile, groups: _FunctionalGroups, indices: list[int]
 ) -> tuple[npt.NDArray[np.float64] | None, float]:
-    """Each frame's place along the common normal in mm and what rounding can have moved it.
+    """Return positions along the common normal and their largest rounding error, in mm.
 
     None if there is none.
     """
@@ -215,7 +216,7 @@ def _places(
 
 
 def _frame_distance(file: DicomFile, n_frames: int) -> float | None:
-    """Distance of frames that have no position of their own (dose grids); None in a cine."""
+    """Distance of frames without positions (dose grids); None in a cine."""
     try:
         offsets = np.array(numbers(file.dataset, "GridFrameOffsetVector"))
     except ScanError:
@@ -230,8 +231,8 @@ def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] |
     """Distance of rows and of columns in mm (DICOM PS3.3 10.7.1.1, 10.7.1.3).
 
     ``ImagerPixelSpacing`` is measured at the detector: the patient is a little smaller. Scanned
-    films have spacings of 0, which mean unknown. An invalid value is
-    noted, and no other one put in its place.
+    films have spacings of 0, which mean unknown. An invalid value is recorded as a remark and not
+    replaced.
     """
     if ds is None:
         return None
@@ -244,7 +245,7 @@ def _pixel_spacing(file: DicomFile, ds: Dataset | None) -> tuple[float, float] |
             if ds[keyword].VR not in ("DS", "FD", "FL"):
                 file.note(Remark.SPACING_TYPE)
             return values[0], values[1]
-        if any(values):  # not two, below 0, absurd, or no number
+        if any(values):  # not two numbers, negative, or implausible
             file.note(Remark.SPACING)
             return None
     return None

@@ -23,7 +23,7 @@ __all__ = ["ModalityLut", "PaddingRange", "modality_lut", "padding_range", "voi_
 # A variance of larger values overflows float32.
 _LARGEST = 1e18
 
-# Radiographs and pictures, whose values have no unit: DX and MG even demand a slope of 1.
+# Radiographs and pictures, whose values have no unit: DX and MG even require a slope of 1.
 _PROJECTIONS = ("CR", "DX", "MG", "IO", "PX", "RF", "RG", "XA", "US", "ES", "XC", "GM", "OP", "OT")
 
 Note = Callable[[Remark], None]
@@ -60,7 +60,7 @@ class ModalityLut:
             index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)
             return self.table[index]
         if self.slope == 1 and self.intercept.is_integer() and stored.dtype.itemsize <= 2:
-            # exact in float32, and what nearly all of CT asks for
+            # exact in float32, and sufficient for nearly all CT
             values = stored.astype(np.float32)
             if self.intercept:
                 values += np.float32(self.intercept)
@@ -181,7 +181,7 @@ def padding_range(ds: Dataset, layout: Layout, note: Note) -> PaddingRange | Non
 def windows(ds: Dataset, note: Note) -> tuple[Window, ...]:
     """Return the VOI windows of a file, or of a frame's item of ``FrameVOILUTSequence``.
 
-    A window is no part of the picture: one that cannot be used is noted and left out.
+    An unusable window is recorded as a remark and skipped: it is not part of the image.
     """
     try:
         centers, widths = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")
@@ -224,7 +224,7 @@ def voi_luts(ds: Dataset, note: Note, *, signed: bool) -> tuple[VoiLut, ...]:
 
 def reflect_window(window: Window, total: float) -> Window:
     """Return the window that shows ``total - x`` as this one shows ``x`` on MONOCHROME1."""
-    # LINEAR is centred half a unit below its center (PS3.3 C.11.2.1.2.1), so it moves by one
+    # LINEAR is centered half a unit below its center (PS3.3 C.11.2.1.2.1), so it moves by one
     shift = 1.0 if window.function == "LINEAR" else 0.0
     return Window(total - window.center + shift, window.width, window.name, window.function)
 

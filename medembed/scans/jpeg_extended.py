@@ -1,7 +1,7 @@
 """12-bit JPEG Extended (process 2 and 4) by GDCM.
 
-pydicom hands 12-bit frames to GPL code only and refuses GDCM for them. GDCM decodes them as DCMTK
-does, bit for bit (docs/results/decoding.md).
+pydicom passes 12-bit frames only to GPL code and does not use GDCM for them. GDCM decodes them like
+DCMTK, bit for bit (docs/results/decoding.md).
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def decode_12_bit(
         image.SetNumberOfDimensions(2)
         image.SetDimensions((columns, rows, 1))
         image.SetDataElement(element)
-        grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-        image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+        gray = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
+        image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gray))
         syntax = gdcm.TransferSyntax.GetTSType(str.__str__(JPEGExtended12Bit))
         image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
         image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits_stored, bits_stored - 1, 0))
-        # GDCM's Python layer hands bytes over as text with escapes
+        # GDCM's Python layer returns bytes as text with escapes
         text = image.GetBuffer()
         content = b"" if text is None else text.encode("utf-8", "surrogateescape")
         if len(content) != rows * columns * 2:

@@ -28,7 +28,7 @@ def entries(
     ----------
     data : bytes, int or sequence of int
     length : int
-        Entries that the descriptor announces.
+        Number of entries in the descriptor.
     little_endian : bool
         Byte order of the file.
     reason : str

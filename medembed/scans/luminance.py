@@ -13,9 +13,9 @@ _RED, _GREEN, _BLUE = (np.float32(weight) for weight in (0.299, 0.587, 0.114))
 def luminance(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Convert color to luminance (ITU-R BT.601-7, 2.5.1).
 
-    A grey picture that was stored as colour keeps its values to the bit. Each pixel is computed by
-    itself, so that equal colors give equal values at any position (a matrix product does not
-    promise that).
+    A gray picture that was stored as color keeps its values to the bit. Each pixel is computed
+    separately, so that equal colors give equal values at any position, which a matrix product does
+    not guarantee.
 
     Parameters
     ----------

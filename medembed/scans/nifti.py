@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import ScanError
 from medembed.scans.header import ScanHeader
 from medembed.scans.remarks import Remark
@@ -58,7 +59,7 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     Raises
     ------
     ScanError
-        ``several-volumes`` (more than 3 axes), ``unsupported-pixels`` (colour, complex),
+        ``several-volumes`` (more than 3 axes), ``unsupported-pixels`` (color, complex),
         ``truncated``, ``corrupt`` or ``too-large``.
 
     References
@@ -84,14 +85,14 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     turn = nib.orientations.ornt_transform(have, want)
     # (left, back, head) -> (head, back, left)
     pixels = np.transpose(nib.orientations.apply_orientation(values, turn), (2, 1, 0)).copy()
-    zooms = _millimetres(image) * np.sqrt((frame_of_file.affine[:3, :3] ** 2).sum(axis=0))
+    zooms = _millimeters(image) * np.sqrt((frame_of_file.affine[:3, :3] ** 2).sum(axis=0))
     spacing: tuple[float, ...] | None = tuple(float(zooms[i]) for i in _axis_order(have))
     if not frame_of_file.has_spacing:
         spacing = None
     _fill_outside(pixels)
     if frame is not None:
         if not 0 <= frame < len(pixels):
-            raise ScanError(f"the file has {len(pixels)} slices", reason="no-such-frame")
+            raise ScanError(f"the file has {counted(len(pixels), 'slice')}", reason="no-such-frame")
         pixels = pixels[frame : frame + 1]
     remarks = tuple(str(remark) for remark in frame_of_file.remarks)
     if len(pixels) == 1:
@@ -152,7 +153,7 @@ def _usable(
     return None if None in codes or not (zooms > 0).all() else affine
 
 
-def _millimetres(image: Any) -> float:
+def _millimeters(image: Any) -> float:
     """Return the length unit of a file in mm; mm if the file states none."""
     unit = int(image.header["xyzt_units"]) & 7
     return {1: 1000.0, 3: 0.001}.get(unit, 1.0)

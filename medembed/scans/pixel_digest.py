@@ -27,7 +27,7 @@ def frame_digest(frame: npt.NDArray[np.generic]) -> str:
 
     The smallest value has rank 0, the next larger one rank 1, and so on, so that any increasing
     map of the values (rescale, another bit depth, a window that clips nothing) gives the same
-    digest. MONOCHROME1 has to be inverted first, as :class:`~medembed.scans.Scan` has it.
+    digest. MONOCHROME1 has to be inverted first, as in :class:`~medembed.scans.Scan`.
 
     Two patients may have the same mask, blank film or screen of text. Such a frame (fewer than 16
     values, or one value in more than 95% of its pixels) has a digest with a ``"~"`` before it:

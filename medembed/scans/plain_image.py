@@ -58,7 +58,7 @@ def image_scan(file: BoundedFile) -> Scan:
             reason="truncated" if cut else "corrupt",
         ) from None
     image = ImageOps.exif_transpose(image)
-    return Scan(_grey(image))
+    return Scan(_gray(image))
 
 
 def _open(file: BoundedFile) -> Image.Image:
@@ -76,7 +76,7 @@ def _open(file: BoundedFile) -> Image.Image:
     return image
 
 
-def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
+def _gray(image: Image.Image) -> npt.NDArray[np.float32]:
     """Return pixels of shape ``(rows, columns)``."""
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     if image.mode in ("I", "I;16", "I;16B", "F") or (image.mode == "L" and not has_alpha):
@@ -85,7 +85,7 @@ def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
         return np.asarray(image.convert("L"), np.float32)
     if has_alpha:
         samples = np.asarray(image.convert("RGBA"), np.float32)  # (rows, columns, 4)
-        colour, alpha = samples[..., :3], samples[..., 3] / np.float32(255)
-        return luminance(colour) * alpha
+        color, alpha = samples[..., :3], samples[..., 3] / np.float32(255)
+        return luminance(color) * alpha
     samples = np.asarray(image.convert("RGB"), np.float32)  # (rows, columns, 3)
     return luminance(samples)

@@ -29,7 +29,7 @@ __all__ = [
 Kind = Literal["dicom", "image", "nifti"]
 
 MAX_PIXELS = 2**29
-"""Pixels of one scan at most, 2 GiB as float32; :class:`medembed.scans.Limits` may be tighter."""
+"""Maximum pixels of one scan, 2 GiB as float32; :class:`medembed.scans.Limits` may be tighter."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -48,8 +48,8 @@ class BoundedFile(io.BufferedReader):
     size : int
         Bytes in the file when it was opened.
     ran_short : bool
-        Whether a read wanted more than there was. A look for one more element at the very end,
-        8 bytes that are not there, does not count.
+        Whether a read asked for more than was left. A look for one more element at the very end (8
+        missing bytes) does not count.
     """
 
     def __init__(self, raw: io.FileIO) -> None:
@@ -82,7 +82,7 @@ class BoundedBytes(io.BytesIO):
 
 
 Opener = Callable[[str | Path], AbstractContextManager[BoundedFile]]
-"""Opens a file by its name, as :func:`open_file` does."""
+"""Opens a file by name, like :func:`open_file`."""
 
 
 def _is_short(wanted: int, left: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import ScanError
 
 __all__ = ["Scan", "Units", "VoiLut", "Window"]
@@ -80,7 +81,7 @@ class Scan:
     pixels : float32 array, shape ``(h, w)`` or ``(d, h, w)``
         Finite, at least one pixel; made read-only.
     spacing_mm : tuple of float or None
-        Distance of neighbouring pixel centres in mm, one for each axis of ``pixels``, > 0.
+        Distance of neighboring pixel centers in mm, one for each axis of ``pixels``, > 0.
     units : {"HU", "stored"}
         Hounsfield units, or the values as stored.
     modality : str
@@ -128,7 +129,7 @@ class Scan:
         if self.spacing_mm is not None:
             spacing = tuple(float(s) for s in self.spacing_mm)
             if len(spacing) != pixels.ndim:
-                raise ScanError(f"{len(spacing)} spacings for {pixels.ndim} axes")
+                raise ScanError(f"{counted(len(spacing), 'spacing')} for {pixels.ndim} axes")
             if not all(np.isfinite(s) and s > 0 for s in spacing):
                 raise ScanError("pixel spacing is not positive")
             object.__setattr__(self, "spacing_mm", spacing)

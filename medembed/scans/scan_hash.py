@@ -33,12 +33,12 @@ def scan_sha256(file_digests: Sequence[str]) -> str:
     Returns
     -------
     str
-        Of one file its own hash; of several the SHA-256 over the sorted hashes' bytes.
+        For one file its own hash; for several the SHA-256 of their sorted hashes.
 
     Raises
     ------
     InputError
-        Where there is no file.
+        If there is no file.
 
     Examples
     --------

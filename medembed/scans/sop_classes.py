@@ -9,7 +9,7 @@ __all__ = ["KINDS", "kind_of"]
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 
-# The longest prefix of the part after _STORAGE decides; "" are the images that no line names.
+# The longest prefix of the part after _STORAGE decides; "" covers images without a line.
 _CLASSES = MappingProxyType(
     {
         "": "image",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import ScanError
 from medembed.scans.geometry import (
     SAME_PLACE_MM,
@@ -200,7 +201,7 @@ def _complete_volumes(stacks: list[list[Item]]) -> list[Series]:
         "a slice of this volume is missing; other volumes of the series are complete",
         reason="incomplete-volume",
     )
-    note = f"split into {len(complete)} complete volumes"
+    note = f"split into {counted(len(complete), 'complete volume')}"
     found = [series.noted(note) for volume in complete for series in volumes_of(volume)]
     return [*found, Series.of(left, error=error)] if left else found
 

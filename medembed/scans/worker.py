@@ -1,8 +1,8 @@
 """The decoding process: ``python -m medembed.scans.worker MEMORY_BYTES``.
 
-It speaks over the socket that it finds as stdin. A request names how many files it is about, never
-their names: the worker asks for a file by its number, and the parent sends an open descriptor. An
-answer is 8 bytes of length (little endian) and JSON, and after a scan its pixels as float32.
+It communicates over the socket that is its stdin. A request states the number of files, not their
+names: the worker asks for a file by number, and the parent sends an open descriptor. An answer is 8
+bytes of length (little endian) and JSON, and after a scan its pixels as float32.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _asking(channel: socket.socket) -> Opener:
     @contextmanager
     def opened(name: str | Path) -> Iterator[BoundedFile]:
         _send(channel, {"open": int(str(name))})
-        # one byte, for the descriptor comes with it
+        # one byte, which carries the descriptor
         sign, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
         if not sign:
             raise SystemExit  # the parent is gone

@@ -31,9 +31,9 @@ class ScanReader:
     A file that takes too much memory or time, or that crashes its decoder, is refused with a
     :class:`~medembed.errors.ScanError`, and its worker is replaced. Workers start when first
     needed, import no more than numpy, pydicom, its decoders, Pillow and nibabel, and live until
-    :meth:`close`. They are sent open files, never names, and may open, write or run nothing where
-    the kernel can forbid it (:meth:`confinement`). What they answer is JSON and bare pixels, never
-    a pickle. May be used by several threads.
+    :meth:`close`. They receive open files, not names, and cannot open, write or run anything if the
+    kernel can forbid it (:meth:`confinement`). They answer with JSON and raw pixels, never
+    with a pickle. Can be used from several threads.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class _LateError(Exception):
 class WorkerProcess:
     """A worker process that is started on first use and replaced if it dies or hangs.
 
-    It is a Python of its own and not a fork: a fork would inherit the parent's open files, its
+    It is a separate Python process and not a fork, which would inherit the parent's open files, its
     secrets in memory and its threads' locks. One request at a time.
 
     Parameters
@@ -76,7 +76,7 @@ class WorkerProcess:
         ----------
         request : dict
         files : sequence of str
-            What the worker may ask for by number; it is sent open files and no names.
+            Files that the worker can request by number; it receives open files, not names.
         seconds : float
             How long to wait.
 
@@ -107,7 +107,7 @@ class WorkerProcess:
                 self.stop()  # interrupted in the middle of an answer: the rest would come next
                 raise
             if answer.get("error", {}).get("reason") == "too-large":
-                self.stop()  # its heap may be left in pieces
+                self.stop()  # its heap may be corrupt
             return answer, pixels
 
     def stop(self) -> None:
@@ -171,7 +171,7 @@ class WorkerProcess:
             while "open" in answer:
                 _send_file(channel, files[int(answer["open"])])
                 answer = self._message(process, channel, deadline)
-        except (OSError, IndexError, TypeError, ValueError):  # it is dead, or no longer itself
+        except (OSError, IndexError, TypeError, ValueError):  # it is dead or compromised
             raise _GoneError from None
         if "shape" not in answer:
             return answer, None

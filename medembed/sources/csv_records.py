@@ -1,6 +1,6 @@
 """Strict reader of csv records: an unclosed quotation mark never joins two rows.
 
-An unclosed quotation mark makes a cell run on over the next rows, which belong to other patients.
+An unclosed quotation mark extends a cell over the next rows, which belong to other patients.
 It shows in one of three ways: text follows the closing mark, no mark closes the cell, or the cell
 contains what looks like rows of the table. Then every row that the cell touches is refused, and
 reading continues at the next line that is certainly a row: it has as many cells as the header, and
@@ -36,7 +36,7 @@ _AND_REST = "; the following rows cannot be separated and are refused too"
 
 @dataclass(frozen=True)
 class Record:
-    """One row as it is written.
+    """One row as written.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How cells are set apart.
+    """How cells are separated.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class _Lines:
 
     @property
     def unclosed(self) -> bool:
-        """Whether a cell ran on to the end of the file, or grew too long."""
+        """Whether a cell extends to the end of the file or is too long."""
         return self.ended or self.length > LONGEST_CELL
 
     def give_back(self, lines: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalize_sex
+from medembed.counted import counted_line
 from medembed.errors import InputError, SourceError
 from medembed.privacy import Claim, PathMask, ResolvedPatient, merge_claims
 from medembed.scans.pixel_digest import combine_pixel_digests
@@ -171,9 +172,10 @@ class DicomFolderSource:
     def _report(self, state: _ReadState) -> None:
         warn = state.context.warn
         for what, count in state.noticed.items():
-            warn(f"{count} {what}")
+            warn(counted_line(count, what))
         if state.shared:
-            warn(f"{len(state.shared)} scans have identical pixels under different patients")
+            shared = "[scan has|scans have] identical pixels under different patients"
+            warn(counted_line(len(state.shared), shared))
         for remark in state.context.patients.remarks():
             warn(remark)
 
@@ -247,11 +249,14 @@ class DicomFolderSource:
     def _notice(self, taken: Sequence[Series], state: _ReadState) -> None:
         for series in taken:
             for header in series.headers:
-                state.noticed.update(f"files: {remark}" for remark in header.remarks)
+                state.noticed.update(f"[file|files]: {remark}" for remark in header.remarks)
         files = [path for series in taken for path in series.files]
         telling = sum(state.mask.hides(self._relative(path)) for path in files)
         if telling:
-            what = "file paths contain patient names and are stored in the library"
+            what = (
+                "[file path contains|file paths contain] patient names and "
+                "[is|are] stored in the library"
+            )
             state.noticed[what] += telling
 
     def _pending_case(
@@ -268,11 +273,13 @@ class DicomFolderSource:
             key, claim = names.study(own), Claim.of(names, "", own=own)
         claim = claim.among(state.ids)
         if claim.row is None:
-            state.noticed["studies have no PatientID; each is treated as a separate patient"] += 1
+            state.noticed[
+                "[study has|studies have] no PatientID; each is treated as a separate patient"
+            ] += 1
         elif claim.is_anonymous:
             state.noticed[
-                "studies have a placeholder PatientID (such as ANONYMIZED, UNKNOWN, 0000); "
-                "each is treated as a separate patient"
+                "[study has|studies have] a placeholder PatientID "
+                "(such as ANONYMIZED, UNKNOWN, 0000); each is treated as a separate patient"
             ] += 1
         return _PendingCase(study, key, claim, scans, stated)
 
@@ -291,7 +298,9 @@ class DicomFolderSource:
         ages = [header.age_years for header in headers if header.age_years is not None]
         agree = bool(ages) and max(ages) - min(ages) <= _SAME_AGE_YEARS
         if ages and not agree:
-            state.noticed["studies have files with different patient ages; age set to unknown"] += 1
+            state.noticed[
+                "[study has|studies have] files with different patient ages; age set to unknown"
+            ] += 1
         sexes = {header.sex for header in headers} - {"unknown"}
         try:
             return Case(

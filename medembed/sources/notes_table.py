@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medembed.cases import Finding
+from medembed.counted import counted_line
 from medembed.errors import InputError, SourceError
 from medembed.notes import Note, Vocabulary
 from medembed.privacy import Pseudonymizer
@@ -214,6 +215,8 @@ class NotesTable:
         self._table.warn_rows(warn)
         left = len(self._numbers - self._joined)
         if left:
-            warn(f"{self._table.name}: {left} notes match no study")
+            line = counted_line(left, "[note matches|notes match] no study")
+            warn(f"{self._table.name}: {line}")
         if n_without:
-            warn(f"{n_without} studies have no note in {self._table.name}")
+            line = counted_line(n_without, "[study has|studies have] no note in")
+            warn(f"{line} {self._table.name}")

@@ -96,7 +96,7 @@ def choose_scans(study: DicomStudy, known: Mapping[Path, FileRecord]) -> ScanCho
         if record.code:
             continue
         if record.sha256 in contents:
-            noticed["duplicate files skipped"] += 1
+            noticed["duplicate [file|files] skipped"] += 1
             continue
         uid = header.instance_uid
         if uid and uid in uids:
@@ -117,16 +117,17 @@ def choose_scans(study: DicomStudy, known: Mapping[Path, FileRecord]) -> ScanCho
         else:
             series.append(one)
             if one.note:
-                noticed[f"scans: {one.note}"] += 1
+                noticed[f"[scan|scans]: {one.note}"] += 1
     series, left_out = pick_images(series, [kind_of_header(s.headers[0]) for s in series])
     for kind, ones in left_out.items():
         if series:
-            noticed[f"{kind}s skipped"] += len(ones)
+            noticed[f"[{kind}|{kind}s] skipped"] += len(ones)
             continue
         error = ScanError(f"{kind} in a study without images", reason=NO_IMAGES)
         refused.extend((one.files, error) for one in ones)
     if series and kind_of_header(series[0].headers[0]) not in _IMAGE_KINDS[0]:
-        noticed[f"studies contain only {kind_of_header(series[0].headers[0])}s"] += 1
+        kind = kind_of_header(series[0].headers[0])
+        noticed[f"[study contains|studies contain] only {kind}s"] += 1
     series.sort(key=_rank)
     return ScanChoice(tuple(series), tuple(refused), noticed)
 

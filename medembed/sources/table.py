@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from medembed.cases import Case, ScanRef, normalize_sex
+from medembed.counted import counted_line
 from medembed.errors import InputError, ScanError, SourceError
 from medembed.privacy import Claim, ResolvedPatient, merge_claims
 from medembed.scans import group_series
@@ -134,20 +135,25 @@ class TableSource:
             raise SourceError("the table has no rows", where=self._table.name)
         self._table.warn_rows(context.warn)
         if shared:
-            context.warn(f"{self._table.name}: {len(shared)} images appear under several patients")
+            line = counted_line(len(shared), "[image appears|images appear] under several patients")
+            context.warn(f"{self._table.name}: {line}")
         apart = sum(len(patients) > 1 for patients in named.values())
         if apart:
-            context.warn(
-                f"{self._table.name}: {apart} PatientIDs in image headers have several "
-                "patient_ids in the table, which may put one person into two splits"
+            line = counted_line(
+                apart,
+                "[PatientID in image headers has|PatientIDs in image headers have] several "
+                "patient_ids in the table, which may put one person into two splits",
             )
+            context.warn(f"{self._table.name}: {line}")
         for what, count in self._noticed.items():
-            context.warn(f"{self._table.name}: {count} {what}")
+            context.warn(f"{self._table.name}: {counted_line(count, what)}")
         if self._n_anonymous:
-            context.warn(
-                f"{self._table.name}: {self._n_anonymous} rows have a placeholder patient_id "
-                "(such as 0, UNKNOWN, ANONYMIZED); each study is treated as a separate patient"
+            line = counted_line(
+                self._n_anonymous,
+                "[row has|rows have] a placeholder patient_id (such as 0, UNKNOWN, ANONYMIZED); "
+                "each study is treated as a separate patient",
             )
+            context.warn(f"{self._table.name}: {line}")
         for remark in context.patients.remarks():
             context.warn(f"{self._table.name}: {remark}")
 
@@ -272,11 +278,11 @@ class TableSource:
         images, left_out = pick_images(series, kinds)
         for kind, ones in left_out.items():
             if images:
-                self._noticed[f"{kind}s skipped"] += len(ones)
+                self._noticed[f"[{kind}|{kind}s] skipped"] += len(ones)
             else:
-                self._noticed[f"rows contain only {kind}s"] += 1
+                self._noticed[f"[row contains|rows contain] only {kind}s"] += 1
         self._noticed.update(
-            f"files: {r}" for one in series for h in one.headers for r in h.remarks
+            f"[file|files]: {r}" for one in series for h in one.headers for r in h.remarks
         )
         taken = images or series
         modality, view = text_of(draft.row.cells, "modality"), view_of(draft.row.cells)

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from medembed.counted import counted
 from medembed.errors import SourceError
 from medembed.sources.cell_faults import cell_fault, plain_text
 from medembed.sources.cell_parsers import RESERVED
@@ -256,7 +257,10 @@ class Table:
                 elif not any(cell.strip() for cell in record.cells):
                     continue
                 elif not shape.fits(record.cells):
-                    fault = f"{len(record.cells)} cells under {len(self.columns)} columns"
+                    fault = (
+                        f"{counted(len(record.cells), 'cell')} under "
+                        f"{counted(len(self.columns), 'column')}"
+                    )
                     yield Row(number, {}, fault)
                 else:
                     yield self._row(number, dict(zip(self.columns, record.cells, strict=False)))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import ATTRIBUTES, Case, ScanRef, group_of
+from medembed.counted import counted_line
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.pixel_cache import PixelCache
@@ -137,8 +138,9 @@ def load_cohorts(
     }
     if len(splits["train"]) < SMALLEST:
         n_noted = len(splits["train"])
+        with_note = counted_line(n_noted, "training [case has|cases have] a note")
         raise LibraryError(
-            f"only {n_noted} training cases have a note; alignment needs at least {SMALLEST}",
+            f"only {with_note}; alignment needs at least {SMALLEST}",
             where=library.path.name,
             hint="ingest reports with the scans, see medembed ingest --help",
         )
@@ -157,7 +159,8 @@ def load_cohorts(
     if len(train) < SMALLEST:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
         raise LibraryError(
-            f"only {len(train)} training cases have a readable scan ({reasons or 'none'})",
+            f"only {counted_line(len(train), 'training [case has|cases have]')} a readable scan "
+            f"({reasons or 'none'})",
             where=library.path.name,
         )
     train = _balanced(train, balance, groups)

@@ -12,6 +12,8 @@ import pytest
 import apps.case_lookup
 from apps.case_lookup.rendering import Preset
 from apps.case_lookup.texts import ENGLISH
+from medembed.explain import Relation
+from medembed.index import SearchNoteKind
 from medembed.lookup.messages import NoveltyReason
 
 ROOM = Path(apps.case_lookup.__file__).parent
@@ -33,6 +35,8 @@ def test_every_state_has_a_text() -> None:
     assert set(ENGLISH.words.statuses) == {"present", "absent", "uncertain", "historical"}
     assert set(ENGLISH.words.sexes) == {"F", "M", "O"}
     assert set(ENGLISH.results.novelty_reasons) == set(NoveltyReason)
+    assert set(ENGLISH.results.notes) == set(SearchNoteKind)
+    assert set(ENGLISH.results.relations) == set(Relation)
 
 
 @pytest.mark.parametrize(("n", "word"), [(0, "0 cases"), (1, "1 case"), (2, "2 cases")])

@@ -1,4 +1,4 @@
-"""Draw the contact sheet of the synthetic cohort that stands in the docs.
+"""Draw the contact sheet of the synthetic cohort for the docs.
 
 ::
 
@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ TILES: tuple[tuple[str, str, tuple[Lesion, ...]], ...] = (
     ("fracture left 5th to 7th ribs", "PA",
      (Lesion("fracture", "left", size=12, degree="severe", ribs=(5, 6, 7), spot=(0.5, 0, 0)),)),
     ("cardiomegaly, ratio 0.63", "PA", (Lesion("cardiomegaly", size=0.63),)),
-    ("oedema, moderate", "PA", (Lesion("oedema", seed=2),)),
+    ("edema, moderate", "PA", (Lesion("edema", seed=2),)),
     ("emphysema, severe", "PA", (Lesion("emphysema", degree="severe", seed=3),)),
     ("fibrosis, moderate", "PA", (Lesion("fibrosis", seed=7),)),
     ("dual-chamber pacemaker, left", "PA", (Lesion(DEVICE, "left", "dual", kind="pacemaker"),)),
@@ -79,7 +79,7 @@ def tile(number: int, view: str, lesions: tuple[Lesion, ...]) -> np.ndarray:
 
 
 def main(target: Path) -> None:
-    """Draw the sheet and save it with few enough greys to stay small."""
+    """Draw the sheet and save it with few enough gray levels to stay small."""
     columns = 5
     rows = -(-len(TILES) // columns)
     step = SIZE + 18
@@ -93,4 +93,6 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", type=Path, help="the image, for example sheet.png")
+    main(parser.parse_args().target)

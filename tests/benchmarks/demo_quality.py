@@ -25,7 +25,7 @@ from medembed.training import prepare, train
 from medembed.training.validation import retrieval_summary
 
 WORDS = {"effusion": "pleural effusion", "nodule": "lung nodule", "mass": "lung mass",
-         "fracture": "rib fracture", "oedema": "pulmonary oedema",
+         "fracture": "rib fracture", "edema": "pulmonary edema",
          "fibrosis": "pulmonary fibrosis"}  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def main() -> None:
                 print(f"{time.perf_counter() - start:5.0f} s", figures, flush=True)
 
         report = train(library, config, on_epoch=say, restart=True)  # type: ignore[arg-type]
-        print(f"train {report.seconds:.0f} s {report.mode} (cpu {time.process_time():.0f} s)")
+        print(f"train {report.seconds:.0f} s {report.chosen} (cpu {time.process_time():.0f} s)")
         model = DualEncoder.load(report.folder)
         start = time.perf_counter()
         embed_library(library, model)

@@ -11,8 +11,8 @@ dependencies are not ours.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -87,7 +87,11 @@ def _negspacy():
 
 def main() -> None:
     """Answer one file of texts."""
-    given = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("texts", type=Path, help="JSON of the system and its texts")
+    parser.add_argument("answers", type=Path, help="where the answers are written")
+    files = parser.parse_args()
+    given = json.loads(files.texts.read_text(encoding="utf-8"))
     nlp, answer, versions = {"medspacy": _medspacy, "negspacy": _negspacy}[given["system"]]()
     answers = []
     for item in given["texts"]:
@@ -95,9 +99,9 @@ def main() -> None:
         owners, _ = _ents(doc, item["spans"])
         for _, pipe in nlp.pipeline:
             doc = pipe(doc)
-        said = [answer(ent) for ent in doc.ents]
-        answers.append([said[owner] for owner in owners])
-    Path(sys.argv[2]).write_text(
+        statuses = [answer(ent) for ent in doc.ents]
+        answers.append([statuses[owner] for owner in owners])
+    files.answers.write_text(
         json.dumps({"versions": versions, "answers": answers}), encoding="utf-8"
     )
 

@@ -90,7 +90,7 @@ def mean_over_folds(results: Sequence[dict[str, Any]], way: str) -> list[str]:
     return lines
 
 
-def neighbours(result: dict[str, Any]) -> list[str]:
+def neighbors(result: dict[str, Any]) -> list[str]:
     """Rows of Markdown for image to image."""
     lines = []
     for way in ("image_to_image", "image_to_image_by_finding"):
@@ -189,13 +189,13 @@ def write_page(
     print(
         "| way | measure | score [95%] | chance | shuffled | queries | pool |\n" + "|---" * 7 + "|"
     )
-    print("\n".join(neighbours(nih)))
+    print("\n".join(neighbors(nih)))
     print("\n## Two searches over all of them\n")
     for title, found in (
         ("By a real chest radiograph (JPEG Baseline DICOM)", by_image),
         (f'By text: "{QUERY}"', by_words),
     ):
-        print(f"**{title}**; novel: {found['novel']}\n")
+        print(f"**{title}**; novelty: {found['novelty']['state']}\n")
         print("| rank | score | modality | findings |\n|---|---|---|---|")
         for hit in found["hits"]:
             said = ", ".join(hit["findings"]) or "none given"

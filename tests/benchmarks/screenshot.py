@@ -94,7 +94,7 @@ def calm(page: Any) -> None:
 
 
 def keep(page: Any, out: Path) -> None:
-    """Write a picture of 256 colours, small enough for the repository."""
+    """Write a picture of 256 colors, small enough for the repository."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         full = Path(folder) / "full.png"

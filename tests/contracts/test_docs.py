@@ -110,7 +110,7 @@ BRITISH = re.compile(
     r"recognise\w*|normalise\w*|analyse\w*|summarise\w*)\b",
     re.IGNORECASE,
 )
-MEASURED = {"demo.md", "notes.md"}  # tables of an earlier run, with the labels of that run
+MEASURED = {"demo.md"}  # a table of an earlier run, with the queries of that run
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -11,7 +11,7 @@ from support.example_cases import make_case
 
 from medembed.embeddings import unit_rows
 from medembed.errors import FingerprintError
-from medembed.index import open_index
+from medembed.index import LibraryIndex, SearchNote, SearchNoteKind, open_index
 from medembed.index.library_index import index_folder
 from medembed.library import CaseLibrary
 
@@ -42,12 +42,16 @@ def holds(opened, library: CaseLibrary) -> bool:
     )
 
 
+def message(opened: LibraryIndex) -> str:
+    return "; ".join(map(str, opened.notes))
+
+
 def test_it_is_made_once_and_kept(library: CaseLibrary) -> None:
     first = open_index(library, FINGERPRINT)
     assert (first.state, len(first.index)) == ("made", 30)
-    assert "30 cases" in first.message
+    assert message(first) == "index built: 30 cases"
     again = open_index(library, FINGERPRINT)
-    assert (again.state, again.message) == ("kept", "")
+    assert (again.state, again.notes) == ("kept", ())
     assert holds(again, library)
 
 
@@ -56,11 +60,11 @@ def test_what_changes_in_the_library_changes_in_the_index(library: CaseLibrary) 
     put(library, range(30, 40))
     more = open_index(library, FINGERPRINT)
     assert (more.state, len(more.index)) == ("updated", 40)
-    assert "10 vectors added" in more.message
+    assert message(more) == "index updated: 10 vectors added, 0 removed"
     put(library, range(0, 3), seed=9)
     changed = open_index(library, FINGERPRINT)
     assert changed.state == "updated"
-    assert "3 vectors added, 3 removed" in changed.message
+    assert "3 vectors added, 3 removed" in message(changed)
     assert holds(changed, library)
     put(library, range(10), kind="note")
     assert open_index(library, FINGERPRINT).state == "updated", "the notes set the novelty"
@@ -94,7 +98,7 @@ def test_damaged_files_are_replaced_and_it_is_said(
             shutil.copytree(index_folder(other, FINGERPRINT), folder)
     opened = open_index(library, FINGERPRINT)
     assert opened.state == ("made" if how == "delete all" else "rebuilt")
-    assert opened.message
+    assert opened.notes
     assert holds(opened, library)
     assert open_index(library, FINGERPRINT).state == "kept"
 
@@ -106,7 +110,7 @@ def test_the_kind_stays_until_another_is_asked_for(library: CaseLibrary) -> None
     assert open_index(library, FINGERPRINT).index.kind == "hnsw"
     other = open_index(library, FINGERPRINT, "exact")
     assert (other.index.kind, other.state) == ("exact", "rebuilt")
-    assert "damaged" not in other.message
+    assert "damaged" not in message(other)
 
 
 def test_a_library_without_such_vectors_says_what_to_run(library: CaseLibrary) -> None:
@@ -132,5 +136,5 @@ def test_a_fingerprint_cannot_lead_out_of_the_index_folder(library: CaseLibrary)
 def test_where_nothing_can_be_written_it_works_all_the_same(library: CaseLibrary) -> None:
     (library.path / "index").write_text("a file stands in the folder's place")
     opened = open_index(library, FINGERPRINT)
-    assert "could not be written" in opened.message
+    assert SearchNote(SearchNoteKind.INDEX_NOT_SAVED) in opened.notes
     assert holds(opened, library)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,9 +11,15 @@ import numpy as np
 import pytest
 from support.example_cases import make_case
 
-from medembed.cases import ScanRef
+from medembed.cases import Case, Finding, ScanRef
+from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
-from medembed.library.schema import migrate
+from medembed.library.database import _add_functions
+from medembed.library.integrity import check_integrity
+from medembed.library.schema import migrate, write_schema
+from medembed.library.upsert import add_cases
+from medembed.notes import Assertion, Note, Section
+from medembed.privacy import Pseudonymizer
 
 
 def old_library(folder: Path, n: int = 12) -> CaseLibrary:
@@ -107,3 +114,71 @@ def test_what_is_learned_of_a_scan_joins_an_unchanged_case(tmp_path: Path) -> No
     library.add([make_case(1, scans=(plain,))])  # what was known is not forgotten
     assert library.case("case-1").scans == (known,)
     assert library.case("case-1").kind == "image"
+
+
+def library_of_schema_2(folder: Path) -> None:
+    """Make a library as schema 2 stored it: UK labels in findings, assertions and digests."""
+    folder.mkdir()
+    db = sqlite3.connect(folder / "library.sqlite", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    _add_functions(db)
+    db.execute("BEGIN")
+    write_schema(db)
+    db.execute("PRAGMA user_version = 2")
+    db.execute("COMMIT")
+    names = Pseudonymizer(b"k" * 32)
+    db.execute("BEGIN")
+    old = [case_of(i, "oedema", "subdural haematoma") for i in range(6)]
+    add_cases(db, old, False, names, folder)
+    db.execute("COMMIT")
+    db.close()
+
+
+def case_of(number: int, edema: str = "edema", hematoma: str = "subdural hematoma") -> Case:
+    text = f"FINDINGS: Mild pulmonary oedema. No subdural haematoma. Number {number}."
+    start = text.index("pulmonary")
+    none = text.index("subdural")
+    note = Note(
+        text,
+        (Section("findings", 10, len(text)),),
+        (
+            Assertion(edema, "present", "", start, start + 16),
+            Assertion(hematoma, "absent", "", none, none + 18),
+        ),
+    )
+    findings = (Finding(edema), Finding("effusion", "left"))
+    return make_case(
+        number, note=note if number else None, findings=findings if number != 5 else ()
+    )
+
+
+def test_a_library_of_schema_2_gets_todays_labels_and_stays_the_same_otherwise(
+    tmp_path: Path,
+) -> None:
+    library_of_schema_2(tmp_path / "old")
+    with CaseLibrary.open(tmp_path / "old") as library:
+        assert [replace(case, split="") for case in library.cases()] == [
+            case_of(i) for i in range(6)
+        ]
+        assert library.value_counts("finding") == {"edema": 5, "effusion": 5}
+        for spelling in ("oedema", "edema", "Pulmonary oedema", "pulmonary_edema"):
+            assert library.find(f"finding={spelling}") == [f"case-{i}" for i in range(5)]
+        assert library.find("note~oedema") == [f"case-{i}" for i in range(1, 6)]
+        check_integrity(library.database.read())
+
+
+def test_sources_of_a_migrated_library_are_unchanged(tmp_path: Path) -> None:
+    library_of_schema_2(tmp_path / "old")
+    with CaseLibrary.open(tmp_path / "old") as library:
+        report = library.add(case_of(i) for i in range(6))
+        assert (report.unchanged, report.added, report.refusals) == (6, 0, ())
+
+
+def test_a_damaged_case_is_not_resealed_by_the_migration(tmp_path: Path) -> None:
+    library_of_schema_2(tmp_path / "old")
+    db = sqlite3.connect(tmp_path / "old" / "library.sqlite")
+    db.execute("UPDATE findings SET side = 'right' WHERE case_row = 2 AND label = 'effusion'")
+    db.commit()
+    db.close()
+    with pytest.raises(LibraryError, match="case-1"):
+        CaseLibrary.open(tmp_path / "old")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from support.example_cases import make_case
 
 from medembed.cases import Finding
-from medembed.explain import QueryContent, content_words, explain
+from medembed.explain import FindingMatch, QueryContent, Relation, content_words, explain
 from medembed.notes import Assertion, Note
 
 
@@ -39,21 +40,26 @@ def present(*findings: str) -> QueryContent:
 def test_sides_are_told_apart(asked, has, shared, conflicts) -> None:
     case = make_case(1, findings=(Finding.parse(has),))
     why = explain(present(asked), case, {"text": 0.5})
-    assert (why.shared, why.conflicts) == (shared, conflicts)
+    assert (texts(why.shared), texts(why.conflicts)) == (shared, conflicts)
+
+
+def texts(matches: Iterable[FindingMatch]) -> tuple[str, ...]:
+    return tuple(map(str, matches))
 
 
 def test_what_the_note_denies_is_said() -> None:
     case = make_case(1, note=note("No effusion.", ("effusion", "effusion", "absent", "")))
-    assert explain(present("effusion:left"), case, {"text": 0.5}).conflicts == (
-        "its report rules out effusion",
-    )
+    (match,) = explain(present("effusion:left"), case, {"text": 0.5}).conflicts
+    assert match == FindingMatch(Relation.RULED_OUT_BY_HIT, Finding("effusion"), "left")
+    assert str(match) == "its report rules out effusion"
 
 
 def test_what_the_query_denies_and_the_hit_has_is_said() -> None:
     query = QueryContent.of_text(note("No effusion", ("effusion", "effusion", "absent", "")))
     case = make_case(1, findings=(Finding("effusion", "left"),))
     why = explain(query, case, {"text": 0.5})
-    assert why.conflicts == ("effusion:left present",)
+    assert [match.relation for match in why.conflicts] == [Relation.RULED_OUT_BY_QUERY]
+    assert texts(why.conflicts) == ("effusion:left present",)
     assert why.shared == ()
 
 
@@ -123,3 +129,10 @@ def test_in_a_mixture_what_one_part_asserts_is_not_denied_by_the_other() -> None
     assert together.absent == ()
     assert together.present == (Finding("effusion", "right"),)
     assert together.words == ("clear",)
+
+
+def test_every_relation_has_a_text() -> None:
+    found = {
+        str(FindingMatch(relation, Finding("effusion", "left"), "right")) for relation in Relation
+    }
+    assert len(found) == len(Relation)

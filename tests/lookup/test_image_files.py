@@ -108,7 +108,7 @@ def test_the_very_file_of_a_case_does_not_find_its_patient(lookup, home, tmp_pat
     copy.write_bytes((home / "1.png").read_bytes())
     result = lookup.search(image=copy)
     assert "upper-right" not in ids(result)
-    assert any("excluded 1 case of the query's own patient" in line for line in result.plan.notes)
+    assert "excluded 1 case of the query's own patient" in map(str, result.plan.notes)
     other = tmp_path / "other.png"
     Image.open(home / "1.png").save(other, compress_level=1)
     assert other.read_bytes() != copy.read_bytes()

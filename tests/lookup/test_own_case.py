@@ -17,6 +17,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from support.example_cases import make_case
 
 from medembed.cases import ScanRef
+from medembed.index import SearchNoteKind
 from medembed.library import CaseLibrary, ingest
 from medembed.lookup import CaseLookup, Result
 from medembed.model import embed_library, toy_model
@@ -99,8 +100,8 @@ def test_a_series_in_any_order_is_recognised(
     assert "case7" not in ids(result), "another study of the same patient"
     assert len(result.hits) == N - 2
     assert result.own_patient_cases == 2
-    assert result.own_cases_line == "this image is in the library: case case2"
-    assert any(line == result.own_cases_line for line in result.plan.notes)
+    note = next(n for n in result.plan.notes if n.kind is SearchNoteKind.OWN_CASES)
+    assert (note.names, str(note)) == (("case2",), "this image is in the library: case case2")
     assert json.loads(json.dumps(result.to_json()))["own_cases"] == ["case2"]
 
 
@@ -109,7 +110,10 @@ def test_a_series_of_nobody_in_the_library_sets_nothing_apart(
 ) -> None:
     lookup, _ = series
     result = lookup.search(image=write_series(tmp_path / "new", 99), k=N)
-    assert (result.own_cases, result.own_patient_cases, result.own_cases_line) == ((), 0, "")
+    assert (result.own_cases, result.own_patient_cases) == ((), 0)
+    assert not {SearchNoteKind.OWN_CASES, SearchNoteKind.OWN_PATIENT} & {
+        note.kind for note in result.plan.notes
+    }
     assert len(result.hits) == N
 
 
@@ -175,7 +179,7 @@ def test_a_decoded_scan_with_another_window_or_depth_is_set_apart(
 def test_all_cases_that_are_the_query_are_named(pictures: CaseLookup, tmp_path: Path) -> None:
     result = pictures.search(image=tmp_path / "0.png")
     assert result.own_cases == ("c0", "c4")
-    assert result.own_cases_line.endswith("cases c0, c4")
+    assert any(str(note).endswith("cases c0, c4") for note in result.plan.notes)
     assert sorted(ids(result)) == ["c1", "c2", "c3"]
 
 

@@ -136,4 +136,5 @@ def test_reported_sentences(folder: Path) -> None:
             )
             for a in read_note(case["text"]).assertions
         )
-        assert (stated or "(nothing)") == case["expected"], case["text"]
+        expected = case["expected"].replace("oedema", "edema")  # written with the former label
+        assert (stated or "(nothing)") == expected, case["text"]

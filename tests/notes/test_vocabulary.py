@@ -16,15 +16,18 @@ from medembed.errors import ConfigError
 from medembed.library import CaseLibrary, library_vocabulary
 from medembed.notes import (
     FINDINGS,
+    FORMER_LABELS,
     SIDED_FINDINGS,
+    VocabularyDocument,
     canonical_label,
     is_known_finding,
     load_vocabulary,
     read_note,
     unknown_findings,
+    vocabulary_of,
 )
 from medembed.notes.patterns import Phrases, expand, tokens_of
-from medembed.notes.vocabulary_tests import stated
+from medembed.notes.vocabulary_tests import failures, read_tests, stated
 
 SITE = """
 version: 1
@@ -241,7 +244,7 @@ def test_the_verb_checks_form_and_tests(
         "  - text: No zebra sign.\n    expect: [our sign absent]\n"
     )
     code, out, _ = medembed("vocabulary", "check", site, "--tests", tests)
-    assert (code, "2 of 2 tests pass" in out) == (0, True)
+    assert (code, "2 of 2 tests passed" in out) == (0, True)
     tests.write_text(tests.read_text() + "  - text: Right effusion.\n    expect: []\n")
     code, out, _ = medembed("vocabulary", "check", site, "--tests", tests, "--json")
     assert code == 2
@@ -352,3 +355,38 @@ def test_a_long_report_is_asked_for_names_of_diseases_only() -> None:
     text = "The patient is seen today with marked improvement of the general condition. " * 3
     assert unknown_findings(text) == ()
     assert unknown_findings(text + "Xyloplastitis.") == ("xyloplastitis",)
+
+
+def test_former_labels_are_read_as_todays(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "version: 1\nname: ward\nlanguage: en\nextends: en\nremove: [gynaecomastia]\n"
+        "findings:\n  - label: oedema\n    names: [wet lung]\n",
+        encoding="utf-8",
+    )
+    vocabulary = load_vocabulary(str(own))
+    stored = vocabulary_of(
+        VocabularyDocument(vocabulary.document.content.replace("edema", "oedema"))
+    )
+    for read in (vocabulary, stored):
+        assert not {"oedema", "gynaecomastia", "gynecomastia"} & set(read.findings)
+        note = read_note("FINDINGS: Wet lung. Pulmonary oedema. Lung edema.", read)
+        assert [a.label for a in note.assertions] == ["edema"] * 3
+    assert stored.digest == vocabulary.digest
+
+
+def test_former_labels_are_aliases_of_labels_in_the_vocabulary() -> None:
+    labels = set(load_vocabulary("en").findings)
+    assert set(FORMER_LABELS.values()) <= labels
+    assert not set(FORMER_LABELS) & labels
+    assert {former: canonical_label(former) for former in FORMER_LABELS} == FORMER_LABELS
+
+
+def test_former_labels_in_a_file_of_tests_are_read_as_todays(tmp_path: Path) -> None:
+    file = tmp_path / "tests.yaml"
+    file.write_text(
+        "version: 1\ntests:\n  - {text: Pulmonary oedema., expect: [oedema present]}\n", "utf-8"
+    )
+    tests = read_tests(file)
+    assert tests[0].expect == ("edema present",)
+    assert list(failures(load_vocabulary("en"), tests)) == []

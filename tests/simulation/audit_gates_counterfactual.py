@@ -21,7 +21,7 @@ import numpy as np
 from evaluation.sections import Swap, assess_counterfactual
 
 FINDINGS = ("effusion", "opacity", "nodule", "pneumothorax", "cardiomegaly", "fracture", "mass",
-            "atelectasis", "oedema", "emphysema")  # fmt: skip
+            "atelectasis", "edema", "emphysema")  # fmt: skip
 SIDES = ("left", "right", "bilateral", "small", "large", "new", "old", "unchanged")
 TEXTS = [f"{side} {finding}" for side in SIDES for finding in FINDINGS]
 SEX = ("male", "female")

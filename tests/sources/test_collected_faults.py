@@ -64,6 +64,6 @@ def test_i02_masks_doses_and_screens(library: CaseLibrary, reader: ScanReader) -
     (case,) = library.cases("modality=CR")
     assert [(scan.modality, scan.kind) for scan in case.scans] == [("CR", "image")]
     assert set(report.remarks) == {
-        "1 segmentations skipped",
-        "1 secondary captures skipped",
+        "1 segmentation skipped",
+        "1 secondary capture skipped",
     }

@@ -98,7 +98,7 @@ def test_an_exact_copy_counts_once_and_a_changed_one_is_refused(
     (case,), (refusal,) = take(tmp_path, reader, said)
     assert len(case.scans) == 1
     assert (refusal.where, refusal.code) == ("other.dcm", "duplicate-instance")
-    assert said == ["1 duplicate files skipped"]
+    assert said == ["1 duplicate file skipped"]
 
 
 def test_what_has_no_patient_id_is_a_patient_of_its_own(tmp_path: Path, reader: ScanReader) -> None:
@@ -185,7 +185,7 @@ def test_notes_are_joined_by_accession_or_study_uid(tmp_path: Path, reader: Scan
     assert two.findings == (Finding("mass"),)
     assert two.site == "North"
     assert three.note is None
-    assert said == ["reports.csv: 1 notes match no study", "1 studies have no note in reports.csv"]
+    assert said == ["reports.csv: 1 note matches no study", "1 study has no note in reports.csv"]
 
 
 def test_what_cannot_be_joined_for_certain_is_refused(tmp_path: Path, reader: ScanReader) -> None:
@@ -237,7 +237,7 @@ def test_localizers_are_left_out_beside_a_volume(tmp_path: Path, reader: ScanRea
     said: list[str] = []
     (case,), _ = take(tmp_path, reader, said)
     assert [len(scan.files) for scan in case.scans] == [4]
-    assert said == ["1 localizers skipped"]
+    assert said == ["1 localizer skipped"]
 
 
 def test_dates_of_a_patient_move_together(tmp_path: Path, reader: ScanReader) -> None:
@@ -262,7 +262,7 @@ def test_paths_that_name_the_patient_are_hidden_and_said(
     said: list[str] = []
     _, (refusal,) = take(tmp_path, reader, said)
     assert refusal.where == "…/bad.dcm"
-    assert said == ["1 file paths contain patient names and are stored in the library"]
+    assert said == ["1 file path contains patient names and is stored in the library"]
 
 
 @pytest.mark.parametrize(("other", "age"), [("046Y", 45.0), ("054Y", None), ("", 45.0)])

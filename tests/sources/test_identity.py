@@ -54,7 +54,7 @@ def test_i01_one_id_two_people(library: CaseLibrary, reader: ScanReader, tmp_pat
     assert len(set(people(library).values())) == 3
     assert len({case.split for case in library.cases()}) == 1
     assert report.remarks == (
-        "1 PatientIDs are shared by people of different sex or birth date; "
+        "1 PatientID is shared by people of different sex or birth date; "
         "they are treated as separate patients in one split",
     )
     again = take(library, tmp_path / "d", reader)
@@ -95,12 +95,12 @@ def test_issuer_sometimes_set(
     of = dict(zip(order, found.values(), strict=True))
     assert of["HOSPITAL"] != of["OTHER"]
     assert len({case.split for case in library.cases()}) == 1
-    assert "1 PatientIDs come from several issuers and also without one" in remarks[-1][-1]
+    assert "1 PatientID comes from several issuers and also without one" in remarks[-1][-1]
     assert patients_of_id(library, " 4711 ") == set(found.values())
     if set(order[:2]) == {"", "HOSPITAL"}:
         assert of[""] == of["HOSPITAL"]
         assert remarks[1] == (
-            "1 PatientIDs come with and without their issuer; treated as one patient",
+            "1 PatientID comes with and without its issuer; treated as one patient",
         )
 
 
@@ -112,7 +112,7 @@ def test_ids_that_are_written_in_two_ways_share_a_split(
         write(tmp_path / "d", seed, way, SpecificCharacterSet="ISO_IR 192")
     report = take(library, tmp_path / "d", reader)
     assert len({case.split for case in library.cases()}) == 1
-    assert "1 PatientIDs differ from another only in case, blanks" in report.remarks[0]
+    assert "1 PatientID differs from another only in case, blanks" in report.remarks[0]
     assert len(set(people(library).values())) == 5  # blanks around an id are none of it
 
 
@@ -162,7 +162,7 @@ def test_the_same_pixels_under_two_patients_are_said(
     write(tmp_path / "d", 1)
     write(tmp_path / "d", 2, "4712", PixelData=pixels)
     report = take(library, tmp_path / "d", reader)
-    assert "1 scans have identical pixels under different patients" in report.remarks
+    assert "1 scan has identical pixels under different patients" in report.remarks
 
 
 @pytest.mark.parametrize("other", ["train", "test"])
@@ -176,7 +176,7 @@ def test_the_same_pixels_in_two_splits_are_said_across_ingests(
         report = ingest(library, TableSource(rows), reader=reader)
     said = [line for line in report.remarks if "different splits" in line]
     assert len(said) == (other == "test")
-    assert all(line.startswith("1 images belong to patients in different splits") for line in said)
+    assert all(line.startswith("1 image belongs to patients in different splits") for line in said)
 
 
 def test_an_accession_number_of_two_studies_joins_none_across_ingests(
@@ -213,8 +213,7 @@ def test_patients_of_an_earlier_version_keep_their_names(
         assert (report.unchanged, report.refusals) == (4, ())
         assert list(people(old).values()) == usual
         assert any(
-            "which an earlier version merged into one patient" in remark
-            for remark in report.remarks
+            "whom an earlier version merged into one patient" in remark for remark in report.remarks
         )
         # a new study of the woman joins nobody of whom it is not sure
         write(tmp_path / "new", 9, IssuerOfPatientID="THIRD")
@@ -273,8 +272,8 @@ def test_i01_in_tables(library: CaseLibrary, reader: ScanReader, tmp_path: Path)
     assert split["c4"] == split["c5"] == split["c6"]  # 0 may be a patient after all
     said = "\n".join(report.remarks)
     assert "5 rows have a placeholder patient_id" in said
-    assert "1 PatientIDs are shared by people of different sex or birth date" in said
-    assert "1 PatientIDs differ from another only in case, blanks" in said
+    assert "1 PatientID is shared by people of different sex or birth date" in said
+    assert "1 PatientID differs from another only in case, blanks" in said
     again = ingest(library, TableSource(table), reader=reader)
     assert (again.unchanged, again.refusals) == (8, ())
 
@@ -312,7 +311,7 @@ def test_a_person_whom_an_earlier_version_put_into_two_splits_is_said(
             old.add([_as(case, patient_id=patient, split=split)])
         report = take(old, tmp_path / "d", reader)
         assert report.unchanged == 2
-        assert "1 PatientIDs are in several splits" in report.remarks[-1]
+        assert "1 PatientID is in several splits" in report.remarks[-1]
         write(tmp_path / "new", 3, PatientBirthDate="19710203")
         assert take(old, tmp_path / "new", reader).refused_by_code == {"split-conflict": 1}
 

@@ -68,7 +68,7 @@ def test_i02_masks_doses_and_screens_are_left_out_beside_a_picture(
     assert (case.modality, case.view, case.kind) == ("CR", "PA", "image")
     assert [scan.kind for scan in case.scans] == ["image"]
     assert refusals == []
-    assert said == [f"1 {kind}s skipped"]
+    assert said == [f"1 {kind} skipped"]
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -79,7 +79,7 @@ def test_i02_alone_they_are_refused_or_marked(
     cases, refusals, said = take(tmp_path, reader)
     if kind in ("secondary capture", "localizer"):
         assert [case.kind for case in cases] == [kind]
-        assert said == [f"1 studies contain only {kind}s"]
+        assert said == [f"1 study contains only {kind}s"]
     else:
         assert cases == []
         assert [(r.code, r.reason) for r in refusals] == [
@@ -93,7 +93,7 @@ def test_i02_a_dose_beside_a_volume(tmp_path: Path, reader: ScanReader) -> None:
            **OTHERS["dose"])  # fmt: skip
     (case,), _, said = take(tmp_path, reader)
     assert (case.modality, len(case.scans), len(case.scans[0].files)) == ("CT", 1, 3)
-    assert said == ["1 doses skipped"]
+    assert said == ["1 dose skipped"]
 
 
 def test_i02_a_pet_series_that_comes_first(tmp_path: Path, reader: ScanReader) -> None:
@@ -153,5 +153,5 @@ def test_i02_in_a_table(library: CaseLibrary, reader: ScanReader, tmp_path: Path
         ("a", "image", "CR"),
         ("b", "segmentation", "SEG"),
     ]
-    assert "cases.csv: 1 segmentations skipped" in report.remarks
-    assert "cases.csv: 1 rows contain only segmentations" in report.remarks
+    assert "cases.csv: 1 segmentation skipped" in report.remarks
+    assert "cases.csv: 1 row contains only segmentations" in report.remarks

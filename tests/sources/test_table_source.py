@@ -47,7 +47,7 @@ def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
         "study_id": "S1", "study_date": "2020-02-29", "modality": "cr", "view": "L",
         "sex": "female", "age": "071Y", "race": "w", "site": "north", "scanner": "X 1",
         "split": "validation",
-        "findings": "Pleural Effusion:Right;Edema;No Finding", "note": "Left effusion.",
+        "findings": "Pleural Effusion:Right;Oedema;No Finding", "note": "Left effusion.",
         "group_id": "g7", "follow_up": "3",
     }  # fmt: skip
     table = write_csv(folder / "cases.csv", rows_of(row))
@@ -59,7 +59,7 @@ def test_a_row_becomes_a_case(folder: Path, reader: ScanReader) -> None:
     assert case.study_date == date(2020, 2, 29)
     assert (case.modality, case.view, case.sex, case.age_years) == ("CR", "LATERAL", "F", 71.0)
     assert (case.race, case.site, case.scanner, case.split) == ("w", "north", "X 1", "val")
-    assert case.findings == (Finding("effusion", "right"), Finding("oedema"))
+    assert case.findings == (Finding("edema"), Finding("effusion", "right"))
     assert case.note is not None
     assert case.note.text == "Left effusion."
     assert case.attributes == {"follow_up": "3", "study_id": NAMES.study("S1")}
@@ -256,7 +256,7 @@ def test_one_image_under_two_patients_is_said(folder: Path, reader: ScanReader) 
     table = write_csv(folder / "cases.csv", rows_of({}, {"image_path": "images/0.png"}))
     said: list[str] = []
     take(TableSource(table), reader, said)
-    assert said == ["cases.csv: 1 images appear under several patients"]
+    assert said == ["cases.csv: 1 image appears under several patients"]
 
 
 def test_a_folder_with_cases_csv_is_a_table_and_others_are_dicom(folder: Path) -> None:
@@ -302,7 +302,7 @@ def test_one_person_of_the_headers_under_several_patient_ids_is_said(
     said: list[str] = []
     cases = take(TableSource(write_csv(tmp_path / "cases.csv", rows)), reader, said)
     assert len({case.patient_id for case in cases if isinstance(case, Case)}) == 3
-    assert [line for line in said if "PatientIDs" in line and ": 1 " in line]
+    assert [line for line in said if ": 1 PatientID in image headers has" in line]
     assert not any("MRN" in line for line in said)
 
 

@@ -14,7 +14,7 @@ from medembed.library import CaseLibrary
 from medembed.notes import Note
 
 OUTCOMES = ("image_to_image.P@5", "text_to_image.R@10")
-KINDS = (Finding("effusion", "right"), Finding("effusion", "left"), Finding("oedema"))
+KINDS = (Finding("effusion", "right"), Finding("effusion", "left"), Finding("edema"))
 OTHER = "fedcba9876543210" * 4
 
 
@@ -34,8 +34,8 @@ def archive(
         )
         for i in range(n)
     ]
-    centre = 2 * rng.normal(size=(len(KINDS), 16))
-    core = centre[which] + rng.normal(size=(n, 16))
+    center = 2 * rng.normal(size=(len(KINDS), 16))
+    core = center[which] + rng.normal(size=(n, 16))
     library = CaseLibrary.create(folder)
     library.add(cases)
     noise = rng.normal(size=core.shape)

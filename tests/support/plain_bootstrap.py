@@ -76,7 +76,7 @@ def bootstrap_t_gap(
 
 
 def _moments(held: ClusterSums, place: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """For each patient s, n, s², s n, n², whether it is there; and the mean s is centred on."""
+    """For each patient s, n, s², s n, n², whether it is there; and the mean s is centered on."""
     # Centred first: the variance is a difference of sums that would else lose its digits.
     mean = held.sums.sum() / held.sizes.sum()
     s, size = held.sums - mean * held.sizes, held.sizes
@@ -149,7 +149,7 @@ def _estimates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Estimate and error under weights (draws, patients); the second group is subtracted."""
     value, variance = np.zeros(len(weights)), np.zeros(len(weights))
-    centred, sizes = [], []
+    centered, sizes = [], []
     for sign, table in zip((1.0, -1.0), groups, strict=False):
         s, n, ss, sn, nn, k = (weights @ table[:, :6]).T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,13 +157,13 @@ def _estimates(
             spread = np.maximum(ss - 2 * mean * sn + mean**2 * nn, 0.0)
             variance += k / (k - 1) * spread / n**2
         value += sign * (mean + table[0, 6])
-        centred.append(mean)
+        centered.append(mean)
         sizes.append((n, k))
     if shared is not None and shared.any():
         ss, sn, ns, nn = (weights @ shared).T
         (n_a, _), (n_b, _) = sizes
         k = weights.sum(axis=1)
-        cross = ss - centred[1] * sn - centred[0] * ns + centred[0] * centred[1] * nn
+        cross = ss - centered[1] * sn - centered[0] * ns + centered[0] * centered[1] * nn
         with np.errstate(divide="ignore", invalid="ignore"):
             variance -= 2 * k / (k - 1) * cross / (n_a * n_b)
     return value, np.sqrt(np.maximum(variance, 0.0))

@@ -28,7 +28,7 @@ def plant(
     kinds = [
         (Finding("effusion", "right"),),
         (Finding("effusion", "left"),),
-        (Finding("oedema"),),
+        (Finding("edema"),),
         (),
     ]
     which = rng.integers(0, len(kinds), n)
@@ -43,8 +43,8 @@ def plant(
     ]
     library = CaseLibrary.create(folder)
     assert library.add(cases).added == n
-    centre = rng.normal(size=(len(kinds), 24))
-    core = centre[which] + 0.7 * rng.normal(size=(n, 24))
+    center = rng.normal(size=(len(kinds), 24))
+    core = center[which] + 0.7 * rng.normal(size=(n, 24))
     ids = [case.case_id for case in cases]
     library.put_vectors(MODEL, "image", ids, unit(core))
     if notes:

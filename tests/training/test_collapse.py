@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from medembed.cli import build
 from medembed.config import load_config
 from medembed.embeddings import unit_rows
+from medembed.index import SearchNote, SearchNoteKind
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.model import DualEncoder, embed_library
@@ -161,5 +162,5 @@ def test_a_collapsed_model_is_kept_but_not_activated(
     with CaseLookup(library, folder.name) as lookup:
         result = lookup.search(text="left effusion", k=2)
     assert len(result.hits) == 2
-    assert any("collapsed" in line for line in result.plan.notes)
+    assert SearchNote(SearchNoteKind.MODEL_COLLAPSED) in result.plan.notes
     assert embed_library(library, model, make_active=True).activated

@@ -73,7 +73,7 @@ def test_mirroring_swaps_words_and_labels_and_twice_is_nothing() -> None:
     assert "large left pleural effusion" in turned.text
     assert ("effusion", "left") in turned.labels
     assert turned.mirrored(swap_laterality) == view
-    assert other_side(("oedema", "")) == ("oedema", "")
+    assert other_side(("edema", "")) == ("edema", "")
 
 
 def test_the_phrase_book_names_each_finding_on_its_side_in_the_reports_words() -> None:

@@ -1,11 +1,11 @@
-"""A synthetic cohort: chest radiographs and CT with reports, for trying out, never for judging.
+"""A synthetic cohort: chest radiographs and CT with reports, for trials, never for conclusions.
 
-No hospital's data may ship with the project, so it brings its own patients. They come from a
-parametric chest (:mod:`~medembed.sources.synthetic.anatomy`,
-:mod:`~medembed.sources.synthetic.skeleton`, :mod:`~medembed.sources.synthetic.vessels`) with
-findings (:mod:`~medembed.sources.synthetic.findings`), seen by ray
-(:mod:`~medembed.sources.synthetic.projection`) or by slice
-(:mod:`~medembed.sources.synthetic.ct`), and told in words
+No hospital's data may ship with the project, so it simulates patients. They come from a parametric
+chest (:mod:`~medembed.sources.synthetic.anatomy`, :mod:`~medembed.sources.synthetic.skeleton`,
+:mod:`~medembed.sources.synthetic.vessels`) with findings
+(:mod:`~medembed.sources.synthetic.findings`), projected to radiographs
+(:mod:`~medembed.sources.synthetic.projection`) or cut into slices
+(:mod:`~medembed.sources.synthetic.ct`), and described in reports
 (:mod:`~medembed.sources.synthetic.report`).
 """
 

@@ -1,7 +1,7 @@
 """The organs of one patient at one breath, before any finding.
 
-The numbers are those of adult anatomy as textbooks give them, rounded; they set what looks like a
-chest, and are no statistics of any population.
+The numbers are those of adult anatomy as textbooks give them, rounded; they make it look like
+a chest and describe no population.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def organs(
     ratio : float or None
         Heart over thoracic width; None takes the patient's own.
     raised : tuple of float
-        By how much the right and the left dome stand too high, mm.
+        Elevation of the right and the left dome, mm.
     shift : float
-        By how much heart and mediastinum are pulled to the left, mm.
+        Shift of heart and mediastinum to the left, mm.
     flat : float
         Factor on the height of the domes.
 
@@ -107,7 +107,7 @@ def _lung(build: Build, side: int, apex: float, base: float) -> Lung:
 
 
 def _dome(build: Build, side: int, base: float, top: float) -> Stack:
-    """One half of the diaphragm and all that lies beneath it."""
+    """One half of the diaphragm and everything beneath it."""
     rise = np.linspace(0, 1, 24, dtype=np.float32)
     grow = np.sqrt(1 - rise**1.35)
     foot = base + 4
@@ -171,13 +171,13 @@ def _mediastinum(build: Build, apex: float, base: float) -> list[Shape]:
 def _spine_tissue(
     build: Build, apex: float, base: float, spine_z: Floats, spine_x: Floats
 ) -> Shape:
-    """Vertebrae and what lies about them, as soft tissue; the bone is added to it."""
+    """Vertebrae and the tissue around them, as soft tissue; bone is added later."""
     back = spine_y(build, spine_z, apex, base)
     return Stack(spine_z, spine_x, back, np.full_like(spine_z, 19), np.full_like(spine_z, 24))
 
 
 def spine_y(build: Build, z: Floats, apex: float, base: float) -> Floats:
-    """Depth of the vertebral bodies' centres at heights ``z``."""
+    """Depth of the vertebral bodies' centers at heights ``z``."""
     share = (apex - z) / (apex - base)
     curve = 58 - (34 + build.kyphosis) * (share - 0.45) ** 2 * 1.6 + 0.22 * build.kyphosis
     return np.asarray(np.clip(curve, 6, None), dtype=np.float32)
@@ -217,7 +217,7 @@ def _skin(build: Build, apex: float, base: float) -> list[Shape]:
 
 
 def _gas(build: Build, base: float, dome: float, pose: Pose) -> list[Shape]:
-    """The stomach's bubble, and now and then gas in the colon."""
+    """Gas in the stomach and sometimes in the colon."""
     rng = np.random.default_rng([build.seed, 3])
     wide, flat = rng.uniform(16, 30), rng.uniform(7, 15)
     drop = 9 + flat + rng.uniform(0, 6)
@@ -240,6 +240,6 @@ def _gas(build: Build, base: float, dome: float, pose: Pose) -> list[Shape]:
 def shifted(shape: Shape, by: float) -> Shape:
     """The same body moved along x."""
     if isinstance(shape, Ellipsoid):
-        x, y, z = shape.centre
-        return replace(shape, centre=(x + by, y, z))
+        x, y, z = shape.center
+        return replace(shape, center=(x + by, y, z))
     return replace(shape, cx=shape.cx + np.float32(by))

@@ -1,7 +1,7 @@
-"""The nouns of the parametric chest: a patient's body, a pose, and all that stands in the rays.
+"""The nouns of the parametric chest: a patient's body, a pose, and everything in the beam.
 
-The numbers are those of adult anatomy as textbooks give them, rounded; they set what looks like a
-chest, and are no statistics of any population.
+The numbers are those of adult anatomy as textbooks give them, rounded; they make it look like
+a chest and describe no population.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RIGHT, LEFT = -1, 1
 
 @dataclass(frozen=True)
 class Build:
-    """What stays with a patient from study to study.
+    """Traits of a patient that all studies share.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class Build:
     aorta : float
         Size of the aorta, 1 is usual.
     knob_calcified, degenerative : bool
-        Lime in the aortic arch; spurs at the spine.
+        Calcified aortic arch; spurs of the spine.
     scoliosis, kyphosis : float
-        Sideways bow (positive to the left) and added round back, mm.
+        Lateral curve (positive to the left) and additional kyphosis, mm.
     tree : int
-        Which vessel tree.
+        Index of the vessel tree.
     seed : int
         Seed of the patient's small irregularities.
     """
@@ -75,7 +75,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Pose:
-    """How a patient stands, or lies, for one study.
+    """Position of a patient in one study.
 
     Parameters
     ----------
@@ -100,13 +100,13 @@ class Clouds:
 
     Parameters
     ----------
-    centres : float32 array (n, 3), mm
+    centers : float32 array (n, 3), mm
     sigmas : float32 array (n, 3), mm
     amplitudes : float32 array (n,)
-        Density at the centre, water is 1; negative takes away.
+        Density at the center, water is 1; negative takes away.
     """
 
-    centres: Floats
+    centers: Floats
     sigmas: Floats
     amplitudes: Floats
 
@@ -131,7 +131,7 @@ class Curves:
 
 @dataclass
 class Lung:
-    """One lung, its pleural space and what lies in it.
+    """One lung, its pleural space and their contents.
 
     Parameters
     ----------
@@ -140,9 +140,9 @@ class Lung:
     wall : Stack
         The chest wall's inner face.
     aerated : Stack
-        The lung itself; smaller than ``wall`` where air or fluid lies between.
+        The lung itself; smaller than ``wall`` if there is air or fluid between them.
     pleural_density : float
-        Of what lies between lung and wall: 0 air, 1 fluid.
+        Of the space between lung and wall: 0 air, 1 fluid.
     visceral_line : bool
         Whether the lung's edge shows as a line.
     density : float
@@ -172,7 +172,7 @@ class Lung:
 
 @dataclass
 class Chest:
-    """Everything that stands in the way of the rays.
+    """Everything that attenuates the beam.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class Chest:
     lungs : dict of int to Lung
         Keys -1 right, 1 left.
     solids : list of Shape
-        Soft tissue that displaces lung: heart, vessels, spine, diaphragm with all beneath.
+        Soft tissue that displaces lung: heart, vessels, spine, diaphragm with everything beneath.
     skin : list of Shape
         The body; their union.
     gas : list of Shape

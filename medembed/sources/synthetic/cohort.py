@@ -32,7 +32,7 @@ __all__ = ["Cohort", "render_views", "write_cohort"]
 
 
 VERSION = 3
-"""Raised whenever the same configuration would give other bytes."""
+"""Raised whenever a cohort begun by an earlier version could not be finished by this one."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Cohort:
 
     @property
     def reports(self) -> Path:
-        """Table of reports: what a hospital would hand over."""
+        """Table of reports, as a hospital would provide it."""
         return self.folder / "reports.csv"
 
     @property
     def truth(self) -> Path:
-        """Table of what the images really show."""
+        """Table of the findings that the images show."""
         return self.folder / "truth.csv"
 
 
@@ -75,18 +75,18 @@ def write_cohort(
 ) -> Cohort:
     """Write a synthetic cohort, or finish one that was interrupted.
 
-    The bytes depend on ``config`` alone, not on ``workers`` nor on interruptions.
+    The bytes depend only on ``config``, not on ``workers`` or interruptions.
 
     Parameters
     ----------
     folder : str or Path
-        Made if missing. Holds ``dicom/``, ``reports.csv`` (accession, study_uid, note, findings,
-        race, site, scanner, split), ``truth.csv`` and ``cohort.json`` afterwards.
+        Created if missing. Afterwards it holds ``dicom/``, ``reports.csv`` (accession, study_uid,
+        note, findings, race, site, scanner, split), ``truth.csv`` and ``cohort.json``.
     config : CohortConfig
     progress : callable or None
-        Called with (studies done, studies in all).
+        Called with the studies done and their total.
     workers : int
-        Processes; 1 works in this one.
+        Number of processes; 1 uses this one.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def write_cohort(
 
 
 def _claim(folder: Path, config: CohortConfig) -> None:
-    """Make the folder ours, or see that it already is."""
+    """Claim the folder for this configuration, or check that it is claimed."""
     described = json.dumps({"version": VERSION, "config": _plain(config)}, indent=1, sort_keys=True)
     mark = folder / "cohort.json"
     if mark.exists():
@@ -162,7 +162,7 @@ def _files_of(study: Study) -> list[str]:
 def _render_all(
     folder: Path, config: CohortConfig, studies: list[Study], workers: int
 ) -> Iterator[int]:
-    """Render what is missing; yields the number of files of each study, in order."""
+    """Render what is missing; yield the number of files of each study, in order."""
     if workers <= 1:
         for study in studies:
             yield _render(folder, config, study)
@@ -187,7 +187,7 @@ def _render_here(study: Study) -> int:
 
 
 def _render(folder: Path, config: CohortConfig, study: Study) -> int:
-    """Write a study's files that are not there yet; number of all its files."""
+    """Write the missing files of a study; return the number of all its files."""
     names = _files_of(study)
     paths = [folder / "dicom" / name for name in names]
     if "CT" in study.views:
@@ -214,7 +214,7 @@ def render_views(config: CohortConfig, study: Study) -> Iterator[bytes]:
 
 
 def _render_ct(folder: Path, config: CohortConfig, study: Study) -> int:
-    """Write a CT series; slices that are there stay."""
+    """Write the missing slices of a CT series."""
     private_folder(folder)
     chest = build_chest(study.build, study.pose, study.lesions, 1.0)
     grid = ct_grid(chest, config.ct_size)
@@ -234,7 +234,7 @@ def _render_ct(folder: Path, config: CohortConfig, study: Study) -> int:
 
 
 def _details(entry: Entry) -> dict[str, object]:
-    """A finding's truth for the table."""
+    """Columns of ``truth.csv`` for one finding."""
     lesion: Lesion = entry.lesion
     out: dict[str, object] = {"label": lesion.label, "reported": entry.status}
     if lesion.label not in {"other", "support device"}:
@@ -291,7 +291,7 @@ def _tables(folder: Path, config: CohortConfig, studies: list[Study]) -> None:
 
 
 def _split_of(seed: int, patient: int) -> str:
-    """Share out patients by a hash: 70% train, 10% val, 20% test."""
+    """Assign patients to splits by a hash: 70% train, 10% val, 20% test."""
     draw = int.from_bytes(hashlib.sha256(f"{seed}:{patient}".encode()).digest()[:4], "big") / 2**32
     return "train" if draw < 0.7 else "val" if draw < 0.8 else "test"
 

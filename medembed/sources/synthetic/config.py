@@ -1,4 +1,4 @@
-"""What a synthetic cohort is made to be."""
+"""Settings of a synthetic cohort."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from medembed.errors import ConfigError
-from medembed.notes import FINDINGS
+from medembed.notes import FINDINGS, canonical_label
 
 __all__ = ["PREVALENCE", "VIEWS", "Bias", "CohortConfig"]
 
@@ -22,13 +22,13 @@ PREVALENCE: Mapping[str, float] = MappingProxyType(
         "atelectasis": 0.12,
         "fracture": 0.10,
         "cardiomegaly": 0.15,
-        "oedema": 0.10,
+        "edema": 0.10,
         "emphysema": 0.10,
         "fibrosis": 0.09,
         "support device": 0.18,
     }
 )
-"""Share of studies that show a finding, before age and company are taken into account."""
+"""Share of studies that show a finding, before age and other findings are considered."""
 
 VIEWS: Mapping[str, float] = MappingProxyType({"PA": 0.60, "AP": 0.25, "PA+LATERAL": 0.15})
 """Share of radiographic studies by their views."""
@@ -38,13 +38,13 @@ _GROUP_KEYS = ("sex", "race", "site", "scanner", "age")
 
 @dataclass(frozen=True)
 class Bias:
-    """Harm planted on purpose in one group, so that an audit has something to find.
+    """Bias planted in one group, so that an audit has something to find.
 
     Parameters
     ----------
     group : mapping of str to str
-        Who is meant; all hold. Keys ``sex``, ``race``, ``site``, ``scanner``, and ``age`` as a
-        range of years such as ``"65-120"``, both ends included.
+        Conditions that all members meet. Keys ``sex``, ``race``, ``site``, ``scanner``, and ``age``
+        as a range of years such as ``"65-120"``, both ends included.
     noisier_images : float
         Factor on the noise of the group's images, at least 1.
     under_reported : float
@@ -77,12 +77,13 @@ class Bias:
             raise ConfigError("noisier_images must be a factor from 1 to 20")
         if not 0 <= self.under_reported <= 1:
             raise ConfigError("under_reported must be a fraction from 0 to 1")
+        object.__setattr__(self, "prevalence", _canonical(self.prevalence))
         for label, factor in self.prevalence.items():
             if label not in FINDINGS or not 0 <= factor <= 100:
                 raise ConfigError("prevalence must map known findings to factors from 0 to 100")
 
     def applies(self, *, sex: str, race: str, site: str, scanner: str, age: int) -> bool:
-        """Whether a study belongs to the group."""
+        """Return whether a study belongs to the group."""
         have = {"sex": sex, "race": race, "site": site, "scanner": scanner}
         for key, wanted in self.group.items():
             if key == "age":
@@ -96,7 +97,7 @@ class Bias:
 
 @dataclass(frozen=True)
 class CohortConfig:
-    """A cohort, fully set: the same configuration gives the same bytes.
+    """All settings of a cohort; the same configuration gives the same bytes.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ class CohortConfig:
     prevalence : mapping of str to float
         Replaces :data:`PREVALENCE` for the findings it names.
     bias : Bias or None
-        Harm planted in one group.
+        Bias planted in one group.
     omitted, uncertain : float
         Share of findings that any report leaves out, and that it words as uncertain.
 
@@ -153,6 +154,11 @@ class CohortConfig:
         for name in ("ct_fraction", "omitted", "uncertain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be a fraction from 0 to 1")
+        object.__setattr__(self, "prevalence", _canonical(self.prevalence))
         for label, share in self.prevalence.items():
             if label not in FINDINGS or not 0 <= share <= 1:
                 raise ConfigError("prevalence must map known findings to fractions from 0 to 1")
+
+
+def _canonical(prevalence: Mapping[str, float]) -> dict[str, float]:
+    return {canonical_label(label): value for label, value in prevalence.items()}

@@ -1,4 +1,4 @@
-"""CT of a chest: the same bodies and points, rasterised in HU."""
+"""CT of a chest: the same bodies and points, rasterized in HU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SOFT, _FAT, _AIR, _FLUID = 42.0, -95.0, -1000.0, 12.0
 
 
 class Grid:
-    """Voxel centres of an axial series.
+    """Voxel centers of an axial series.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of voxel centres along z, y, x."""
+        """Distance of voxel centers along z, y, x."""
         return (
             float(self.z[1] - self.z[0]),
             float(self.y[1] - self.y[0]),
@@ -54,7 +54,7 @@ class Grid:
         return out[0], out[1], out[2]
 
     def inside(self, shape: Shape, box: tuple[slice, slice, slice]) -> npt.NDArray[np.bool_]:
-        """Which voxels (d, h, w) of a box lie in a body."""
+        """Whether the voxels (d, h, w) of a box are inside a body."""
         z, y, x = self.z[box[0]], self.y[box[1]], self.x[box[2]]
         return shape.contains(x[None, None, :], y[None, :, None], z[:, None, None])
 
@@ -78,7 +78,7 @@ class Grid:
 
 
 def ct_grid(chest: Chest, size: int) -> Grid:
-    """Lay a grid of square slices, 5 mm apart, about a chest.
+    """Define a grid of square slices, 5 mm apart, around a chest.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def ct_grid(chest: Chest, size: int) -> Grid:
 
 
 def chest_volume(chest: Chest, grid: Grid) -> Floats:
-    """Rasterise a chest.
+    """Rasterize a chest.
 
     Parameters
     ----------
@@ -154,9 +154,9 @@ def _paint_lung(volume: Floats, grid: Grid, lung: Lung) -> None:
     filled = np.full(view.shape, lung.density, np.float32)
     z, y, x = grid.z[box[0]], grid.y[box[1]], grid.x[box[2]]
     for cloud in lung.clouds:
-        rise = np.exp(-0.5 * ((z[:, None] - cloud.centres[:, 2]) / cloud.sigmas[:, 2]) ** 2)
-        back = np.exp(-0.5 * ((y[:, None] - cloud.centres[:, 1]) / cloud.sigmas[:, 1]) ** 2)
-        side = np.exp(-0.5 * ((x[:, None] - cloud.centres[:, 0]) / cloud.sigmas[:, 0]) ** 2)
+        rise = np.exp(-0.5 * ((z[:, None] - cloud.centers[:, 2]) / cloud.sigmas[:, 2]) ** 2)
+        back = np.exp(-0.5 * ((y[:, None] - cloud.centers[:, 1]) / cloud.sigmas[:, 1]) ** 2)
+        side = np.exp(-0.5 * ((x[:, None] - cloud.centers[:, 0]) / cloud.sigmas[:, 0]) ** 2)
         for i in range(len(z)):
             filled[i] += (back * (rise[i] * cloud.amplitudes)) @ side.T
     filled = np.clip(filled, 0.02, 1.03)

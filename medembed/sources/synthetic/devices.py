@@ -1,4 +1,4 @@
-"""Devices in and on the chest, and what else shows without being a finding."""
+"""Devices in and on the chest, and visible traces that are not findings."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def _wire(knots: Sequence[Sequence[float]], radius: float, strength: float) -> C
     return Curves(path, volume.astype(np.float32), radius)
 
 
-def _plate(centre: Sequence[float], width: float, height: float, depth_mm: float) -> Curves:
+def _plate(center: Sequence[float], width: float, height: float, depth_mm: float) -> Curves:
     """A rounded metal can in the frontal plane; ``depth_mm`` in mm of water."""
     x, z = np.meshgrid(
         np.arange(-width / 2, width / 2, 0.7), np.arange(-height / 2, height / 2, 0.7)
     )
     inside = (np.abs(x) / (width / 2)) ** 4 + (np.abs(z) / (height / 2)) ** 4 < 1
     x, z = x[inside], z[inside]
-    points = np.stack([x, 0 * x, z], 1) + np.asarray(centre)
+    points = np.stack([x, 0 * x, z], 1) + np.asarray(center)
     volume = np.full(len(x), 0.49 * depth_mm, np.float32)
     return Curves(points.astype(np.float32), volume, 0.4)
 
@@ -69,9 +69,9 @@ def place_device(chest: Chest, kind: str, side: str, place: str, rng: np.random.
     kind : str
         One of :data:`DEVICES`, ``"sternotomy"`` or ``"granuloma"``.
     side : {"left", "right", ""}
-        Where it enters or lies.
+        Side of entry or of the device.
     place : str
-        Where its tip lies or should not lie, in words.
+        Position of its tip, correct or not, in words.
     rng : numpy Generator
         Of its irregularities.
     """
@@ -209,13 +209,13 @@ def _sternotomy(chest: Chest, s: int, place: str, rng: np.random.Generator) -> l
 def _granuloma(chest: Chest, s: int, place: str, rng: np.random.Generator) -> list[Curves]:
     down = {"upper": 0.28, "mid": 0.46, "lower": 0.64}[place]
     where = np.array([[s * rng.uniform(0.05, 0.55), rng.uniform(-0.3, 0.3), down]], np.float32)
-    centre = chest.lungs[s].aerated.place(where)[0]
-    points = centre + rng.normal(0, 1.7, (120, 3))
+    center = chest.lungs[s].aerated.place(where)[0]
+    points = center + rng.normal(0, 1.7, (120, 3))
     return [Curves(points.astype(np.float32), np.full(120, 8.0, np.float32), 0.8)]
 
 
 def _knob(chest: Chest, s: int, place: str, rng: np.random.Generator) -> list[Curves]:
-    """Lime in the wall of the aortic arch."""
+    """Calcification of the aortic arch."""
     del s, place, rng
     arch = chest.apex_z - 0.27 * (chest.apex_z - chest.base_z)
     size = chest.build.aorta

@@ -150,11 +150,11 @@ def ct_slice(
     ----------
     study : Study
     scanner : Scanner
-        Its maker goes into the header.
+        Its manufacturer is written to the header.
     grid : Grid
     volume : float32 array (slices, rows, columns), HU
     index : int
-        Which slice, from the foot.
+        Slice, counted from the feet.
     seed : int
         Of the cohort.
 
@@ -197,7 +197,7 @@ def ct_slice(
 
 
 def _encode(ds: Dataset) -> bytes:
-    """Serialise with our own implementation UID, so that bytes hang on no version of pydicom."""
+    """Serialize with our own implementation UID; the bytes do not depend on pydicom's version."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
@@ -212,7 +212,7 @@ def _encode(ds: Dataset) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent or whole, whatever stops the process."""
+    """Write a file atomically: it is absent or complete."""
     part = path.with_name(f".{path.name}.part")
     with os.fdopen(open_private(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(content)

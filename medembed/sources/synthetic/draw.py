@@ -39,7 +39,7 @@ _BOTH = {"effusion": 0.18, "consolidation": 0.12, "atelectasis": 0.10, "fracture
 
 
 def degree_of(label: str, size: float) -> str:
-    """Degree that a size stands for."""
+    """Degree of a finding of this size."""
     ranges = _SIZES[label]
     if size < ranges[1][0] * 0.98:
         return "mild"
@@ -62,7 +62,7 @@ def draw_lesion(label: str, rng: np.random.Generator) -> Lesion:
     if label in _SIZES:
         size = float(rng.uniform(*_SIZES[label][grade]))
         size = round(size, 2) if label == "cardiomegaly" else float(round(size))
-    if label in ("cardiomegaly", "oedema", "emphysema", "fibrosis"):
+    if label in ("cardiomegaly", "edema", "emphysema", "fibrosis"):
         return Lesion(label, degree=degree, size=size, seed=seed)
     side = str(rng.choice(["right", "left"], p=[0.52, 0.48]))
     if rng.random() < _BOTH.get(label, 0.0):
@@ -83,7 +83,7 @@ def draw_lesion(label: str, rng: np.random.Generator) -> Lesion:
 def _fracture(
     rng: np.random.Generator, side: str, degree: str, grade: int, size: float, seed: int
 ) -> Lesion:
-    """Ribs, or now and then the clavicle."""
+    """Ribs, or sometimes the clavicle."""
     if rng.random() < 0.15 and side != "bilateral":
         size = float(round(rng.uniform(14, 20)))
         return Lesion("fracture", side, "clavicle", degree, size, "", (0.5, 0, 0), (0,), seed)
@@ -113,13 +113,13 @@ def _atelectasis(rng: np.random.Generator, side: str, degree: str, grade: int, s
 
 
 def draw_support(rng: np.random.Generator, pneumothorax: set[str]) -> list[Lesion]:
-    """Draw one device, or the set of an intensive care bed.
+    """Draw one device, or the set of a patient in intensive care.
 
     Parameters
     ----------
     rng : numpy Generator
     pneumothorax : set of str
-        Sides with a pneumothorax, where a chest tube is likely.
+        Sides with a pneumothorax: a chest tube is likely there.
     """
 
     def device(kind: str, side: str = "", place: str = "") -> Lesion:

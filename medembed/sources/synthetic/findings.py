@@ -1,4 +1,4 @@
-"""What a finding does to a chest."""
+"""Effects of findings on a chest."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _organs_with(build: Build, pose: Pose, lesions: tuple[Lesion, ...]) -> Chest
             build = replace(build, half_depth=build.half_depth + 4 + 4 * lesion.grade)
         elif lesion.label == "fibrosis":
             breath *= (0.97, 0.93, 0.88)[lesion.grade]
-        elif lesion.label == "oedema":
+        elif lesion.label == "edema":
             density = max(density, (0.27, 0.30, 0.33)[lesion.grade])
             vessels *= 1.2
             upper *= (1.5, 1.8, 2.0)[lesion.grade]
@@ -134,7 +134,7 @@ def _effusion(chest: Chest, lung: Lung, lesion: Lesion) -> None:
 
 
 def _pneumothorax(lung: Lung, lesion: Lesion) -> None:
-    """Air between lung and wall: the lung drawn in towards its hilum."""
+    """Air between lung and wall: the lung drawn in toward its hilum."""
     wall, side = lung.wall, lung.side
     rim = lesion.size
     width = 2 * float(wall.rx.max())

@@ -1,4 +1,4 @@
-"""The noun :class:`Lesion`: one finding as it is."""
+"""The noun :class:`Lesion`: the ground truth of one finding."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ __all__ = ["Lesion"]
 
 @dataclass(frozen=True)
 class Lesion:
-    """One finding as it is: the truth that image and report both follow.
+    """Ground truth of one finding, from which image and report are made.
 
     Parameters
     ----------
     label : str
-        One of ``medembed.notes.FINDINGS``, or ``"other"`` for what is no finding of them.
+        One of ``medembed.notes.FINDINGS``, or ``"other"``.
     side : {"left", "right", "bilateral", ""}
         The patient's side.
     place : str
-        Lobe, rib or position in words, side left out; may be empty.
+        Lobe, rib or position in words, without the side; may be empty.
     degree : {"mild", "moderate", "severe"}
     size : float
-        Diameter, depth, rim or step in mm, as the label has it; the cardiothoracic ratio for
-        cardiomegaly; 0 where none fits.
+        Diameter, depth, rim or step in mm, depending on the label; the cardiothoracic ratio for
+        cardiomegaly; 0 if none applies.
     kind : str
         Kind of device, pattern of atelectasis, and so on.
     spot : tuple of float
-        Place in fractions of the lung: across (away from the midline), back, down from the apex.
+        Position in fractions of the lung: across (away from the midline), back, down from the apex.
     ribs : tuple of int
         Broken ribs; 0 is the clavicle.
     seed : int
-        Of the finding's own irregularities, kept from study to study.
+        Seed of the finding's irregularities, the same in all studies.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""The lead letters that a radiographer lays beside the patient."""
+"""The lead side markers that a radiographer places beside the patient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GLYPHS = {
 
 
 def stamp(image: Floats, view: str, rng: np.random.Generator) -> Floats:
-    """Lay a side marker on a radiograph.
+    """Draw a side marker on a radiograph.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def stamp(image: Floats, view: str, rng: np.random.Generator) -> Floats:
     Returns
     -------
     float32 array (rows, columns)
-        A frontal view's R stands at the image's left, its L at the image's right.
+        In a frontal view, R is at the left of the image and L at the right.
     """
     letter = "L" if view == "LATERAL" or rng.random() < 0.6 else "R"
     size = image.shape[0]

@@ -18,7 +18,7 @@ Painter = Callable[[Chest, Lung, Lesion, np.random.Generator], None]
 
 
 def _spot(lung: Lung, lesion: Lesion) -> Floats:
-    """Centre (3,) of a finding in mm; the second of a bilateral pair is displaced a little."""
+    """Center (3,) of a finding in mm; the second of a bilateral pair is slightly displaced."""
     u, v, down = lesion.spot
     if lesion.side == "bilateral" and lung.side == LEFT:
         down = float(np.clip(down + 0.05, 0.1, 0.9))
@@ -31,24 +31,24 @@ def _consolidation(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Gene
     del chest
     radius = lesion.size / 2
     n = 70
-    centres = _spot(lung, lesion) + rng.normal(0, 0.44 * radius, (n, 3)) * [1.0, 1.0, 0.9]
+    centers = _spot(lung, lesion) + rng.normal(0, 0.44 * radius, (n, 3)) * [1.0, 1.0, 0.9]
     sigma = radius * rng.uniform(0.16, 0.38, (n, 1)) * np.ones((1, 3))
     strength = (0.26, 0.32, 0.38)[lesion.grade] * rng.uniform(0.4, 1.6, n)
-    lung.clouds.append(_clouds(centres, sigma, strength))
+    lung.clouds.append(_clouds(centers, sigma, strength))
 
 
 def _clouds(
-    centres: npt.NDArray[np.floating],
+    centers: npt.NDArray[np.floating],
     sigmas: npt.NDArray[np.floating],
     amplitudes: npt.NDArray[np.floating],
 ) -> Clouds:
     return Clouds(
-        centres.astype(np.float32), sigmas.astype(np.float32), amplitudes.astype(np.float32)
+        centers.astype(np.float32), sigmas.astype(np.float32), amplitudes.astype(np.float32)
     )
 
 
 def _nodule(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """A round shadow, a little lobed."""
+    """A round, slightly lobulated opacity."""
     del chest
     x, y, z = _spot(lung, lesion)
     radius = lesion.size / 2
@@ -61,37 +61,37 @@ def _nodule(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) 
 
 
 def _lime(
-    centre: npt.NDArray[np.floating], radius: float, density: float, rng: np.random.Generator
+    center: npt.NDArray[np.floating], radius: float, density: float, rng: np.random.Generator
 ) -> Curves:
-    """Fine lime throughout a ball, denser than soft tissue by ``density``."""
+    """Fine calcification throughout a sphere, denser than soft tissue by ``density``."""
     n = int(60 + 6 * radius**2)
     way = rng.normal(size=(n, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True)
-    points = centre + way * radius * rng.random((n, 1)) ** (1 / 3)
+    points = center + way * radius * rng.random((n, 1)) ** (1 / 3)
     volume = np.full(n, density * 4 / 3 * np.pi * radius**3 / n, np.float32)
     return Curves(points.astype(np.float32), volume, 1.2)
 
 
 def _mass(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """A large lobed shadow with spicules."""
+    """A large lobulated opacity with spicules."""
     del chest
-    centre = _spot(lung, lesion)
+    center = _spot(lung, lesion)
     radius = lesion.size / 2
     for _ in range(6):
-        x, y, z = centre + rng.normal(0, 0.26 * radius, 3)
+        x, y, z = center + rng.normal(0, 0.26 * radius, 3)
         a, b, c = radius * rng.uniform(0.55, 0.85, 3)
         lung.solids.append(Ellipsoid((x, y, z), (a, b, c), float(rng.uniform(-0.7, 0.7))))
-    lung.curves.append(_lime(centre, 0.8 * radius, 0.3, rng))
+    lung.curves.append(_lime(center, 0.8 * radius, 0.3, rng))
     way = rng.normal(size=(26, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     t = np.linspace(0.8, 1.45, 22)[None, :, None]
-    points = (centre + way[:, None] * t * radius).reshape(-1, 3)
+    points = (center + way[:, None] * t * radius).reshape(-1, 3)
     volume = np.full(len(points), 4.5 * 0.65 * radius / 22, np.float32)
     lung.curves.append(Curves(points.astype(np.float32), volume, 0.9))
 
 
 def _atelectasis(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """Bands when mild; a collapsed wedge at the base or the apex when more."""
+    """Bands if mild; otherwise a collapsed wedge at the base or the apex."""
     side = lung.side
     dome = chest.base_z + 0.27 * chest.build.lung_height
     if lesion.grade == 0:
@@ -119,8 +119,8 @@ def _atelectasis(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Genera
         lung.solids.append(Ellipsoid((side * 60, 30, dome), (40 * big, 34, 15 * big), side * -0.2))
 
 
-def _oedema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
-    """Haze about the hilum, and septal lines at the base."""
+def _edema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator) -> None:
+    """Perihilar haze, and septal lines at the base."""
     n = 130
     normal = np.stack(
         [
@@ -154,24 +154,24 @@ def _emphysema(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generato
     del chest
     for _ in range(1 + 2 * lesion.grade):
         where = [lung.side * rng.uniform(-0.2, 0.6), rng.uniform(-0.4, 0.4), rng.uniform(0.08, 0.4)]
-        centre = lung.aerated.place(np.array([where], dtype=np.float32))[0]
+        center = lung.aerated.place(np.array([where], dtype=np.float32))[0]
         radius = rng.uniform(9, 14 + 5 * lesion.grade)
         lung.clouds.append(
-            _clouds(centre[None], np.full((1, 3), radius), np.array([-0.9 * lung.density]))
+            _clouds(center[None], np.full((1, 3), radius), np.array([-0.9 * lung.density]))
         )
-        lung.curves.append(_ring(centre, radius * 1.25, 3.2))
+        lung.curves.append(_ring(center, radius * 1.25, 3.2))
 
 
-def _ring(centre: npt.NDArray[np.floating], radius: float, per_mm: float) -> Curves:
+def _ring(center: npt.NDArray[np.floating], radius: float, per_mm: float) -> Curves:
     """A circle in the frontal plane."""
     turn = np.arange(0, 2 * np.pi, 0.7 / radius)
-    circle = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1) * radius + centre
+    circle = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1) * radius + center
     volume = np.full(len(turn), per_mm * 0.7, np.float32)
     return Curves(circle.astype(np.float32), volume, 0.7)
 
 
 def _in_air(chest: Chest, points: Floats) -> Floats:
-    """Those of the points (n, 3) that no heart and no diaphragm takes the place of."""
+    """The points (n, 3) that are not inside the heart or the diaphragm."""
     x, y, z = points.T
     taken = np.zeros(len(points), bool)
     for solid in chest.solids:
@@ -185,18 +185,18 @@ def _fibrosis(chest: Chest, lung: Lung, lesion: Lesion, rng: np.random.Generator
     angle, out = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.5, 0.97, n)
     down = np.clip(0.90 - np.abs(rng.normal(0, 0.17 + 0.06 * lesion.grade, n)), 0.08, 0.95)
     normal = np.stack([out * np.cos(angle), out * np.sin(angle), down], 1).astype(np.float32)
-    centre = _in_air(chest, lung.aerated.place(normal))
-    n = len(centre)
+    center = _in_air(chest, lung.aerated.place(normal))
+    n = len(center)
     way = rng.normal(size=(n, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     t = np.linspace(-1, 1, 12)[None, :, None] * rng.uniform(3, 7.5, (n, 1, 1))
-    points = (centre[:, None] + way[:, None] * t).reshape(-1, 3)
+    points = (center[:, None] + way[:, None] * t).reshape(-1, 3)
     volume = np.full(len(points), 5.5, np.float32)
     lung.curves.append(Curves(points.astype(np.float32), volume, 0.7))
-    for spot in centre[: 16 + 26 * lesion.grade]:
+    for spot in center[: 16 + 26 * lesion.grade]:
         lung.curves.append(_ring(spot, float(rng.uniform(2.2, 4.5)), 4.5))
     strength = (0.08, 0.12, 0.16)[lesion.grade] * rng.uniform(-0.2, 1.4, 60)
-    hazy = centre[-60:]
+    hazy = center[-60:]
     sigmas = np.full((len(hazy), 3), 9.0)
     lung.clouds.append(_clouds(hazy, sigmas, strength[: len(hazy)]))
 
@@ -207,9 +207,9 @@ IN_LUNG: Mapping[str, Painter] = MappingProxyType(
         "nodule": _nodule,
         "mass": _mass,
         "atelectasis": _atelectasis,
-        "oedema": _oedema,
+        "edema": _edema,
         "emphysema": _emphysema,
         "fibrosis": _fibrosis,
     }
 )
-"""What each finding inside a lung does to it."""
+"""Function that draws each finding inside a lung."""

@@ -1,7 +1,7 @@
-"""The words of the reports: how radiologists say what is there, and what is not.
+"""The phrases of the reports: how radiologists state findings and their absence.
 
-``{side}`` is right or left, ``{loc}`` a place with its side, ``{deg}`` the degree in the label's
-own words, ``{size}`` a length or ratio, ``{extra}`` what only this finding needs.
+``{side}`` is right or left, ``{loc}`` a place with its side, ``{deg}`` the degree in the words
+of the label, ``{size}`` a length or ratio, ``{extra}`` a detail of this finding only.
 """
 
 # ruff: noqa: E501 -- tables of phrases read best with a label on each line
@@ -23,7 +23,7 @@ DEGREES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] 
         "atelectasis": (("linear", "plate-like", "subsegmental"), ("partial", "segmental"), ("complete", "lobar")),
         "fracture": (("minimally displaced", "mildly displaced"), ("displaced",), ("markedly displaced", "severely displaced")),
         "cardiomegaly": (("mild", "mildly"), ("moderate", "moderately"), ("marked", "severely")),
-        "oedema": (("mild",), ("moderate",), ("severe", "marked")),
+        "edema": (("mild",), ("moderate",), ("severe", "marked")),
         "emphysema": (("mild",), ("moderate",), ("severe", "advanced")),
         "fibrosis": (("mild", "early"), ("moderate",), ("severe", "advanced")),
         "support device": (("",), ("",), ("",)),
@@ -107,14 +107,14 @@ ONE: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "Enlarged heart with a cardiothoracic ratio of {size}.",
             "Cardiac silhouette is enlarged ({deg} cardiomegaly).",
         ),
-        "oedema": (
-            "There is {deg} pulmonary oedema.",
-            "{deg} interstitial and alveolar oedema.",
-            "Perihilar haze and septal lines, consistent with {deg} pulmonary oedema.",
-            "{deg} pulmonary oedema with upper lobe vascular redistribution.",
-            "Vascular congestion with {deg} oedema.",
-            "Bilateral perihilar opacities in keeping with {deg} pulmonary oedema.",
-            "Kerley B lines at the bases; {deg} pulmonary oedema.",
+        "edema": (
+            "There is {deg} pulmonary edema.",
+            "{deg} interstitial and alveolar edema.",
+            "Perihilar haze and septal lines, consistent with {deg} pulmonary edema.",
+            "{deg} pulmonary edema with upper lobe vascular redistribution.",
+            "Vascular congestion with {deg} edema.",
+            "Bilateral perihilar opacities in keeping with {deg} pulmonary edema.",
+            "Kerley B lines at the bases; {deg} pulmonary edema.",
         ),
         "emphysema": (
             "There is {deg} emphysema.",
@@ -202,7 +202,7 @@ ONE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""Sentences for a finding on one side, or for one that has none."""
+"""Sentences for a finding on one side or without a side."""
 
 BOTH: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -252,7 +252,7 @@ NOUNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "atelectasis": ("{deg} {loc} atelectasis", "{loc} atelectasis", "{side} atelectasis, {deg}"),
         "fracture": ("{deg} fracture of the {loc}", "{loc} fracture", "fracture of the {loc}"),
         "cardiomegaly": ("{deg} cardiomegaly", "enlarged heart", "cardiomegaly"),
-        "oedema": ("{deg} pulmonary oedema", "pulmonary oedema, {deg}", "pulmonary oedema"),
+        "edema": ("{deg} pulmonary edema", "pulmonary edema, {deg}", "pulmonary edema"),
         "emphysema": ("{deg} emphysema", "emphysema, {deg}", "emphysema"),
         "fibrosis": ("{deg} pulmonary fibrosis", "pulmonary fibrosis, {deg}", "interstitial fibrosis"),
         "pacemaker": ("{side} pacemaker", "{side} {extra} pacemaker"),
@@ -263,7 +263,7 @@ NOUNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "nasogastric tube": ("nasogastric tube", "nasogastric tube in the stomach"),
     }
 )  # fmt: skip
-"""Noun phrases, for impressions, doubts and comparisons."""
+"""Noun phrases, for impressions, uncertain findings and comparisons."""
 
 UNCERTAIN = (
     "Possible {noun}.",
@@ -273,7 +273,7 @@ UNCERTAIN = (
     "Suspected {noun}.",
     "{noun} cannot be excluded.",
 )
-"""How a doubt is worded."""
+"""Sentences for an uncertain finding."""
 
 CHANGE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -302,7 +302,7 @@ CHANGE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""How a finding compares with the study before."""
+"""Sentences that compare a finding with the previous study."""
 
 RESOLVED = (
     "The previously seen {short} has resolved.",
@@ -310,4 +310,4 @@ RESOLVED = (
     "Previously noted {short} is no longer seen.",
     "Resolved {short} since the prior study.",
 )
-"""How a finding that has gone is worded."""
+"""Sentences for a resolved finding."""

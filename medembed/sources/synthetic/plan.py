@@ -1,4 +1,4 @@
-"""Who the patients are, what they have, and how it goes from study to study."""
+"""Patients, their findings, and the course of these from study to study."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Entry:
     ----------
     lesion : Lesion
     change : {"", "new", "increased", "decreased", "unchanged"}
-        Against the study before; empty where there is none.
+        Compared with the previous study; empty if there is none.
     status : {"present", "uncertain", "omitted"}
-        What the report makes of it.
+        How the report states it.
     """
 
     lesion: Lesion
@@ -43,16 +43,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Study:
-    """One study: all that image, header and report need.
+    """One study, with everything that image, header and report need.
 
     Parameters
     ----------
     patient, number : int
-        Which patient, and which of the patient's studies, both from 0.
+        Number of the patient, and of the study of this patient, from 0.
     study_uid, accession : str
     when : date
     prior : date or None
-        Of the study before.
+        Date of the previous study.
     sex, race, site, scanner : str
     age : int
         Years.
@@ -61,7 +61,7 @@ class Study:
     build, pose
     entries : tuple of Entry
     resolved : tuple of Lesion
-        Seen in the study before, gone now.
+        Findings of the previous study that have resolved.
     noise : float
         Factor on the noise of the images.
     """
@@ -86,12 +86,12 @@ class Study:
 
     @property
     def lesions(self) -> tuple[Lesion, ...]:
-        """What the chest holds, whether reported or not."""
+        """All findings of the chest, reported or not."""
         return tuple(e.lesion for e in self.entries)
 
 
 def uid_of(*parts: object) -> str:
-    """Make a UID under 2.25 (PS3.5 B.2) from anything that prints."""
+    """Derive a UID under 2.25 (PS3.5 B.2) from the text of the parts."""
     digest = hashlib.sha256("|".join(str(p) for p in parts).encode()).digest()
     number = int.from_bytes(digest[:16], "big")
     number = number & ~(0xF << 76) | (0x4 << 76)  # the form of a version 4 UUID
@@ -179,7 +179,7 @@ def _patient(config: CohortConfig, patient: int) -> list[Study]:
 
 
 def _traits(rng: np.random.Generator, age: float, build: Build) -> list[Lesion]:
-    """What stays and is no finding of the vocabulary."""
+    """Permanent traits that are not findings of the vocabulary."""
     traits = []
     if age > 50 and rng.random() < 0.09:
         traits.append(Lesion("other", kind="sternotomy", seed=int(rng.integers(2**31))))
@@ -201,7 +201,7 @@ def _views(config: CohortConfig, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def _pose(rng: np.random.Generator, views: tuple[str, ...], *, supine: bool) -> Pose:
-    """Stand or lie, breathe and turn a little."""
+    """Draw position, breath and rotation."""
     frontal_ap = "AP" in views
     shallow = rng.random() < (0.35 if frontal_ap else 0.12)
     breath = rng.uniform(0.74, 0.84) if shallow else rng.uniform(0.91, 1.02)
@@ -216,6 +216,13 @@ def _pose(rng: np.random.Generator, views: tuple[str, ...], *, supine: bool) -> 
     )
 
 
+_DRAWN = (
+    *("atelectasis", "cardiomegaly", "consolidation", "effusion", "emphysema", "fibrosis"),
+    *("fracture", "mass", "nodule", "edema", "pneumothorax", "support device"),
+)
+"""Order in which findings are drawn; another order gives another cohort for the same seed."""
+
+
 def _new(
     config: CohortConfig,
     rng: np.random.Generator,
@@ -225,21 +232,21 @@ def _new(
     *,
     follow_up: bool,
 ) -> list[Lesion]:
-    """Findings that turn up in a study."""
+    """New findings of a study."""
     chance = {**PREVALENCE, **config.prevalence}
     old = float(np.clip((age - 20) / 60, 0, 1.2))
-    for label in ("cardiomegaly", "emphysema", "fibrosis", "mass", "oedema"):
+    for label in ("cardiomegaly", "emphysema", "fibrosis", "mass", "edema"):
         chance[label] *= 0.4 + old
     if member and config.bias is not None:
         for label, factor in config.bias.prevalence.items():
             chance[label] *= factor
     found: list[Lesion] = []
     seen = {x.label for x in have}
-    for label in sorted(chance):
+    for label in _DRAWN:
         share = min(0.95, chance[label]) * (0.4 if follow_up else 1.0)
-        if label == "effusion" and any(x.label in ("oedema", "cardiomegaly") for x in found):
+        if label == "effusion" and any(x.label in ("edema", "cardiomegaly") for x in found):
             share = min(0.95, share * 1.8)
-        if label == "oedema" and any(x.label == "cardiomegaly" for x in found):
+        if label == "edema" and any(x.label == "cardiomegaly" for x in found):
             share = min(0.95, share * 2.0)
         drawn = rng.random() < share
         seed = int(rng.integers(2**31))
@@ -257,7 +264,7 @@ def _new(
 
 
 def _clash(lesion: Lesion, others: list[Lesion]) -> bool:
-    """Whether two findings cannot be told apart or drawn on one side."""
+    """Whether two findings would be indistinguishable or cannot be drawn on one side."""
     pleural = ("effusion", "pneumothorax")
     for other in others:
         if not set(lesion.sides) & set(other.sides):
@@ -311,7 +318,7 @@ _KIND_OF_COURSE = {
 def _evolve(
     rng: np.random.Generator, lesions: list[Lesion], gap: int
 ) -> tuple[list[Lesion], list[str], list[Lesion]]:
-    """Let time pass: what is left, how it changed, what is gone."""
+    """Evolve findings to the next study: those left, their changes, those resolved."""
     kept: list[Lesion] = []
     changes: list[str] = []
     gone: list[Lesion] = []
@@ -343,7 +350,7 @@ def _changed(lesion: Lesion, change: str, factor: float) -> Lesion:
     """A finding after it grew or shrank."""
     if change == "unchanged":
         return lesion
-    if lesion.label in ("atelectasis", "oedema", "emphysema", "fibrosis"):
+    if lesion.label in ("atelectasis", "edema", "emphysema", "fibrosis"):
         grade = int(np.clip(lesion.grade + (1 if change == "increased" else -1), 0, 2))
         place = lesion.place
         return replace(lesion, degree=("mild", "moderate", "severe")[grade], place=place)
@@ -360,7 +367,7 @@ def _changed(lesion: Lesion, change: str, factor: float) -> Lesion:
 
 
 def _reported(config: CohortConfig, rng: np.random.Generator, entry: Entry, member: bool) -> Entry:
-    """Whether the report says it, doubts it or leaves it out."""
+    """Whether the report states it, words it as uncertain or omits it."""
     miss, doubt = rng.random(), rng.random()
     unseen = config.omitted
     if member and config.bias is not None:
@@ -375,7 +382,7 @@ def _reported(config: CohortConfig, rng: np.random.Generator, entry: Entry, memb
 
 
 def findings_of(lesions: tuple[Lesion, ...]) -> str:
-    """Findings as a table has them: ``"effusion:right;oedema"``."""
+    """Findings in the notation of a table: ``"effusion:right;edema"``."""
     sides: dict[str, set[str]] = {}
     for lesion in lesions:
         if lesion.label == "other":

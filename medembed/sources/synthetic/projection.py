@@ -18,20 +18,20 @@ WATER_PER_MM = 0.0200
 
 @dataclass(frozen=True)
 class Scanner:
-    """How a machine renders.
+    """Image characteristics of a scanner.
 
     Parameters
     ----------
     name, maker, model : str
-        ``maker`` and ``model`` go into the header.
+        ``maker`` and ``model`` are written to the header.
     dose : float
-        Quanta per mm² behind air, in thousands; less is noisier.
+        Quanta per mm² behind air, in thousands; fewer are noisier.
     scatter : float
         Share of scattered radiation behind the mediastinum.
     blur_mm : float
         Standard deviation of focal spot and detector.
     latitude : float
-        Slope of the display curve; more is harder.
+        Slope of the display curve; higher gives more contrast.
     edge : float
         Strength of the edge filter.
     inverted : bool
@@ -52,7 +52,7 @@ class Scanner:
 
 
 def make_view(name: str, chest: Chest, size: int, field_mm: float) -> View:
-    """Place source and detector about a chest.
+    """Place source and detector around a chest.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def make_view(name: str, chest: Chest, size: int, field_mm: float) -> View:
     build = chest.build
     front = build.half_depth + 25 + 0.7 * build.fat
     side = build.half_width + 35 + build.fat
-    centre = (chest.apex_z + chest.base_z) / 2 + 4
+    center = (chest.apex_z + chest.base_z) / 2 + 4
     source, detector = {
         "PA": (1830.0, -front),
         "AP": (1050.0, front),
         "LATERAL": (1830.0, side),
     }[name]
-    return View(name, size, field_mm / size, centre, source, detector, chest.pose.rotation)
+    return View(name, size, field_mm / size, center, source, detector, chest.pose.rotation)
 
 
 def _box(view: View, shape: Shape) -> tuple[slice, slice]:
@@ -94,7 +94,7 @@ def _box(view: View, shape: Shape) -> tuple[slice, slice]:
 
 
 def _lung_path(view: View, chest: Chest, lung: Lung, total: Floats) -> None:
-    """Take one lung's air out of ``total`` and put in what it holds."""
+    """Subtract the air of one lung from ``total`` and add its contents."""
     rows, columns = _box(view, lung.wall)
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
@@ -136,7 +136,7 @@ def _pleural_line(
     wall: tuple[Floats, Floats],
     air: Floats,
 ) -> Floats:
-    """The visceral pleura between two airs, about 1 mm thick."""
+    """The visceral pleura with air on both sides, about 1 mm thick."""
     stack = lung.aerated
     grow = np.where(stack.rx > 0.5, np.float32(1.2), np.float32(0))
     outer = Stack(
@@ -156,10 +156,10 @@ def _haze(view: View, lung: Lung, rows: slice, columns: slice) -> Floats | None:
     """Added path length of the lung's clouds: a sum of products of Gaussians."""
     if not lung.clouds:
         return None
-    centres = np.concatenate([c.centres for c in lung.clouds])
+    centers = np.concatenate([c.centers for c in lung.clouds])
     sigmas = np.concatenate([c.sigmas for c in lung.clouds])
     amplitudes = np.concatenate([c.amplitudes for c in lung.clouds])
-    top, left, scale = view.project(centres)
+    top, left, scale = view.project(centers)
     pixels = scale / np.float32(view.spacing_mm)
     sigma_rows = np.maximum(sigmas[:, 2] * pixels, 0.4)
     sigma_columns = np.maximum(sigmas[:, view.across] * pixels, 0.4)
@@ -250,7 +250,7 @@ def radiograph(
 
 
 def _display(density: Floats, path: Floats, scanner: Scanner) -> Floats:
-    """Range the exposure as a reader machine does, then its curve and edge filter."""
+    """Apply exposure ranging, display curve and edge filter, as an image reader does."""
     body = density[path > 30]
     low, high = np.percentile(body, [1.0, 97.0])
     level = np.clip((density - low) / max(high - low, 1e-3), -0.3, 1.3)

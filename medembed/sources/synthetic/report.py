@@ -1,4 +1,4 @@
-"""Reports written from the truth, in the styles of several readers."""
+"""Reports written from the ground truth, in the styles of several readers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _READERS = (
 
 _INDICATIONS = (
     "Shortness of breath.", "Cough and fever.", "Chest pain.", "Follow-up.", "Fall.",
-    "Preoperative assessment.", "Dyspnoea on exertion.", "Weight loss.", "Check of lines.",
+    "Preoperative assessment.", "Dyspnea on exertion.", "Weight loss.", "Check of lines.",
     "Known lung disease.", "Routine control.", "Trauma.",
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def _words(lesion: Lesion, rng: np.random.Generator) -> dict[str, str]:
-    """What the phrases may ask for."""
+    """Values for the placeholders of the phrases."""
     label, side = lesion.label, lesion.side
     degree = _pick(rng, DEGREES[label][lesion.grade]) if label in DEGREES else ""
     size = f"{lesion.size:.0f}"
@@ -131,7 +131,7 @@ def _short(lesion: Lesion) -> str:
     """The fewest words that name a finding and its side."""
     name = {
         "effusion": "pleural effusion",
-        "oedema": "pulmonary oedema",
+        "edema": "pulmonary edema",
         "fibrosis": "pulmonary fibrosis",
         "support device": lesion.kind,
     }.get(lesion.label, lesion.label)
@@ -139,7 +139,7 @@ def _short(lesion: Lesion) -> str:
 
 
 def _sentences(study: Study, rng: np.random.Generator) -> list[str]:
-    """One or two sentences for each reported finding, then what has gone."""
+    """One or two sentences for each reported finding, then the resolved ones."""
     out = []
     for entry in study.entries:
         lesion = entry.lesion
@@ -161,7 +161,7 @@ def _sentences(study: Study, rng: np.random.Generator) -> list[str]:
 
 
 def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[str]:
-    """Statements of what is not there, true to what the reader saw."""
+    """Negative statements, consistent with the reported findings."""
     seen = {e.lesion.label for e in study.entries if e.status != "omitted"}
     out: list[tuple[str, ...]] = []
     if not seen & {"effusion", "pneumothorax"}:
@@ -183,7 +183,7 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
         "nodule",
         "mass",
         "atelectasis",
-        "oedema",
+        "edema",
         "fibrosis",
         "emphysema",
     }:
@@ -195,8 +195,8 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
         )
     if not seen & {"nodule", "mass"}:
         out.append(("No suspicious nodule or mass.", "No pulmonary nodule or mass is identified."))
-    if "oedema" not in seen:
-        out.append(("No pulmonary oedema.", "No vascular congestion or oedema."))
+    if "edema" not in seen:
+        out.append(("No pulmonary edema.", "No vascular congestion or edema."))
     if "cardiomegaly" not in seen:
         ratio = f"{study.build.ratio:.2f}"
         out.append(
@@ -210,7 +210,7 @@ def _negatives(study: Study, reader: _Reader, rng: np.random.Generator) -> list[
 
 
 def _remarks(study: Study, rng: np.random.Generator) -> list[str]:
-    """What can be seen and is no finding of the vocabulary."""
+    """Visible remarks that are not findings of the vocabulary."""
     build, pose = study.build, study.pose
     out: list[tuple[str, ...]] = []
     for entry in study.entries:
@@ -258,13 +258,13 @@ def write_report(study: Study, seed: int) -> str:
     ----------
     study : Study
     seed : int
-        Of the cohort; the wording of a study never depends on another study.
+        Seed of the cohort; the wording of a study does not depend on other studies.
 
     Returns
     -------
     str
-        Sections FINDINGS and IMPRESSION, and by habit INDICATION, TECHNIQUE, COMPARISON. No name,
-        no date, no number of the patient.
+        Sections FINDINGS and IMPRESSION, and depending on the reader INDICATION, TECHNIQUE,
+        COMPARISON. No name, date or number of the patient.
     """
     rng = np.random.default_rng([seed, study.patient, study.number, 5])
     sites = {"site-A": (0, 1), "site-B": (2, 3), "site-C": (4, 1)}
@@ -304,16 +304,16 @@ def _impression(study: Study, rng: np.random.Generator) -> list[str]:
     return lines or [_pick(rng, _NORMAL)]
 
 
-_AMERICAN = (
-    ("oedema", "edema"),
-    ("dyspnoea", "dyspnea"),
-    ("Oedema", "Edema"),
-    ("Dyspnoea", "Dyspnea"),
+_BRITISH = (
+    ("edema", "oedema"),
+    ("dyspnea", "dyspnoea"),
+    ("Edema", "Oedema"),
+    ("Dyspnea", "Dyspnoea"),
 )
 
 
 def _layout(sections: list[tuple[str, list[str]]], reader: _Reader) -> str:
-    """Headings, numbering and spelling as the reader has them."""
+    """Headings, numbering and spelling of the reader."""
     blocks = []
     for name, lines in sections:
         if name == "Impression" and reader.numbered and len(lines) > 1:
@@ -329,7 +329,7 @@ def _layout(sections: list[tuple[str, list[str]]], reader: _Reader) -> str:
         else:
             blocks.append(f"{name.upper()}:\n{text}")
     text = "\n\n".join(blocks) if reader.headings != "upper" else "\n".join(blocks)
-    if reader.american:
-        for british, american in _AMERICAN:
-            text = text.replace(british, american)
+    if not reader.american:
+        for american, british in _BRITISH:
+            text = text.replace(american, british)
     return text

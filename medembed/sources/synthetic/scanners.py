@@ -1,4 +1,4 @@
-"""The sites of the cohort and their machines."""
+"""The sites of the cohort and their scanners."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALL = (
 )
 
 SCANNERS: Mapping[str, Scanner] = MappingProxyType({s.name: s for s in _ALL})
-"""Every machine by name."""
+"""Every scanner by name."""
 
 SITES: Mapping[str, tuple[Scanner, ...]] = MappingProxyType(
     {
@@ -27,4 +27,4 @@ SITES: Mapping[str, tuple[Scanner, ...]] = MappingProxyType(
         "site-C": (SCANNERS["C1"], SCANNERS["C2"]),
     }
 )
-"""The machines of each site."""
+"""The scanners of each site."""

@@ -1,4 +1,4 @@
-"""Convex bodies whose cut with a ray is known in closed form, and the views that send the rays.
+"""Convex bodies whose intersection with a ray has a closed form, and the views that cast the rays.
 
 Lengths are mm in the patient's own frame, DICOM's (PS3.3 C.7.6.2.1.1): x to the left, y to the
 back, z to the head. Every soft organ is a :class:`Stack` or an :class:`Ellipsoid`: a parallel ray
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 class View:
     """A point source, a flat detector and the grid of its pixels.
 
-    Each body is projected with the magnification of its own centre's depth, which is exact for
+    Each body is projected with the magnification of its own center's depth, which is exact for
     points and a good approximation for organs (source at 1 m or more).
 
     Parameters
@@ -33,7 +33,7 @@ class View:
         Rows and columns.
     spacing_mm : float
         Pixel pitch in the detector's plane.
-    centre_z : float
+    center_z : float
         Height of the central ray.
     source_mm : float
         Distance from source to detector.
@@ -47,7 +47,7 @@ class View:
     name: str
     size: int
     spacing_mm: float
-    centre_z: float
+    center_z: float
     source_mm: float
     detector: float
     rotation: float = 0.0
@@ -71,7 +71,7 @@ class View:
         """Coordinates (columns,) across and (rows,) up, in mm, of the pixels' rays at a depth."""
         steps = (np.arange(self.size, dtype=np.float32) - (self.size - 1) / 2) * self.spacing_mm
         steps = steps / self.magnification(depth)
-        return steps.astype(np.float32), (self.centre_z - steps).astype(np.float32)
+        return steps.astype(np.float32), (self.center_z - steps).astype(np.float32)
 
     def project(self, points: Floats) -> tuple[Floats, Floats, Floats]:
         """Bring points (n, 3) to rows (n,), columns (n,) and magnification (n,)."""
@@ -79,7 +79,7 @@ class View:
         scale = self.magnification(turned[:, self.along])
         middle = np.float32((self.size - 1) / 2)
         columns = middle + turned[:, self.across] * scale / self.spacing_mm
-        rows = middle - (turned[:, 2] - self.centre_z) * scale / self.spacing_mm
+        rows = middle - (turned[:, 2] - self.center_z) * scale / self.spacing_mm
         return rows.astype(np.float32), columns.astype(np.float32), scale
 
     def splat(self, points: Floats, volumes: Floats) -> Floats:
@@ -90,7 +90,7 @@ class View:
 
 
 def splat_at(where: tuple[Floats, Floats], weights: Floats, shape: tuple[int, int]) -> Floats:
-    """Spread weights (n,) bilinearly over a grid; what lies outside is lost."""
+    """Spread weights (n,) bilinearly over a grid; weights outside the grid are lost."""
     height, width = shape
     rows, columns = where
     top, left = np.floor(rows), np.floor(columns)
@@ -130,7 +130,7 @@ class Stack:
     Parameters
     ----------
     z, cx, cy, rx, ry : float32 arrays, shape (k,)
-        Heights in rising order, centres and half axes in mm; linear between the heights, nothing
+        Heights in rising order, centers and half axes in mm; linear between the heights, nothing
         beyond them.
     power : float
         The exponent n: 2 is an ellipse, more is boxier.
@@ -144,7 +144,7 @@ class Stack:
     power: float = 2.0
 
     def at(self, z: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Centres and half axes at heights ``z``; half axes are 0 outside the stack."""
+        """Centers and half axes at heights ``z``; half axes are 0 outside the stack."""
         inside = (z >= self.z[0]) & (z <= self.z[-1])
         cx, cy, rx, ry = (
             np.interp(z, self.z, values).astype(np.float32)
@@ -159,7 +159,7 @@ class Stack:
         return np.stack([cx + normal[:, 0] * rx, cy + normal[:, 1] * ry, z], 1).astype(np.float32)
 
     def chord(self, view: View, rows: slice, columns: slice) -> tuple[Floats, Floats]:
-        """Where each ray enters and leaves; both (rows, columns), equal where it misses."""
+        """Entry and exit of each ray; both (rows, columns), equal if it misses."""
         weight = self.rx * self.ry + 1e-6
         middle = np.array(
             [[np.average(self.cx, weights=weight), np.average(self.cy, weights=weight), 0]],
@@ -167,21 +167,21 @@ class Stack:
         )
         across, up = view.plane(float(rotated(middle, view.rotation)[0, view.along]))
         cx, cy, rx, ry = self.at(up[rows])
-        centre = rotated(np.stack([cx, cy, cy * 0], 1), view.rotation)
+        center = rotated(np.stack([cx, cy, cy * 0], 1), view.rotation)
         radii = (rx, ry)
         reach, depth = radii[view.across][:, None], radii[view.along][:, None]
-        share = (across[None, columns] - centre[:, view.across, None]) / np.maximum(reach, 1e-3)
+        share = (across[None, columns] - center[:, view.across, None]) / np.maximum(reach, 1e-3)
         share = np.abs(share)
         if self.power == 2.0:
             half = np.sqrt(np.maximum(1 - share * share, 0))
         else:
             half = np.maximum(1 - share**self.power, 0) ** np.float32(1 / self.power)
         half = half * depth
-        middle_depth = centre[:, view.along, None]
+        middle_depth = center[:, view.along, None]
         return middle_depth - half, middle_depth + half
 
     def contains(self, x: Floats, y: Floats, z: Floats) -> npt.NDArray[np.bool_]:
-        """Whether points of a grid lie inside; ``z`` must be a column of heights (k, 1, 1)."""
+        """Whether points of a grid are inside; ``z`` must be a column of heights (k, 1, 1)."""
         cx, cy, rx, ry = (v.reshape(z.shape) for v in self.at(z.ravel()))
         across = np.abs((x - cx) / np.maximum(rx, 1e-3))
         back = np.abs((y - cy) / np.maximum(ry, 1e-3))
@@ -204,13 +204,13 @@ class Ellipsoid:
 
     Parameters
     ----------
-    centre, radii : tuple of float
+    center, radii : tuple of float
         In mm, order x, y, z.
     tilt : float
         Radians; positive lifts the patient's left end.
     """
 
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     radii: tuple[float, float, float]
     tilt: float = 0.0
 
@@ -223,13 +223,13 @@ class Ellipsoid:
         return np.asarray((axes / np.array(self.radii)[:, None]) @ turn.T)
 
     def chord(self, view: View, rows: slice, columns: slice) -> tuple[Floats, Floats]:
-        """Where each ray enters and leaves; both (rows, columns), equal where it misses."""
-        centre = rotated(np.array([self.centre], dtype=np.float32), view.rotation)[0]
-        across, up = view.plane(float(centre[view.along]))
+        """Entry and exit of each ray; both (rows, columns), equal if it misses."""
+        center = rotated(np.array([self.center], dtype=np.float32), view.rotation)[0]
+        across, up = view.plane(float(center[view.along]))
         matrix = self.matrix(view.rotation)
         ray, side, rise = matrix[:, view.along], matrix[:, view.across], matrix[:, 2]
-        du = (across[columns] - centre[view.across])[None, :]
-        dz = (up[rows] - centre[2])[:, None]
+        du = (across[columns] - center[view.across])[None, :]
+        dz = (up[rows] - center[2])[:, None]
         a = np.float32(ray @ ray)
         b = np.float32(ray @ side) * du + np.float32(ray @ rise) * dz
         c = (
@@ -238,13 +238,13 @@ class Ellipsoid:
             + (np.float32(rise @ rise) * dz * dz - 1)
         )
         root = np.sqrt(np.maximum(b * b - a * c, 0))
-        depth = centre[view.along]
+        depth = center[view.along]
         return depth + (-b - root) / a, depth + (-b + root) / a
 
     def contains(self, x: Floats, y: Floats, z: Floats) -> npt.NDArray[np.bool_]:
-        """Whether points of a grid lie inside."""
+        """Whether points of a grid are inside."""
         matrix = self.matrix().astype(np.float32)
-        dx, dy, dz = x - self.centre[0], y - self.centre[1], z - self.centre[2]
+        dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
         return np.asarray(sum((m[0] * dx + m[1] * dy + m[2] * dz) ** 2 for m in matrix) <= 1)
 
     def bounds(self) -> tuple[Floats, Floats]:
@@ -258,8 +258,8 @@ class Ellipsoid:
             ],
             dtype=np.float32,
         )
-        centre = np.array(self.centre, dtype=np.float32)
-        return centre - reach, centre + reach
+        center = np.array(self.center, dtype=np.float32)
+        return center - reach, center + reach
 
 
 Shape = Stack | Ellipsoid
@@ -270,15 +270,15 @@ def covered(
 ) -> Floats:
     """Length along each ray of the union of intervals, cut to ``within``.
 
-    With starts and ends sorted apart, a gap follows the i-th end exactly where the next start
-    lies beyond it.
+    With starts and ends sorted apart, a gap follows the i-th end exactly if the next start
+    is beyond it.
 
     Parameters
     ----------
     within : pair of arrays (rows, columns) or None
-        Where to cut; None cuts nowhere.
+        Bounds; None for no bounds.
     intervals : sequence of pairs of arrays (rows, columns)
-        Enter and leave; equal where the ray misses.
+        Enter and leave; equal if the ray misses.
 
     Returns
     -------
@@ -300,7 +300,7 @@ def covered(
 
 
 def _in_order(planes: list[Floats]) -> list[Floats]:
-    """Sort planes against each other, place by place: by insertion, since they are few."""
+    """Sort planes pixel by pixel, by insertion since they are few."""
     planes = list(planes)
     for last in range(1, len(planes)):
         for i in range(last, 0, -1):

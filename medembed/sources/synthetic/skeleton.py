@@ -1,7 +1,7 @@
 """Bones as clouds of weighted points: ribs, spine, clavicles, scapulae, sternum.
 
-A point's volume is the water-equivalent it adds to soft tissue: mm³ of bone times how much more
-bone attenuates than water at diagnostic energies (about 1.7 for cortex, 0.35 for marrow).
+A point's volume is the water-equivalent it adds to soft tissue: mm³ of bone times the excess of its
+attenuation over water at diagnostic energies (about 1.7 for cortex, 0.35 for marrow).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Break:
     where : float
         Share of the bone's length from its back (inner) end.
     step_mm : float
-        How far the outer part is displaced, downward.
+        Downward displacement of the outer part.
     callus : bool
-        Whether it is old, with new bone about it.
+        Whether it is old, with new bone around it.
     """
 
     side: int
@@ -47,7 +47,7 @@ class Break:
 
 
 def rib_path(chest: Chest, side: int, rib: int, n: int) -> Floats:
-    """Centre line (n, 3) of a rib in mm, from the spine around to the front."""
+    """Center line (n, 3) of a rib in mm, from the spine around to the front."""
     wall = chest.lungs[side].wall
     build = chest.build
     apex, height = chest.apex_z, build.lung_height
@@ -132,7 +132,7 @@ def bones(chest: Chest, breaks: list[Break], detail: float = 1.0) -> list[Curves
     Parameters
     ----------
     chest : Chest
-        Its organs set where the bones lie.
+        Its organs determine the position of the bones.
     breaks : list of Break
     detail : float
         Density of the points; 1 suits pixels of 1.5 mm.

@@ -28,7 +28,7 @@ class _Tree:
 
 @lru_cache(maxsize=2 * N_TREES)
 def _tree(number: int, side: int) -> _Tree:
-    """Grow one tree: split its tips in two along their longest axis, again and again."""
+    """Grow one tree by repeatedly splitting its tips along their longest axis."""
     rng = np.random.default_rng([77, number, side + 1])
     tips = np.stack(
         [
@@ -45,8 +45,8 @@ def _tree(number: int, side: int) -> _Tree:
     while stack:
         start, group, heading = stack.pop()
         n = len(group)
-        centre = group.mean(0)
-        end = start + (centre - start) * (0.42 if n > 1 else 1.0)
+        center = group.mean(0)
+        end = start + (center - start) * (0.42 if n > 1 else 1.0)
         length = float(np.linalg.norm((end - start) * scale))
         count = max(2, int(length / 0.9))
         t = (np.arange(count) + 0.5)[:, None] / count
@@ -57,7 +57,7 @@ def _tree(number: int, side: int) -> _Tree:
         radii.append(np.full(count, radius) * (1 - 0.12 * t[:, 0]))
         steps.append(np.full(count, length / count))
         if n > 1:
-            axis = int(np.argmax(((group - centre) * scale).std(0)))
+            axis = int(np.argmax(((group - center) * scale).std(0)))
             order = np.argsort(group[:, axis])
             cut = int(np.clip(n * rng.uniform(0.35, 0.65), 1, n - 1))
             way = (end - start) / (np.linalg.norm(end - start) + 1e-6)
@@ -73,7 +73,7 @@ def _tree(number: int, side: int) -> _Tree:
 
 
 def lung_vessels(chest: Chest, lung: Lung) -> list[Curves]:
-    """Vessels of one lung, in the lung as it lies now (collapsed, pushed up or not)."""
+    """Vessels of one lung, in the lung in its current shape (collapsed, displaced or not)."""
     tree = _tree((chest.build.tree + lung.side) % N_TREES, lung.side)
     stack = lung.aerated
     points = stack.place(tree.points)
@@ -99,7 +99,7 @@ def lung_vessels(chest: Chest, lung: Lung) -> list[Curves]:
 
 
 def trachea_x(chest: Chest, z: Floats) -> Floats:
-    """Where the windpipe runs: a little to the right of the arch, with the spine's bow."""
+    """Course of the windpipe: slightly right of the arch, following the spine."""
     arch = chest.apex_z - 0.27 * (chest.apex_z - chest.base_z)
     push = -4 * chest.build.aorta * np.exp(-(((z - arch) / 25) ** 2))
     return (push + 0.8 * chest.shift + 0.5 * np.interp(z, *chest.spine_x)).astype(np.float32)
@@ -111,7 +111,7 @@ def carina_z(chest: Chest) -> float:
 
 
 def airways(chest: Chest) -> list[Curves]:
-    """Air that the windpipe and the main bronchi take out of the mediastinum."""
+    """Air of the windpipe and main bronchi, subtracted from the mediastinum."""
     fork = carina_z(chest)
     z = np.arange(fork, chest.apex_z + 70, 0.8, dtype=np.float32)
     trunk = np.stack([trachea_x(chest, z), np.full_like(z, 12), z], 1)

@@ -171,7 +171,7 @@ def unheard(tmp_path_factory: pytest.TempPathFactory) -> CaseLibrary:
         make_case(
             i,
             patient_id=f"P-{i}",
-            findings=(Finding("oedema"),) if sick[i] else (),
+            findings=(Finding("edema"),) if sick[i] else (),
             sex="FM"[i % 2],
             split="val" if i < n // 2 else "test",
         )
@@ -199,13 +199,13 @@ def test_thresholds_of_each_group_miss_fewer_women_and_say_what_that_costs(
     plan = {"way": "thresholds", "attribute": "sex", "group": "F", "equal": equal}
     report = audit_library(unheard, asked(plan, outcomes=OUTCOMES[:1], primary=()), text_side=WORDS)
     rows = {(r["group"], r["measure"]): r for r in report["mitigation"]["rows"]}
-    missed = rows["F", "oedema missed (FNR)"]
+    missed = rows["F", "edema missed (FNR)"]
     assert missed["target"]
     assert missed["verdict"] == "improved"
     assert missed["change"] < -0.05
-    assert rows["F", "oedema falsely called (FPR)"]["change"] > 0
+    assert rows["F", "edema falsely called (FPR)"]["change"] > 0
     gaps = [
-        abs(rows["F", "oedema missed (FNR)"][at] - rows["M", "oedema missed (FNR)"][at])
+        abs(rows["F", "edema missed (FNR)"][at] - rows["M", "edema missed (FNR)"][at])
         for at in ("before", "after")
     ]
     assert gaps[1] < gaps[0] / 2

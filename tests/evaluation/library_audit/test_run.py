@@ -133,11 +133,11 @@ def test_bands_of_age_hold_their_lower_end(age: float | None, band: str) -> None
 
 
 def test_the_stratum_of_a_case_is_its_commonest_finding() -> None:
-    several = make_case(0, findings=(Finding("mass"), Finding("oedema")))
-    others = [make_case(i, findings=(Finding("oedema"),)) for i in (1, 2)]
+    several = make_case(0, findings=(Finding("mass"), Finding("edema")))
+    others = [make_case(i, findings=(Finding("edema"),)) for i in (1, 2)]
     nothing = make_case(3, findings=(Finding("no finding"),))
     found = stratum_values([several, *others, nothing], "finding", ())
-    assert found.tolist() == ["oedema", "oedema", "oedema", "none"]
+    assert found.tolist() == ["edema", "edema", "edema", "none"]
 
 
 @pytest.mark.parametrize(

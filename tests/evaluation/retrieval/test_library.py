@@ -34,7 +34,7 @@ def loaded(n: int = 6, **changes: object) -> LoadedCases:
         "note_text": np.arange(n),
         "scans": np.arange(n),
         "owners": np.arange(n),
-        "findings": ((Finding("oedema"),),) * n,
+        "findings": ((Finding("edema"),),) * n,
     }
     return LoadedCases(**(values | changes))  # type: ignore[arg-type]
 
@@ -119,7 +119,7 @@ def test_neighbours_leave_out_the_query_its_patient_and_copies() -> None:
         owners=np.array([0, 0, 1, 2, 3]),
         scans=np.array([0, 1, 2, 0, 3]),
         note_text=np.full(5, -1),
-        findings=tuple((Finding("oedema"),) if i != 3 else () for i in range(5)),
+        findings=tuple((Finding("edema"),) if i != 3 else () for i in range(5)),
     )
     scores = image_to_image(cases, shuffles=2, repetitions=100).scores
     assert scores.excluded == {
@@ -134,7 +134,7 @@ def test_neighbours_leave_out_the_query_its_patient_and_copies() -> None:
 
 def test_words_ask_other_patients_for_the_same_finding() -> None:
     images = unit(np.array([[1.0, 0.0], [0.9, 0.1], [0.8, 0.6], [0.0, 1.0], [0.1, 0.9]]))
-    kinds = (("oedema", ""), ("oedema", ""), ("mass", "left"), ("oedema", ""), ("mass", "left"))
+    kinds = (("edema", ""), ("edema", ""), ("mass", "left"), ("edema", ""), ("mass", "left"))
     cases = loaded(
         5,
         images=images,

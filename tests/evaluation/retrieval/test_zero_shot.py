@@ -24,7 +24,7 @@ def test_sides_are_compared_without_bilateral_and_unsided_cases() -> None:
         (Finding("effusion", "left"), 0.5),
         (Finding("effusion", "bilateral"), 0.0),
         (Finding("effusion"), 1.0),
-        (Finding("oedema"), 0.1),
+        (Finding("edema"), 0.1),
     ]
     findings = [(f,) for f, _ in rows] * 6
     findings.append((Finding("effusion", "left"), Finding("effusion", "right")))  # both: bilateral

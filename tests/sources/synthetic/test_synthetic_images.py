@@ -53,7 +53,7 @@ def test_a_sided_finding_changes_its_own_side_of_the_image(label: str, side: str
     assert own > 1.5 * other
 
 
-@pytest.mark.parametrize("label", ["cardiomegaly", "oedema", "emphysema", "fibrosis"])
+@pytest.mark.parametrize("label", ["cardiomegaly", "edema", "emphysema", "fibrosis"])
 def test_a_finding_without_side_changes_both_lungs(label: str) -> None:
     lesion = draw_lesion(label, np.random.default_rng(3))
     change = np.abs(path("PA", lesion) - path("PA"))

@@ -1,0 +1,119 @@
+"""Notes on a search: what a reader should know besides the hits, and the English for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from medembed.counted import counted
+
+__all__ = ["SearchNote", "SearchNoteKind"]
+
+_MOST_NAMED = 5
+
+
+class SearchNoteKind(StrEnum):
+    """What a :class:`SearchNote` reports; in parentheses, its numbers or names."""
+
+    INDEX_BUILT = "index built"
+    """(cases)"""
+    INDEX_UPDATED = "index updated"
+    """(vectors added, vectors removed)"""
+    INDEX_REBUILT = "index rebuilt"
+    """As requested (cases)."""
+    INDEX_REPLACED = "index replaced"
+    """The files were damaged or belonged to another library (cases)."""
+    INDEX_NOT_SAVED = "index not saved"
+    MODEL_COLLAPSED = "model collapsed"
+    """The model is kept but never activated."""
+    TEXT_CUT = "text cut"
+    """(the model's limit in tokens)"""
+    UNKNOWN_WORDS = "unknown words"
+    """Findings of the query that the vocabulary does not have (names)."""
+    UNKNOWN_FINDINGS = "unknown findings"
+    """Findings of conditions that neither the vocabulary nor a case has (names)."""
+    OWN_CASES = "own cases"
+    """Cases that are the query itself (names)."""
+    OWN_PATIENT = "own patient"
+    """(cases excluded, patients that the query may belong to)"""
+    FEWER_HITS = "fewer hits"
+    """(cases found, cases requested)"""
+    NO_MATCH = "no match"
+
+
+@dataclass(frozen=True)
+class SearchNote:
+    """One note. Programs read the kind and the values; ``str`` gives an English clause.
+
+    Parameters
+    ----------
+    kind : SearchNoteKind
+    numbers : tuple of int
+        Their meaning is listed in :class:`SearchNoteKind`.
+    names : tuple of str
+        Findings or case ids.
+    """
+
+    kind: SearchNoteKind
+    numbers: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return _ENGLISH[self.kind](self)
+
+
+def _own_cases(note: SearchNote) -> str:
+    named = ", ".join(note.names[:_MOST_NAMED])
+    more = len(note.names) - _MOST_NAMED
+    tail = f" and {more} more" if more > 0 else ""
+    noun = "case" if len(note.names) == 1 else "cases"
+    return f"this image is in the library: {noun} {named}{tail}"
+
+
+def _own_patient(note: SearchNote) -> str:
+    n_cases, n_patients = note.numbers
+    if n_patients > 1:
+        return (
+            f"excluded {counted(n_cases, 'case')} of the {n_patients} patients "
+            "the query may belong to"
+        )
+    return f"excluded {counted(n_cases, 'case')} of the query's own patient"
+
+
+def _fewer_hits(note: SearchNote) -> str:
+    found, requested = note.numbers
+    return f"only {found} of the {requested} requested cases {'matches' if found == 1 else 'match'}"
+
+
+_ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyType(
+    {
+        SearchNoteKind.INDEX_BUILT: lambda n: f"index built: {counted(n.numbers[0], 'case')}",
+        SearchNoteKind.INDEX_UPDATED: lambda n: (
+            f"index updated: {counted(n.numbers[0], 'vector')} added, {n.numbers[1]} removed"
+        ),
+        SearchNoteKind.INDEX_REBUILT: lambda n: f"index rebuilt: {counted(n.numbers[0], 'case')}",
+        SearchNoteKind.INDEX_REPLACED: lambda n: (
+            f"index rebuilt: {counted(n.numbers[0], 'case')} "
+            "(its files were damaged or belong to another library)"
+        ),
+        SearchNoteKind.INDEX_NOT_SAVED: lambda _: "the index files could not be written",
+        SearchNoteKind.MODEL_COLLAPSED: lambda _: (
+            "this model collapsed in training; do not rely on the order of the hits"
+        ),
+        SearchNoteKind.TEXT_CUT: lambda n: (
+            f"text cut after {counted(n.numbers[0], 'token')}, the model's limit"
+        ),
+        SearchNoteKind.UNKNOWN_WORDS: lambda n: (
+            f"not in this library's vocabulary: {', '.join(n.names)}; compared by wording only"
+        ),
+        SearchNoteKind.UNKNOWN_FINDINGS: lambda n: (
+            "unknown finding, in neither the library nor its vocabulary: " + ", ".join(n.names)
+        ),
+        SearchNoteKind.OWN_CASES: _own_cases,
+        SearchNoteKind.OWN_PATIENT: _own_patient,
+        SearchNoteKind.FEWER_HITS: _fewer_hits,
+        SearchNoteKind.NO_MATCH: lambda _: "no cases match",
+    }
+)
