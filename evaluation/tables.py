@@ -45,8 +45,9 @@ def read_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     file = Path(path)
     if file.suffix.lower() not in TABLE_SUFFIXES:
         raise InputError("not a table", where=file.name, hint="give a .csv, .tsv or .parquet file")
+    kind = file.suffix.lower().removeprefix(".")
     try:
-        read = pd.read_parquet if file.suffix.lower() == ".parquet" else _read_text
+        read = pd.read_parquet if kind == "parquet" else _read_text
         table = read(file)
     except FileNotFoundError:
         raise InputError("no such file", where=file.name) from None
@@ -54,10 +55,9 @@ def read_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         why = error.strerror or "not a parquet file"
         raise InputError(f"cannot be read ({why})", where=file.name) from None
     except (ValueError, pd.errors.ParserWarning):  # among them parser errors and not UTF-8
+        text = "rows with as many cells as the header, UTF-8 text"
         raise InputError(
-            f"cannot be read as {file.suffix.lower().removeprefix('.')}",
-            where=file.name,
-            hint="rows with as many cells as the header, UTF-8 text",
+            f"cannot be read as {kind}", where=file.name, hint="" if kind == "parquet" else text
         ) from None
     table.columns = [str(name).strip() for name in table.columns]
     names = list(table.columns)

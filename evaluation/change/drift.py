@@ -21,7 +21,10 @@ Turn = Literal[
 ]
 Key = tuple[str, str, str, str]
 
-_RULES = ("margin", "ratio_margin", "alpha", "strata", "minimum", "families", "primary")
+_RULES = (
+    "margin", "ratio_margin", "alpha", "strata", "minimum", "families", "primary", "reference",
+    "bands", "weight", "cluster",
+)  # fmt: skip
 _ESTABLISHED = ("exceeds", "differs")
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from evaluation.audit.columns import banded
 from evaluation.labels import group_labels
-from evaluation.library_audit.attributes import attribute_values
+from evaluation.library_audit.attributes import ATTRIBUTES, attribute_values
 from evaluation.library_audit.protocol import Protocol
 from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.stats.report_fields import OTHER_GROUPS
 from evaluation.stats.small_groups import merge_labels
 from evaluation.stats.verdict import Minimum
-from medembed.errors import FingerprintError, LibraryError
+from medembed.errors import FingerprintError, InputError, LibraryError
 
 if TYPE_CHECKING:
     from medembed.cases import Case
@@ -120,8 +120,14 @@ def gather_queries(
     ------
     LibraryError, FingerprintError
         If the split is empty, has no vectors, or holds a single patient.
+    InputError
+        If the library has no such attribute.
     """
     split = split or protocol.split
+    there = (*ATTRIBUTES, *library.attribute_names())
+    for name in protocol.attributes:
+        if name not in there:
+            raise InputError(f"no case has the attribute {name!r}", hint=f"use {', '.join(there)}")
     by_image = load_cases(library, fingerprint, split=split, with_notes=False)
     if len(set(by_image.owners.tolist())) < 2:
         raise LibraryError(

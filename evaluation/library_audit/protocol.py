@@ -55,9 +55,18 @@ class MinimumSizes(_Part):
 
 
 class InstrumentPlan(_Part):
-    """How many archives of the same shape are simulated to measure the audit itself; 0 for none."""
+    """How many archives of the same shape are simulated to measure the audit itself.
+
+    0 for none, else 20 or more.
+    """
 
     cohorts: int = Field(default=400, ge=0)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if 0 < self.cohorts < 20:
+            raise ValueError("cohorts are 0 for none, else 20 or more")
+        return self
 
 
 class MitigationPlan(_Part):

@@ -227,7 +227,10 @@ def _dues(
         if barred is not None:
             pool &= ~barred.rows(rows.start, rows.stop)
         if (held[rows] & ~pool[line, here]).any():
-            raise InputError("a hit outside its query's pool: of the own patient, or excluded")
+            raise InputError(
+                "a hit outside its query's pool: of the own patient, or excluded",
+                hint="leave both out of the search",
+            )
         size = pool.sum(axis=1)
         if (size == 0).any():
             raise InputError("a query without a pool")
@@ -311,8 +314,9 @@ def _hand_around(
     was given less that.
     """
     bins = max(1, min(10, len(due) // 20))
-    edges = np.unique(np.quantile(due, np.linspace(0, 1, bins + 1)[1:-1]))
-    stratum = np.searchsorted(edges, due)
+    level = np.round(due / max(due.max(), 1e-300), 9)  # equal dues are equal in any order of sums
+    edges = np.unique(np.quantile(level, np.linspace(0, 1, bins + 1)[1:-1]))
+    stratum = np.searchsorted(edges, level)
     member = np.eye(n_groups)[group]  # (cells, groups)
     places = [np.flatnonzero(stratum == s) for s in np.unique(stratum)]
     centre = np.zeros(n_groups)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,6 +115,8 @@ def assess_leakage(
     owner = codes(patients)
     if permutations < 99 or not probes or not groups:
         raise InputError("fewer than 99 permutations, or no probe or attribute")
+    if unknown := [str(name) for name in probes if name not in get_args(Probe)]:
+        raise InputError(f"no probe {unknown[0]!r}", hint=f"use {' or '.join(get_args(Probe))}")
     if (owner < 0).any():
         raise InputError("a case without a patient")
     rows: list[LeakageRow] = []

@@ -47,6 +47,7 @@ def test_numbers_are_read_missing_is_nan_and_other_text_infinite(
         ("t.csv", b"a,a\n1,2\n", "columns named twice: a"),
         ("t.csv", b"b\n1\n", "columns missing: a"),
         ("t.parquet", b"PAR1", "cannot be read"),
+        ("t.parquet", b"no parquet at all", "cannot be read as parquet$"),
         ("t.xlsx", b"", "not a table"),
     ],
 )

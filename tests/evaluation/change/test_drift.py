@@ -74,6 +74,13 @@ def test_other_rules_are_said() -> None:
     assert "margin" in other.notes[1]
 
 
+@pytest.mark.parametrize("rule", ["reference", "bands", "weight", "cluster"])
+def test_an_option_that_one_audit_alone_had_is_another_rule(rule: str) -> None:
+    other = audit({"F": "within"})
+    other["settings"][rule] = "site"
+    assert f"different rules ({rule})" in compare_audits(audit({"F": "within"}), other).notes[1]
+
+
 def test_what_is_no_audit_is_refused() -> None:
     good = audit({"F": "within"})
     for bad in ({}, {"table": [{}], "settings": {}}, {"outcomes": None}, audit({"M": "within"}),

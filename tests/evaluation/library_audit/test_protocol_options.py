@@ -51,3 +51,11 @@ def test_a_number_that_was_kept_is_cut_at_its_edges(tmp_path: Path) -> None:
     assert named == [
         "unknown", "under 10", "10 to under 50", "10 to under 50", "50 and over", "50 and over",
     ]  # fmt: skip
+
+
+def test_an_attribute_that_no_case_has_is_refused_and_those_that_exist_are_named(
+    tmp_path: Path,
+) -> None:
+    library = archive(tmp_path / "library", harmed="")
+    with pytest.raises(InputError, match=r"no case has the attribute 'scaner'.*scanner"):
+        audit_library(library, protocol(attributes=("sex", "scaner"), intersections=()))

@@ -150,6 +150,7 @@ def test_the_stratum_of_a_case_is_its_commonest_finding() -> None:
         ({"sections": ["horoscope"]}, "horoscope"),
         ({"age_bands": [60, 40]}, "age_bands"),
         ({"mragin": 0.1}, "mragin"),
+        ({"instrument": {"cohorts": 4}}, "instrument.*20 or more"),
     ],
 )
 def test_a_protocol_that_does_not_fit_names_its_key(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulation.audit_gates_exposure import flags
 
 from evaluation.sections import assess_exposure
-from evaluation.sections.exposure import _dues, _sight
+from evaluation.sections.exposure import _dues, _hand_around, _sight
 from evaluation.stats import Minimum
 from medembed.errors import InputError
 
@@ -93,6 +93,15 @@ def test_a_rerun_is_the_same_to_the_bit_and_patients_names_do_not_matter() -> No
                         strict=True):  # fmt: skip
         assert one.ratio == pytest.approx(two.ratio, abs=1e-12)
         assert one.p == pytest.approx(two.p, abs=0.12)
+
+
+def test_equal_dues_stay_together_however_they_were_added_up() -> None:
+    rng = np.random.default_rng(3)
+    due = np.repeat([1.0, 2.0], 120)
+    residual, group = rng.normal(size=240), np.arange(240) % 2
+    added_up = due * (1 + rng.integers(-2, 3, 240) * np.finfo(float).eps)
+    exact, noisy = (_hand_around(residual, x, group, 2, 99, 0) for x in (due, added_up))
+    np.testing.assert_allclose(noisy, exact, atol=1e-12)
 
 
 def test_base_rates_alone_are_no_finding_once_relevance_is_declared() -> None:

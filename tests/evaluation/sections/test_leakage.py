@@ -87,6 +87,7 @@ def test_what_does_not_fit_is_refused() -> None:
         ({"groups": {}}, "no probe or attribute"),
         ({"spaces": {"image": [[np.inf], [0.0]]}}, "'image'"),
         ({"permutations": 9}, "99"),
+        ({"probes": ["tree"]}, "no probe 'tree'; use linear or nonlinear"),
     ):
         asked = {"spaces": {"image": [[1.0], [2.0]]}, "patients": ["a", "b"],
                  "groups": {"sex": ["F", "M"]}} | change  # fmt: skip
