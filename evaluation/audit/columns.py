@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,7 @@ def banded(
     Returns
     -------
     object array of shape (n_queries,)
-        ``"under 40"``, ``"40-59"``, ``"60 and over"``; ``"40 to under 60"`` unless all are whole
-        numbers; None where missing.
+        ``"under 40"``, ``"40 to under 60"``, ``"60 and over"``; None where missing.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def banded(
     --------
     >>> import pandas as pd
     >>> banded(pd.Series([39, 40, 71, None]), "age", [40, 60], np.arange(4)).tolist()
-    ['under 40', '40-59', '60 and over', None]
+    ['under 40', '40 to under 60', '60 and over', None]
     >>> banded(pd.Series([1.5, 2.5, 3.5, 9.0]), "dose", 2, np.arange(4)).tolist()
     ['under 3', 'under 3', '3 and over', '3 and over']
     """
@@ -125,22 +125,15 @@ def banded(
         column, name, "values that are not finite numbers", "leave it empty where it is not known"
     )
     there = ~np.isnan(numbers)
-    whole = bool((numbers[there] == np.round(numbers[there])).all())
     edges = _edges(cuts, name)
     if isinstance(edges, int):
         if not there.any():
             raise InputError("no value to cut into bands", where=name, hint="take it out of bands")
-        edges = _quantiles(numbers, there, edges, owner, whole)
-    whole = whole and all(edge.is_integer() for edge in edges)
+        edges = _quantiles(numbers, there, edges, owner)
     text = [
         str(int(edge)) if edge.is_integer() and abs(edge) < _LARGE else repr(edge) for edge in edges
     ]
-    between = [
-        _between(int(edges[at]), int(edges[at + 1]) - 1)
-        if whole
-        else f"{low} to under {text[at + 1]}"
-        for at, low in enumerate(text[:-1])
-    ]
+    between = [f"{low} to under {high}" for low, high in pairwise(text)]
     names = np.array([f"under {text[0]}", *between, f"{text[-1]} and over", None], dtype=object)
     place = np.searchsorted(edges, numbers, side="right")
     return np.asarray(names[np.where(there, place, len(names) - 1)])
@@ -164,20 +157,14 @@ def _edges(cuts: Any, name: str) -> list[float] | int:
     )  # fmt: skip
 
 
-def _between(low: int, high: int) -> str:
-    if low == high:
-        return str(low)
-    return f"{low} to {high}" if low < 0 else f"{low}-{high}"
-
-
 def _quantiles(
-    numbers: Array, there: NDArray[np.bool_], parts: int, owner: NDArray[np.int64], whole: bool
+    numbers: Array, there: NDArray[np.bool_], parts: int, owner: NDArray[np.int64]
 ) -> list[float]:
     """Edges that part the patients, of few digits, so that they are hardly one's own number."""
     n = np.bincount(owner[there])
     means = (np.bincount(owner[there], numbers[there]) / np.maximum(n, 1))[n > 0]
     found = np.quantile(means, np.arange(1, parts) / parts)
-    if whole:
+    if (numbers[there] == np.round(numbers[there])).all():
         return sorted(set(np.ceil(found).tolist()))
     means.sort()
     edges = found

@@ -291,7 +291,7 @@ def _block(
             gap, squares, other, np.where(nn > 0, cross, 0.0), k, other_k, contrast.k
         )
         v, w = one.variance(), two.variance()
-        # The plain correlation of the two sums: as evaluation.stats.gap_interval has it.
+        # The plain correlation of the two sums, which join_ends takes.
         bare = np.sqrt(v * (one.k - 1) / one.k * w * (two.k - 1) / two.k)
         shared = ss - two.shift * sn - one.shift * ns + one.shift * two.shift * nn
         r = np.where((nn > 0) & (bare > 0), shared / (one.n * two.n) / bare, 0.0)

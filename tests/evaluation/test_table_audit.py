@@ -141,15 +141,15 @@ def test_the_options_of_a_protocol_are_those_of_audit_outcomes(
     table["stands_for"] = rng.integers(1, 5, len(table) // 2).repeat(2)
     table["ward"] = np.arange(len(table)) // 2 % 20
     chosen: dict[str, Any] = {
-        "reference": {"years": "18-64"}, "bands": {"years": [18, 65]}, "weight": "stands_for",
-        "cluster": "ward", "ratio_margin": 2.0,
+        "reference": {"years": "18 to under 65"}, "bands": {"years": [18, 65]},
+        "weight": "stands_for", "cluster": "ward", "ratio_margin": 2.0,
     }  # fmt: skip
     asked: dict[str, Any] = {"attributes": ["sex", "years"], "outcomes": ["hit"]}
     golden = audit_outcomes(
         table, **asked, **chosen, strata=["finding"], primary=[("sex", "F", "hit")],
         intersections=(), repetitions=200, permutations=99,
     )  # fmt: skip
-    changed = DECLARED | asked | chosen | {"expected": {"years": ["18-64", "under 1"]}}
+    changed = DECLARED | asked | chosen | {"expected": {"years": ["18 to under 65", "under 1"]}}
     protocol.write_text(yaml.safe_dump(changed), encoding="utf-8")
     path = saved(table, tmp_path / "outcomes.csv")
     assert run(path, protocol, tmp_path / "out").exit_code == 0
@@ -160,7 +160,7 @@ def test_the_options_of_a_protocol_are_those_of_audit_outcomes(
     ]
     assert report["outcomes"]["settings"]["weight"] == "stands_for"
     page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
-    assert "18-64" in page
+    assert "18 to under 65" in page
     plain = load_table_protocol(protocol)
     for name, value in chosen.items():
         other = plain.model_copy(update={name: TableProtocol.model_fields[name].get_default(

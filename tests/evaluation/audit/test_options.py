@@ -246,7 +246,7 @@ def test_a_numeric_attribute_is_cut_at_its_edges_or_into_equal_parts() -> None:
     numbers = table["patient_id"].str[1:].astype(int).to_numpy()
     years = np.random.default_rng(0).integers(1, 90, 400)
     table["years"] = years[numbers].astype(str)  # as in a text file
-    named = np.select([years < 18, years < 65], ["under 18", "18-64"], "65 and over")
+    named = np.select([years < 18, years < 65], ["under 18", "18 to under 65"], "65 and over")
     by_hand = table.assign(years=named[numbers])
     asked = {"outcomes": ["hit"], "strata": ["view"], **QUICK}
     cut = audit_outcomes(table, attributes=["years"], bands={"years": [18, 65]}, **asked)
@@ -324,7 +324,7 @@ def test_bands_part_the_patients_whatever_the_scale_and_have_names_of_their_own(
     near = pd.Series([100000.15, 100000.25])
     assert len(set(banded(near, "x", [100000.1, 100000.2, 100000.3], np.arange(2)))) == 2
     signed = banded(pd.Series([-7, 3]), "x", [-10, -5, 3, 4], np.arange(2))
-    assert signed.tolist() == ["-10 to -6", "3"]
+    assert signed.tolist() == ["-10 to under -5", "3 to under 4"]
 
 
 @pytest.mark.parametrize(
