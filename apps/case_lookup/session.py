@@ -136,6 +136,7 @@ class LibrarySession:
             lookup = self._get_lookup()
             _ = lookup.index
             lookup.model.encode_notes(["chest"])
+            lookup.model.image_side()
         except MedEmbedError as error:
             self.not_ready = str(error)  # the next search tries again and raises it
         finally:
