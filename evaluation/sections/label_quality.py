@@ -35,7 +35,8 @@ def label_outcomes(
     dict of str to float64 array of shape (n,)
         ``unlabelled``; ``without_finding`` among the labelled; with ``notes`` also
         ``without_note``, and among cases with both ``disagreement`` (not the same set),
-        ``only_in_table`` and ``only_in_note`` (a finding that the other lacks). Else NaN.
+        ``only_in_table`` and ``only_in_note`` (a finding that the other lacks). Else NaN. Findings
+        that no label names are not compared: a table need not list all that a report may assert.
 
     Examples
     --------
@@ -50,8 +51,11 @@ def label_outcomes(
     if notes is not None:
         if len(notes) != len(labels):
             raise InputError(f"{len(notes)} reports for {len(labels)} cases")
+        listed = {finding for label in labels for finding in label or ()}
         both = [
-            None if label is None or note is None else (set(label), set(note))
+            (set(label), set(note) & listed)
+            if listed and label is not None and note is not None
+            else None
             for label, note in zip(labels, notes, strict=True)
         ]
         out["without_note"] = [note is None for note in notes]

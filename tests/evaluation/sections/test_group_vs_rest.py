@@ -151,16 +151,24 @@ def test_clouds_that_lie_on_each_other_have_no_gap_to_compare() -> None:
 
 def test_labels_are_counted_as_by_hand() -> None:
     found = label_outcomes(
-        [{"mass"}, set(), None, {"mass"}], [{"mass", "fracture"}, None, set(), []]
+        [{"mass"}, {"fracture"}, None, {"mass"}], [{"mass", "fracture"}, None, set(), []]
     )
     np.testing.assert_array_equal(found["unlabelled"], [0, 0, 1, 0])
-    np.testing.assert_array_equal(found["without_finding"], [0, 1, np.nan, 0])
+    np.testing.assert_array_equal(found["without_finding"], [0, 0, np.nan, 0])
     np.testing.assert_array_equal(found["without_note"], [0, 1, 0, 0])
     np.testing.assert_array_equal(found["disagreement"], [1, np.nan, np.nan, 1])
     np.testing.assert_array_equal(found["only_in_note"], [1, np.nan, np.nan, 0])
     np.testing.assert_array_equal(found["only_in_table"], [0, np.nan, np.nan, 1])
     with pytest.raises(InputError, match="1 reports for 2"):
         label_outcomes([None, None], [None])
+
+
+def test_a_finding_that_no_label_names_is_no_disagreement() -> None:
+    """Reports assert more than a table lists, and more so of older patients."""
+    found = label_outcomes([{"mass"}, set()], [{"mass", "scoliosis"}, {"scoliosis"}])
+    np.testing.assert_array_equal(found["disagreement"], [0, 0])
+    nothing = label_outcomes([set(), set()], [{"scoliosis"}, set()])
+    np.testing.assert_array_equal(nothing["only_in_note"], [np.nan, np.nan])
 
 
 def test_a_group_without_labels_is_found_and_unknown_is_compared_with_the_known() -> None:
