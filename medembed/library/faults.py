@@ -137,6 +137,8 @@ def _guarded(method: Callable[P, T]) -> Callable[P, T]:
             if translated is None:
                 raise
             raise translated from error
+        except UnicodeDecodeError as error:  # SQLite's message quotes a changed byte of the schema
+            raise damaged("part of the library") from error
         except MemoryError as error:  # raised for SQLITE_NOMEM
             raise LibraryError(_MEMORY[0], where=DATABASE_NAME, hint=_MEMORY[1]) from error
 

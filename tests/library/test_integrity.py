@@ -90,6 +90,25 @@ def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
     assert trials(tmp_path, 40, seed=1) > 0
 
 
+def test_a_changed_byte_of_the_schema_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """SQLite quotes the schema in its message, which Python then cannot decode."""
+    path = fill(tmp_path / "lib")
+    whole = path.read_bytes()
+    start = whole.index(b"CREATE TABLE")
+    noticed = 0
+    for place in range(start, start + 400, 8):
+        path.write_bytes(whole[:place] + b"\xd5" + whole[place + 1 :])
+        for beside in path.parent.glob("library.sqlite-*"):
+            beside.unlink()
+        try:
+            with CaseLibrary.open(tmp_path / "lib") as library:
+                everything(library)
+        except LibraryError as error:
+            assert "\n" not in str(error)
+            noticed += 1
+    assert noticed > 10
+
+
 @pytest.mark.slow
 def test_changed_bytes_at_many_places_are_noticed_or_change_nothing(tmp_path: Path) -> None:
     assert trials(tmp_path, 1500, seed=2) > 100
