@@ -97,9 +97,9 @@ def test_a_changed_byte_of_the_schema_that_is_no_text_is_one_line(tmp_path: Path
     start = whole.index(b"CREATE TABLE")
     noticed = 0
     for place in range(start, start + 400, 8):
-        path.write_bytes(whole[:place] + b"\xd5" + whole[place + 1 :])
         for beside in path.parent.glob("library.sqlite-*"):
-            beside.unlink()
+            beside.unlink(missing_ok=True)
+        path.write_bytes(whole[:place] + b"\xd5" + whole[place + 1 :])
         try:
             with CaseLibrary.open(tmp_path / "lib") as library:
                 everything(library)
