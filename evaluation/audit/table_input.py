@@ -143,7 +143,8 @@ class Queries:
 
     def patients_of(self, grouping: Grouping) -> Ints:
         """Patients of each group, shape (n_groups,), whatever the sampling units are."""
-        pairs = np.unique(grouping.of_query * self.n_patients + self.owner)
+        pairs = np.sort(grouping.of_query * self.n_patients + self.owner)
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # np.unique takes ten times as long here
         return np.bincount(pairs // self.n_patients, minlength=len(grouping.names))
 
     def strata_of(self, grouping: Grouping) -> Ints | None:
