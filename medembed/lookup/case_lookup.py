@@ -119,7 +119,7 @@ class CaseLookup:
 
     @property
     def model(self) -> DualEncoder:
-        """The model; the first use imports torch."""
+        """The model, loaded on first use."""
         with self._lock:
             if self._model is None:
                 self._model = self._choice.load()
@@ -196,7 +196,7 @@ class CaseLookup:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
-            # The worker reads the image while torch and the model are loaded.
+            # The worker reads the image while the model is loaded.
             reading = pool.submit(self._read, query.files) if query.files else None
             parts, own = self._parts(query, index, reading)
         if query.text is not None:
