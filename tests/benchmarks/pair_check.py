@@ -3,7 +3,7 @@
     python tests/benchmarks/pair_check.py FOLDER [--cases 1500] [--seeds 0 1] [--share 0.05]
 
 Simulates the demonstration's cohort once, gives a share of the studies the report of another
-patient, ingests that, trains the configuration on all of it as one would in life (the model sees the
+patient, ingests that, trains the configuration on all of it as in life (the model sees the
 wrong pairs), embeds, checks, and prints AUC and the share of wrong pairs in the first tenth of the
 list, with 95% intervals over patients. Nothing is measured in time. What exists is not made again.
 """
