@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "run"]
 
-_VERBS = ("ingest", "train", "embed", "index", "search", "show", "vocabulary")
+_VERBS = ("ingest", "train", "embed", "index", "search", "check", "show", "vocabulary")
 _ORDER = (
-    "demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "show",
+    "demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "check", "show",
     "vocabulary", "app",
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ REFUSALS_NAME = "ingest-refusals.csv"
 _BATCH = 64
 _DATES = {False: "as in the source", True: "shifted"}
 _MOST_WORKERS = 8
+_SEVERAL = 10  # cases of one patient alone that may come from a placeholder for all
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ class _IngestBatch:
         self._language = language
         self._foreign: Counter[str] = Counter()
         self._replace = replace
+        self._n_cases = 0
+        self._patients: set[str] = set()
         self._waiting: list[Case] = []
         self._refusals: list[Refusal] = []
         self._total = IngestReport()
@@ -163,6 +166,9 @@ class _IngestBatch:
         if isinstance(outcome, Refusal):
             self._refusals.append(outcome)
             return
+        self._n_cases += 1
+        if len(self._patients) < 2:
+            self._patients.add(outcome.patient_id)
         if outcome.note and outcome.note.language not in ("", self._language):
             self._foreign[outcome.note.language] += 1
         self._waiting.append(outcome)
@@ -176,13 +182,29 @@ class _IngestBatch:
         self._total += IngestReport(added.added, added.unchanged, added.replaced)
 
     def report(self) -> IngestReport:
+        shared = self._library.images_of_several_patients()
+        if shared:
+            n_images, where = (
+                sum(shared.values()),
+                ", ".join(f"{count} in {split}" for split, count in sorted(shared.items())),
+            )
+            images = counted_line(
+                n_images,
+                "[image of several patients is|images of several patients are] in the library",
+            )
+            self.remarks.append(f"{images}, each in one split: {where}")
+        if len(self._patients) == 1 and self._n_cases >= _SEVERAL:
+            self.remarks.append(
+                f"all {self._n_cases} cases have the same patient_id, so they stay in one split "
+                "and never answer each other; a placeholder must not stand for all patients"
+            )
         crossing = self._library.images_in_several_splits()
         if crossing:
             self.remarks.append(
                 counted_line(
                     crossing,
-                    "[image belongs|images belong] to patients in different splits; "
-                    "give these patients a common group_id to keep them in one split",
+                    "[image is|images are] in different splits, added by an earlier version; "
+                    "ingest into a new library to keep each in one split",
                 )
             )
         remarks = (*self.remarks, *foreign_language_remarks(self._foreign, self._language))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -307,8 +308,20 @@ class CaseLibrary:
             sha256,
         )
 
+    def images_of_several_patients(self) -> dict[str, int]:
+        """Count by split the images whose pixels belong to more than one patient."""
+        rows = self.database.read().execute(
+            "SELECT min(c.split), s.pixel_sha256 FROM scan_contents s JOIN cases c "
+            "ON c.id = s.case_row WHERE s.pixel_sha256 <> '' GROUP BY s.pixel_sha256 "
+            "HAVING count(DISTINCT c.patient_id) > 1 AND count(DISTINCT c.split) = 1"
+        )
+        return dict(Counter(split for split, _ in rows))
+
     def images_in_several_splits(self) -> int:
-        """Count the images whose pixels occur in more than one split."""
+        """Count the images whose pixels occur in more than one split.
+
+        Only a library of an earlier version has such images.
+        """
         (count,) = (
             self.database.read()
             .execute(

@@ -1,4 +1,4 @@
-"""Assign cases to splits; a patient or group never spans two splits."""
+"""Assign cases to splits; a patient, a group or an image never spans two splits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from medembed.cases import Case
 from medembed.privacy import Pseudonymizer
 
-__all__ = ["SHARES", "assign_split", "draw_split"]
+__all__ = ["SHARES", "assign_split", "draw_split", "splits_of_images"]
 
 SHARES: tuple[tuple[str, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 """Share of groups in each split, for sources without splits."""
@@ -33,13 +33,15 @@ def assign_split(db: sqlite3.Connection, case: Case, names: Pseudonymizer) -> st
     """Find the split of a case and record it for its patient and group.
 
     Patients that share a PatientID may be one person and therefore share a split; it is drawn from
-    that id alone, so that it does not depend on the order of ingest.
+    that id alone, so that it does not depend on the order of ingest. A patient with an image that
+    the library has of another patient gets the split of that image: a model would otherwise be
+    asked for what it was trained on.
 
     Returns
     -------
     str or None
-        None if the splits of the patient, of others with its PatientID, of the group and of the
-        case disagree; nothing is written then.
+        None if the splits of the patient, of others with its PatientID, of the group, of the same
+        image and of the case disagree; nothing is written then.
     """
     wanted = {case.split} if case.split else set[str]()
     owners = [("patients", "patient_id", case.patient_id), ("groups", "group_id", case.group_id)]
@@ -65,6 +67,7 @@ def assign_split(db: sqlite3.Connection, case: Case, names: Pseudonymizer) -> st
                 (person,),
             )
         )
+    wanted |= splits_of_images(db, case)
     if len(wanted) > 1:
         return None
     owner = case.group_id or person or case.patient_id
@@ -72,6 +75,25 @@ def assign_split(db: sqlite3.Connection, case: Case, names: Pseudonymizer) -> st
     for table, owner in missing:
         db.execute(f"INSERT INTO {table} VALUES (?, ?)", (owner, split))  # noqa: S608  own names
     return split
+
+
+def splits_of_images(db: sqlite3.Connection, case: Case) -> set[str]:
+    """Return the splits of other cases that have an image with the same pixels.
+
+    Images that identify nothing, such as blank ones, have no digest and never count.
+    """
+    digests = sorted({scan.pixel_sha256 for scan in case.scans} - {""})
+    found: set[str] = set()
+    for digest in digests:
+        found.update(
+            split
+            for (split,) in db.execute(
+                "SELECT DISTINCT c.split FROM scan_contents s JOIN cases c ON c.id = s.case_row "
+                "WHERE s.pixel_sha256 = ? AND c.case_id <> ?",
+                (digest, case.case_id),
+            )
+        )
+    return found
 
 
 def _person_of(db: sqlite3.Connection, patient_id: str) -> str:

@@ -16,7 +16,7 @@ from medembed.library.case_rows import (
     update_case,
 )
 from medembed.library.migrations import upgrade_content
-from medembed.library.splits import assign_split
+from medembed.library.splits import assign_split, splits_of_images
 from medembed.library.vectors import VectorStore
 from medembed.privacy import Pseudonymizer
 from medembed.sources.refusal import Refusal
@@ -66,7 +66,7 @@ def _add_case(
     if row is None:
         split = assign_split(db, case, names)
         if split is None:
-            return _split_conflict(case)
+            return _split_conflict(db, case)
         written[insert_case(db, case, split, digest, home)] = None
         return "added"
     number, patient, split, content = row
@@ -77,7 +77,7 @@ def _add_case(
             case.case_id, "this case id already belongs to another patient", "wrong-patient"
         )
     if case.split not in ("", split):
-        return _split_conflict(case)
+        return _split_conflict(db, case)
     if upgrade_content(db, number, case, content, names):
         content = digest
     if content == digest:
@@ -91,7 +91,7 @@ def _add_case(
             "changed-content",
         )
     if assign_split(db, case, names) is None:
-        return _split_conflict(case)
+        return _split_conflict(db, case)
     VectorStore(db).forget_case(number)
     update_case(db, number, case, digest, home)
     written[number] = None
@@ -139,9 +139,34 @@ def _known(new: str, old: str, unknown: str) -> str:
     return old if new == unknown else new
 
 
-def _split_conflict(case: Case) -> Refusal:
+def _split_conflict(db: sqlite3.Connection, case: Case) -> Refusal:
+    others = splits_of_images(db, case)
+    if case.split and others - {case.split}:
+        where = " and ".join(sorted(others - {case.split}))
+        return Refusal(
+            case.case_id,
+            f"its image is in the library in {where}, the table puts it into {case.split}: "
+            "an image must stay in one split",
+            "image-in-two-splits",
+        )
+    if len(others) > 1 or (others and _known_split(db, case) not in ("", *others)):
+        return Refusal(
+            case.case_id,
+            "its image is in the library in another split than its patient or group",
+            "image-in-two-splits",
+        )
     return Refusal(
         case.case_id,
         "its split conflicts with cases of the same patient or group in the library",
         "split-conflict",
     )
+
+
+def _known_split(db: sqlite3.Connection, case: Case) -> str:
+    """Return the split of the case's patient, else of its group; empty if neither has one."""
+    row = db.execute(
+        "SELECT split FROM patients WHERE patient_id = ? "
+        "UNION ALL SELECT split FROM groups WHERE group_id = ? LIMIT 1",
+        (case.patient_id, case.group_id),
+    ).fetchone()
+    return str(row[0]) if row else ""

@@ -3,7 +3,7 @@
 from medembed.notes.findings import FINDINGS, SIDED_FINDINGS, canonical_label
 from medembed.notes.note import Assertion, Note, Section, Side, Status
 from medembed.notes.parse import asserted_findings, read_note
-from medembed.notes.swap_laterality import swap_laterality
+from medembed.notes.swap_laterality import can_swap_laterality, swap_laterality
 from medembed.notes.unknown import is_known_finding, unknown_findings
 from medembed.notes.vocabulary import (
     Vocabulary,
@@ -26,6 +26,7 @@ __all__ = [
     "Vocabulary",
     "VocabularyDocument",
     "asserted_findings",
+    "can_swap_laterality",
     "canonical_label",
     "current_label",
     "is_known_finding",

@@ -34,7 +34,9 @@ _WORDS = frozenset(
      "deidentified", "default", "dummy", "empty", "hidden", "id", "masked", "missing", "na", "nan",
      "nil", "noid", "noname", "none", "null", "patid", "patient", "patientid", "private",
      "redacted", "removed", "test", "testpatient", "unbekannt", "undefined", "unk", "unknown",
-     "withheld")
+     "withheld", "anonpatient", "anonymouspatient", "desconocido", "inconnu", "nopatientid",
+     "notapplicable", "notavailable", "notprovided", "notspecified", "sconosciuto", "tbd",
+     "unavailable", "unidentified", "unknownpatient", "unspecified")
 )  # fmt: skip
 _LEAST_REPEATS = 4
 _DIGITS_IN_ORDER = "01234567890"

@@ -27,6 +27,10 @@ __all__ = [
 RESERVED = ("case", "patient", "group", "date", "finding", "kind")
 """Field names of conditions, which no kept column may have."""
 
+_SPLITS = {
+    "training": "train", "validation": "val", "validate": "val", "valid": "val", "dev": "val",
+    "tune": "val", "tuning": "val", "testing": "test",
+}  # fmt: skip
 _NO_FINDING = {"", "no finding", "no findings", "none", "normal"}
 _LATERAL = {"L", "LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL"}
 _AGE = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*([DWMY]?)", re.IGNORECASE | re.ASCII)
@@ -132,21 +136,28 @@ def note_of(row: Mapping[str, str], vocabulary: Vocabulary | None = None) -> Not
 
 
 def split_of(row: Mapping[str, str]) -> str:
-    """Parse the split; empty if the table gives none.
+    """Parse the split in any of its usual names; empty if the table gives none.
 
     Raises
     ------
     CellError
-        If it is not train, val or test.
+        If it is none of them.
+
+    Examples
+    --------
+    >>> [split_of({"split": name}) for name in ("Training", "validate", "test set", "n/a")]
+    ['train', 'val', 'test', '']
     """
-    text = row.get("split", "").strip().lower()
-    names = {"validation": "val", "validate": "val", "valid": "val", "dev": "val"}
-    names |= {"training": "train", "testing": "test"}
-    text = names.get(text, text)
+    text = re.sub(r"[\s_-]+(set|split)$", "", row.get("split", "").strip().lower())
+    text = _SPLITS.get(text, text)
     if is_unknown(text):
         return ""
     if text not in ("train", "val", "test"):
-        raise CellError("split is not train, val or test", "bad-split")
+        raise CellError(
+            "split is not train, val or test (also: training, validate, validation, valid, dev, "
+            "tune, testing)",
+            "bad-split",
+        )
     return text
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.counted import counted_line
@@ -186,14 +186,12 @@ class TableSource:
         for part in filter(None, (part.strip() for part in cell.split(";"))):
             if "\x00" in part:
                 raise CellError("image path contains a zero byte", "bad-path")
-            path = Path(part)
+            path = self._image_path(part)
             if not path.is_absolute() and _climbs(path):
                 raise CellError(
                     "image path leaves the table's folder; use an absolute path", "path-outside"
                 )
             path = self.path.parent / path
-            if "\\" in part and not path.exists():
-                raise CellError("image path has backslashes; use /", "bad-path")
             if path.is_dir():
                 inside = tuple(sorted(file for file in path.iterdir() if not file.is_dir()))
                 if not inside:
@@ -204,6 +202,19 @@ class TableSource:
         if not images:
             raise CellError("missing image_path", "missing-value")
         return tuple(images)
+
+    def _image_path(self, part: str) -> Path:
+        r"""Return the path of a cell; ``images\1.png`` of Windows is read on any machine."""
+        path = Path(part)
+        if "\\" not in part or (self.path.parent / path).exists():
+            return path
+        windows = PureWindowsPath(part)
+        if windows.drive:
+            raise CellError(
+                "image path names a Windows drive or server; use a path relative to the table",
+                "bad-path",
+            )
+        return Path(windows.as_posix())
 
     def _all_ids(self, context: SourceContext) -> set[bytes]:
         """Return the hashes of all ids of the table, which is read once more for it."""

@@ -20,9 +20,23 @@ from medembed.sources.cell_parsers import RESERVED
 from medembed.sources.csv_records import Dialect, RowShape, learn_shape, read_records
 from medembed.sources.table_text import find_encoding, open_text
 
-__all__ = ["TABLE_SUFFIXES", "Row", "Table", "shown"]
+__all__ = ["TABLE_SUFFIXES", "Row", "Table", "is_table_name", "shown"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")  # .txt: "Unicode text" of Excel
+
+_ALSO_NAMED: dict[str, tuple[str, ...]] = {
+    "case_id": ("id", "case", "accession", "accessionnumber", "imageid", "dicomid"),
+    "patient_id": ("patient", "subject", "subjectid", "pid", "mrn"),
+    "image_path": ("path", "image", "images", "file", "filename", "filepath", "imagefile",
+                   "imagepaths", "img", "dicompath", "paths"),
+    "note": ("report", "reporttext", "text", "notes", "notetext", "radiologyreport", "caption"),
+    "findings": ("finding", "labels", "label", "findinglabels"),
+    "view": ("viewposition", "projection"),
+    "sex": ("gender", "patientsex", "patientgender"),
+    "age": ("patientage", "ageyears"),
+    "study_date": ("date", "studydate"),
+}  # fmt: skip
+"""Names that other tables use, without signs; proposed in messages, never assumed."""
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BATCH = 1024
@@ -55,9 +69,10 @@ class Row:
 class Table:
     """A csv or parquet file with a header.
 
-    csv is read in the encoding of its byte order mark, else as UTF-8, else as Windows-1252 with a
-    warning. The separator is the comma, semicolon, tab or bar that gives the known columns, or the
-    one stated by a first line ``sep=;``. Column names ignore case and surrounding blanks.
+    csv may be packed with gzip. It is read in the encoding of its byte order mark, else as UTF-8,
+    else as Windows-1252 with a warning. The separator is the comma, semicolon, tab or bar that
+    gives the known columns, or the one stated by a first line ``sep=;``. Column names ignore case
+    and surrounding blanks.
 
     Parameters
     ----------
@@ -328,9 +343,19 @@ def near_misses(wanted: Sequence[str], columns: Sequence[str], known: Sequence[s
     free = {_plain(name): name for name in columns if name and name not in known}
     for name in wanted:
         near = difflib.get_close_matches(_plain(name), free, n=1, cutoff=0.85)
+        near = near or [also for also in _ALSO_NAMED.get(name, ()) if also in free][:1]
         if near:
             found.append(f'"{shown(free.pop(near[0]))}" to {name}')
     return ", ".join(found)
+
+
+def is_table_name(path: Path) -> bool:
+    """Return whether a file is named like a table: ``cases.csv``, ``cases.csv.gz``."""
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        suffix = Path(path.stem).suffix.lower()
+        return suffix in TABLE_SUFFIXES and suffix != ".parquet"
+    return suffix in TABLE_SUFFIXES
 
 
 def shown(name: str) -> str:

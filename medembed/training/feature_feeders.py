@@ -11,6 +11,7 @@ import torch
 
 from medembed.encoders.tokenizers import Tokens
 from medembed.model.towers import Towers
+from medembed.notes import can_swap_laterality
 from medembed.training.augment import augment
 from medembed.training.cohort import TrainingCohort
 from medembed.training.settings import TrainingConfig
@@ -140,6 +141,14 @@ class TextFeeder:
         self.device = device
         self._mirror = mirror
         self._kept: dict[str, torch.Tensor] = {}
+        self._turnable: dict[int, bool] = {}
+
+    def can_mirror(self, cases: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return for which cases the report's sides can be swapped, hence the image mirrored."""
+        for case in cases:
+            if case not in self._turnable:
+                self._turnable[case] = can_swap_laterality(self.cohort.reports[case].full.text)
+        return np.array([self._turnable[case] for case in cases], dtype=np.bool_)
 
     def draw(
         self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator

@@ -248,7 +248,7 @@ class Trainer:
     def _loss(self, batch: list[int], rng: np.random.Generator) -> torch.Tensor:
         config = self.config
         odds = config.image_augmentation.mirror if config.preprocess.dimensions == 2 else 0.0
-        mirror = rng.random(len(batch)) < odds
+        mirror = (rng.random(len(batch)) < odds) & self.texts.can_mirror(batch)
         views = self.texts.draw(batch, mirror, rng)
         images = functional.normalize(self.images.draw(batch, mirror, rng), dim=-1)
         texts = functional.normalize(self.texts.forward([r.text for r in views]), dim=-1)

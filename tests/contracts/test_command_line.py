@@ -27,6 +27,7 @@ OF_DESIGN = {
     "search",
     "evaluate",
     "audit",
+    "check",
     "show",
     "app",
 }
