@@ -6,7 +6,8 @@ Read for columns that are kept in memory: one pass over the tables, without buil
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from medembed.notes import current_label
@@ -14,7 +15,7 @@ from medembed.notes import current_label
 if TYPE_CHECKING:
     from medembed.library.library import CaseLibrary
 
-__all__ = ["CaseStatements", "note_assertions", "read_statements"]
+__all__ = ["CaseStatements", "note_assertions", "read_statements", "words_in_reports"]
 
 _CHUNK = 500
 _BODY_PART = ("body_part", "body part", "bodypart", "body_part_examined", "bodypartexamined")
@@ -90,3 +91,16 @@ def note_assertions(
             chunk,
         ):
             yield case_id, text, json.loads(assertions)
+
+
+def words_in_reports(library: CaseLibrary, words: Iterable[str]) -> set[str]:
+    """Return those of the words that occur in a report of the library."""
+    db = library.database.read()
+    found = set()
+    for word in words:
+        parts = re.findall(r"\w+", word)
+        quoted = " ".join(f'"{part}"' for part in parts)  # quoted: no FTS5 operator takes effect
+        sql = "SELECT 1 FROM note_words WHERE note_words MATCH ? LIMIT 1"
+        if parts and db.execute(sql, (quoted,)).fetchone():
+            found.add(word)
+    return found

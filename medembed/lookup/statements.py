@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -93,6 +93,10 @@ class Statements:
         """Number of cases about whose findings nothing is known: no report that could be read."""
         return int(np.count_nonzero(self._silent))
 
+    def row(self, case_id: str) -> int:
+        """Return the row of a case."""
+        return self._row_of[case_id]
+
     @property
     def rank(self) -> npt.NDArray[np.intp]:
         """Position of each case id among the sorted ids: the order of equal scores."""
@@ -119,9 +123,9 @@ class Statements:
             weights += weight
         return total / np.float32(weights) if weights else total
 
-    def counts(self, term: Term) -> int:
-        """Count the cases that meet an attribute exactly or have a finding's agreement above 0."""
-        return int(np.count_nonzero(self.agreement_with(term) > 0))
+    def has_any(self, term: Term) -> bool:
+        """Return whether any case agrees with a term."""
+        return bool((self.agreement_with(term) > 0).any())
 
     def agreement_with(self, term: Term) -> Floats:
         """Return the agreement of each case with one term, -1 to 1, shape ``(n,)``."""
@@ -153,12 +157,16 @@ class Statements:
     def _read_degrees(self, label: str) -> Bits:
         degrees = np.zeros(len(self._case_ids), dtype=np.uint8)
         rows = np.flatnonzero(self._bits[label])
-        ids = [self._case_ids[row] for row in rows]
+        ids = [self._case_ids[int(row)] for row in rows]
         for case_id, text, assertions in note_assertions(self._library, ids):
             for name, status, side, start, end, historical in assertions:
                 if name == label and status != "absent" and not historical:
                     stated = Assertion(
-                        label, cast(Status, status), cast(Side, side), cast(int, start), cast(int, end)
+                        label,
+                        cast(Status, status),
+                        cast(Side, side),
+                        cast(int, start),
+                        cast(int, end),
                     )
                     place = DEGREES.index(degree_of(text, stated))
                     row = self._row_of[case_id]
@@ -168,8 +176,7 @@ class Statements:
 
 def _coded(column: Sequence[str]) -> tuple[npt.NDArray[np.intp], list[str]]:
     """Number the values of a column, ignoring case."""
-    names: Mapping[str, int] = {}
-    numbers = dict(names)
+    numbers: dict[str, int] = {}
     codes = np.array(
         [numbers.setdefault(value.casefold(), len(numbers)) for value in column], dtype=np.intp
     )

@@ -1,14 +1,15 @@
-"""The noun :class:`QueryTerms`: what the words of a query ask for, deny, or name as an attribute."""
+"""The noun :class:`QueryTerms`: what the words of a query ask for, deny or name."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from medembed.errors import QueryError
-from medembed.notes import Side, Status, Vocabulary, read_note
+from medembed.model.report_text import note_text
+from medembed.notes import Note, Side, Status, Vocabulary
 from medembed.notes.affirmed import split_denied
 from medembed.notes.attribute_words import attribute_words
 from medembed.notes.degrees import Degree, degree_of
@@ -83,9 +84,9 @@ class QueryTerms:
     ignored : tuple of Term
         That were read and left out on request.
     affirmed : str
-        The text for the model: without denials, if it is shorter than a report.
+        What the model reads; empty if the text only denies.
     denied : str
-        The words of the denials that were left out of it.
+        The denied findings in the words of the text.
     """
 
     terms: tuple[Term, ...] = ()
@@ -93,53 +94,60 @@ class QueryTerms:
     affirmed: str = ""
     denied: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "terms": [term.to_json() for term in self.terms],
+            "ignored": [str(term) for term in self.ignored],
+            "affirmed": self.affirmed,
+            "denied": self.denied,
+        }
+
 
 def read_terms(
-    text: str, vocabulary: Vocabulary, ignore: Collection[str] = (), *, is_report: bool
+    note: Note, vocabulary: Vocabulary, ignore: Collection[str] = (), *, is_report: bool = False
 ) -> QueryTerms:
     """Read a query text as the reports of a library are read.
 
     Parameters
     ----------
-    text : str
+    note : Note
+        The text, parsed with the library's vocabulary.
     vocabulary : Vocabulary
-        Of the library.
     ignore : collection of str
         Names of terms to leave out.
     is_report : bool
-        Whether the text is as long as a report. A report goes to the model as it is, denials
-        included, as in training; and a report mentions other studies and views, so its words
-        name no attribute.
+        Whether the text is as long as a report. A report has no terms: the model reads it as it
+        is, denials included, as in training.
 
     Raises
     ------
     QueryError
         If ``ignore`` names no term of the text.
     """
-    read = read_note(text, vocabulary)
-    found = [
-        Term(TermKind.FINDING, a.label, a.status, a.side, degree_of(text, a))
-        for a in read.assertions
-        if not a.historical
-    ]
-    if not is_report:
-        found += [
-            Term(TermKind(w.kind), w.value, codes=w.codes, years=w.years)
-            for w in attribute_words(text)
-        ]
-    terms = tuple(dict.fromkeys(found))
+    terms = () if is_report else tuple(dict.fromkeys(_terms(note)))
     names = {str(term) for term in terms}
-    unknown = sorted(set(ignore) - names)
-    if unknown:
+    if not names.issuperset(ignore):
         raise QueryError(
             "the text was not read as what is to be ignored",
             where="ignore",
             hint=f"it was read as: {', '.join(sorted(names)) or 'nothing'}",
         )
     kept = tuple(term for term in terms if str(term) not in ignore)
+    left_out = tuple(term for term in terms if str(term) in ignore)
     if is_report:
-        return QueryTerms(kept, tuple(t for t in terms if t not in kept), text)
-    split = split_denied(text, vocabulary)
-    return QueryTerms(
-        kept, tuple(t for t in terms if t not in kept), split.affirmed, ", ".join(split.denied)
-    )
+        return QueryTerms(affirmed=note_text(note))
+    split = split_denied(note, vocabulary)
+    dropped = {term.value for term in left_out if term.status == "absent"}
+    denied = [words for label, words in split.denied if label not in dropped]
+    affirmed = split.affirmed if split.denied else note_text(note)
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
+
+
+def _terms(note: Note) -> Iterator[Term]:
+    for one in note.assertions:
+        if not one.historical:
+            degree = degree_of(note.text, one)
+            yield Term(TermKind.FINDING, one.label, one.status, one.side, degree)
+    for words in attribute_words(note.text):
+        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)

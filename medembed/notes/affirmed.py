@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from medembed.notes.clauses import find_sentences
 from medembed.notes.lexicon import Mention, Sentence, read_sentence
-from medembed.notes.parse import fold, read_note
+from medembed.notes.note import Note
+from medembed.notes.parse import fold
 from medembed.notes.patterns import tokens_of
 from medembed.notes.unknown import unknown_findings
 from medembed.notes.vocabulary import Vocabulary
@@ -25,15 +26,15 @@ class SplitText:
     ----------
     affirmed : str
         The text without its denials; empty if nothing is left that says what to look for.
-    denied : tuple of str
-        The words that name the denied findings, in order.
+    denied : tuple of (label, words)
+        The denied findings and the words that name them, in order.
     """
 
     affirmed: str
-    denied: tuple[str, ...]
+    denied: tuple[tuple[str, str], ...]
 
 
-def split_denied(text: str, vocabulary: Vocabulary) -> SplitText:
+def split_denied(note: Note, vocabulary: Vocabulary) -> SplitText:
     """Cut the denials out of a query text.
 
     A denial reaches from its trigger to the finding that it denies. A statement of normality
@@ -41,28 +42,27 @@ def split_denied(text: str, vocabulary: Vocabulary) -> SplitText:
 
     Parameters
     ----------
-    text : str
+    note : Note
+        The query, parsed with the vocabulary; a text in another language stays as it is.
     vocabulary : Vocabulary
-        Of the library; a text in another language is returned as it is.
 
     Examples
     --------
-    >>> from medembed.notes import load_vocabulary
-    >>> split_denied("left effusion without cardiomegaly", load_vocabulary("en"))
-    SplitText(affirmed='left effusion', denied=('cardiomegaly',))
-    >>> split_denied("No evidence of pneumothorax.", load_vocabulary("en"))
-    SplitText(affirmed='', denied=('pneumothorax',))
+    >>> from medembed.notes import load_vocabulary, read_note
+    >>> split_denied(read_note("left effusion without enlarged heart"), load_vocabulary("en"))
+    SplitText(affirmed='left effusion', denied=(('cardiomegaly', 'enlarged heart'),))
+    >>> split_denied(read_note("No evidence of pneumothorax."), load_vocabulary("en"))
+    SplitText(affirmed='', denied=(('pneumothorax', 'pneumothorax'),))
     """
+    text = note.text
     absent = {
-        (a.start, a.end)
-        for a in read_note(text, vocabulary).assertions
-        if a.status == "absent" and not a.historical
+        (a.start, a.end) for a in note.assertions if a.status == "absent" and not a.historical
     }
     if not absent:
         return SplitText(text, ())
     folded = fold(text)
     kept: list[str] = []
-    denied: list[str] = []
+    denied: list[tuple[str, str]] = []
     for start, end in find_sentences(text, 0, len(text), vocabulary):
         sentence = read_sentence(folded, start, end, vocabulary)
         if sentence is None:
@@ -71,14 +71,15 @@ def split_denied(text: str, vocabulary: Vocabulary) -> SplitText:
         named = [m for m in sentence.mentions if m.label]
         out = [m for m in named if m.how != "normal" and (m.start, m.end) in absent]
         others = [m for m in named if m not in out]
-        denied += [text[m.start : m.end] for m in out]
+        denied += [(m.label, text[m.start : m.end]) for m in out]
         rest = text[start:end]
         for first, last in sorted(_denials(sentence, out, others), reverse=True):
             rest = rest[: max(first - start, 0)] + " " + rest[last - start :]
         rest = _trimmed(rest, vocabulary)
         if others or (rest and unknown_findings(rest, vocabulary)):
             kept.append(rest)
-    return SplitText(". ".join(part.strip() for part in kept if part.strip()), tuple(denied))
+    affirmed = ". ".join(part.strip() for part in kept if part.strip())
+    return SplitText(affirmed, tuple(dict.fromkeys(denied)))
 
 
 def _denials(

@@ -42,7 +42,9 @@ _SHOT = (
     r"(?:views?|films?|chest|radiographs?|x-?rays?|projections?|images?|cxr|thorax\w*|"
     r"aufnahmen?|röntgen\w*|bild\w*)"
 )
-_BEFORE_SHOT = r"(?:views?|radiographs?|x-?rays?|cxr|projections?|röntgen\w*|proyección|radiografía)"
+_BEFORE_SHOT = (
+    r"(?:views?|radiographs?|x-?rays?|cxr|projections?|röntgen\w*|proyección|radiografía)"
+)
 
 _CODED: tuple[tuple[AttributeKind, str, tuple[str, ...], str], ...] = (
     ("sex", "F", ("F",), r"wom[ae]n|females?|ladys?|ladies|girls?|frau(?:en)?|patientin\w*|"
@@ -66,7 +68,8 @@ _CODED: tuple[tuple[AttributeKind, str, tuple[str, ...], str], ...] = (
     ("body part", "chest", ("CHEST", "THORAX", "LUNG"), r"chest|thorax\w*|tórax|cxr"),
     ("body part", "abdomen", ("ABDOMEN",), r"abdom[ei]n\w*"),
     ("body part", "head", ("HEAD", "SKULL", "BRAIN"), r"head|skull|brain|schädel\w*|kopf|cráneo"),
-    ("body part", "spine", ("SPINE", "CSPINE", "TSPINE", "LSPINE"), r"spine|wirbelsäule\w*|columna"),
+    ("body part", "spine", ("SPINE", "CSPINE", "TSPINE", "LSPINE"),
+     r"spine|wirbelsäule\w*|columna"),
     ("body part", "pelvis", ("PELVIS", "HIP"), r"pelvi[sc]|hip|becken\w*|hüfte"),
     ("body part", "knee", ("KNEE",), r"knee|knie\w*|rodilla"),
     ("body part", "shoulder", ("SHOULDER",), r"shoulder|schulter\w*|hombro"),
@@ -80,10 +83,14 @@ _AT_EDGE = re.compile(
 _LATERAL_AFTER = re.compile(rf"\b{_BEFORE_SHOT}(?:[ ,:]+\w+){{0,3}}[ ,:]+(?P<w>lateral)\b", re.I)
 _AND_LATERAL = re.compile(r"\b(?:pa|ap|frontal) (?:and|&|und|y) lateral\b", re.IGNORECASE)
 _PATTERNS = tuple(
-    (kind, value, codes, re.compile(rf"(?<![\w-])(?:{words})(?![\w-])|(?<![\w-])(?:{words})(?<=[ -])",
-                                    re.IGNORECASE))
+    (
+        kind,
+        value,
+        codes,
+        re.compile(rf"(?<![\w-])(?:{words})(?:(?![\w-])|(?<=[ -]))", re.IGNORECASE),
+    )
     for kind, value, codes, words in _CODED
-)  # fmt: skip
+)
 _YEARS = re.compile(
     r"""\b(?P<a>\d{1,3})[- ]?(?:years?|yrs?)[- ]?(?:old|of\sage)\b
       | \b(?P<b>\d{1,3})\s?(?:yo|y/o|y\.o\.)(?!\w)
@@ -169,7 +176,7 @@ def _ages(text: str) -> list[AttributeWords]:
         found.append(AttributeWords("age", value, (), (low, high), match.group()))
     if not found:
         for value, years, pattern in _STAGE_PATTERNS:
-            match = pattern.search(text)
-            if match:
-                found.append(AttributeWords("age", value, (), years, match.group()))
+            stage = pattern.search(text)
+            if stage:
+                found.append(AttributeWords("age", value, (), years, stage.group()))
     return found
