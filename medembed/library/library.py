@@ -361,8 +361,14 @@ class CaseLibrary:
     ) -> None:
         """Write vectors ``(n, d)`` of cases; they are on disk when this returns.
 
+        Each row is scaled to length 1; only its direction counts in a search. A row that already
+        has length 1 keeps its bits.
+
         Raises
         ------
+        InputError
+            If a value is not finite, a row is all zeros, a case id is repeated, or there are not
+            as many rows as case ids.
         FingerprintError
             If the stored vectors of this model have another dimension.
         LibraryError
