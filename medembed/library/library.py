@@ -202,6 +202,13 @@ class CaseLibrary:
         """Count the cases that have a note."""
         return int(self._db.execute("SELECT count(*) FROM notes").fetchone()[0])
 
+    def cases_with_note(self) -> list[str]:
+        """Return the ids of the cases that have a note, in the order they were added."""
+        rows = self._db.execute(
+            "SELECT c.case_id FROM notes n JOIN cases c ON c.id = n.case_row ORDER BY c.id"
+        )
+        return [case_id for (case_id,) in rows]
+
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM cases").fetchone()[0])
 
