@@ -27,10 +27,8 @@ from medembed.index import (
 )
 from medembed.index.exact import cosine
 from medembed.library import library_vocabulary
-from medembed.lookup.messages import (
-    Novelty,
-    NoveltyReason,
-)
+from medembed.lookup.given import ImageQuery
+from medembed.lookup.messages import Novelty, NoveltyReason
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
     cases_of_patients,
@@ -38,7 +36,7 @@ from medembed.lookup.patient_exclusion import (
     origin_of_files,
     origin_of_scan,
 )
-from medembed.lookup.query import ImageQuery, Query, Where
+from medembed.lookup.query import Query, Where
 from medembed.lookup.query_remarks import unknown_labels, unknown_words
 from medembed.lookup.result import LookupHit, Result
 from medembed.model.resolve import ModelChoice, choose_model
@@ -112,6 +110,9 @@ class CaseLookup:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"CaseLookup({self.library!r}, model {self.fingerprint[:12]})"
+
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the model."""
@@ -146,20 +147,25 @@ class CaseLookup:
         image: ImageQuery | None = None,
         case: str | None = None,
         *,
+        vector: npt.ArrayLike | None = None,
         weights: Mapping[str, float] | None = None,
         where: Where = None,
         k: int = 10,
     ) -> Result:
-        """Find the most similar cases. Give at least one of text, image and case.
+        """Find the most similar cases. Give at least one of text, image, case and vector.
 
         Parameters
         ----------
         text : str, optional
             A few words, a sentence or a whole report.
-        image : path, sequence of paths, or Scan, optional
-            One image, or the files of one series.
+        image : path, sequence of paths, Scan, PIL image or array, optional
+            One image, or the files of one series; arrays as in
+            :func:`medembed.lookup.given.as_image`.
         case : str, optional
             Id of a case in the library; its image is the query.
+        vector : array, shape ``(d,)``, optional
+            Made by the model whose vectors are searched, of any length above 0. Nothing is known
+            of where it comes from, so no patient is excluded for it.
         weights : mapping, optional
             One for each given part, for example ``{"text": 0.6, "image": 0.4}``; not negative,
             not all 0. Equal by default.
@@ -182,7 +188,7 @@ class CaseLookup:
         FingerprintError
             If the library has no vectors of the model.
         """
-        query = Query.of(text, image, case, weights, where, k)
+        query = Query.of(text, image, case, weights, where, k, vector)
         if query.case is not None and query.case not in self.library:
             raise QueryError(
                 "no case has this id in this library",
@@ -291,6 +297,15 @@ class CaseLookup:
                 )
             vectors["case"] = index.index.vector(query.case)
             own |= origin_of_case(self.library, self.library.case(query.case))
+        if query.vector is not None:
+            if len(query.vector) != index.index.dim:
+                raise QueryError(
+                    f"it has {len(query.vector)} dimensions, the library's vectors of this model "
+                    f"{index.index.dim}",
+                    where="vector",
+                    hint="make it with the same model",
+                )
+            vectors["vector"] = query.vector
         return {name: vectors[name] for name in query.parts}, own
 
     def _truncation_note(self, text: str) -> list[SearchNote]:
@@ -374,6 +389,8 @@ def _allowed(
 
 def _kind(query: Query) -> QueryKind | None:
     parts = {name for name, weight in query.weights.items() if weight}
+    if "vector" in parts:
+        return None
     if parts == {"text"}:
         return "text"
     if len(parts) == 1:
@@ -386,7 +403,7 @@ def _unjudged(query: Query, index: LibraryIndex) -> NoveltyReason:
     """Return why the novelty check does not apply to this query; NONE if it does."""
     kind = _kind(query)
     if kind is None:
-        return NoveltyReason.MIXTURE
+        return NoveltyReason.MIXTURE if query.vector is None else NoveltyReason.VECTOR
     if kind not in index.novelty.thresholds:
         return NoveltyReason.FEW_CASES
     if kind != "image" and len((query.text or "").split()) < index.novelty.fewest_words:
