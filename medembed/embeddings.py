@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import FingerprintError, InputError
 from medembed.unit_vectors import unit_rows
 
@@ -23,7 +24,7 @@ UNIT_TOLERANCE = 1e-3
 """Largest deviation of a row's length from 1 that counts as rounding."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Embeddings:
     """Vectors of cases under one model.
 
@@ -94,6 +95,10 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.case_ids)
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self), 'case')}, {counted(self.dim, 'dimension')}"
+        return f"Embeddings({size}, model {self.fingerprint[:24]})"
 
     @property
     def dim(self) -> int:

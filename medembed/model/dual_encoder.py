@@ -96,6 +96,10 @@ class DualEncoder:
         self._device = next(towers.parameters()).device
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        known = f", {self._fingerprint[:12]}" if self._fingerprint else ""
+        return f"DualEncoder({self.dim} dimensions, {self.dimensions}D images{known})"
+
     # properties ------------------------------------------------------------------------------
 
     @property

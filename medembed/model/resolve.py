@@ -106,8 +106,8 @@ def choose_model(
     library : CaseLibrary
     model : DualEncoder, name, folder, fingerprint, or None
         A name refers to one of the library's models or imported vectors; the first characters of
-        a fingerprint to vectors that the library keeps. None is the active model or, if none is active, the only
-        one with image vectors in the library, or the one awaiting its vectors.
+        a fingerprint to vectors that the library keeps. None is the active model or, if none is
+        active, the only one with image vectors in the library, or the one awaiting its vectors.
     newest : bool
         With None: prefer the model awaiting its vectors to the active one, as embedding does.
 

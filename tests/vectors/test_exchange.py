@@ -129,7 +129,7 @@ def test_a_file_with_a_fault_is_refused_whole(
 def test_no_pickle_is_opened(library: CaseLibrary, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     (tmp_path / "v.txt").write_text("case-1")
-    with pytest.raises(InputError, match="cannot be read as a .npy array"):
+    with pytest.raises(InputError, match=r"cannot be read as a \.npy array"):
         import_vectors(library, tmp_path / "v.npy", NAME)
 
 
@@ -166,7 +166,7 @@ def test_one_name_has_one_dimension(library: CaseLibrary, tmp_path: Path) -> Non
     import_vectors(library, npy(tmp_path / "a", rows(), library.find()), NAME)
     other = npy(tmp_path / "b", rows(dim=6), library.find())
     for kind in ("image", "note"):
-        with pytest.raises(FingerprintError, match="dimension 6; those already imported.*have 5"):
+        with pytest.raises(FingerprintError, match=r"dimension 6; those already imported.*have 5"):
             import_vectors(library, other, NAME, kind)  # type: ignore[arg-type]
     import_vectors(library, other, "cloud-2")
 

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lookup.known_library import FINGERPRINT, fill, vector
+from lookup.known_library import FINGERPRINT, vector
+from support.example_cases import make_case
 from typer.testing import CliRunner
 
 from evaluation.library_audit import audit_library, load_protocol
 from evaluation.retrieval.coverage import coverage_of
 from evaluation.retrieval.library import evaluate_library
+from medembed.cases import Finding
 from medembed.cli import build
 from medembed.errors import FingerprintError
 from medembed.library import CaseLibrary
+from medembed.notes import Note
 
 OTHER = "b" * 64
 
@@ -24,7 +27,20 @@ OTHER = "b" * 64
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[CaseLibrary]:
     with CaseLibrary.create(tmp_path / "library") as opened:
-        fill(opened, 60, split="test")
+        names = ("effusion", "cardiomegaly", "nodule")
+        opened.add(
+            make_case(
+                i,
+                note=Note(f"Study number {i}."),
+                findings=(Finding(names[i % 3]),),
+                split="test",
+            )
+            for i in range(60)
+        )
+        for kind in ("image", "note"):
+            opened.put_vectors(
+                FINGERPRINT, kind, opened.find(), np.stack([vector(i) for i in range(60)])
+            )
         yield opened
 
 
@@ -35,10 +51,10 @@ def embed(library: CaseLibrary, kind: str, n: int) -> None:
 
 def test_a_split_embedded_in_part_is_refused_unless_told(library: CaseLibrary) -> None:
     embed(library, "image", 41)
-    with pytest.raises(FingerprintError, match="only 41 of 60 cases have an image vector.*embed"):
-        evaluate_library(library, "test", OTHER, repetitions=20, shuffles=2)
+    with pytest.raises(FingerprintError, match=r"only 41 of 60 cases have an image vector.*embed"):
+        evaluate_library(library, "test", OTHER, repetitions=200, shuffles=2)
     scores = evaluate_library(
-        library, "test", OTHER, allow_partial=True, repetitions=20, shuffles=2
+        library, "test", OTHER, allow_partial=True, repetitions=200, shuffles=2
     )
     assert scores.n_cases == 41
     assert scores.to_json()["coverage"] == {
@@ -48,21 +64,17 @@ def test_a_split_embedded_in_part_is_refused_unless_told(library: CaseLibrary) -
 
 def test_an_embedding_stopped_among_the_notes_is_refused_too(library: CaseLibrary) -> None:
     embed(library, "image", 60)
-    scores = evaluate_library(library, "test", OTHER, repetitions=20, shuffles=2)
+    scores = evaluate_library(library, "test", OTHER, repetitions=200, shuffles=2)
     assert "no case" in scores.not_assessable["text_to_image"]  # none at all: said, not refused
     embed(library, "note", 5)
     with pytest.raises(FingerprintError, match="only 5 of 60 reports have a note vector"):
-        evaluate_library(library, "test", OTHER, repetitions=20, shuffles=2)
+        evaluate_library(library, "test", OTHER, repetitions=200, shuffles=2)
 
 
 def test_what_lacks_a_vector_in_another_split_does_not_count(library: CaseLibrary) -> None:
-    from support.example_cases import make_case
-
     library.add([make_case(700, split="train"), make_case(702, split="val")])
     assert coverage_of(library, FINGERPRINT, "test").lacks == ""
-    assert coverage_of(library, FINGERPRINT, "all").lacks == (
-        "60 of 62 cases have an image vector"
-    )
+    assert coverage_of(library, FINGERPRINT, "all").lacks == ("60 of 62 cases have an image vector")
 
 
 def test_an_audit_follows_the_same_rule_and_its_report_says_it(library: CaseLibrary) -> None:
