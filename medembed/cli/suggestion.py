@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from medembed.library import CaseLibrary, library_vocabulary
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
 
 __all__ = ["suggested_search"]
 
@@ -23,6 +25,8 @@ def suggested_search(library: CaseLibrary, place: str | Path) -> str:
     place : path
         The library as the user named it.
     """
+    from medembed.library import library_vocabulary
+
     start = f"medembed search {shlex.quote(str(place))}"
     if library_vocabulary(library).language == "en":
         rows = library.database.read().execute(
