@@ -33,6 +33,11 @@ IMAGE_ENCODERS.register(
     "EfficientNet-lite0, ImageNet weights from the package index, 2D; needs the starter's weights",
 )
 IMAGE_ENCODERS.register(
+    "hub",
+    "medembed.encoders.hub_image:HUB_IMAGE",
+    "any published image encoder (transformers, open_clip, MONAI bundle), from a folder or a hub",
+)
+IMAGE_ENCODERS.register(
     "toy", "medembed.encoders.toy:TOY_IMAGE", "means of the four quadrants, 2D; for tests"
 )
 TEXT_ENCODERS.register(

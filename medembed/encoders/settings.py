@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,6 +20,7 @@ __all__ = [
     "Settings",
     "TextEncoder",
     "TextSettings",
+    "with_stated_preprocess",
 ]
 
 
@@ -42,8 +43,9 @@ class ImageSettings(Settings):
         Name in :data:`medembed.encoders.IMAGE_ENCODERS`.
     options : dict
         Options of that encoder.
-    pooling : {"average", "grid"}
-        ``"average"`` discards position; ``"grid"`` keeps a coarse grid of positions, which telling
+    pooling : {"own", "average", "grid"}
+        ``"own"`` is the vector that a published encoder makes itself (class token, projection), and
+        the default of those that have one; ``"average"`` discards position; ``"grid"`` keeps a coarse grid of positions, which telling
         left from right requires.
     grid : int
         Cells along each axis if pooling is ``"grid"``.
@@ -64,12 +66,25 @@ class ImageSettings(Settings):
 
     encoder: str = "resnet10"
     options: dict[str, Any] = Field(default_factory=dict)
-    pooling: Literal["average", "grid"] = "grid"
+    pooling: Literal["own", "average", "grid"] = "grid"
     grid: int = Field(default=4, ge=1, le=32)
     max_pool: bool = False
     bottleneck_channels: int = Field(default=0, ge=0)
     batch_norm: bool = False
     frozen: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_pooling(cls, values: Any) -> Any:
+        """Without a word on pooling, take the encoder's own."""
+        if not isinstance(values, dict) or "pooling" in values or "encoder" not in values:
+            return values
+        from medembed.encoders import IMAGE_ENCODERS
+
+        name = values["encoder"]
+        if isinstance(name, str) and name in IMAGE_ENCODERS:
+            return {**values, "pooling": IMAGE_ENCODERS[name].pooling}
+        return values
 
     @model_validator(mode="after")
     def _bottleneck_is_trained(self) -> Self:
@@ -108,16 +123,26 @@ class ImageEncoder:
     options : type of Options
         Checked against the configuration.
     build : callable
-        ``build(options, dimensions, size)`` returns a module that maps ``(n, 1, *size)`` to a
+        ``build(options, dimensions, size)`` returns a module that maps ``(n, channels, *size)`` to a
         feature map ``(n, width, *grid)`` and has the attribute ``width``. May load pretrained
-        weights.
+        weights. The module may also have ``pooled(images)``, its own vector ``(n, pooled_width)``,
+        with the attribute ``pooled_width``; and ``kept_options``, the options that a model folder
+        keeps in place of the configuration's (JSON values; no path).
     restore : callable
         The same without pretrained weights: those of a model folder are loaded next.
+    preprocess : callable, optional
+        ``preprocess(options)`` returns the settings of
+        :class:`~medembed.preprocess.Preprocess` that the pretrained weights need. Those that a
+        configuration names itself win.
+    pooling : {"grid", "average", "own"}
+        The default of :class:`ImageSettings` for this encoder.
     """
 
     options: type[Options]
     build: Callable[[Any, int, tuple[int, ...]], nn.Module]
     restore: Callable[[Any, int, tuple[int, ...]], nn.Module]
+    preprocess: Callable[[Any], dict[str, Any]] | None = None
+    pooling: Literal["own", "average", "grid"] = "grid"
 
 
 @dataclass(frozen=True)
@@ -139,3 +164,41 @@ class TextEncoder:
     options: type[Options]
     build: Callable[[Any, int, Sequence[str]], tuple[nn.Module, Tokens]]
     restore: Callable[[dict[str, Any]], nn.Module]
+
+
+def with_stated_preprocess(values: Any) -> Any:
+    """Put the preprocessing that a published image encoder states below a configuration's own.
+
+    Parameters
+    ----------
+    values : dict
+        A training configuration before it is checked, with ``image`` and ``preprocess``.
+
+    Returns
+    -------
+    dict
+        The same, or a copy with more keys in ``preprocess``.
+    """
+    from medembed.encoders import IMAGE_ENCODERS
+
+    given = values.get("preprocess", {}) if isinstance(values, dict) else None
+    if not isinstance(given, dict):
+        return values
+    image = values.get("image")
+    name, options = (
+        (image.encoder, image.options)
+        if isinstance(image, ImageSettings)
+        else (image.get("encoder"), image.get("options") or {})
+        if isinstance(image, dict)
+        else (None, {})
+    )
+    if not isinstance(name, str) or name not in IMAGE_ENCODERS:
+        return values
+    entry = IMAGE_ENCODERS[name]
+    if entry.preprocess is None:
+        return values
+    try:
+        checked = entry.options(**options)
+    except (ValidationError, TypeError):  # named when the encoder is built
+        return values
+    return {**values, "preprocess": {**entry.preprocess(checked), **given}}

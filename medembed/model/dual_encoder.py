@@ -25,7 +25,7 @@ from medembed.model.model_files import (
     standing,
     write_folder,
 )
-from medembed.preprocess import Preprocess
+from medembed.preprocess import Pixels, Preprocess
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ class DualEncoder:
 
     def encode_pixels(
         self,
-        items: Sequence[npt.NDArray[np.uint8]],
+        items: Sequence[Pixels],
         batch_size: int = 32,
         scans: Sequence[str] | None = None,
     ) -> Vectors:
@@ -281,7 +281,7 @@ class DualEncoder:
 
         Parameters
         ----------
-        items : sequence of uint8 array, each ``(m, 1, h, w)`` or ``(m, 1, d, h, w)``
+        items : sequence of uint8 or uint16 array, each ``(m, 1, h, w)`` or ``(m, 1, d, h, w)``
             The vector of a scan is the mean of its ``m`` images' unit vectors.
         batch_size : int
         scans : sequence of str, optional

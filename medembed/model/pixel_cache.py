@@ -21,14 +21,13 @@ from medembed.cases import Case, ScanRef
 from medembed.errors import LibraryError, ScanError
 from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
-from medembed.preprocess import Preprocess
+from medembed.preprocess import Pixels, Preprocess
 from medembed.privacy.private_files import open_private
 from medembed.progress import Progress
 from medembed.scans import Scan, ScanReader
 
 __all__ = ["PixelCache", "read_pixels"]
 
-Pixels = npt.NDArray[np.uint8]
 _Entry: TypeAlias = tuple[int, list[int]]  # first row, and a checksum for each row
 _SYNC_EVERY = 256
 _LOG = logging.getLogger("medembed")
@@ -53,7 +52,7 @@ def read_pixels(
 
     Yields
     ------
-    uint8 array or ScanError
+    uint8 or uint16 array, or ScanError
         One per scan, in order; an error if a scan no longer decodes, its files have changed since
         they were ingested, or the model does not read its kind.
     """
@@ -81,7 +80,7 @@ def read_pixels(
 
 
 class PixelCache:
-    """Rows of 8-bit pixels in one file, indexed by the scans' digests.
+    """Rows of 8-bit or 16-bit pixels in one file, indexed by the scans' digests.
 
     Several processes and threads may use one cache; one at a time adds to it while the others wait.
     Rows are appended and never overwritten, since others may be reading them. Each has a checksum
@@ -99,10 +98,11 @@ class PixelCache:
     def __init__(self, folder: Path, preprocess: Preprocess) -> None:
         self.preprocess = preprocess
         name = f"pixels-{preprocess.fingerprint[:16]}"
-        self._rows_path = folder / f"{name}.u8"
+        self._rows_path = folder / f"{name}.u{preprocess.bits}"
         self._index_path = folder / f"{name}.jsonl"
         self._lock_path = folder / f"{name}.lock"
-        self._row_bytes = int(np.prod(preprocess.shape))
+        self._row_bytes = int(np.prod(preprocess.shape)) * preprocess.dtype.itemsize
+        self._dtype = preprocess.dtype.newbyteorder("<")  # the same file on every machine
         self._rows: BinaryIO | None = None
         self._forget()
         self._refresh()
@@ -203,8 +203,8 @@ class PixelCache:
         return self._read(at)
 
     def _read(self, at: npt.NDArray[np.int64]) -> Pixels:
-        pixels = np.empty((len(at), *self.preprocess.shape), np.uint8)
-        raw = pixels.reshape(-1).data
+        pixels = np.empty((len(at), *self.preprocess.shape), self._dtype)
+        raw = pixels.reshape(-1).view(np.uint8).data
         done = 0
         # consecutive rows are read at once
         for run in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):
@@ -299,7 +299,7 @@ class PixelCache:
                     if isinstance(pixels, ScanError):
                         refused[reason_of(pixels)] = refused.get(reason_of(pixels), 0) + 1
                     else:
-                        rows.write(pixels.tobytes())
+                        rows.write(pixels.astype(self._dtype).tobytes())
                         entry = json.dumps([key, start, len(pixels), _checksums(key, pixels)])
                         lines.append(entry.encode() + b"\n")
                         start += len(pixels)

@@ -48,7 +48,7 @@ class ProjectionSettings(Settings):
 
 
 class ImageSide(nn.Module):
-    """Encoder, pooling and projection: ``(n, 1, *size)`` to ``(n, dim)``, not normalized."""
+    """Encoder, pooling and projection: ``(n, channels, *size)`` to ``(n, dim)``, not normalized."""
 
     def __init__(
         self,
@@ -61,14 +61,21 @@ class ImageSide(nn.Module):
         self.encoder = encoder
         self.grid = settings.grid if settings.pooling == "grid" else 1
         self.dimensions = dimensions
-        width = cast(int, encoder.width)
+        self.own = settings.pooling == "own"
+        if self.own and not getattr(encoder, "pooled_width", 0):
+            raise ConfigError(
+                f"the image encoder {settings.encoder!r} has no pooling of its own",
+                where="image.pooling",
+                hint="set it to grid or average",
+            )
+        width = cast(int, encoder.pooled_width if self.own else encoder.width)
         self.bottleneck: nn.Module = nn.Identity()
         if settings.bottleneck_channels and settings.pooling == "grid":
             conv = nn.Conv2d if dimensions == 2 else nn.Conv3d
             self.bottleneck = conv(width, settings.bottleneck_channels, 1)
             width = settings.bottleneck_channels
-        self.max_pool = settings.max_pool
-        self.width = width * self.grid**dimensions * (2 if settings.max_pool else 1)
+        self.max_pool = settings.max_pool and not self.own
+        self.width = width * self.grid**dimensions * (2 if self.max_pool else 1)
         self.projection = _projection(self.width, projection)
         if settings.batch_norm:
             norm = nn.BatchNorm1d(self.width, affine=False)
@@ -76,6 +83,8 @@ class ImageSide(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features ``(n, width)`` before the projection."""
+        if self.own:
+            return cast(torch.Tensor, cast(Any, self.encoder).pooled(images))
         feature_map = self.bottleneck(self.encoder(images))
         f = nn.functional
         if self.dimensions == 2:
@@ -187,11 +196,18 @@ def build_towers(
     architecture = {
         "dimensions": dimensions,
         "size": list(size),
-        "image": image.model_dump(mode="json"),
+        "image": _kept(image, image_module),
         "text": {"encoder": text.encoder, "architecture": text_module.architecture},
         "projection": projection.model_dump(mode="json"),
     }
     return towers, tokens, architecture
+
+
+def _kept(image: ImageSettings, module: nn.Module) -> dict[str, Any]:
+    """Return the settings as a model folder keeps them: without the place of the weights."""
+    values = image.model_dump(mode="json")
+    options = getattr(module, "kept_options", None)
+    return {**values, "options": options} if isinstance(options, dict) else values
 
 
 def restore_image_side(architecture: dict[str, Any]) -> ImageSide:

@@ -62,12 +62,13 @@ class ImageFeeder:
 
     def pixels(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """Return rows of the pixel cache, in [0, 1], on the device."""
-        return torch.from_numpy(self.cohort.pixels.rows(rows)).to(self.device).float() / 255
+        pixels = torch.from_numpy(self.cohort.pixels.rows(rows)).to(self.device)
+        return pixels.float() / self.config.preprocess.full_scale
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
         """Normalize pixels in [0, 1] for the encoder."""
-        preprocess = self.config.preprocess
-        images = (images - preprocess.mean) / preprocess.std
+        mean, std = map(torch.from_numpy, self.config.preprocess.mean_and_std())
+        images = (images - mean.to(images.device)) / std.to(images.device)
         if self.mode.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         return images

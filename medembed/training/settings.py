@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from medembed.encoders.settings import ImageSettings, Settings, TextSettings
+from medembed.encoders.settings import (
+    ImageSettings,
+    Settings,
+    TextSettings,
+    with_stated_preprocess,
+)
 from medembed.model.towers import ProjectionSettings
 from medembed.preprocess import Preprocess
 
@@ -205,3 +210,9 @@ class TrainingConfig(Settings):
     channels_last: bool | Literal["auto"] = "auto"
     checkpoint_seconds: float = Field(default=60.0, gt=0)
     workers: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_preprocess(cls, values: Any) -> Any:
+        """Keys of ``preprocess`` that are not given are those of a published encoder."""
+        return with_stated_preprocess(values)

@@ -56,6 +56,25 @@ def test_a_file_that_was_replaced_after_the_ingest_is_not_its_scan(
     assert [case.scans[0] in cache for case in cases] == [False] + [True] * 5
 
 
+def test_16_bits_are_kept_and_stand_in_a_file_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(px, "read_pixels", READ_PIXELS)
+    library = write_library(tmp_path, n=6)
+    cases = list(library.cases())
+    preprocess = Preprocess(size=8, bits=16, mean=0.0, std=1.0)
+    PixelCache(library.path / "cache", preprocess).fill(library, cases, workers=1)
+    cache = PixelCache(library.path / "cache", preprocess)
+    fresh = list(READ_PIXELS(library, [(case, 0) for case in cases], preprocess, 1))
+    for case, pixels in zip(cases, fresh, strict=True):
+        start, count = cache.span(case.scans[0])
+        kept = cache.rows(slice(start, start + count))
+        assert kept.dtype == np.uint16
+        assert np.array_equal(kept, pixels)
+    assert int(cache.rows(slice(0, 6)).max()) > 255
+    assert cache._rows_path.suffix == ".u16"
+
+
 @pytest.fixture(autouse=True)
 def _decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(px, "read_pixels", decoded)

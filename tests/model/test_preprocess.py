@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from typing import Literal
+
 import numpy as np
 import pytest
 from scipy import ndimage
+from support import torch_preprocess as oracle
 
 from medembed.errors import ConfigError, ScanError
 from medembed.preprocess import Preprocess
@@ -15,16 +21,119 @@ def ramp(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
-def test_the_same_scan_gives_the_same_pixels_whatever_the_threads() -> None:
-    import torch
+def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(100, 40, shape).astype(np.float32)
 
-    scan = Scan(np.random.default_rng(0).normal(size=(301, 257)).astype(np.float32))
-    before = torch.get_num_threads()
-    first = Preprocess(size=64).pixels(scan)
-    torch.set_num_threads(1)
-    second = Preprocess(size=64).pixels(scan)
-    torch.set_num_threads(before)
-    assert np.array_equal(first, second)
+
+def test_preprocessing_needs_no_torch() -> None:
+    code = (
+        "import sys, numpy as np; from medembed.preprocess import Preprocess; "
+        "from medembed.scans import Scan; Preprocess(size=8)(Scan(np.ones((9, 9), np.float32))); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((301, 257), 64), ((301, 257), 31), ((40, 90), 128), ((64, 64), 64)]
+)
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("resize", ["fit", "squash"])
+def test_images_are_those_of_torch_to_one_gray_level(
+    shape: tuple[int, int], size: int, bits: Literal[8, 16], resize: Literal["fit", "squash"]
+) -> None:
+    spacing = (size / shape[0], size / shape[1])  # square in mm
+    scan = Scan(noise(shape), spacing)
+    ours = Preprocess(size=size, window="range", resize=resize, bits=bits).pixels(scan)[0, 0]
+    whole = oracle.unit(scan.pixels, float(scan.pixels.min()), float(scan.pixels.max()))
+    theirs = oracle.gray(oracle.resize(whole[None], (size, size))[0], bits)
+    assert ours.dtype == {8: np.uint8, 16: np.uint16}[bits]
+    assert np.abs(ours - theirs).max() <= 1
+
+
+def test_bicubic_at_16_bits_is_that_of_torch_to_one_level_in_a_thousand() -> None:
+    scan = Scan(noise((301, 257)))
+    settings = Preprocess(
+        size=64, window="range", resize="squash", interpolation="bicubic", bits=16
+    )
+    whole = oracle.unit(scan.pixels, float(scan.pixels.min()), float(scan.pixels.max()))
+    theirs = oracle.gray(oracle.resize(whole[None], (64, 64), "bicubic")[0], 16)
+    assert np.abs(settings.pixels(scan)[0, 0] - theirs).max() <= 1
+
+
+def test_volumes_are_those_of_torch_to_one_gray_level() -> None:
+    scan = Scan(noise((30, 50, 41)), spacing_mm=(50 / 30, 1.0, 50 / 41))
+    ours = Preprocess(dimensions=3, size=24, window="range").pixels(scan)[0, 0]
+    whole = oracle.unit(scan.pixels, float(scan.pixels.min()), float(scan.pixels.max()))
+    assert np.abs(ours - oracle.gray(oracle.volume(whole, (24, 24, 24)))).max() <= 1
+
+
+def test_fingerprints_are_those_of_the_preprocessing_in_torch() -> None:
+    """Golden: computed by the code that used torch (PREPROCESS_VERSION 1)."""
+    assert [
+        Preprocess(**settings).fingerprint[:16]  # type: ignore[arg-type]
+        for settings in (
+            {},
+            {"size": 128, "mean": 0.5, "std": 0.5},
+            {"dimensions": 3, "size": (8, 9, 10), "spacing_mm": (1.0, 1.0, 2.0)},
+        )
+    ] == ["c758b8c8604f2fb6", "7410c37938f0fa75", "fe9dd19a9a370687"]
+
+
+def test_16_bits_tell_apart_what_8_bits_merge() -> None:
+    scan = Scan(30000 + ramp((8, 8)))
+    wide = Scan(np.concatenate([scan.pixels, np.array([[0] * 8, [65535] * 8], np.float32)]))
+    counts = {}
+    for bits in (8, 16):
+        settings = Preprocess(size=10, window="range", mean=0.0, std=1.0, bits=bits)
+        counts[bits] = len(np.unique(settings(wide)))
+    assert counts[8] <= 4
+    assert counts[16] >= 48
+    assert float(Preprocess(size=10, window="range", mean=0.0, std=1.0, bits=16)(wide).max()) == 1.0
+
+
+def test_three_means_are_three_channels() -> None:
+    settings = Preprocess(size=8, window="range", mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
+    scan = Scan(ramp((8, 8)))
+    out = settings(scan)
+    assert (settings.channels, settings.shape, out.shape) == (3, (1, 8, 8), (1, 3, 8, 8))
+    gray = settings.pixels(scan)[0, 0] / 255
+    for channel, (mean, std) in enumerate(zip((0.1, 0.2, 0.3), (1, 2, 4), strict=True)):
+        assert np.allclose(out[0, channel], (gray - mean) / std, atol=1e-6)
+    volume = Preprocess(dimensions=3, size=4, mean=(0.0, 0.5)).normalize(
+        np.full((1, 1, 4, 4, 4), 255, np.uint8)
+    )
+    assert volume.shape == (1, 2, 4, 4, 4)
+    assert volume[0, :, 0, 0, 0].tolist() == [4.0, 2.0]
+
+
+def test_display_leaves_an_8_bit_picture_as_it_is() -> None:
+    display = Preprocess(size=8, window="display")
+    picture = Scan(np.full((8, 8), 40, np.float32) + ramp((8, 8)))
+    assert np.array_equal(display.pixels(picture)[0, 0], picture.pixels)
+    radiograph = Scan(picture.pixels * 20)
+    percentile = Preprocess(size=8, window="percentile").pixels(radiograph)
+    assert np.array_equal(display.pixels(radiograph), percentile)
+    windowed = Scan(picture.pixels, windows=(Window(60, 20),))
+    assert np.array_equal(
+        display.pixels(windowed), Preprocess(size=8, window="file").pixels(windowed)
+    )
+
+
+def test_shortest_fills_the_input_and_cuts_the_middle_out() -> None:
+    wide = Scan(np.tile(np.arange(200, dtype=np.float32), (100, 1)))
+    out = Preprocess(size=50, resize="shortest", window="display").pixels(wide)[0, 0]
+    assert out.shape == (50, 50)
+    assert (int(out[25, 0]), int(out[25, -1])) == pytest.approx((51, 149), abs=2)
+    tall = Scan(wide.pixels, spacing_mm=(2.0, 1.0))  # square in mm
+    whole = Preprocess(size=50, resize="shortest", window="display").pixels(tall)[0, 0]
+    assert (int(whole[25, 0]), int(whole[25, -1])) == pytest.approx((2, 197), abs=2)
+
+
+def test_crop_from_resizes_further_out_and_keeps_the_center() -> None:
+    picture = Scan(np.tile(np.arange(128, dtype=np.float32), (128, 1)))
+    settings = Preprocess(size=96, resize="shortest", crop_from=128, window="display")
+    assert np.array_equal(settings.pixels(picture)[0, 0], picture.pixels[16:112, 16:112])
 
 
 def test_proportions_are_kept_and_the_rest_is_padding() -> None:
@@ -116,6 +225,10 @@ def test_a_3d_model_refuses_a_single_image() -> None:
 def test_settings_survive_their_json_and_change_the_fingerprint() -> None:
     first = Preprocess(dimensions=3, size=(8, 9, 10), spacing_mm=(1.0, 1.0, 2.0))
     assert Preprocess.from_config(first.config) == first
+    hub = Preprocess(
+        mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0), resize="squash", crop_from=(9, 8), bits=16
+    )
+    assert Preprocess.from_config(json.loads(json.dumps(hub.config))) == hub
     changed = Preprocess.from_config({**first.config, "mean": 0.4})
     assert changed.fingerprint != first.fingerprint
 
@@ -131,6 +244,16 @@ def test_settings_survive_their_json_and_change_the_fingerprint() -> None:
         {"hu_window": "40/wide"},
         {"spacing_mm": (1.0, 1.0, 1.0)},
         {"std": 0.0},
+        {"std": (1.0, 0.0, 1.0)},
+        {"mean": (0.1, 0.2), "std": (1.0, 1.0, 1.0)},
+        {"mean": ()},
+        {"bits": 12},
+        {"resize": "stretch"},
+        {"interpolation": "cubic"},
+        {"crop_from": 256},
+        {"crop_from": (256, 200), "resize": "shortest"},
+        {"dimensions": 3, "resize": "squash"},
+        {"dimensions": 3, "interpolation": "bicubic"},
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, object]) -> None:
