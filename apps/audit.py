@@ -83,6 +83,13 @@ def audit(
             "to be within its margin, alike in all strata, and no other gap found.",
         ),
     ] = False,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Audit the cases that have vectors even if others of the split have none.",
+        ),
+    ] = False,
     undated: Annotated[
         bool, typer.Option("--undated", help="Omit the date (byte-identical reruns).")
     ] = False,
@@ -107,9 +114,14 @@ def audit(
     earlier = None if before is None else _earlier(before)
     day = None if undated else datetime.now(UTC).date()
     if source.is_dir():
-        report = _of_library(source, protocol, by, model, split, against, earlier, day, seed)
+        report = _of_library(
+            source, protocol, by, model, split, against, earlier, day, seed, allow_partial
+        )
     elif source.is_file():
-        options = {"--by": by, "--model": model, "--split": split, "--against": against}
+        options = {
+            "--by": by, "--model": model, "--split": split, "--against": against,
+            "--allow-partial": allow_partial or None,
+        }  # fmt: skip
         for option, value in options.items():
             if value is not None:
                 raise InputError("needs a LIBRARY, not a table", where=option)
@@ -169,6 +181,7 @@ def _of_library(
     earlier: dict[str, Any] | None,
     day: date | None,
     seed: int,
+    partial: bool,
 ) -> dict[str, Any]:
     from evaluation.library_audit import audit_library, load_protocol
     from medembed.library import CaseLibrary
@@ -190,6 +203,7 @@ def _of_library(
                 text_side=_text_side(choice),
                 against=other,
                 earlier=earlier,
+                allow_partial=partial,
                 day=day,
                 seed=seed,
                 progress=progress,

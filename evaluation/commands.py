@@ -79,6 +79,13 @@ def evaluate(
             "finding (default); own, the query's own case.",
         ),
     ] = None,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Measure the cases that have vectors even if others of the split have none.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +95,7 @@ def evaluate(
     same finding, with null controls. With --run, the hits of any system are measured instead, in
     the order of their scores; relevance comes from --qrels or from the library's findings. A query
     without hits counts as 0. Hits of the query's own patient are excluded if patients are known.
+    A split of which only some cases have vectors is refused, unless --allow-partial is given.
 
     Example: medembed evaluate demo-library --split test --pool 300
 
@@ -98,9 +106,12 @@ def evaluate(
         if library is None:
             raise InputError("nothing to evaluate", hint="give a LIBRARY, or --run FILE")
         _refuse({"--qrels": qrels, "--relevant": relevant, "--min-grade": min_grade}, "needs --run")
-        result = _of_library(library, split, pool, model, seed)
+        result = _of_library(library, split, pool, model, seed, allow_partial)
     else:
-        _refuse({"--pool": pool, "--model": model}, "does not go with --run")
+        _refuse(
+            {"--pool": pool, "--model": model, "--allow-partial": allow_partial or None},
+            "does not go with --run",
+        )
         if qrels is not None:
             _refuse({"--relevant": relevant}, "does not go with --qrels")
         else:
@@ -123,7 +134,7 @@ def _refuse(given: dict[str, object], why: str) -> None:
 
 
 def _of_library(
-    library: Path, split: str, pool: int | None, model: str | None, seed: int
+    library: Path, split: str, pool: int | None, model: str | None, seed: int, partial: bool
 ) -> LibraryScores:
     from evaluation.retrieval.library import evaluate_library
     from medembed.library import CaseLibrary
@@ -133,7 +144,13 @@ def _of_library(
         fingerprint = choose_model(opened, model).fingerprint
         with progress_bar("evaluating") as progress:
             result = evaluate_library(
-                opened, split, fingerprint, pool, seed=seed, progress=progress
+                opened,
+                split,
+                fingerprint,
+                pool,
+                allow_partial=partial,
+                seed=seed,
+                progress=progress,
             )
     if split == "train":
         note("medembed: the model was trained on these cases; the scores measure memorization")

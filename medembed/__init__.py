@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medembed.model import DualEncoder
     from medembed.notes import Note
     from medembed.scans import Scan
+    from medembed.verbs import embed, evaluate, ingest, train
 
 _HOME = {
     "Case": "medembed.cases",
@@ -31,6 +32,10 @@ _HOME = {
     "Result": "medembed.lookup",
     "Scan": "medembed.scans",
     "ScanRef": "medembed.cases",
+    "embed": "medembed.verbs",
+    "evaluate": "medembed.verbs",
+    "ingest": "medembed.verbs",
+    "train": "medembed.verbs",
 }
 
 __all__ = [
@@ -46,6 +51,10 @@ __all__ = [
     "Result",
     "Scan",
     "ScanRef",
+    "embed",
+    "evaluate",
+    "ingest",
+    "train",
 ]
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Literal, cast
 
+from medembed.counted import counted
 from medembed.errors import InputError
 from medembed.notes import FINDINGS, SIDED_FINDINGS, Note, Side
 
@@ -89,7 +90,7 @@ class Finding:
         return not wanted.side or self.side in (wanted.side, "bilateral")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScanRef:
     """Reference to one scan of a case: paths and hashes, not pixels.
 
@@ -128,6 +129,9 @@ class ScanRef:
         if not re.fullmatch(r"([0-9a-f]{64})?", self.pixel_sha256):
             raise InputError("a scan's pixel_sha256 must be 64 hex digits or empty")
 
+    def __repr__(self) -> str:
+        return f"ScanRef({counted(len(self.files), 'file')}, {self.modality!r}, {self.view!r})"
+
 
 def is_unknown(text: str) -> bool:
     """Return whether a value means "unknown", ignoring case and blanks.
@@ -152,7 +156,7 @@ def normalize_sex(text: object) -> Sex:
     return "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One study of one patient, valid once constructed.
 
@@ -225,6 +229,13 @@ class Case:
             object.__setattr__(self, name, getattr(self, name).strip() or "unknown")
         object.__setattr__(self, "findings", tuple(sorted(set(self.findings))))
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    def __repr__(self) -> str:
+        note = "with a note" if self.note else "no note"
+        return (
+            f"Case({self.case_id!r}, {self.modality!r}, {self.view!r}, "
+            f"{counted(len(self.scans), 'scan')}, {note}, {counted(len(self.findings), 'finding')})"
+        )
 
 
 def group_of(case: Case, attribute: str, age_bands: Sequence[int]) -> str:

@@ -271,6 +271,7 @@ ENGLISH = Texts(
             NoveltyReason.SHORT_TEXT: lambda words: (
                 f"No novelty check for text under {words} words."
             ),
+            NoveltyReason.VECTOR: lambda _: "No novelty check for a vector.",
             NoveltyReason.NO_OTHER_PATIENTS: lambda _: (
                 "No novelty check: no other patients to compare with."
             ),

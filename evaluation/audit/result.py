@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.stats import gate as gate_answer
 from evaluation.stats.verdict import Answer, Verdict, decides
+from medembed.counted import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,7 @@ class Gate:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     """How each group is served, with what is known of it and what is not.
 
@@ -159,6 +160,10 @@ class Audit:
     cells: pd.DataFrame
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        found = counted(len(self.table), "comparison")
+        return f"Audit({found}, release check {self.gate().answer.value})"
 
     def gate(self) -> Gate:
         """Answer the release check: passed, failed or undecided.

@@ -18,6 +18,7 @@ from evaluation.library_audit.model_comparison import check_earlier, compare_mod
 from evaluation.library_audit.outcomes import OUTCOMES, Columns, MeasuredCases, outcome_columns
 from evaluation.library_audit.protocol import Protocol
 from evaluation.library_audit.sections import assess_sections, assessed
+from evaluation.retrieval.coverage import Coverage, require_complete
 from evaluation.stats.suppression import protect
 from evaluation.stats.threads import one_thread
 from medembed.errors import InputError, LibraryError
@@ -46,6 +47,7 @@ def audit_library(
     text_side: TextSide | None = None,
     against: str | None = None,
     earlier: Mapping[str, Any] | None = None,
+    allow_partial: bool = False,
     day: date | None = None,
     seed: int = 0,
     progress: Callable[[int, int | None], None] | None = None,
@@ -63,6 +65,8 @@ def audit_library(
         Fingerprint of another model of the library, to compare with on the same queries.
     earlier : mapping, optional
         The JSON of an earlier report, whose verdicts are set beside these.
+    allow_partial : bool
+        Audit the cases that have vectors if others of the split lack them; the report says so.
     day : date, optional
         Stamped into the report; without it a rerun is the same to the bit.
     progress : callable of (done, total), optional
@@ -75,7 +79,8 @@ def audit_library(
     Raises
     ------
     LibraryError, FingerprintError
-        If there is nothing to audit.
+        If there is nothing to audit, or (without ``allow_partial``) only some cases of the split
+        have vectors.
     InputError
         If an attribute or an outcome cannot be used, ``against`` is the audited model, or
         ``earlier`` is no audit by this protocol.
@@ -93,6 +98,11 @@ def audit_library(
 
     done(0)
     given = gather_queries(library, protocol, model)
+    coverage = require_complete(library, model, protocol.split, allow_partial=allow_partial)
+    if against:
+        require_complete(library, against, protocol.split, allow_partial=allow_partial)
+    if protocol.mitigation or "zero_shot" in protocol.sections:  # fitted on these cases
+        require_complete(library, model, "val", allow_partial=allow_partial)
     audited, merged = given.with_small_merged(protocol.least)
     other = gather_queries(library, protocol, against).renamed(merged) if against else None
     columns, missing = outcome_columns(protocol.outcomes, audited)
@@ -133,7 +143,7 @@ def audit_library(
             name: {"title": TITLES.get(name, name.replace("_", " ").capitalize())}
             for name in protocol.attributes
         },
-        "missing": _missing(given, merged, protocol, missing),
+        "missing": _missing(given, merged, protocol, missing, coverage),
         **sections,
         "instrument": instrument,
         "comparison": comparison,
@@ -177,6 +187,7 @@ def _missing(
     merged: Mapping[str, tuple[str, ...]],
     protocol: Protocol,
     unmeasured: Mapping[str, str],
+    coverage: Coverage,
 ) -> dict[str, Any]:
     """Who is unknown or absent, by the groups as they were before small ones were merged."""
     owners = given.by_image.owners
@@ -197,6 +208,8 @@ def _missing(
         if name in given.attributes and group not in given.attributes[name]
     ]
     absent += [f"{name} was not measured: {why}." for name, why in sorted(unmeasured.items())]
+    if coverage.lacks:
+        absent.append(f"Only {coverage.lacks} of the model; the others are not audited.")
     return {"unknown": unknown, "absent": absent}
 
 

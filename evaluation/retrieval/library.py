@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from evaluation.retrieval.coverage import Coverage, require_complete
 from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.tasks import TaskScores, image_to_image, image_to_text, text_to_image
 from medembed.errors import FingerprintError, InputError, LibraryError
@@ -35,6 +36,8 @@ class LibraryScores:
         By the names in :data:`TASKS`: those that could be assessed, and why the others could not.
     n_cases, n_patients : int
         Cases with an image vector that were drawn, and their patients (or groups).
+    coverage : Coverage
+        How many of the split's cases have vectors.
     """
 
     split: str
@@ -44,6 +47,7 @@ class LibraryScores:
     not_assessable: dict[str, str]
     n_cases: int
     n_patients: int
+    coverage: Coverage
 
     def to_json(self) -> dict[str, Any]:
         """Every figure under a name; a task that could not be assessed has a reason, no figure."""
@@ -64,6 +68,7 @@ class LibraryScores:
             "seed": self.seed,
             "n_cases": self.n_cases,
             "n_patients": self.n_patients,
+            "coverage": self.coverage.to_json(),
         }
 
 
@@ -73,6 +78,7 @@ def evaluate_library(
     fingerprint: str | None = None,
     pool: int | None = None,
     *,
+    allow_partial: bool = False,
     repetitions: int = 2000,
     shuffles: int = 100,
     seed: int = 0,
@@ -89,6 +95,8 @@ def evaluate_library(
         Model; by default that of the library's active one.
     pool : int, optional
         Draw that many cases, patient by patient; all by default.
+    allow_partial : bool
+        Measure the cases that have vectors if others of the split lack them.
     repetitions, shuffles, seed : int
         Draws of patients for the intervals; repetitions of each null control.
     progress : callable of (done, total)
@@ -96,13 +104,14 @@ def evaluate_library(
     Raises
     ------
     LibraryError, FingerprintError, ModelError
-        If the split is empty or smaller than the pool, or has no vectors of the model, or if no
-        model is active.
+        If the split is empty or smaller than the pool, or has no vectors of the model or (without
+        ``allow_partial``) only those of some cases, or if no model is active.
     """
     if fingerprint is None:
         fingerprint = choose_model(library).fingerprint
     load = partial(load_cases, library, fingerprint, split=split, seed=seed)
     by_image = load(with_notes=False)
+    coverage = require_complete(library, fingerprint, split, allow_partial=allow_partial)
     n_patients = len(set(by_image.owners.tolist()))
     if n_patients < 2:
         raise LibraryError(
@@ -146,4 +155,5 @@ def evaluate_library(
         not_assessable=missing,
         n_cases=len(by_image),
         n_patients=len(set(by_image.owners.tolist())),
+        coverage=coverage,
     )

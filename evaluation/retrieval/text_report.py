@@ -62,6 +62,8 @@ def print_scores(result: LibraryScores | RunScores) -> None:
             f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
             f"model {result.fingerprint[:12]}, seed {result.seed}"
         )
+        if result.coverage.lacks:
+            console.print(Text(f"Partial: {result.coverage.lacks}.", style="bold"))
         parts = {name: (task.scores, task.nulls) for name, task in result.tasks.items()}
         lines = [f"{_LEGEND}\n", *summary_lines(result)]
     else:

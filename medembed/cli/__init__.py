@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "run"]
 
-_VERBS = ("ingest", "train", "embed", "index", "search", "check", "show", "vocabulary")
+_VERBS = (
+    "ingest", "train", "use", "embed", "index", "search", "check", "show", "vocabulary",
+    "import-vectors", "export-vectors",
+)  # fmt: skip
 _ORDER = (
-    "demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "check", "show",
-    "vocabulary", "app",
+    "demo", "ingest", "train", "use", "embed", "index", "search", "evaluate", "audit", "check",
+    "show", "vocabulary", "import-vectors", "export-vectors", "app",
 )  # fmt: skip
 
 
@@ -46,9 +49,9 @@ def build(only: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     functions = {
-        name: getattr(import_module(f"medembed.cli.{name}"), name)
+        name: getattr(import_module(f"medembed.cli.{module}"), module)
         for name in ((only,) if only in _VERBS else _VERBS)
-        if find_spec(f"medembed.cli.{name}")
+        if find_spec(f"medembed.cli.{(module := name.replace('-', '_'))}")
     }
     for point in () if only in _VERBS else _joined():
         try:

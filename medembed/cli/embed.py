@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.suggestion import suggested_search
 from medembed.counted import counted
 
 if TYPE_CHECKING:
@@ -77,4 +78,7 @@ def show_embedded(report: EmbedReport, library: str) -> None:
         write("this model is now the active one\n")
     elif not report.active:
         write("this model is not active; use --model to search with it\n")
-    write(f'next: medembed search {library} --text "right pleural effusion"\n')
+    from medembed.library import CaseLibrary
+
+    with CaseLibrary.open(library) as opened:
+        write(f"next: {suggested_search(opened, library)}\n")

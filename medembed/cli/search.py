@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from medembed.cases import Case
     from medembed.lookup import Result
 
-__all__ = ["impression", "search", "show_hits"]
+__all__ = ["search", "show_hits"]
 
 _WIDTH = 100
 
@@ -39,6 +39,14 @@ def search(
     case: Annotated[
         str | None,
         typer.Option("--case", metavar="ID", help="Use a case from the library as the query."),
+    ] = None,
+    vector: Annotated[
+        Path | None,
+        typer.Option(
+            "--vector",
+            metavar="FILE.npy",
+            help="A vector made elsewhere by the same model; no patient is excluded for it.",
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -79,7 +87,7 @@ def search(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find past cases similar to an image, a text, a case, or a combination of these.
+    """Find past cases similar to an image, a text, a case, a vector, or a combination of these.
 
     Cases of the query's own patient are excluded. What a short text denies ("no effusion",
     "without cardiomegaly") and the side, degree, modality, view, sex and age that it names count
@@ -89,12 +97,14 @@ def search(
     """
     from medembed.library import CaseLibrary
     from medembed.lookup import CaseLookup
+    from medembed.vector_files import read_vector
 
     with CaseLibrary.open(library) as opened, CaseLookup(opened, model) as lookup:
         result = lookup.search(
             text=text,
             image=image or None,
             case=case,
+            vector=None if vector is None else read_vector(vector),
             weights=_weights(weights),
             where=where,
             k=k,
@@ -130,6 +140,8 @@ def show_hits(result: Result) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from medembed.lookup.result_table import impression
 
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None, highlight=False)
     console.width = min(console.width, _WIDTH)
@@ -171,15 +183,6 @@ def _who(case: Case) -> str:
     sex = "?" if case.sex == "unknown" else case.sex
     view = case.view if case.view != "unknown" else case.modality
     return f"{age} {sex}, {view}"
-
-
-def impression(case: Case, most: int = 120) -> str:
-    """Return the first line of a case's impression, findings or note, or a dash."""
-    if case.note is None:
-        return "–"
-    text = case.note.section("impression") or case.note.section("findings") or case.note.text
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "–")
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def _plain(text: str) -> str:

@@ -130,6 +130,8 @@ def _models(folder: Path) -> list[dict[str, Any]]:
 
 
 def _print(payload: dict[str, Any]) -> None:
+    from medembed.vector_exchange import EXTERNAL
+
     lines = []
     if "cases" in payload:
         lines.append(
@@ -158,10 +160,12 @@ def _print(payload: dict[str, Any]) -> None:
         lines.append("  model:     none yet (medembed train)")
     named = {model["fingerprint"]: model["name"] for model in payload["models"]}
     for space in payload.get("vectors", ()):
-        model_name = named.get(space["model"], "(removed)")
+        made_by = f"model {named.get(space['model'], '(removed)')} {space['model'][:12]}"
+        if space["model"].startswith(EXTERNAL):
+            made_by = f"imported: {space['model'].removeprefix(EXTERNAL)}"
         lines.append(
             f"  vectors:   {space['vectors']} of {space['kind']}s, "
-            f"{counted(space['dimensions'], 'dimension')}, model {model_name} {space['model'][:12]}"
+            f"{counted(space['dimensions'], 'dimension')}, {made_by}"
         )
     if payload.get("indexes"):
         lines.append(f"  index:     {', '.join(name[:12] for name in payload['indexes'])}")

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError, InputError, QueryError
 from medembed.index.exact import best_rows, order_candidates
@@ -120,6 +121,9 @@ class CaseIndex:
 
     def __len__(self) -> int:
         return len(self._state.ids)
+
+    def __repr__(self) -> str:
+        return f"CaseIndex({counted(len(self), 'case')}, {self.dim} dimensions, {self.kind})"
 
     def __contains__(self, case_id: object) -> bool:
         return case_id in self._state.row_of

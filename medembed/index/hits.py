@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import InternalError
 from medembed.index.search_notes import SearchNote
 
@@ -48,7 +49,7 @@ class Plan:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hits:
     """The nearest cases of each query.
 
@@ -79,6 +80,10 @@ class Hits:
 
     def __len__(self) -> int:
         return int(self.case_ids.shape[0])
+
+    def __repr__(self) -> str:
+        queries = counted(len(self), "query", "queries")
+        return f"Hits({queries}, {counted(self.case_ids.shape[1], 'hit')} each, {self.plan.method})"
 
     @property
     def is_truncated(self) -> bool:

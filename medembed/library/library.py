@@ -203,6 +203,13 @@ class CaseLibrary:
         """Count the cases that have a note."""
         return int(self._db.execute("SELECT count(*) FROM notes").fetchone()[0])
 
+    def cases_with_note(self) -> list[str]:
+        """Return the ids of the cases that have a note, in the order they were added."""
+        rows = self._db.execute(
+            "SELECT c.case_id FROM notes n JOIN cases c ON c.id = n.case_row ORDER BY c.id"
+        )
+        return [case_id for (case_id,) in rows]
+
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM cases").fetchone()[0])
 
@@ -374,8 +381,14 @@ class CaseLibrary:
     ) -> None:
         """Write vectors ``(n, d)`` of cases; they are on disk when this returns.
 
+        Each row is scaled to length 1; only its direction counts in a search. A row that already
+        has length 1 keeps its bits.
+
         Raises
         ------
+        InputError
+            If a value is not finite, a row is all zeros, a case id is repeated, or there are not
+            as many rows as case ids.
         FingerprintError
             If the stored vectors of this model have another dimension.
         LibraryError

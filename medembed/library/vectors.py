@@ -10,9 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from medembed.errors import FingerprintError, InternalError, LibraryError
+from medembed.errors import FingerprintError, InputError, InternalError, LibraryError
 from medembed.library.faults import damaged
 from medembed.library.seals import vector_seal
+from medembed.unit_vectors import unit_rows
 
 __all__ = ["EmbeddingSet", "VectorKind", "VectorStore"]
 
@@ -76,12 +77,14 @@ class VectorStore:
     def put(
         self, fingerprint: str, kind: str, case_ids: Sequence[str], vectors: npt.ArrayLike
     ) -> None:
-        """Write one vector for each case, replacing an existing one."""
-        array = np.ascontiguousarray(vectors, dtype=_FLOAT)
-        if array.ndim != 2 or len(array) != len(case_ids) or array.shape[1] == 0:
-            raise InternalError(f"{len(case_ids)} cases but vectors of shape {array.shape}")
-        if not np.isfinite(array).all():
-            raise InternalError("vectors are not finite")
+        """Write one vector for each case, scaled to length 1, replacing an existing one."""
+        given = np.asarray(vectors)
+        if given.ndim != 2 or len(given) != len(case_ids) or given.shape[1] == 0:
+            raise InputError(f"{len(case_ids)} case ids for vectors of shape {given.shape}")
+        if len(set(case_ids)) != len(case_ids):
+            raise InputError("a case id occurs more than once among the vectors")
+        # Every reader relies on length 1, so a wrong row is refused here, where its writer sees it.
+        array = np.ascontiguousarray(unit_rows(given), dtype=_FLOAT)
         if not fingerprint:
             raise FingerprintError("vectors need the fingerprint of their model")
         known = self._space(fingerprint, kind)

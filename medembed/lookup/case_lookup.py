@@ -26,6 +26,7 @@ from medembed.index import (
 )
 from medembed.index.exact import cosine
 from medembed.lookup.fused import AGREEMENT_WEIGHT, fused_hits
+from medembed.lookup.given import ImageQuery
 from medembed.lookup.novelty_check import judge, unjudged
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
@@ -35,7 +36,7 @@ from medembed.lookup.patient_exclusion import (
     origin_of_files,
     origin_of_scan,
 )
-from medembed.lookup.query import ImageQuery, Query, Where
+from medembed.lookup.query import Query, Where
 from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, term_notes
 from medembed.lookup.result import LookupHit, Result
@@ -112,6 +113,9 @@ class CaseLookup:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"CaseLookup({self.library!r}, model {self.fingerprint[:12]})"
+
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the model."""
@@ -146,13 +150,14 @@ class CaseLookup:
         image: ImageQuery | None = None,
         case: str | None = None,
         *,
+        vector: npt.ArrayLike | None = None,
         weights: Mapping[str, float] | None = None,
         where: Where = None,
         k: int = 10,
         literal: bool = False,
         ignore: Collection[str] = (),
     ) -> Result:
-        """Find the most similar cases. Give at least one of text, image and case.
+        """Find the most similar cases. Give at least one of text, image, case and vector.
 
         A text shorter than a report is read (:mod:`medembed.lookup.terms`): what it asks for,
         denies, or names as an attribute counts in the score, beside the similarity.
@@ -161,10 +166,14 @@ class CaseLookup:
         ----------
         text : str, optional
             A few words, a sentence or a whole report.
-        image : path, sequence of paths, or Scan, optional
-            One image, or the files of one series.
+        image : path, sequence of paths, Scan, PIL image or array, optional
+            One image, or the files of one series; arrays as in
+            :func:`medembed.lookup.given.as_image`.
         case : str, optional
             Id of a case in the library; its image is the query.
+        vector : array, shape ``(d,)``, optional
+            Made by the model whose vectors are searched, of any length above 0. Nothing is known
+            of where it comes from, so no patient is excluded for it.
         weights : mapping, optional
             One for each given part, for example ``{"text": 0.6, "image": 0.4}``; not negative,
             not all 0. Equal by default.
@@ -191,7 +200,7 @@ class CaseLookup:
         FingerprintError
             If the library has no vectors of the model.
         """
-        query = Query.of(text, image, case, weights, where, k)
+        query = Query.of(text, image, case, weights, where, k, vector)
         if query.case is not None and query.case not in self.library:
             raise QueryError(
                 "no case has this id in this library",
@@ -319,6 +328,15 @@ class CaseLookup:
                 )
             vectors["case"] = index.index.vector(query.case)
             own |= origin_of_case(self.library, self.library.case(query.case))
+        if query.vector is not None:
+            if len(query.vector) != index.index.dim:
+                raise QueryError(
+                    f"it has {len(query.vector)} dimensions, the library's vectors of this model "
+                    f"{index.index.dim}",
+                    where="vector",
+                    hint="make it with the same model",
+                )
+            vectors["vector"] = query.vector
         return {name: vectors[name] for name in query.parts}, own
 
     def _content(self, query: Query, note: Note | None) -> QueryContent:

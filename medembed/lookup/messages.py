@@ -27,6 +27,7 @@ class NoveltyReason(StrEnum):
     FEW_CASES = "few cases"
     SHORT_TEXT = "short text"
     NO_OTHER_PATIENTS = "nobody else"
+    VECTOR = "vector"
 
 
 _UNKNOWN: dict[NoveltyReason, str] = {
@@ -35,6 +36,7 @@ _UNKNOWN: dict[NoveltyReason, str] = {
     NoveltyReason.FEW_CASES: "no novelty check: too few cases of other patients in the library",
     NoveltyReason.SHORT_TEXT: "query too short (< {fewest_words} words) for the novelty check",
     NoveltyReason.NO_OTHER_PATIENTS: "no novelty check: no other patients to compare with",
+    NoveltyReason.VECTOR: "no novelty check: a vector may be of an image or of a text",
 }
 
 

@@ -35,6 +35,8 @@ class NoveltyAnswer(NamedTuple):
 def _query_kind(query: Query) -> QueryKind | None:
     """Return the kind of query that a threshold is for; None for another mixture."""
     parts = {name for name, weight in query.weights.items() if weight}
+    if "vector" in parts:
+        return None
     if parts == {"text"}:
         return "text"
     if len(parts) == 1:
@@ -47,7 +49,7 @@ def unjudged(query: Query, index: LibraryIndex) -> NoveltyReason:
     """Return why the novelty check does not apply to this query; NONE if it does."""
     kind = _query_kind(query)
     if kind is None:
-        return NoveltyReason.MIXTURE
+        return NoveltyReason.MIXTURE if query.vector is None else NoveltyReason.VECTOR
     if kind not in index.novelty.thresholds:
         return NoveltyReason.FEW_CASES
     if kind != "image" and len((query.text or "").split()) < index.novelty.fewest_words:

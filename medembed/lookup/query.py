@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from medembed.errors import QueryError
 from medembed.library import Condition, parse_condition
+from medembed.lookup.given import ImageQuery, as_image, as_vector
 from medembed.scans import Scan
 
 __all__ = ["MOST_CHARACTERS", "ImageQuery", "Query", "Where"]
 
-ImageQuery: TypeAlias = str | Path | Sequence[str | Path] | Scan
 Where: TypeAlias = str | Condition | Iterable[str | Condition] | None
 
 MOST_CHARACTERS = 20_000
 """A longer text is refused: it is not a report, and no model reads that far."""
 
-_PARTS = ("text", "image", "case")
+_PARTS = ("text", "image", "case", "vector")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ class Query:
         Files of the image; empty if there is no image or it is a Scan.
     scan : Scan or None
     case : str or None
+    vector : float32 array, shape ``(d,)``, or None
+        Of length 1, made by the model whose vectors are searched.
     weights : mapping of str to float
         One for each part of the query; they sum to 1.
     where : tuple of Condition
@@ -47,6 +50,7 @@ class Query:
     files: tuple[Path, ...] = field(repr=False)
     scan: Scan | None
     case: str | None
+    vector: npt.NDArray[np.float32] | None = field(repr=False)
     weights: Mapping[str, float]
     where: tuple[Condition, ...]
     k: int
@@ -60,6 +64,7 @@ class Query:
         weights: Mapping[str, float] | None,
         where: Where,
         k: int,
+        vector: npt.ArrayLike | None = None,
     ) -> Query:
         """Check and normalize the arguments of a search.
 
@@ -71,25 +76,26 @@ class Query:
             If a condition cannot be parsed.
         """
         words = None if text is None else _text(text)
-        scan = image if isinstance(image, Scan) else None
-        files = () if image is None or isinstance(image, Scan) else _files(image)
+        scan, files = (None, ()) if image is None else as_image(image)
+        row = None if vector is None else as_vector(vector)
         if case is not None and (not isinstance(case, str) or not case.strip()):
             raise QueryError("the case id is empty")
-        given = {"text": words, "image": scan or files or None, "case": case}
+        given = {"text": words, "image": scan or files or None, "case": case, "vector": row}
         parts = [name for name in _PARTS if given[name] is not None]
         if not parts:
             raise QueryError(
-                "nothing to search for", hint="give a text, an image, a case, or several of them"
+                "nothing to search for",
+                hint="give a text, an image, a case, a vector, or several of them",
             )
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise QueryError("the number of hits must be a whole number of at least 1")
         listed = [where] if isinstance(where, str | Condition) else list(where or ())
         conditions = tuple(parse_condition(c) if isinstance(c, str) else c for c in listed)
-        return cls(words, files, scan, case, _weights(weights, parts), conditions, int(k))
+        return cls(words, files, scan, case, row, _weights(weights, parts), conditions, int(k))
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Those of ``"text"``, ``"image"``, ``"case"`` that the query has."""
+        """Those of ``text``, ``image``, ``case``, ``vector`` that the query has."""
         return tuple(self.weights)
 
     def to_json(self) -> dict[str, Any]:
@@ -104,6 +110,7 @@ class Query:
             "text": self.text,
             "image": image,
             "case": self.case,
+            "vector": None if self.vector is None else len(self.vector),
             "weights": dict(self.weights),
             "where": [_condition(c) for c in self.where],
             "k": self.k,
@@ -125,23 +132,12 @@ def _text(text: str) -> str:
     return text.replace("\x00", " ").strip()
 
 
-def _files(image: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
-    given = [image] if isinstance(image, str | Path) else list(image)
-    files = tuple(Path(path) for path in given)
-    if not files or not all(str(path) for path in given):
-        raise QueryError("no image file given")
-    for path in files:
-        if not path.exists():
-            raise QueryError("file not found", where="image", hint="check the path")
-    return files
-
-
 def _weights(weights: Mapping[str, float] | None, parts: list[str]) -> dict[str, float]:
     if weights is None:
         return {name: 1 / len(parts) for name in parts}
     unknown = sorted(set(weights) - set(_PARTS))
     if unknown:
-        raise QueryError("weights are for text, image and case only", where="weights")
+        raise QueryError("weights are for text, image, case and vector only", where="weights")
     if set(weights) != set(parts):
         raise QueryError(
             f"weights given for {', '.join(sorted(weights)) or 'nothing'}, but "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from medembed.cases import Case
+from medembed.counted import counted
 from medembed.explain import MatchEvidence
 from medembed.index import Plan
 from medembed.lookup.messages import (
@@ -15,10 +17,13 @@ from medembed.lookup.messages import (
 )
 from medembed.lookup.terms import QueryTerms
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["LookupHit", "Result"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LookupHit:
     """One case found by a search.
 
@@ -38,6 +43,9 @@ class LookupHit:
     score: float
     case: Case
     evidence: MatchEvidence
+
+    def __repr__(self) -> str:
+        return f"LookupHit({self.rank}, {self.case_id!r}, score {self.score:.3f})"
 
     @property
     def case_id(self) -> str:
@@ -62,9 +70,12 @@ class LookupHit:
         }
 
 
-@dataclass(frozen=True)
-class Result:
-    """Result of a search.
+@dataclass(frozen=True, repr=False)
+class Result(Sequence[LookupHit]):
+    """Result of a search: a sequence of its hits, best first.
+
+    ``result[0]`` is the best hit and ``result[:3]`` a tuple of the first three; a result without
+    hits is false. :meth:`to_frame` gives a table; notebooks show one by themselves.
 
     Parameters
     ----------
@@ -112,6 +123,39 @@ class Result:
     terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
     agreement_weight: float = 0.0
     out_of_depth: bool = False
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, at: int) -> LookupHit: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[LookupHit, ...]: ...
+    def __getitem__(self, at: int | slice) -> LookupHit | tuple[LookupHit, ...]:
+        return self.hits[at]
+
+    def __repr__(self) -> str:
+        best = f", best {self.hits[0].case_id!r} {self.hits[0].score:.3f}" if self.hits else ""
+        return f"Result({counted(len(self), 'hit')}{best}, {self.novelty}, {self.plan.method})"
+
+    def _repr_html_(self) -> str:
+        """Return the hits as an HTML table, as notebooks show it."""
+        from medembed.lookup.result_table import result_html
+
+        return result_html(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the hits as a table, one row each, best first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``rank, case_id, score, modality, view, sex, age_years, study_date, findings,
+            impression, why``. An unknown age or date is missing. No path and no patient id.
+        """
+        from medembed.lookup.result_table import result_frame
+
+        return result_frame(self)
 
     @property
     def novel(self) -> bool:

@@ -110,6 +110,10 @@ class DualEncoder:
         self._runners: dict[SideName, OnnxSide | TorchSide] = {}
         self._lock = threading.RLock()
 
+    def __repr__(self) -> str:
+        known = f", {self._fingerprint[:12]}" if self._fingerprint else ""
+        return f"DualEncoder({self.dim} dimensions, {self.dimensions}D images{known})"
+
     # properties ------------------------------------------------------------------------------
 
     @property

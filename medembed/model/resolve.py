@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from medembed.errors import FingerprintError, ModelError
 from medembed.model.activation import PENDING, versioned_name
 from medembed.model.model_files import standing, stated_fingerprint
+from medembed.vector_exchange import EXTERNAL
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -49,6 +50,13 @@ class ModelChoice:
         """
         if self.loaded is not None:
             return self.loaded
+        if self.folder is None and self.fingerprint.startswith(EXTERNAL):
+            raise ModelError(
+                f"the library has no encoder for the imported vectors "
+                f"{self.fingerprint.removeprefix(EXTERNAL)!r}, so no text and no image can be "
+                "compared with them",
+                hint="search by --case or --vector, or choose a --model",
+            )
         if self.folder is None:
             raise ModelError(
                 "the library has vectors but no model to encode a text or an image",
@@ -97,9 +105,9 @@ def choose_model(
     ----------
     library : CaseLibrary
     model : DualEncoder, name, folder, fingerprint, or None
-        A name refers to one of the library's models; the first characters of a fingerprint to
-        vectors that the library keeps. None is the active model or, if none is active, the only
-        one with image vectors in the library, or the one awaiting its vectors.
+        A name refers to one of the library's models or imported vectors; the first characters of
+        a fingerprint to vectors that the library keeps. None is the active model or, if none is
+        active, the only one with image vectors in the library, or the one awaiting its vectors.
     newest : bool
         With None: prefer the model awaiting its vectors to the active one, as embedding does.
 
@@ -113,9 +121,12 @@ def choose_model(
     if model is not None:
         folder = library.path / "models" / model
         if not (standing(folder) / "model.json").is_file():
+            stored = {s.fingerprint for s in library.embedding_sets() if s.n_vectors}
+            external = f"{EXTERNAL}{str(model).removeprefix(EXTERNAL)}"
+            if external in stored:
+                return ModelChoice(external)
             folder = Path(model)
         if not folder.exists():
-            stored = {s.fingerprint for s in library.embedding_sets() if s.n_vectors}
             alike = [name for name in stored if model and name.startswith(str(model))]
             if len(alike) == 1:
                 return ModelChoice(alike[0], _folder_of(library, alike[0]))
@@ -147,12 +158,16 @@ def find_model(library: CaseLibrary, name: str | None = None, *, newest: bool = 
     ModelError
         If there is none.
     """
-    folder = choose_model(library, name, newest=newest).folder
-    if folder is None:
+    choice = choose_model(library, name, newest=newest)
+    if choice.folder is None:
+        imported = choice.fingerprint.startswith(EXTERNAL)
         raise ModelError(
-            "the library has vectors but no model", hint="train one: medembed train LIBRARY"
+            "these vectors were imported; their model is not in the library"
+            if imported
+            else "the library has vectors but no model",
+            hint="choose another --model, or train one: medembed train LIBRARY",
         )
-    return folder
+    return choice.folder
 
 
 def _folder_of(library: CaseLibrary, fingerprint: str) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from medembed.counted import counted
 from medembed.errors import NoteError
 
 __all__ = ["Assertion", "Note", "Section", "Side", "Status"]
@@ -57,7 +58,7 @@ class Assertion:
     historical: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Note:
     """A report.
 
@@ -96,6 +97,14 @@ class Note:
             if section.start < previous:
                 raise NoteError("sections overlap")
             previous = section.end
+
+    def __repr__(self) -> str:
+        parts = [
+            counted(len(self.text), "character"),
+            counted(len(self.sections), "section"),
+            counted(len(self.assertions), "assertion"),
+        ]
+        return f"Note({', '.join([*parts, *filter(None, [self.language])])})"
 
     def section(self, name: str) -> str:
         """Return the text of a section, its parts joined by newlines; empty if there is none."""

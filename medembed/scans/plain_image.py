@@ -14,7 +14,7 @@ from medembed.scans.luminance import luminance
 from medembed.scans.safe_open import BoundedFile, check_size
 from medembed.scans.scan import Scan
 
-__all__ = ["image_header", "image_scan"]
+__all__ = ["gray_pixels", "image_header", "image_scan"]
 
 _SIDEWAYS = (5, 6, 7, 8)  # values of EXIF Orientation that swap rows and columns
 _ORIENTATION = 0x0112
@@ -58,7 +58,7 @@ def image_scan(file: BoundedFile) -> Scan:
             reason="truncated" if cut else "corrupt",
         ) from None
     image = ImageOps.exif_transpose(image)
-    return Scan(_gray(image))
+    return Scan(gray_pixels(image))
 
 
 def _open(file: BoundedFile) -> Image.Image:
@@ -76,8 +76,8 @@ def _open(file: BoundedFile) -> Image.Image:
     return image
 
 
-def _gray(image: Image.Image) -> npt.NDArray[np.float32]:
-    """Return pixels of shape ``(rows, columns)``."""
+def gray_pixels(image: Image.Image) -> npt.NDArray[np.float32]:
+    """Return a decoded image as gray values ``(rows, columns)``; color becomes luminance."""
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     if image.mode in ("I", "I;16", "I;16B", "F") or (image.mode == "L" and not has_alpha):
         return np.asarray(image, np.float32)

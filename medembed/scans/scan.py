@@ -68,7 +68,7 @@ class VoiLut:
             raise ScanError("values of a VOI lookup table must be between 0 and 1")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scan:
     """One image ``(h, w)`` or one volume ``(d, h, w)``.
 
@@ -142,6 +142,10 @@ class Scan:
         object.__setattr__(self, "pixels", pixels)
         object.__setattr__(self, "modality", self.modality or "unknown")
         object.__setattr__(self, "view", self.view or "unknown")
+
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.pixels.shape))
+        return f"Scan({size}, {self.units}, {self.modality!r}, {self.view!r})"
 
     @property
     def is_volume(self) -> bool:

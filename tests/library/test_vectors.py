@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from support.example_cases import make_case
 
-from medembed.errors import FingerprintError, InternalError, LibraryError
+from medembed.embeddings import Embeddings
+from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.notes import Note
+from medembed.unit_vectors import unit_rows
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def library(tmp_path: Path):
 
 
 def test_vectors_come_back_bit_for_bit_in_the_order_of_the_library(library: CaseLibrary) -> None:
-    vectors = np.random.default_rng(0).normal(size=(10, 7)).astype(np.float32)
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(10, 7)))
     order = np.random.default_rng(1).permutation(10)
     library.put_vectors("f", "image", [f"case-{i}" for i in order], vectors[order])
     ids, stored = CaseLibrary.open(library.path).vectors("f", "image")
@@ -30,11 +32,11 @@ def test_vectors_come_back_bit_for_bit_in_the_order_of_the_library(library: Case
 
 
 def test_models_and_kinds_are_kept_apart(library: CaseLibrary) -> None:
-    library.put_vectors("f", "image", ["case-1"], [[1, 2]])
-    library.put_vectors("f", "note", ["case-1"], [[3, 4]])
-    library.put_vectors("g", "image", ["case-2"], [[5, 6, 7]])
-    assert library.vectors("f", "image")[1].tolist() == [[1, 2]]
-    assert library.vectors("f", "note")[1].tolist() == [[3, 4]]
+    library.put_vectors("f", "image", ["case-1"], [[1, 0]])
+    library.put_vectors("f", "note", ["case-1"], [[0, 1]])
+    library.put_vectors("g", "image", ["case-2"], [[0, 0, 1]])
+    assert library.vectors("f", "image")[1].tolist() == [[1, 0]]
+    assert library.vectors("f", "note")[1].tolist() == [[0, 1]]
     assert library.vectors("g", "image")[0] == ["case-2"]
     assert library.vectors("h", "image")[0] == []
     assert [
@@ -46,7 +48,7 @@ def test_models_and_kinds_are_kept_apart(library: CaseLibrary) -> None:
     ]
     library.drop_vectors("f")
     assert [s.fingerprint for s in library.embedding_sets()] == ["g"]
-    assert library.vectors("g", "image")[1].tolist() == [[5, 6, 7]]
+    assert library.vectors("g", "image")[1].tolist() == [[0, 0, 1]]
 
 
 def test_missing_ones_are_those_without_a_vector_and_notes_need_a_note(
@@ -83,10 +85,17 @@ def test_what_does_not_fit_is_refused_and_nothing_of_it_written(library: CaseLib
         library.put_vectors("f", "image", ["case-2"], [[1, 2, 3]])
     with pytest.raises(LibraryError, match="not in the library"):
         library.put_vectors("f", "image", ["case-2", "none"], [[1, 2], [3, 4]])
-    with pytest.raises(InternalError, match="finite"):
-        library.put_vectors("f", "image", ["case-2"], [[np.nan, 2]])
-    with pytest.raises(InternalError, match="but vectors of shape"):
-        library.put_vectors("f", "image", ["case-2"], [[1, 2], [3, 4]])
+    for wrong, why in (
+        ([[np.nan, 2]], "not finite"),
+        ([[np.inf, 2]], "not finite"),
+        ([[0, 0]], "all zeros"),
+        ([["a", "b"]], "real numbers"),
+        ([[1, 2], [3, 4]], "1 case ids for vectors of shape"),
+    ):
+        with pytest.raises(InputError, match=why):
+            library.put_vectors("f", "image", ["case-2"], wrong)
+    with pytest.raises(InputError, match="more than once"):
+        library.put_vectors("f", "image", ["case-2", "case-2"], [[1, 2], [3, 4]])
     assert library.vectors("f", "image")[0] == ["case-1"]
 
 
@@ -96,3 +105,11 @@ def test_a_row_is_never_used_twice(library: CaseLibrary) -> None:
         db.execute("DELETE FROM cases WHERE case_id = 'case-9'")
     library.add([make_case(11)])
     assert library.missing_vectors("f", "image") == library.find()
+
+
+def test_a_row_of_any_length_is_scaled_to_length_1_when_it_is_written(library: CaseLibrary) -> None:
+    rows = np.array([[3.0, 4.0], [1e-30, 0.0], [0.0, 1e30]])
+    library.put_vectors("f", "image", ["case-1", "case-2", "case-3"], rows)
+    _, stored = library.vectors("f", "image")
+    np.testing.assert_allclose(stored, [[0.6, 0.8], [1, 0], [0, 1]], atol=1e-7)
+    Embeddings.from_library(library, "f")  # which refuses any other length

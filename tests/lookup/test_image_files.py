@@ -229,7 +229,8 @@ def test_the_verb_index_builds_and_then_says_that_nothing_was_to_do(home) -> Non
 
 
 def test_a_report_cannot_steer_the_terminal() -> None:
-    from medembed.cli.search import _plain, impression
+    from medembed.cli.search import _plain
+    from medembed.lookup.result_table import impression
     from medembed.notes import Note, Section
 
     text = "IMPRESSION: \x1b[2Jgone\u202e txt\nmore"
