@@ -14,10 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = {"medembed": (), "evaluation": ("audit",), "apps": ("audit", "app")}
+EXTRAS = {"medembed": ("lora",), "evaluation": ("audit",), "apps": ("audit", "app")}
 """Extras that each package may count on, beside the core."""
 PLUGINS = {
     "einops": "MONAI's ViT imports it",
+    "onnx": "torch writes ONNX files with it",
+    "onnxscript": "torch writes ONNX files with it",
     "pyjpegls": "pydicom decodes JPEG-LS with it",
     "pylibjpeg": "pydicom finds its decoders by it",
     "pylibjpeg-openjpeg": "pydicom decodes JPEG 2000 with it",
@@ -95,4 +97,6 @@ def test_the_lock_files_pin_every_package_once_with_digests() -> None:
     assert len(seen) == len(set(seen))
     declared = CORE.union(*BY_EXTRA.values()) - {"torch"}
     assert declared <= set(seen)
-    assert not {name for name in seen if name.startswith(("torch", "nvidia-", "sentence-"))}
+    assert not {name for name in seen if name.startswith(("torch", "nvidia-"))}
+    run = (ROOT / "constraints.txt").read_text("utf-8")
+    assert "sentence-transformers" not in run  # its package of weights asks for it; nothing uses it
