@@ -104,6 +104,7 @@ def read_tokenizer(checkpoint: Checkpoint, *, lower: bool = False) -> HubTokeniz
                 checkpoint.folder, trust_remote_code=False, local_files_only=True
             )
             backend = getattr(tokenizer, "backend_tokenizer", None)
+            expected = tokenizer(_PROBE)["input_ids"] if backend is not None else []
     except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
         raise ModelError(
             "its tokenizer cannot be read", where=checkpoint.name, hint=hint
@@ -115,7 +116,6 @@ def read_tokenizer(checkpoint: Checkpoint, *, lower: bool = False) -> HubTokeniz
         raise ModelError(
             "its tokenizer cannot be written as tokenizer.json", where=checkpoint.name, hint=hint
         )
-    expected = tokenizer(_PROBE)["input_ids"]
     backend.no_padding()
     backend.no_truncation()
     if backend.encode(_PROBE).ids != list(expected):
