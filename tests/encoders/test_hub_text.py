@@ -85,7 +85,7 @@ def test_a_sentencepiece_model_alone_is_read_or_refused(tmp_path: Path) -> None:
     )
     save(transformers.T5EncoderModel(config), tmp_path)
     (tmp_path / "spiece.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02")
-    refused(tmp_path, "tokenizer cannot be .*tokenizer.json")
+    refused(tmp_path, "tokenizer cannot be read; install sentencepiece once")
 
 
 def test_another_models_tokenizer_is_refused(folder: Path) -> None:
