@@ -15,7 +15,7 @@ def without_folders(values: Any) -> Any:
 
     Examples
     --------
-    >>> without_folders({"source": "/home/ann/models/bert", "lr": 0.1, "more": ["owner/name"]})
+    >>> without_folders({"source": "/data/models/bert", "lr": 0.1, "more": ["owner/name"]})
     {'source': 'bert', 'lr': 0.1, 'more': ['owner/name']}
     """
     if isinstance(values, dict):
