@@ -21,11 +21,11 @@ from medembed.preprocess import Preprocess
 from medembed.scans import Scan
 from medembed.training.settings import TrainingConfig
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "image"
 
 
 def images(channels: int, edge: int) -> torch.Tensor:
-    """As golden/make_golden.py draws them."""
+    """As golden/image/make_golden.py draws them."""
     rng = np.random.default_rng(7)
     return torch.from_numpy(rng.normal(size=(3, channels, edge, edge)).astype(np.float32))
 
@@ -50,7 +50,7 @@ def spread(net: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.mark.parametrize("name", ["open_clip", "open_clip_timm"])
 def test_an_open_clip_tower_gives_the_vectors_of_open_clip(name: str) -> None:
-    """Golden: open_clip 3.3.0 and timm 1.0.31 with tiny sizes (golden/make_golden.py)."""
+    """Golden: open_clip 3.3.0 and timm 1.0.31 with tiny sizes (golden/image/make_golden.py)."""
     net = build("hub", GOLDEN / name, (32, 32))
     with torch.no_grad():
         found = net.pooled(images(3, 32))
@@ -104,7 +104,7 @@ def test_a_leftover_key_of_an_open_clip_tower_is_refused(tmp_path: Path) -> None
 
 
 def test_a_torchxrayvision_densenet_gives_its_own_features() -> None:
-    """Golden: torchxrayvision 1.5.7, features2 (golden/make_golden.py)."""
+    """Golden: torchxrayvision 1.5.7, features2 (golden/image/make_golden.py)."""
     net = build("torchxrayvision", GOLDEN / "xrv", (64, 64))
     with torch.no_grad():
         found = net(images(1, 64) * 500).mean(dim=(2, 3))

@@ -3,7 +3,7 @@
 open_clip 3.3.0, timm 1.0.31 and torchxrayvision 1.5.7 need torchvision, which the tests do without:
 their wheels are fetched with ``pip download --no-deps``, unpacked into one folder, and what they
 import beyond torch is replaced by empty modules. Their networks are their own code; only the sizes
-are small. Run: python tests/encoders/golden/make_golden.py FOLDER_OF_UNPACKED_WHEELS
+are small. Run: python tests/encoders/golden/image/make_golden.py FOLDER_OF_UNPACKED_WHEELS
 """
 
 from __future__ import annotations
