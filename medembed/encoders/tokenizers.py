@@ -31,14 +31,21 @@ class Tokens(Protocol):
         ...
 
 
-def _stack(rows: list[list[int]], pad: int, length: int | None) -> TokenArrays:
+def _stack(rows: list[list[int]], pad: int, length: int | None, left: bool = False) -> TokenArrays:
     width = length or max((len(row) for row in rows), default=1)
     ids = np.full((len(rows), width), pad, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
+        place = slice(width - len(row), width) if left else slice(len(row))
+        ids[i, place] = row
+        mask[i, place] = 1
     return ids, mask
+
+
+_USUAL: dict[str, Any] = {
+    "prompt": "", "pad_to": 0, "pad_side": "right", "masked": True, "keep_spaces": False,
+    "cut": "right",
+}  # fmt: skip
 
 
 class WordPieceTokens:
@@ -52,17 +59,48 @@ class WordPieceTokens:
         Longer texts are truncated before the closing special token.
     pad : str
         The padding token; the vocabulary must contain it.
+    prompt : str
+        Put before every text.
+    pad_to : int
+        Tokens to which every text is padded, for encoders that were trained so; 0 pads to the
+        longest of a batch.
+    pad_side : {"right", "left"}
+        Where padding goes; it matters only to encoders that read it.
+    masked : bool
+        Whether padding is masked. Some encoders read it as if it were text.
+    keep_spaces : bool
+        Leave spaces and line breaks as they are, which some tokenizers tell apart.
+    cut : {"right", "left"}
+        The end of a long text that is left out.
     """
 
-    def __init__(self, text: str, max_length: int, pad: str = "[PAD]") -> None:
+    def __init__(
+        self,
+        text: str,
+        max_length: int,
+        pad: str = "[PAD]",
+        *,
+        prompt: str = "",
+        pad_to: int = 0,
+        pad_side: str = "right",
+        masked: bool = True,
+        keep_spaces: bool = False,
+        cut: str = "right",
+    ) -> None:
         from tokenizers import Tokenizer
 
         self.max_length = max_length
         self.pad = pad
+        self.prompt = prompt
+        self.pad_to = pad_to
+        self.pad_side = pad_side
+        self.masked = masked
+        self.keep_spaces = keep_spaces
+        self.cut = cut
         self._text = text
         self._tokenizer = Tokenizer.from_str(text)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_truncation(max_length, direction=cut)
         pad_id = self._tokenizer.token_to_id(pad)
         if pad_id is None:
             raise ModelError(f"the tokenizer has no token {pad!r}")
@@ -80,12 +118,22 @@ class WordPieceTokens:
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> TokenArrays:
         """Encode ``texts``; see :class:`Tokens`."""
-        encoded = self._tokenizer.encode_batch([" ".join(t.split()) for t in texts])
-        return _stack([e.ids for e in encoded], self._pad_id, length)
+        kept = texts if self.keep_spaces else [" ".join(text.split()) for text in texts]
+        encoded = self._tokenizer.encode_batch([self.prompt + text for text in kept])
+        rows = [e.ids or [self._pad_id] for e in encoded]  # nothing of the text may be known
+        ids, mask = _stack(rows, self._pad_id, self.pad_to or length, self.pad_side == "left")
+        return ids, mask if self.masked else np.ones_like(mask)
 
     def files(self) -> dict[str, bytes]:
         """``tokenizer.json`` and ``tokens.json``."""
-        about = {"kind": "tokenizers", "max_length": self.max_length, "pad": self.pad}
+        about: dict[str, Any] = {
+            "kind": "tokenizers", "max_length": self.max_length, "pad": self.pad,
+        }  # fmt: skip
+        about |= {  # only what differs, so that models from before keep their fingerprint
+            name: getattr(self, name)
+            for name, usual in _USUAL.items()
+            if getattr(self, name) != usual
+        }
         return {"tokenizer.json": self._text.encode(), "tokens.json": json.dumps(about).encode()}
 
 
@@ -131,7 +179,8 @@ def read_tokens(files: Mapping[str, bytes]) -> Tokens:
             return LetterTokens(int(about["width"]), int(about["max_length"]))
         if about["kind"] == "tokenizers":
             text = files["tokenizer.json"].decode()
-            return WordPieceTokens(text, int(about["max_length"]), str(about["pad"]))
+            further = {name: about[name] for name in _USUAL if name in about}
+            return WordPieceTokens(text, int(about["max_length"]), str(about["pad"]), **further)
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError("the model's tokenizer cannot be read") from error
     raise ModelError("the model's tokenizer is of an unknown kind")
