@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "run"]
 
-_VERBS = ("ingest", "train", "embed", "index", "search", "show", "vocabulary")
+_VERBS = (
+    "ingest", "check-encoder", "train", "embed", "index", "search", "show", "vocabulary",
+)  # fmt: skip
 _ORDER = (
-    "demo", "ingest", "train", "embed", "index", "search", "evaluate", "audit", "show",
-    "vocabulary", "app",
+    "demo", "ingest", "check-encoder", "train", "embed", "index", "search", "evaluate", "audit",
+    "show", "vocabulary", "app",
 )  # fmt: skip
 
 
@@ -46,9 +48,9 @@ def build(only: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     functions = {
-        name: getattr(import_module(f"medembed.cli.{name}"), name)
+        name: getattr(import_module(f"medembed.cli.{module}"), module)
         for name in ((only,) if only in _VERBS else _VERBS)
-        if find_spec(f"medembed.cli.{name}")
+        if find_spec(f"medembed.cli.{(module := name.replace('-', '_'))}")
     }
     for point in () if only in _VERBS else _joined():
         try:
