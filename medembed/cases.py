@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from medembed.counted import counted
 from medembed.errors import InputError
 from medembed.notes import FINDINGS, SIDED_FINDINGS, Note, Side
 
+if TYPE_CHECKING:
+    from medembed.scans import Scan
+
 __all__ = [
     "ATTRIBUTES",
     "FINDINGS",
     "SIDED_FINDINGS",
+    "UNITS_ATTRIBUTE",
     "UNKNOWN",
     "Case",
     "Finding",
@@ -36,6 +40,9 @@ UNKNOWN = "unknown"
 _UNKNOWN_WORDS = frozenset(
     ("", "unknown", "unk", "n/a", "na", "nan", "none", "null", "nil", "<na>", "nat", "-", "?")
 )
+
+UNITS_ATTRIBUTE = "units"
+"""Attribute with the declared units of a case's scans; absent if the files are read as they are."""
 
 Sex = Literal["F", "M", "O", "unknown"]
 
@@ -111,6 +118,8 @@ class ScanRef:
     pixel_sha256 : str
         Hex digest of the decoded pixels, independent of file, header and format
         (:mod:`medembed.scans.pixel_digest`); empty if they identify nothing.
+    units : {"", "HU", "stored"}
+        Units that the source declares; empty means as read from the files.
     """
 
     files: tuple[str, ...]
@@ -120,6 +129,7 @@ class ScanRef:
     frame: int | None = None
     kind: str = "unknown"
     pixel_sha256: str = ""
+    units: Literal["", "HU", "stored"] = ""
 
     def __post_init__(self) -> None:
         if not self.files or not all(self.files):
@@ -128,6 +138,12 @@ class ScanRef:
             raise InputError("a scan's sha256 must be 64 hex digits")
         if not re.fullmatch(r"([0-9a-f]{64})?", self.pixel_sha256):
             raise InputError("a scan's pixel_sha256 must be 64 hex digits or empty")
+        if self.units not in ("", "HU", "stored"):
+            raise InputError("a scan's units must be HU, stored or empty")
+
+    def declared(self, scan: Scan) -> Scan:
+        """Return the scan in the units that the source declares."""
+        return replace(scan, units=self.units) if self.units else scan
 
     def __repr__(self) -> str:
         return f"ScanRef({counted(len(self.files), 'file')}, {self.modality!r}, {self.view!r})"

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import SIDED_FINDINGS, Case
+from medembed.counted import counted, counted_line
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.resolve import choose_model
@@ -225,15 +226,15 @@ def check_pairs(
 def _require_pairs(library: CaseLibrary, n_pairs: int, n_patients: int) -> None:
     if n_pairs < MIN_PAIRS:
         raise LibraryError(
-            f"only {n_pairs} cases have vectors of both image and report; "
-            f"a check needs at least {MIN_PAIRS}",
+            f"only {counted_line(n_pairs, '[case has|cases have]')} vectors of both image and "
+            f"report; a check needs at least {MIN_PAIRS}",
             where=library.path.name,
             hint="run medembed embed LIBRARY, or ingest more reports",
         )
     if n_patients < N_FOLDS:
         raise LibraryError(
-            f"the pairs belong to {n_patients} patients; a check compares different patients and "
-            f"needs at least {N_FOLDS}",
+            f"the pairs belong to {counted(n_patients, 'patient')}; a check compares different "
+            f"patients and needs at least {N_FOLDS}",
             where=library.path.name,
         )
 

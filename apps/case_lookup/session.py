@@ -264,7 +264,7 @@ class LibrarySession:
             raise ScanError(TEXTS.case.image_moved)
         if self._is_replaced(reference):  # perhaps by another patient's
             raise ScanError(TEXTS.case.image_replaced)
-        scan = self._read(files, reference.frame)
+        scan = reference.declared(self._read(files, reference.frame))
         with _caching:
             self._scans[key] = scan
             size = sum(scan.pixels.nbytes for scan in self._scans.values())

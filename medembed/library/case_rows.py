@@ -7,11 +7,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
-from medembed.cases import Case, Finding, ScanRef, Sex
+from medembed.cases import UNITS_ATTRIBUTE, Case, Finding, ScanRef, Sex
 from medembed.errors import LibraryError
 from medembed.library.faults import damaged
 from medembed.library.seals import case_seal
@@ -248,11 +249,16 @@ def _case(
     (case_id, patient_id, group_id, split, study_date, shift) = values[1:7]
     (modality, view, sex, age_years, race, site, scanner, kind) = values[7:15]
     shown = {position: (scan_kind, pixels) for position, scan_kind, pixels in contents}
+    named = dict(cast("list[tuple[str, str]]", attributes))
+    # declared for all scans of a case: an attribute, so that a library of any version can keep it
+    units = cast(Literal["", "HU", "stored"], named.get(UNITS_ATTRIBUTE, ""))
+    if units not in ("HU", "stored"):  # a column of that name, kept by an earlier version
+        units = ""
     return Case(
         case_id=case_id,
         patient_id=patient_id,
         scans=tuple(
-            ScanRef(tuple(json.loads(files)), *rest, *shown.get(position, ()))
+            replace(ScanRef(tuple(json.loads(files)), *rest, *shown.get(position, ())), units=units)
             for position, files, *rest in scans
         ),
         note=_note(notes[0]) if notes else None,
@@ -269,5 +275,5 @@ def _case(
         kind=kind,
         split=split,
         group_id=group_id or "",
-        attributes=dict(cast("list[tuple[str, str]]", attributes)),
+        attributes=named,
     )

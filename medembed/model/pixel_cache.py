@@ -74,7 +74,7 @@ def read_pixels(
                 yield ScanError("the file has changed since it was ingested", reason="changed")
                 continue
             try:
-                yield preprocess.pixels(scan)
+                yield preprocess.pixels(case.scans[at].declared(scan))
             except ScanError as error:
                 yield error
 
@@ -154,8 +154,9 @@ class PixelCache:
 
     @staticmethod
     def key_of(ref: ScanRef) -> str:
-        """Key of a scan's rows."""
-        return ref.sha256 if ref.frame is None else f"{ref.sha256}:{ref.frame}"
+        """Key of a scan's rows: its files, and how the source says to read them."""
+        parts = (ref.sha256, "" if ref.frame is None else str(ref.frame), ref.units)
+        return ":".join(part for part in parts if part)
 
     def __contains__(self, ref: ScanRef) -> bool:
         return self._is_whole(self.key_of(ref))

@@ -45,7 +45,7 @@ _OTHER = re.compile(
 
 
 def _compiled(words: dict[str, str]) -> dict[str, re.Pattern[str]]:
-    return {name: re.compile(rf"(?<![\w-])(?:{p})(?![\w-])", re.I) for name, p in words.items()}
+    return {name: re.compile(rf"(?<![\w-])(?:{p})(?!\w)", re.I) for name, p in words.items()}
 
 
 _MODALITIES, _VIEWS = _compiled(_MODALITY_WORDS), _compiled(_VIEW_WORDS)

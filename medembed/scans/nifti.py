@@ -14,28 +14,33 @@ import numpy.typing as npt
 from medembed.counted import counted
 from medembed.errors import ScanError
 from medembed.scans.header import ScanHeader
+from medembed.scans.hounsfield import looks_like_hounsfield
 from medembed.scans.remarks import Remark
 from medembed.scans.safe_open import BoundedFile, check_size
-from medembed.scans.scan import Scan
+from medembed.scans.scan import Scan, Units
 
 __all__ = ["AXES", "nifti_header", "nifti_scan"]
 
-AXES = ("S", "P", "L")
-"""Directions of the axes (slice, row, column) of a volume read from NIfTI.
+AXES = {"S": ("S", "P", "L"), "P": ("P", "I", "L"), "L": ("L", "I", "P")}
+"""Directions of the axes (slice, row, column) of axial, coronal and sagittal volumes.
 
-Slices run from feet to head, rows from front to back, columns from the patient's right to left, as
-in axial DICOM slices."""
+As in a DICOM series of that plane: axial slices run from feet to head, coronal ones from front to
+back, sagittal ones from right to left."""
+
+_WORLD = {"L": 0, "P": 1, "S": 2, "I": 2}
+_SAME_SPACING = 0.01
 
 
 def nifti_header(file: BoundedFile) -> ScanHeader:
-    """Read size and spacing of a NIfTI file; its modality is unknown."""
-    image, _ = _open(file)
+    """Read the size of a NIfTI file; its modality is unknown."""
+    image, has_voxel_size = _open(file)
     shape = _shape(image)
+    axes = _file_axes(shape, _patient_axes(image, has_voxel_size).affine)
     return ScanHeader(
         format="nifti",
-        n_frames=shape[2],
-        rows=shape[1],
-        columns=shape[0],
+        n_frames=shape[axes.order[0]],
+        rows=shape[axes.order[1]],
+        columns=shape[axes.order[2]],
         has_pixels=True,
         photometric="MONOCHROME2",
     )
@@ -48,13 +53,14 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
     ----------
     file : BoundedFile
     frame : int, optional
-        Only this slice, counted from 0 at the feet.
+        Only this slice, counted from 0 in the direction of :data:`AXES`.
 
     Returns
     -------
     Scan
         Reoriented to :data:`AXES` by swapping and flipping axes, never by interpolation. NaN,
-        which marks "outside" in masked volumes, becomes the smallest real value.
+        which marks "outside" in masked volumes, becomes the smallest real value. Units are HU if
+        the values are (:func:`medembed.scans.hounsfield.looks_like_hounsfield`), with a remark.
 
     Raises
     ------
@@ -80,24 +86,71 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
         raise ScanError("the file is cut off", reason="truncated") from None
     values = values.reshape(values.shape[:3] + (1,) * (3 - values.ndim))
     frame_of_file = _patient_axes(image, has_voxel_size)
+    axes = _file_axes(cast("tuple[int, int, int]", values.shape), frame_of_file.affine)
     have = nib.orientations.io_orientation(frame_of_file.affine)
-    want = nib.orientations.axcodes2ornt(AXES[::-1])
+    want = nib.orientations.axcodes2ornt(axes.directions[::-1])
     turn = nib.orientations.ornt_transform(have, want)
-    # (left, back, head) -> (head, back, left)
+    # (column, row, slice) -> (slice, row, column)
     pixels = np.transpose(nib.orientations.apply_orientation(values, turn), (2, 1, 0)).copy()
-    zooms = _millimeters(image) * np.sqrt((frame_of_file.affine[:3, :3] ** 2).sum(axis=0))
-    spacing: tuple[float, ...] | None = tuple(float(zooms[i]) for i in _axis_order(have))
+    zooms = _millimeters(image) * _zooms(frame_of_file.affine)
+    spacing: tuple[float, ...] | None = tuple(float(zooms[i]) for i in axes.order)
     if not frame_of_file.has_spacing:
         spacing = None
     _fill_outside(pixels)
+    found = list(frame_of_file.remarks)
+    units: Units = "stored"
+    if looks_like_hounsfield(pixels):
+        units = "HU"
+        found.append(Remark.HOUNSFIELD)
     if frame is not None:
         if not 0 <= frame < len(pixels):
             raise ScanError(f"the file has {counted(len(pixels), 'slice')}", reason="no-such-frame")
         pixels = pixels[frame : frame + 1]
-    remarks = tuple(str(remark) for remark in frame_of_file.remarks)
+    remarks = tuple(str(remark) for remark in found)
     if len(pixels) == 1:
-        return Scan(pixels[0], spacing_mm=spacing and spacing[1:], remarks=remarks)
-    return Scan(pixels, spacing_mm=spacing, remarks=remarks)
+        return Scan(pixels[0], spacing_mm=spacing and spacing[1:], units=units, remarks=remarks)
+    return Scan(pixels, spacing_mm=spacing, units=units, remarks=remarks)
+
+
+@dataclass(frozen=True)
+class _FileAxes:
+    """Axes of the file that become slice, row and column, and their directions."""
+
+    order: tuple[int, int, int]
+    directions: tuple[str, str, str]
+
+
+def _file_axes(shape: tuple[int, int, int], affine: npt.NDArray[np.float64]) -> _FileAxes:
+    """Choose the plane of the slices, so that a volume is turned as its DICOM series.
+
+    NIfTI does not state the plane of acquisition. The slices are the only axis of length 1, or the
+    axis whose spacing differs from the common spacing of the other two; if all spacings are equal,
+    the third axis of the file, where converters put the slices. Otherwise they are axial.
+    """
+    import nibabel as nib
+
+    world = [int(axis) for axis in nib.orientations.io_orientation(affine)[:, 0]]
+    along = _slice_axis(shape, _zooms(affine))
+    plane = "S" if along is None else "LPS"[world[along]]
+    directions = AXES[plane]
+    first, second, third = (world.index(_WORLD[direction]) for direction in directions)
+    return _FileAxes((first, second, third), directions)
+
+
+def _slice_axis(shape: tuple[int, int, int], zooms: npt.NDArray[np.float64]) -> int | None:
+    if shape.count(1) == 1:
+        return shape.index(1)
+    pairs = ((0, 1), (1, 2), (2, 0))
+    same = [abs(zooms[i] - zooms[j]) <= _SAME_SPACING * zooms[i] for i, j in pairs]
+    if all(same):
+        return 2
+    return 3 - sum(pairs[same.index(True)]) if same.count(True) == 1 else None
+
+
+def _zooms(affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the length of a step along each axis of the file."""
+    zooms: npt.NDArray[np.float64] = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    return zooms
 
 
 @dataclass(frozen=True)
@@ -149,20 +202,13 @@ def _usable(
         codes = nib.aff2axcodes(affine) if np.isfinite(affine).all() else (None,)
     except (ValueError, np.linalg.LinAlgError, nib.spatialimages.HeaderDataError):
         return None
-    zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    return None if None in codes or not (zooms > 0).all() else affine
+    return None if None in codes or not (_zooms(affine) > 0).all() else affine
 
 
 def _millimeters(image: Any) -> float:
     """Return the length unit of a file in mm; mm if the file states none."""
     unit = int(image.header["xyzt_units"]) & 7
     return {1: 1000.0, 3: 0.001}.get(unit, 1.0)
-
-
-def _axis_order(orientation: npt.NDArray[np.float64]) -> list[int]:
-    """Return the file axes that point toward head, back and left."""
-    world = [int(axis) for axis in orientation[:, 0]]
-    return [world.index(2), world.index(1), world.index(0)]
 
 
 def _fill_outside(pixels: npt.NDArray[np.float32]) -> None:

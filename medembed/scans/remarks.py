@@ -30,3 +30,4 @@ class Remark(StrEnum):
     SIDE_UNKNOWN = "the file does not define left and right; do not rely on sides"
     SIDE_DISPUTED = "qform and sform disagree; do not rely on sides"
     ORIENTATION = "qform or sform invalid; the other one used"
+    HOUNSFIELD = "NIfTI without a unit; read as Hounsfield units by the range of its values"

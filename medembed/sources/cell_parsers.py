@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
+from typing import Literal
 
 from medembed.cases import UNKNOWN, Finding, is_unknown
 from medembed.errors import InputError
@@ -21,6 +22,7 @@ __all__ = [
     "shift_date",
     "split_of",
     "text_of",
+    "units_of",
     "view_of",
 ]
 
@@ -159,6 +161,24 @@ def split_of(row: Mapping[str, str]) -> str:
             "bad-split",
         )
     return text
+
+
+def units_of(row: Mapping[str, str]) -> Literal["", "HU", "stored"]:
+    """Parse the units of the pixel values; empty if the table does not declare them.
+
+    Raises
+    ------
+    CellError
+        If they are neither Hounsfield units nor values as stored.
+    """
+    text = text_of(row, "units").casefold()
+    if text == "unknown":
+        return ""
+    if re.fullmatch(r"hu|hounsfield( units?)?", text):
+        return "HU"
+    if text != "stored":
+        raise CellError("units is not HU or stored", "bad-units")
+    return "stored"
 
 
 def view_of(row: Mapping[str, str]) -> str:

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
+from typing import Literal
 
-from medembed.cases import Case, ScanRef, normalize_sex
+from medembed.cases import UNITS_ATTRIBUTE, Case, ScanRef, normalize_sex
 from medembed.counted import counted_line
 from medembed.errors import InputError, ScanError, SourceError
 from medembed.privacy import Claim, ResolvedPatient, merge_claims
-from medembed.scans import group_series
+from medembed.scans import ScanHeader, group_series
 from medembed.scans.pixel_digest import combine_pixel_digests
+from medembed.scans.remarks import Remark
 from medembed.scans.scan_hash import scan_sha256
 from medembed.sources.cell_parsers import (
     age_of,
@@ -24,8 +26,10 @@ from medembed.sources.cell_parsers import (
     shift_date,
     split_of,
     text_of,
+    units_of,
     view_of,
 )
+from medembed.sources.image_paths import images_of
 from medembed.sources.refusal import CellError, Refusal
 from medembed.sources.source import FileRecord, SourceContext
 from medembed.sources.study import kind_of_header, pick_images
@@ -41,6 +45,7 @@ COLUMNS = (
     "study_date",
     "modality",
     "view",
+    "units",
     "sex",
     "age",
     "race",
@@ -177,44 +182,9 @@ class TableSource:
                 continue
             seen.add(case_id)
             try:
-                yield _Draft(row, where, self._images(row.cells["image_path"]))
+                yield _Draft(row, where, images_of(row.cells["image_path"], self.path.parent))
             except CellError as error:
                 yield Refusal(where, error.what, error.code)
-
-    def _images(self, cell: str) -> tuple[tuple[Path, ...], ...]:
-        images = []
-        for part in filter(None, (part.strip() for part in cell.split(";"))):
-            if "\x00" in part:
-                raise CellError("image path contains a zero byte", "bad-path")
-            path = self._image_path(part)
-            if not path.is_absolute() and _climbs(path):
-                raise CellError(
-                    "image path leaves the table's folder; use an absolute path", "path-outside"
-                )
-            path = self.path.parent / path
-            if path.is_dir():
-                inside = tuple(sorted(file for file in path.iterdir() if not file.is_dir()))
-                if not inside:
-                    raise CellError("image folder has no files", "empty")
-                images.append(inside)
-            else:
-                images.append((path,))
-        if not images:
-            raise CellError("missing image_path", "missing-value")
-        return tuple(images)
-
-    def _image_path(self, part: str) -> Path:
-        r"""Return the path of a cell; ``images\1.png`` of Windows is read on any machine."""
-        path = Path(part)
-        if "\\" not in part or (self.path.parent / path).exists():
-            return path
-        windows = PureWindowsPath(part)
-        if windows.drive:
-            raise CellError(
-                "image path names a Windows drive or server; use a path relative to the table",
-                "bad-path",
-            )
-        return Path(windows.as_posix())
 
     def _all_ids(self, context: SourceContext) -> set[bytes]:
         """Return the hashes of all ids of the table, which is read once more for it."""
@@ -297,6 +267,7 @@ class TableSource:
         )
         taken = images or series
         modality, view = text_of(draft.row.cells, "modality"), view_of(draft.row.cells)
+        units = self._units(draft.row, [header for one in taken for header in one.headers])
         refs = []
         for one in taken:
             records = [known[file] for file in one.files]
@@ -310,9 +281,34 @@ class TableSource:
                     pixel_sha256=combine_pixel_digests(
                         digest for record in records for digest in record.frame_digests
                     ),
+                    units=units,
                 )
             )
         return tuple(refs)
+
+    def _units(self, row: Row, headers: Sequence[ScanHeader]) -> Literal["", "HU", "stored"]:
+        """Return the units to read the row's scans in; empty if their headers define them.
+
+        NIfTI cannot declare a unit. The table decides, then its modality: only a CT has Hounsfield
+        units, and it has them if its values say so.
+        """
+        declared = units_of(row.cells)
+        nifti = [header for header in headers if header.format == "nifti"]
+        if declared:
+            self._noticed[f"[row|rows] read in units {declared}, as the table declares"] += 1
+            return declared
+        if not nifti:
+            return ""
+        modality = text_of(row.cells, "modality").upper()
+        by_range = all(Remark.HOUNSFIELD in header.remarks for header in nifti)
+        if by_range and modality in ("CT", "UNKNOWN"):
+            return "HU"
+        if modality == "CT":
+            self._noticed[
+                "[CT in NIfTI has|CTs in NIfTI have] values that may not be Hounsfield units and "
+                "[is|are] read as stored; declare them in a column units (HU or stored)"
+            ] += 1
+        return "stored"
 
     def _case(
         self,
@@ -326,6 +322,8 @@ class TableSource:
         shift = patient.shift_days if context.shift_dates else 0
         group, study = cells.get("group_id", "").strip(), cells.get("study_id", "").strip()
         attributes = kept_of(cells, self._table.keep)
+        if scans[0].units:
+            attributes[UNITS_ATTRIBUTE] = scans[0].units
         if study:
             attributes["study_id"] = names.study(study)
         return Case(
@@ -365,15 +363,6 @@ def _check_one_patient(draft: _Draft, known: Mapping[Path, FileRecord]) -> None:
     claims = [one.claim for one in kept if one is not None and not one.claim.is_anonymous]
     if claims and merge_claims(claims) is None:
         raise CellError("its files have headers of several patients", "wrong-patient")
-
-
-def _climbs(path: Path) -> bool:
-    depth = 0
-    for part in path.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
 
 
 def _first(*values: str) -> str:

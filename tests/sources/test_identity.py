@@ -165,18 +165,96 @@ def test_the_same_pixels_under_two_patients_are_said(
     assert "1 scan has identical pixels under different patients" in report.remarks
 
 
+def shared_image(folder: Path, rows: list[dict[str, str]]) -> list[Path]:
+    """Write one table for each row, all with the same picture."""
+    tables = []
+    for i, row in enumerate(rows):
+        write_png(folder / f"{i}.png", 7)
+        case = {"case_id": f"c{i}", "patient_id": f"p{i}", "image_path": f"{i}.png"}
+        tables.append(write_csv(folder / f"{i}.csv", [case | row]))
+    return tables
+
+
 @pytest.mark.parametrize("other", ["train", "test"])
-def test_the_same_pixels_in_two_splits_are_said_across_ingests(
+def test_the_same_pixels_are_never_in_two_splits(
     library: CaseLibrary, reader: ScanReader, tmp_path: Path, other: str
 ) -> None:
-    for i, split in enumerate(("train", other)):
-        write_png(tmp_path / f"{i}.png", 7)
-        row = {"case_id": f"c{i}", "patient_id": f"p{i}", "image_path": f"{i}.png"}
-        rows = write_csv(tmp_path / f"{i}.csv", [row | {"split": split}])
-        report = ingest(library, TableSource(rows), reader=reader)
-    said = [line for line in report.remarks if "different splits" in line]
-    assert len(said) == (other == "test")
-    assert all(line.startswith("1 image belongs to patients in different splits") for line in said)
+    first, second = shared_image(tmp_path, [{"split": "train"}, {"split": other}])
+    ingest(library, TableSource(first), reader=reader)
+    report = ingest(library, TableSource(second), reader=reader)
+    if other == "train":
+        assert "1 image of several patients is in the library, each in one split: 1 in train" in (
+            report.remarks
+        )
+        assert library.value_counts("split") == {"train": 2}
+    else:
+        (refusal,) = report.refusals
+        assert (refusal.where, refusal.code) == ("c1", "image-in-two-splits")
+        assert "in train, the table puts it into test" in refusal.reason
+    assert library.images_in_several_splits() == 0
+
+
+def test_patients_without_a_split_share_that_of_their_image(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    rows = [{"split": "test"}, *({} for _ in range(12))]
+    for table in shared_image(tmp_path, rows):
+        assert not ingest(library, TableSource(table), reader=reader).refusals
+    assert library.value_counts("split") == {"test": 13}  # drawn apart, 70% would be in train
+
+
+def test_a_patient_of_another_split_keeps_the_image_out(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    write_png(tmp_path / "own.png", 8)
+    own = {"case_id": "own", "patient_id": "p1", "image_path": "own.png", "split": "val"}
+    ingest(library, TableSource(write_csv(tmp_path / "own.csv", [own])), reader=reader)
+    for table in shared_image(tmp_path, [{"split": "train"}, {}]):
+        report = ingest(library, TableSource(table), reader=reader)
+    assert report.refused_by_code == {"image-in-two-splits": 1}
+    assert library.images_in_several_splits() == 0
+
+
+def test_blank_images_of_many_patients_join_no_splits(
+    library: CaseLibrary, reader: ScanReader, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    rows = []
+    for i, split in enumerate(("train", "test")):
+        Image.new("L", (16, 16)).save(tmp_path / f"{i}.png")
+        rows.append(
+            {"case_id": f"c{i}", "patient_id": f"p{i}", "image_path": f"{i}.png", "split": split}
+        )
+    report = ingest(library, TableSource(write_csv(tmp_path / "a.csv", rows)), reader=reader)
+    assert (report.added, report.refusals) == (2, ())
+
+
+@pytest.mark.parametrize(
+    ("patient", "n_patients", "said"),
+    [
+        ("HOSP", 1, "all 12 cases have the same patient_id"),
+        ("unknown", 12, "12 rows have a placeholder patient_id"),
+        ("Not available", 12, "12 rows have a placeholder patient_id"),
+        ("N/A", 12, "12 rows have a placeholder patient_id"),
+        ("desconocido", 12, "12 rows have a placeholder patient_id"),
+    ],
+)
+def test_one_patient_id_for_all_is_said(
+    library: CaseLibrary,
+    reader: ScanReader,
+    tmp_path: Path,
+    patient: str,
+    n_patients: int,
+    said: str,
+) -> None:
+    rows = []
+    for i in range(12):
+        write_png(tmp_path / f"{i}.png", i)
+        rows.append({"case_id": f"c{i}", "patient_id": patient, "image_path": f"{i}.png"})
+    report = ingest(library, TableSource(write_csv(tmp_path / "a.csv", rows)), reader=reader)
+    assert any(said in line for line in report.remarks)
+    assert len(set(library.patients().values())) == n_patients
 
 
 def test_an_accession_number_of_two_studies_joins_none_across_ingests(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,6 +17,7 @@ from medembed.privacy import Pseudonymizer
 from medembed.scans import ScanReader
 from medembed.sources import Refusal, SourceContext, TableSource, open_source
 from medembed.sources.cell_parsers import RESERVED, age_of, split_of
+from medembed.sources.refusal import CellError
 from medembed.sources.table import COLUMNS
 
 NAMES = Pseudonymizer(bytes(32))
@@ -320,7 +323,87 @@ def test_an_age_that_stands_in_for_a_missing_one_is_unknown(text: str) -> None:
     assert age_of({"age": "0"}) == 0
 
 
-def test_a_packed_table_is_said_to_be_packed(tmp_path: Path) -> None:
-    (tmp_path / "cases.csv.gz").write_bytes(b"\x1f\x8b")
-    with pytest.raises(SourceError, match=r"a compressed table.*decompress it first"):
+PACKED = {
+    "utf-8": ("cases.csv.gz", "utf-8"),
+    "UTF-16 with a mark": ("cases.tsv.gz", "utf-16"),
+    "UTF-16 LE": ("cases.csv", "utf-16-le"),
+    "UTF-16 BE": ("cases.txt", "utf-16-be"),
+    "gzip under a plain name": ("cases.csv", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_a_table_is_read_packed_and_in_utf_16(folder: Path, reader: ScanReader, form: str) -> None:
+    name, encoding = PACKED[form]
+    text = "case_id;patient_id;image_path;note;age\nc0;p0;images/0.png;Erguß rechts;61,5\n"
+    content = text.encode(encoding)
+    (folder / name).write_bytes(
+        gzip.compress(content) if "gz" in name or "gzip" in form else content
+    )
+    for source in (open_source(folder / name), open_source(folder)):
+        said: list[str] = []
+        (case,) = take(source, reader, said)
+        assert isinstance(case, Case)
+        assert case.note is not None
+        assert (case.note.text, case.age_years, said) == ("Erguß rechts", 61.5, [])
+
+
+def test_a_packed_table_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(b"case_id,patient_id,image_path\n" + os.urandom(5000).hex().encode())
+    (tmp_path / "cases.csv.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(SourceError, match="cut off or damaged; copy it again"):
         open_source(tmp_path / "cases.csv.gz")
+
+
+def test_a_packed_file_without_lines_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medembed.sources.table_text._LONGEST_LINE", 2**21)
+    (tmp_path / "cases.csv.gz").write_bytes(gzip.compress(b"x" * 2**22))
+    with pytest.raises(SourceError, match="characters: not a table"):
+        open_source(tmp_path / "cases.csv.gz")
+
+
+@pytest.mark.parametrize("name", ["cases.xlsx", "cases.ods", "cases.json"])
+def test_a_spreadsheet_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    for path in (tmp_path / name, tmp_path):
+        with pytest.raises(SourceError, match=f"{name}: .* save it as CSV UTF-8 or parquet"):
+            open_source(path)
+
+
+def test_paths_of_windows_are_read(folder: Path, reader: ScanReader) -> None:
+    cells = [{"image_path": path} for path in (r".\images\0.png", r"images\1.png", "images/2.png")]
+    outside = [
+        {"image_path": path} for path in (r"..\..\1.png", r"C:\images\1.png", r"images\9.png")
+    ]
+    table = write_csv(folder / "cases.csv", rows_of(*cells, *outside))
+    found = take(TableSource(table), reader)
+    assert [isinstance(one, Case) for one in found] == [True] * 3 + [False] * 3
+    codes = [one.code for one in found if isinstance(one, Refusal)]
+    assert codes == ["path-outside", "bad-path", "not-found"]
+
+
+def test_names_of_other_tables_are_proposed_and_not_assumed(tmp_path: Path) -> None:
+    row = {"Case ID": "c", "patient_id": "p", "filename": "a.png", "Report": "x"}
+    table = write_csv(tmp_path / "cases.csv", [row])
+    with pytest.raises(SourceError, match='rename "Case ID" to case_id, "filename" to image_path'):
+        TableSource(table)
+
+
+@pytest.mark.parametrize(
+    ("cell", "split"),
+    [
+        ("validate", "val"), ("Validation", "val"), ("valid", "val"), ("dev", "val"),
+        ("tune", "val"), ("VAL", "val"), ("training", "train"), ("Train set", "train"),
+        ("testing", "test"), ("test_split", "test"), ("n/a", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_splits_have_many_names(cell: str, split: str) -> None:
+    assert split_of({"split": cell}) == split
+
+
+@pytest.mark.parametrize("cell", ["eval", "held-out", "0", "set"])
+def test_a_split_that_could_be_another_is_refused(cell: str) -> None:
+    with pytest.raises(CellError, match="split is not train, val or test"):
+        split_of({"split": cell})
