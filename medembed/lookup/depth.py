@@ -80,7 +80,7 @@ class DepthCheck:
         try:
             notes = Embeddings.from_library(self._library, self._model.fingerprint, "note")
         except FingerprintError:
-            return np.empty((0, self._model.dim), dtype=np.float32), None
+            return np.empty((0, 1), dtype=np.float32), None
         draw = np.random.default_rng(self._seed)
         rows = draw.permutation(len(notes.case_ids))[:MOST_NOTES]
         vectors: Floats = notes.vectors[rows]

@@ -141,6 +141,8 @@ def read_terms(
     dropped = {term.value for term in left_out if term.status == "absent"}
     denied = [words for label, words in split.denied if label not in dropped]
     affirmed = split.affirmed if split.denied else note_text(note)
+    if not affirmed and not denied:  # every denial was left out, and nothing else is there
+        affirmed = note_text(note)
     return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
 
 
