@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from medembed.lookup import LookupHit, Result
 
 _MOST_OWN = 5
+_ELSEWHERE = (SearchNoteKind.OWN_CASES, SearchNoteKind.READ_AS, SearchNoteKind.OUT_OF_DEPTH)
 
 __all__ = ["SearchOutcome", "show_outcome", "show_welcome", "undim_style"]
 
@@ -131,7 +132,9 @@ def _show_cases(session: LibrarySession, outcome: SearchOutcome) -> None:
         _show_no_match(session, outcome)
         return
     st.html(_summary(outcome))
-    if result.novelty is not Novelty.FAMILIAR:
+    if result.out_of_depth:
+        st.html(tag("div", TEXTS.results.out_of_depth, class_="rr-novel", role="status"))
+    elif result.novelty is not Novelty.FAMILIAR:
         st.html(_novelty(result))
     with st.container(key="hits"):
         for hit in result.hits:
@@ -209,11 +212,11 @@ def _summary(outcome: SearchOutcome) -> Markup:
 
 
 def _remarks(result: Result) -> list[str]:
-    """Give what else a reader should know; own cases and the terms have separate lines."""
+    """Give what else a reader should know and no other line states."""
     return [
         TEXTS.results.notes[note.kind](note)
         for note in result.plan.notes
-        if note.kind not in (SearchNoteKind.OWN_CASES, SearchNoteKind.READ_AS)
+        if note.kind not in _ELSEWHERE
     ]
 
 

@@ -83,6 +83,7 @@ class ResultTexts:
     term: Callable[[str], str]  # what the text was read as
     ignore_term: str
     use_all_terms: str
+    out_of_depth: str
     case: Callable[[str], str]  # case id
     novel: str
     novel_detail: Callable[[float, float], str]  # best score, threshold
@@ -267,6 +268,10 @@ ENGLISH = Texts(
         term=lambda name: f"{name.replace(':', ', ')} ×",
         ignore_term="Leave this out",
         use_all_terms="Use all words",
+        out_of_depth=(
+            "This text names nothing known here and is unlike this library's reports. "
+            "Do not rely on these cases."
+        ),
         also_in_library="The library also holds this image as:",
         case=lambda case_id: f"Case {case_id}",
         novel="No close match in this library.",

@@ -149,7 +149,7 @@ def read_terms(
 def _terms(note: Note) -> Iterator[Term]:
     for one in note.assertions:
         if not one.historical:
-            degree = degree_of(note.text, one)
+            degree = degree_of(note.text, one) if one.status != "absent" else ""
             yield Term(TermKind.FINDING, one.label, one.status, one.side, degree)
     for words in attribute_words(note.text):
         yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)

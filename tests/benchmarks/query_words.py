@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 import medembed.lookup.case_lookup as searching
+import medembed.lookup.query_text as reading
 from medembed.cases import FINDINGS, SIDED_FINDINGS
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
@@ -74,6 +75,7 @@ class Bench:
     def __init__(self, lookup: CaseLookup, truth: Truth, split: str) -> None:
         self.lookup, self.truth = lookup, truth
         self.weight = AGREEMENT_WEIGHT
+        self.conditions: tuple[str, ...] = CONDITIONS
         self.where = f"split={split}"
         self.ids = lookup.library.split(split)
         self.draw = np.random.default_rng(0)
@@ -103,10 +105,10 @@ class Bench:
         """Whether the first of each pair of cases, drawn at random, comes before the second."""
         first, second = list(filter(right, self.ids)), list(filter(wrong, self.ids))
         if not first or not second:
-            return {condition: [] for condition in CONDITIONS}
+            return {condition: [] for condition in self.conditions}
         drawn = [(str(self.draw.choice(first)), str(self.draw.choice(second))) for _ in range(n)]
         answers = {}
-        for condition in CONDITIONS:
+        for condition in self.conditions:
             place = {name: at for at, name in enumerate(self.ranked(text, condition))}
             answers[condition] = [place[a] < place[b] for a, b in drawn]
         return answers
@@ -115,7 +117,7 @@ class Bench:
         groups: dict[str, dict[str, list[bool]]] = {}
 
         def add(group: str, answers: dict[str, list[bool]]) -> None:
-            kept = groups.setdefault(group, {condition: [] for condition in CONDITIONS})
+            kept = groups.setdefault(group, {condition: [] for condition in self.conditions})
             for condition, values in answers.items():
                 kept[condition] += values
 
@@ -228,14 +230,23 @@ class Bench:
 
 
 def choose(bench: Bench) -> None:
-    """Print the measures by weight of the agreement, with reports only."""
-    print("weight | plain P@5 | with a side P@5 | no X: X in the first ten | one without another")
-    for weight in (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5):
+    """Print the measures by weight of the agreement, and by share of the denied vector."""
+    bench.conditions = ("reports",)
+    print("| weight | plain P@5 | with a side P@5 | no X: X in the first ten | pairs |")
+    print("|---" * 5 + "|")
+    for weight in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
         bench.weight = weight
         bare, sided = bench.plain("reports", 5)
-        groups = bench.all_pairs()["one without another"]["reports"]
-        print(f"{weight:6.2f} | {bare:.3f} | {sided:.3f} | {bench.denied('reports'):.3f} "
-              f"| {np.mean(groups):.3f}", flush=True)  # fmt: skip
+        pairs = [answer for group in bench.all_pairs().values() for answer in group["reports"]]
+        shares = (bare, sided, bench.denied("reports"), float(np.mean(pairs)))
+        print(f"| {weight:.2f} |", " | ".join(f"{v:.3f}" for v in shares), "|", flush=True)
+    bench.conditions = ("vectors",)
+    print("\n| share of the denied vector | one without another, by vectors |")
+    print("|---" * 2 + "|")
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        reading.DENIED_SHARE = share
+        pairs = bench.all_pairs()["one without another"]["vectors"]
+        print(f"| {share:.2f} | {np.mean(pairs):.3f} |", flush=True)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from medembed.notes.degrees import degree_of
     [
         ("Small left effusion.", "en", ["mild"]),
         ("Large effusion and mild cardiomegaly.", "en", ["severe", "mild"]),
+        ("small left effusion without cardiomegaly", "en", ["mild", ""]),
         ("Cardiomegaly, marked.", "en", ["severe"]),
         ("Left effusion; large pneumothorax.", "en", ["", "severe"]),
         ("Moderate right pneumothorax with effusion.", "en", ["moderate", ""]),
