@@ -9,6 +9,7 @@ one in doubt, and that before one that states it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -62,9 +63,12 @@ STATEMENT_BITS: Mapping[tuple[str, str], int] = MappingProxyType(
 """Bits of one assertion, by status and side; those of several are combined by OR."""
 
 
+@lru_cache(maxsize=1024)
 def finding_table(term: Term) -> Floats:
     """Return the agreement with a finding term for each of the 256 combinations of bits."""
-    return np.array([_agreement(bits, term) for bits in range(256)], dtype=np.float32)
+    table = np.array([_agreement(bits, term) for bits in range(256)], dtype=np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def _agreement(bits: int, term: Term) -> float:
