@@ -122,8 +122,8 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
             f"{counted(n.numbers[0], 'case')} without a readable report: ranked by image only"
         ),
         SearchNoteKind.OUT_OF_DEPTH: lambda _: (
-            "nothing in this text is known here, and the library's reports are about other "
-            "things; do not rely on the hits"
+            "this text names nothing known here and is unlike this library's reports; "
+            "do not rely on the hits"
         ),
         SearchNoteKind.UNKNOWN_FINDINGS: lambda n: (
             "unknown finding, in neither the library nor its vocabulary: " + ", ".join(n.names)

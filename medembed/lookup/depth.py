@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.embeddings import Embeddings
-from medembed.errors import FingerprintError
 from medembed.explain import content_words
 from medembed.library.statements import words_in_reports
 from medembed.model.report_text import sentences
@@ -29,7 +28,7 @@ __all__ = ["DepthCheck"]
 Floats = npt.NDArray[np.float32]
 
 QUANTILE = 0.01
-MOST_SENTENCES = 500
+MOST_SENTENCES = 300
 FEWEST_SENTENCES = 100
 MOST_NOTES = 20_000
 
@@ -42,7 +41,7 @@ class DepthCheck:
     library : CaseLibrary
     model : DualEncoder
     seed : int
-        Of the samples of at most 20,000 notes and 500 sentences.
+        Of the samples of at most 20,000 notes and 300 sentences.
     """
 
     def __init__(self, library: CaseLibrary, model: DualEncoder, seed: int = 0) -> None:
@@ -61,14 +60,21 @@ class DepthCheck:
         vector : float32 array, shape ``(d,)``, of norm 1
             The text's vector.
         """
-        notes, threshold = self._notes()
-        if not len(notes):
+        if not self._has_note_vectors():
             return False
         words = content_words(text) or tuple(re.findall(r"\w+", text.casefold()))
         found = words_in_reports(self._library, words)
         if 2 * len(found) < len(words):
             return True
+        notes, threshold = self._notes()
         return threshold is not None and float((notes @ vector).max()) < threshold
+
+    def _has_note_vectors(self) -> bool:
+        return any(
+            space.kind == "note" and space.n_vectors
+            for space in self._library.embedding_sets()
+            if space.fingerprint == self._model.fingerprint
+        )
 
     def _notes(self) -> tuple[Floats, float | None]:
         with self._lock:
@@ -77,10 +83,7 @@ class DepthCheck:
             return self._calibrated
 
     def _calibrate(self) -> tuple[Floats, float | None]:
-        try:
-            notes = Embeddings.from_library(self._library, self._model.fingerprint, "note")
-        except FingerprintError:
-            return np.empty((0, self._model.dim), dtype=np.float32), None
+        notes = Embeddings.from_library(self._library, self._model.fingerprint, "note")
         draw = np.random.default_rng(self._seed)
         rows = draw.permutation(len(notes.case_ids))[:MOST_NOTES]
         vectors: Floats = notes.vectors[rows]

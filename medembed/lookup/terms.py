@@ -141,13 +141,15 @@ def read_terms(
     dropped = {term.value for term in left_out if term.status == "absent"}
     denied = [words for label, words in split.denied if label not in dropped]
     affirmed = split.affirmed if split.denied else note_text(note)
+    if not affirmed and not denied:  # every denial was left out, and nothing else is there
+        affirmed = note_text(note)
     return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
 
 
 def _terms(note: Note) -> Iterator[Term]:
     for one in note.assertions:
         if not one.historical:
-            degree = degree_of(note.text, one)
+            degree = degree_of(note.text, one) if one.status != "absent" else ""
             yield Term(TermKind.FINDING, one.label, one.status, one.side, degree)
     for words in attribute_words(note.text):
         yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)

@@ -25,7 +25,10 @@ _WORDS: Mapping[Degree, str] = MappingProxyType(
 _BESIDE = re.compile(
     "|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _WORDS.items()), re.IGNORECASE
 )
-_CLAUSE = re.compile(r"[.;:\n]|,(?!\s*\w+(?:[.;,\n]|$))|\b(?:and|or|with|und|oder|mit)\b", re.I)
+_CLAUSE = re.compile(
+    r"[.;:\n]|,(?!\s*\w+(?:[.;,\n]|$))|\b(?:and|or|with|without|no|but|und|oder|mit|ohne|kein\w*|aber)\b",
+    re.IGNORECASE,
+)
 _BEFORE, _AFTER = 48, 24
 
 
