@@ -183,7 +183,8 @@ class Trainer:
                     step += 1
                     if progress:
                         progress(epoch * len(batches) + step, config.epochs * len(batches))
-                    if engine.agree(time.monotonic() - written > config.checkpoint_seconds):
+                    due = time.monotonic() - written > config.checkpoint_seconds
+                    if engine.agree(due) if engine.sharded else due:
                         written = time.monotonic()
                         spent = seconds + written - started
                         self._write(checkpoint, self._state(key, epoch, step, total_loss, spent))
@@ -279,6 +280,8 @@ class Trainer:
             _Part(inputs, slice(a, b), prompts if a == 0 else [], n_prompts > 0) for a, b in bounds
         ]
 
+        counts = (n, n, n_prompts) if n_prompts else (n, n)
+
         def loss_of(*vectors: torch.Tensor) -> torch.Tensor:
             loss = self.objective.loss(inputs, self.towers.logit_scale.exp(), *vectors)
             if not torch.isfinite(loss):
@@ -292,7 +295,7 @@ class Trainer:
             loss_of,
             device=self.device,
             scaled=self.scaler.scale,
-            gather=partial(self.engine.gather, counts=(n, n, n_prompts)),
+            gather=partial(self.engine.gather, counts=counts),
             own=self.engine.own,
         )
 
