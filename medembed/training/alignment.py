@@ -34,7 +34,7 @@ from medembed.training.choices import (
     run_key,
 )
 from medembed.training.cohort import TrainingCohort, load_cohorts
-from medembed.training.engine import Engine, engine
+from medembed.training.engine import Engine, engine, require_processes
 from medembed.training.learnable import (
     NothingLearnedError,
     require_learnable,
@@ -130,6 +130,7 @@ def _load_cohorts(
     library: CaseLibrary, config: TrainingConfig, progress: Progress | None = None
 ) -> tuple[TrainingCohort, TrainingCohort, dict[str, int]]:
     require_loggers(config)
+    require_processes(config, choose_device(config)[0])
     return load_cohorts(
         library,
         config.preprocess,

@@ -34,8 +34,15 @@ def start(*words: object, several: bool = False, **env: str) -> subprocess.Popen
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **env},
-        start_new_session=True,
     )
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Processes that torchrun started, each in a session of its own."""
+    return [
+        int(pid)
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
 
 
 def trained(*words: object, several: bool = False) -> dict[str, object]:
@@ -108,7 +115,8 @@ def test_two_processes_killed_in_the_middle_come_to_the_same_weights(
     while not checkpoint.exists():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in (*workers_of(process), process.pid):
+        os.kill(pid, signal.SIGKILL)
     process.communicate()
     one = start(*words, "name=killed", "sharding=none")
     assert "started with 2 processes, not 1" in one.communicate()[1]
