@@ -12,7 +12,6 @@ import torch
 from medembed.encoders.tokenizers import Tokens
 from medembed.model.towers import Towers
 from medembed.notes import can_swap_laterality
-from medembed.training.augment import augment
 from medembed.training.cohort import TrainingCohort
 from medembed.training.settings import TrainingConfig
 from medembed.training.text_views import TextView
@@ -29,14 +28,20 @@ class Mode:
 
     Parameters
     ----------
-    bfloat16, channels_last : bool
+    bfloat16, channels_last, float16 : bool
     """
 
     bfloat16: bool = False
     channels_last: bool = False
+    float16: bool = False
+
+    def autocast(self, device: str) -> torch.autocast:
+        """Compute in this precision on a device of this type."""
+        lower = torch.float16 if self.float16 else torch.bfloat16
+        return torch.autocast(device, lower, enabled=self.bfloat16 or self.float16)
 
     def __str__(self) -> str:
-        precision = "bfloat16" if self.bfloat16 else "float32"
+        precision = "bfloat16" if self.bfloat16 else "float16" if self.float16 else "float32"
         return f"{precision}, channels last" if self.channels_last else precision
 
 
@@ -76,17 +81,22 @@ class ImageFeeder:
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Run the image tower in the chosen precision; the result is float32."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mode.bfloat16):
+        with self.mode.autocast(self.device.type):
             return self.towers.image(self.normalized(images)).float()
 
-    def draw(
-        self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
+    def encode(
+        self,
+        rows: npt.NDArray[np.int64],
+        mirror: npt.NDArray[np.bool_],
+        images: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return vectors ``(n, dim)`` of one random, augmented image of each case."""
-        rows = np.array([rng.choice(self.cohort.rows[case]) for case in cases])
-        if self.config.image.frozen:
+        """Return vectors ``(n, dim)`` of rows of the pixel cache, of which ``images`` were made.
+
+        A frozen encoder reads no augmented images, but the rows, mirrored or not.
+        """
+        if images is None:
             return self.towers.image.projection(self._features(rows, mirror))
-        return self.forward(augment(self.pixels(rows), mirror, self.config.image_augmentation, rng))
+        return self.forward(images)
 
     def whole(self, case: int) -> torch.Tensor:
         """Return vectors ``(m, dim)`` of all images of a case, without augmentation."""
