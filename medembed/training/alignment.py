@@ -44,7 +44,7 @@ from medembed.training.trainer import OnEpoch, Trainer
 __all__ = ["TrainReport", "prepare", "train"]
 
 
-_VERSION = 2
+_VERSION = 3
 """Increased whenever the same configuration would give other weights than before."""
 
 
@@ -141,6 +141,7 @@ def train(
     progress: Progress | None = None,
     *,
     on_epoch: OnEpoch | None = None,
+    encoding: Progress | None = None,
     restart: bool = False,
 ) -> TrainReport:
     """Align images and notes of the library's training split.
@@ -157,6 +158,9 @@ def train(
         Called with (steps done, total).
     on_epoch : callable, optional
         Called after each epoch with its history entry.
+    encoding : callable, optional
+        Called with (images or texts encoded, total) while features of frozen encoders are computed
+        that the library's cache lacks.
     restart : bool
         Discard the checkpoint or result of this training and start over.
 
@@ -175,7 +179,7 @@ def train(
     lock = library.path / "models" / f".{config.name}.lock"
     with writer_lock(lock, f"the training of model {config.name!r}", 0):
         return _Training(library, config, cohort, val, refused, (device, why_device)).run(
-            progress, on_epoch, restart
+            progress, on_epoch, encoding, restart
         )
 
 
@@ -200,7 +204,11 @@ class _Training:
         return self.folder.with_name(f".{self.config.name}.training")
 
     def run(
-        self, progress: Progress | None, on_epoch: OnEpoch | None, restart: bool
+        self,
+        progress: Progress | None,
+        on_epoch: OnEpoch | None,
+        encoding: Progress | None,
+        restart: bool,
     ) -> TrainReport:
         key = _key(self.config, self.cohort.digest, self.val.digest)
         if restart:
@@ -211,7 +219,7 @@ class _Training:
             return report
         private_folder(self.work)
         try:
-            model, report, kept = self._train(key, progress, on_epoch)
+            model, report, kept = self._train(key, progress, on_epoch, encoding)
         except NothingLearnedError:
             shutil.rmtree(self.work, ignore_errors=True)
             raise
@@ -226,7 +234,11 @@ class _Training:
         return report
 
     def _train(
-        self, key: str, progress: Progress | None, on_epoch: OnEpoch | None
+        self,
+        key: str,
+        progress: Progress | None,
+        on_epoch: OnEpoch | None,
+        encoding: Progress | None,
     ) -> tuple[DualEncoder, TrainReport, dict[str, Any]]:
         config, cohort = self.config, self.cohort
         earlier = Run.read(self.work / "run.json", key)
@@ -248,6 +260,7 @@ class _Training:
             require_parameters(towers)
             run = earlier or self._choose(trainer, key)
             trainer.use(run.choices.mode)
+            trainer.prepare(encoding)
             outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
             fingerprint = model.fingerprint

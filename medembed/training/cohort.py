@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,10 +20,12 @@ from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.pixel_cache import PixelCache
 from medembed.notes import FINDINGS, Note, read_note
+from medembed.pairing import joined, note_key, owner_keys
 from medembed.preprocess import Preprocess
 from medembed.progress import Progress
 from medembed.training.settings import BalanceSettings
 from medembed.training.text_views import Label, ReportTexts
+from medembed.training.validation import PoolLabels
 
 __all__ = ["TrainingCohort", "load_cohorts"]
 
@@ -42,6 +46,10 @@ class TrainingCohort:
     pixels : PixelCache
     scans : tuple of tuple of str
         Names of each case's scans; equal for equal pixels, if known.
+    files : tuple of tuple of (str, int)
+        Key of each scan's files, and its number of images.
+    cache : Path
+        Folder of the library's caches.
     balanced_by : tuple of str
         Group of each case for balanced batches; empty if batches are not balanced.
     """
@@ -53,6 +61,8 @@ class TrainingCohort:
     reports: tuple[ReportTexts, ...]
     pixels: PixelCache
     scans: tuple[tuple[str, ...], ...] = ()
+    files: tuple[tuple[tuple[str, int], ...], ...] = ()
+    cache: Path = Path()
     balanced_by: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -73,6 +83,14 @@ class TrainingCohort:
         if self.balanced_by:
             about.append(self.balanced_by)
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+    @cached_property
+    def pool_labels(self) -> PoolLabels:
+        """What the evaluation's rule says of these cases (:mod:`medembed.pairing`)."""
+        owners = [owner_keys(p, g) for p, g in zip(self.patients, self.groups, strict=True)]
+        files = [[name for name, _ in of_case] for of_case in self.files]
+        notes = [[note_key(report.note.text)] for report in self.reports]
+        return PoolLabels(joined(notes), joined(owners), joined(files))
 
     def labels(self, at_least: int) -> list[Label]:
         """Return findings and sides that at least this many reports assert, sorted."""
@@ -225,6 +243,12 @@ def _lay_out(
         scans=tuple(
             tuple(ref.pixel_sha256 or cache.key_of(ref) for ref in refs) for _, refs in kept
         ),
+        files=tuple(
+            tuple((cache.key_of(ref), cache.span(ref)[1]) for ref in refs)
+            for _, refs in kept
+            if decoded
+        ),
+        cache=cache.folder,
     )
 
 

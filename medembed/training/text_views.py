@@ -66,7 +66,7 @@ class ReportTexts:
     """
 
     def __init__(self, note: Note, only: Collection[str] | None = None) -> None:
-        self._note = note
+        self.note = note
         counted = [a for a in note.assertions if only is None or a.label in only]
         present = [a for a in counted if a.status == "present" and not a.historical]
         self.present: frozenset[Label] = frozenset().union(*map(labels_of, present))
@@ -78,10 +78,10 @@ class ReportTexts:
     @cached_property
     def _sentences(self) -> list[TextView]:
         found = []
-        for start, end in sentences(self._note):
+        for start, end in sentences(self.note):
             inside = [a for a in self._stated if start <= a.start < end]
             labels: frozenset[Label] = frozenset().union(*map(labels_of, inside))
-            found.append(TextView(self._note.text[start:end], labels))
+            found.append(TextView(self.note.text[start:end], labels))
         return found
 
     @cached_property
@@ -89,7 +89,7 @@ class ReportTexts:
         """Each asserted finding with its side, in the report's wording and in standard terms."""
         found: dict[str, TextView] = {}
         for assertion in self._stated:
-            words = " ".join(self._note.text[assertion.start : assertion.end].lower().split())
+            words = " ".join(self.note.text[assertion.start : assertion.end].lower().split())
             for name in (words, assertion.label):
                 text = f"{assertion.side} {name}".strip()
                 found[text] = TextView(text, labels_of(assertion), is_phrase=True)

@@ -148,6 +148,11 @@ class Trainer:
             betas=(0.9, 0.98),
         )
 
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Compute the features of frozen encoders that the library's cache lacks."""
+        for feeder in (self.images, self._val_images, self.texts, self._val_texts):
+            feeder.prepare(progress)
+
     # the loop --------------------------------------------------------------------------------
 
     def run(
