@@ -166,7 +166,7 @@ def _read(path: Path) -> dict[str, Features]:
         data = np.memmap(path, dtype=np.uint8, mode="r")
         sum_about, sum_rows, length, width = data[:32].view("<u8").tolist()
         about, rows = data[32 : 32 + length].tobytes(), data[32 + length :]
-        if zlib.crc32(about) != sum_about or zlib.crc32(rows) != sum_rows:
+        if zlib.crc32(about) != sum_about or zlib.crc32(rows.data) != sum_rows:
             raise ValueError("checksum")
         table = np.asarray(rows).view(np.float32).reshape(-1, width)
         found, at = {}, 0

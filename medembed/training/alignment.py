@@ -31,6 +31,7 @@ from medembed.training.choices import (
     run_key,
 )
 from medembed.training.cohort import TrainingCohort, load_cohorts
+from medembed.training.fusion import FusionOutcome, train_heads
 from medembed.training.learnable import (
     NothingLearnedError,
     require_learnable,
@@ -39,7 +40,7 @@ from medembed.training.learnable import (
 )
 from medembed.training.learning_curve import history_files
 from medembed.training.settings import TrainingConfig
-from medembed.training.trainer import OnEpoch, Trainer
+from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
 
 __all__ = ["TrainReport", "prepare", "train"]
 
@@ -261,7 +262,18 @@ class _Training:
             run = earlier or self._choose(trainer, key)
             trainer.use(run.choices.mode)
             trainer.prepare(encoding)
-            outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
+            outcome: TrainingOutcome | FusionOutcome
+            if config.heads:
+                outcome = train_heads(
+                    config, cohort, self.val, towers, tokens, architecture,
+                    lambda settings, pair: Trainer(
+                        settings, cohort, self.val, pair, tokens, device
+                    ),
+                    self.work, key, progress, on_epoch, encoding,
+                )  # fmt: skip
+                towers, architecture = outcome.towers, outcome.architecture
+            else:
+                outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
             fingerprint = model.fingerprint
         chosen = asdict(run.choices)
@@ -277,7 +289,7 @@ class _Training:
             chosen=chosen,
             why=run.why,
             collapse=outcome.collapse.to_json(),
-            remarks=_remarks(self.val),
+            remarks=[*_remarks(self.val), *outcome.remarks],
             seconds=outcome.seconds,
         )
         kept = {

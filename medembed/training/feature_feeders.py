@@ -155,12 +155,13 @@ class ImageFeeder:
 
     def table(self, cases: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the mean features ``(n, width)`` of each case's images, of a frozen encoder."""
-        plain = [self._features(self.cohort.rows[case]).mean(axis=0) for case in cases]
+        plain = [self.features(self.cohort.rows[case]).mean(axis=0) for case in cases]
         return np.stack(plain)
 
-    def _features(
+    def features(
         self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_] | None = None
     ) -> npt.NDArray[np.float32]:
+        """Return features ``(n, width)`` of rows, mirrored or not, of a frozen encoder."""
         cache = self.cache
         assert cache is not None  # only frozen encoders are asked
         turned = np.zeros(len(rows), dtype=bool) if mirror is None else mirror
@@ -177,7 +178,7 @@ class ImageFeeder:
     def _tensor(
         self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_] | None = None
     ) -> torch.Tensor:
-        return torch.from_numpy(self._features(rows, mirror)).to(self.device)
+        return torch.from_numpy(self.features(rows, mirror)).to(self.device)
 
 
 def _grouped(spans: Mapping[str, Sequence[int]]) -> Iterator[list[str]]:
@@ -242,8 +243,21 @@ class TextFeeder:
         return views
 
     def _variant(self, case: int, number: int) -> TextView:
-        source = np.random.default_rng((self.config.seed, 2, case, number))
+        source = np.random.default_rng((2, case, number))  # the same for all seeds
         return self.cohort.reports[case].draw(self.config.text_augmentation, source)
+
+    def every_view(self) -> list[list[TextView]]:
+        """Return the whole text and the variants of each case, equally many for all."""
+        numbers = range(self.config.frozen_variants)
+        return [
+            [report.full, *(self._variant(case, number) for number in numbers)]
+            for case, report in enumerate(self.cohort.reports)
+        ]
+
+    @property
+    def width(self) -> int:
+        """Number of features of a text."""
+        return self.towers.text.width
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Encode every text that training may draw and the cache lacks, if the encoder is frozen.
@@ -255,10 +269,7 @@ class TextFeeder:
         """
         if self.cache is None:
             return
-        views: list[TextView] = []
-        for case, report in enumerate(self.cohort.reports):
-            views.append(report.full)
-            views += [self._variant(case, n) for n in range(self.config.frozen_variants)]
+        views = [view for of_case in self.every_view() for view in of_case]
         if self.config.image_augmentation.mirror:
             views += [view.mirrored(self._mirror) for view in views]
         self._fill([view.text for view in views], progress)

@@ -65,6 +65,7 @@ class TrainingOutcome:
     best: dict[str, float]
     collapse: CollapseCheck
     seconds: float
+    remarks: tuple[str, ...] = ()
 
 
 class Trainer:
