@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from medembed.errors import MedEmbedError
 from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
 from medembed.model.activation import PENDING, keep_serving, propose
@@ -27,10 +29,12 @@ from medembed.training.choices import (
     Run,
     choose_device,
     computing,
+    key_settings,
     made_with,
     run_key,
 )
 from medembed.training.cohort import TrainingCohort, load_cohorts
+from medembed.training.engine import Engine, engine
 from medembed.training.fusion import FusionOutcome, train_heads
 from medembed.training.learnable import (
     NothingLearnedError,
@@ -176,12 +180,31 @@ def train(
         then.
     """
     device, why_device = choose_device(config)
-    cohort, val, refused = _load_cohorts(library, config)
-    lock = library.path / "models" / f".{config.name}.lock"
-    with writer_lock(lock, f"the training of model {config.name!r}", 0):
-        return _Training(library, config, cohort, val, refused, (device, why_device)).run(
-            progress, on_epoch, encoding, restart
-        )
+    with engine(config, device) as processes:
+        cohort, val, refused = _load_cohorts(library, config)
+        lock = library.path / "models" / f".{config.name}.lock"
+        with _locked(lock, f"the training of model {config.name!r}", processes):
+            training = _Training(library, config, cohort, val, refused, why_device, processes)
+            if not processes.main:  # one voice
+                progress = on_epoch = encoding = None
+            return training.run(progress, on_epoch, encoding, restart)
+
+
+@contextmanager
+def _locked(lock: Path, holding: str, processes: Engine) -> Iterator[None]:
+    """Hold the lock for all processes of this training."""
+    with ExitStack() as stack:
+        refused: MedEmbedError | None = None
+        if processes.main:
+            try:
+                stack.enter_context(writer_lock(lock, holding, 0))
+            except MedEmbedError as error:
+                refused = error
+        refused = processes.agree(refused)
+        if refused is not None:
+            raise refused
+        yield
+        processes.wait()
 
 
 @dataclass(frozen=True)
@@ -193,7 +216,8 @@ class _Training:
     cohort: TrainingCohort
     val: TrainingCohort
     refused: dict[str, int]
-    device: tuple[str, str]
+    why_device: str
+    engine: Engine
 
     @property
     def folder(self) -> Path:
@@ -211,19 +235,27 @@ class _Training:
         encoding: Progress | None,
         restart: bool,
     ) -> TrainReport:
+        main = self.engine.main
         key = _key(self.config, self.cohort.digest, self.val.digest)
-        if restart:
-            shutil.rmtree(self.work, ignore_errors=True)
-        elif (done := _finished(self.folder, key)) is not None:
+        done = None if restart else self.engine.agree(_finished(self.folder, key))
+        if done is not None:
             report = TrainReport(**{**done, "folder": str(self.folder), "unchanged": True})
-            self._offer(report)
+            if main:
+                self._offer(report)
             return report
-        private_folder(self.work)
+        if main and restart:
+            shutil.rmtree(self.work, ignore_errors=True)
+        if main:
+            private_folder(self.work)
+        self.engine.wait()
         try:
             model, report, kept = self._train(key, progress, on_epoch, encoding)
         except NothingLearnedError:
-            shutil.rmtree(self.work, ignore_errors=True)
+            if main:
+                shutil.rmtree(self.work, ignore_errors=True)
             raise
+        if not main:
+            return report
         files = {
             "training.json": json.dumps(kept, indent=1).encode(),
             **history_files(report.history),
@@ -242,9 +274,12 @@ class _Training:
         encoding: Progress | None,
     ) -> tuple[DualEncoder, TrainReport, dict[str, Any]]:
         config, cohort = self.config, self.cohort
-        earlier = Run.read(self.work / "run.json", key)
+        earlier = Run.read(self.work / "run.json", key, self.engine.world)
+        self.engine.wait()
         threads = earlier.choices.threads if earlier else torch.get_num_threads()
-        device = torch.device(earlier.choices.device if earlier else self.device[0])
+        processes = self.engine
+        if earlier and earlier.choices.device != processes.device.type:
+            processes = Engine(torch.device(earlier.choices.device))
         with torch.random.fork_rng(devices=[]), computing(threads):
             torch.manual_seed(config.seed)
             towers, tokens, architecture = build_towers(
@@ -257,7 +292,7 @@ class _Training:
                 temperature=config.loss.temperature,
             )
             require_readable_notes(tokens, cohort)
-            trainer = Trainer(config, cohort, self.val, towers, tokens, device)
+            trainer = Trainer(config, cohort, self.val, towers, tokens, processes)
             require_parameters(towers)
             run = earlier or self._choose(trainer, key)
             trainer.use(run.choices.mode)
@@ -267,7 +302,7 @@ class _Training:
                 outcome = train_heads(
                     config, cohort, self.val, towers, tokens, architecture,
                     lambda settings, pair: Trainer(
-                        settings, cohort, self.val, pair, tokens, device
+                        settings, cohort, self.val, pair, tokens, processes
                     ),
                     self.work, key, progress, on_epoch, encoding,
                 )  # fmt: skip
@@ -276,7 +311,7 @@ class _Training:
                 outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
             fingerprint = model.fingerprint
-        chosen = asdict(run.choices)
+        chosen = run.choices.to_json()
         report = TrainReport(
             folder=str(self.folder),
             name=config.name,
@@ -303,19 +338,27 @@ class _Training:
 
     def _choose(self, trainer: Trainer, key: str) -> Run:
         """Choose what the configuration leaves open, and record it before the first step."""
-        mode, measured = trainer.choose_mode()
+        mode, measured = self.engine.agree(trainer.choose_mode())
         seconds = ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in measured.items())
         why_mode = f"measured: {seconds}" if measured else "as configured"
         run = Run(
-            Choices(self.device[0], mode.bfloat16, mode.channels_last, torch.get_num_threads()),
+            Choices(
+                trainer.device.type,
+                mode.bfloat16,
+                mode.channels_last,
+                torch.get_num_threads(),
+                mode.float16,
+                self.engine.world,
+            ),
             {
-                "device": self.device[1],
+                "device": self.why_device,
                 "bfloat16": why_mode,
                 "channels_last": why_mode,
                 "threads": "default of torch (set OMP_NUM_THREADS to change it)",
             },
         )
-        run.write(self.work / "run.json", key)
+        if self.engine.main:
+            run.write(self.work / "run.json", key)
         return run
 
     def _offer(self, report: TrainReport) -> None:
@@ -336,11 +379,7 @@ def _remarks(val: TrainingCohort) -> list[str]:
 
 def _key(config: TrainingConfig, *digests: str) -> str:
     """Return the key of a training: configuration, cases and code."""
-    left_out = {"name", "workers", "checkpoint_seconds"}
-    if config.balance is None:  # trainings from before this option keep their key
-        left_out.add("balance")
-    settings: Mapping[str, Any] = config.model_dump(mode="json", by_alias=True, exclude=left_out)
-    parts = [_VERSION, MODEL_VERSION, PREPROCESS_VERSION, settings, digests]
+    parts = [_VERSION, MODEL_VERSION, PREPROCESS_VERSION, key_settings(config), digests]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

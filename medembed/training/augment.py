@@ -19,6 +19,7 @@ def augment(
     mirror: npt.NDArray[np.bool_],
     settings: ImageAugmentation,
     rng: np.random.Generator,
+    rows: npt.NDArray[np.int64] | None = None,
 ) -> torch.Tensor:
     """Rotate, scale, shift and mirror images; change the intensity of images and volumes.
 
@@ -31,22 +32,26 @@ def augment(
     settings : ImageAugmentation
     rng : Generator
         Source of all random numbers.
+    rows : int64 array, optional
+        Positions of the images in a batch of which ``mirror`` lists every image. They are changed
+        as they would be with all others of the batch present.
 
     Returns
     -------
     Tensor
         Same shape as the images, in [0, 1].
     """
-    n = len(images)
+    drawn, n = len(mirror), len(images)
+    rows = np.arange(drawn) if rows is None else rows
     if images.ndim == 4:
-        images = _move(images, mirror, settings, rng)
+        images = _move(images, mirror, settings, rng, rows)
     else:
-        flipped = torch.from_numpy(mirror).to(images.device).view(n, 1, 1, 1, 1)
+        flipped = torch.from_numpy(mirror[rows]).to(images.device).view(n, 1, 1, 1, 1)
         images = torch.where(flipped, images.flip(-1), images)
     axes = (n,) + (1,) * (images.ndim - 1)
 
     def draw(limit: float) -> torch.Tensor:
-        values = rng.uniform(-limit, limit, size=n).astype(np.float32)
+        values = rng.uniform(-limit, limit, size=drawn).astype(np.float32)[rows]
         return torch.from_numpy(values).to(images.device).view(axes)
 
     if settings.contrast or settings.brightness:
@@ -54,8 +59,10 @@ def augment(
         contrast, brightness = draw(settings.contrast), draw(settings.brightness)
         images = (images - middle) * (1 + contrast) + middle + brightness
     if settings.noise:
-        noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
-        images = images + noise.to(images.device) * draw(settings.noise).abs()
+        noise = rng.standard_normal((drawn, *images.shape[1:]), dtype=np.float32)
+        images = (
+            images + torch.from_numpy(noise[rows]).to(images.device) * draw(settings.noise).abs()
+        )
     return images.clamp(0, 1)
 
 
@@ -64,8 +71,9 @@ def _move(
     mirror: npt.NDArray[np.bool_],
     settings: ImageAugmentation,
     rng: np.random.Generator,
+    rows: npt.NDArray[np.int64],
 ) -> torch.Tensor:
-    n = len(images)
+    n = len(mirror)
     angle = rng.uniform(-1, 1, n) * math.radians(settings.rotate_degrees)
     zoom = 1 + rng.uniform(-1, 1, n) * settings.scale
     shift = rng.uniform(-2, 2, (n, 2)) * settings.shift  # grid_sample's image is 2 wide
@@ -76,9 +84,10 @@ def _move(
     theta[:, 1, 0] = np.sin(angle) * zoom * flip
     theta[:, 1, 1] = np.cos(angle) * zoom
     theta[:, :, 2] = shift
+    theta = theta[rows]
     moved = settings.rotate_degrees or settings.scale or settings.shift
     if not moved:
-        flipped = torch.from_numpy(mirror).to(images.device).view(n, 1, 1, 1)
+        flipped = torch.from_numpy(mirror[rows]).to(images.device).view(len(rows), 1, 1, 1)
         return torch.where(flipped, images.flip(-1), images)
     grid = functional.affine_grid(
         torch.from_numpy(theta).to(images.device), list(images.shape), align_corners=False

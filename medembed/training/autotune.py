@@ -45,7 +45,8 @@ def fastest_mode(
     layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
     if images.ndim != 4 or not images.is_cuda:
         layouts = [False]
-    modes = [Mode(p, c) for p in precisions for c in layouts]
+    half = config.precision == "float16"
+    modes = [Mode(p, c, half) for p in precisions for c in layouts]
     if len(modes) == 1:
         return modes[0], {}
     images = images[:_PROBED]
@@ -72,7 +73,7 @@ def _time(side: nn.Module, images: torch.Tensor, mode: Mode, give_up: float = ma
     times: list[float] = []
     for step in range(4):
         start = time.perf_counter()
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=mode.bfloat16):
+        with mode.autocast(images.device.type):
             out = side(images)
         out.float().square().mean().backward()
         if images.is_cuda:

@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 
+from medembed.counted import counted
 from medembed.errors import ConfigError
 from medembed.privacy.private_files import replace_private
 from medembed.training.feature_feeders import Mode
 from medembed.training.settings import TrainingConfig
 
-__all__ = ["Choices", "Run", "choose_device", "computing", "made_with", "run_key"]
+__all__ = ["Choices", "Run", "choose_device", "computing", "key_settings", "made_with", "run_key"]
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,27 @@ class Choices:
     bfloat16, channels_last : bool
     threads : int
         Number of threads, which affects how sums are rounded.
+    float16 : bool
+    processes : int
+        Number of processes that a batch is divided among.
     """
 
     device: str
     bfloat16: bool
     channels_last: bool
     threads: int
+    float16: bool = False
+    processes: int = 1
 
     @property
     def mode(self) -> Mode:
         """Precision and memory layout."""
-        return Mode(self.bfloat16, self.channels_last)
+        return Mode(self.bfloat16, self.channels_last, self.float16)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the choices; what most trainings share is left out."""
+        common = {"float16": False, "processes": 1}
+        return {k: v for k, v in asdict(self).items() if k not in common or v != common[k]}
 
 
 @dataclass(frozen=True)
@@ -63,13 +74,19 @@ class Run:
 
     def write(self, path: Path, key: str) -> None:
         """Store it for resuming this training."""
-        kept = {"key": key, "chosen": asdict(self.choices), "why": self.why}
+        kept = {"key": key, "chosen": self.choices.to_json(), "why": self.why}
         with replace_private(path) as file:
             file.write(json.dumps(kept, indent=1).encode())
 
     @classmethod
-    def read(cls, path: Path, key: str) -> Run | None:
-        """Read the choices of an interrupted training with this key; None if there is none."""
+    def read(cls, path: Path, key: str, processes: int = 1) -> Run | None:
+        """Read the choices of an interrupted training with this key; None if there is none.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be continued here, with this number of processes.
+        """
         try:
             kept = json.loads(path.read_bytes())
             if kept["key"] != key:
@@ -83,6 +100,13 @@ class Run:
                 where="device",
                 hint="use --restart to start over on the processor",
             )
+        if run.choices.processes != processes:
+            raise ConfigError(
+                f"this training started with {counted(run.choices.processes, 'process')}, "
+                f"not {processes}",
+                where="torchrun --nproc_per_node",
+                hint="use as many again, or --restart to start over",
+            )
         if run.choices.device == "cpu" and run.choices.channels_last:
             raise ConfigError(
                 "this training started in channels-last format, which is not safe on a processor",
@@ -90,6 +114,40 @@ class Run:
                 hint="use --restart to start over without it",
             )
         return run
+
+
+_WITHOUT_EFFECT = {
+    "name",
+    "workers",
+    "checkpoint_seconds",
+    "prefetch",
+    "sharding",
+    "loggers",
+}
+"""Settings that do not change the weights."""
+
+_ADDED: dict[str, dict[str, Any]] = {
+    "": {"balance": None},
+    "loss": {"kind": "clip", "bias": -10.0, "smoothing": 0.0, "soft_targets": 0.0},
+    "optim": {"chunk": None, "schedule": "cosine"},
+}
+"""Later settings, with the values at which a training is the same as before they existed."""
+
+
+def key_settings(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings that determine the weights.
+
+    A setting added later is left out at its default, so that earlier trainings keep their key.
+    """
+    settings: dict[str, Any] = config.model_dump(
+        mode="json", by_alias=True, exclude=_WITHOUT_EFFECT
+    )
+    for group, added in _ADDED.items():
+        within = settings[group] if group else settings
+        for name, default in added.items():
+            if within.get(name) == default:
+                within.pop(name, None)
+    return settings
 
 
 def run_key(key: str, choices: Mapping[str, Any]) -> str:
@@ -103,7 +161,7 @@ def choose_device(config: TrainingConfig) -> tuple[str, str]:
     Raises
     ------
     ConfigError
-        If CUDA is requested but not available, or channels last is requested without CUDA.
+        If CUDA is requested but not available, or something that needs it without it.
     """
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
@@ -114,6 +172,14 @@ def choose_device(config: TrainingConfig) -> tuple[str, str]:
         chosen = config.device, "as configured"
     else:
         chosen = ("cuda", "CUDA available") if has_cuda else ("cpu", "no CUDA device")
+    if chosen[0] == "cpu" and config.precision == "float16":
+        raise ConfigError(
+            "float16 needs a CUDA device", where="precision", hint="use bfloat16 or float32"
+        )
+    if config.precision == "float16" and config.sharding == "full":
+        raise ConfigError(
+            "float16 does not work with sharding=full", where="precision", hint="use bfloat16"
+        )
     if chosen[0] == "cpu" and config.channels_last is True:
         raise ConfigError(
             "channels last needs CUDA: on a processor its gradients are not reproducible",

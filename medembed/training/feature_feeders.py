@@ -14,7 +14,6 @@ from medembed.encoders.tokenizers import Tokens
 from medembed.model.feature_cache import FeatureCache, encoder_key, text_key
 from medembed.model.towers import Towers
 from medembed.progress import Progress
-from medembed.training.augment import augment
 from medembed.training.cohort import TrainingCohort
 from medembed.training.settings import TrainingConfig
 from medembed.training.text_views import TextView
@@ -35,14 +34,20 @@ class Mode:
 
     Parameters
     ----------
-    bfloat16, channels_last : bool
+    bfloat16, channels_last, float16 : bool
     """
 
     bfloat16: bool = False
     channels_last: bool = False
+    float16: bool = False
+
+    def autocast(self, device: str) -> torch.autocast:
+        """Compute in this precision on a device of this type."""
+        lower = torch.float16 if self.float16 else torch.bfloat16
+        return torch.autocast(device, lower, enabled=self.bfloat16 or self.float16)
 
     def __str__(self) -> str:
-        precision = "bfloat16" if self.bfloat16 else "float32"
+        precision = "bfloat16" if self.bfloat16 else "float16" if self.float16 else "float32"
         return f"{precision}, channels last" if self.channels_last else precision
 
 
@@ -94,23 +99,28 @@ class ImageFeeder:
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Run the image tower in the chosen precision; the result is float32."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mode.bfloat16):
+        with self.mode.autocast(self.device.type):
             return self.towers.image(self.normalized(images)).float()
 
-    def draw(
-        self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
+    def encode(
+        self,
+        rows: npt.NDArray[np.int64],
+        mirror: npt.NDArray[np.bool_],
+        images: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return vectors ``(n, dim)`` of one random, augmented image of each case."""
-        rows = np.array([rng.choice(self.cohort.rows[case]) for case in cases])
-        if self.config.image.frozen:
-            return self.towers.image.projection(self._tensor(rows, mirror))
-        return self.forward(augment(self.pixels(rows), mirror, self.config.image_augmentation, rng))
+        """Return vectors ``(n, dim)`` of rows of the pixel cache, of which ``images`` were made.
+
+        A frozen encoder reads no augmented images, but the rows, mirrored or not.
+        """
+        if images is None:
+            return self.towers.image.projection(self.tensor(rows, mirror))
+        return self.forward(images)
 
     def whole(self, case: int) -> torch.Tensor:
         """Return vectors ``(m, dim)`` of all images of a case, without augmentation."""
         rows = self.cohort.rows[case]
         if self.config.image.frozen:
-            return self.towers.image.projection(self._tensor(rows))
+            return self.towers.image.projection(self.tensor(rows))
         return self.forward(self.pixels(rows))
 
     def prepare(self, progress: Progress | None = None) -> None:
@@ -175,9 +185,10 @@ class ImageFeeder:
             ]
         )
 
-    def _tensor(
+    def tensor(
         self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_] | None = None
     ) -> torch.Tensor:
+        """Return :meth:`features` on the device."""
         return torch.from_numpy(self.features(rows, mirror)).to(self.device)
 
 

@@ -26,6 +26,16 @@ class LossSettings(Settings):
 
     Parameters
     ----------
+    kind : {"clip", "siglip"}
+        ``"clip"``: softmax over the batch. ``"siglip"``: every pair judged by itself, which is less
+        sensitive to the size of the batch.
+    bias : float
+        Initial shift of ``"siglip"``; learned.
+    smoothing : float
+        Label smoothing of the contrastive loss.
+    soft_targets : float
+        Weight in the target, relative to 1 of a case's own pair, of another case with the same
+        findings; less the fewer they have in common. 0 disables it.
     temperature : float
         Initial temperature; its inverse is learned.
     max_scale : float
@@ -58,6 +68,10 @@ class LossSettings(Settings):
         effusion") for every image of the batch. 0 disables it.
     """
 
+    kind: Literal["clip", "siglip"] = "clip"
+    bias: float = -10.0
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    soft_targets: float = Field(default=0.0, ge=0, le=1)
     temperature: float = Field(default=0.07, gt=0)
     max_scale: float = Field(default=100.0, gt=1)
     same_finding: Literal["mask", "positive"] = "mask"
@@ -111,10 +125,16 @@ class ImageAugmentation(Settings):
 
 
 class OptimSettings(Settings):
-    """Optimizer: AdamW with linear warm-up, then cosine decay to 0.
+    """Optimizer: AdamW with linear warm-up, then a schedule.
 
     Parameters
     ----------
+    chunk : int or None
+        Maximum number of cases that each process encodes at a time. The gradient is still that of
+        the whole batch, for about a third more time: every case is encoded twice. None encodes the
+        batch at once.
+    schedule : {"cosine", "linear", "constant"}
+        Learning rate after the warm-up: to 0 along half a cosine or a line, or unchanged.
     lr : float
         Learning rate of the image tower, the projections and everything else.
     text_lr : float or None
@@ -129,6 +149,8 @@ class OptimSettings(Settings):
         kept; 0 keeps the weights themselves.
     """
 
+    chunk: int | None = Field(default=None, ge=1)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
     lr: float = Field(default=1e-3, gt=0)
     text_lr: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
@@ -225,8 +247,9 @@ class TrainingConfig(Settings):
         Number of text views per report that are cached if the text encoder is frozen.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    precision : {"auto", "float32", "bfloat16"}
-        ``"auto"`` times a few steps and uses the faster one.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        ``"auto"`` times a few steps and uses the faster one of the first two. ``"float16"`` scales
+        the loss against underflow and needs a CUDA device.
     channels_last : bool or "auto"
         Memory layout of images on a CUDA device. Never used on a processor, where oneDNN's
         channels-last kernels give gradients that differ from run to run and write past their
@@ -235,6 +258,14 @@ class TrainingConfig(Settings):
         Seconds between checkpoints inside an epoch.
     workers : int
         Number of processes that decode scans; 0 uses one per core.
+    prefetch : int
+        Number of steps whose images and texts are read while an earlier one is computed. It does
+        not change the weights.
+    sharding : {"none", "full"}
+        With several processes (torchrun): ``"full"`` divides the weights of the trained encoders
+        and their optimizer state among them (FSDP), ``"none"`` keeps a copy in each (DDP).
+    loggers : tuple of {"tensorboard", "mlflow", "wandb"}
+        Where to report measures besides ``history.csv``, which is always written.
     """
 
     name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -255,10 +286,13 @@ class TrainingConfig(Settings):
     optim: OptimSettings = OptimSettings()
     frozen_variants: int = Field(default=6, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
     checkpoint_seconds: float = Field(default=60.0, gt=0)
     workers: int = Field(default=0, ge=0)
+    prefetch: int = Field(default=2, ge=0)
+    sharding: Literal["none", "full"] = "none"
+    loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
 
     @model_validator(mode="after")
     def _heads_are_over_frozen_features(self) -> Self:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from medembed.encoders.tokenizers import Tokens
+from medembed.errors import ConfigError
 from medembed.model.towers import Towers
 from medembed.notes import swap_laterality
 from medembed.progress import Progress
@@ -24,13 +26,16 @@ from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import TrainingCohort
 from medembed.training.collapse import CollapseCheck, check_collapse
+from medembed.training.engine import Engine
 from medembed.training.feature_feeders import ImageFeeder, Mode, TextFeeder
+from medembed.training.grad_cache import Vectors, backward_in_parts, chunk_bounds, has_batch_norm
 from medembed.training.learnable import NothingLearnedError, diverged
-from medembed.training.loss import clip_loss, findings_loss
 from medembed.training.measuring import measure, unit_vectors
-from medembed.training.prompts import PhraseBook, PhraseHead
+from medembed.training.objective import Objective
+from medembed.training.schedules import rate
 from medembed.training.settings import TrainingConfig
-from medembed.training.text_views import TextView, false_negative_mask, other_side
+from medembed.training.step_inputs import Ahead, StepInputs, StepReader
+from medembed.training.structure import structure_loss
 
 __all__ = ["Trainer", "TrainingOutcome"]
 
@@ -81,7 +86,13 @@ class Trainer:
     towers : Towers
         Changed in place; after :meth:`run` they hold the selected weights.
     tokens : Tokens
-    device : torch.device
+    engine : Engine
+        The device, and the other processes of this training.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration cannot be met with these towers.
     """
 
     def __init__(
@@ -91,36 +102,28 @@ class Trainer:
         val: TrainingCohort,
         towers: Towers,
         tokens: Tokens,
-        device: torch.device,
+        engine: Engine,
     ) -> None:
         self.config = config
         self.train = train
         self.val = val
-        self.towers = towers.to(device)
-        self.device = device
-        loss = config.loss
-        uses_labels = loss.findings_weight or loss.phrases_weight
-        labels = train.labels(loss.min_cases) if uses_labels else []
-        self.labels = {label: at for at, label in enumerate(labels)}
-        self.finding_targets = torch.from_numpy(train.finding_targets(labels)).to(device)
-        swapped = [self.labels.get(other_side(label), at) for label, at in self.labels.items()]
-        self._swapped = torch.tensor(swapped, dtype=torch.long, device=device)
-        self.findings: nn.Linear | None = None
-        if labels and loss.findings_weight:
-            self.findings = nn.Linear(config.projection.dim, len(labels)).to(device)
-        self.phrases: PhraseHead | None = None
-        if labels and loss.phrases_weight:
-            self.phrases = PhraseHead(len(labels)).to(device)
-            self.book = PhraseBook(train.reports, labels)
-        heads = {"findings": self.findings, "phrases": self.phrases}
-        self.heads = nn.ModuleDict({k: head for k, head in heads.items() if head is not None})
+        self.engine = engine
+        self.device = device = engine.device
+        towers.image.encoder.requires_grad_(not config.image.frozen)
+        towers.text.encoder.requires_grad_(not config.text.frozen)
+        _require_rows(config, towers)
+        self._given = towers
+        self.towers = towers = engine.place(towers)
+        self.objective = Objective(config, train, device)
+        self.heads = self.objective.heads
         self.images = ImageFeeder(train, towers, config, device)
         self.texts = TextFeeder(train, towers, tokens, config, device, swap_laterality)
         self._val_images = ImageFeeder(val, towers, config, device)
         self._val_texts = TextFeeder(val, towers, tokens, config, device, swap_laterality)
-        towers.image.encoder.requires_grad_(not config.image.frozen)
-        towers.text.encoder.requires_grad_(not config.text.frozen)
+        self.reader = StepReader(config, self.images, self.texts, self.objective.book, engine.share)
+        self._ahead: Ahead | None = None
         self.optimizer = self._optimizer()
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._ema: State | None = None
         if config.optim.ema_decay:
             self._ema = {k: v.detach().clone() for k, v in self.towers.state_dict().items()}
@@ -147,6 +150,7 @@ class Trainer:
             ],
             lr=optim.lr,
             betas=(0.9, 0.98),
+            foreach=False if self.engine.sharded else None,  # sharded and whole weights do not mix
         )
 
     def prepare(self, progress: Progress | None = None) -> None:
@@ -170,35 +174,55 @@ class Trainer:
         NothingLearnedError
             If the loss or the weights are not finite, or the loss never changed.
         """
+        engine = self.engine
         kept = read_checkpoint(checkpoint, key)
         epoch, step, total_loss, seconds = 0, 0, 0.0, 0.0
         if kept is not None:
             epoch, step, total_loss, seconds = self._restore(kept)
+        engine.wait()  # until all have read the checkpoint
         config = self.config
         started = written = time.monotonic()
         while epoch < config.epochs and not self._should_stop():
             batches = epoch_batches(config, self.train, epoch)
-            while step < len(batches):
-                total_loss += self._step(epoch, step, len(batches), batches[step])
-                step += 1
-                if progress:
-                    progress(epoch * len(batches) + step, config.epochs * len(batches))
-                if time.monotonic() - written > config.checkpoint_seconds:
-                    written = time.monotonic()
-                    spent = seconds + written - started
-                    write_checkpoint(checkpoint, self._state(key, epoch, step, total_loss, spent))
+            with self._reading(epoch, step, batches) as self._ahead:
+                while step < len(batches):
+                    total_loss += self._step(epoch, step, len(batches), batches[step])
+                    step += 1
+                    if progress:
+                        progress(epoch * len(batches) + step, config.epochs * len(batches))
+                    if engine.agree(time.monotonic() - written > config.checkpoint_seconds):
+                        written = time.monotonic()
+                        spent = seconds + written - started
+                        self._write(checkpoint, self._state(key, epoch, step, total_loss, spent))
+            self._ahead = None
             self._end_epoch(epoch, total_loss / max(1, len(batches)))
             if on_epoch:
                 on_epoch(self._history[-1])
             epoch, step, total_loss = epoch + 1, 0, 0.0
             written = time.monotonic()
             spent = seconds + written - started
-            write_checkpoint(checkpoint, self._state(key, epoch, step, total_loss, spent))
+            self._write(checkpoint, self._state(key, epoch, step, total_loss, spent))
         self._require_change()
-        self.towers.load_state_dict(self._best_state)
+        engine.load(self.towers, self._best_state)
+        if self._given is not self.towers:
+            self._given.load_state_dict(self._best_state)
+            self._given.eval()
         self.towers.eval()
         spent = seconds + time.monotonic() - started
         return TrainingOutcome(self._history, self._best, self._check_collapse(), spent)
+
+    def _reading(self, epoch: int, first: int, batches: list[list[int]]) -> Any:
+        """Read the inputs of the next steps in a thread."""
+
+        def read(step: int) -> StepInputs:
+            return self.reader.read(epoch, step, batches[step])
+
+        steps = range(first, len(batches))
+        return Ahead(read, steps, self.config.prefetch, torch.get_num_threads()).running()
+
+    def _write(self, checkpoint: Path, state: dict[str, Any]) -> None:
+        if self.engine.main:
+            write_checkpoint(checkpoint, state)
 
     def _require_change(self) -> None:
         count, smallest, largest = self._losses or (0, 0.0, 0.0)
@@ -224,99 +248,88 @@ class Trainer:
         return 0 < self.config.patience <= len(later)
 
     def _step(self, epoch: int, step: int, n_steps: int, batch: list[int]) -> float:
-        config = self.config
-        rng = np.random.default_rng((config.seed, 1, epoch, step))
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout
+        config, engine = self.config, self.engine
+        inputs = self._ahead.take(step) if self._ahead else self.reader.read(epoch, step, batch)
+        torch.manual_seed((inputs.seed + engine.rank) % 2**63)  # dropout
         self._training()
-        rate = self._rate((epoch + step / n_steps) / config.epochs)
+        factor = rate(
+            config.optim.schedule, (epoch + step / n_steps) / config.epochs, config.optim.warmup
+        )
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
-        loss = self._loss(batch, rng)
-        if not torch.isfinite(loss):
-            raise diverged("the loss is not finite")
-        self._note_loss(float(loss.detach()))
+            group["lr"] = group["peak"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = float(self._backward(inputs))
+        self._note_loss(loss)
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, config.optim.clip)
-        if not torch.isfinite(norm):
+        engine.average(parameters, self.towers)
+        self.scaler.unscale_(self.optimizer)
+        norm = engine.clip(parameters, config.optim.clip)
+        # a scale that is too large for float16 is lowered, and the step skipped
+        if not torch.isfinite(norm) and not (self.scaler.is_enabled() and self._can_scale_less()):
             raise diverged("the gradient is not finite")
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         with torch.no_grad():
             self.towers.logit_scale.clamp_(0, math.log(config.loss.max_scale))
             self._update_ema(epoch * n_steps + step)
-        return float(loss.detach())
+        return loss
+
+    def _can_scale_less(self) -> bool:
+        return self.scaler.get_scale() > 1
+
+    def _backward(self, inputs: StepInputs) -> torch.Tensor:
+        """Compute loss and gradients of a batch, in chunks if so configured."""
+        n, n_prompts = len(inputs.cases), len(inputs.prompts)
+        prompts = [inputs.prompts[at] for at in self.engine.share(n_prompts)] if n_prompts else []
+        bounds = chunk_bounds(len(inputs.mine), self.config.optim.chunk)
+        parts = [
+            _Part(inputs, slice(a, b), prompts if a == 0 else [], n_prompts > 0) for a, b in bounds
+        ]
+
+        def loss_of(*vectors: torch.Tensor) -> torch.Tensor:
+            loss = self.objective.loss(inputs, self.towers.logit_scale.exp(), *vectors)
+            if self.config.loss.structure:
+                loss = loss + self.config.loss.structure * self._structure(inputs, *vectors[:2])
+            if not torch.isfinite(loss):
+                raise diverged("the loss is not finite")
+            return loss
+
+        return backward_in_parts(
+            self.towers,
+            self._encode,
+            parts,
+            loss_of,
+            device=self.device,
+            scaled=self.scaler.scale,
+            gather=partial(self.engine.gather, counts=(n, n, n_prompts)),
+            own=self.engine.own,
+        )
+
+    def _structure(
+        self, inputs: StepInputs, images: torch.Tensor, texts: torch.Tensor
+    ) -> torch.Tensor:
+        """How far the vectors of a batch depart from the geometry of their frozen features."""
+        of_images = self.images.tensor(inputs.rows, inputs.mirror)
+        of_texts = self.texts.table([view.text for view in inputs.views])
+        return structure_loss(of_images, images) + structure_loss(
+            torch.from_numpy(of_texts).to(self.device), texts
+        )
+
+    def _encode(self, part: _Part) -> Vectors:
+        """Return unit vectors of images and texts, and of prompts if there are any in the batch."""
+        inputs, mine = part.inputs, part.inputs.mine[part.rows]
+        pixels = None if inputs.images is None else inputs.images[part.rows]
+        images = self.images.encode(inputs.rows[mine], inputs.mirror[mine], pixels)
+        texts = self.texts.forward([inputs.views[at].text for at in mine])
+        vectors = [images, texts]
+        if part.with_prompts:
+            words = self.texts.forward(part.prompts) if part.prompts else texts[:0]
+            vectors.append(words)
+        return tuple(functional.normalize(v, dim=-1) for v in vectors)
 
     def _note_loss(self, loss: float) -> None:
         count, smallest, largest = self._losses or (0, loss, loss)
         self._losses = [count + 1, min(smallest, loss), max(largest, loss)]
-
-    def _loss(self, batch: list[int], rng: np.random.Generator) -> torch.Tensor:
-        config = self.config
-        odds = config.image_augmentation.mirror if config.preprocess.dimensions == 2 else 0.0
-        mirror = rng.random(len(batch)) < odds
-        views = self.texts.draw(batch, mirror, rng)
-        images = functional.normalize(self.images.draw(batch, mirror, rng), dim=-1)
-        texts = functional.normalize(self.texts.forward([r.text for r in views]), dim=-1)
-        present = [self.train.reports[case].present for case in batch]
-        present = [
-            frozenset(map(other_side, labels)) if turned else labels
-            for labels, turned in zip(present, mirror.tolist(), strict=True)
-        ]
-        same = torch.from_numpy(false_negative_mask(views, present)).to(self.device)
-        loss = clip_loss(
-            images,
-            texts,
-            self.towers.logit_scale.exp(),
-            same,
-            positive=config.loss.same_finding == "positive",
-        )
-        if self.labels:
-            of_images = self.finding_targets[batch]
-            turned = torch.from_numpy(mirror).to(self.device)
-            of_images = torch.where(turned[:, None], of_images[:, self._swapped], of_images)
-            loss = loss + self._findings_loss(images, texts, views, of_images)
-            loss = loss + self._prompt_loss(images, of_images, rng)
-        return loss
-
-    def _findings_loss(
-        self,
-        images: torch.Tensor,
-        texts: torch.Tensor,
-        views: Sequence[TextView],
-        of_images: torch.Tensor,
-    ) -> torch.Tensor | float:
-        """Auxiliary loss of one linear layer that both towers share."""
-        if self.findings is None:
-            return 0.0
-        of_texts = torch.zeros_like(of_images)
-        for row, view in enumerate(views):
-            for label in view.labels:
-                if label in self.labels:
-                    of_texts[row, self.labels[label]] = 1
-        # components of unit vectors are small: rescale them to unit variance
-        width = math.sqrt(images.shape[1])
-        loss = findings_loss(self.findings(images * width), of_images)
-        loss = loss + findings_loss(self.findings(texts * width), of_texts)
-        return self.config.loss.findings_weight * loss
-
-    def _prompt_loss(
-        self, images: torch.Tensor, of_images: torch.Tensor, rng: np.random.Generator
-    ) -> torch.Tensor | float:
-        """Loss of every image against a prompt for every finding."""
-        if self.phrases is None:
-            return 0.0
-        words = functional.normalize(self.texts.forward(self.book.draw(rng)), dim=-1)
-        one_sided = (of_images + of_images[:, self._swapped]) == 1  # excludes NaN, both and neither
-        weights = 1 + self.config.loss.side_weight * one_sided
-        loss = findings_loss(self.phrases(images, words), of_images, weights)
-        return self.config.loss.phrases_weight * loss
-
-    def _rate(self, done: float) -> float:
-        warmup = self.config.optim.warmup
-        if done < warmup:
-            return max(done / warmup, 0.01)
-        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
     def _training(self) -> None:
         self.towers.train()
@@ -342,7 +355,8 @@ class Trainer:
         measured = last or (epoch + 1) % self.config.validate_every == 0
         current = self.towers.state_dict()
         candidate = self._ema or current
-        for weights in (current, candidate):
+        whole = self.engine.whole(candidate)
+        for weights in (self.engine.whole(current), whole):
             if not all(v.isfinite().all() for v in weights.values() if v.is_floating_point()):
                 raise diverged("the weights are not finite")
         if measured and len(self.val) > 1:
@@ -353,6 +367,7 @@ class Trainer:
             if self._ema is not None:
                 self.towers.load_state_dict(current)
         entry["temperature"] = float(1 / self.towers.logit_scale.detach().exp())
+        entry = self.engine.agree(entry)
         self._history.append(entry)
         if len(self.val) > 1:
             better = measured and entry["score"] > self._best.get("score", -1.0)
@@ -360,7 +375,7 @@ class Trainer:
             better = True  # nothing to choose by: the last
         if better or not self._best_state:
             self._best = entry
-            self._best_state = {k: v.detach().clone().cpu() for k, v in candidate.items()}
+            self._best_state = {k: v.detach().clone().cpu() for k, v in whole.items()}
 
     def validate(self) -> dict[str, float]:
         """Measure the validation cases, see :func:`medembed.training.measuring.measure`."""
@@ -387,30 +402,66 @@ class Trainer:
     def _state(
         self, key: str, epoch: int, step: int, total_loss: float, seconds: float
     ) -> dict[str, Any]:
-        return {
+        whole = self.engine.whole
+        state = {
             "key": key,
             "epoch": epoch,
             "step": step,
             "total_loss": total_loss,
             "seconds": seconds,
-            "towers": self.towers.state_dict(),
+            "towers": whole(self.towers.state_dict()),
             "heads": self.heads.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self._ema or {},
+            "optimizer": whole(self.optimizer.state_dict()),
+            "average": whole(self._ema or {}),
             "history": self._history,
             "best": self._best,
             "best_state": self._best_state,
             "losses": self._losses,
         }
+        return {**state, "scaler": self.scaler.state_dict()} if self.scaler.is_enabled() else state
 
     def _restore(self, state: dict[str, Any]) -> tuple[int, int, float, float]:
-        self.towers.load_state_dict(state["towers"])
+        self.engine.load(self.towers, state["towers"])
         self.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.engine.load_optimizer(self.optimizer, state["optimizer"])
+        if "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
         if self._ema is not None:
-            self._ema = {k: v.to(self.device) for k, v in state["average"].items()}
+            held = self.towers.state_dict()
+            self._ema = {k: self.engine.like(v, held[k]) for k, v in state["average"].items()}
         self._history = copy.deepcopy(state["history"])
         self._best = dict(state["best"])
         self._best_state = state["best_state"]
         self._losses = list(state["losses"])
         return state["epoch"], state["step"], state["total_loss"], state["seconds"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows of this process that are encoded together.
+
+    Parameters
+    ----------
+    inputs : StepInputs
+    rows : slice
+        Of ``inputs.mine``.
+    prompts : list of str
+    with_prompts : bool
+        Whether some part of the batch has prompts.
+    """
+
+    inputs: StepInputs
+    rows: slice
+    prompts: list[str]
+    with_prompts: bool
+
+
+def _require_rows(config: TrainingConfig, towers: Towers) -> None:
+    """Refuse chunks so small that one may have a single row, if the batch is normalized."""
+    trained = [side for side in (towers.image, towers.text) if has_batch_norm(side)]
+    if config.optim.chunk is not None and config.optim.chunk < 3 and trained:
+        raise ConfigError(
+            "batch normalization needs chunks of at least 3 cases",
+            where="optim.chunk",
+            hint="raise optim.chunk, or leave it out",
+        )
