@@ -12,7 +12,7 @@ import logging
 import secrets
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,11 @@ from medembed.privacy.private_files import private_folder, replace_private
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MAX_BYTES", "FeatureCache", "encoder_key", "text_key"]
+    from medembed.encoders.tokenizers import Tokens
+    from medembed.model.towers import ImageSide
+    from medembed.preprocess import Preprocess
+
+__all__ = ["MAX_BYTES", "FeatureCache", "image_key", "text_key", "token_key"]
 
 Features = npt.NDArray[np.float32]
 
@@ -36,20 +40,27 @@ _MOST_FILES = 64
 _LOG = logging.getLogger("medembed")
 
 
-def encoder_key(encoder: nn.Module, about: Mapping[str, Any]) -> str:
-    """Return the key of an encoder's features: hex sha256 over its weights and all around it.
+def image_key(side: ImageSide, preprocess: Preprocess) -> str:
+    """Return the key of an image side's features: its weights, pooling and preprocessing."""
+    pooling = {name: getattr(side, name, None) for name in ("grid", "max_pool", "own")}
+    parts = (side.encoder, side.bottleneck)
+    return _key(parts, {"pooling": pooling, "preprocess": preprocess.fingerprint})
 
-    Parameters
-    ----------
-    encoder : Module
-        The frozen part.
-    about : mapping
-        JSON values: preprocessing, pooling, tokenizer; whatever else changes the features.
-    """
-    digest = hashlib.sha256(json.dumps([_VERSION, about], sort_keys=True, default=str).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+
+def token_key(encoder: nn.Module, tokens: Tokens) -> str:
+    """Return the key of a text encoder's features: its weights and its tokenizer."""
+    files = {name: hashlib.sha256(data).hexdigest() for name, data in tokens.files().items()}
+    return _key((encoder,), {"tokens": files, "max_length": tokens.max_length})
+
+
+def _key(modules: Sequence[nn.Module], about: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps([_VERSION, about], sort_keys=True).encode())
+    for module in modules:
+        digest.update(type(module).__name__.encode())
+        digest.update(repr(module).encode())  # layers and their settings
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -69,7 +80,7 @@ class FeatureCache:
     folder : Path
         The library's folder ``cache``.
     key : str
-        As returned by :func:`encoder_key`.
+        As returned by :func:`image_key` or :func:`token_key`.
     max_bytes : int
         Upper limit for all encoders together; nothing is added beyond it.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from medembed.encoders.tokenizers import Tokens
-from medembed.model.feature_cache import FeatureCache, encoder_key, text_key
+from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
 from medembed.model.towers import Towers
 from medembed.progress import Progress
 from medembed.training.cohort import TrainingCohort
@@ -72,11 +71,8 @@ class ImageFeeder:
         self.mode = Mode()
         self.cache: FeatureCache | None = None
         if config.image.frozen:
-            about = {
-                "image": config.image.model_dump(mode="json", exclude={"batch_norm", "frozen"}),
-                "preprocess": config.preprocess.fingerprint,
-            }
-            self.cache = FeatureCache(cohort.cache, encoder_key(towers.image.encoder, about))
+            key = image_key(towers.image, config.preprocess)
+            self.cache = FeatureCache(cohort.cache, key)
         # the scan of each row, and the row's place in it
         self._place: dict[int, tuple[str, int]] = {}
         for rows, files in zip(cohort.rows, cohort.files, strict=True):
@@ -237,8 +233,7 @@ class TextFeeder:
         self._mirror = mirror
         self.cache: FeatureCache | None = None
         if config.text.frozen:
-            about = {"text": config.text.model_dump(mode="json"), "tokens": _digests(tokens)}
-            self.cache = FeatureCache(cohort.cache, encoder_key(towers.text.encoder, about))
+            self.cache = FeatureCache(cohort.cache, token_key(towers.text.encoder, tokens))
 
     def draw(
         self, cases: Sequence[int], mirror: npt.NDArray[np.bool_], rng: np.random.Generator
@@ -330,7 +325,3 @@ class TextFeeder:
     def _encoded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask = self.tokens(texts)
         return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
-
-
-def _digests(tokens: Tokens) -> dict[str, str]:
-    return {name: hashlib.sha256(data).hexdigest() for name, data in tokens.files().items()}
