@@ -44,20 +44,22 @@ def image_key(side: ImageSide, preprocess: Preprocess) -> str:
     """Return the key of an image side's features: its weights, pooling and preprocessing."""
     pooling = {name: getattr(side, name, None) for name in ("grid", "max_pool", "own")}
     parts = (side.encoder, side.bottleneck)
-    return _key(parts, {"pooling": pooling, "preprocess": preprocess.fingerprint})
+    layers = [repr(part) for part in parts]  # their settings, which are not among the weights
+    about = {"pooling": pooling, "layers": layers, "preprocess": preprocess.fingerprint}
+    return _key(parts, about)
 
 
 def token_key(encoder: nn.Module, tokens: Tokens) -> str:
     """Return the key of a text encoder's features: its weights and its tokenizer."""
     files = {name: hashlib.sha256(data).hexdigest() for name, data in tokens.files().items()}
-    return _key((encoder,), {"tokens": files, "max_length": tokens.max_length})
+    about = {"tokens": files, "max_length": tokens.max_length}
+    return _key((encoder,), {**about, "architecture": getattr(encoder, "architecture", None)})
 
 
 def _key(modules: Sequence[nn.Module], about: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps([_VERSION, about], sort_keys=True).encode())
     for module in modules:
         digest.update(type(module).__name__.encode())
-        digest.update(repr(module).encode())  # layers and their settings
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

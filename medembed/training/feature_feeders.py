@@ -249,8 +249,10 @@ class TextFeeder:
         return views
 
     def _variant(self, case: int, number: int) -> TextView:
-        source = np.random.default_rng((2, case, number))  # the same for all seeds
-        return self.cohort.reports[case].draw(self.config.text_augmentation, source)
+        report = self.cohort.reports[case]
+        # the same for all seeds, splits and configurations, so that they share the features
+        source = np.random.default_rng((2, int(text_key(report.full.text)[:12], 16), number))
+        return report.draw(self.config.text_augmentation, source)
 
     def every_view(self) -> list[list[TextView]]:
         """Return the whole text and the variants of each case, equally many for all."""

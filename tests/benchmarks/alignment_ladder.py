@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -123,17 +124,21 @@ def folds(data: Path, work: Path, rungs: Sequence[str]) -> dict[str, dict[str, A
         table = work / f"fold{fold}.csv"
         table_of(source, table, split_of)
         library = library_of(table, work / f"fold{fold}")
+        if fold:  # decoded and encoded once
+            caches = (work / name / "cache" for name in (f"fold{fold - 1}", f"fold{fold}"))
+            shutil.copytree(*caches, dirs_exist_ok=True)
         for number, rung in enumerate(rungs):
             model = embedded(library, *RUNGS[rung], f"rung{number}")
             cases = load_cases(library, model.fingerprint, split="test")
             for task, run in TASKS.items():
-                scores = run(cases, shuffles=0, repetitions=1).scores
+                scores = run(cases, shuffles=0, repetitions=100).scores
                 for measure in MEASURES:
                     kept = found[rung].setdefault(f"{task} {measure}", [])
                     kept += scores.per_query[measure].tolist()
             owners = [f"{fold}-{owner}" for owner in cases.owners.tolist()]
             found[rung].setdefault("owners", []).extend(owners)
             sys.stderr.write(f"fold {fold + 1} of {FOLDS}: {rung}\n")
+            sys.stderr.flush()
         library.close()
     return found
 

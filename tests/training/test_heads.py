@@ -1,4 +1,4 @@
-"""Heads over frozen features: closed forms are right, and a fused model is a model like any other."""
+"""Heads over frozen features: closed forms are right, a fused model is a model like any other."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_its_validation_is_that_of_the_saved_model(
     cases = load_cases(library, fused.fingerprint, split="val")
     for task, name in ((text_to_image, "text_to_image"), (image_to_text, "image_to_text")):
         found = task(cases, shuffles=0).scores
-        assert found.value("MRR") == pytest.approx(fused.training["best"][f"{name}_MRR"], abs=1e-3)
+        assert found["MRR"] == pytest.approx(fused.training["best"][f"{name}_MRR"], abs=1e-3)
 
 
 def test_heads_that_were_interrupted_end_in_the_same_model(
