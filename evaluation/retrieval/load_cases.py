@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from evaluation.labels import codes
 from evaluation.retrieval.relevance import SharedTrait
 from medembed.errors import FingerprintError, LibraryError
+from medembed.pairing import joined, note_key, owner_keys
 
 if TYPE_CHECKING:
     from medembed.cases import Finding
@@ -116,15 +117,13 @@ def load_cases(
         kind: np.asarray(vectors[kind][[row[c.case_id] for c in cases]], dtype=np.float32)
         for kind, row in rows.items()
     }
-    texts = [" ".join(c.note.text.casefold().split()) if c.note else "" for c in cases]
+    texts = [note_key(c.note.text) if c.note else "" for c in cases]
     return LoadedCases(
         images=taken.get("image", np.empty((len(cases), 0), dtype=np.float32)),
         notes=taken.get("note"),
         note_text=codes(texts),
         scans=joined([[f"{s.sha256}:{s.frame}" for s in c.scans] for c in cases]),
-        owners=joined(
-            [[f"p:{c.patient_id}", *([f"g:{c.group_id}"] if c.group_id else [])] for c in cases]
-        ),
+        owners=joined([owner_keys(c.patient_id, c.group_id) for c in cases]),
         findings=tuple(tuple(f for f in c.findings if f.label not in NO_FINDING) for c in cases),
         case_ids=tuple(c.case_id for c in cases),
     )
@@ -142,22 +141,6 @@ def _draw(library: CaseLibrary, chosen: list[str], pool: int, seed: int) -> list
     place = {names[number]: at for at, number in enumerate(order)}
     drawn = set(sorted(chosen, key=lambda case_id: (place[patient[case_id]], case_id))[:pool])
     return [case_id for case_id in chosen if case_id in drawn]
-
-
-def joined(keys: Sequence[Iterable[str]]) -> NDArray[np.int64]:
-    """Number rows so that those that share a key, directly or through others, are one."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    number: dict[str, int] = {}  # rows and keys are nodes, rows first
-    ends = [
-        (row, number.setdefault(key, len(keys) + len(number)))
-        for row, names in enumerate(keys)
-        for key in names
-    ]
-    n = len(keys) + len(number)
-    graph = coo_array((np.ones(len(ends)), np.reshape(ends, (-1, 2)).T.astype(int)), shape=(n, n))
-    return codes(connected_components(graph, directed=False)[1][: len(keys)])
 
 
 def same_finding(

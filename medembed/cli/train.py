@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, 
 from medembed.cli.embed import show_embedded
 from medembed.counted import counted
 from medembed.errors import ModelError
+from medembed.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -29,13 +31,14 @@ def train(
         typer.Argument(metavar="[KEY=VALUE]...", help="Override configuration values."),
     ] = None,
     config: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--config",
             metavar="FILE",
-            help="A YAML file, or the name of a configuration, such as starter.",
+            help="A YAML file, or the name of a configuration, such as starter. "
+            "By default one is chosen by what the library holds.",
         ),
-    ] = "starter",
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the checkpoint and start over.")
     ] = False,
@@ -59,9 +62,19 @@ def train(
     from medembed.config import load_config
     from medembed.library import CaseLibrary
 
-    settings = load_config(config, overrides or ())
+    settings = load_config(config, overrides or ()) if config else None
     embedded: EmbedReport | None = None
+    why = "as given"
     with CaseLibrary.open(library) as opened:
+        if settings is None:
+            import torch
+
+            from medembed.training.preset import choose_preset
+
+            preset = choose_preset(opened, has_cuda=torch.cuda.is_available())
+            config, why = preset.name, preset.why
+            note(f"configuration {config}: {why}")
+            settings = load_config(config, overrides or ())
         from medembed.training import prepare
         from medembed.training import train as run
         from medembed.training.engine import is_main_process
@@ -71,8 +84,15 @@ def train(
             return
         with progress_bar("decode") as progress:
             prepare(opened, settings, progress)
-        with progress_bar("train") as progress:
-            report = run(opened, settings, progress, on_epoch=_note_epoch, restart=restart)
+        with _Bars() as bars:
+            report = run(
+                opened,
+                settings,
+                bars.named("train"),
+                on_epoch=_note_epoch,
+                encoding=bars.named("encode"),
+                restart=restart,
+            )
         if not (no_embed or report.collapsed):
             embedded = _embed(opened, report.folder)
 
@@ -83,7 +103,12 @@ def train(
         elif not report.collapsed:
             sys.stdout.write(f"next: medembed embed {library}\n")
 
-    payload = {**report.to_json(), "embedded": embedded.to_json() if embedded else None}
+    payload = {
+        **report.to_json(),
+        "configuration": config,
+        "configuration_why": why,
+        "embedded": embedded.to_json() if embedded else None,
+    }
     emit(payload, as_json, human)
     if report.collapsed:
         raise ModelError(
@@ -93,12 +118,39 @@ def train(
         )
 
 
+class _Bars:
+    """Progress bars of which the one reported to last is shown."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._shown = ""
+        self._bar: Progress = no_progress
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def named(self, what: str) -> Progress:
+        """Return a callback that shows the bar of this name, in place of another."""
+
+        def report(done: int, total: int | None) -> None:
+            if self._shown != what:
+                self._stack.close()
+                self._bar = self._stack.enter_context(progress_bar(what))
+                self._shown = what
+            self._bar(done, total)
+
+        return report
+
+
 def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
     from medembed.model import DualEncoder, embed_library
 
     model = DualEncoder.load(folder)
     with progress_bar("embed") as progress:
-        return embed_library(library, model, progress, waiting=note)
+        return embed_library(library, model, progress, waiting=note, cached=True)
 
 
 def _print(report: TrainReport) -> None:
@@ -127,13 +179,18 @@ def _print(report: TrainReport) -> None:
 
 
 def _line(entry: Mapping[str, float]) -> str:
-    parts = [f"epoch {entry['epoch']:.0f}", f"loss {entry['loss']:.3f}"]
-    if "score" in entry:
+    parts = []
+    if "epoch" in entry:
+        parts += [f"epoch {entry['epoch']:.0f}", f"loss {entry['loss']:.3f}"]
+    if "val_loss" in entry:
         parts.append(f"validation loss {entry['val_loss']:.3f}")
-        both = (entry["text_to_image_R@10"], entry["image_to_text_R@10"])
-        parts.append(
-            f"R@10 text→image {both[0]:.3f}, image→text {both[1]:.3f} of {entry['pool']:.0f}"
-        )
+    if "score" in entry:
+        shown = []
+        for name, title in (("text_to_image", "text→image"), ("image_to_text", "image→text")):
+            value, low, high = (entry[f"{name}_R@10{end}"] for end in ("", "_low", "_high"))
+            shown.append(f"{title} {value:.3f} [{low:.3f}, {high:.3f}]")
+        patients = counted(int(entry["patients"]), "patient")
+        parts.append(f"R@10 {', '.join(shown)} (95%, {entry['pool']:.0f} cases of {patients})")
     return ", ".join(parts)
 
 

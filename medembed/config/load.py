@@ -25,6 +25,7 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Trai
     ----------
     path_or_name : str or path
         See :func:`find_config`.
+        Its key ``base`` may name another, on which it builds.
     overrides : sequence of str
         ``"optim.lr=1e-3"``: values are read as YAML.
 
@@ -39,7 +40,7 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Trai
     0.0001
     """
     path = find_config(path_or_name)
-    values = read_yaml(path)
+    values = _with_base(path)
     for override in overrides:
         _apply(values, override)
     values.setdefault("name", path.stem)
@@ -47,6 +48,28 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Trai
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
         raise _explained(error, path.name) from None
+
+
+def _with_base(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a configuration; its key ``base`` names one whose values hold where it gives none."""
+    values = read_yaml(path)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError("base must be the name of a configuration", where=path.name)
+    if (file := find_config(base)).name in (*above, path.name):
+        raise ConfigError("the configuration is based on itself", where=path.name)
+    return _merged(_with_base(file, (*above, path.name)), values)
+
+
+def _merged(below: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    out = dict(below)
+    for key, value in values.items():
+        under = out.get(key)
+        both = isinstance(value, dict) and isinstance(under, dict)
+        out[key] = _merged(under, value) if both else value  # type: ignore[arg-type]
+    return out
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

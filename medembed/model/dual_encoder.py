@@ -342,9 +342,7 @@ class DualEncoder:
                     from medembed.model.format_1 import upgrade_weights
 
                     weights = upgrade_weights(self._architecture, weights)
-                self._modules[name] = restore_side(
-                    name, self._architecture, weights, self._device
-                )
+                self._modules[name] = restore_side(name, self._architecture, weights, self._device)
             return self._modules[name]
 
     # running ---------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ def embed_library(
     workers: int = 0,
     make_active: bool | None = None,
     waiting: Callable[[str], None] | None = None,
+    cached: bool = False,
 ) -> EmbedReport:
     """Encode scans and notes of the cases that have no vector of this model yet.
 
@@ -91,10 +92,15 @@ def embed_library(
         one finds (:func:`medembed.model.activation.would_drop`).
     waiting : callable, optional
         Called with a line naming the process that already embeds with this model, if it must wait.
+    cached : bool
+        Take the features of frozen encoders that a training has kept, as far as it has. It needs
+        torch.
     """
     lock = library.path / f".embed-{model.fingerprint[:16]}.lock"
     with writer_lock(lock, "embedding", waiting=waiting):
         work = _Embedding(library, model, workers, progress)
+        if cached:
+            work.run_cached()
         work.run()
         active, activated, dropped = _activate_if_due(library, model.fingerprint, make_active)
     return EmbedReport(
@@ -172,6 +178,20 @@ class _Embedding:
                 self._images(chunk)
             for chunk in _chunks(todo["note"]):
                 self._notes(chunk)
+
+    def run_cached(self) -> None:
+        """Write the vectors of cases whose frozen features are in the cache."""
+        from medembed.model.cached_vectors import CachedVectors
+
+        source = CachedVectors(self.library, self.model)
+        kinds: tuple[VectorKind, ...] = ("image", "note")
+        for kind in kinds:
+            for ids in _chunks(self.library.missing_vectors(self.model.fingerprint, kind)):
+                contents = _contents(self.library, ids)
+                found = source.of(kind)(list(self.library.select(ids)))
+                if found:
+                    rows = np.concatenate(list(found.values()))
+                    self._write(kind, list(found), rows, contents)
 
     def _images(self, ids: list[str]) -> None:
         contents = _contents(self.library, ids)

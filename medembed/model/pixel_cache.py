@@ -97,6 +97,7 @@ class PixelCache:
 
     def __init__(self, folder: Path, preprocess: Preprocess) -> None:
         self.preprocess = preprocess
+        self.folder = folder
         name = f"pixels-{preprocess.fingerprint[:16]}"
         self._rows_path = folder / f"{name}.u{preprocess.bits}"
         self._index_path = folder / f"{name}.jsonl"

@@ -24,6 +24,7 @@ __all__ = [
     "Towers",
     "build_towers",
     "checked_options",
+    "new_projection",
     "restore_image_side",
     "restore_text_side",
 ]
@@ -76,7 +77,7 @@ class ImageSide(nn.Module):
             width = settings.bottleneck_channels
         self.max_pool = settings.max_pool and not self.own
         self.width = width * self.grid**dimensions * (2 if self.max_pool else 1)
-        self.projection = _projection(self.width, projection)
+        self.projection = new_projection(self.width, projection)
         if settings.batch_norm:
             norm = nn.BatchNorm1d(self.width, affine=False)
             self.projection = nn.Sequential(norm, self.projection)
@@ -109,7 +110,7 @@ class TextSide(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.width = cast(int, encoder.width)
-        self.projection = _projection(self.width, projection)
+        self.projection = new_projection(self.width, projection)
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Pooled features ``(n, width)`` before the projection."""
@@ -130,7 +131,8 @@ class Towers(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
 
 
-def _projection(width: int, settings: ProjectionSettings) -> nn.Module:
+def new_projection(width: int, settings: ProjectionSettings) -> nn.Module:
+    """Build an untrained projection from ``width`` features."""
     if settings.kind == "none":
         if width != settings.dim:
             raise ConfigError(
@@ -212,6 +214,10 @@ def _kept(image: ImageSettings, module: nn.Module) -> dict[str, Any]:
 
 def restore_image_side(architecture: dict[str, Any]) -> ImageSide:
     """Build the image side of a saved model; its weights are not loaded yet."""
+    if "heads" in architecture:
+        from medembed.model.heads import restore_fused_image_side
+
+        return restore_fused_image_side(architecture)
     settings = ImageSettings(**architecture["image"])
     dimensions = int(architecture["dimensions"])
     entry = IMAGE_ENCODERS[settings.encoder]
@@ -223,6 +229,10 @@ def restore_image_side(architecture: dict[str, Any]) -> ImageSide:
 
 def restore_text_side(architecture: dict[str, Any]) -> TextSide:
     """Build the text side of a saved model; its weights are not loaded yet."""
+    if "heads" in architecture:
+        from medembed.model.heads import restore_fused_text_side
+
+        return restore_fused_text_side(architecture)
     text = architecture["text"]
     encoder = TEXT_ENCODERS[text["encoder"]].restore(text["architecture"])
     return TextSide(encoder, ProjectionSettings(**architecture["projection"]))

@@ -38,6 +38,7 @@ from medembed.training.choices import (
 )
 from medembed.training.cohort import TrainingCohort, load_cohorts
 from medembed.training.engine import Engine, engine, require_processes
+from medembed.training.fusion import FusionOutcome, train_heads
 from medembed.training.learnable import (
     NothingLearnedError,
     require_parameters,
@@ -47,12 +48,12 @@ from medembed.training.learnable import (
 from medembed.training.learning_curve import history_files
 from medembed.training.loggers import reporting, require_loggers
 from medembed.training.settings import TrainingConfig
-from medembed.training.trainer import OnEpoch, Trainer
+from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
 
 __all__ = ["TrainReport", "prepare", "train"]
 
 
-_VERSION = 2
+_VERSION = 3
 """Increased whenever the same configuration would give other weights than before."""
 
 _CHECKED = 40
@@ -154,6 +155,7 @@ def train(
     progress: Progress | None = None,
     *,
     on_epoch: OnEpoch | None = None,
+    encoding: Progress | None = None,
     restart: bool = False,
 ) -> TrainReport:
     """Align images and notes of the library's training split.
@@ -170,6 +172,9 @@ def train(
         Called with (steps done, total).
     on_epoch : callable, optional
         Called after each epoch with its history entry.
+    encoding : callable, optional
+        Called with (images or texts encoded, total) while features of frozen encoders are computed
+        that the library's cache lacks.
     restart : bool
         Discard the checkpoint or result of this training and start over.
 
@@ -190,8 +195,8 @@ def train(
         with _locked(lock, f"the training of model {config.name!r}", processes):
             training = _Training(library, config, cohort, val, refused, why_device, processes)
             if not processes.main:  # one voice
-                progress = on_epoch = None
-            return training.run(progress, on_epoch, restart)
+                progress = on_epoch = encoding = None
+            return training.run(progress, on_epoch, encoding, restart)
 
 
 @contextmanager
@@ -233,7 +238,11 @@ class _Training:
         return self.folder.with_name(f".{self.config.name}.training")
 
     def run(
-        self, progress: Progress | None, on_epoch: OnEpoch | None, restart: bool
+        self,
+        progress: Progress | None,
+        on_epoch: OnEpoch | None,
+        encoding: Progress | None,
+        restart: bool,
     ) -> TrainReport:
         main = self.engine.main
         key = _key(self.config, self.cohort.digest, self.val.digest)
@@ -249,7 +258,7 @@ class _Training:
             private_folder(self.work)
         self.engine.wait()
         try:
-            model, report, kept = self._reported(key, progress, on_epoch)
+            model, report, kept = self._reported(key, progress, on_epoch, encoding)
         except NothingLearnedError:
             if main:
                 shutil.rmtree(self.work, ignore_errors=True)
@@ -267,11 +276,15 @@ class _Training:
         return report
 
     def _reported(
-        self, key: str, progress: Progress | None, on_epoch: OnEpoch | None
+        self,
+        key: str,
+        progress: Progress | None,
+        on_epoch: OnEpoch | None,
+        encoding: Progress | None,
     ) -> tuple[DualEncoder, TrainReport, dict[str, Any]]:
         """Train, and report every epoch to the caller and to the loggers."""
         if not self.engine.main:
-            return self._train(key, progress, on_epoch)
+            return self._train(key, progress, on_epoch, encoding)
         with reporting(self.config, self.library.path / "logs") as log:
 
             def both(entry: Mapping[str, float]) -> None:
@@ -279,10 +292,14 @@ class _Training:
                 if on_epoch:
                     on_epoch(entry)
 
-            return self._train(key, progress, both)
+            return self._train(key, progress, both, encoding)
 
     def _train(
-        self, key: str, progress: Progress | None, on_epoch: OnEpoch | None
+        self,
+        key: str,
+        progress: Progress | None,
+        on_epoch: OnEpoch | None,
+        encoding: Progress | None,
     ) -> tuple[DualEncoder, TrainReport, dict[str, Any]]:
         config, cohort = self.config, self.cohort
         earlier = Run.read(self.work / "run.json", key, self.engine.world)
@@ -307,7 +324,19 @@ class _Training:
             require_parameters(towers)
             run = earlier or self._choose(trainer, key)
             trainer.use(run.choices.mode)
-            outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
+            trainer.prepare(encoding)
+            outcome: TrainingOutcome | FusionOutcome
+            if config.heads:
+                outcome = train_heads(
+                    config, cohort, self.val, towers, tokens, architecture,
+                    lambda settings, pair: Trainer(
+                        settings, cohort, self.val, pair, tokens, processes
+                    ),
+                    self.work, key, progress, on_epoch, encoding,
+                )  # fmt: skip
+                towers, architecture = outcome.towers, outcome.architecture
+            else:
+                outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
             fingerprint = model.fingerprint
             sample = _sample(self.val if len(self.val) else cohort)
@@ -325,7 +354,7 @@ class _Training:
             chosen=chosen,
             why=run.why,
             collapse=outcome.collapse.to_json(),
-            remarks=[*_remarks(self.val), *in_torch],
+            remarks=[*_remarks(self.val), *outcome.remarks, *in_torch],
             seconds=outcome.seconds,
         )
         kept = {

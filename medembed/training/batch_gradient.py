@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from medembed.training.grad_cache import Vectors, backward_in_parts, chunk_bounds
 from medembed.training.learnable import diverged
+from medembed.training.structure import structure_loss
 
 if TYPE_CHECKING:
     from medembed.model.towers import Towers
@@ -77,6 +78,8 @@ class BatchGradient:
 
         def loss_of(*vectors: torch.Tensor) -> torch.Tensor:
             loss = self.objective.loss(inputs, self.towers.logit_scale.exp(), *vectors)
+            if self.config.loss.structure:
+                loss = loss + self.config.loss.structure * self._structure(inputs, *vectors[:2])
             if not torch.isfinite(loss):
                 raise diverged("the loss is not finite")
             return loss
@@ -90,6 +93,17 @@ class BatchGradient:
             scaled=self.scaler.scale,
             gather=partial(self.engine.gather, counts=(n, n, n_prompts)[: 3 if n_prompts else 2]),
             own=self.engine.own,
+        )
+
+    def _structure(
+        self, inputs: StepInputs, images: torch.Tensor, texts: torch.Tensor
+    ) -> torch.Tensor:
+        """How far the vectors of a batch depart from the geometry of their frozen features."""
+        images_of, texts_of = self.feeders
+        of_images = images_of.tensor(inputs.rows, inputs.mirror)
+        of_texts = torch.from_numpy(texts_of.table([view.text for view in inputs.views]))
+        return structure_loss(of_images, images) + structure_loss(
+            of_texts.to(self.engine.device), texts
         )
 
     def _encode(self, part: _Part) -> Vectors:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,10 +20,12 @@ from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.model.pixel_cache import PixelCache
 from medembed.notes import FINDINGS, Note, read_note
+from medembed.pairing import joined, note_key, owner_keys
 from medembed.preprocess import Preprocess
 from medembed.progress import Progress
 from medembed.training.settings import BalanceSettings
-from medembed.training.text_views import Label, ReportTexts
+from medembed.training.text_views import Label, ReportTexts, note_of_findings
+from medembed.training.validation import PoolLabels
 
 __all__ = ["TrainingCohort", "load_cohorts"]
 
@@ -31,7 +35,7 @@ SMALLEST = 8
 
 @dataclass(frozen=True)
 class TrainingCohort:
-    """Cases of one split that have both a readable scan and a note.
+    """Cases of one split that have a readable scan, and a note or findings of the source's table.
 
     Parameters
     ----------
@@ -42,6 +46,10 @@ class TrainingCohort:
     pixels : PixelCache
     scans : tuple of tuple of str
         Names of each case's scans; equal for equal pixels, if known.
+    files : tuple of tuple of (str, int)
+        Key of each scan's files, and its number of images.
+    cache : Path
+        Folder of the library's caches.
     balanced_by : tuple of str
         Group of each case for balanced batches; empty if batches are not balanced.
     """
@@ -53,6 +61,8 @@ class TrainingCohort:
     reports: tuple[ReportTexts, ...]
     pixels: PixelCache
     scans: tuple[tuple[str, ...], ...] = ()
+    files: tuple[tuple[tuple[str, int], ...], ...] = ()
+    cache: Path = Path()
     balanced_by: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -65,7 +75,7 @@ class TrainingCohort:
         It does not depend on the layout of the pixel cache, which can be deleted and refilled.
         """
         about: list[object] = [
-            [case_id, report.full.text, scans, len(rows)]
+            [case_id, report.full.text, sorted(report.present), scans, len(rows)]
             for case_id, report, scans, rows in zip(
                 self.case_ids, self.reports, self.scans, self.rows, strict=True
             )
@@ -73,6 +83,14 @@ class TrainingCohort:
         if self.balanced_by:
             about.append(self.balanced_by)
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+    @cached_property
+    def pool_labels(self) -> PoolLabels:
+        """What the evaluation's rule says of these cases (:mod:`medembed.pairing`)."""
+        owners = [owner_keys(p, g) for p, g in zip(self.patients, self.groups, strict=True)]
+        files = [[name for name, _ in of_case] for of_case in self.files]
+        notes = [[note_key(report.note.text)] for report in self.reports]
+        return PoolLabels(joined(notes), joined(owners), joined(files))
 
     def labels(self, at_least: int) -> list[Label]:
         """Return findings and sides that at least this many reports assert, sorted."""
@@ -126,29 +144,28 @@ def load_cohorts(
     Raises
     ------
     LibraryError
-        If there are too few cases with a scan and a note.
+        If there are too few cases with a scan, and a note or findings.
     ConfigError
         If the library cannot be grouped by the attribute to balance.
     """
     groups = {} if balance is None else _groups(library, balance)
     cache = PixelCache(library.path / "cache", preprocess)
     splits = {
-        name: [case for case in library.select(library.split(name)) if case.note]
+        name: [case for case in library.select(library.split(name)) if case.note or case.findings]
         for name in ("train", "val")
     }
     if len(splits["train"]) < SMALLEST:
         n_noted = len(splits["train"])
-        with_note = counted_line(n_noted, "training [case has|cases have] a note")
+        with_note = counted_line(n_noted, "training [case has|cases have] a note or findings")
         raise LibraryError(
             f"only {with_note}; alignment needs at least {SMALLEST}",
             where=library.path.name,
-            hint="ingest reports with the scans, see medembed ingest --help",
+            hint="ingest reports or findings with the scans, see medembed ingest --help",
         )
     reports = {
-        case.case_id: ReportTexts(_read(case.note), None if findings == "all" else FINDINGS)
+        case.case_id: _texts(case, None if findings == "all" else FINDINGS)
         for cases in splits.values()
         for case in cases
-        if case.note
     }
     train = _balanced(_lay_out(splits["train"], cache, reports, decoded=False), balance, groups)
     if check:
@@ -209,7 +226,7 @@ def _lay_out(
     kept: list[tuple[Case, list[ScanRef]]] = []
     for case in cases:
         refs = [ref for ref in case.scans if not decoded or ref in cache]
-        if refs and case.note:
+        if refs:
             kept.append((case, refs))
     spans = [[cache.span(ref) for ref in refs] for _, refs in kept if decoded]
     return TrainingCohort(
@@ -225,7 +242,19 @@ def _lay_out(
         scans=tuple(
             tuple(ref.pixel_sha256 or cache.key_of(ref) for ref in refs) for _, refs in kept
         ),
+        files=tuple(
+            tuple((cache.key_of(ref), cache.span(ref)[1]) for ref in refs)
+            for _, refs in kept
+            if decoded
+        ),
+        cache=cache.folder,
     )
+
+
+def _texts(case: Case, only: Collection[str] | None) -> ReportTexts:
+    if case.note:
+        return ReportTexts(_read(case.note), only, case.findings)
+    return ReportTexts(note_of_findings(case.findings), (), case.findings, labels_only=True)
 
 
 def _read(note: Note) -> Note:

@@ -1,8 +1,8 @@
-"""Image and text vectors of a batch; features of frozen encoders are cached."""
+"""Image and text vectors of a batch; features of frozen encoders come from the library's cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 
 from medembed.encoders.tokenizers import Tokens
+from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
 from medembed.model.towers import Towers
 from medembed.notes import can_swap_laterality
+from medembed.progress import Progress
 from medembed.training.cohort import TrainingCohort
 from medembed.training.settings import TrainingConfig
 from medembed.training.text_views import TextView
@@ -20,6 +22,10 @@ __all__ = ["ImageFeeder", "Mode", "TextFeeder"]
 
 _CHUNK = 64
 _ALIKE = 16
+_KEPT_AT_ONCE = 1024
+"""Images or texts encoded between two writes to the cache."""
+
+_MIRRORED = "~mirrored"
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,17 @@ class ImageFeeder:
         self.config = config
         self.device = device
         self.mode = Mode()
-        self._bank: dict[int, tuple[torch.Tensor, ...]] = {}
+        self.cache: FeatureCache | None = None
+        if config.image.frozen:
+            key = image_key(towers.image, config.preprocess)
+            self.cache = FeatureCache(cohort.cache, key)
+        # the scan of each row, and the row's place in it
+        self._place: dict[int, tuple[str, int]] = {}
+        for rows, files in zip(cohort.rows, cohort.files, strict=True):
+            at = 0
+            for name, count in files:
+                self._place.update((int(rows[at + i]), (name, i)) for i in range(count))
+                at += count
 
     def pixels(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """Return rows of the pixel cache, in [0, 1], on the device."""
@@ -95,30 +111,97 @@ class ImageFeeder:
         A frozen encoder reads no augmented images, but the rows, mirrored or not.
         """
         if images is None:
-            return self.towers.image.projection(self._features(rows, mirror))
+            return self.towers.image.projection(self.tensor(rows, mirror))
         return self.forward(images)
 
     def whole(self, case: int) -> torch.Tensor:
         """Return vectors ``(m, dim)`` of all images of a case, without augmentation."""
         rows = self.cohort.rows[case]
         if self.config.image.frozen:
-            plain = np.zeros(len(rows), dtype=bool)
-            return self.towers.image.projection(self._features(rows, plain))
+            return self.towers.image.projection(self.tensor(rows))
         return self.forward(self.pixels(rows))
 
-    def _features(self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_]) -> torch.Tensor:
-        """Return features of a frozen encoder, cached in float16."""
-        missing = np.array([row for row in dict.fromkeys(rows.tolist()) if row not in self._bank])
-        for at in range(0, len(missing), _CHUNK):
-            chosen = missing[at : at + _CHUNK].astype(np.int64)
-            images = self.pixels(chosen)
-            turns = [images, images.flip(-1)] if self.config.image_augmentation.mirror else [images]
-            with torch.no_grad():
-                kept = [self.towers.image.features(self.normalized(turn)).half() for turn in turns]
-            for i, row in enumerate(chosen.tolist()):
-                self._bank[row] = tuple(part[i] for part in kept)
-        rows_of = zip(rows.tolist(), mirror.tolist(), strict=True)
-        return torch.stack([self._bank[row][int(turned)] for row, turned in rows_of]).float()
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Encode what the cache lacks, if the encoder is frozen.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with (images done, total).
+        """
+        if self.cache is None:
+            return
+        turns = ("", _MIRRORED) if self.config.image_augmentation.mirror else ("",)
+        spans: dict[str, list[int]] = {}
+        for row, (name, _) in self._place.items():
+            if any(name + turn not in self.cache for turn in turns):
+                spans.setdefault(name, []).append(row)
+        total, done = sum(map(len, spans.values())), 0
+        waiting: dict[str, npt.NDArray[np.float32]] = {}
+        if progress and total:
+            progress(0, total)
+        for names in _grouped(spans):
+            rows = np.array([row for name in names for row in spans[name]], dtype=np.int64)
+            images = self.pixels(rows)
+            for turn in turns:
+                encoded = self._encode(images.flip(-1) if turn else images)
+                at = 0
+                for name in names:
+                    waiting[name + turn] = encoded[at : at + len(spans[name])]
+                    at += len(spans[name])
+            done += len(rows)
+            if len(waiting) >= _KEPT_AT_ONCE or done == total:
+                self.cache.add(waiting)
+                waiting = {}
+            if progress:
+                progress(done, total)
+
+    @torch.no_grad()
+    def _encode(self, images: torch.Tensor) -> npt.NDArray[np.float32]:
+        self.towers.image.eval()
+        return self.towers.image.features(self.normalized(images)).float().cpu().numpy()
+
+    def table(self, cases: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return the mean features ``(n, width)`` of each case's images, of a frozen encoder."""
+        plain = [self.features(self.cohort.rows[case]).mean(axis=0) for case in cases]
+        return np.stack(plain)
+
+    def features(
+        self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return features ``(n, width)`` of rows, mirrored or not, of a frozen encoder."""
+        cache = self.cache
+        assert cache is not None  # only frozen encoders are asked
+        turned = np.zeros(len(rows), dtype=bool) if mirror is None else mirror
+        places = [self._place[row] for row in rows.tolist()]
+        if any(name not in cache for name, _ in places):
+            self.prepare()
+        return np.stack(
+            [
+                cache.get(name + _MIRRORED if turn else name)[at]
+                for (name, at), turn in zip(places, turned.tolist(), strict=True)
+            ]
+        )
+
+    def tensor(
+        self, rows: npt.NDArray[np.int64], mirror: npt.NDArray[np.bool_] | None = None
+    ) -> torch.Tensor:
+        """Return :meth:`features` on the device."""
+        return torch.from_numpy(self.features(rows, mirror)).to(self.device)
+
+
+def _grouped(spans: Mapping[str, Sequence[int]]) -> Iterator[list[str]]:
+    """Group scans so that a group has about :data:`_CHUNK` images."""
+    names: list[str] = []
+    count = 0
+    for name, rows in spans.items():
+        names.append(name)
+        count += len(rows)
+        if count >= _CHUNK:
+            yield names
+            names, count = [], 0
+    if names:
+        yield names
 
 
 class TextFeeder:
@@ -150,8 +233,10 @@ class TextFeeder:
         self.config = config
         self.device = device
         self._mirror = mirror
-        self._kept: dict[str, torch.Tensor] = {}
         self._turnable: dict[int, bool] = {}
+        self.cache: FeatureCache | None = None
+        if config.text.frozen:
+            self.cache = FeatureCache(cohort.cache, token_key(towers.text.encoder, tokens))
 
     def can_mirror(self, cases: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Return for which cases the report's sides can be swapped, hence the image mirrored."""
@@ -166,25 +251,80 @@ class TextFeeder:
         """Draw one random view of each case, with swapped sides if the image is mirrored."""
         views = []
         for case, turned in zip(cases, mirror.tolist(), strict=True):
-            source = rng
-            if self.config.text.frozen:  # few variants per case, so that features can be cached
-                variant = int(rng.integers(self.config.frozen_variants))
-                source = np.random.default_rng((self.config.seed, 2, case, variant))
-            view = self.cohort.reports[case].draw(self.config.text_augmentation, source)
+            if self.cache is not None:  # few variants per case, so that features can be kept
+                view = self._variant(case, int(rng.integers(self.config.frozen_variants)))
+            else:
+                view = self.cohort.reports[case].draw(self.config.text_augmentation, rng)
             views.append(view.mirrored(self._mirror) if turned else view)
         return views
 
+    def _variant(self, case: int, number: int) -> TextView:
+        report = self.cohort.reports[case]
+        # the same for all seeds, splits and configurations, so that they share the features
+        source = np.random.default_rng((2, int(text_key(report.full.text)[:12], 16), number))
+        return report.draw(self.config.text_augmentation, source)
+
+    def every_view(self) -> list[list[TextView]]:
+        """Return the whole text and the variants of each case, equally many for all."""
+        numbers = range(self.config.frozen_variants)
+        return [
+            [report.full, *(self._variant(case, number) for number in numbers)]
+            for case, report in enumerate(self.cohort.reports)
+        ]
+
+    @property
+    def width(self) -> int:
+        """Number of features of a text."""
+        return self.towers.text.width
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Encode every text that training may draw and the cache lacks, if the encoder is frozen.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with (texts done, total).
+        """
+        if self.cache is None:
+            return
+        views = [view for of_case in self.every_view() for view in of_case]
+        if self.config.image_augmentation.mirror:
+            views += [view.mirrored(self._mirror) for view in views]
+        self._fill([view.text for view in views], progress)
+
+    def _fill(self, texts: Sequence[str], progress: Progress | None = None) -> None:
+        cache = self.cache
+        assert cache is not None  # only frozen encoders are asked
+        lacking = [text for text in dict.fromkeys(texts) if text_key(text) not in cache]
+        lacking.sort(key=len)  # little padding
+        waiting: dict[str, npt.NDArray[np.float32]] = {}
+        if progress and lacking:
+            progress(0, len(lacking))
+        for at in range(0, len(lacking), _CHUNK):
+            chosen = lacking[at : at + _CHUNK]
+            self.towers.text.eval()
+            with torch.no_grad():
+                rows = self.towers.text.features(*self._encoded(chosen)).float().cpu().numpy()
+            waiting.update((text_key(t), row[None]) for t, row in zip(chosen, rows, strict=True))
+            if len(waiting) >= _KEPT_AT_ONCE or at + _CHUNK >= len(lacking):
+                cache.add(waiting)
+                waiting = {}
+            if progress:
+                progress(at + len(chosen), len(lacking))
+
+    def table(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return the features ``(n, width)`` of texts, of a frozen encoder."""
+        cache = self.cache
+        assert cache is not None  # only frozen encoders are asked
+        self._fill(texts)
+        return np.concatenate([cache.get(text_key(text)) for text in texts])
+
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
         """Run the text tower: ``(n, dim)``."""
-        if not self.config.text.frozen:
+        if self.cache is None:
             return self._by_length(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
-        for at in range(0, len(missing), _CHUNK):
-            chosen = missing[at : at + _CHUNK]
-            with torch.no_grad():
-                features = self.towers.text.features(*self._encoded(chosen)).half()
-            self._kept.update(zip(chosen, features, strict=True))
-        return self.towers.text.projection(torch.stack([self._kept[t] for t in texts]).float())
+        features = torch.from_numpy(self.table(texts)).to(self.device)
+        return self.towers.text.projection(features)
 
     def _by_length(self, texts: Sequence[str]) -> torch.Tensor:
         """Batch texts of similar length: half of a mixed batch would be padding."""

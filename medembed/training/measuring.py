@@ -59,9 +59,13 @@ def measure(
     of_images: ImageFeeder,
     of_texts: TextFeeder,
 ) -> dict[str, float]:
-    """Measure loss, R@10 and MRR in both directions; ``score`` is the mean MRR."""
+    """Measure loss, R@10 and MRR in both directions by the evaluation's rule.
+
+    ``score``, by which the weights are selected, is the mean MRR of both directions.
+    """
     images, words, texts = unit_vectors(towers, val, of_images, of_texts)
-    out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), texts)
+    labels = val.pool_labels.first(len(texts))
+    out = retrieval_summary(images.cpu().numpy(), words.cpu().numpy(), labels)
     views = [val.reports[case].full for case in range(len(texts))]
     losses = []
     for at in range(0, len(texts) - 1, config.batch_size):

@@ -43,7 +43,8 @@ class Objective:
         self.train = train
         self.device = device
         loss = config.loss
-        uses_labels = loss.findings_weight or loss.phrases_weight or loss.soft_targets
+        weights = (loss.findings_weight, loss.phrases_weight, loss.soft_targets)
+        uses_labels = any(weights) or loss.negation_weight
         labels = train.labels(loss.min_cases) if uses_labels else []
         self.labels = {label: at for at, label in enumerate(labels)}
         self._stated = torch.from_numpy(train.finding_targets(labels)).to(device)
@@ -53,9 +54,9 @@ class Objective:
         if labels and loss.findings_weight:
             heads["findings"] = nn.Linear(config.projection.dim, len(labels))
         self.book: PhraseBook | None = None
-        if labels and loss.phrases_weight:
+        if labels and (loss.phrases_weight or loss.negation_weight):
             heads["phrases"] = PhraseHead(len(labels))
-            self.book = PhraseBook(train.reports, labels)
+            self.book = PhraseBook(train.reports, labels, negated=loss.negation_weight > 0)
         if loss.kind == "siglip":
             heads["bias"] = _Bias(loss.bias)
         self.heads = nn.ModuleDict(heads).to(device)
@@ -77,7 +78,7 @@ class Objective:
             Inverse temperature.
         images, texts : unit Tensor ``(n, dim)``
         prompts : unit Tensor ``(labels, dim)``, optional
-            Needed if there is a prompt loss.
+            Needed if there is a prompt loss; with negation pairs followed by as many negations.
         """
         turned = inputs.mirror.tolist()
         present = [
@@ -153,8 +154,15 @@ class Objective:
             return 0.0
         one_sided = (of_images + of_images[:, self._swapped]) == 1  # excludes NaN, both and neither
         weights = 1 + self.config.loss.side_weight * one_sided
-        loss = findings_loss(self.heads["phrases"](images, prompts), of_images, weights)
-        return self.config.loss.phrases_weight * loss
+        count = len(self.labels)
+        logits = self.heads["phrases"](images, prompts[:count])
+        loss = self.config.loss.phrases_weight * findings_loss(logits, of_images, weights)
+        if len(prompts) > count:
+            denied = self.heads["phrases"](images, prompts[count:])
+            # two-way choice: the shift, which is the label's own, drops out
+            choice = findings_loss(logits - denied, of_images, weights)
+            loss = loss + self.config.loss.negation_weight * choice
+        return loss
 
 
 class _Bias(nn.Module):

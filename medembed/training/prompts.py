@@ -14,6 +14,9 @@ from medembed.training.text_views import Label, ReportTexts
 __all__ = ["PhraseBook", "PhraseHead"]
 
 
+_NEGATIONS = ("no ", "without ", "no evidence of ", "negative for ")
+
+
 class PhraseBook:
     """All phrases by which the training reports name each finding.
 
@@ -22,9 +25,14 @@ class PhraseBook:
     reports : sequence of ReportTexts
     labels : sequence of Label
         Findings and sides; one that no report names in a separate phrase gets its standard term.
+    negated : bool
+        Whether each prompt is drawn with its negation.
     """
 
-    def __init__(self, reports: Sequence[ReportTexts], labels: Sequence[Label]) -> None:
+    def __init__(
+        self, reports: Sequence[ReportTexts], labels: Sequence[Label], negated: bool = False
+    ) -> None:
+        self._negated = negated
         phrases: dict[Label, set[str]] = {
             (name, side): {f"{side} {name}".strip()} for name, side in labels
         }
@@ -36,8 +44,11 @@ class PhraseBook:
         self._phrases = [sorted(phrases[label]) for label in labels]
 
     def draw(self, rng: np.random.Generator) -> list[str]:
-        """Draw one phrase for each label, in order."""
-        return [texts[rng.integers(len(texts))] for texts in self._phrases]
+        """Draw one phrase for each label, in order; then, if so asked, the negation of each."""
+        phrases = [texts[rng.integers(len(texts))] for texts in self._phrases]
+        if not self._negated:
+            return phrases
+        return phrases + [_NEGATIONS[rng.integers(len(_NEGATIONS))] + text for text in phrases]
 
 
 class PhraseHead(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ from medembed.preprocess import Preprocess
 
 __all__ = [
     "BalanceSettings",
+    "HeadSettings",
     "ImageAugmentation",
     "LossSettings",
     "OptimSettings",
@@ -64,6 +65,12 @@ class LossSettings(Settings):
         cohort, ``"all"`` lowers image to image P@5 by .06 from .70.
     min_cases : int
         Findings asserted in fewer training reports are not used in these two losses.
+    structure : float
+        Weight of the STRUCTURE regularizer, which keeps the neighborhoods that the frozen features
+        of a batch have (:mod:`medembed.training.structure`); needs frozen encoders. 0 disables it.
+    negation_weight : float
+        Weight of the two-way choice between a finding's prompt and its negation ("no right pleural
+        effusion") for every image of the batch. 0 disables it.
     """
 
     kind: Literal["clip", "siglip"] = "clip"
@@ -78,6 +85,8 @@ class LossSettings(Settings):
     side_weight: float = Field(default=0.0, ge=0)
     findings: Literal["core", "all"] = "core"
     min_cases: int = Field(default=10, ge=1)
+    structure: float = Field(default=0.0, ge=0)
+    negation_weight: float = Field(default=0.0, ge=0)
 
 
 class TextAugmentation(Settings):
@@ -177,6 +186,48 @@ class BalanceSettings(Settings):
     age_bands: tuple[int, ...] = (40, 60, 75)
 
 
+class HeadSettings(Settings):
+    """One of several heads over frozen features (:mod:`medembed.model.heads`).
+
+    Parameters
+    ----------
+    method : {"contrastive", "ridge", "cca", "csa"}
+        Trained as the configuration says, or a closed form (:mod:`medembed.training.closed_forms`).
+    image : ImageSettings or None
+        Its image features; None takes those of the configuration.
+    candidates : tuple of ImageSettings
+        Instead of ``image``: the one is taken whose neighborhoods are most like those of the
+        texts (mutual k nearest neighbors), such as one of several layers.
+    text : {"encoder", "words"}
+        The text encoder's features, or which words a text has (tf-idf).
+    weight : float
+        Weight of its similarity beside the other heads', all brought to the same spread.
+    seeds : int
+        Number of contrastive heads, each from another seed.
+    dim : int or None
+        Dimensions of its space; None takes ``projection.dim``.
+    ridge : float or None
+        Regularization of a closed form; None chooses it by cross-validation over patients.
+    """
+
+    method: Literal["contrastive", "ridge", "cca", "csa"] = "contrastive"
+    image: ImageSettings | None = None
+    candidates: tuple[ImageSettings, ...] = ()
+    text: Literal["encoder", "words"] = "encoder"
+    weight: float = Field(default=1.0, gt=0)
+    seeds: int = Field(default=1, ge=1, le=32)
+    dim: int | None = Field(default=None, ge=1)
+    ridge: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if self.image is not None and self.candidates:
+            raise ValueError("give image or candidates, not both")
+        if self.method != "contrastive" and self.seeds > 1:
+            raise ValueError("a closed form has no seed; seeds is for contrastive heads")
+        return self
+
+
 class TrainingConfig(Settings):
     """Complete configuration of a training.
 
@@ -191,6 +242,8 @@ class TrainingConfig(Settings):
         Epochs between validations.
     patience : int
         Number of validations without improvement after which training stops; 0 disables it.
+    heads : tuple of HeadSettings
+        Several heads over frozen features, fused into one model; empty trains one.
     balance : BalanceSettings or None
         Balanced batches; None draws cases regardless of group.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
@@ -225,7 +278,8 @@ class TrainingConfig(Settings):
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=2)
     validate_every: int = Field(default=1, ge=1)
-    patience: int = Field(default=0, ge=0)
+    patience: int = Field(default=8, ge=0)
+    heads: tuple[HeadSettings, ...] = ()
     balance: BalanceSettings | None = None
     preprocess: Preprocess = Preprocess()
     image: ImageSettings = ImageSettings()
@@ -250,3 +304,11 @@ class TrainingConfig(Settings):
     def _published_preprocess(cls, values: Any) -> Any:
         """Keys of ``preprocess`` that are not given are those of a published encoder."""
         return with_stated_preprocess(values)
+
+    @model_validator(mode="after")
+    def _heads_are_over_frozen_features(self) -> Self:
+        if self.heads and not (self.image.frozen and self.text.frozen):
+            raise ValueError("heads need image.frozen=true and text.frozen=true")
+        if self.loss.structure and not (self.image.frozen and self.text.frozen):
+            raise ValueError("loss.structure needs image.frozen=true and text.frozen=true")
+        return self

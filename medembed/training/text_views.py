@@ -9,11 +9,20 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from medembed.cases import Finding
 from medembed.model.report_text import note_text, sentences
 from medembed.notes import Assertion, Note
 from medembed.training.settings import TextAugmentation
 
-__all__ = ["Label", "ReportTexts", "TextView", "false_negative_mask", "labels_of", "other_side"]
+__all__ = [
+    "Label",
+    "ReportTexts",
+    "TextView",
+    "false_negative_mask",
+    "labels_of",
+    "note_of_findings",
+    "other_side",
+]
 
 Label = tuple[str, str]
 """A finding and its side; an empty side means any side."""
@@ -23,13 +32,29 @@ _OTHER_SIDE = {"left": "right", "right": "left"}
 
 def labels_of(assertion: Assertion) -> frozenset[Label]:
     """Return the labels of an assertion: the finding, and the finding on each stated side."""
-    sides = ("left", "right") if assertion.side == "bilateral" else (assertion.side,)
-    return frozenset({(assertion.label, ""), *((assertion.label, side) for side in sides)})
+    return _sided(assertion.label, assertion.side)
+
+
+def _sided(name: str, side: str) -> frozenset[Label]:
+    sides = ("left", "right") if side == "bilateral" else (side,)
+    return frozenset({(name, ""), *((name, each) for each in sides)})
 
 
 def other_side(label: Label) -> Label:
     """Return the same finding on the other side."""
     return label[0], _OTHER_SIDE.get(label[1], label[1])
+
+
+def note_of_findings(findings: Sequence[Finding]) -> Note:
+    """Return a note that names a table's findings, for a case without one.
+
+    Examples
+    --------
+    >>> note_of_findings([Finding("effusion", "right"), Finding("pleural_thickening")]).text
+    'Right effusion. Pleural thickening.'
+    """
+    named = [f"{f.side} {f.label}".strip().replace("_", " ") for f in sorted(set(findings))]
+    return Note(text=" ".join(f"{name[:1].upper()}{name[1:]}." for name in named))
 
 
 @dataclass(frozen=True)
@@ -62,26 +87,40 @@ class ReportTexts:
     ----------
     note : Note
     only : collection of str, optional
-        Findings to use; None uses all.
+        Findings of the note to use; None uses all.
+    findings : sequence of Finding
+        Findings that the source's table gives, in its own vocabulary; all are used.
+    labels_only : bool
+        Whether the note only names them (:func:`note_of_findings`).
     """
 
-    def __init__(self, note: Note, only: Collection[str] | None = None) -> None:
-        self._note = note
+    def __init__(
+        self,
+        note: Note,
+        only: Collection[str] | None = None,
+        findings: Sequence[Finding] = (),
+        labels_only: bool = False,
+    ) -> None:
+        self.note = note
         counted = [a for a in note.assertions if only is None or a.label in only]
         present = [a for a in counted if a.status == "present" and not a.historical]
-        self.present: frozenset[Label] = frozenset().union(*map(labels_of, present))
+        self._given = tuple(findings)
+        self.present: frozenset[Label] = frozenset().union(
+            *map(labels_of, present), *(_sided(f.label, f.side) for f in findings)
+        )
         open_ = [a for a in counted if a.status == "uncertain" and not a.historical]
         self.uncertain: frozenset[Label] = frozenset().union(*map(labels_of, open_)) - self.present
-        self.full = TextView(note_text(note), self.present)
+        # a list of findings is true of every image that has them all
+        self.full = TextView(note_text(note), self.present, is_phrase=labels_only)
         self._stated = present
 
     @cached_property
     def _sentences(self) -> list[TextView]:
         found = []
-        for start, end in sentences(self._note):
+        for start, end in sentences(self.note):
             inside = [a for a in self._stated if start <= a.start < end]
             labels: frozenset[Label] = frozenset().union(*map(labels_of, inside))
-            found.append(TextView(self._note.text[start:end], labels))
+            found.append(TextView(self.note.text[start:end], labels))
         return found
 
     @cached_property
@@ -89,10 +128,14 @@ class ReportTexts:
         """Each asserted finding with its side, in the report's wording and in standard terms."""
         found: dict[str, TextView] = {}
         for assertion in self._stated:
-            words = " ".join(self._note.text[assertion.start : assertion.end].lower().split())
+            words = " ".join(self.note.text[assertion.start : assertion.end].lower().split())
             for name in (words, assertion.label):
                 text = f"{assertion.side} {name}".strip()
                 found[text] = TextView(text, labels_of(assertion), is_phrase=True)
+        for given in self._given:
+            text = f"{given.side} {given.label}".strip().replace("_", " ")
+            labels = _sided(given.label, given.side)
+            found.setdefault(text, TextView(text, labels, is_phrase=True))
         return list(found.values())
 
     def draw(self, settings: TextAugmentation, rng: np.random.Generator) -> TextView:

@@ -68,6 +68,7 @@ class TrainingOutcome:
     best: dict[str, float]
     collapse: CollapseCheck
     seconds: float
+    remarks: tuple[str, ...] = ()
 
 
 class Trainer:
@@ -152,6 +153,11 @@ class Trainer:
             betas=(0.9, 0.98),
             foreach=False if self.engine.sharded else None,  # sharded and whole weights do not mix
         )
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Compute the features of frozen encoders that the library's cache lacks."""
+        for feeder in (self.images, self._val_images, self.texts, self._val_texts):
+            feeder.prepare(progress)
 
     # the loop --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from medembed.model.pixel_cache import PixelCache
 from medembed.training import train
 from medembed.training import trainer as trainer_module
 from medembed.training.trainer import Trainer
-from medembed.training.validation import first_relevant_ranks, retrieval_summary
+from medembed.training.validation import PoolLabels, first_relevant_ranks, retrieval_summary
 
 
 @pytest.fixture(scope="module")
@@ -214,5 +214,7 @@ def test_ranks_count_ties_against_the_query() -> None:
 def test_identical_notes_are_relevant_together() -> None:
     images = np.eye(3, dtype=np.float32)
     notes = images[[1, 0, 2]]
-    assert retrieval_summary(images, notes, ["a", "b", "c"])["image_to_text_MRR"] < 1
-    assert retrieval_summary(images, notes, ["a", "A ", "c"])["image_to_text_MRR"] == 1
+    each = np.arange(3)
+    apart, alike = PoolLabels(each, each, each), PoolLabels(np.array([0, 0, 1]), each, each)
+    assert retrieval_summary(images, notes, apart)["image_to_text_MRR"] < 1
+    assert retrieval_summary(images, notes, alike)["image_to_text_MRR"] == 1

@@ -1,0 +1,297 @@
+"""The ladder of alignment methods on few pairs, rung by rung on the same folds; one command.
+
+    python tests/benchmarks/alignment_ladder.py pairs DATA [--rungs NAME...] [--out FILE]
+    python tests/benchmarks/alignment_ladder.py labels DATA
+    python tests/benchmarks/alignment_ladder.py cohort LIBRARY
+
+``pairs``: DATA has ``cxr_pairs``; five folds by ``group_id``, as ``real_pairs.py`` takes them. Each
+rung is a named configuration, trained on the fold's other cases, and asked by the rule of
+``medembed evaluate`` on the held-out ones. The interval of a difference is a paired bootstrap over
+groups, the same resample for both rungs. ``labels``: DATA has ``cxr_labels_nih``; a third of the
+patients is held out, and P@5 compares label prompts with the frozen features as they are.
+``cohort``: the rungs of the embedded cohort (``medembed demo LIBRARY --no-app`` makes it).
+No time is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.retrieval.load_cases import load_cases
+from evaluation.retrieval.tasks import image_to_image, image_to_text, text_to_image
+from medembed.config import load_config
+from medembed.library import CaseLibrary
+from medembed.model import DualEncoder, embed_library
+from medembed.training import train
+
+FOLDS = 5
+RUNGS = {
+    "starter, batches of 32 (before)": ("starter", ["batch_size=32", "patience=0"]),
+    "starter": ("starter", []),
+    "whole notes only": ("ladder-linear", []),
+    "MLP": ("ladder-mlp", []),
+    "SigLIP": ("ladder-siglip", []),
+    "STRUCTURE": ("ladder-structure", []),
+    "STRUCTURE, layer by mutual k-NN": ("ladder-layer", []),
+    "soft targets": ("ladder-soft", []),
+    "label prompts": ("ladder-labels", []),
+    "negation pairs": ("ladder-negation", []),
+    "five seeds": ("ladder-seeds", []),
+    "ridge": ("ladder-ridge", []),
+    "CCA": ("ladder-cca", []),
+    "CSA": ("ladder-csa", []),
+    "CSA, several texts": ("few-pairs", ["heads=[{method: csa, dim: 128}]"]),
+    "few-pairs": ("few-pairs", []),
+    "few-pairs + trained": (
+        "few-pairs",
+        ["heads=[{method: csa, dim: 128}, {method: csa, text: words, dim: 128}, {seeds: 3}]"],
+    ),
+}
+FIRST = "starter, batches of 32 (before)"
+TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
+MEASURES = ("R@1", "R@5", "R@10", "MRR")
+COHORT = {
+    "demo": [],
+    "no mirroring": ["image_augmentation.mirror=0"],
+    "no prompts": ["loss.phrases_weight=0"],
+    "no findings loss": ["loss.findings_weight=0"],
+    "no extra weight of the other side": ["loss.side_weight=0"],
+    "false negatives left out": ["loss.same_finding=mask"],
+    "whole notes only": ["text_augmentation.sentences=0", "text_augmentation.phrases=0"],
+    "average pooling": ["image.pooling=average"],
+    "unscaled features": ["image.batch_norm=false"],
+    "maximum beside mean": ["image.max_pool=true"],
+    "224 pixels": ["preprocess.size=224"],
+    "batches of 128": ["batch_size=128"],
+    "negation pairs": ["loss.negation_weight=3"],
+    "40 epochs": ["epochs=40"],
+}
+
+
+def table_of(source: Path, target: Path, split_of: Callable[[dict[str, str]], str]) -> None:
+    """Copy a table with absolute paths and another split."""
+    with source.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["split"] = split_of(row)
+        parts = row["image_path"].split(";")
+        row["image_path"] = ";".join(str((source.parent / part).resolve()) for part in parts)
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def library_of(table: Path, folder: Path) -> CaseLibrary:
+    """Ingest a table into a new library."""
+    import subprocess
+
+    command = [sys.executable, "-m", "medembed.cli", "ingest", str(folder), str(table), "--json"]
+    subprocess.run(command, check=True, capture_output=True)
+    return CaseLibrary.open(folder)
+
+
+def embedded(library: CaseLibrary, config: str, overrides: Sequence[str], name: str) -> DualEncoder:
+    """Train one rung and embed the library with it."""
+    report = train(library, load_config(config, [*overrides, f"name={name}"]))
+    model = DualEncoder.load(report.folder)
+    embed_library(library, model, cached=True)
+    return model
+
+
+def folds(data: Path, work: Path, rungs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the values of every query of every rung, by task and measure, with its group."""
+    source = data / "cxr_pairs/cases.csv"
+    with source.open(encoding="utf-8", newline="") as file:
+        groups = sorted({row["group_id"] for row in csv.DictReader(file)})
+    found: dict[str, dict[str, Any]] = {rung: {} for rung in rungs}
+    for fold in range(FOLDS):
+
+        def split_of(row: dict[str, str], fold: int = fold) -> str:
+            place = groups.index(row["group_id"])
+            return "test" if place % FOLDS == fold else "val" if place % 11 == 0 else "train"
+
+        table = work / f"fold{fold}.csv"
+        table_of(source, table, split_of)
+        library = library_of(table, work / f"fold{fold}")
+        if fold:  # decoded and encoded once
+            caches = (work / name / "cache" for name in (f"fold{fold - 1}", f"fold{fold}"))
+            shutil.copytree(*caches, dirs_exist_ok=True)
+        for number, rung in enumerate(rungs):
+            model = embedded(library, *RUNGS[rung], f"rung{number}")
+            cases = load_cases(library, model.fingerprint, split="test")
+            for task, run in TASKS.items():
+                scores = run(cases, shuffles=0, repetitions=100).scores
+                for measure in MEASURES:
+                    kept = found[rung].setdefault(f"{task} {measure}", [])
+                    kept += scores.per_query[measure].tolist()
+            owners = [f"{fold}-{owner}" for owner in cases.owners.tolist()]
+            found[rung].setdefault("owners", []).extend(owners)
+            sys.stderr.write(f"fold {fold + 1} of {FOLDS}: {rung}\n")
+            sys.stderr.flush()
+        library.close()
+    return found
+
+
+def paired(values: np.ndarray, owners: Sequence[str], seed: int = 0) -> tuple[float, float]:
+    """Percentile interval of the mean of values, resampling owners."""
+    _, at = np.unique(np.array(owners), return_inverse=True)
+    n = int(at.max()) + 1
+    sums, counts = np.bincount(at, values), np.bincount(at).astype(float)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=4000)
+    low, high = np.percentile(drawn @ sums / (drawn @ counts), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def print_ladder(found: dict[str, dict[str, Any]]) -> None:
+    """Print a table for each direction."""
+    first = FIRST if FIRST in found else next(iter(found))
+    for task in TASKS:
+        print(f"\n**{task.replace('_', ' ').capitalize()}**\n")
+        print(f"| rung | {' | '.join(MEASURES)} | MRR beside the first row [95%] |")
+        print("|---" * (len(MEASURES) + 2) + "|")
+        for rung, values in found.items():
+            cells = []
+            for measure in MEASURES:
+                column = np.array(values[f"{task} {measure}"])
+                low, high = paired(column, values["owners"])
+                cells.append(f"{column.mean():.3f} [{low:.2f}, {high:.2f}]")
+            gain = np.array(values[f"{task} MRR"]) - np.array(found[first][f"{task} MRR"])
+            low, high = paired(gain, values["owners"])
+            cells.append(f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+            print(f"| {rung} | {' | '.join(cells)} |")
+
+
+def labels(data: Path, work: Path) -> None:
+    """Print P@5 of label prompts beside the frozen features, on held-out patients."""
+    table = work / "labels.csv"
+    seen: dict[str, str] = {}
+
+    def split_of(row: dict[str, str]) -> str:
+        place = seen.setdefault(row["patient_id"], str(len(seen)))
+        return {0: "test", 1: "test", 2: "val"}.get(int(place) % 6, "train")
+
+    table_of(data / "cxr_labels_nih/cases.csv", table, split_of)
+    library = library_of(table, work / "labels")
+    ways = {
+        "raw features, average": ("labels", ["image.pooling=average", "image.options.stride=32"]),
+        "labels": ("labels", []),
+        "labels, closed form": (
+            "labels",
+            ["heads=[{method: csa, text: words, dim: 16}, {method: csa, dim: 16}]"],
+        ),
+        "labels, fused": (
+            "labels",
+            ["heads=[{seeds: 3, dim: 128}, {method: csa, text: words, dim: 16}]"],
+        ),
+    }
+    print("| vectors | P@1 | P@5 [95%] | P@10 | chance | queries |\n|---|---|---|---|---|---|")
+    kept: dict[str, np.ndarray] = {}
+    for number, (name, (config, overrides)) in enumerate(ways.items()):
+        model = embedded(library, config, overrides, f"way{number}")
+        cases = load_cases(library, model.fingerprint, split="test", with_notes=False)
+        if name.startswith("raw"):
+            cases = raw_features(library, model, cases)
+        scores = image_to_image(cases, side=False, shuffles=0).scores
+        kept[name] = scores.per_query["P@5"]
+        low, high = scores.ci["P@5"] or (float("nan"), float("nan"))
+        print(
+            f"| {name} | {scores['P@1']:.3f} | {scores['P@5']:.3f} [{low:.3f}, {high:.3f}] | "
+            f"{scores['P@10']:.3f} | {scores.chance['P@5']:.3f} | {scores.n_queries} |"
+        )
+        owners = [str(cases.owners[row]) for row in scores.queries.tolist()]
+        gain = kept[name] - next(iter(kept.values()))
+        if number:
+            low, high = paired(gain, owners)
+            print(f"| … beside raw | | {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}] | | | |")
+
+
+def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
+    """Return the cases with the frozen features in place of the vectors."""
+    from dataclasses import replace
+
+    from medembed.model.dual_encoder import unit_rows
+    from medembed.model.feature_cache import FeatureCache, image_key
+    from medembed.model.pixel_cache import PixelCache
+
+    key = image_key(model.image_side(), model.preprocess)
+    cache = FeatureCache(library.path / "cache", key)
+    pixels = PixelCache(library.path / "cache", model.preprocess)
+    rows = []
+    for case in library.select(cases.case_ids):
+        name = pixels.key_of(case.scans[0])
+        if name in cache:
+            rows.append(cache.get(name)[0])
+            continue
+        import torch
+
+        first, count = pixels.span(case.scans[0])
+        images = model.preprocess.normalize(pixels.rows(slice(first, first + count)))
+        with torch.no_grad():
+            rows.append(model.image_side().features(torch.from_numpy(images))[0].numpy())
+    return replace(cases, images=unit_rows(np.stack(rows)))
+
+
+def cohort(folder: Path, rungs: Sequence[str]) -> None:
+    """Print the ablation on the embedded cohort."""
+    print("| change | text→image R@10 | MRR | image→text R@10 | MRR | nodule side AUC |")
+    print("|---|---|---|---|---|---|")
+    with CaseLibrary.open(folder) as library:
+        for number, rung in enumerate(rungs):
+            model = embedded(library, "demo", COHORT[rung], f"ablation{number}")
+            cases = load_cases(library, model.fingerprint, split="test")
+            by_text = text_to_image(cases, shuffles=0).scores
+            by_image = image_to_text(cases, shuffles=0).scores
+            low, high = by_text.ci["R@10"] or (float("nan"), float("nan"))
+            print(
+                f"| {rung} | {by_text['R@10']:.3f} [{low:.3f}, {high:.3f}] | {by_text['MRR']:.3f} "
+                f"| {by_image['R@10']:.3f} | {by_image['MRR']:.3f} "
+                f"| {nodule_side(model, cases):.3f} |",
+                flush=True,
+            )
+
+
+def nodule_side(model: DualEncoder, cases: Any) -> float:
+    """AUC of "right nodule" less "left nodule" between images with a nodule on one side."""
+    sides = [{f.side for f in of if f.label == "nodule"} for of in cases.findings]
+    right = np.array([s == {"right"} for s in sides])
+    left = np.array([s == {"left"} for s in sides])
+    words = model.encode_notes(["right nodule", "left nodule"])
+    scores = cases.images @ (words[0] - words[1])
+    a, b = scores[right], scores[left]
+    return float((a[:, None] > b).mean() + (a[:, None] == b).mean() / 2)
+
+
+def main() -> None:
+    """Run what was asked."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=("pairs", "labels", "cohort"))
+    parser.add_argument("place", type=Path)
+    parser.add_argument("--rungs", nargs="*", default=None)
+    parser.add_argument("--out", type=Path, help="keep every query's values here, as JSON")
+    given = parser.parse_args()
+    if given.what == "cohort":
+        cohort(given.place, given.rungs or list(COHORT))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if given.what == "labels":
+            labels(given.place.resolve(), Path(folder))
+            return
+        found = folds(given.place.resolve(), Path(folder), given.rungs or list(RUNGS))
+    if given.out:
+        given.out.write_text(json.dumps(found))
+    print_ladder(found)
+
+
+if __name__ == "__main__":
+    main()
