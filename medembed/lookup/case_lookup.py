@@ -46,7 +46,7 @@ from medembed.notes import read_note
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
-    from medembed.model import DualEncoder
+    from medembed.model.dual_encoder import DualEncoder
     from medembed.scans import Limits, Scan, ScanHeader, ScanReader
 
 __all__ = ["CaseLookup"]

@@ -159,6 +159,11 @@ class DualEncoder:
         return self._fingerprint
 
     @property
+    def device(self) -> str:
+        """``"cpu"``, or ``"cuda"`` with an optional index."""
+        return self._device
+
+    @property
     def training(self) -> dict[str, Any]:
         """How the model was trained; empty if unknown."""
         return self._training
@@ -338,9 +343,7 @@ class DualEncoder:
                     from medembed.model.format_1 import upgrade_weights
 
                     weights = upgrade_weights(self._architecture, weights)
-                self._modules[name] = restore_side(
-                    name, self._architecture, weights, self._device
-                )
+                self._modules[name] = restore_side(name, self._architecture, weights, self._device)
             return self._modules[name]
 
     # running ---------------------------------------------------------------------------------

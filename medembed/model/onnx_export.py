@@ -16,7 +16,6 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-
 from medembed.errors import ModelError
 from medembed.model.dual_encoder import unit_rows
 from medembed.model.onnx_side import INPUTS, OUTPUT, OnnxSide, SideName
