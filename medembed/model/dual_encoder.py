@@ -127,7 +127,7 @@ class DualEncoder:
     def logit_scale(self) -> float:
         """Logarithm of the inverse temperature, as trained."""
         if self._towers is not None:
-            return float(self._towers.logit_scale)
+            return float(self._towers.logit_scale.detach())
         from safetensors.numpy import load
 
         return float(load(self._read(WEIGHTS))["logit_scale"])
