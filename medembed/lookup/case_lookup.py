@@ -45,7 +45,7 @@ from medembed.model.resolve import ModelChoice, choose_model
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
-    from medembed.model import DualEncoder
+    from medembed.model.dual_encoder import DualEncoder
     from medembed.notes import Note
     from medembed.scans import Limits, Scan, ScanHeader, ScanReader
 

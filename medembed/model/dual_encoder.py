@@ -35,6 +35,7 @@ from medembed.preprocess import Pixels, Preprocess
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
+    from medembed.model.onnx_export import ExportedSide
     from medembed.model.torch_side import TorchSide
     from medembed.model.towers import ImageSide, TextSide, Towers
 
@@ -130,7 +131,7 @@ class DualEncoder:
     def logit_scale(self) -> float:
         """Logarithm of the inverse temperature, as trained."""
         if self._towers is not None:
-            return float(self._towers.logit_scale)
+            return float(self._towers.logit_scale.detach())
         from safetensors.numpy import load
 
         return float(load(self._read(WEIGHTS))["logit_scale"])
@@ -161,6 +162,21 @@ class DualEncoder:
         if not self._fingerprint:
             self._fingerprint = fingerprint_of(self._about, digests_of(self._parts()))
         return self._fingerprint
+
+    @property
+    def made_from(self) -> str:
+        """Fingerprint of the model of which this is an int8 variant; else empty."""
+        return str(self._about.get("made_from", ""))
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The settings from which the sides are built, as JSON values."""
+        return self._architecture
+
+    @property
+    def device(self) -> str:
+        """``"cpu"``, or ``"cuda"`` with an optional index."""
+        return self._device
 
     @property
     def training(self) -> dict[str, Any]:
@@ -248,10 +264,11 @@ class DualEncoder:
             return []
         from medembed.model.onnx_export import export_image_side, export_text_side
 
-        for name, outcome in (
-            ("image", export_image_side(self.image_side(), self._preprocess, pixels)),
-            ("text", export_text_side(self.text_side(), self._tokens, texts)),
-        ):
+        outcomes: dict[SideName, ExportedSide] = {
+            "image": export_image_side(self.image_side(), self._preprocess, pixels),
+            "text": export_text_side(self.text_side(), self._tokens, texts),
+        }
+        for name, outcome in outcomes.items():
             self._serving[name] = outcome.about
             self._made.pop(ONNX_FILES[name], None)
             if outcome.data is not None:
@@ -304,6 +321,18 @@ class DualEncoder:
         if self._files is None:
             return self._parts()[name]
         return self._files.read(name)
+
+    def onnx_file(self, name: SideName) -> bytes:
+        """Return a side's ONNX file.
+
+        Raises
+        ------
+        ModelError
+            If it has none, because it runs in torch.
+        """
+        if self._files is None or ONNX_FILES[name] not in self._files.names:
+            raise ModelError(f"the {name} side has no ONNX file")
+        return self._read(ONNX_FILES[name])
 
     def image_side(self) -> ImageSide:
         """Return the image tower as a torch module, importing what it is made of.

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from medembed.errors import ModelError
+from medembed.model.onnx_side import SideName
 from medembed.privacy.private_files import (
     DRAFT_SUFFIX,
     private_folder,
@@ -59,7 +60,7 @@ MODEL_FORMAT = 3
 """Format of the files. Formats 1 (:mod:`medembed.model.format_1`) and 2 are still read."""
 
 WEIGHTS = "weights.safetensors"
-ONNX_FILES = {"image": "image.onnx", "text": "text.onnx"}
+ONNX_FILES: dict[SideName, str] = {"image": "image.onnx", "text": "text.onnx"}
 
 _FILES = {
     1: (WEIGHTS, "tokens.json", "tokenizer.json", "graph.json"),
