@@ -43,7 +43,7 @@ TEXT_ENCODERS.register(
 TEXT_ENCODERS.register(
     "hub",
     "medembed.encoders.huggingface:HUB",
-    "any published text encoder (transformers, sentence-transformers, open_clip), from a folder or hub",
+    "any published text encoder (transformers, sentence-transformers, open_clip)",
 )
 TEXT_ENCODERS.register(
     "minilm",
