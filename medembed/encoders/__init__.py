@@ -58,7 +58,7 @@ TEXT_ENCODERS.register(
 TEXT_ENCODERS.register(
     "hub",
     "medembed.encoders.huggingface:HUB",
-    "any transformers text encoder, from a local folder or a hub",
+    "any published text encoder (transformers, sentence-transformers, open_clip)",
 )
 TEXT_ENCODERS.register(
     "minilm",

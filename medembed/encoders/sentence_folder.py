@@ -90,6 +90,16 @@ def read_sentence_folder(checkpoint: Checkpoint) -> SentenceFolder | None:
     try:
         named = [(str(each["type"]).rsplit(".", 1)[-1], str(each["path"])) for each in modules]
         kinds = [kind for kind, _ in named]
+        foreign = [
+            str(each["type"])
+            for each in modules
+            if not str(each["type"]).startswith("sentence_transformers.")
+        ]
+        if foreign:
+            raise ModelError(
+                f"its module {foreign[0]} is defined by its own code, which is not run",
+                where=checkpoint.name,
+            )
         if kinds == ["CLIPModel"]:
             return SentenceFolder(checkpoint.part(named[0][1]))
         if not named or kinds[0] != "Transformer":

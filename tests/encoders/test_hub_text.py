@@ -192,12 +192,38 @@ def sentence(folder: Path, kind: str, **settings: Any) -> None:
     """Add what a sentence-transformers folder has, with one more module."""
     names = ["models.Transformer", "models.Pooling", f"models.{kind}"]
     modules = [
-        {"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": f"st.{name}"}
+        {
+            "idx": i,
+            "name": str(i),
+            "path": f"{i}_{name}" if i else "",
+            "type": f"sentence_transformers.{name}",
+        }
         for i, name in enumerate(names)
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     write(folder, "1_models.Pooling/config.json", pooling_mode="mean")
     write(folder, f"2_models.{kind}/config.json", **settings)
+
+
+def test_a_module_with_code_of_its_own_is_refused(folder: Path) -> None:
+    sentence(folder, "Normalize")
+    path = folder / "modules.json"
+    path.write_text(path.read_text().replace("sentence_transformers.models.Tr", "custom_st.Tr"))
+    (folder / "custom_st.py").write_text("raise SystemExit('run')")
+    refused(folder, r"module custom_st\.Transformer is defined by its own code")
+
+
+def test_the_oldest_names_of_weights_are_read(folder: Path) -> None:
+    expected = encode(folder)
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+    def rename(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        for new, before in old.items():
+            tensors = {f"{k.replace(new, before)}": v for k, v in tensors.items()}
+        return {f"bert.{k}": v for k, v in tensors.items()}
+
+    edit(folder, rename)  # as bert-base-uncased is published
+    np.testing.assert_allclose(encode(folder), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["Router", "WeightedLayerPooling", "LSTM", "SpladePooling"])
