@@ -41,6 +41,8 @@ _BATCHES = (1, 2, 8, 3)
 _VOXELS = 2**22
 """Values of the largest batch that is checked: 83 images of 224², or 4 volumes of 96³."""
 
+_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir")
+
 _WORDS = (
     "a",
     "effusion",
@@ -202,14 +204,16 @@ def _to_onnx(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter from reporting that torchvision, which is not used, is not installed."""
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """Keep the exporter's remarks from the user: absent torchvision, steps that it left out."""
+    logs = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _difference(

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from medembed.errors import ModelError
 
-__all__ = ["INPUTS", "OUTPUT", "OnnxSide", "SideName", "usable_cores"]
+__all__ = [
+    "INPUTS",
+    "OUTPUT",
+    "OnnxSide",
+    "SideName",
+    "default_threads",
+    "has_cuda",
+    "usable_cores",
+]
 
 SideName = Literal["image", "text"]
 
@@ -21,10 +29,16 @@ _QUIET = 3  # of ONNX Runtime's log: errors only
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; ``OMP_NUM_THREADS`` lowers it, as it does for torch."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """Threads of one run: one per core; ``OMP_NUM_THREADS`` lowers it, as it does for torch."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores or 1, int(wanted)) if wanted.isdigit() and int(wanted) else cores or 1
+    return min(usable_cores(), int(wanted) if wanted.isdigit() and int(wanted) else usable_cores())
 
 
 class OnnxSide:
@@ -38,7 +52,7 @@ class OnnxSide:
     device : str
         ``"cpu"``, or ``"cuda"`` with an optional index.
     threads : int, optional
-        Threads of one run on the CPU. Default: :func:`usable_cores`.
+        Threads of one run on the CPU. Default: :func:`default_threads`.
 
     Raises
     ------
@@ -52,7 +66,7 @@ class OnnxSide:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
+        options.intra_op_num_threads = threads or default_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = _QUIET
         # Threads that wait by spinning would take the cores from decoding and from other searches.
@@ -67,6 +81,13 @@ class OnnxSide:
                 f"ONNX Runtime cannot load the {name} side ({type(error).__name__})",
                 hint="train the model again, or install the version of onnxruntime it was made for",
             ) from error
+
+        if device.startswith("cuda") and self.provider != "CUDAExecutionProvider":
+            raise ModelError(
+                f"ONNX Runtime cannot use the device {device!r}",
+                hint="check the driver and that CUDA and cuDNN fit this onnxruntime-gpu, "
+                "or use device cpu",
+            )
 
     @property
     def provider(self) -> str:

@@ -31,8 +31,8 @@ HEAD = """\
 
 Cold is a new process each time: interpreter, imports, library, index, model, encoding, search.
 Warm is `CaseLookup.search` in a process that has searched before, encoding included; an image is
-read from its file each time. A cold search by text or image imports torch and, as its model needs,
-transformers and MONAI. Times in seconds over {rounds} interleaved rounds.
+read from its file each time. A saved model encodes on ONNX Runtime; only sides that could not be
+exported import torch. Times in seconds over {rounds} interleaved rounds.
 
 `python tests/benchmarks/search_latency.py {library} --rounds {rounds}` · {cases} cases,
 {kind} index of {dim} dimensions · {machine} · load average {before} before, {after} after

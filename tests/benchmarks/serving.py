@@ -134,8 +134,11 @@ def embedding(library: CaseLibrary, model: DualEncoder, most: int, rounds: int) 
 
 
 def process(*words: str) -> Callable[[], None]:
+    """A process of its own; its modules are compiled in the first round, as an installer does."""
+    kept = {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
     def run() -> None:
-        subprocess.run([*words], check=True, capture_output=True)
+        subprocess.run([*words], check=True, capture_output=True, env=kept)
 
     return run
 

@@ -24,7 +24,7 @@ from medembed.model import DualEncoder, embed_library, toy_model
 from medembed.model.activation import activate
 from medembed.model.dual_encoder import unit_rows
 from medembed.model.onnx_export import TOLERANCE, export_image_side, export_text_side
-from medembed.model.onnx_side import OnnxSide, usable_cores
+from medembed.model.onnx_side import OnnxSide, default_threads, usable_cores
 from medembed.model.torch_side import TorchSide
 from medembed.model.towers import ImageSide, ProjectionSettings, TextSide, build_towers
 from medembed.preprocess import Preprocess
@@ -191,16 +191,16 @@ def test_a_training_that_replaces_the_folder_changes_nothing_of_a_loaded_model(
     assert loaded.logit_scale == pytest.approx(small.logit_scale)
 
 
-def test_a_model_is_opened_for_the_cores_that_the_process_may_use(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_takes_the_cores_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    most = usable_cores()
-    assert most >= 1
+    assert default_threads() == usable_cores() >= 1
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert usable_cores() == 1
+    assert default_threads() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "10000")
-    assert usable_cores() == most
+    assert default_threads() == usable_cores()
+    for nonsense in ("", "0", "all"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
+        assert default_threads() == usable_cores()
 
 
 def test_cuda_that_is_not_there_is_one_line(toy_folder: Path) -> None:
