@@ -102,7 +102,7 @@ class Run:
             )
         if run.choices.processes != processes:
             raise ConfigError(
-                f"this training started with {counted(run.choices.processes, 'process')}, "
+                f"this training started with {counted(run.choices.processes, 'process', 'processes')}, "
                 f"not {processes}",
                 where="torchrun --nproc_per_node",
                 hint="use as many again, or --restart to start over",
