@@ -21,8 +21,7 @@ from medembed.library import CaseLibrary
 from medembed.model import pixel_cache
 from medembed.model.activation import PENDING
 from medembed.notes import read_note
-from medembed.training import train
-from medembed.training import objective
+from medembed.training import objective, train
 from medembed.training import trainer as trainer_module
 from medembed.training.batches import patient_aware_batches
 from medembed.training.trainer import Trainer
