@@ -77,7 +77,11 @@ def train(
             settings = load_config(config, overrides or ())
         from medembed.training import prepare
         from medembed.training import train as run
+        from medembed.training.engine import is_main_process
 
+        if not is_main_process():  # another process of torchrun decodes, embeds and reports
+            run(opened, settings, restart=restart)
+            return
         with progress_bar("decode") as progress:
             prepare(opened, settings, progress)
         with _Bars() as bars:

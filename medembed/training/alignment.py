@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -34,7 +34,7 @@ from medembed.training.choices import (
     run_key,
 )
 from medembed.training.cohort import TrainingCohort, load_cohorts
-from medembed.training.engine import Engine, engine
+from medembed.training.engine import Engine, engine, require_processes
 from medembed.training.fusion import FusionOutcome, train_heads
 from medembed.training.learnable import (
     NothingLearnedError,
@@ -43,6 +43,7 @@ from medembed.training.learnable import (
     require_readable_notes,
 )
 from medembed.training.learning_curve import history_files
+from medembed.training.loggers import reporting, require_loggers
 from medembed.training.settings import TrainingConfig
 from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
 
@@ -129,6 +130,8 @@ def prepare(
 def _load_cohorts(
     library: CaseLibrary, config: TrainingConfig, progress: Progress | None = None
 ) -> tuple[TrainingCohort, TrainingCohort, dict[str, int]]:
+    require_loggers(config)
+    require_processes(config, choose_device(config)[0])
     return load_cohorts(
         library,
         config.preprocess,
@@ -249,7 +252,7 @@ class _Training:
             private_folder(self.work)
         self.engine.wait()
         try:
-            model, report, kept = self._train(key, progress, on_epoch, encoding)
+            model, report, kept = self._reported(key, progress, on_epoch, encoding)
         except NothingLearnedError:
             if main:
                 shutil.rmtree(self.work, ignore_errors=True)
@@ -265,6 +268,25 @@ class _Training:
         self._offer(report)
         shutil.rmtree(self.work, ignore_errors=True)
         return report
+
+    def _reported(
+        self,
+        key: str,
+        progress: Progress | None,
+        on_epoch: OnEpoch | None,
+        encoding: Progress | None,
+    ) -> tuple[DualEncoder, TrainReport, dict[str, Any]]:
+        """Train, and report every epoch to the caller and to the loggers."""
+        if not self.engine.main:
+            return self._train(key, progress, on_epoch, encoding)
+        with reporting(self.config, self.library.path / "logs") as log:
+
+            def both(entry: Mapping[str, float]) -> None:
+                log(entry)
+                if on_epoch:
+                    on_epoch(entry)
+
+            return self._train(key, progress, both, encoding)
 
     def _train(
         self,

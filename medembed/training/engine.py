@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from medembed.model.towers import Towers
     from medembed.training.settings import TrainingConfig
 
-__all__ = ["Engine", "engine", "is_main_process"]
+__all__ = ["Engine", "engine", "is_main_process", "require_processes"]
 
 T = TypeVar("T")
 
@@ -40,6 +40,8 @@ _PATIENCE = timedelta(minutes=10)
 
 _BUCKET = 2**24
 """Numbers averaged at once."""
+
+_HINT = "start with torchrun --nproc_per_node N -m medembed.cli train …, or unset WORLD_SIZE"
 
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -75,13 +77,8 @@ def engine(config: TrainingConfig, device: str) -> Iterator[Engine]:
         If the environment speaks of several processes that cannot be reached, or there are more of
         them than GPUs.
     """
+    require_processes(config, device)
     if _processes() == 1:
-        if config.sharding == "full":
-            raise ConfigError(
-                "sharding=full divides the weights among processes, but there is only one",
-                where="sharding",
-                hint="use sharding=none, or start with torchrun",
-            )
         yield Engine(torch.device(device))
         return
     accelerator = _joined(device)
@@ -94,26 +91,43 @@ def engine(config: TrainingConfig, device: str) -> Iterator[Engine]:
         type(accelerator.state)._reset_state(reset_partial_state=True)
 
 
-def _joined(device: str) -> Accelerator:
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
+def require_processes(config: TrainingConfig, device: str) -> None:
+    """Refuse an environment of several processes that cannot find each other.
 
-    missing = [name for name in _NEEDED if name not in os.environ]
-    hint = "start with torchrun --nproc_per_node N -m medembed.cli train …, or unset WORLD_SIZE"
+    Raises
+    ------
+    ConfigError
+    """
+    several = _processes()
+    if several == 1:
+        if config.sharding == "full":
+            raise ConfigError(
+                "sharding=full divides the weights among processes, but there is only one",
+                where="sharding",
+                hint="use sharding=none, or start with torchrun",
+            )
+        return
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
     if missing:
         raise ConfigError(
-            f"WORLD_SIZE is {_processes()}, but {', '.join(missing)} "
+            f"WORLD_SIZE is {several}, but {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not set",
             where="environment",
-            hint=hint,
+            hint=_HINT,
         )
-    local = int(os.environ["LOCAL_RANK"])
-    if device == "cuda" and local >= torch.cuda.device_count():
+    local = os.environ["LOCAL_RANK"]
+    if device == "cuda" and (not local.isdigit() or int(local) >= torch.cuda.device_count()):
         raise ConfigError(
             f"more processes than CUDA devices ({torch.cuda.device_count()})",
             where="torchrun --nproc_per_node",
             hint="start one process per device, or use device=cpu",
         )
+
+
+def _joined(device: str) -> Accelerator:
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
     try:
         return Accelerator(
             cpu=device == "cpu",
@@ -125,7 +139,7 @@ def _joined(device: str) -> Accelerator:
             f"the {_processes()} processes of this training did not find each other "
             f"within {_PATIENCE.seconds // 60} minutes",
             where="MASTER_ADDR and MASTER_PORT",
-            hint=hint,
+            hint=_HINT,
         ) from error
 
 

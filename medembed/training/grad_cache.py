@@ -3,8 +3,8 @@
 A contrastive loss compares every case of a batch with every other, so that its gradient cannot be
 accumulated over smaller batches. It can be computed in two passes: the first encodes the batch in
 chunks and keeps only the vectors; the loss of all vectors gives the gradient of each; the second
-pass encodes each chunk again and hands its vectors' gradients to the weights. One chunk's graph is
-in memory at a time.
+pass encodes each chunk but the last again and hands its vectors' gradients to the weights. One
+chunk's graph is in memory at a time.
 """
 
 from __future__ import annotations
@@ -105,10 +105,11 @@ def backward_in_parts(
 ) -> torch.Tensor:
     """Accumulate the gradient of a loss of all vectors of a batch, encoded part by part.
 
-    With one part, its graph is kept and nothing is encoded twice. With several, random numbers
-    (dropout) are replayed. Batch normalization in training normalizes each part by its own
-    statistics, in both passes alike, and updates the running ones in the first pass only. All other
-    layers treat rows separately, so that the gradient is that of the whole batch in one graph.
+    The graph of the last part is kept; the others are encoded twice, with the same random numbers
+    (dropout). With one part nothing is encoded twice. Batch normalization in training normalizes
+    each part by its own statistics, in both passes alike, and updates the running ones in the first
+    pass only. All other layers treat rows separately, so that the gradient is that of the whole
+    batch in one graph.
 
     Weights that only the loss uses (temperature, heads) get their gradient once, from the loss of
     the whole batch.
@@ -140,31 +141,27 @@ def backward_in_parts(
     Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
     section 3.2.
     """
-    whole = len(parts) == 1
     states: list[RandomState] = []
     encoded: list[Vectors] = []
-    for part in parts:
-        if not whole:
-            states.append(RandomState.now(device))
-        with torch.set_grad_enabled(whole):
+    for number, part in enumerate(parts, start=1):
+        states.append(RandomState.now(device))
+        with torch.set_grad_enabled(number == len(parts)):
             encoded.append(encode(part))
-    kinds = encoded[0] if whole else tuple(torch.cat(kind) for kind in zip(*encoded, strict=True))
-    leaves = tuple(v.detach().requires_grad_() for v in gather(tuple(v.detach() for v in kinds)))
+    after = RandomState.now(device)
+    kinds = tuple(torch.cat([v.detach() for v in kind]) for kind in zip(*encoded, strict=True))
+    leaves = tuple(v.detach().requires_grad_() for v in gather(kinds))
     loss = loss_of(*leaves)
     (scaled(loss) if scaled else loss).backward()
     gradients = own(tuple(torch.zeros_like(v) if v.grad is None else v.grad for v in leaves))
-    if whole:
-        _backward(kinds, gradients)
-        return loss.detach()
-    after = RandomState.now(device)
-    at = [0] * len(kinds)
+    sizes = [[len(vectors[kind]) for vectors in encoded] for kind in range(len(kinds))]
+    divided = list(
+        zip(*(g.split(of_kind) for g, of_kind in zip(gradients, sizes, strict=True)), strict=True)
+    )
+    _backward(encoded.pop(), divided[-1])  # its graph is still there
     with _statistics_kept(module):
-        for part, state, earlier in zip(parts, states, encoded, strict=True):
+        for part, state, gradient in zip(parts[:-1], states[:-1], divided[:-1], strict=True):
             state.restore()
-            vectors = encode(part)
-            ends = [start + len(v) for start, v in zip(at, earlier, strict=True)]
-            _backward(vectors, tuple(g[a:b] for g, a, b in zip(gradients, at, ends, strict=True)))
-            at = ends
+            _backward(encode(part), gradient)
     after.restore()
     return loss.detach()
 

@@ -131,8 +131,8 @@ class OptimSettings(Settings):
     ----------
     chunk : int or None
         Maximum number of cases that each process encodes at a time. The gradient is still that of
-        the whole batch, for about a third more time: every case is encoded twice. None encodes the
-        batch at once.
+        the whole batch, for up to a third more time: most cases are encoded twice. Batch
+        normalization uses the statistics of a chunk. None encodes the batch at once.
     schedule : {"cosine", "linear", "constant"}
         Learning rate after the warm-up: to 0 along half a cosine or a line, or unchanged.
     lr : float

@@ -7,14 +7,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from medembed.encoders.tokenizers import Tokens
 from medembed.errors import ConfigError
@@ -22,20 +20,20 @@ from medembed.model.towers import Towers
 from medembed.notes import swap_laterality
 from medembed.progress import Progress
 from medembed.training.autotune import fastest_mode
+from medembed.training.batch_gradient import BatchGradient
 from medembed.training.batches import epoch_batches
 from medembed.training.checkpoint import read_checkpoint, write_checkpoint
 from medembed.training.cohort import TrainingCohort
 from medembed.training.collapse import CollapseCheck, check_collapse
 from medembed.training.engine import Engine
 from medembed.training.feature_feeders import ImageFeeder, Mode, TextFeeder
-from medembed.training.grad_cache import Vectors, backward_in_parts, chunk_bounds, has_batch_norm
+from medembed.training.grad_cache import has_batch_norm
 from medembed.training.learnable import NothingLearnedError, diverged
 from medembed.training.measuring import measure, unit_vectors
 from medembed.training.objective import Objective
 from medembed.training.schedules import rate
 from medembed.training.settings import TrainingConfig
 from medembed.training.step_inputs import Ahead, StepInputs, StepReader
-from medembed.training.structure import structure_loss
 
 __all__ = ["Trainer", "TrainingOutcome"]
 
@@ -120,10 +118,13 @@ class Trainer:
         self.texts = TextFeeder(train, towers, tokens, config, device, swap_laterality)
         self._val_images = ImageFeeder(val, towers, config, device)
         self._val_texts = TextFeeder(val, towers, tokens, config, device, swap_laterality)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+        self._gradient = BatchGradient(
+            config, engine, towers, self.objective, (self.images, self.texts), self.scaler
+        )
         self.reader = StepReader(config, self.images, self.texts, self.objective.book, engine.share)
         self._ahead: Ahead | None = None
         self.optimizer = self._optimizer()
-        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._ema: State | None = None
         if config.optim.ema_decay:
             self._ema = {k: v.detach().clone() for k, v in self.towers.state_dict().items()}
@@ -190,7 +191,8 @@ class Trainer:
                     step += 1
                     if progress:
                         progress(epoch * len(batches) + step, config.epochs * len(batches))
-                    if engine.agree(time.monotonic() - written > config.checkpoint_seconds):
+                    due = time.monotonic() - written > config.checkpoint_seconds
+                    if engine.agree(due) if engine.sharded else due:
                         written = time.monotonic()
                         spent = seconds + written - started
                         self._write(checkpoint, self._state(key, epoch, step, total_loss, spent))
@@ -258,7 +260,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        loss = float(self._backward(inputs))
+        loss = float(self._gradient.backward(inputs))
         self._note_loss(loss)
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
         engine.average(parameters, self.towers)
@@ -276,56 +278,6 @@ class Trainer:
 
     def _can_scale_less(self) -> bool:
         return self.scaler.get_scale() > 1
-
-    def _backward(self, inputs: StepInputs) -> torch.Tensor:
-        """Compute loss and gradients of a batch, in chunks if so configured."""
-        n, n_prompts = len(inputs.cases), len(inputs.prompts)
-        prompts = [inputs.prompts[at] for at in self.engine.share(n_prompts)] if n_prompts else []
-        bounds = chunk_bounds(len(inputs.mine), self.config.optim.chunk)
-        parts = [
-            _Part(inputs, slice(a, b), prompts if a == 0 else [], n_prompts > 0) for a, b in bounds
-        ]
-
-        def loss_of(*vectors: torch.Tensor) -> torch.Tensor:
-            loss = self.objective.loss(inputs, self.towers.logit_scale.exp(), *vectors)
-            if self.config.loss.structure:
-                loss = loss + self.config.loss.structure * self._structure(inputs, *vectors[:2])
-            if not torch.isfinite(loss):
-                raise diverged("the loss is not finite")
-            return loss
-
-        return backward_in_parts(
-            self.towers,
-            self._encode,
-            parts,
-            loss_of,
-            device=self.device,
-            scaled=self.scaler.scale,
-            gather=partial(self.engine.gather, counts=(n, n, n_prompts)),
-            own=self.engine.own,
-        )
-
-    def _structure(
-        self, inputs: StepInputs, images: torch.Tensor, texts: torch.Tensor
-    ) -> torch.Tensor:
-        """How far the vectors of a batch depart from the geometry of their frozen features."""
-        of_images = self.images.tensor(inputs.rows, inputs.mirror)
-        of_texts = self.texts.table([view.text for view in inputs.views])
-        return structure_loss(of_images, images) + structure_loss(
-            torch.from_numpy(of_texts).to(self.device), texts
-        )
-
-    def _encode(self, part: _Part) -> Vectors:
-        """Return unit vectors of images and texts, and of prompts if there are any in the batch."""
-        inputs, mine = part.inputs, part.inputs.mine[part.rows]
-        pixels = None if inputs.images is None else inputs.images[part.rows]
-        images = self.images.encode(inputs.rows[mine], inputs.mirror[mine], pixels)
-        texts = self.texts.forward([inputs.views[at].text for at in mine])
-        vectors = [images, texts]
-        if part.with_prompts:
-            words = self.texts.forward(part.prompts) if part.prompts else texts[:0]
-            vectors.append(words)
-        return tuple(functional.normalize(v, dim=-1) for v in vectors)
 
     def _note_loss(self, loss: float) -> None:
         count, smallest, largest = self._losses or (0, loss, loss)
@@ -434,26 +386,6 @@ class Trainer:
         self._best_state = state["best_state"]
         self._losses = list(state["losses"])
         return state["epoch"], state["step"], state["total_loss"], state["seconds"]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Rows of this process that are encoded together.
-
-    Parameters
-    ----------
-    inputs : StepInputs
-    rows : slice
-        Of ``inputs.mine``.
-    prompts : list of str
-    with_prompts : bool
-        Whether some part of the batch has prompts.
-    """
-
-    inputs: StepInputs
-    rows: slice
-    prompts: list[str]
-    with_prompts: bool
 
 
 def _require_rows(config: TrainingConfig, towers: Towers) -> None:
