@@ -407,8 +407,15 @@ def _assemble(job: _Work, heads: Sequence[_Head]) -> tuple[Towers, dict[str, Any
     described = {
         **job.architecture,
         "projection": projection.model_dump(mode="json"),
-        "image_sets": [settings.model_dump(mode="json") for settings, _ in sets],
+        "image_sets": [_kept(settings, side) for settings, side in sets],
         "words": job.words.architecture if job.words is not None else None,
         "heads": [plan.model_dump(mode="json") for plan in plans],
     }
     return towers.eval(), described
+
+
+def _kept(settings: ImageSettings, side: ImageSide) -> dict[str, Any]:
+    """Return the settings of a set as a model folder keeps them: no place of weights."""
+    values = settings.model_dump(mode="json")
+    options = getattr(side.encoder, "kept_options", None)
+    return {**values, "options": options} if isinstance(options, dict) else values
