@@ -101,9 +101,9 @@ class Run:
                 hint="use --restart to start over on the processor",
             )
         if run.choices.processes != processes:
+            began = counted(run.choices.processes, "process", "processes")
             raise ConfigError(
-                f"this training started with {counted(run.choices.processes, 'process')}, "
-                f"not {processes}",
+                f"this training started with {began}, not {processes}",
                 where="torchrun --nproc_per_node",
                 hint="use as many again, or --restart to start over",
             )

@@ -21,7 +21,7 @@ from medembed.library import CaseLibrary
 from medembed.model import pixel_cache
 from medembed.model.activation import PENDING
 from medembed.notes import read_note
-from medembed.training import train
+from medembed.training import objective, train
 from medembed.training import trainer as trainer_module
 from medembed.training.batches import patient_aware_batches
 from medembed.training.trainer import Trainer
@@ -197,7 +197,7 @@ def test_nan_anywhere_keeps_nothing(
 ) -> None:
     library = write_library(tmp_path, n=24)
     if where == "loss":
-        monkeypatch.setattr(trainer_module, "clip_loss", lambda *_, **__: torch.tensor(torch.nan))
+        monkeypatch.setattr(objective, "clip_loss", lambda *_, **__: torch.tensor(torch.nan))
     elif where == "weights":
         step = Trainer._step
 
@@ -227,7 +227,7 @@ def test_a_loss_that_never_changes_keeps_nothing(
 ) -> None:
     library = write_library(tmp_path, n=24)
     monkeypatch.setattr(
-        trainer_module,
+        objective,
         "clip_loss",
         lambda images, *_, **__: images.sum() * 0 + 2.0,
     )
