@@ -99,11 +99,10 @@ class BatchGradient:
         self, inputs: StepInputs, images: torch.Tensor, texts: torch.Tensor
     ) -> torch.Tensor:
         """How far the vectors of a batch depart from the geometry of their frozen features."""
-        images_of, texts_of = self.feeders
-        of_images = images_of.tensor(inputs.rows, inputs.mirror)
-        of_texts = torch.from_numpy(texts_of.table([view.text for view in inputs.views]))
+        of_images = self.feeders[0].tensor(inputs.rows, inputs.mirror)
+        of_texts = self.feeders[1].table([view.text for view in inputs.views])
         return structure_loss(of_images, images) + structure_loss(
-            of_texts.to(self.engine.device), texts
+            torch.from_numpy(of_texts).to(self.engine.device), texts
         )
 
     def _encode(self, part: _Part) -> Vectors:

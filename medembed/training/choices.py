@@ -127,8 +127,15 @@ _WITHOUT_EFFECT = {
 """Settings that do not change the weights."""
 
 _ADDED: dict[str, dict[str, Any]] = {
-    "": {"balance": None},
-    "loss": {"kind": "clip", "bias": -10.0, "smoothing": 0.0, "soft_targets": 0.0},
+    "": {"balance": None, "heads": []},
+    "loss": {
+        "kind": "clip",
+        "bias": -10.0,
+        "smoothing": 0.0,
+        "soft_targets": 0.0,
+        "structure": 0.0,
+        "negation_weight": 0.0,
+    },
     "optim": {"chunk": None, "schedule": "cosine"},
 }
 """Later settings, with the values at which a training is the same as before they existed."""

@@ -32,6 +32,7 @@ from medembed.training.closed_forms import choose_ridge, solve
 from medembed.training.cohort import TrainingCohort
 from medembed.training.collapse import CollapseCheck, check_collapse
 from medembed.training.feature_feeders import ImageFeeder, TextFeeder
+from medembed.training.head_vectors import fused, spreads
 from medembed.training.measuring import MOST
 from medembed.training.settings import HeadSettings, TrainingConfig
 from medembed.training.structure import mutual_neighbors
@@ -254,12 +255,12 @@ class _Work:
     def measured(self, heads: Sequence[_Head]) -> tuple[dict[str, float], CollapseCheck]:
         best: dict[str, float] = {}
         if len(self.val) > 1:
-            images, notes = _fused(heads, self.vectors(heads, self.val))
+            images, notes = fused(_weights(heads), self.vectors(heads, self.val))
             best = retrieval_summary(images, notes, self.val.pool_labels.first(len(notes)))
             best["score"] = (best["image_to_text_MRR"] + best["text_to_image_MRR"]) / 2
         enough = len(self.val) >= _ENOUGH
         cohort = self.val if enough else self.train
-        images, notes = _fused(heads, self.vectors(heads, cohort))
+        images, notes = fused(_weights(heads), self.vectors(heads, cohort))
         texts = [report.full.text for report in cohort.reports[: len(notes)]]
         name = "validation" if enough else "training"
         return best, check_collapse(images, notes, texts, name)
@@ -325,15 +326,15 @@ def train_heads(
 
             heads.append(job.contrastive(head, image, seed, run))
             number += 1
-    for head_, spread in zip(heads, _spreads(job.vectors(heads, train), train), strict=True):
+    for head_, spread in zip(heads, spreads(job.vectors(heads, train), train), strict=True):
         head_.weight /= spread
     total = sum(head.weight for head in heads)
     for head_ in heads:
         head_.weight /= total
     best, collapse = job.measured(heads)
-    fused, described = _assemble(job, heads)
+    pair, described = _assemble(job, heads)
     spent = time.monotonic() - started
-    return FusionOutcome(fused, described, job.history, best, collapse, job.remarks, spent)
+    return FusionOutcome(pair, described, job.history, best, collapse, job.remarks, spent)
 
 
 def _part(progress: Progress | None, number: int, count: int) -> Progress | None:
@@ -348,32 +349,8 @@ def _part(progress: Progress | None, number: int, count: int) -> Progress | None
     return report
 
 
-def _spreads(vectors: Sequence[tuple[Vectors, Vectors]], cohort: TrainingCohort) -> list[float]:
-    """Return the spread of each head's cosines of images with notes of other patients."""
-    labels = cohort.pool_labels
-    found = []
-    for images, notes in vectors:
-        n = len(notes)
-        owners, texts = labels.owners[:n], labels.notes[:n]
-        other = (owners[:, None] != owners[None]) & (texts[:, None] != texts[None])
-        units = images / np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-12)
-        found.append(max(float((units @ notes.T)[other].std()), 1e-6))
-    return found
-
-
-def _fused(
-    heads: Sequence[_Head], vectors: Sequence[tuple[Vectors, Vectors]]
-) -> tuple[Vectors, Vectors]:
-    """Return the fused unit vectors of images and notes."""
-    sides = []
-    for side in (0, 1):
-        parts = [
-            math.sqrt(head.weight) * of_head[side]
-            for head, of_head in zip(heads, vectors, strict=True)
-        ]
-        joined = np.concatenate(parts, axis=1)
-        sides.append(joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-12))
-    return sides[0], sides[1]
+def _weights(heads: Sequence[_Head]) -> list[float]:
+    return [head.weight for head in heads]
 
 
 def _assemble(job: _Work, heads: Sequence[_Head]) -> tuple[Towers, dict[str, Any]]:
@@ -407,8 +384,15 @@ def _assemble(job: _Work, heads: Sequence[_Head]) -> tuple[Towers, dict[str, Any
     described = {
         **job.architecture,
         "projection": projection.model_dump(mode="json"),
-        "image_sets": [settings.model_dump(mode="json") for settings, _ in sets],
+        "image_sets": [_kept(settings, side) for settings, side in sets],
         "words": job.words.architecture if job.words is not None else None,
         "heads": [plan.model_dump(mode="json") for plan in plans],
     }
     return towers.eval(), described
+
+
+def _kept(settings: ImageSettings, side: ImageSide) -> dict[str, Any]:
+    """Return the settings of a set as a model folder keeps them: no place of weights."""
+    values = settings.model_dump(mode="json")
+    options = getattr(side.encoder, "kept_options", None)
+    return {**values, "options": options} if isinstance(options, dict) else values

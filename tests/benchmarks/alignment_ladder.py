@@ -109,7 +109,7 @@ def embedded(library: CaseLibrary, config: str, overrides: Sequence[str], name: 
     return model
 
 
-def folds(data: Path, work: Path, rungs: Sequence[str]) -> dict[str, dict[str, Any]]:
+def folds(data: Path, work: Path, cache: Path, rungs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the values of every query of every rung, by task and measure, with its group."""
     source = data / "cxr_pairs/cases.csv"
     with source.open(encoding="utf-8", newline="") as file:
@@ -124,9 +124,8 @@ def folds(data: Path, work: Path, rungs: Sequence[str]) -> dict[str, dict[str, A
         table = work / f"fold{fold}.csv"
         table_of(source, table, split_of)
         library = library_of(table, work / f"fold{fold}")
-        if fold:  # decoded and encoded once
-            caches = (work / name / "cache" for name in (f"fold{fold - 1}", f"fold{fold}"))
-            shutil.copytree(*caches, dirs_exist_ok=True)
+        if cache.is_dir():  # decoded and encoded once
+            shutil.copytree(cache, library.path / "cache", dirs_exist_ok=True)
         for number, rung in enumerate(rungs):
             model = embedded(library, *RUNGS[rung], f"rung{number}")
             cases = load_cases(library, model.fingerprint, split="test")
@@ -139,6 +138,7 @@ def folds(data: Path, work: Path, rungs: Sequence[str]) -> dict[str, dict[str, A
             found[rung].setdefault("owners", []).extend(owners)
             sys.stderr.write(f"fold {fold + 1} of {FOLDS}: {rung}\n")
             sys.stderr.flush()
+        shutil.copytree(library.path / "cache", cache, dirs_exist_ok=True)
         library.close()
     return found
 
@@ -279,6 +279,7 @@ def main() -> None:
     parser.add_argument("place", type=Path)
     parser.add_argument("--rungs", nargs="*", default=None)
     parser.add_argument("--out", type=Path, help="keep every query's values here, as JSON")
+    parser.add_argument("--cache", type=Path, help="keep pixels and features here between runs")
     given = parser.parse_args()
     if given.what == "cohort":
         cohort(given.place, given.rungs or list(COHORT))
@@ -287,7 +288,8 @@ def main() -> None:
         if given.what == "labels":
             labels(given.place.resolve(), Path(folder))
             return
-        found = folds(given.place.resolve(), Path(folder), given.rungs or list(RUNGS))
+        cache = given.cache or Path(folder) / "cache"
+        found = folds(given.place.resolve(), Path(folder), cache, given.rungs or list(RUNGS))
     if given.out:
         given.out.write_text(json.dumps(found))
     print_ladder(found)

@@ -105,10 +105,10 @@ def test_without_balance_batches_and_checkpoints_are_what_they_were(library: Cas
     even = cohort_of(library, balance=BY_SEX)
     assert even.digest != cohort.digest
     assert _key(config, "a") != _key(small_config(balance=BY_SEX), "a")
-    later = {"balance", "prefetch", "sharding", "loggers"}
+    later = {"balance", "prefetch", "sharding", "loggers", "heads"}
     held = config.model_dump(mode="json", exclude={"name", "workers", "checkpoint_seconds"} | later)
     for group, names in (
-        ("loss", ("kind", "bias", "smoothing", "soft_targets")),
+        ("loss", ("kind", "bias", "smoothing", "soft_targets", "structure", "negation_weight")),
         ("optim", ("chunk", "schedule")),
     ):
         for name in names:
