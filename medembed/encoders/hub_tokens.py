@@ -38,6 +38,8 @@ class HubTokenizer:
         Whether its padding is masked.
     cut : str
         The end of a long text that it leaves out.
+    pad_side : str
+        Where it pads. A text encoder that masks its padding gives the same vector on either side.
     size : int
         Highest id plus one.
     """
@@ -47,14 +49,22 @@ class HubTokenizer:
     limit: int | None
     masked: bool
     cut: str
+    pad_side: str
     size: int
 
     def tokens(self, max_length: int, *, pad_to: int = 0, prompt: str = "") -> WordPieceTokens:
         """Return it as :class:`medembed.encoders.tokenizers.Tokens`."""
         return WordPieceTokens(
-            self.text, max_length, self.pad,
-            prompt=prompt, pad_to=pad_to, masked=self.masked, keep_spaces=True, cut=self.cut,
-        )  # fmt: skip
+            self.text,
+            max_length,
+            self.pad,
+            prompt=prompt,
+            pad_to=pad_to,
+            pad_side=self.pad_side if pad_to else "right",
+            masked=self.masked,
+            keep_spaces=True,
+            cut=self.cut,
+        )
 
 
 def read_tokenizer(checkpoint: Checkpoint, *, lower: bool = False) -> HubTokenizer:
@@ -123,6 +133,7 @@ def read_tokenizer(checkpoint: Checkpoint, *, lower: bool = False) -> HubTokeniz
         None if limit == _UNLIMITED else limit,
         "attention_mask" in tokenizer.model_input_names,
         tokenizer.truncation_side,
+        tokenizer.padding_side,
         max(backend.get_vocab().values()) + 1,
     )
 

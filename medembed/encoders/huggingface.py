@@ -154,7 +154,11 @@ def _own_tower(checkpoint: Checkpoint, config: Any) -> TransformerText:
         for key, tensor in tensors.items()
         if key.startswith("text_projection.")
     }
-    rest = {key: value for key, value in tensors.items() if not key.startswith("text_projection.")}
+    rest = {
+        key.removeprefix("text_model."): tensor
+        for key, tensor in tensors.items()
+        if not key.startswith("text_projection.")
+    }
     net = load_net(
         transformers.AlignTextModel, text, rest,
         name=name, drop=(*_IMAGE_PARTS, *_NO_POOLER), optional=_NO_POOLER,

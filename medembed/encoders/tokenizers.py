@@ -31,18 +31,20 @@ class Tokens(Protocol):
         ...
 
 
-def _stack(rows: list[list[int]], pad: int, length: int | None) -> TokenArrays:
+def _stack(rows: list[list[int]], pad: int, length: int | None, left: bool = False) -> TokenArrays:
     width = length or max((len(row) for row in rows), default=1)
     ids = np.full((len(rows), width), pad, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
+        place = slice(width - len(row), width) if left else slice(len(row))
+        ids[i, place] = row
+        mask[i, place] = 1
     return ids, mask
 
 
 _USUAL: dict[str, Any] = {
-    "prompt": "", "pad_to": 0, "masked": True, "keep_spaces": False, "cut": "right",
+    "prompt": "", "pad_to": 0, "pad_side": "right", "masked": True, "keep_spaces": False,
+    "cut": "right",
 }  # fmt: skip
 
 
@@ -62,6 +64,8 @@ class WordPieceTokens:
     pad_to : int
         Tokens to which every text is padded, for encoders that were trained so; 0 pads to the
         longest of a batch.
+    pad_side : {"right", "left"}
+        Where padding goes; it matters only to encoders that read it.
     masked : bool
         Whether padding is masked. Some encoders read it as if it were text.
     keep_spaces : bool
@@ -78,6 +82,7 @@ class WordPieceTokens:
         *,
         prompt: str = "",
         pad_to: int = 0,
+        pad_side: str = "right",
         masked: bool = True,
         keep_spaces: bool = False,
         cut: str = "right",
@@ -88,6 +93,7 @@ class WordPieceTokens:
         self.pad = pad
         self.prompt = prompt
         self.pad_to = pad_to
+        self.pad_side = pad_side
         self.masked = masked
         self.keep_spaces = keep_spaces
         self.cut = cut
@@ -115,7 +121,7 @@ class WordPieceTokens:
         kept = texts if self.keep_spaces else [" ".join(text.split()) for text in texts]
         encoded = self._tokenizer.encode_batch([self.prompt + text for text in kept])
         rows = [e.ids or [self._pad_id] for e in encoded]  # nothing of the text may be known
-        ids, mask = _stack(rows, self._pad_id, self.pad_to or length)
+        ids, mask = _stack(rows, self._pad_id, self.pad_to or length, self.pad_side == "left")
         return ids, mask if self.masked else np.ones_like(mask)
 
     def files(self) -> dict[str, bytes]:
