@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.embeddings import unit_rows
 from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
@@ -300,8 +301,8 @@ class CaseLookup:
         if query.vector is not None:
             if len(query.vector) != index.index.dim:
                 raise QueryError(
-                    f"it has {len(query.vector)} dimensions, the library's vectors of this model "
-                    f"{index.index.dim}",
+                    f"it has {counted(len(query.vector), 'dimension')}, the library's vectors "
+                    f"of this model {index.index.dim}",
                     where="vector",
                     hint="make it with the same model",
                 )

@@ -76,6 +76,9 @@ def _align(folder: Path, seed: int) -> Any:
 def _saved(model: Any, processor: Any, folder: Path, seed: int) -> Any:
     spread(model, seed)
     with torch.no_grad():
+        for weight in model.vision_model.parameters():
+            if hasattr(model, "temperature") and weight.ndim == 4:
+                weight.mul_(8)  # its batch norms do not scale yet, and pictures would look alike
         scale = model.temperature if hasattr(model, "temperature") else model.logit_scale
         scale.fill_(0.05 if hasattr(model, "temperature") else 3.0)
     model.eval().save_pretrained(folder)
