@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from medembed.encoders.siglip_tokenizer import siglip_tokenizer
 from medembed.encoders.tokenizers import WordPieceTokens
 from medembed.encoders.transformers_net import quiet
 from medembed.errors import ModelError
@@ -87,38 +88,10 @@ def read_tokenizer(checkpoint: Checkpoint, *, lower: bool = False) -> HubTokeniz
             where=checkpoint.name,
             hint="put its tokenizer.json beside its config.json",
         )
-    from transformers import AutoTokenizer
-
-    only_spm = not (checkpoint.has("tokenizer.json") or checkpoint.has("vocab.txt")) and not (
-        checkpoint.has("vocab.json")
-    )
-    hint = (
-        "install sentencepiece once and save it with AutoTokenizer(…).save_pretrained, which "
-        "writes tokenizer.json"
-        if only_spm
-        else "give its tokenizer.json"
-    )
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                checkpoint.folder, trust_remote_code=False, local_files_only=True
-            )
-            backend = getattr(tokenizer, "backend_tokenizer", None)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
-        raise ModelError(
-            "its tokenizer cannot be read", where=checkpoint.name, hint=hint
-        ) from error
-    except Exception as error:
-        # the tokenizers library raises plain exceptions for a file that it cannot read
-        raise ModelError("its tokenizer cannot be read", where=checkpoint.name) from error
-    if backend is None or not backend.get_vocab_size():
-        raise ModelError(
-            "its tokenizer cannot be written as tokenizer.json", where=checkpoint.name, hint=hint
-        )
-    expected = tokenizer(_PROBE)["input_ids"]
+    tokenizer, backend, expected = _read(checkpoint)
     backend.no_padding()
     backend.no_truncation()
-    if backend.encode(_PROBE).ids != list(expected):
+    if expected is not None and backend.encode(_PROBE).ids != expected:
         raise ModelError(
             "its tokenizer changes texts in a way that tokenizer.json cannot hold",
             where=checkpoint.name,
@@ -136,6 +109,55 @@ def read_tokenizer(checkpoint: Checkpoint, *, lower: bool = False) -> HubTokeniz
         tokenizer.padding_side,
         max(backend.get_vocab().values()) + 1,
     )
+
+
+def _read(checkpoint: Checkpoint) -> tuple[Any, Any, list[int] | None]:
+    """Return the tokenizer, its fast form, and what it makes of a probe if it has no other."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    about = checkpoint.read_json("tokenizer_config.json") or {}
+    has_fast = checkpoint.has("tokenizer.json")
+    is_siglip = about.get("tokenizer_class") == "SiglipTokenizer"
+    hint = "give its tokenizer.json"
+    if not (has_fast or checkpoint.has("vocab.txt") or checkpoint.has("vocab.json")):
+        hint = (
+            "install sentencepiece once and save it with AutoTokenizer, which writes tokenizer.json"
+        )
+    try:
+        with quiet():
+            if is_siglip:  # transformers has it in Python alone
+                given = (
+                    {"tokenizer_file": str(checkpoint.folder / "tokenizer.json")}
+                    if has_fast
+                    else {"tokenizer_object": siglip_tokenizer(checkpoint, about)}
+                )
+                names = about.get("model_input_names", ["input_ids", "attention_mask"])
+                tokenizer = PreTrainedTokenizerFast(
+                    **given,
+                    pad_token=_plain(about.get("pad_token")) or "</s>",
+                    model_max_length=about.get("model_max_length", 64),
+                    padding_side=about.get("padding_side", "right"),
+                    model_input_names=names,
+                )
+                return tokenizer, tokenizer.backend_tokenizer, None
+            tokenizer = AutoTokenizer.from_pretrained(
+                checkpoint.folder, trust_remote_code=False, local_files_only=True
+            )
+            backend = getattr(tokenizer, "backend_tokenizer", None)
+            if backend is None or not backend.get_vocab_size():
+                raise ValueError("no fast tokenizer")
+            return tokenizer, backend, list(tokenizer(_PROBE)["input_ids"])
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises plain exceptions for a file it cannot read
+        raise ModelError(
+            "its tokenizer cannot be read", where=checkpoint.name, hint=hint
+        ) from error
+
+
+def _plain(token: Any) -> str | None:
+    """Return the text of a token, which older files wrap."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _lowered(backend: Any) -> Any:

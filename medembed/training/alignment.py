@@ -18,6 +18,7 @@ from medembed.library.locks import writer_lock
 from medembed.model.activation import PENDING, keep_serving, propose
 from medembed.model.dual_encoder import DualEncoder
 from medembed.model.model_files import MODEL_VERSION
+from medembed.model.portable import without_folders
 from medembed.model.towers import build_towers
 from medembed.preprocess import PREPROCESS_VERSION
 from medembed.privacy.private_files import private_folder
@@ -33,9 +34,9 @@ from medembed.training.choices import (
 from medembed.training.cohort import TrainingCohort, load_cohorts
 from medembed.training.learnable import (
     NothingLearnedError,
-    require_learnable,
     require_parameters,
     require_readable_notes,
+    require_trainable,
 )
 from medembed.training.learning_curve import history_files
 from medembed.training.settings import TrainingConfig
@@ -131,7 +132,7 @@ def _load_cohorts(
         findings=config.loss.findings,
         workers=config.workers,
         progress=progress,
-        check=partial(require_learnable, config),
+        check=partial(require_trainable, config),
     )
 
 
@@ -272,7 +273,7 @@ class _Training:
             "folder": "",
             "key": run_key(key, chosen),
             "made_with": made_with(run.choices.device),
-            "config": config.model_dump(mode="json"),
+            "config": without_folders(config.model_dump(mode="json")),
         }
         return model, report, kept
 

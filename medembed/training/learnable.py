@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from medembed.errors import ConfigError, LibraryError
+from medembed.model.towers import build_towers
 from medembed.training.batches import epoch_batches
 
 if TYPE_CHECKING:
@@ -25,10 +27,14 @@ __all__ = [
     "require_learnable",
     "require_parameters",
     "require_readable_notes",
+    "require_trainable",
 ]
 
 _EPOCHS_TRIED = 3
 _ROWS = 256
+_NOTES = 100
+_built: set[str] = set()
+"""Configurations whose towers were built by this process."""
 
 
 class NothingLearnedError(ConfigError):
@@ -42,6 +48,36 @@ def diverged(what: str) -> NothingLearnedError:
         where="optim.lr",
         hint="lower optim.lr (and optim.text_lr)",
     )
+
+
+def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
+    """Refuse cases or encoders that cannot be trained, before any image is decoded.
+
+    The encoders are built once and discarded: a checkpoint that is missing or does not fit should
+    not be noticed after an hour of decoding.
+
+    Raises
+    ------
+    LibraryError
+        As :func:`require_learnable`.
+    ConfigError, ModelError
+        If the encoders cannot be built as configured.
+    """
+    require_learnable(config, train)
+    key = config.model_dump_json(include={"image", "text", "projection", "preprocess"})
+    if key in _built:
+        return
+    with torch.random.fork_rng(devices=[]):
+        towers, _, _ = build_towers(
+            config.image,
+            config.text,
+            config.projection,
+            dimensions=config.preprocess.dimensions,
+            size=config.preprocess.shape[1:],
+            notes=[report.full.text for report in train.reports[:_NOTES]],
+        )
+    require_parameters(towers)
+    _built.add(key)
 
 
 def require_learnable(config: TrainingConfig, train: TrainingCohort) -> None:
