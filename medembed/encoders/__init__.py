@@ -37,6 +37,16 @@ IMAGE_ENCODERS.register(
     "medembed.encoders.hub_image:HUB_IMAGE",
     "any published image encoder (transformers, open_clip, MONAI bundle), from a folder or a hub",
 )
+for _name, _summary in (
+    ("torchxrayvision", "DenseNet of TorchXRayVision for radiographs, 2D, from its weights"),
+    ("medicalnet", "ResNet of MedicalNet for CT and MR, 3D, from its weights"),
+    ("swin-unetr", "Swin encoder of SwinUNETR or of its pretraining, 3D, from its weights"),
+):
+    IMAGE_ENCODERS.register(
+        _name,
+        f"medembed.encoders.medical_image:{_name.replace('-', '_').upper()}",
+        _summary,
+    )
 IMAGE_ENCODERS.register(
     "toy", "medembed.encoders.toy:TOY_IMAGE", "means of the four quadrants, 2D; for tests"
 )

@@ -101,10 +101,6 @@ def _restore(options: HubImageOptions, dimensions: int, size: tuple[int, ...]) -
 
             return restore_bundle(architecture, dimensions)
         _check_dimensions(dimensions)
-        if architecture["library"] == "open_clip":
-            from medembed.encoders.open_clip_image import restore_open_clip_image
-
-            return restore_open_clip_image(architecture, size)
         from medembed.encoders.transformers_image import restore_transformers_image
 
         return restore_transformers_image(architecture, size)

@@ -45,7 +45,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What an image processor does where its file says nothing (transformers 5)."""
 
 _OF_MODEL = {
-    "clip": "CLIP", "clip_vision_model": "CLIP", "siglip": "Siglip", "siglip_vision_model": "Siglip",
+    "clip": "CLIP", "clip_vision_model": "CLIP", "siglip": "Siglip",
+    "siglip_vision_model": "Siglip",
     "align": "EfficientNet", "dinov2": "Bit", "dinov2_with_registers": "Bit", "vit": "ViT",
     "deit": "DeiT", "beit": "Beit", "swin": "ViT", "swinv2": "ViT", "convnext": "ConvNext",
     "convnextv2": "ConvNext",
@@ -55,7 +56,8 @@ _OF_MODEL = {
 _SHORTEST_IF_NUMBER = ("CLIP", "Bit", "ConvNext")
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _KNOWN_STEPS = (
-    "do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels",
+    "do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb",
+    "do_reduce_labels",
 )  # fmt: skip
 _FILES = ("preprocessor_config.json", "processor_config.json")
 
@@ -91,7 +93,7 @@ def stated_preprocess(checkpoint: Checkpoint) -> dict[str, Any]:
     stated: dict[str, Any] = read.get("image_processor", read)
     try:
         return _settings(_kind(stated, checkpoint.config), stated)
-    except _Unsupported as error:
+    except _UnsupportedError as error:
         raise ModelError(
             f"{file}: {error}",
             where=checkpoint.name,
@@ -108,7 +110,7 @@ def stated_preprocess(checkpoint: Checkpoint) -> dict[str, Any]:
         raise ModelError(f"{file} is not valid", where=checkpoint.name) from error
 
 
-class _Unsupported(Exception):
+class _UnsupportedError(Exception):
     """A rule that our preprocessing does not have."""
 
 
@@ -118,7 +120,9 @@ def _kind(stated: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         named = _OF_MODEL.get(str(config.get("model_type")), "")
     kind = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", named)
     if kind not in _DEFAULTS:
-        raise _Unsupported(f"unknown image processor {named!r}" if named else "no processor named")
+        raise _UnsupportedError(
+            f"unknown image processor {named!r}" if named else "no processor named"
+        )
     return kind
 
 
@@ -128,11 +132,11 @@ def _settings(kind: str, stated: Mapping[str, Any]) -> dict[str, Any]:
     values = {**steps, **_DEFAULTS[kind], **given}
     others = [k for k, v in values.items() if k.startswith("do_") and v and k not in _KNOWN_STEPS]
     if others:
-        raise _Unsupported(f"{others[0]} is set")
+        raise _UnsupportedError(f"{others[0]} is set")
     if not values["do_resize"]:
-        raise _Unsupported("images keep their own size (do_resize is off)")
+        raise _UnsupportedError("images keep their own size (do_resize is off)")
     if int(values["resample"]) not in _RESAMPLE:
-        raise _Unsupported(f"resample is {values['resample']}")
+        raise _UnsupportedError(f"resample is {values['resample']}")
     mean, std = _scale(values)
     return {
         "dimensions": 2,
@@ -153,7 +157,7 @@ def _geometry(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
         size = {"height": size[0], "width": size[1]}
     edges = {name for name, value in size.items() if value is not None}
     if edges not in ({"shortest_edge"}, {"height", "width"}):
-        raise _Unsupported(f"size is given by {', '.join(sorted(edges))}")
+        raise _UnsupportedError(f"size is given by {', '.join(sorted(edges))}")
     if kind == "ConvNext":
         edge = int(size["shortest_edge"])
         if edge >= 384:
@@ -163,16 +167,16 @@ def _geometry(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     crop = _crop(values) if values.get("do_center_crop") else None
     if "shortest_edge" in edges:
         if crop is None:
-            raise _Unsupported("images keep their proportions and are not cropped")
+            raise _UnsupportedError("images keep their proportions and are not cropped")
         edge = int(size["shortest_edge"])
         if edge < max(crop):
-            raise _Unsupported("the crop is larger than the resized image")
+            raise _UnsupportedError("the crop is larger than the resized image")
         return {"size": crop, "resize": "shortest", "crop_from": edge}
     pixels = [int(size["height"]), int(size["width"])]
     if crop is None or crop == pixels:
         return {"size": pixels, "resize": "squash"}
     if crop[0] > pixels[0] or crop[1] > pixels[1]:
-        raise _Unsupported("the crop is larger than the resized image")
+        raise _UnsupportedError("the crop is larger than the resized image")
     return {"size": crop, "resize": "squash", "crop_from": pixels}
 
 

@@ -67,7 +67,7 @@ class ViTOptions(Options):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class _ResNetMap(nn.Module):
+class ResNetMap(nn.Module):
     """A MONAI ResNet up to its last stage."""
 
     def __init__(self, net: nn.Module, width: int) -> None:
@@ -83,7 +83,7 @@ class _ResNetMap(nn.Module):
         return cast(torch.Tensor, net.layer4(net.layer3(net.layer2(net.layer1(x)))))
 
 
-class _DenseNetMap(nn.Module):
+class DenseNetMap(nn.Module):
     """A MONAI DenseNet up to its last normalization."""
 
     def __init__(self, features: nn.Module, width: int) -> None:
@@ -95,7 +95,7 @@ class _DenseNetMap(nn.Module):
         return torch.relu(self.features(images))
 
 
-class _ViTMap(nn.Module):
+class ViTMap(nn.Module):
     """A MONAI ViT whose tokens are arranged as a feature map again."""
 
     def __init__(self, net: nn.Module, width: int, grid: tuple[int, ...]) -> None:
@@ -128,7 +128,7 @@ def _resnet(
             feed_forward=False,
             bias_downsample=False,
         )
-        return _ResNetMap(net, options.widths[-1] * expansion)
+        return ResNetMap(net, options.widths[-1] * expansion)
 
     return build
 
@@ -147,7 +147,7 @@ def _densenet121(options: DenseNetOptions, dimensions: int, size: tuple[int, ...
         block_config=(6, 12, 24, 16),
         dropout_prob=options.dropout,
     )
-    return _DenseNetMap(net.features, int(net.class_layers.out.in_features))
+    return DenseNetMap(net.features, int(net.class_layers.out.in_features))
 
 
 def _vit(options: ViTOptions, dimensions: int, size: tuple[int, ...]) -> nn.Module:
@@ -172,7 +172,7 @@ def _vit(options: ViTOptions, dimensions: int, size: tuple[int, ...]) -> nn.Modu
         )
     except OptionalImportError as error:
         raise ConfigError("MONAI's ViT needs einops", hint="pip install einops") from error
-    return _ViTMap(net, options.width, tuple(n // options.patch for n in size))
+    return ViTMap(net, options.width, tuple(n // options.patch for n in size))
 
 
 def _entry(options: type[Options], build: Any) -> ImageEncoder:

@@ -45,8 +45,8 @@ class ImageSettings(Settings):
         Options of that encoder.
     pooling : {"own", "average", "grid"}
         ``"own"`` is the vector that a published encoder makes itself (class token, projection), and
-        the default of those that have one; ``"average"`` discards position; ``"grid"`` keeps a coarse grid of positions, which telling
-        left from right requires.
+        the default of those that have one; ``"average"`` discards position; ``"grid"`` keeps a
+        coarse grid of positions, which telling left from right requires.
     grid : int
         Cells along each axis if pooling is ``"grid"``.
     max_pool : bool
@@ -123,8 +123,8 @@ class ImageEncoder:
     options : type of Options
         Checked against the configuration.
     build : callable
-        ``build(options, dimensions, size)`` returns a module that maps ``(n, channels, *size)`` to a
-        feature map ``(n, width, *grid)`` and has the attribute ``width``. May load pretrained
+        ``build(options, dimensions, size)`` returns a module that maps ``(n, channels, *size)`` to
+        a feature map ``(n, width, *grid)`` and has the attribute ``width``. May load pretrained
         weights. The module may also have ``pooled(images)``, its own vector ``(n, pooled_width)``,
         with the attribute ``pooled_width``; and ``kept_options``, the options that a model folder
         keeps in place of the configuration's (JSON values; no path).

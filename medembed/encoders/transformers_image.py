@@ -87,6 +87,8 @@ class TransformersImage(nn.Module):
         Key of :data:`FAMILIES`.
     size : tuple of int
         Height and width of the input.
+    projection : int
+        Outputs of a linear projection of the vector, with weights in the checkpoint; 0 is none.
 
     Attributes
     ----------
@@ -97,7 +99,9 @@ class TransformersImage(nn.Module):
         What a model folder keeps of it: JSON values without the place it came from.
     """
 
-    def __init__(self, net: nn.Module, kind: str, size: tuple[int, ...]) -> None:
+    def __init__(
+        self, net: nn.Module, kind: str, size: tuple[int, ...], projection: int = 0
+    ) -> None:
         super().__init__()
         self.net = net
         self.kind = kind
@@ -115,8 +119,13 @@ class TransformersImage(nn.Module):
             values.pop(name, None)  # the folder should not tell where the weights came from
         self.kept_options: dict[str, Any] = {
             "source": "",
-            "architecture": {"library": "transformers", "kind": kind, "config": values},
-        }
+            "architecture": {
+                "library": "transformers", "kind": kind, "config": values, "projection": projection,
+            },
+        }  # fmt: skip
+        self.head: nn.Module = nn.Identity()
+        if projection:
+            self.head = nn.Linear(int(config.hidden_size), projection, bias=False)
         self.width, self.pooled_width = self._widths(size)
 
     def _widths(self, size: tuple[int, ...]) -> tuple[int, int]:
@@ -157,7 +166,7 @@ class TransformersImage(nn.Module):
     def _vector(self, images: torch.Tensor) -> torch.Tensor | None:
         outputs = self._outputs(images)
         if self.family.pooled == "first":
-            return cast(torch.Tensor, outputs.last_hidden_state[:, 0])
+            return cast(torch.Tensor, self.head(outputs.last_hidden_state[:, 0]))
         vector = getattr(outputs, self.family.pooled)
         return None if vector is None else cast(torch.Tensor, vector.flatten(1))
 
@@ -223,7 +232,8 @@ def restore_transformers_image(
     network = getattr(transformers, family.network)
     config = network.config_class.from_dict(dict(values))
     extra = {"add_pooling_layer": False} if kind in _WITHOUT_POOLER else {}
-    return TransformersImage(network._from_config(config, **extra), kind, size)
+    net = network._from_config(config, **extra)
+    return TransformersImage(net, kind, size, int(architecture["projection"]))
 
 
 def _config(kind: str, values: Mapping[str, Any], *, whole: bool) -> PreTrainedConfig:
@@ -241,7 +251,7 @@ def _config(kind: str, values: Mapping[str, Any], *, whole: bool) -> PreTrainedC
 
 
 def _check_kind(kind: str, values: Mapping[str, Any], name: str) -> None:
-    if kind == "siglip2" or kind == "siglip2_vision_model":
+    if kind in ("siglip2", "siglip2_vision_model"):
         raise ModelError(
             "SigLIP 2 with images of any size (NaFlex) is not supported",
             where=name,
