@@ -32,6 +32,8 @@ _SIDE_WORDS = ("left", "right", "bilateral", "both", "left-sided", "right-sided"
 _STOPWORDS = frozenset((*_FUNCTION_WORDS.split(), *_SIDE_WORDS))
 _MOST_WORDS = 6
 _MOST_FINDINGS = 12
+_MOST_DENIALS = 3
+"""More denials are the routine of a report; that two reports share them says nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Relation(StrEnum):
     SHARED = "shared"
     SIDE_NOT_STATED = "side not stated"
     """The query names a side, the hit does not."""
+    BOTH_RULE_OUT = "both rule out"
     OTHER_SIDE = "other side"
     RULED_OUT_BY_HIT = "ruled out by the hit's report"
     RULED_OUT_BY_QUERY = "ruled out by the query"
@@ -105,6 +108,7 @@ _ENGLISH: Mapping[Relation, Callable[[FindingMatch], str]] = MappingProxyType(
     {
         Relation.SHARED: lambda match: str(match.finding),
         Relation.SIDE_NOT_STATED: lambda match: f"{match.finding} (side not stated)",
+        Relation.BOTH_RULE_OUT: lambda match: f"no {match.finding}",
         Relation.OTHER_SIDE: lambda match: f"{match.finding}, not {match.wanted_side}",
         Relation.RULED_OUT_BY_HIT: lambda match: f"its report rules out {match.finding.label}",
         Relation.RULED_OUT_BY_QUERY: lambda match: f"{match.finding} present",
@@ -119,13 +123,14 @@ class MatchEvidence:
     Parameters
     ----------
     shared : tuple of FindingMatch
-        Findings of the query that the hit has.
+        Findings of the query that the hit has, and those that both rule out.
     conflicts : tuple of FindingMatch
         Contradictions between the two.
     words : tuple of str
         Words of the query that the hit's note contains outside its denied findings.
-    parts : mapping of {"text", "image", "case"} to float
-        Cosine similarity of each part of the query to the hit's image.
+    parts : mapping of {"text", "image", "case", "agreement"} to float
+        Cosine similarity of each part of the query to the hit's image, and the agreement of the
+        hit with what the text states, if that counts in the score.
     """
 
     shared: tuple[FindingMatch, ...] = ()
@@ -172,7 +177,7 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Matc
         An image states nothing; the evidence is then the cosines alone.
     case : Case
     parts : mapping of str to float
-        Cosine similarity of each part of the query to the case.
+        Cosine similarity of each part of the query to the case, and the agreement.
 
     Examples
     --------
@@ -197,19 +202,25 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Matc
             conflicts.extend(FindingMatch(Relation.OTHER_SIDE, f, wanted.side) for f in sided)
         elif have:
             shared.extend(FindingMatch(Relation.SIDE_NOT_STATED, f, wanted.side) for f in have)
-        elif any(d.label == wanted.label and d.side in ("", wanted.side) for d in denied):
+        elif _rules_out(denied, wanted):
             conflicts.append(
                 FindingMatch(Relation.RULED_OUT_BY_HIT, Finding(wanted.label), wanted.side)
             )
     for unwanted in query.absent:
         present = [f for f in case.findings if f.matches(unwanted)]
         conflicts.extend(FindingMatch(Relation.RULED_OUT_BY_QUERY, f) for f in present)
+        if not present and len(query.absent) <= _MOST_DENIALS and _rules_out(denied, unwanted):
+            shared.append(FindingMatch(Relation.BOTH_RULE_OUT, unwanted))
     return MatchEvidence(
         tuple(dict.fromkeys(shared))[:_MOST_FINDINGS],
         tuple(dict.fromkeys(conflicts))[:_MOST_FINDINGS],
         _words_in(query.words, case.note),
         parts,
     )
+
+
+def _rules_out(denied: Iterable[Finding], unwanted: Finding) -> bool:
+    return any(d.label == unwanted.label and d.side in ("", unwanted.side) for d in denied)
 
 
 def content_words(text: str) -> tuple[str, ...]:

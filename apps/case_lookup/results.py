@@ -23,10 +23,12 @@ from apps.case_lookup.rendering import DisplaySettings, data_uri, n_slices, pres
 from apps.case_lookup.session import SearchRequest
 from apps.case_lookup.sidebar import (
     example_queries,
+    ignore_term,
     open_case,
     remove_filter,
     search_again,
     search_text,
+    use_all_terms,
 )
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from medembed.lookup import LookupHit, Result
 
 _MOST_OWN = 5
+_ELSEWHERE = (SearchNoteKind.OWN_CASES, SearchNoteKind.READ_AS, SearchNoteKind.OUT_OF_DEPTH)
 
 __all__ = ["SearchOutcome", "show_outcome", "show_welcome", "undim_style"]
 
@@ -123,16 +126,38 @@ def _show_query_and_cases(
 def _show_cases(session: LibrarySession, outcome: SearchOutcome) -> None:
     result = outcome.result
     st.html(_filters(outcome.request))
+    _show_terms(outcome)
     _show_own_cases(outcome)
     if not result.hits:
         _show_no_match(session, outcome)
         return
     st.html(_summary(outcome))
-    if result.novelty is not Novelty.FAMILIAR:
+    if result.out_of_depth:
+        st.html(tag("div", TEXTS.results.out_of_depth, class_="rr-novel", role="status"))
+    elif result.novelty is not Novelty.FAMILIAR:
         st.html(_novelty(result))
     with st.container(key="hits"):
         for hit in result.hits:
             _show_hit(session, hit)
+
+
+def _show_terms(outcome: SearchOutcome) -> None:
+    """List what the text was read as; a click leaves one of them out."""
+    terms, texts = outcome.result.terms, TEXTS.results
+    if not terms.terms and not terms.ignored:
+        return
+    with st.container(key="terms", horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(tag("p", texts.read_as if terms.terms else texts.read_as_nothing))
+        for position, term in enumerate(terms.terms):
+            st.button(
+                escaped(texts.term(str(term)), "markdown"),
+                key=f"term-{position}",
+                help=texts.ignore_term,
+                on_click=ignore_term,
+                args=(outcome.request.text, str(term)),
+            )
+        if terms.ignored:
+            st.button(texts.use_all_terms, key="all-terms", on_click=use_all_terms)
 
 
 def _show_own_cases(outcome: SearchOutcome) -> None:
@@ -187,11 +212,11 @@ def _summary(outcome: SearchOutcome) -> Markup:
 
 
 def _remarks(result: Result) -> list[str]:
-    """Give what else a reader should know; the query's own cases have a separate line."""
+    """Give what else a reader should know and no other line states."""
     return [
         TEXTS.results.notes[note.kind](note)
         for note in result.plan.notes
-        if note.kind is not SearchNoteKind.OWN_CASES
+        if note.kind not in _ELSEWHERE
     ]
 
 

@@ -68,6 +68,8 @@ class SearchRequest:
         Cases that hold the dropped image, and the pseudonyms of its patients; neither may be among
         the results.
     k : int
+    ignore : tuple of str
+        Terms of the text that do not count.
     """
 
     text: str = ""
@@ -79,12 +81,13 @@ class SearchRequest:
     own_cases: tuple[str, ...] = ()
     own_patients: tuple[str, ...] = ()
     k: int = 10
+    ignore: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Equal for equal queries with equal filters, and only for those."""
         share = self.image_weight if self.is_mixed else None
-        content = (self.text, self.dropped, self.case_id, share, self.where, self.k)
+        content = (self.text, self.dropped, self.case_id, share, self.where, self.k, self.ignore)
         return hashlib.sha256(repr(content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     @property
@@ -187,6 +190,7 @@ class LibrarySession:
             weights=weights,
             where=where,
             k=request.k,
+            ignore=request.ignore,
         )
         self.not_ready = ""
         return result

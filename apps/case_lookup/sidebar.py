@@ -25,11 +25,13 @@ __all__ = [
     "close_case",
     "draw_sidebar",
     "example_queries",
+    "ignore_term",
     "open_case",
     "remove_filter",
     "search_again",
     "search_similar",
     "search_text",
+    "use_all_terms",
 ]
 
 AGES = (0, 100)
@@ -84,6 +86,23 @@ def search_again() -> None:
     """Repeat the search even if the query is unchanged: cases may have been added."""
     st.session_state.pop("outcome", None)
     close_case()
+
+
+def ignore_term(text: str, name: str) -> None:
+    """Leave out one thing that this text was read as."""
+    kept = _ignored(text)
+    st.session_state["ignored"] = (text, (*kept, name))
+
+
+def use_all_terms() -> None:
+    """Let everything count again that the text was read as."""
+    st.session_state.pop("ignored", None)
+
+
+def _ignored(text: str) -> tuple[str, ...]:
+    """Terms left out of this text; another text starts with all."""
+    of_text, names = st.session_state.get("ignored", ("", ()))
+    return names if of_text == text else ()
 
 
 def clear_filters() -> None:
@@ -159,6 +178,7 @@ def draw_sidebar(session: LibrarySession) -> tuple[SearchRequest, DroppedImage |
         own_cases=dropped.cases if dropped else (),
         own_patients=dropped.patients if dropped else (),
         k=k,
+        ignore=_ignored(text),
     )
     return request, dropped
 

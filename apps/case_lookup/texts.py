@@ -78,6 +78,12 @@ class ResultTexts:
     seconds: Callable[[float], str]
     in_library: str
     also_in_library: str
+    read_as: str
+    read_as_nothing: str
+    term: Callable[[str], str]  # what the text was read as
+    ignore_term: str
+    use_all_terms: str
+    out_of_depth: str
     case: Callable[[str], str]  # case id
     novel: str
     novel_detail: Callable[[float, float], str]  # best score, threshold
@@ -257,6 +263,15 @@ ENGLISH = Texts(
         patient_excluded="same patient excluded",
         seconds=lambda s: f"{s:.2f} s",
         in_library="This image is already in the library (not listed below):",
+        read_as="Read as",
+        read_as_nothing="Compared by similarity only",
+        term=lambda name: f"{name.replace(':', ', ')} ×",
+        ignore_term="Leave this out",
+        use_all_terms="Use all words",
+        out_of_depth=(
+            "This text names nothing known here and is unlike this library's reports. "
+            "Do not rely on these cases."
+        ),
         also_in_library="The library also holds this image as:",
         case=lambda case_id: f"Case {case_id}",
         novel="No close match in this library.",
@@ -284,12 +299,13 @@ ENGLISH = Texts(
         open_case=lambda rank: f"Open case {rank}",
         no_report="No report",
         image_missing="Image missing",
-        score_help="Cosine similarity; 1 means identical",
+        score_help="Similarity and, for a short text, agreement with it; 1 is the most",
         shared=lambda findings: f"Shared: {findings}",
         conflicts=lambda findings: f"Differs: {findings}",
         relations={
             Relation.SHARED: lambda finding, _: finding,
             Relation.SIDE_NOT_STATED: lambda finding, _: f"{finding} (side not stated)",
+            Relation.BOTH_RULE_OUT: lambda finding, _: f"no {finding}",
             Relation.OTHER_SIDE: lambda finding, side: f"{finding}, not {side}",
             Relation.RULED_OUT_BY_HIT: lambda finding, _: f"its report rules out {finding}",
             Relation.RULED_OUT_BY_QUERY: lambda finding, _: f"{finding} present",

@@ -66,6 +66,21 @@ def search(
             help="Weights of the query's parts, such as text=0.6,image=0.4. Default: equal.",
         ),
     ] = None,
+    literal: Annotated[
+        bool,
+        typer.Option(
+            "--literal",
+            help="Compare the text as written: do not read findings, denials or attributes in it.",
+        ),
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore",
+            metavar="TERM",
+            help="Leave out one thing that the text was read as, such as 'sex F'; repeatable.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", help="Name or folder of a model. Default: the active one."),
@@ -74,7 +89,9 @@ def search(
 ) -> None:
     """Find past cases similar to an image, a text, a case, a vector, or a combination of these.
 
-    Cases of the query's own patient are excluded.
+    Cases of the query's own patient are excluded. What a short text denies ("no effusion",
+    "without cardiomegaly") and the side, degree, modality, view, sex and age that it names count
+    in the score; the output says how the text was read.
 
     Example: medembed search demo-library --text "right pleural effusion" --where "age>=60"
     """
@@ -91,6 +108,8 @@ def search(
             weights=_weights(weights),
             where=where,
             k=k,
+            literal=literal,
+            ignore=ignore or (),
         )
     emit(result.to_json(), as_json, lambda: show_hits(result))
 

@@ -32,6 +32,14 @@ class SearchNoteKind(StrEnum):
     """(the model's limit in tokens)"""
     UNKNOWN_WORDS = "unknown words"
     """Findings of the query that the vocabulary does not have (names)."""
+    READ_AS = "read as"
+    """What the words of the query ask for, deny, or name as an attribute (names)."""
+    NO_SUCH_CASE = "no such case"
+    """Attributes of the query that no case has (names)."""
+    NO_REPORT = "no report"
+    """(cases about whose findings nothing is known)"""
+    OUT_OF_DEPTH = "out of depth"
+    """The text names nothing known and is unlike the library's reports."""
     UNKNOWN_FINDINGS = "unknown findings"
     """Findings of conditions that neither the vocabulary nor a case has (names)."""
     OWN_CASES = "own cases"
@@ -107,6 +115,15 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         ),
         SearchNoteKind.UNKNOWN_WORDS: lambda n: (
             f"not in this library's vocabulary: {', '.join(n.names)}; compared by wording only"
+        ),
+        SearchNoteKind.READ_AS: lambda n: f"read as: {', '.join(n.names)}",
+        SearchNoteKind.NO_SUCH_CASE: lambda n: f"no case here has {', '.join(n.names)}",
+        SearchNoteKind.NO_REPORT: lambda n: (
+            f"{counted(n.numbers[0], 'case')} without a readable report: ranked by image only"
+        ),
+        SearchNoteKind.OUT_OF_DEPTH: lambda _: (
+            "this text names nothing known here and is unlike this library's reports; "
+            "do not rely on the hits"
         ),
         SearchNoteKind.UNKNOWN_FINDINGS: lambda n: (
             "unknown finding, in neither the library nor its vocabulary: " + ", ".join(n.names)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,33 +20,34 @@ from medembed.explain import QueryContent, explain
 from medembed.index import (
     Hits,
     LibraryIndex,
-    Plan,
-    QueryKind,
     SearchNote,
     SearchNoteKind,
     library_revision,
     open_index,
 )
 from medembed.index.exact import cosine
-from medembed.library import library_vocabulary
+from medembed.lookup.fused import AGREEMENT_WEIGHT, fused_hits
 from medembed.lookup.given import ImageQuery
-from medembed.lookup.messages import Novelty, NoveltyReason
+from medembed.lookup.novelty_check import judge, unjudged
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
     cases_of_patients,
+    first_header,
     origin_of_case,
     origin_of_files,
     origin_of_scan,
 )
 from medembed.lookup.query import Query, Where
-from medembed.lookup.query_remarks import unknown_labels, unknown_words
+from medembed.lookup.query_remarks import unknown_labels
+from medembed.lookup.query_text import QueryTextReader, term_notes
 from medembed.lookup.result import LookupHit, Result
+from medembed.lookup.terms import QueryTerms
 from medembed.model.resolve import ModelChoice, choose_model
-from medembed.notes import read_note
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.model import DualEncoder
+    from medembed.notes import Note
     from medembed.scans import Limits, Scan, ScanHeader, ScanReader
 
 __all__ = ["CaseLookup"]
@@ -88,6 +90,7 @@ class CaseLookup:
         self._collapsed = self._choice.collapsed
         self._model: DualEncoder | None = self._choice.loaded
         self._index: LibraryIndex | None = None
+        self._texts = QueryTextReader(library, lambda: self.model)
         self._limits = limits
         self._reader: ScanReader | None = None
         self._lock = threading.RLock()
@@ -152,8 +155,13 @@ class CaseLookup:
         weights: Mapping[str, float] | None = None,
         where: Where = None,
         k: int = 10,
+        literal: bool = False,
+        ignore: Collection[str] = (),
     ) -> Result:
         """Find the most similar cases. Give at least one of text, image, case and vector.
+
+        A text shorter than a report is read (:mod:`medembed.lookup.terms`): what it asks for,
+        denies, or names as an attribute counts in the score, beside the similarity.
 
         Parameters
         ----------
@@ -174,6 +182,10 @@ class CaseLookup:
             A case must meet all of them: ``["sex=F", "age>=60"]``.
         k : int
             Maximum number of hits.
+        literal : bool
+            Compare the text as written, by similarity only.
+        ignore : collection of str
+            Terms of the text that do not count, by name: ``["sex F"]``.
 
         Returns
         -------
@@ -201,54 +213,77 @@ class CaseLookup:
         notes = list(index.notes) if index is not before else []
         if self._collapsed:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
+        note, terms = None, QueryTerms()
+        if query.text is not None:
+            note, terms = self._texts.read(query.text, index, literal, ignore)
+        elif ignore:
+            raise QueryError("the query has no text to ignore terms of", where="ignore")
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
             # The worker reads the image while torch and the model are loaded.
             reading = pool.submit(self._read, query.files) if query.files else None
-            parts, own = self._parts(query, index, reading)
-        if query.text is not None:
-            notes += self._truncation_note(query.text)
-            notes += unknown_words(self.library, query.text)
+            parts, own = self._parts(query, terms, index, reading)
+        out_of_depth = False
+        if note is not None:
+            out_of_depth = self._texts.is_out_of_depth(note, terms, parts["text"], index)
+            notes += self._texts.notes(note, terms, out_of_depth)
         notes += unknown_labels(self.library, query.where)
         vector = _mixed(parts, query.weights)
-        present = set(index.index.case_ids)
-        excluded = (cases_of_patients(self.library, own.patients) | own.cases) & present
+        excluded = {
+            name
+            for name in cases_of_patients(self.library, own.patients) | own.cases
+            if name in index.index
+        }
         own_cases = tuple(sorted(own.cases))
         if own_cases:
             notes.append(SearchNote(SearchNoteKind.OWN_CASES, names=own_cases))
         if own.patients:
             counts = len(excluded), len(own.patients)
             notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
-        hits = index.index.search(vector, query.k, _allowed(index, matching, excluded))
-        best: float | None = None
-        reason = _unjudged(query, index)
-        threshold = index.novelty.thresholds.get(_kind(query) or "")
-        if not reason:
-            best = _best(index, vector, excluded, hits, matching is None)
-            reason = NoveltyReason.NO_OTHER_PATIENTS if best is None else NoveltyReason.NONE
-        found = self._hits(hits, parts, self._content(query), index)
-        plan = Plan(
-            hits.plan.method,
-            hits.plan.searched,
-            hits.plan.matching,
-            (*notes, *hits.plan.notes),
-        )
-        novelty = Novelty.UNKNOWN
-        if best is not None and threshold is not None:
-            novelty = Novelty.NOVEL if best < threshold else Novelty.FAMILIAR
+        allowed = _allowed(index, matching, excluded)
+        hits, agreements, weight, term_remarks = self._rank(query, terms, index, vector, allowed)
+        as_report = vector
+        if note is not None and terms.denied and not unjudged(query, index):
+            # The thresholds are those of whole reports, denials included.
+            whole = self._texts.encode_whole(note)
+            as_report = _mixed({**parts, "text": whole}, query.weights)
+        novelty = judge(query, index, as_report, _allowed(index, None, excluded))
+        found = self._hits(hits, parts, self._content(query, note), index, agreements)
+        all_notes = (*notes, *term_remarks, *hits.plan.notes)
         return Result(
             found,
-            plan,
-            novelty,
+            replace(hits.plan, notes=all_notes),
+            novelty.state,
             self.fingerprint,
             query.to_json(),
-            novelty_reason=reason,
-            best_score=best,
-            novelty_threshold=threshold,
+            novelty_reason=novelty.reason,
+            best_score=novelty.best,
+            novelty_threshold=novelty.threshold,
             fewest_words=index.novelty.fewest_words,
             own_cases=own_cases,
             own_patient_cases=len(excluded),
+            terms=terms,
+            agreement_weight=weight,
+            out_of_depth=out_of_depth,
         )
+
+    def _rank(
+        self,
+        query: Query,
+        terms: QueryTerms,
+        index: LibraryIndex,
+        vector: Floats,
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> tuple[Hits, dict[str, float], float, list[SearchNote]]:
+        """Return the hits, the agreement of each with the terms, its weight, and remarks."""
+        weight = AGREEMENT_WEIGHT * query.weights["text"] if terms.terms else 0.0
+        if not weight:
+            return index.index.search(vector, query.k, allowed), {}, 0.0, []
+        statements = self._texts.statements(index)
+        agreement = statements.agreement(terms.terms)
+        hits = fused_hits(vector, index.index, statements.rank, agreement, weight, query.k, allowed)
+        agreements = {name: float(agreement[statements.row(name)]) for name, _ in hits.of(0)}
+        return hits, agreements, weight, term_notes(terms, statements)
 
     def _read(self, files: tuple[Path, ...]) -> tuple[Scan, ScanHeader]:
         from medembed.scans import ScanReader
@@ -259,7 +294,7 @@ class CaseLookup:
             reader = self._reader
         try:
             scan = reader.read(files if len(files) > 1 else files[0])
-            return scan, _first_header(reader, files[0])
+            return scan, first_header(reader, files[0])
         except ScanError as error:  # its place is a path, which may name a patient
             raise ScanError(
                 error.what, where="image", hint=error.hint, reason=error.reason
@@ -268,6 +303,7 @@ class CaseLookup:
     def _parts(
         self,
         query: Query,
+        terms: QueryTerms,
         index: LibraryIndex,
         reading: Future[tuple[Scan, ScanHeader]] | None,
     ) -> tuple[dict[str, Floats], QueryOrigin]:
@@ -275,12 +311,7 @@ class CaseLookup:
         vectors: dict[str, Floats] = {}
         own = QueryOrigin()
         if query.text is not None:
-            model = self.model
-            from medembed.model.report_text import note_text
-
-            # A pasted report is parsed in the same way as the reports of the library.
-            read = note_text(read_note(query.text))
-            vectors["text"] = model.encode_notes([read])[0]
+            vectors["text"] = self._texts.encode(terms)
         if "image" in query.parts:
             model = self.model
             scan = query.scan
@@ -309,26 +340,21 @@ class CaseLookup:
             vectors["vector"] = query.vector
         return {name: vectors[name] for name in query.parts}, own
 
-    def _truncation_note(self, text: str) -> list[SearchNote]:
-        from medembed.model.report_text import note_text
-
-        limit = self.model.max_length
-        ids, _ = self.model.tokens([note_text(read_note(text))])
-        if ids.shape[1] < limit:
-            return []
-        return [SearchNote(SearchNoteKind.TEXT_CUT, (limit,))]
-
-    def _content(self, query: Query) -> QueryContent:
+    def _content(self, query: Query, note: Note | None) -> QueryContent:
         content = QueryContent()
-        if query.text is not None:
-            read = read_note(query.text, library_vocabulary(self.library))
-            content += QueryContent.of_text(read)
+        if note is not None:
+            content += QueryContent.of_text(note)
         if query.case is not None:
             content += QueryContent.of_case(self.library.case(query.case))
         return content
 
     def _hits(
-        self, hits: Hits, parts: Mapping[str, Floats], content: QueryContent, index: LibraryIndex
+        self,
+        hits: Hits,
+        parts: Mapping[str, Floats],
+        content: QueryContent,
+        index: LibraryIndex,
+        agreements: Mapping[str, float],
     ) -> tuple[LookupHit, ...]:
         near = hits.of(0)
         cases = {case.case_id: case for case in self.library.select([name for name, _ in near])}
@@ -339,21 +365,10 @@ class CaseLookup:
                 continue
             row = index.index.vector(case_id)[np.newaxis]
             each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
+            if case_id in agreements:
+                each["agreement"] = agreements[case_id]
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
         return tuple(found)
-
-
-def _first_header(reader: ScanReader, path: Path) -> ScanHeader:
-    """Read the header of a file, or of the first readable file in a folder."""
-    if not path.is_dir():
-        return reader.header(path)
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            try:
-                return reader.header(file)
-            except ScanError:
-                continue
-    raise ScanError("no readable file in this folder", where=path.name)
 
 
 def _mixed(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
@@ -386,36 +401,3 @@ def _allowed(
         ],
         dtype=bool,
     )
-
-
-def _kind(query: Query) -> QueryKind | None:
-    parts = {name for name, weight in query.weights.items() if weight}
-    if "vector" in parts:
-        return None
-    if parts == {"text"}:
-        return "text"
-    if len(parts) == 1:
-        return "image"
-    equal = len(set(query.weights.values())) == 1
-    return "both" if len(parts) == 2 and "text" in parts and equal else None
-
-
-def _unjudged(query: Query, index: LibraryIndex) -> NoveltyReason:
-    """Return why the novelty check does not apply to this query; NONE if it does."""
-    kind = _kind(query)
-    if kind is None:
-        return NoveltyReason.MIXTURE if query.vector is None else NoveltyReason.VECTOR
-    if kind not in index.novelty.thresholds:
-        return NoveltyReason.FEW_CASES
-    if kind != "image" and len((query.text or "").split()) < index.novelty.fewest_words:
-        return NoveltyReason.SHORT_TEXT
-    return NoveltyReason.NONE
-
-
-def _best(
-    index: LibraryIndex, query: Floats, excluded: set[str], hits: Hits, whole: bool
-) -> float | None:
-    """Return the best score in the whole library, ignoring the conditions."""
-    if not whole:
-        hits = index.index.search(query, 1, _allowed(index, None, excluded))
-    return float(hits.scores[0, 0]) if hits.scores.size else None

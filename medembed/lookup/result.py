@@ -15,6 +15,7 @@ from medembed.lookup.messages import (
     NoveltyReason,
     novelty_line,
 )
+from medembed.lookup.terms import QueryTerms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,8 @@ class LookupHit:
     rank : int
         From 1.
     score : float
-        Cosine similarity of the query to the case's image.
+        Cosine similarity of the query to the case's image; if the words of the query have terms,
+        its weighted mean with the agreement (:mod:`medembed.lookup.fused`).
     case : Case
     evidence : MatchEvidence
         Findings and words that both state; it does not explain the model.
@@ -99,6 +101,12 @@ class Result(Sequence[LookupHit]):
         hits.
     own_patient_cases : int
         Number of excluded cases of the query's own patient, :attr:`own_cases` included.
+    terms : QueryTerms
+        How the text was read.
+    agreement_weight : float
+        Weight of the agreement with these terms in the scores; 0 if the scores are cosines.
+    out_of_depth : bool
+        Whether the text names nothing known and is unlike the library's reports.
     """
 
     hits: tuple[LookupHit, ...]
@@ -112,6 +120,9 @@ class Result(Sequence[LookupHit]):
     fewest_words: int = 0
     own_cases: tuple[str, ...] = ()
     own_patient_cases: int = 0
+    terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
+    agreement_weight: float = 0.0
+    out_of_depth: bool = False
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -167,7 +178,12 @@ class Result(Sequence[LookupHit]):
         return {
             "query": self.query,
             "model": self.fingerprint,
-            "plan": self.plan.to_json(),
+            "plan": {
+                **self.plan.to_json(),
+                "read_as": self.terms.to_json(),
+                "agreement_weight": round(self.agreement_weight, 6),
+                "out_of_depth": self.out_of_depth,
+            },
             "novel": self.novel,
             "novelty": {
                 "state": self.novelty,

@@ -16,7 +16,7 @@ from medembed.notes.note import Assertion, Note, Section, Side
 from medembed.notes.sections import READ, find_sections
 from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 
-__all__ = ["asserted_findings", "read_note"]
+__all__ = ["asserted_findings", "fold", "read_note"]
 
 
 def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
@@ -48,7 +48,7 @@ def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
     ()
     """
     vocabulary = vocabulary or load_vocabulary("en")
-    folded = _fold(text)
+    folded = fold(text)
     sections = find_sections(text, vocabulary, folded)
     language = detect(text) or vocabulary.language
     if language != vocabulary.language:
@@ -62,7 +62,7 @@ def read_note(text: str, vocabulary: Vocabulary | None = None) -> Note:
     return Note(text, sections, tuple(assertions), language)
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """Convert to lower case, keeping the position of every character."""
     folded = text.lower().replace("’", "'")
     if len(folded) == len(text):

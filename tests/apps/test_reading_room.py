@@ -61,6 +61,18 @@ def test_text_finds_cases(room: AppTest) -> None:
     assert "right effusion" in html(room)
 
 
+def test_what_the_words_were_read_as_can_be_left_out_and_taken_back(room: AppTest) -> None:
+    search(room, "right pleural effusion in a woman")
+    assert button(room, "effusion, right ×")
+    press(room, "sex F ×")
+    assert not room.exception
+    assert "sex F ×" not in {b.label for b in room.button}
+    press(room, "Use all words")
+    assert button(room, "sex F ×")
+    search(room, "pneumothorax in a woman")  # another text starts with all of its terms
+    assert button(room, "sex F ×")
+
+
 def test_a_dropped_dicom_finds_the_cases_with_its_bright_quadrant(
     room: AppTest, radiograph: bytes
 ) -> None:

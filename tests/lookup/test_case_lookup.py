@@ -40,7 +40,7 @@ def flat_scan(value: int, **changes) -> Scan:
 
 
 def test_a_text_finds_the_cases_nearest_to_its_vector(library) -> None:
-    result = CaseLookup(library, Oracle()).search(text=" hilar mass ", k=7)
+    result = CaseLookup(library, Oracle()).search(text=" hilar mass ", k=7, literal=True)
     query = vector(sum(map(ord, "hilar mass")) % 1000)
     assert ids(result) == ranking(query, list(range(40)))[:7]
     assert [hit.rank for hit in result.hits] == list(range(1, 8))
@@ -74,7 +74,7 @@ def test_a_case_never_finds_its_own_patient_and_the_plan_says_so(library) -> Non
 def test_a_mixture_ranks_as_the_weighted_sum_of_its_parts(library) -> None:
     weights = {"text": 3, "image": 1}
     result = CaseLookup(library, Oracle()).search(
-        text="mass", image=flat_scan(77), weights=weights, k=40
+        text="mass", image=flat_scan(77), weights=weights, k=40, literal=True
     )
     text, image = vector(sum(map(ord, "mass")) % 1000), vector(77)
     sums = {

@@ -1,0 +1,106 @@
+"""What the library states about many cases at once: assertions, findings, attributes.
+
+Read for columns that are kept in memory: one pass over the tables, without building cases.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from medembed.notes import current_label
+
+if TYPE_CHECKING:
+    from medembed.library.library import CaseLibrary
+
+__all__ = ["CaseStatements", "note_assertions", "read_statements", "words_in_reports"]
+
+_CHUNK = 500
+_BODY_PART = ("body_part", "body part", "bodypart", "body_part_examined", "bodypartexamined")
+
+
+class CaseStatements(NamedTuple):
+    """What the library states about one case.
+
+    Parameters
+    ----------
+    case_id : str
+    sex, modality, view, body_part : str
+        ``"unknown"`` if the source gives none.
+    age_years : float or None
+    assertions : list or None
+        Of its report, each ``[label, status, side, start, end, historical]``; None without a
+        report.
+    findings : list of (label, side)
+        As recorded.
+    """
+
+    case_id: str
+    sex: str
+    age_years: float | None
+    modality: str
+    view: str
+    body_part: str
+    assertions: list[list[object]] | None
+    findings: list[tuple[str, str]]
+
+
+def read_statements(library: CaseLibrary) -> Iterator[CaseStatements]:
+    """Yield the statements about every case, in the order of the library."""
+    db = library.database.read()
+    findings: dict[int, list[tuple[str, str]]] = {}
+    for row, label, side in db.execute("SELECT case_row, label, side FROM findings"):
+        findings.setdefault(row, []).append((current_label(label), side))
+    marks = ", ".join("?" * len(_BODY_PART))
+    parts = dict(
+        db.execute(
+            f"SELECT case_row, value FROM attributes WHERE lower(name) IN ({marks})",  # noqa: S608  marks only
+            _BODY_PART,
+        )
+    )
+    rows = db.execute(
+        "SELECT c.id, c.case_id, c.sex, c.age_years, c.modality, c.view, n.assertions "
+        "FROM cases c LEFT JOIN notes n ON n.case_row = c.id ORDER BY c.id"
+    )
+    for row, case_id, sex, age, modality, view, assertions in rows:
+        yield CaseStatements(
+            case_id,
+            sex,
+            age,
+            modality,
+            view,
+            parts.get(row, "unknown"),
+            None if assertions is None else json.loads(assertions),
+            findings.get(row, []),
+        )
+
+
+def note_assertions(
+    library: CaseLibrary, case_ids: Sequence[str]
+) -> Iterator[tuple[str, str, list[list[object]]]]:
+    """Yield case id, report and assertions of those of the given cases that have a report."""
+    db = library.database.read()
+    for start in range(0, len(case_ids), _CHUNK):
+        chunk = list(case_ids[start : start + _CHUNK])
+        marks = ", ".join("?" * len(chunk))
+        for case_id, text, assertions in db.execute(
+            f"SELECT c.case_id, n.text, n.assertions FROM cases c "  # noqa: S608  marks only
+            f"JOIN notes n ON n.case_row = c.id WHERE c.case_id IN ({marks})",
+            chunk,
+        ):
+            yield case_id, text, json.loads(assertions)
+
+
+def words_in_reports(library: CaseLibrary, words: Iterable[str]) -> set[str]:
+    """Return those of the words that occur in a report of the library."""
+    db = library.database.read()
+    found = set()
+    for word in words:
+        parts = re.findall(r"\w+", word)
+        quoted = " ".join(f'"{part}"' for part in parts)  # quoted: no FTS5 operator takes effect
+        sql = "SELECT 1 FROM note_words WHERE note_words MATCH ? LIMIT 1"
+        if parts and db.execute(sql, (quoted,)).fetchone():
+            found.add(word)
+    return found

@@ -1,0 +1,155 @@
+"""The noun :class:`QueryTerms`: what the words of a query ask for, deny or name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from medembed.errors import QueryError
+from medembed.model.report_text import note_text
+from medembed.notes import Note, Side, Status, Vocabulary
+from medembed.notes.affirmed import split_denied
+from medembed.notes.attribute_words import attribute_words
+from medembed.notes.degrees import Degree, degree_of
+
+__all__ = ["QueryTerms", "Term", "TermKind", "read_terms"]
+
+_STATUS: dict[Status, str] = {"present": "", "absent": "no ", "uncertain": "possible "}
+
+
+class TermKind(StrEnum):
+    """What a :class:`Term` is about."""
+
+    FINDING = "finding"
+    MODALITY = "modality"
+    VIEW = "view"
+    BODY_PART = "body part"
+    SEX = "sex"
+    AGE = "age"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One thing that a query text states. ``str`` names it: ``no effusion:left``, ``sex F``.
+
+    Parameters
+    ----------
+    kind : TermKind
+    value : str
+        Label of the finding, or value of the attribute.
+    status : {"present", "absent", "uncertain"}
+    side : {"left", "right", "bilateral", ""}
+    degree : {"mild", "moderate", "severe", ""}
+    codes : tuple of str
+        Values of a case that meet an attribute.
+    years : (float, float) or None
+        Ages that meet it.
+    """
+
+    kind: TermKind
+    value: str
+    status: Status = "present"
+    side: Side = ""
+    degree: Degree = ""
+    codes: tuple[str, ...] = ()
+    years: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        if self.kind is TermKind.FINDING:
+            side = f":{self.side}" if self.side else ""
+            degree = f"{self.degree} " if self.degree else ""
+            return f"{_STATUS[self.status]}{degree}{self.value}{side}"
+        about = "about " if self.years and self.years[0] == self.years[1] else ""
+        return f"{self.kind} {about}{self.value}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; ``"name"`` is what ``ignore`` takes."""
+        data: dict[str, Any] = {"name": str(self), "kind": self.kind, "value": self.value}
+        if self.kind is TermKind.FINDING:
+            data |= {"status": self.status, "side": self.side or None}
+            data |= {"degree": self.degree or None}
+        return data
+
+
+@dataclass(frozen=True)
+class QueryTerms:
+    """How a query text was read.
+
+    Parameters
+    ----------
+    terms : tuple of Term
+        That count.
+    ignored : tuple of Term
+        That were read and left out on request.
+    affirmed : str
+        What the model reads; empty if the text only denies.
+    denied : str
+        The denied findings in the words of the text.
+    """
+
+    terms: tuple[Term, ...] = ()
+    ignored: tuple[Term, ...] = ()
+    affirmed: str = ""
+    denied: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "terms": [term.to_json() for term in self.terms],
+            "ignored": [str(term) for term in self.ignored],
+            "affirmed": self.affirmed,
+            "denied": self.denied,
+        }
+
+
+def read_terms(
+    note: Note, vocabulary: Vocabulary, ignore: Collection[str] = (), *, is_report: bool = False
+) -> QueryTerms:
+    """Read a query text as the reports of a library are read.
+
+    Parameters
+    ----------
+    note : Note
+        The text, parsed with the library's vocabulary.
+    vocabulary : Vocabulary
+    ignore : collection of str
+        Names of terms to leave out.
+    is_report : bool
+        Whether the text is as long as a report. A report has no terms: the model reads it as it
+        is, denials included, as in training.
+
+    Raises
+    ------
+    QueryError
+        If ``ignore`` names no term of the text.
+    """
+    terms = () if is_report else tuple(dict.fromkeys(_terms(note)))
+    names = {str(term) for term in terms}
+    if not names.issuperset(ignore):
+        raise QueryError(
+            "the text was not read as what is to be ignored",
+            where="ignore",
+            hint=f"it was read as: {', '.join(sorted(names)) or 'nothing'}",
+        )
+    kept = tuple(term for term in terms if str(term) not in ignore)
+    left_out = tuple(term for term in terms if str(term) in ignore)
+    if is_report:
+        return QueryTerms(affirmed=note_text(note))
+    split = split_denied(note, vocabulary)
+    dropped = {term.value for term in left_out if term.status == "absent"}
+    denied = [words for label, words in split.denied if label not in dropped]
+    affirmed = split.affirmed if split.denied else note_text(note)
+    if not affirmed and not denied:  # every denial was left out, and nothing else is there
+        affirmed = note_text(note)
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
+
+
+def _terms(note: Note) -> Iterator[Term]:
+    for one in note.assertions:
+        if not one.historical:
+            degree = degree_of(note.text, one) if one.status != "absent" else ""
+            yield Term(TermKind.FINDING, one.label, one.status, one.side, degree)
+    for words in attribute_words(note.text):
+        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)
