@@ -175,7 +175,7 @@ def test_json_is_what_the_design_promises(library) -> None:
         ({"image": []}, "no image file"),
         ({"text": "mass", "weights": {"image": 1}}, "weights given for image"),
         ({"text": "mass", "case": "case-1", "weights": {"text": 1}}, "one weight for each part"),
-        ({"text": "mass", "weights": {"sound": 1}}, "text, image and case only"),
+        ({"text": "mass", "weights": {"sound": 1}}, "text, image, case and vector only"),
         ({"text": "mass", "weights": {"text": -1}}, "negative"),
         ({"text": "mass", "weights": {"text": float("nan")}}, "finite"),
         ({"text": "mass", "weights": {"text": 0}}, "all 0"),
