@@ -10,6 +10,7 @@ import typer
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.embed import show_embedded
 from medembed.counted import counted
+from medembed.errors import ModelError
 
 __all__ = ["use"]
 
@@ -77,3 +78,9 @@ def use(
         show_embedded(report.embedded, str(library))
 
     emit(report.to_json(), as_json, human)
+    if not report.embedded.active:
+        raise ModelError(
+            "the model is not active, and the previous one serves on",
+            where=report.name,
+            hint="make its scans readable and run the same command, or give --activate",
+        )

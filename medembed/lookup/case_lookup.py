@@ -43,6 +43,7 @@ from medembed.lookup.query_text import QueryTextReader, term_notes
 from medembed.lookup.result import LookupHit, Result
 from medembed.lookup.terms import QueryTerms
 from medembed.model.resolve import ModelChoice, choose_model
+from medembed.vector_exchange import short_fingerprint
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -115,7 +116,7 @@ class CaseLookup:
         self.close()
 
     def __repr__(self) -> str:
-        return f"CaseLookup({self.library!r}, model {self.fingerprint[:12]})"
+        return f"CaseLookup({self.library!r}, model {short_fingerprint(self.fingerprint)})"
 
     @property
     def fingerprint(self) -> str:

@@ -70,7 +70,7 @@ def test_search_without_training_ranks_as_transformers_does(
     images, words = theirs(tmp_path / "my pair", kind, pictures, [note_text(read_note(text))])
     scores = dict(zip([case.case_id for case in cases], images @ words[0], strict=True))
     with CaseLookup(library) as lookup:
-        hits = lookup.search(text=text, k=20)
+        hits = lookup.search(text=text, literal=True, k=20)
     expected = np.array([scores[hit.case_id] for hit in hits])
     np.testing.assert_allclose([hit.score for hit in hits], expected, atol=1e-5)
     assert np.diff(expected).max() <= 2e-5  # in their order, up to rounding
@@ -197,3 +197,19 @@ def test_the_verb_suggests_a_search_that_this_library_answers(
     payload = json.loads(again.stdout)
     assert (payload["origin"], payload["embedded"]["images"]) == ("library", 0)
     assert payload["embedded"]["active"]
+
+
+def test_a_model_that_finds_no_case_is_not_put_to_use(
+    library: CaseLibrary, small_folder: Path, tmp_path: Path
+) -> None:
+    use_model(library, small_folder)
+    for case in list(library.cases()):
+        library.scan_files(case)[0][0].unlink()
+    write_pair(tmp_path / "pair", "clip")
+    run = CliRunner()
+    done = run.invoke(build(), ["use", str(library.path), str(tmp_path / "pair")])
+    assert done.exit_code == 2
+    assert "20 cases could not be found with it" in done.stdout
+    assert "next:" not in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("medembed: pair: the model is not active")
+    assert library.active_model == "small"
