@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["build", "run"]
 
 _VERBS = (
-    "ingest", "train", "use", "embed", "index", "search", "show", "vocabulary",
+    "ingest", "check-encoder", "train", "use", "embed", "index", "search", "show", "vocabulary",
     "import-vectors", "export-vectors",
 )  # fmt: skip
 _ORDER = (
-    "demo", "ingest", "train", "use", "embed", "index", "search", "evaluate", "audit", "show",
-    "vocabulary", "import-vectors", "export-vectors", "app",
+    "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
+    "audit", "show", "vocabulary", "import-vectors", "export-vectors", "app",
 )  # fmt: skip
 
 

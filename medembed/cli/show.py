@@ -11,7 +11,6 @@ import typer
 
 from medembed.cli.command import AsJson, emit, verb
 from medembed.counted import counted
-from medembed.errors import LibraryError
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -30,11 +29,13 @@ def show(
     ],
     library: Annotated[
         Path | None,
-        typer.Argument(metavar="[LIBRARY]", help="The library; required with models."),
+        typer.Argument(metavar="[LIBRARY]", help="With models: list those of this library."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the contents of a library, or list the available sources, encoders or models.
+
+    Without a library, models lists well-known published encoders with their licenses.
 
     If a library's folder has the name of a list, write it as a path, such as ./sources.
 
@@ -47,7 +48,7 @@ def show(
     elif what == "encoders":
         _list("encoders", _encoders(), as_json)
     elif what == "models" and library is None:
-        raise LibraryError("models belong to a library", hint="medembed show models LIBRARY")
+        _published(as_json)
     else:
         from medembed.library import CaseLibrary
 
@@ -65,6 +66,26 @@ def _list(noun: str, entries: dict[str, str], as_json: bool) -> None:
             sys.stdout.write(f"{name:<{width}}  {summary}".rstrip() + "\n")
 
     emit({noun: entries}, as_json, human)
+
+
+def _published(as_json: bool) -> None:
+    from medembed.encoders.published import published_encoders
+
+    entries = published_encoders()
+
+    def human() -> None:
+        for each in entries:
+            sys.stdout.write(
+                f"{each.name} ({' and '.join(each.sides)}): {each.source}\n"
+                f"    {each.network}; parameters: {each.parameters}\n"
+                f"    license: code {each.code_license}, weights {each.weights_license}\n"
+                f"    trained on: {each.trained_on}\n"
+                f"    for: {each.purpose}\n"
+                f"    use: {each.use or 'does not load'}"
+                f"{f' ({each.remark})' if each.remark else ''}\n"
+            )
+
+    emit({"models": [each.to_json() for each in entries]}, as_json, human)
 
 
 def _encoders() -> dict[str, str]:

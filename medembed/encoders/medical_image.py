@@ -242,6 +242,8 @@ def _entry(
             name=name,
             drop=drop,
         )
+        dropped = sorted(key for key in weights if any(re.search(each, key) for each in drop))
+        cast(Any, module).left_out = tuple(dropped)
         cast(Any, module).kept_options = {"source": "", "architecture": shape}
         return module
 

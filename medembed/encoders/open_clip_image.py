@@ -75,9 +75,10 @@ def load_open_clip_image(checkpoint: Checkpoint, size: tuple[int, ...]) -> Trans
         If its network is of another kind, or a weight is missing, left over, or does not fit.
     """
     model, vision, _ = _settings(checkpoint)
+    tensors = checkpoint.tensors()
     weights = {
         key.removeprefix("visual."): tensor
-        for key, tensor in checkpoint.tensors().items()
+        for key, tensor in tensors.items()
         if key.startswith("visual.")
     }
     if not weights:
@@ -93,10 +94,13 @@ def load_open_clip_image(checkpoint: Checkpoint, size: tuple[int, ...]) -> Trans
         )
     try:
         if "timm_model_name" in vision:
-            return _timm_vit(checkpoint.name, vision, weights, size)
-        return _own_vit(checkpoint.name, model, vision, weights, size)
+            module = _timm_vit(checkpoint.name, vision, weights, size)
+        else:
+            module = _own_vit(checkpoint.name, model, vision, weights, size)
     except KeyError as error:
         raise ModelError(f"its image tower lacks {error}", where=checkpoint.name) from None
+    module.left_out = tuple(sorted(key for key in tensors if not key.startswith("visual.")))
+    return module
 
 
 def _settings(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
 
-from medembed.encoders.checkpoint import Checkpoint, refuse_keys
+from medembed.encoders.checkpoint import Checkpoint
+from medembed.encoders.transformer_text import without_pooler
+from medembed.encoders.transformers_net import load_net, quiet
 from medembed.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -70,11 +72,14 @@ FAMILIES = {
 """By ``model_type`` of ``config.json``."""
 
 _WITHOUT_POOLER = ("vit", "deit")  # the pooler is often untrained, and their vector is not its
-_HEADS = (
-    "classifier.", "cls_classifier.", "distillation_classifier.", "decoder.", "head.", "pooler.",
-    "text_model.", "text_projection.", "logit_scale", "logit_bias", "lm_head.",
-)  # fmt: skip
-"""Keys of a checkpoint that are no part of its image tower; others must be."""
+_POOLER = r"(^|\.)pooler\."
+_OTHER_PARTS = (
+    r"^((vit|deit|beit|dinov2|dinov2_with_registers|swin|swinv2|convnext|convnextv2)\.)?"
+    r"((cls_|distillation_)?classifier|decoder|lm_head|text_model|text_projection"
+    r"|logit_scale|logit_bias|temperature)(\.|$)"
+    r"|^((vit|deit)\.)?pooler\."
+)
+"""Keys of a checkpoint that are no part of its image tower; all others must be."""
 
 
 class TransformersImage(nn.Module):
@@ -97,6 +102,8 @@ class TransformersImage(nn.Module):
         makes none.
     kept_options : dict
         What a model folder keeps of it: JSON values without the place it came from.
+    left_out : tuple of str
+        Keys of the checkpoint that are no part of the network: heads, and the text tower.
     """
 
     def __init__(
@@ -123,6 +130,7 @@ class TransformersImage(nn.Module):
                 "library": "transformers", "kind": kind, "config": values, "projection": projection,
             },
         }  # fmt: skip
+        self.left_out: tuple[str, ...] = ()
         self.head: nn.Module = nn.Identity()
         if projection:
             self.head = nn.Linear(int(config.hidden_size), projection, bias=False)
@@ -187,37 +195,22 @@ def load_transformers_image(checkpoint: Checkpoint, size: tuple[int, ...]) -> Tr
     family = FAMILIES[kind]
     stated = values.get(family.inner, {}).get("image_size") if family.inner else None
     _check_size(kind, stated or values.get("image_size"), size)
-    checkpoint.weight_files()  # which names what is wrong with them
-    reader = getattr(transformers, family.whole or family.network)
-    config = _config(kind, values, whole=bool(family.whole))
-    extra = {"add_pooling_layer": False} if kind in _WITHOUT_POOLER else {}
-    try:
-        with _quiet():
-            net, info = reader.from_pretrained(
-                checkpoint.folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **extra,
-            )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            f"the {kind} network cannot be loaded ({type(error).__name__})",
-            where=checkpoint.name,
-            hint="its settings and its weights do not belong together",
-        ) from error
-    missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    left = sorted(key for key in info["unexpected_keys"] if not _is_other_part(key, kind))
-    refuse_keys(checkpoint.name, missing, left, len(net.state_dict()))
+    tensors = checkpoint.tensors()
+    net = load_net(
+        getattr(transformers, family.whole or family.network),
+        _config(kind, values, checkpoint.name, whole=bool(family.whole)),
+        tensors,
+        name=checkpoint.name,
+        drop=(_OTHER_PARTS,),
+        optional=(_POOLER,) if kind in _WITHOUT_POOLER else (),
+    )
     if family.whole:
-        net = net.vision_model
-    for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(f"{name} has values that are not finite", where=checkpoint.name)
-    return TransformersImage(net, kind, size)
+        net = cast(nn.Module, net.vision_model)
+    if kind in _WITHOUT_POOLER:
+        without_pooler(net)
+    module = TransformersImage(net, kind, size)
+    module.left_out = tuple(sorted(key for key in tensors if re.search(_OTHER_PARTS, key)))
+    return module
 
 
 def restore_transformers_image(
@@ -236,11 +229,15 @@ def restore_transformers_image(
     return TransformersImage(net, kind, size, int(architecture["projection"]))
 
 
-def _config(kind: str, values: Mapping[str, Any], *, whole: bool) -> PreTrainedConfig:
+def _config(kind: str, values: Mapping[str, Any], name: str, *, whole: bool) -> PreTrainedConfig:
     from transformers import AutoConfig
 
-    rest = {name: value for name, value in values.items() if name != "model_type"}
-    config = AutoConfig.for_model(kind, **rest)
+    rest = {key: value for key, value in values.items() if key != "model_type"}
+    try:
+        with quiet():
+            config = AutoConfig.for_model(kind, **rest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError("config.json is not valid", where=name) from error
     inner = FAMILIES[kind].inner
     if whole or not inner:
         return config
@@ -282,25 +279,3 @@ def _check_size(kind: str, stated: Any, size: tuple[int, ...]) -> None:
             where="preprocess.size",
             hint="leave preprocess.size out: the checkpoint states it",
         )
-
-
-def _is_other_part(key: str, kind: str) -> bool:
-    for own in (f"{kind}.", "dinov2.", "model."):
-        key = key.removeprefix(own)
-    return key.startswith(_HEADS)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars and from listing the keys that are checked here."""
-    from transformers.utils import logging as talk
-
-    bar, level = talk.is_progress_bar_enabled(), talk.get_verbosity()
-    talk.disable_progress_bar()
-    talk.set_verbosity_error()
-    try:
-        yield
-    finally:
-        talk.set_verbosity(level)
-        if bar:
-            talk.enable_progress_bar()
