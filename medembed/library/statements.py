@@ -31,7 +31,7 @@ class CaseStatements(NamedTuple):
         ``"unknown"`` if the source gives none.
     age_years : float or None
     assertions : list or None
-        Of its report, each ``[label, status, side, start, end, historical]``; None without a
+        Of its report, each label, status, side, start, end and historical; None without a
         report.
     findings : list of (label, side)
         As recorded.
@@ -43,7 +43,7 @@ class CaseStatements(NamedTuple):
     modality: str
     view: str
     body_part: str
-    assertions: list[list[object]] | None
+    assertions: list[tuple[str, str, str, int, int, bool]] | None
     findings: list[tuple[str, str]]
 
 
@@ -79,7 +79,7 @@ def read_statements(library: CaseLibrary) -> Iterator[CaseStatements]:
 
 def note_assertions(
     library: CaseLibrary, case_ids: Sequence[str]
-) -> Iterator[tuple[str, str, list[list[object]]]]:
+) -> Iterator[tuple[str, str, list[tuple[str, str, str, int, int, bool]]]]:
     """Yield case id, report and assertions of those of the given cases that have a report."""
     db = library.database.read()
     for start in range(0, len(case_ids), _CHUNK):

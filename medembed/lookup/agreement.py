@@ -8,7 +8,9 @@ one in doubt, and that before one that states it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -20,24 +22,29 @@ from medembed.notes.degrees import Degree
 __all__ = [
     "DEGREES",
     "NO_REPORT",
+    "STATEMENT_BITS",
     "age_agreement",
     "degree_factors",
     "finding_table",
-    "statement_bits",
 ]
 
 Floats = npt.NDArray[np.float32]
 
 _LEFT, _RIGHT, _SOMEWHERE = 1, 2, 4
 _UNCERTAIN = 8
-_NOT, _NOT_LEFT, _NOT_RIGHT = 16, 32, 64
+_NOT_LEFT, _NOT_RIGHT = 16, 32
 NO_REPORT = 128
 """A case without a report states nothing: its agreement with a finding is 0."""
 
 _PRESENT: dict[str, int] = {
     "left": _LEFT, "right": _RIGHT, "bilateral": _LEFT | _RIGHT, "": _SOMEWHERE
 }  # fmt: skip
-_ABSENT: dict[str, int] = {"left": _NOT_LEFT, "right": _NOT_RIGHT, "bilateral": _NOT, "": _NOT}
+_ABSENT: dict[str, int] = {
+    "left": _NOT_LEFT,
+    "right": _NOT_RIGHT,
+    "bilateral": _NOT_LEFT | _NOT_RIGHT,
+    "": _NOT_LEFT | _NOT_RIGHT,
+}
 
 _YEARS = 15.0
 """An age this far from the one asked for agrees 0; twice as far, -1."""
@@ -48,28 +55,20 @@ _OTHER_DEGREE = (1.0, 0.6, 0.3)
 _NO_DEGREE = 0.75
 
 
-def statement_bits(assertions: Iterable[tuple[str, str]]) -> int:
-    """Combine the status and side of all assertions of one finding to bits.
-
-    Parameters
-    ----------
-    assertions : iterable of (status, side)
-    """
-    bits = 0
-    for status, side in assertions:
-        if status == "present":
-            bits |= _PRESENT[side]
-        elif status == "absent":
-            bits |= _ABSENT[side]
-        else:
-            bits |= _UNCERTAIN
-    both = _NOT_LEFT | _NOT_RIGHT
-    return bits | _NOT if bits & both == both else bits
+STATEMENT_BITS: Mapping[tuple[str, str], int] = MappingProxyType(
+    {("present", side): bits for side, bits in _PRESENT.items()}
+    | {("absent", side): bits for side, bits in _ABSENT.items()}
+    | {("uncertain", side): _UNCERTAIN for side in _PRESENT}
+)
+"""Bits of one assertion, by status and side; those of several are combined by OR."""
 
 
+@lru_cache(maxsize=1024)
 def finding_table(term: Term) -> Floats:
     """Return the agreement with a finding term for each of the 256 combinations of bits."""
-    return np.array([_agreement(bits, term) for bits in range(256)], dtype=np.float32)
+    table = np.array([_agreement(bits, term) for bits in range(256)], dtype=np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def _agreement(bits: int, term: Term) -> float:
@@ -95,7 +94,7 @@ def _stated(bits: int, side: Side) -> float:
         return 1.0 if sided & _PRESENT[side] else -0.25
     if bits & _UNCERTAIN:
         return 0.25
-    if bits & _NOT or (side and bits & _ABSENT[side]):
+    if _is_denied(bits, side):
         return -1.0
     return -0.5
 
@@ -109,9 +108,15 @@ def _denied(bits: int, side: Side) -> float:
         return -0.75
     if bits & _UNCERTAIN:
         return -0.5
-    if bits & _NOT or (side and bits & _ABSENT[side]):
+    if _is_denied(bits, side):
         return 1.0
     return 0.5
+
+
+def _is_denied(bits: int, side: Side) -> bool:
+    """Whether the finding is denied on this side; without one, on both."""
+    wanted = _ABSENT[side]
+    return bits & wanted == wanted
 
 
 def degree_factors(wanted: Degree) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -13,10 +14,10 @@ from medembed.library.statements import note_assertions, read_statements
 from medembed.lookup.agreement import (
     DEGREES,
     NO_REPORT,
+    STATEMENT_BITS,
     age_agreement,
     degree_factors,
     finding_table,
-    statement_bits,
 )
 from medembed.lookup.terms import Term, TermKind
 from medembed.notes import Assertion, Side, Status
@@ -58,7 +59,7 @@ class Statements:
             kind: ["unknown"] * n
             for kind in (TermKind.SEX, TermKind.MODALITY, TermKind.VIEW, TermKind.BODY_PART)
         }
-        self._bits: dict[str, Bits] = {}
+        bits: defaultdict[str, bytearray] = defaultdict(lambda: bytearray(n))
         states_something = np.zeros(n, dtype=bool)
         for case in read_statements(library):
             row = self._row_of.get(case.case_id)
@@ -73,20 +74,17 @@ class Statements:
             texts[TermKind.BODY_PART][row] = case.body_part
             for label, status, side, _, _, historical in case.assertions or ():
                 if not historical:
-                    self._add(n, row, str(label), str(status), str(side))
+                    bits[label][row] |= STATEMENT_BITS[status, side]
             for label, side in case.findings if recorded else ():
-                self._add(n, row, label, "present", side)
+                bits[label][row] |= STATEMENT_BITS["present", side]
+        self._bits: dict[str, Bits] = {
+            label: np.frombuffer(column, dtype=np.uint8) for label, column in bits.items()
+        }
         self._silent: Bits = np.where(states_something, 0, NO_REPORT).astype(np.uint8)
         self._order: npt.NDArray[np.intp] | None = None
         self._codes = {kind: _coded(column) for kind, column in texts.items()}
         self._degrees: dict[str, Bits] = {}
         self._lock = threading.Lock()
-
-    def _add(self, n: int, row: int, label: str, status: str, side: str) -> None:
-        bits = self._bits.get(label)
-        if bits is None:
-            bits = self._bits[label] = np.zeros(n, dtype=np.uint8)
-        bits[row] |= statement_bits([(status, side)])
 
     @property
     def n_silent(self) -> int:
@@ -165,8 +163,8 @@ class Statements:
                         label,
                         cast(Status, status),
                         cast(Side, side),
-                        cast(int, start),
-                        cast(int, end),
+                        start,
+                        end,
                     )
                     place = DEGREES.index(degree_of(text, stated))
                     row = self._row_of[case_id]

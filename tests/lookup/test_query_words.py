@@ -16,7 +16,7 @@ from medembed.index import open_index
 from medembed.index.exact import cosine
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
-from medembed.lookup.agreement import statement_bits
+from medembed.lookup.agreement import STATEMENT_BITS, finding_table
 from medembed.lookup.fused import AGREEMENT_WEIGHT
 from medembed.lookup.statements import Statements
 from medembed.lookup.terms import Term, TermKind, read_terms
@@ -233,9 +233,11 @@ def test_recorded_findings_count_for_a_case_without_report(tmp_path: Path) -> No
         assert columns.n_silent == 1
 
 
-def test_bits_of_both_sides_denied_are_those_of_a_denial() -> None:
-    apart = statement_bits([("absent", "left"), ("absent", "right")])
-    assert apart & statement_bits([("absent", "")])
+def test_a_finding_denied_on_each_side_is_denied() -> None:
+    left, right = STATEMENT_BITS["absent", "left"], STATEMENT_BITS["absent", "right"]
+    table = finding_table(Term(TermKind.FINDING, "effusion", "absent"))
+    assert table[left | right] == table[STATEMENT_BITS["absent", ""]] == 1
+    assert table[left] < 1
 
 
 def test_a_text_out_of_depth_is_said_and_a_known_word_is_not(tmp_path: Path) -> None:
