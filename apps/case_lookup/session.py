@@ -134,12 +134,12 @@ class LibrarySession:
         threading.Thread(target=self._load_model, name="model", daemon=True).start()
 
     def _load_model(self) -> None:
-        """Import torch, load model and index, and encode once, while the visitor reads the page."""
+        """Load model and index, and encode once, while the visitor reads the page."""
         try:
             lookup = self._get_lookup()
             _ = lookup.index
             lookup.model.encode_notes(["chest"])
-            lookup.model.image_side()
+            lookup.model.warm_up()
         except MedEmbedError as error:
             self.not_ready = str(error)  # the next search tries again and raises it
         finally:

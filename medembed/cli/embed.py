@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,16 @@ from medembed.counted import counted
 
 if TYPE_CHECKING:
     from medembed.model import EmbedReport
+    from medembed.model.int8 import Int8Loss
 
 __all__ = ["embed", "show_embedded"]
+
+
+class Precision(StrEnum):
+    """Numbers that a model computes with."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
 
 
 @verb
@@ -34,6 +43,14 @@ def embed(
             "--activate", help="Make this model the active one, even if it lacks vectors."
         ),
     ] = False,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            "--precision",
+            help="int8: make a faster, smaller variant NAME-int8 of the model, embed with it, and "
+            "print what it loses; it becomes active only with --activate.",
+        ),
+    ] = Precision.FLOAT32,
     as_json: AsJson = False,
 ) -> None:
     """Embed the scans and reports of the cases that have no vectors yet.
@@ -45,16 +62,52 @@ def embed(
     """
     from medembed.library import CaseLibrary
 
+    loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
         from medembed.model import DualEncoder, embed_library, find_model
 
-        loaded = DualEncoder.load(find_model(opened, model, newest=True))
-        with progress_bar("embed") as progress:
-            report = embed_library(
-                opened, loaded, progress, make_active=True if activate else None, waiting=note
-            )
+        folder = find_model(opened, model, newest=True)
+        loaded = DualEncoder.load(folder)
+        make_active = True if activate else None
+        if precision is Precision.INT8:
+            from medembed.model.int8 import make_int8, measure_int8_loss
 
-    emit(report.to_json(), as_json, lambda: show_embedded(report, str(library)))
+            float32, make_active = loaded.fingerprint, activate
+            loaded = make_int8(opened, loaded, folder.name)
+        with progress_bar("embed") as progress:
+            report = embed_library(opened, loaded, progress, make_active=make_active, waiting=note)
+        if precision is Precision.INT8:
+            loss = measure_int8_loss(opened, float32, loaded.fingerprint)
+
+    def human() -> None:
+        if loss is not None:
+            show_loss(loss, f"{folder.name.replace('@', '-')}-int8")
+        show_embedded(report, str(library))
+
+    payload = report.to_json()
+    emit({**payload, "int8": loss.to_json()} if loss else payload, as_json, human)
+
+
+def show_loss(loss: Int8Loss, name: str) -> None:
+    """Print how the searches of an int8 variant differ from those of its model."""
+    write = sys.stdout.write
+    write(f"{name}: the int8 variant, a model of its own\n")
+    if loss.overlap_at_10 is None:
+        write(
+            f"its loss is unknown: {counted(loss.n_cases, 'case')} with image vectors of both "
+            "models, 12 are needed; run medembed embed without --precision first\n"
+        )
+        return
+    write(
+        f"image→image: {loss.overlap_at_10:.1%} of the ten nearest are the same "
+        f"({counted(loss.n_queries, 'query', 'queries')} among {counted(loss.n_cases, 'case')})\n"
+    )
+    if loss.recall_at_10_int8 is not None and loss.recall_at_10_float32 is not None:
+        write(
+            f"text→image R@10 {loss.recall_at_10_int8:.3f}, in float32 "
+            f"{loss.recall_at_10_float32:.3f} ({counted(loss.n_pairs, 'note')} among "
+            f"{counted(loss.n_cases, 'case')})\n"
+        )
 
 
 def show_embedded(report: EmbedReport, library: str) -> None:

@@ -129,7 +129,7 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
 
 
 def _models(folder: Path) -> list[dict[str, Any]]:
-    """Name and fingerprint of each model folder."""
+    """Name, fingerprint and runtime of each model folder."""
     found = []
     for path in sorted(folder.glob("*")):
         file = path / "model.json"
@@ -139,7 +139,14 @@ def _models(folder: Path) -> list[dict[str, Any]]:
             about = json.loads(file.read_text("utf-8"))
         except ValueError:
             about = {}
-        found.append({"name": path.name, "fingerprint": about.get("fingerprint")})
+        found.append(
+            {
+                "name": path.name,
+                "fingerprint": about.get("fingerprint"),
+                "precision": about.get("precision", "float32"),
+                "serving": about.get("serving", {}),
+            }
+        )
     return found
 
 
@@ -165,6 +172,11 @@ def _print(payload: dict[str, Any]) -> None:
         if model["name"] == payload["pending_model"]:
             active += " (pending: run medembed embed)"
         lines.append(f"  model:     {model['name']}{active} {model['fingerprint'] or ''}".rstrip())
+        lines += [
+            f"             the {side} side runs in torch: {about.get('reason', '')}"
+            for side, about in model["serving"].items()
+            if about.get("runtime") == "torch"
+        ]
     if not payload["models"]:
         lines.append("  model:     none yet (medembed train)")
     named = {model["fingerprint"]: model["name"] for model in payload["models"]}

@@ -47,7 +47,7 @@ from medembed.vector_exchange import short_fingerprint
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
-    from medembed.model import DualEncoder
+    from medembed.model.dual_encoder import DualEncoder
     from medembed.notes import Note
     from medembed.scans import Limits, Scan, ScanHeader, ScanReader
 
@@ -125,7 +125,7 @@ class CaseLookup:
 
     @property
     def model(self) -> DualEncoder:
-        """The model; the first use imports torch."""
+        """The model, loaded on first use."""
         with self._lock:
             if self._model is None:
                 self._model = self._choice.load()
@@ -221,7 +221,7 @@ class CaseLookup:
             raise QueryError("the query has no text to ignore terms of", where="ignore")
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
-            # The worker reads the image while torch and the model are loaded.
+            # The worker reads the image while the model is loaded.
             reading = pool.submit(self._read, query.files) if query.files else None
             parts, own = self._parts(query, terms, index, reading)
         out_of_depth = False

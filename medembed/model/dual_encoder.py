@@ -1,39 +1,51 @@
-"""The :class:`DualEncoder` embeds scans and notes in one space."""
+"""The :class:`DualEncoder` embeds scans and notes in one space.
+
+A saved model encodes on ONNX Runtime, and importing this module imports no torch. Torch runs what
+has no ONNX file: a model that is new in this process, folders of earlier formats, and sides that
+could not be exported.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from medembed.encoders.tokenizers import Tokens, read_tokens
 from medembed.errors import ModelError, QueryError
-from medembed.model.format_1 import upgrade
 from medembed.model.model_files import (
     MODEL_FORMAT,
+    ONNX_FILES,
+    WEIGHTS,
+    ModelFiles,
     digests_of,
     fingerprint_of,
-    read_folder,
     standing,
     write_folder,
 )
+from medembed.model.onnx_side import OnnxSide, SideName, has_cuda
 from medembed.preprocess import Pixels, Preprocess
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
+    from medembed.model.onnx_export import ExportedSide
+    from medembed.model.torch_side import TorchSide
     from medembed.model.towers import ImageSide, TextSide, Towers
 
 __all__ = ["DualEncoder", "unit_rows"]
 
 Vectors = npt.NDArray[np.float32]
+
+_LOG = logging.getLogger("medembed")
+_SIDES: tuple[SideName, ...] = ("image", "text")
+_ABOUT = ("format", "architecture", "preprocess", "precision", "made_from")
 
 
 def unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
@@ -77,7 +89,7 @@ class DualEncoder:
         towers: Towers,
     ) -> None:
         towers.eval()
-        self._settings: dict[str, Any] = {
+        self._about: dict[str, Any] = {
             "format": MODEL_FORMAT,
             "architecture": architecture,
             "preprocess": preprocess.config,
@@ -86,15 +98,18 @@ class DualEncoder:
         self._preprocess = preprocess
         self._tokens = tokens
         self._training: dict[str, Any] = {}
-        self._sides: dict[str, ImageSide | TextSide] = {"image": towers.image, "text": towers.text}
-        self._weights: dict[str, torch.Tensor] = {
-            name: tensor.detach() for name, tensor in towers.state_dict().items()
-        }
-        self._folder: Path | None = None
-        self._files: dict[str, bytes] | None = None
+        self._towers: Towers | None = towers
+        self._files: ModelFiles | None = None
+        self._made: dict[str, bytes] = {}
+        self._serving: dict[str, dict[str, Any]] = {}
         self._fingerprint = ""
-        self._device = next(towers.parameters()).device
-        self._lock = threading.Lock()
+        self._device = str(next(towers.parameters()).device)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._modules: dict[SideName, ImageSide | TextSide] = {}
+        self._runners: dict[SideName, OnnxSide | TorchSide] = {}
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         known = f", {self._fingerprint[:12]}" if self._fingerprint else ""
@@ -115,7 +130,11 @@ class DualEncoder:
     @property
     def logit_scale(self) -> float:
         """Logarithm of the inverse temperature, as trained."""
-        return float(self._weights["logit_scale"])
+        if self._towers is not None:
+            return float(self._towers.logit_scale)
+        from safetensors.numpy import load
+
+        return float(load(self._read(WEIGHTS))["logit_scale"])
 
     @property
     def preprocess(self) -> Preprocess:
@@ -133,62 +152,137 @@ class DualEncoder:
         return self._tokens.max_length
 
     @property
+    def precision(self) -> str:
+        """``"float32"``, or ``"int8"`` for a quantized variant of another model."""
+        return str(self._about.get("precision", "float32"))
+
+    @property
     def fingerprint(self) -> str:
         """Hex sha256 over weights, settings, preprocessing, tokenizer and the code's version."""
         if not self._fingerprint:
-            self._fingerprint = fingerprint_of(self._settings, digests_of(self._parts()))
+            self._fingerprint = fingerprint_of(self._about, digests_of(self._parts()))
         return self._fingerprint
+
+    @property
+    def made_from(self) -> str:
+        """Fingerprint of the model of which this is an int8 variant; else empty."""
+        return str(self._about.get("made_from", ""))
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The settings from which the sides are built, as JSON values."""
+        return self._architecture
+
+    @property
+    def device(self) -> str:
+        """``"cpu"``, or ``"cuda"`` with an optional index."""
+        return self._device
 
     @property
     def training(self) -> dict[str, Any]:
         """How the model was trained; empty if unknown."""
         return self._training
 
+    @property
+    def serving(self) -> dict[str, dict[str, Any]]:
+        """What runs each side once the model is saved.
+
+        ``{"image": {"runtime": "onnx", "max_difference": 3e-7, …}, "text": {"runtime": "torch",
+        "reason": …}}``; empty for folders of formats 1 and 2.
+        """
+        return self._serving
+
     # folder ----------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder_or_name: str | Path, *, device: str = "cpu") -> DualEncoder:
-        """Read a model folder and check its digests and fingerprint.
+        """Open a model folder.
 
-        Each side is built when it first encodes, so that a text query does not import what only
-        the image side needs.
+        Files are held open, so that a training that replaces the folder changes nothing. Each
+        side, and its file's digest, is read when it first encodes.
+
+        Parameters
+        ----------
+        folder_or_name : path
+        device : str
+            ``"cpu"`` or ``"cuda"``.
 
         Raises
         ------
         ModelError
             If there is no model, or it was changed after it was saved.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         folder = standing(Path(folder_or_name))
-        about, files = read_folder(folder)
+        files = ModelFiles(folder)
+        about = files.about
+        model = cls.__new__(cls)
         try:
-            weights = load_file(folder / "weights.safetensors", device=device)
-            model = cls.__new__(cls)
-            model._settings = {
-                name: about[name] for name in ("format", "architecture", "preprocess")
-            }
-            model._architecture, model._weights = about["architecture"], weights
-            if about["format"] == 1:
-                model._architecture, model._weights = upgrade(about["architecture"], weights)
+            model._about = {k: v for k, v in about.items() if k in _ABOUT}
+            model._architecture = about["architecture"]
+            model._serving = dict(about.get("serving", {}))
             model._preprocess = Preprocess.from_config(about["preprocess"])
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            if about["format"] == 1:
+                from medembed.model.format_1 import upgrade_settings
+
+                model._architecture = upgrade_settings(about["architecture"])
+        except (KeyError, ValueError, TypeError) as error:
             raise ModelError("the model cannot be read", where=str(folder)) from error
-        model._tokens = read_tokens(files)
+        model._tokens = read_tokens(files.small())
         model._training = {}
         if (folder / "training.json").is_file():
             model._training = json.loads((folder / "training.json").read_bytes())
-        model._sides = {}
-        model._folder = folder
-        model._files = None
+        model._towers = None
+        model._files = files
+        model._made = {}
         model._fingerprint = about["fingerprint"]
-        model._device = torch.device(device)
-        model._lock = threading.Lock()
+        model._device = device
+        model._prepare()
         return model
+
+    def export(
+        self, pixels: npt.NDArray[Any] | None = None, texts: Sequence[str] = ()
+    ) -> list[str]:
+        """Export the sides of a new model to ONNX, for :meth:`save` to keep.
+
+        A side is kept as ONNX if its unit vectors agree with torch's to 1e-4 on the given inputs
+        and on made-up ones, in batches and lengths of several sizes; otherwise it runs in torch.
+        Does nothing for a saved model.
+
+        Parameters
+        ----------
+        pixels : array ``(n, c, *size)``, optional
+            Pixels of the library's cases, as :meth:`Preprocess.pixels` returns them.
+        texts : sequence of str, optional
+            Notes of the library's cases.
+
+        Returns
+        -------
+        list of str
+            A sentence for each side that will run in torch, with the reason.
+        """
+        if self._towers is None:
+            return []
+        from medembed.model.onnx_export import export_image_side, export_text_side
+
+        outcomes: dict[SideName, ExportedSide] = {
+            "image": export_image_side(self.image_side(), self._preprocess, pixels),
+            "text": export_text_side(self.text_side(), self._tokens, texts),
+        }
+        for name, outcome in outcomes.items():
+            self._serving[name] = outcome.about
+            self._made.pop(ONNX_FILES[name], None)
+            if outcome.data is not None:
+                self._made[ONNX_FILES[name]] = outcome.data
+        return [
+            f"the {name} side runs in torch, not on ONNX Runtime: {about['reason']}"
+            for name, about in self._serving.items()
+            if about["runtime"] == "torch"
+        ]
 
     def save(self, folder: str | Path, files: Mapping[str, bytes] | None = None) -> Path:
         """Write the model folder atomically, replacing a model at the same place.
+
+        A new model is exported to ONNX first, unless :meth:`export` has been called.
 
         Parameters
         ----------
@@ -197,65 +291,124 @@ class DualEncoder:
             Further files, which are not part of the fingerprint.
         """
         folder = Path(folder).absolute()
+        if not self._serving:
+            self.export()
         parts = self._parts()
         about = {
-            **self._settings,
+            **self._about,
             "digests": digests_of(parts),
             "fingerprint": self.fingerprint,
             "dim": self.dim,
         }
+        if self._serving:
+            about["serving"] = self._serving
         write_folder(folder, about, {**(files or {}), **parts})
         return folder
 
     def _parts(self) -> dict[str, bytes]:
         """Files of the folder by name, read from it or made once from the weights."""
-        from safetensors.torch import save
+        if self._files is not None:
+            return {name: self._read(name) for name in self._files.names}
+        if WEIGHTS not in self._made and self._towers is not None:
+            from safetensors.torch import save
 
-        if self._folder is not None:
-            names = read_folder(self._folder)[0]["digests"]
-            return {name: (self._folder / name).read_bytes() for name in names}
+            state = self._towers.state_dict()
+            weights = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+            self._made = {WEIGHTS: save(weights), **self._tokens.files(), **self._made}
+        return self._made
+
+    def _read(self, name: str) -> bytes:
         if self._files is None:
-            weights = {k: v.cpu().contiguous().clone() for k, v in self._weights.items()}
-            self._files = {"weights.safetensors": save(weights), **self._tokens.files()}
-        return self._files
+            return self._parts()[name]
+        return self._files.read(name)
+
+    def onnx_file(self, name: SideName) -> bytes:
+        """Return a side's ONNX file.
+
+        Raises
+        ------
+        ModelError
+            If it has none, because it runs in torch.
+        """
+        if self._files is None or ONNX_FILES[name] not in self._files.names:
+            raise ModelError(f"the {name} side has no ONNX file")
+        return self._read(ONNX_FILES[name])
 
     def image_side(self) -> ImageSide:
-        """Return the image tower as a module, importing what it is made of.
+        """Return the image tower as a torch module, importing what it is made of.
 
         Raises
         ------
         ModelError
             If the weights do not fit the architecture.
         """
-        return cast("ImageSide", self._side("image"))
+        return cast("ImageSide", self._module("image"))
 
     def text_side(self) -> TextSide:
-        """Return the text tower as a module, importing what it is made of.
+        """Return the text tower as a torch module, importing what it is made of.
 
         Raises
         ------
         ModelError
             If the weights do not fit the architecture.
         """
-        return cast("TextSide", self._side("text"))
+        return cast("TextSide", self._module("text"))
 
-    def _side(self, name: Literal["image", "text"]) -> ImageSide | TextSide:
-        from medembed.model.towers import restore_image_side, restore_text_side
+    def _module(self, name: SideName) -> ImageSide | TextSide:
+        if self._towers is not None:
+            return self._towers.image if name == "image" else self._towers.text
+        if self.precision != "float32":
+            raise ModelError(
+                f"an {self.precision} variant holds no torch modules",
+                hint="use the model that it was made from",
+            )
+        from medembed.model.torch_side import read_weights, restore_side
 
         with self._lock:  # several threads may search at the same time
-            if name not in self._sides:
-                restore = restore_image_side if name == "image" else restore_text_side
-                with torch.random.fork_rng(devices=[]):  # new modules draw their weights
-                    side = restore(self._architecture)
-                prefix = f"{name}."
-                try:
-                    side.load_state_dict(
-                        {key: self._weights[prefix + key] for key in side.state_dict()}
-                    )
-                except (KeyError, RuntimeError) as error:
-                    raise ModelError("the weights do not fit the model's architecture") from error
-                self._sides[name] = side.to(self._device).eval()
-            return self._sides[name]
+            if name not in self._modules:
+                weights = read_weights(self._read(WEIGHTS))
+                if self._about["format"] == 1:
+                    from medembed.model.format_1 import upgrade_weights
+
+                    weights = upgrade_weights(self._architecture, weights)
+                self._modules[name] = restore_side(name, self._architecture, weights, self._device)
+            return self._modules[name]
+
+    # running ---------------------------------------------------------------------------------
+
+    def provider(self, name: SideName) -> str:
+        """What computes a side: ``"torch"``, or the name of an ONNX Runtime provider.
+
+        Raises
+        ------
+        ModelError
+            If the side cannot be loaded.
+        """
+        return self._runner(name).provider
+
+    def warm_up(self) -> None:
+        """Load both sides, so that the first search does not wait for it."""
+        for name in _SIDES:
+            self._runner(name)
+
+    def _runner(self, name: SideName) -> OnnxSide | TorchSide:
+        with self._lock:
+            if name not in self._runners:
+                self._runners[name] = self._open_side(name)
+            return self._runners[name]
+
+    def _open_side(self, name: SideName) -> OnnxSide | TorchSide:
+        if self._files is not None and ONNX_FILES[name] in self._files.names:
+            if not self._device.startswith("cuda") or has_cuda():
+                return OnnxSide(name, self._read(ONNX_FILES[name]), self._device)
+            _LOG.warning(
+                "this ONNX Runtime has no CUDA: the %s side runs in torch "
+                "(pip install onnxruntime-gpu in place of onnxruntime)",
+                name,
+            )
+        from medembed.model.torch_side import TorchSide
+
+        return TorchSide(self._module(name))
 
     # encoding --------------------------------------------------------------------------------
 
@@ -335,16 +488,13 @@ class DualEncoder:
         return out
 
     def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return self._run(self.image_side(), torch.from_numpy(pixels))
+        return self._run("image", pixels)
 
     def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        ids, mask = self._tokens(texts)
-        return self._run(self.text_side(), torch.from_numpy(ids), torch.from_numpy(mask))
+        return self._run("text", *self._tokens(texts))
 
-    @torch.no_grad()
-    def _run(self, side: nn.Module, *inputs: torch.Tensor) -> npt.NDArray[np.float32]:
-        rows: torch.Tensor = side(*(tensor.to(self._device) for tensor in inputs))
-        out: npt.NDArray[np.float32] = rows.float().cpu().numpy()
-        if not np.isfinite(out).all():
+    def _run(self, name: SideName, *inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        rows = self._runner(name).run(*inputs)
+        if not np.isfinite(rows).all():
             raise ModelError("the model returned values that are not finite")
-        return out
+        return rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +14,25 @@ from medembed.errors import ScanError
 from medembed.library.locks import writer_lock
 from medembed.library.vectors import VectorKind, VectorStore
 from medembed.model.activation import PENDING, activate, name_in_library, would_drop
+from medembed.model.onnx_side import usable_cores
 from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
 from medembed.model.report_text import note_text
 from medembed.model.resolve import ModelChoice
 from medembed.progress import Progress
+from medembed.scans import ScanReader
 
 if TYPE_CHECKING:
-    from medembed.cases import Case
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
+    from medembed.preprocess import Pixels
 
 __all__ = ["EmbedReport", "embed_library"]
 
 _CHUNK = 128
+"""Cases that are written in one transaction."""
+
+_CPU_BATCH, _GPU_BATCH = 32, 256
+"""Images per run; on a CPU larger batches are no faster."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,8 @@ class _Embedding:
         self.written: dict[VectorKind, int] = {"image": 0, "note": 0}
         self.refused: dict[str, int] = {}
         self.unread = 0
+        self.batch_size = _GPU_BATCH if model.device.startswith("cuda") else _CPU_BATCH
+        self._stopping = False
         self._changed: set[str] = set()
         self._done = self._total = 0
 
@@ -168,24 +178,61 @@ class _Embedding:
             self._total += sum(map(len, todo.values()))
             if not any(todo.values()):
                 return
-            for chunk in _chunks(todo["image"]):
-                self._images(chunk)
+            if todo["image"]:
+                self._images(todo["image"])
             for chunk in _chunks(todo["note"]):
                 self._notes(chunk)
 
     def _images(self, ids: list[str]) -> None:
-        contents = _contents(self.library, ids)
-        read, reasons, missed = _chunk_of_pixels(
-            self.library, ids, self.model, self.cache, self.workers
-        )
-        self.unread += missed
-        for reason in reasons:
+        """Encode the scans of cases while a thread decodes those of the next ones."""
+        with (
+            ScanReader(workers=self.workers or usable_cores()) as reader,
+            closing(_ahead(self._decoded(chunk, reader) for chunk in _chunks(ids))) as chunks,
+        ):
+            try:
+                for chunk in chunks:
+                    self._encode(chunk)
+            except BaseException:
+                self._stopping = True  # else leaving would wait until a whole chunk is decoded
+                raise
+
+    def _encode(self, chunk: _Chunk) -> None:
+        self.unread += chunk.n_unread
+        for reason in chunk.reasons:
             self.refused[reason] = self.refused.get(reason, 0) + 1
-        if read:
-            owners = [case_id for case_id, _ in read]
-            vectors = self.model.encode_pixels([pixels for _, pixels in read], scans=owners)
-            self._write("image", list(dict.fromkeys(owners)), vectors, contents)
-        self._report(len(ids))
+        if chunk.pixels:
+            vectors = self.model.encode_pixels(chunk.pixels, self.batch_size, scans=chunk.owners)
+            owners = list(dict.fromkeys(chunk.owners))
+            self._write("image", owners, vectors, chunk.contents)
+        self._report(len(chunk.ids))
+
+    def _decoded(self, ids: list[str], reader: ScanReader) -> _Chunk:
+        """Read the pixels of some cases, from the cache or from their files."""
+        contents = _contents(self.library, ids)
+        cases = list(self.library.select(ids))
+        wanted = [(case, at) for case in cases for at in range(len(case.scans))]
+        missing = [(case, at) for case, at in wanted if case.scans[at] not in self.cache]
+        preprocess = self.model.preprocess
+        fresh = iter(read_pixels(self.library, missing, preprocess, self.workers, reader))
+        chunk = _Chunk(ids, contents)
+        reasons: dict[str, str] = {}
+        for case, at in wanted:
+            if self._stopping:
+                break
+            ref = case.scans[at]
+            if ref in self.cache:
+                first, count = self.cache.span(ref)
+                pixels: Pixels | ScanError = self.cache.rows(slice(first, first + count))
+            else:
+                pixels = next(fresh)
+            if isinstance(pixels, ScanError):
+                chunk.n_unread += 1
+                reasons[case.case_id] = reason_of(pixels)
+            else:
+                chunk.owners.append(case.case_id)
+                chunk.pixels.append(pixels)
+        chunk.reasons = [why for name, why in reasons.items() if name not in chunk.owners]
+        return chunk
 
     def _notes(self, ids: list[str]) -> None:
         contents = _contents(self.library, ids)
@@ -219,6 +266,18 @@ class _Embedding:
             self.progress(self._done, self._total)
 
 
+@dataclass
+class _Chunk:
+    """Decoded scans of some cases: pixels with their cases, and what could not be read."""
+
+    ids: list[str]
+    contents: dict[str, bytes]
+    owners: list[str] = field(default_factory=list)
+    pixels: list[Pixels] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    n_unread: int = 0
+
+
 def _chunks(ids: list[str]) -> Iterator[list[str]]:
     return (ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK))
 
@@ -234,32 +293,14 @@ def _contents(library: CaseLibrary, ids: Sequence[str]) -> dict[str, bytes]:
     return found
 
 
-def _chunk_of_pixels(
-    library: CaseLibrary,
-    ids: Sequence[str],
-    model: DualEncoder,
-    cache: PixelCache,
-    workers: int,
-) -> tuple[list[tuple[str, np.ndarray]], list[str], int]:
-    """Return pixels with their case, reasons of cases without any, and the unread scans' count."""
-    cases: list[Case] = list(library.select(ids))
-    wanted = [(case, at) for case in cases for at in range(len(case.scans))]
-    missing = [(case, at) for case, at in wanted if case.scans[at] not in cache]
-    fresh = iter(read_pixels(library, missing, model.preprocess, workers))
-    read: list[tuple[str, np.ndarray]] = []
-    reasons: dict[str, str] = {}
-    unread = 0
-    for case, at in wanted:
-        ref = case.scans[at]
-        if ref in cache:
-            first, count = cache.span(ref)
-            read.append((case.case_id, cache.rows(slice(first, first + count))))
-            continue
-        pixels = next(fresh)
-        if isinstance(pixels, ScanError):
-            unread += 1
-            reasons[case.case_id] = reason_of(pixels)
-        else:
-            read.append((case.case_id, pixels))
-    seen = {case_id for case_id, _ in read}
-    return read, [why for case_id, why in reasons.items() if case_id not in seen], unread
+def _ahead(items: Iterator[_Chunk]) -> Generator[_Chunk, None, None]:
+    """Yield items that a thread computes while the earlier ones are used.
+
+    At most one finished item waits, so that memory is bounded. An error of the thread is raised
+    here; closing the generator ends the thread after the item at hand.
+    """
+    with ThreadPoolExecutor(1, "medembed-decode") as thread:
+        pending = thread.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = thread.submit(next, items, None)
+            yield item

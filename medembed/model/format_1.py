@@ -6,13 +6,12 @@ The vectors stay the same, so the folder keeps its fingerprint.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from medembed.encoders.efficientnet_lite import layer_name
-
-__all__ = ["upgrade"]
+__all__ = ["upgrade_settings", "upgrade_weights"]
 
 _SETTINGS = {
     "peaks": "max_pool", "reduce": "bottleneck_channels", "standardise": "batch_norm",
@@ -21,19 +20,25 @@ _ENCODER = "image.encoder."
 _BOTTLENECK = "image.reduce."
 
 
-def upgrade(
-    architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return architecture and weights under today's names; the arguments are not changed."""
+def upgrade_settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the architecture under today's names; the argument is not changed."""
     settings = {_SETTINGS.get(key, key): value for key, value in architecture["image"].items()}
-    is_lite0 = settings["encoder"] == "efficientnet-lite0"
-    renamed = {_name(name, is_lite0): tensor for name, tensor in weights.items()}
-    return {**architecture, "image": settings}, renamed
+    return {**architecture, "image": settings}
+
+
+def upgrade_weights(
+    architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the weights under today's names; ``architecture`` has them already."""
+    is_lite0 = architecture["image"]["encoder"] == "efficientnet-lite0"
+    return {_name(name, is_lite0): tensor for name, tensor in weights.items()}
 
 
 def _name(name: str, is_lite0: bool) -> str:
     if name.startswith(_BOTTLENECK):
         return f"image.bottleneck.{name.removeprefix(_BOTTLENECK)}"
     if is_lite0 and name.startswith(_ENCODER):
+        from medembed.encoders.efficientnet_lite import layer_name
+
         return _ENCODER + layer_name(name.removeprefix(_ENCODER))
     return name

@@ -2,26 +2,36 @@
 
 ::
 
-    model.json          settings, preprocessing, digests, fingerprint
-    weights.safetensors the towers' weights
-    tokens.json         how text becomes ids, with tokenizer.json if there is a vocabulary
-    training.json       how it was trained; not part of the fingerprint
+    model.json            settings, preprocessing, digests, fingerprint
+    weights.safetensors   the towers' weights
+    tokens.json           how text becomes ids, with tokenizer.json if there is a vocabulary
+    image.onnx, text.onnx each side for ONNX Runtime, if it could be exported
+    training.json         how it was trained; no digest is kept of it
 
-Folders of format 1 also hold graph.json, which is part of their fingerprint and is not read.
+The fingerprint covers the settings, the weights and the tokenizer. The ONNX files are made from
+these and checked against them, and exporters of different versions write different bytes, so that
+only their digests are kept. An int8 variant has other vectors than its weights, and its ONNX files
+belong to its fingerprint.
+
+Folders of formats 1 and 2 have no ONNX files and run in torch. Those of format 1 also hold
+graph.json, which is part of their fingerprint and is not read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from medembed.errors import ModelError
+from medembed.model.onnx_side import SideName
 from medembed.privacy.private_files import (
     DRAFT_SUFFIX,
     private_folder,
@@ -32,8 +42,11 @@ from medembed.privacy.private_files import (
 __all__ = [
     "MODEL_FORMAT",
     "MODEL_VERSION",
+    "ONNX_FILES",
+    "WEIGHTS",
+    "ModelFiles",
+    "digests_of",
     "fingerprint_of",
-    "read_folder",
     "standing",
     "stated_fingerprint",
     "unwritable",
@@ -43,32 +56,42 @@ __all__ = [
 MODEL_VERSION = 2
 """Increased whenever the same weights and settings would yield different vectors than before."""
 
-MODEL_FORMAT = 2
-"""Format of the files. Format 1 is still read: :mod:`medembed.model.format_1`."""
+MODEL_FORMAT = 3
+"""Format of the files. Formats 1 (:mod:`medembed.model.format_1`) and 2 are still read."""
+
+WEIGHTS = "weights.safetensors"
+ONNX_FILES: dict[SideName, str] = {"image": "image.onnx", "text": "text.onnx"}
 
 _FILES = {
-    1: ("weights.safetensors", "tokens.json", "tokenizer.json", "graph.json"),
-    2: ("weights.safetensors", "tokens.json", "tokenizer.json"),
+    1: (WEIGHTS, "tokens.json", "tokenizer.json", "graph.json"),
+    2: (WEIGHTS, "tokens.json", "tokenizer.json"),
+    3: (WEIGHTS, "tokens.json", "tokenizer.json", *ONNX_FILES.values()),
 }
 
 
 def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
-    """Hex sha256 over the settings, the preprocessing, all files and the code's version.
+    """Hex sha256 over the settings, the preprocessing, the files and the code's version.
 
     Parameters
     ----------
     about : mapping
-        ``"architecture"`` and ``"preprocess"`` are used.
+        ``"architecture"``, ``"preprocess"`` and, for an int8 variant, ``"precision"`` are used.
     digests : mapping of file name to hex sha256
+        Those of ONNX files count for an int8 variant only.
     """
     from medembed.preprocess import PREPROCESS_VERSION
 
-    parts = {
+    parts: dict[str, Any] = {
         "versions": [MODEL_VERSION, PREPROCESS_VERSION],
         "architecture": about["architecture"],
         "preprocess": about["preprocess"],
         "files": dict(digests),
     }
+    if about.get("precision", "float32") == "float32":
+        left_out = set(ONNX_FILES.values())
+        parts["files"] = {name: value for name, value in digests.items() if name not in left_out}
+    else:
+        parts["precision"] = about["precision"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -153,22 +176,96 @@ def stated_fingerprint(folder: Path) -> str:
         raise ModelError("model.json cannot be read", where=folder.name) from None
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read ``model.json`` and all small files; check every digest and the fingerprint.
+class ModelFiles:
+    """The files of a model folder, held open.
 
-    Returns
-    -------
-    about : dict
-    files : dict of bytes
-        All files except the weights, which safetensors reads.
+    A training that replaces the folder meanwhile changes nothing here. Each file's digest is
+    checked when the file is read, so that a search by text does not read the image side.
+
+    Parameters
+    ----------
+    folder : Path
 
     Raises
     ------
     ModelError
-        If the folder is not a model, has another format, or was changed.
+        If the folder is not a model, has another format, lacks a file, or ``model.json`` was
+        changed.
     """
-    where = str(folder)
-    folder = standing(folder)
+
+    def __init__(self, folder: Path) -> None:
+        self._where = str(folder)
+        self._open: dict[str, int] = {}
+        weakref.finalize(self, _close_all, self._open)
+        folder = standing(folder)
+        self.about = _read_about(folder, self._where)
+        try:
+            for name in sorted(_FILES[self.about["format"]]):
+                with suppress(FileNotFoundError):
+                    self._open[name] = os.open(folder / name, os.O_RDONLY)
+            self._digests = {str(name): str(value) for name, value in self.about["digests"].items()}
+            stated = self.about["fingerprint"]
+            expected = fingerprint_of(self.about, self._digests)
+        except OSError as error:
+            raise ModelError("the model cannot be read", where=self._where) from error
+        except (KeyError, AttributeError, TypeError) as error:
+            raise ModelError("model.json is incomplete", where=self._where) from error
+        differing = sorted(set(self._digests) ^ set(self._open))
+        if differing:
+            raise self._changed(differing[0])
+        if stated != expected:
+            raise ModelError(
+                "model.json was changed, or written by another version of MedEmbed",
+                where=self._where,
+                hint="train the model again",
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the files with a digest."""
+        return tuple(self._digests)
+
+    def read(self, name: str) -> bytes:
+        """Read a file whole and check its digest.
+
+        Raises
+        ------
+        ModelError
+            If the file was changed after the model was saved, or cannot be read.
+        """
+        try:
+            file = self._open[name]
+            size = os.fstat(file).st_size
+            parts, at = [], 0
+            while at < size and (part := os.pread(file, size - at, at)):
+                parts.append(part)
+                at += len(part)
+        except (KeyError, OSError) as error:
+            raise ModelError(f"{name} cannot be read", where=self._where) from error
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if hashlib.sha256(data).hexdigest() != self._digests[name]:
+            raise self._changed(name)
+        return data
+
+    def small(self) -> dict[str, bytes]:
+        """Read all files except the weights and the ONNX files."""
+        large = {WEIGHTS, *ONNX_FILES.values()}
+        return {name: self.read(name) for name in self.names if name not in large}
+
+    def _changed(self, name: str) -> ModelError:
+        return ModelError(
+            f"{name} was changed or damaged after the model was saved",
+            where=self._where,
+            hint="train the model again",
+        )
+
+
+def _close_all(files: dict[str, int]) -> None:
+    for file in files.values():
+        os.close(file)
+
+
+def _read_about(folder: Path, where: str) -> dict[str, Any]:
     try:
         about = json.loads((folder / "model.json").read_bytes())
     except FileNotFoundError:
@@ -183,29 +280,4 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             where=where,
             hint="train the model again",
         )
-    files: dict[str, bytes] = {}
-    digests: dict[str, str] = {}
-    for name in sorted(_FILES[about["format"]]):
-        path = folder / name
-        if not path.is_file():
-            continue
-        if name == "weights.safetensors":
-            with path.open("rb") as stream:
-                digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-        else:
-            files[name] = path.read_bytes()
-            digests[name] = hashlib.sha256(files[name]).hexdigest()
-    try:
-        changed = sorted(
-            set(digests.items()) ^ {(str(k), str(v)) for k, v in about["digests"].items()}
-        )
-        whole = not changed and about["fingerprint"] == fingerprint_of(about, digests)
-    except (KeyError, AttributeError, TypeError) as error:
-        raise ModelError("model.json is incomplete", where=where) from error
-    if not whole:
-        if changed:
-            what = f"{changed[0][0]} was changed or damaged after the model was saved"
-        else:
-            what = "model.json was changed, or written by another version of MedEmbed"
-        raise ModelError(what, where=where, hint="train the model again")
-    return about, files
+    return about

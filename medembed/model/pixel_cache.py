@@ -21,6 +21,7 @@ from medembed.cases import Case, ScanRef
 from medembed.errors import LibraryError, ScanError
 from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
+from medembed.model.onnx_side import usable_cores
 from medembed.preprocess import Pixels, Preprocess
 from medembed.privacy.private_files import open_private
 from medembed.progress import Progress
@@ -38,6 +39,7 @@ def read_pixels(
     wanted: Sequence[tuple[Case, int]],
     preprocess: Preprocess,
     workers: int = 0,
+    reader: ScanReader | None = None,
 ) -> Iterator[Pixels | ScanError]:
     """Decode and preprocess scans on all cores.
 
@@ -49,6 +51,8 @@ def read_pixels(
     preprocess : Preprocess
     workers : int
         Decoding processes; 0 means one per core.
+    reader : ScanReader, optional
+        Use its workers, which stay alive, instead of starting some.
 
     Yields
     ------
@@ -56,27 +60,29 @@ def read_pixels(
         One per scan, in order; an error if a scan no longer decodes, its files have changed since
         they were ingested, or the model does not read its kind.
     """
+    if not wanted:
+        return
+    if reader is None:
+        with ScanReader(workers=min(workers or usable_cores(), len(wanted))) as own:
+            yield from read_pixels(library, wanted, preprocess, workers, own)
+        return
 
     def items() -> Iterator[tuple[str | list[str], int | None]]:
         for case, at in wanted:
             files = [str(path) for path in library.scan_files(case)[at]]
             yield (files[0] if len(files) == 1 else files), case.scans[at].frame
 
-    if not wanted:
-        return
-    count = workers or (os.cpu_count() or 1)
-    with ScanReader(workers=min(count, len(wanted))) as reader:
-        for (case, at), scan in zip(wanted, reader.map("read", items()), strict=True):
-            if not isinstance(scan, Scan):
-                yield scan if isinstance(scan, ScanError) else ScanError("no pixels")
-                continue
-            if library.has_changed_files(case.scans[at]):  # perhaps of another patient
-                yield ScanError("the file has changed since it was ingested", reason="changed")
-                continue
-            try:
-                yield preprocess.pixels(scan)
-            except ScanError as error:
-                yield error
+    for (case, at), scan in zip(wanted, reader.map("read", items()), strict=True):
+        if not isinstance(scan, Scan):
+            yield scan if isinstance(scan, ScanError) else ScanError("no pixels")
+            continue
+        if library.has_changed_files(case.scans[at]):  # perhaps of another patient
+            yield ScanError("the file has changed since it was ingested", reason="changed")
+            continue
+        try:
+            yield preprocess.pixels(scan)
+        except ScanError as error:
+            yield error
 
 
 class PixelCache:

@@ -36,7 +36,7 @@ class ModelChoice:
     loaded: DualEncoder | None = None
 
     def load(self) -> DualEncoder:
-        """Load the model; imports torch.
+        """Load the model.
 
         If a training has replaced the model in the folder since it was chosen, the chosen one is
         loaded from its versioned folder.

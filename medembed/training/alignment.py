@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from medembed.library import CaseLibrary
@@ -47,6 +49,9 @@ __all__ = ["TrainReport", "prepare", "train"]
 
 _VERSION = 2
 """Increased whenever the same configuration would give other weights than before."""
+
+_CHECKED = 40
+"""Cases on which a side's ONNX file is compared with torch."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +257,7 @@ class _Training:
             outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
             fingerprint = model.fingerprint
+            in_torch = model.export(*_sample(self.val if len(self.val) else cohort))
         chosen = asdict(run.choices)
         report = TrainReport(
             folder=str(self.folder),
@@ -265,7 +271,7 @@ class _Training:
             chosen=chosen,
             why=run.why,
             collapse=outcome.collapse.to_json(),
-            remarks=_remarks(self.val),
+            remarks=[*_remarks(self.val), *in_torch],
             seconds=outcome.seconds,
         )
         kept = {
@@ -300,6 +306,13 @@ class _Training:
             propose(self.library, self.config.name)
         elif self.library.get_meta(PENDING) == self.config.name:
             self.library.set_meta(PENDING, None)
+
+
+def _sample(cohort: TrainingCohort) -> tuple[npt.NDArray[Any], list[str]]:
+    """Return pixels and notes on which the exported model is compared with the trained one."""
+    chosen = range(0, len(cohort), max(1, len(cohort) // _CHECKED))
+    rows = np.concatenate([cohort.rows[at][:1] for at in chosen])
+    return cohort.pixels.rows(rows), [cohort.reports[at].full.text for at in chosen]
 
 
 def _remarks(val: TrainingCohort) -> list[str]:
