@@ -21,7 +21,7 @@ from medembed.notes import Note, read_note
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
-    from medembed.model import DualEncoder
+    from medembed.model.dual_encoder import DualEncoder
 
 __all__ = ["QueryTextReader", "term_notes"]
 
