@@ -21,7 +21,7 @@ from medembed.model.report_text import sentences
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
-    from medembed.model import DualEncoder
+    from medembed.model.dual_encoder import DualEncoder
 
 __all__ = ["DepthCheck"]
 
