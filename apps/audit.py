@@ -304,10 +304,10 @@ def _show_changes(report: dict[str, Any], show: Callable[[str], None]) -> None:
         advice = "recommended" if one["recommended"] else "not recommended"
         show(f"Tried: {one['name']}: {advice} ({_shortened(one['reasons'])})")
     if compared is not None:
-        models = compared["models"]
-        show(
-            f"Change from model {models['before'][:12]} (before) to {models['after'][:12]} (after):"
-        )
+        from medembed.vector_exchange import short_fingerprint
+
+        names = {side: short_fingerprint(name) for side, name in compared["models"].items()}
+        show(f"Change from model {names['before']} (before) to {names['after']} (after):")
         show("  " + (_counted(compared["rows"], "verdict") or compared["notes"][0]))
         for row in compared["rows"]:
             if row["primary"] or row["verdict"] in ("improved", "worse"):

@@ -37,6 +37,7 @@ __all__ = [
     "export_vectors",
     "external_fingerprint",
     "import_vectors",
+    "short_fingerprint",
 ]
 
 EXTERNAL = "external:"
@@ -124,6 +125,11 @@ def external_fingerprint(name: str) -> str:
             hint="name the model and its version, such as medsiglip-448",
         )
     return EXTERNAL + name
+
+
+def short_fingerprint(fingerprint: str) -> str:
+    """Return a fingerprint as messages show it: 12 hex digits, or the name of imported vectors."""
+    return fingerprint if fingerprint.startswith(EXTERNAL) else fingerprint[:12]
 
 
 # importing

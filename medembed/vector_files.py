@@ -61,7 +61,8 @@ def read_vectors(
     repeated = len(case_ids) - len(set(case_ids))
     if empty or repeated:
         what = "have no case id" if empty else "repeat the case id of another row"
-        raise InputError(f"{empty or repeated} of {len(case_ids)} rows {what}", where=path.name)
+        many = counted(len(case_ids), "row")
+        raise InputError(f"{empty or repeated} of {many} {what}", where=path.name)
     return case_ids, _unit(rows, path.name)
 
 
@@ -90,7 +91,7 @@ def _unit(rows: npt.NDArray[Any], where: str) -> Rows:
     except InputError as error:
         finite = np.isfinite(rows).all(axis=1)
         wrong = int((~finite).sum()) or int((~rows[finite].any(axis=1)).sum())
-        count = f" ({wrong} of {len(rows)} rows)"
+        count = f" ({wrong} of {counted(len(rows), 'row')})"
         raise InputError(
             f"{error.what}{count}", where=where, hint="leave out the rows of failed cases"
         ) from None

@@ -12,6 +12,7 @@ from evaluation.retrieval.library import TASKS, LibraryScores
 from evaluation.retrieval.null_controls import NullControl
 from evaluation.retrieval.runs import RunScores
 from evaluation.retrieval.scores import RetrievalScores
+from medembed.vector_exchange import short_fingerprint
 
 __all__ = ["print_scores", "score_table", "summary_lines", "title"]
 
@@ -60,7 +61,7 @@ def print_scores(result: LibraryScores | RunScores) -> None:
     if isinstance(result, LibraryScores):
         console.print(
             f"Split {result.split}: {result.n_cases} cases of {result.n_patients} patients, "
-            f"model {result.fingerprint[:12]}, seed {result.seed}"
+            f"model {short_fingerprint(result.fingerprint)}, seed {result.seed}"
         )
         if result.coverage.lacks:
             console.print(Text(f"Partial: {result.coverage.lacks}.", style="bold"))

@@ -124,13 +124,14 @@ def show_embedded(report: EmbedReport, library: str) -> None:
             write(f"{n} found with the previous model can no longer be found\n")
         else:
             write(
-                f"not activated: {n} found with the active model could no longer be found; "
+                f"not activated: {n} could not be found with it; "
                 "use --activate to activate it anyway\n"
             )
     if report.activated:
         write("this model is now the active one\n")
     elif not report.active:
         write("this model is not active; use --model to search with it\n")
+        return
     from medembed.library import CaseLibrary
 
     with CaseLibrary.open(library) as opened:

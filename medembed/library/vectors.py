@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.errors import FingerprintError, InputError, InternalError, LibraryError
 from medembed.library.faults import damaged
 from medembed.library.seals import vector_seal
@@ -80,7 +81,9 @@ class VectorStore:
         """Write one vector for each case, scaled to length 1, replacing an existing one."""
         given = np.asarray(vectors)
         if given.ndim != 2 or len(given) != len(case_ids) or given.shape[1] == 0:
-            raise InputError(f"{len(case_ids)} case ids for vectors of shape {given.shape}")
+            raise InputError(
+                f"{counted(len(case_ids), 'case id')} for vectors of shape {given.shape}"
+            )
         if len(set(case_ids)) != len(case_ids):
             raise InputError("a case id occurs more than once among the vectors")
         # Every reader relies on length 1, so a wrong row is refused here, where its writer sees it.

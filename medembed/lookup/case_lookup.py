@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.embeddings import unit_rows
 from medembed.errors import QueryError, ScanError
 from medembed.explain import QueryContent, explain
@@ -42,6 +43,7 @@ from medembed.lookup.query_text import QueryTextReader, term_notes
 from medembed.lookup.result import LookupHit, Result
 from medembed.lookup.terms import QueryTerms
 from medembed.model.resolve import ModelChoice, choose_model
+from medembed.vector_exchange import short_fingerprint
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -114,7 +116,7 @@ class CaseLookup:
         self.close()
 
     def __repr__(self) -> str:
-        return f"CaseLookup({self.library!r}, model {self.fingerprint[:12]})"
+        return f"CaseLookup({self.library!r}, model {short_fingerprint(self.fingerprint)})"
 
     @property
     def fingerprint(self) -> str:
@@ -331,8 +333,8 @@ class CaseLookup:
         if query.vector is not None:
             if len(query.vector) != index.index.dim:
                 raise QueryError(
-                    f"it has {len(query.vector)} dimensions, the library's vectors of this model "
-                    f"{index.index.dim}",
+                    f"it has {counted(len(query.vector), 'dimension')}, the library's vectors "
+                    f"of this model {index.index.dim}",
                     where="vector",
                     hint="make it with the same model",
                 )

@@ -35,7 +35,7 @@ class NoveltyAnswer(NamedTuple):
 def _query_kind(query: Query) -> QueryKind | None:
     """Return the kind of query that a threshold is for; None for another mixture."""
     parts = {name for name, weight in query.weights.items() if weight}
-    if "vector" in parts:
+    if "vector" in parts:  # it may be of an image or of a text
         return None
     if parts == {"text"}:
         return "text"

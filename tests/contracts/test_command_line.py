@@ -32,7 +32,7 @@ OF_DESIGN = {
     "show",
     "app",
 }
-BESIDE_THE_DESIGN = {"vocabulary"}
+BESIDE_THE_DESIGN = {"export-vectors", "import-vectors", "use", "vocabulary"}
 
 
 def medembed(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

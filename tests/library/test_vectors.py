@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_refused_and_nothing_of_it_written(library: CaseLib
         ([[np.inf, 2]], "not finite"),
         ([[0, 0]], "all zeros"),
         ([["a", "b"]], "real numbers"),
-        ([[1, 2], [3, 4]], "1 case ids for vectors of shape"),
+        ([[1, 2], [3, 4]], "1 case id for vectors of shape"),
     ):
         with pytest.raises(InputError, match=why):
             library.put_vectors("f", "image", ["case-2"], wrong)

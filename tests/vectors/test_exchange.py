@@ -257,6 +257,8 @@ def test_the_verbs_print_one_object_and_refuse_in_one_line(
     found = json.loads(run.invoke(build(), search).stdout)
     assert found["hits"][0]["case_id"] == "case-5"
     assert found["query"]["vector"] == 5
+    done = run.invoke(build(), ["import-vectors", place, str(path), "--name", "a/b"])
+    assert (done.exit_code, done.stdout) == (2, "")
     done = run.invoke(build(), ["search", place, "--model", NAME, "--text", "effusion"])
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1

@@ -73,7 +73,11 @@ def test_cases_without_vectors_of_both_models_neither_ask_nor_answer(tmp_path: P
     library = archive(tmp_path / "library", harmed="", n=240)
     ids, images = library.vectors(MODEL, "image")
     library.put_vectors(OTHER, "image", ids[:200], images[:200])
-    found = audit_library(library, protocol(**QUICK), fingerprint=MODEL, against=OTHER)
+    with pytest.raises(FingerprintError, match="only 200 of 240 cases"):
+        audit_library(library, protocol(**QUICK), fingerprint=MODEL, against=OTHER)
+    found = audit_library(
+        library, protocol(**QUICK), fingerprint=MODEL, against=OTHER, allow_partial=True
+    )
     rows = {(r["group"], r["outcome"]): r for r in found["comparison"]["rows"]}
     assert {outcome for _, outcome in rows} == {OUTCOMES[0]}
     for row in rows.values():  # the same vectors among the same 200 cases: no figure may differ

@@ -1,0 +1,86 @@
+"""The verb ``use``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.embed import show_embedded
+from medembed.counted import counted
+from medembed.errors import ModelError
+
+__all__ = ["use"]
+
+_FROM = {
+    "library": "a model of the library",
+    "folder": "copied into the library",
+    "published": "a published pair, without training",
+}
+
+
+@verb
+def use(
+    library: LibraryPath,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model of the library by name or fingerprint; a model's folder; or a CLIP, "
+            "SigLIP, ALIGN or open_clip checkpoint, by its folder or its name on the hub.",
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name in the library; default: that of the folder."),
+    ] = None,
+    revision: Annotated[
+        str, typer.Option("--revision", help="Commit of the hub's repository.")
+    ] = "main",
+    activate: Annotated[
+        bool,
+        typer.Option(
+            "--activate", help="Make it the active one even if it lacks vectors, or has collapsed."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search with a model as it is: embed the library, build the index, make the model active.
+
+    Nothing is trained. The previous model stays active until the library has the vectors of this
+    one. If interrupted, run the same command to resume. Weights are read from safetensors only,
+    and no code of a repository is run.
+
+    Example: medembed use demo-library ./medsiglip-448
+    """
+    from medembed.library import CaseLibrary
+
+    with CaseLibrary.open(library) as opened:
+        from medembed.model.use_model import use_model
+
+        with progress_bar("embed") as progress:
+            report = use_model(
+                opened,
+                model,
+                name,
+                revision=revision,
+                activate=activate,
+                progress=progress,
+                waiting=note,
+            )
+
+    def human() -> None:
+        sys.stdout.write(
+            f"{report.name}: {_FROM[report.origin]}, {counted(report.dim, 'dimension')}\n"
+        )
+        show_embedded(report.embedded, str(library))
+
+    emit(report.to_json(), as_json, human)
+    if not report.embedded.active:
+        raise ModelError(
+            "the model is not active, and the previous one serves on",
+            where=report.name,
+            hint="make its scans readable and run the same command, or give --activate",
+        )
