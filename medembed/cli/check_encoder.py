@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medembed.cli.command import AsJson, emit, verb
-from medembed.errors import ModelError
+from medembed.errors import MedEmbedError, ModelError
 
 if TYPE_CHECKING:
     from medembed.model.encoder_check import EncoderCheck, Side
@@ -54,13 +54,23 @@ def check_encoder(
         wanted = sides_of(source, encoder, revision)
     else:
         wanted = ("image",) if side is _Sides.image else ("text",)
-    found = [check(source, each, encoder=encoder, revision=revision) for each in wanted]
+    found: list[EncoderCheck] = []
+    refused: MedEmbedError | None = None
+    for each in wanted:
+        try:
+            found.append(check(source, each, encoder=encoder, revision=revision))
+        except MedEmbedError as error:  # the other side of a pair may be right
+            refused = error
+    if refused and not found:
+        raise refused
     payload = {"checks": [each.to_json() for each in found]}
 
     def human() -> None:
         sys.stdout.write("\n".join(map(_told, found)) + "\n")
 
     emit(payload, as_json, human)
+    if refused:
+        raise refused
     failed = [each for each in found if not each.passed]
     if failed:
         raise ModelError(
@@ -71,10 +81,9 @@ def check_encoder(
 
 
 def _told(check: EncoderCheck) -> str:
-    left = ", ".join(f"{name} ({count})" for name, count in check.left_out.items())
-    settings = ", ".join(
-        f"{k} {_short(k, v)}" for k, v in check.preprocess.items() if v is not None
-    )
+    left = ", ".join(f"{name} ({count})" for name, count in (check.left_out or {}).items())
+    stated = ((k, v) for k, v in check.preprocess.items() if v is not None)
+    settings = ", ".join(f"{k} {_short(k, v)}" for k, v in stated)
     own = (
         f"not compared: {check.not_compared}"
         if check.own_library is None
@@ -85,7 +94,7 @@ def _told(check: EncoderCheck) -> str:
         ("license", check.license or "not stated"),
         ("vector", f"{check.width} dimensions, from {check.parameters:,} parameters"),
         ("reads", settings),
-        ("weights", f"all loaded; left out: {left or 'none'}"),
+        ("weights", f"every one is accounted for; left out: {left or 'none'}"),
         ("own library", own),
         ("saved and loaded", f"largest difference {check.round_trip:.1e}"),
         ("finite", "yes" if check.finite else "no"),

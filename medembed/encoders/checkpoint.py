@@ -141,8 +141,8 @@ class Checkpoint:
             if others
             else "it has no weights",
             where=self.name,
-            hint="give a folder with model.safetensors; docs/guides/bring-your-own-encoder.md shows "
-            "how to convert pytorch_model.bin",
+            hint="give a folder with model.safetensors; "
+            "docs/guides/bring-your-own-encoder.md shows how to convert pytorch_model.bin",
         )
 
     def _parts_of(self, index: Any, name: str) -> list[Path]:

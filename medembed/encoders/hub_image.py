@@ -24,14 +24,14 @@ class HubImageOptions(Options):
     ----------
     source : str
         A folder with ``config.json``, ``preprocessor_config.json`` and ``model.safetensors``, an
-        open_clip folder, a MONAI bundle, or a name on the hub.
+        open_clip folder, a MONAI bundle, or a name on the hub. Empty in a saved model.
     revision : str
         Commit of the hub's repository. Pin it so that every training starts from the same weights.
     architecture : dict or None
         Written by MedEmbed: the network's settings in a saved model, which is restored from them.
     """
 
-    source: str
+    source: str = ""
     revision: str = "main"
     architecture: dict[str, Any] | None = None
 
@@ -59,6 +59,8 @@ def library_of(checkpoint: Checkpoint) -> str:
 
 
 def _preprocess(options: HubImageOptions) -> dict[str, Any]:
+    if not options.source:
+        return {}
     checkpoint = open_checkpoint(options.source, options.revision)
     library = library_of(checkpoint)
     if library == "open_clip":
@@ -75,6 +77,11 @@ def _preprocess(options: HubImageOptions) -> dict[str, Any]:
 
 
 def _build(options: HubImageOptions, dimensions: int, size: tuple[int, ...]) -> nn.Module:
+    if not options.source:
+        raise ConfigError(
+            "the image encoder is not named", where="image.options.source",
+            hint="give it with image.options.source=FOLDER_OR_NAME",
+        )  # fmt: skip
     checkpoint = open_checkpoint(options.source, options.revision)
     library = library_of(checkpoint)
     if library == "monai":

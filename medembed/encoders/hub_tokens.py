@@ -140,9 +140,17 @@ def _read(checkpoint: Checkpoint) -> tuple[Any, Any, list[int] | None]:
                     model_input_names=names,
                 )
                 return tokenizer, tokenizer.backend_tokenizer, None
-            tokenizer = AutoTokenizer.from_pretrained(
-                checkpoint.folder, trust_remote_code=False, local_files_only=True
-            )
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(
+                    checkpoint.folder, trust_remote_code=False, local_files_only=True
+                )
+            except Exception:
+                if not has_fast:
+                    raise
+                # its class needs a package or a version that is not there; the file does not
+                tokenizer = PreTrainedTokenizerFast.from_pretrained(
+                    checkpoint.folder, local_files_only=True
+                )
             backend = getattr(tokenizer, "backend_tokenizer", None)
             if backend is None or not backend.get_vocab_size():
                 raise ValueError("no fast tokenizer")

@@ -244,6 +244,7 @@ def _entry(
         )
         dropped = sorted(key for key in weights if any(re.search(each, key) for each in drop))
         cast(Any, module).left_out = tuple(dropped)
+        cast(Any, module).channels = shape["channels"]
         cast(Any, module).kept_options = {"source": "", "architecture": shape}
         return module
 
@@ -253,7 +254,9 @@ def _entry(
         if options.architecture is None:
             raise ModelError(f"the saved model lacks the size of its {noun}")
         try:
-            return make(options.architecture)
+            module = make(options.architecture)
+            cast(Any, module).channels = int(options.architecture["channels"])
+            return module
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the size of the saved {noun} is not valid") from error
 

@@ -176,6 +176,9 @@ def _network(architecture: Mapping[str, Any], name: str) -> nn.Module:
 def _encoder(net: nn.Module, architecture: Mapping[str, Any], dimensions: int) -> nn.Module:
     encoder = _KNOWN[architecture["network"]].encoder(net, architecture["arguments"])
     module = InWorldAxes(encoder) if dimensions == 3 else encoder
+    arguments = architecture["arguments"]
+    channels = arguments.get("in_channels", arguments.get("n_input_channels", 0))
+    cast(Any, module).channels = channels if isinstance(channels, int) else 0
     cast(Any, module).kept_options = {"source": "", "architecture": dict(architecture)}
     return module
 

@@ -68,7 +68,7 @@ def _image_vector(model: Any, processor: Any, image: Any) -> torch.Tensor:
 
 
 def own_text_vectors(
-    checkpoint: Checkpoint, texts: Sequence[str], pooling: str
+    checkpoint: Checkpoint, texts: Sequence[str], pooling: str, length: int
 ) -> tuple[Vectors | None, str]:
     """Encode texts by sentence-transformers or transformers, if they make one vector of a text.
 
@@ -78,6 +78,8 @@ def own_text_vectors(
     texts : sequence of str
     pooling : str
         The pooling of the hidden states that is compared: ``"mean"``, ``"cls"`` or ``"last"``.
+    length : int
+        Tokens after which texts are truncated.
 
     Returns
     -------
@@ -102,7 +104,9 @@ def own_text_vectors(
         rows = []
         for text in texts:  # one at a time: no padding
             padding = "max_length" if kind.startswith("siglip") else False
-            batch = tokenizer([text], return_tensors="pt", truncation=True, padding=padding)
+            batch = tokenizer(
+                [text], return_tensors="pt", truncation=True, max_length=length, padding=padding
+            )
             with torch.no_grad():
                 row = _text_vector(model, batch, kind, pooling)
             if row is None:

@@ -127,7 +127,8 @@ class ImageEncoder:
         a feature map ``(n, width, *grid)`` and has the attribute ``width``. May load pretrained
         weights. The module may also have ``pooled(images)``, its own vector ``(n, pooled_width)``,
         with the attribute ``pooled_width``; and ``kept_options``, the options that a model folder
-        keeps in place of the configuration's (JSON values; no path).
+        keeps in place of the configuration's (JSON values; no path); and
+        ``channels``: gray images are repeated, and any other number is refused.
     restore : callable
         The same without pretrained weights: those of a model folder are loaded next.
     preprocess : callable, optional

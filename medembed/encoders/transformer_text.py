@@ -127,11 +127,11 @@ class TransformerText(nn.Module):
 
 def _width(net: nn.Module) -> int:
     """Return the width of a network's own pooled output."""
-    for name in ("text_projection", "head"):
-        layer = getattr(net, name, None)
-        if isinstance(layer, nn.Linear):
-            return layer.out_features
-    return int(cast(Any, net.config).hidden_size)
+    layer = getattr(net, "text_projection", None)
+    if isinstance(layer, nn.Linear):  # CLIP
+        return layer.out_features
+    config = cast(Any, net.config)
+    return int(getattr(config, "projection_size", None) or config.hidden_size)  # SigLIP, BERT
 
 
 def empty_net(config: Any, kind: str, *, pooler: bool = False) -> nn.Module:
@@ -165,13 +165,16 @@ def restore_text(architecture: dict[str, Any]) -> nn.Module:
     ModelError
         If transformers does not know the architecture; code from elsewhere is never run.
     """
-    from transformers import AutoConfig
+    import transformers
 
     values = dict(architecture["config"])
     kind, pooling = architecture.get("net", ""), architecture["pooling"]
     name = values.pop("model_type", "")
     try:
-        config = AutoConfig.for_model(name, **values)
+        if kind in NETS:  # not every version of transformers finds it by its type
+            config = getattr(transformers, kind).config_class(**values)
+        else:
+            config = transformers.AutoConfig.for_model(name, **values)
         net = empty_net(config, kind, pooler=pooling == "own")
     except (ValueError, KeyError) as error:
         raise ModelError(f"transformers does not know the text encoder type {name!r}") from error

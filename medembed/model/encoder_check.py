@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,8 +66,9 @@ class EncoderCheck:
     parameters : int
     preprocess : dict
         Settings of the preprocessing (image) or the tokens (text).
-    left_out : dict of str to int
-        Number of weights of the checkpoint that are not used, by the first part of their names.
+    left_out : dict of str to int or None
+        Number of weights of the checkpoint that are not used, by the first part of their names;
+        None for a text side, whose loading refuses weights that it does not know.
     own_library : float or None
         Largest difference from the vectors of its own library, relative to their largest value.
     not_compared : str
@@ -87,7 +88,7 @@ class EncoderCheck:
     width: int
     parameters: int
     preprocess: dict[str, Any]
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] | None = None
     own_library: float | None = None
     not_compared: str = ""
     round_trip: float = 0.0
@@ -233,7 +234,7 @@ def _check_text(source: str, encoder: str, options: dict[str, Any]) -> EncoderCh
         again = DualEncoder.load(model.save(Path(folder) / "model")).encode_notes(texts)
     library = _library_of_text(checkpoint)
     pooling = str(getattr(towers.text.encoder, "pooling", ""))
-    theirs, reason = own_text_vectors(checkpoint, texts, pooling)
+    theirs, reason = own_text_vectors(checkpoint, texts, pooling, tokens.max_length)
     return EncoderCheck(
         checkpoint.name,
         "text",
@@ -243,7 +244,7 @@ def _check_text(source: str, encoder: str, options: dict[str, Any]) -> EncoderCh
         vectors.shape[1],
         sum(p.numel() for p in towers.text.encoder.parameters()),
         {"tokens": tokens.max_length, "pooling": pooling},
-        {},
+        None,
         None if theirs is None else _apart(vectors, theirs),
         reason,
         float(np.abs(before - again).max()),

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from medembed.counted import counted
 from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from medembed.encoders.settings import ImageSettings, Options, Settings, TextSettings
 from medembed.errors import ConfigError
@@ -83,6 +84,7 @@ class ImageSide(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features ``(n, width)`` before the projection."""
+        images = self._in_channels(images)
         if self.own:
             return cast(torch.Tensor, cast(Any, self.encoder).pooled(images))
         feature_map = self.bottleneck(self.encoder(images))
@@ -96,6 +98,20 @@ class ImageSide(nn.Module):
             parts = [f.adaptive_avg_pool3d(feature_map, cube)]
             parts += [f.adaptive_max_pool3d(feature_map, cube)] if self.max_pool else []
         return torch.cat(parts, dim=1).flatten(1)  # (n, parts * width * grid ** dimensions)
+
+    def _in_channels(self, images: torch.Tensor) -> torch.Tensor:
+        """Repeat gray images for an encoder that says how many ``channels`` it reads."""
+        wanted, found = int(getattr(self.encoder, "channels", 0)), images.shape[1]
+        if wanted in (0, found):
+            return images
+        if found == 1:
+            return images.expand(-1, wanted, *images.shape[2:])
+        raise ConfigError(
+            f"the image encoder reads {counted(wanted, 'channel')}, "
+            f"and the preprocessing makes {found}",
+            where="preprocess.mean",
+            hint="leave out mean and std, or give one value for each channel",
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to the shared space."""

@@ -21,6 +21,7 @@ VERBS = dict(ROOT.commands)  # type: ignore[attr-defined]
 OF_DESIGN = {
     "demo",
     "ingest",
+    "check-encoder",
     "train",
     "embed",
     "index",

@@ -267,6 +267,16 @@ def test_an_encoder_without_pooling_of_its_own_says_so() -> None:
         )
 
 
+def test_gray_pixels_are_repeated_and_other_channels_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, "dinov2")
+    side = pair(tmp_path).image_side()
+    gray = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(side(gray), side(gray.expand(-1, 3, -1, -1)))
+        with pytest.raises(ConfigError, match="reads 3 channels, and the preprocessing makes 2"):
+            side(torch.rand(2, 2, 32, 32))
+
+
 def test_a_size_that_the_network_does_not_read_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, "vit")
     entry = IMAGE_ENCODERS["hub"]
