@@ -64,7 +64,7 @@ class DepthCheck:
             return False
         words = content_words(text) or tuple(re.findall(r"\w+", text.casefold()))
         found = words_in_reports(self._library, words)
-        if 2 * len(found) < len(words):
+        if not words or 2 * len(found) < len(words):
             return True
         notes, threshold = self._notes()
         return threshold is not None and float((notes @ vector).max()) < threshold

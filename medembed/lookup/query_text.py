@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from medembed.lookup.query_remarks import unknown_words
 from medembed.lookup.statements import Statements
 from medembed.lookup.terms import QueryTerms, TermKind, read_terms
 from medembed.model.report_text import note_text
-from medembed.notes import Note, read_note
+from medembed.notes import Note, read_note, unknown_findings
+from medembed.notes.unknown import SHORT
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["QueryTextReader", "term_notes"]
 
 Floats = npt.NDArray[np.float32]
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 FEWEST_WORDS = 20
 """A shorter text is never a report; a longer one is, if it is as long as the library's reports."""
@@ -54,6 +58,7 @@ class QueryTextReader:
         self, text: str, index: LibraryIndex, literal: bool, ignore: Collection[str]
     ) -> tuple[Note, QueryTerms]:
         """Parse a text and read its terms; none if it is a report or to be taken literally."""
+        ignore = [ignore] if isinstance(ignore, str) else ignore
         vocabulary = library_vocabulary(self._library)
         note = read_note(text, vocabulary)
         if literal:
@@ -91,13 +96,21 @@ class QueryTextReader:
         self, note: Note, terms: QueryTerms, vector: Floats, index: LibraryIndex
     ) -> bool:
         """Return whether the text names nothing known and is unlike the library's reports."""
-        if note.assertions or terms.terms or terms.ignored:
+        if note.assertions or terms.terms or terms.ignored or self._has_only_known_words(note):
             return False
         with self._lock:
             if self._depth is None or self._depth[0] != index.revision:
                 self._depth = index.revision, DepthCheck(self._library, self._model())
             check = self._depth[1]
         return check.is_out(note.text, vector)
+
+    def _has_only_known_words(self, note: Note) -> bool:
+        """Whether a short text like "normal chest" has no word that the vocabulary lacks."""
+        words = _WORD.findall(note.text)
+        vocabulary = library_vocabulary(self._library)
+        if not words or len(words) > SHORT or note.language != vocabulary.language:
+            return False
+        return not unknown_findings(note.text, vocabulary)
 
     def notes(self, note: Note, terms: QueryTerms, out_of_depth: bool) -> list[SearchNote]:
         """Return what a reader should know about the text."""

@@ -113,8 +113,8 @@ _STAGE_PATTERNS = tuple(
     for value, years, words in _STAGES
 )
 _OTHER_STUDY = re.compile(
-    r"(?:\bno|without|compared? (?:to|with)|versus|vs\.?|recommend\w*|follow-?up|prior|previous|"
-    r"kein\w*|ohne|sin|on|by|after)\s(?:an?\s|the\s)?$",
+    r"(?:\bno|\bnot|nicht|without|compared? (?:to|with)|versus|vs\.?|recommend\w*|follow-?up|prior|"
+    r"previous|kein\w*|ohne|sin|on|by|after)\s(?:an?\s|the\s)?$",
     re.IGNORECASE,
 )
 """Before a modality that is not that of the image: "compared with CT", "seen on CT"."""

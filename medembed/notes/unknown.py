@@ -6,9 +6,9 @@ from medembed.notes.language import detect
 from medembed.notes.patterns import Token, tokens_of
 from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 
-__all__ = ["is_known_finding", "unknown_findings"]
+__all__ = ["SHORT", "is_known_finding", "unknown_findings"]
 
-_SHORT = 12
+SHORT = 12
 """Up to this many words, every word of a query may name a finding."""
 _SHORTEST_WORD = 4
 
@@ -42,7 +42,7 @@ def unknown_findings(text: str, vocabulary: Vocabulary | None = None) -> tuple[s
     if (detect(text) or vocabulary.language) != vocabulary.language:
         return ()
     tokens = tokens_of(text.lower())
-    is_short = sum(token.word[0].isalpha() for token in tokens) <= _SHORT
+    is_short = sum(token.word[0].isalpha() for token in tokens) <= SHORT
     found: list[str] = []
     at, last = 0, -1
     while at < len(tokens):

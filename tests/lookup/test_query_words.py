@@ -181,7 +181,7 @@ def test_a_view_that_no_case_has_is_said(alike) -> None:
 def test_ignoring_what_was_not_read_is_refused_and_names_what_was(alike) -> None:
     lookup = CaseLookup(alike, Oracle())
     with pytest.raises(QueryError) as caught:
-        lookup.search(text="no effusion", ignore=["sex F"])
+        lookup.search(text="no effusion", ignore="sex F")
     assert caught.value.hint == "it was read as: no effusion"
     with pytest.raises(QueryError):
         lookup.search(case="right", ignore=["sex F"])
@@ -250,6 +250,9 @@ def test_a_text_out_of_depth_is_said_and_a_known_word_is_not(tmp_path: Path) -> 
         assert not lookup.search(text="normal study number").out_of_depth  # words of the reports
         assert not lookup.search(text="pneumothorax").out_of_depth  # known, though in no report
         assert not lookup.search(text="fettuccine in a woman").out_of_depth
+        assert not lookup.search(text="heart and chest").out_of_depth  # plain words, in no report
+        assert lookup.search(text="?!").out_of_depth
+        assert lookup.search(text="recette des fettuccine aux champignons").out_of_depth
 
 
 def test_without_note_vectors_nothing_is_said_of_depth(alike) -> None:

@@ -49,6 +49,7 @@ def test_attributes_stand_beside_findings(text: str, attributes: dict[str, str])
         "PA catheter",
         "enlarged PA",
         "effusion, compared with CT",
+        "not CT",
         "fracture of the lateral rib",
         "man or woman",
         "CT or MRI",
