@@ -152,12 +152,12 @@ def _show_terms(outcome: SearchOutcome) -> None:
             st.button(
                 escaped(texts.term(str(term)), "markdown"),
                 key=f"term-{position}",
-                help=texts.ignore_term,
+                help=TEXTS.results.ignore_term,
                 on_click=ignore_term,
                 args=(outcome.request.text, str(term)),
             )
         if terms.ignored:
-            st.button(texts.use_all_terms, key="all-terms", on_click=use_all_terms)
+            st.button(TEXTS.results.use_all_terms, key="all-terms", on_click=use_all_terms)
 
 
 def _show_own_cases(outcome: SearchOutcome) -> None:

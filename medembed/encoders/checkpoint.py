@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from medembed.counted import counted, counted_line
 from medembed.errors import ModelError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Checkpoint:
             return found
         if found:
             raise ModelError(
-                f"it has {len(found)} safetensors files and none is named model.safetensors",
+                f"it has {counted(len(found), 'safetensors file')}, none named model.safetensors",
                 where=self.name,
                 hint="keep the one that is meant, named model.safetensors",
             )
@@ -151,10 +152,11 @@ class Checkpoint:
             parts = [self._inside(each) for each in files]
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{name} is not valid", where=self.name) from error
-        absent = [path.name for path in parts if not path.is_file()]
+        total, absent = len(parts), [path.name for path in parts if not path.is_file()]
         if absent:
             raise ModelError(
-                f"{len(absent)} of {len(parts)} weight files are missing, the first is {absent[0]}",
+                f"{counted_line(len(absent), f'of {total} weight files [is|are] missing')}, "
+                f"the first is {absent[0]}",
                 where=self.name,
                 hint="copy or download them again",
             )
@@ -301,16 +303,18 @@ def load_weights(
 def refuse_keys(name: str, missing: list[str], unexpected: list[str], total: int) -> None:
     """Raise a :class:`ModelError` if keys of a checkpoint are missing or left over."""
     if missing:
-        also = f"; {len(unexpected)} have other names, as {unexpected[0]}" if unexpected else ""
+        others = counted_line(len(unexpected), "[has another name|have other names], as")
+        also = f"; {others} {unexpected[0]}" if unexpected else ""
         raise ModelError(
-            f"{len(missing)} of {total} weights are missing, the first is {missing[0]}{also}",
+            f"{counted_line(len(missing), f'of {total} weights [is|are] missing')}, the first is "
+            f"{missing[0]}{also}",
             where=name,
             hint="give the checkpoint as its own library saved it",
         )
     if unexpected:
         raise ModelError(
-            f"{len(unexpected)} weights belong to no part of its network, the first is "
-            f"{unexpected[0]}",
+            f"{counted_line(len(unexpected), 'weight[ belongs|s belong]')} to no part of its "
+            f"network, the first is {unexpected[0]}",
             where=name,
             hint="its settings describe another network than its weights",
         )

@@ -69,7 +69,7 @@ class HubOptions(Options):
         checkpoint's default, which most do not have.
     """
 
-    source: str
+    source: str = ""
     revision: str = "main"
     pooling: HubPooling = "auto"
     prompt: str | None = None
@@ -251,6 +251,12 @@ def _prompt(folder: SentenceFolder, prompt: str | None) -> str:
 
 def _build(options: HubOptions, max_length: int, notes: Sequence[str]) -> tuple[nn.Module, Tokens]:
     del notes
+    if not options.source:
+        raise ModelError(
+            "the text encoder is not named",
+            where="text.options.source",
+            hint="give it with text.options.source=FOLDER_OR_NAME",
+        )
     return load_text(options.source, max_length, options.pooling, options.revision, options.prompt)
 
 

@@ -49,7 +49,7 @@ def test_weights_in_parts_are_put_together(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(tmp_path))
     assert {k: float(v) for k, v in checkpoint.tensors().items()} == {"w0": 0.0, "w1": 1.0}
     (tmp_path / "part-1.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"1 of 2 weight files are missing.*part-1"):
+    with pytest.raises(ModelError, match=r"1 of 2 weight files is missing.*part-1"):
         checkpoint.tensors()
 
 
@@ -91,7 +91,7 @@ def test_missing_and_unexpected_keys_are_counted_and_named() -> None:
     with pytest.raises(ModelError, match=r"2 of 9 weights are missing, the first is 2\.bias"):
         load_weights(net(), tensors, name="x")
     tensors = net().state_dict() | {"lm_head.weight": torch.ones(1), "head2.b": torch.ones(1)}
-    with pytest.raises(ModelError, match=r"1 weights belong to no part.*head2\.b"):
+    with pytest.raises(ModelError, match=r"1 weight belongs to no part.*head2\.b"):
         load_weights(net(), tensors, name="x", drop=[r"^lm_head\."])
     with pytest.raises(ModelError, match=r"8 of 9 weights are missing.*9 have other names"):
         load_weights(net(), {f"{i}x": torch.ones(1) for i in range(9)}, name="x")

@@ -239,7 +239,7 @@ def test_layers_that_do_not_fit_are_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="reads 16 values and is given 32"):
         load_text(str(folder), 64)
     write(folder, "2_models.Dense/config.json", in_features=32)
-    refused(folder, r"1 of 2 weights are missing, the first is 0\.linear\.bias")
+    refused(folder, r"1 of 2 weights is missing, the first is 0\.linear\.bias")
     write(folder, "2_models.Dense/config.json", activation_function="os.system")
     refused(folder, "activation system of its Dense is not known")
     (folder / "2_models.Dense/config.json").write_text("[]")

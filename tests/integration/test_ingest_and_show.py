@@ -89,7 +89,7 @@ def test_mistakes_end_with_one_line_and_exit_code_2(
     source = write_dicom(tmp_path / "d" / "1.dcm", 1).parent
     calls: list[tuple[object, ...]] = [
         ("show", tmp_path / "none"),
-        ("show", "models"),
+        ("show", "models", tmp_path / "none"),
         ("ingest", tmp_path / "lib"),
         ("ingest", tmp_path / "lib", tmp_path / "none"),
         ("ingest", tmp_path / "lib", source, "--format", "nix"),

@@ -11,9 +11,7 @@ from support.small_pairs import small_config, write_library
 
 from medembed.library import CaseLibrary
 from medembed.notes import read_note
-from medembed.training import train
-from medembed.training.feature_feeders import ImageFeeder, TextFeeder
-from medembed.training.text_views import TextView
+from medembed.training import step_inputs, train
 
 
 def library_with(folder: Path, addition: str) -> CaseLibrary:
@@ -36,19 +34,20 @@ def test_a_report_with_a_side_that_stays_is_never_mirrored(
     library = library_with(tmp_path, "\nIMPRESSION: RML collapse.")
     drawn: list[tuple[bool, str]] = []
     turned_images: list[np.ndarray] = []
-    draw_texts, draw_images = TextFeeder.draw, ImageFeeder.draw
+    read_inputs, augment_images = step_inputs.StepReader.read, step_inputs.augment
 
-    def texts(self: TextFeeder, cases: Any, mirror: Any, rng: Any) -> list[TextView]:
-        reports = [self.cohort.reports[case].full.text for case in cases]
-        drawn.extend(zip(mirror.tolist(), reports, strict=True))
-        return draw_texts(self, cases, mirror, rng)
+    def read(self: Any, *step: Any) -> Any:
+        inputs = read_inputs(self, *step)
+        reports = [self.texts.cohort.reports[case].full.text for case in inputs.cases]
+        drawn.extend(zip(inputs.mirror.tolist(), reports, strict=True))
+        return inputs
 
-    def images(self: ImageFeeder, cases: Any, mirror: Any, rng: Any) -> Any:
+    def augment(images: Any, mirror: Any, *rest: Any) -> Any:
         turned_images.append(mirror.copy())
-        return draw_images(self, cases, mirror, rng)
+        return augment_images(images, mirror, *rest)
 
-    monkeypatch.setattr(TextFeeder, "draw", texts)
-    monkeypatch.setattr(ImageFeeder, "draw", images)
+    monkeypatch.setattr(step_inputs.StepReader, "read", read)
+    monkeypatch.setattr(step_inputs, "augment", augment)
     train(library, small_config(epochs=2, image_augmentation={"mirror": 1.0}))
     turned = [text for mirrored, text in drawn if mirrored]
     kept = [text for mirrored, text in drawn if not mirrored]
