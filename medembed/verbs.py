@@ -99,7 +99,7 @@ def ingest(
 
 def train(
     library: CaseLibrary | str | Path,
-    config: TrainingConfig | str | Path = "starter",
+    config: TrainingConfig | str | Path | None = None,
     overrides: Sequence[str] = (),
     *,
     restart: bool = False,
@@ -112,8 +112,8 @@ def train(
     Parameters
     ----------
     library : CaseLibrary or path
-    config : TrainingConfig, str or path
-        A configuration, its name, or a YAML file.
+    config : TrainingConfig, str or path, optional
+        A configuration, its name, or a YAML file. None chooses one by what the library holds.
     overrides : sequence of str
         Values of the configuration, such as ``"optim.lr=1e-3"``; not with a TrainingConfig.
     restart : bool
@@ -136,13 +136,19 @@ def train(
     from medembed.training import TrainingConfig
     from medembed.training import train as run
 
-    if not isinstance(config, TrainingConfig):
-        config = load_config(config, overrides)
-    elif overrides:
+    if isinstance(config, TrainingConfig) and overrides:
         raise InputError(
             "overrides go with the name or file of a configuration, not with a TrainingConfig"
         )
     with _opened(library) as opened:
+        if config is None:
+            import torch
+
+            from medembed.training.preset import choose_preset
+
+            config = choose_preset(opened, has_cuda=torch.cuda.is_available()).name
+        if not isinstance(config, TrainingConfig):
+            config = load_config(config, overrides)
         report = run(opened, config, progress, on_epoch=on_epoch, restart=restart)
         if report.collapsed:
             raise ModelError(
