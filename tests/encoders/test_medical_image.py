@@ -285,7 +285,7 @@ def test_a_saved_model_needs_no_weights_from_elsewhere(name: str, tmp_path: Path
     folder = model.save(tmp_path / "model")
     shutil.rmtree(source)
     again = DualEncoder.load(folder)
-    assert np.abs(again.encode_scans([scan]) - before).max() <= 1e-6
+    assert np.abs(again.encode_scans([scan]) - before).max() <= 1e-4  # by ONNX Runtime, not torch
     assert str(tmp_path) not in (folder / "model.json").read_text()
 
 

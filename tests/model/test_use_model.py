@@ -50,7 +50,7 @@ def test_a_pairs_vectors_are_those_of_transformers(tmp_path: Path, kind: str) ->
     for each in (model, saved):
         np.testing.assert_allclose(each.encode_scans(scans), images, atol=1e-5)
         np.testing.assert_allclose(each.encode_notes(TEXTS), notes, atol=1e-5)
-    assert float(np.ptp(notes, axis=0).max()) > 1e-2  # they tell texts apart
+    assert float(np.ptp(notes, axis=0).max()) > 1e-3  # they tell texts apart
     scale = math.log(1 / 0.05) if kind == "align" else 3.0
     assert saved.logit_scale == pytest.approx(scale, abs=1e-5)
 
