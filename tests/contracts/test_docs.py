@@ -105,7 +105,7 @@ def test_the_machine_errors_on_the_page_are_those_of_the_code() -> None:
 
 
 BRITISH = re.compile(
-    r"\b(colours?|coloured|grey|licen(?:ce|ces)|neighbours?|(?:milli)?metres?|honou?red|oedema|"
+    r"\b(colours?|coloured|grey|licen(?:ce|ces)|neighbours?|(?:milli)?metres?|honoured|oedema|"
     r"behaviours?|catalogues?|judgements?|learnt|labelled|modelled|centres?|centred|"
     r"recognise\w*|normalise\w*|analyse\w*|summarise\w*)\b",
     re.IGNORECASE,
