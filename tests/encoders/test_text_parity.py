@@ -311,6 +311,7 @@ POOLINGS = [
 
 def sentence_folder(folder: Path, make: Callable[[Path], None], *after: Any, **more: Any) -> Any:
     """Save an encoder with the modules after it, by sentence-transformers itself."""
+    pytest.importorskip("sentence_transformers")  # not among the oldest declared versions
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
 
@@ -324,6 +325,7 @@ def sentence_folder(folder: Path, make: Callable[[Path], None], *after: Any, **m
 
 @pytest.mark.parametrize("mode", POOLINGS, ids=str)
 def test_each_pooling_of_sentence_transformers(tmp_path: Path, mode: Any) -> None:
+    pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     model = sentence_folder(tmp_path, bert, Pooling(32, pooling_mode=mode))
@@ -331,6 +333,7 @@ def test_each_pooling_of_sentence_transformers(tmp_path: Path, mode: Any) -> Non
 
 
 def test_all_layers_of_sentence_transformers_and_its_default_prompt(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import (
         Dense,
         LayerNorm,
@@ -357,6 +360,7 @@ def test_all_layers_of_sentence_transformers_and_its_default_prompt(tmp_path: Pa
 
 
 def test_an_older_folder_of_sentence_transformers(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
@@ -379,6 +383,7 @@ def test_an_older_folder_of_sentence_transformers(tmp_path: Path) -> None:
 
 
 def test_a_decoder_of_sentence_transformers_pads_on_the_left(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
     def make(folder: Path) -> None:
@@ -396,6 +401,7 @@ def test_a_decoder_of_sentence_transformers_pads_on_the_left(tmp_path: Path) -> 
 
 
 def test_a_t5_of_sentence_transformers(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 
     def make(folder: Path) -> None:

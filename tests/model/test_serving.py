@@ -81,6 +81,8 @@ def text_config(kind: str) -> object:
         "max_position_embeddings": 64,
         "pad_token_id": 0,
     }
+    if kind == "Qwen2":
+        values["num_key_value_heads"] = 2
     return getattr(transformers, f"{kind}Config")(**values)
 
 
