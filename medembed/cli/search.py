@@ -89,9 +89,10 @@ def search(
 ) -> None:
     """Find past cases similar to an image, a text, a case, a vector, or a combination of these.
 
-    Cases of the query's own patient are excluded. What a short text denies ("no effusion",
-    "without cardiomegaly") and the side, degree, modality, view, sex and age that it names count
-    in the score; the output says how the text was read.
+    Cases of the query's own patient are excluded. What a short text denies
+    ("no effusion", "without cardiomegaly") and the side, degree, modality,
+    view, sex and age that it names count in the score; the output says how
+    the text was read.
 
     Example: medembed search demo-library --text "right pleural effusion" --where "age>=60"
     """
