@@ -30,7 +30,7 @@ from medembed.model.model_files import (
     standing,
     write_folder,
 )
-from medembed.model.onnx_side import OnnxSide, SideName, has_cuda
+from medembed.model.onnx_side import OnnxSide, OutputName, SideName, has_cuda
 from medembed.preprocess import Pixels, Preprocess
 from medembed.scans import Scan
 
@@ -487,14 +487,31 @@ class DualEncoder:
             out[chosen] = unit_rows(self._run_notes([texts[i] for i in chosen]))
         return out
 
+    def image_features(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what the image side's projection reads, ``(n, width)``.
+
+        Parameters
+        ----------
+        pixels : float32 array ``(n, c, *size)``
+            Normalized by :meth:`Preprocess.normalize`.
+
+        Raises
+        ------
+        ModelError
+            If the model was exported before it kept this output.
+        """
+        return self._run("image", pixels, output="features")
+
     def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return self._run("image", pixels)
 
     def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
         return self._run("text", *self._tokens(texts))
 
-    def _run(self, name: SideName, *inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        rows = self._runner(name).run(*inputs)
+    def _run(
+        self, name: SideName, *inputs: npt.NDArray[Any], output: OutputName = "vectors"
+    ) -> npt.NDArray[np.float32]:
+        rows = self._runner(name).run(*inputs, output=output)
         if not np.isfinite(rows).all():
             raise ModelError("the model returned values that are not finite")
         return rows

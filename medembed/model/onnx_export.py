@@ -8,17 +8,19 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from medembed.errors import ModelError
 from medembed.model.dual_encoder import unit_rows
-from medembed.model.onnx_side import INPUTS, OUTPUT, OnnxSide, SideName
+from medembed.model.onnx_side import INPUTS, OUTPUT, OnnxSide, OutputName, SideName
 from medembed.model.torch_side import TorchSide
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def export_image_side(
     batches = [(part,) for part in _split(normalized, most)]
     example = (torch.zeros(2, *normalized.shape[1:]),)
     shapes = ({0: torch.export.Dim("batch")},)
-    return _export("image", side, example, shapes, batches)
+    return _export("image", side, example, shapes, batches, ("vectors", "features"))
 
 
 def export_text_side(side: TextSide, tokens: Tokens, texts: Sequence[str] = ()) -> ExportedSide:
@@ -139,17 +141,18 @@ def _export(
     example: tuple[torch.Tensor, ...],
     shapes: Any,
     batches: Sequence[Arrays],
+    outputs: tuple[OutputName, ...] = (OUTPUT,),
 ) -> ExportedSide:
     tensors = (*side.parameters(), *side.buffers())
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if size > _LARGEST:
         return _in_torch(f"its {size / 2**30:.1f} GiB of weights do not fit one ONNX file")
     try:
-        data = _to_onnx(name, side, example, shapes)
+        data = _to_onnx(name, side, example, shapes, outputs)
     except Exception as error:  # noqa: BLE001 - the exporter raises anything for what it lacks
         return _in_torch(f"it cannot be exported ({_cause(error)})")
     try:
-        difference = _difference(name, side, data, batches)
+        difference = _difference(name, side, data, batches, outputs)
     except ModelError as error:
         return _in_torch(error.what)
     if not difference <= TOLERANCE:
@@ -173,19 +176,37 @@ def _cause(error: BaseException) -> str:
     return f"ONNX has no {lacking[1]}" if lacking else type(error).__name__
 
 
+class _WithFeatures(nn.Module):
+    """An image side that also returns what its projection reads."""
+
+    def __init__(self, side: nn.Module) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        side = cast("ImageSide", self.side)
+        features = side.features(images)
+        return side.projection(features), features
+
+
 def _to_onnx(
-    name: SideName, side: ImageSide | TextSide, example: tuple[torch.Tensor, ...], shapes: Any
+    name: SideName,
+    side: ImageSide | TextSide,
+    example: tuple[torch.Tensor, ...],
+    shapes: Any,
+    outputs: tuple[OutputName, ...],
 ) -> bytes:
+    module: nn.Module = _WithFeatures(side) if "features" in outputs else side
     with warnings.catch_warnings(), _quiet(), torch.no_grad():
         warnings.simplefilter("ignore")
         with _PlainPooling():
-            traced = torch.export.export(side, example, dynamic_shapes=shapes)
+            traced = torch.export.export(module, example, dynamic_shapes=shapes)
         program = torch.onnx.export(
             traced,
             (),
             dynamo=True,
             input_names=list(INPUTS[name]),
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             verbose=False,
         )
     if program is None:
@@ -217,13 +238,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _difference(
-    name: SideName, side: ImageSide | TextSide, data: bytes, batches: Sequence[Arrays]
+    name: SideName,
+    side: ImageSide | TextSide,
+    data: bytes,
+    batches: Sequence[Arrays],
+    outputs: tuple[OutputName, ...],
 ) -> float:
     """Return the largest difference of unit vectors between the two runtimes."""
     ours, theirs = OnnxSide(name, data), TorchSide(side)
     largest = 0.0
-    for batch in batches:
-        expected, found = theirs.run(*batch), ours.run(*batch)
+    for batch, output in product(batches, outputs):
+        expected, found = theirs.run(*batch, output=output), ours.run(*batch, output=output)
         if expected.shape != found.shape or not np.isfinite(expected).all():
             return float("nan")
         largest = max(largest, float(np.abs(unit_rows(found) - unit_rows(expected)).max()))

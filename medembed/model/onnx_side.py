@@ -14,6 +14,7 @@ __all__ = [
     "INPUTS",
     "OUTPUT",
     "OnnxSide",
+    "OutputName",
     "SideName",
     "default_threads",
     "has_cuda",
@@ -21,9 +22,10 @@ __all__ = [
 ]
 
 SideName = Literal["image", "text"]
+OutputName = Literal["vectors", "features"]
 
 INPUTS: dict[SideName, tuple[str, ...]] = {"image": ("pixels",), "text": ("ids", "mask")}
-OUTPUT = "vectors"
+OUTPUT: OutputName = "vectors"
 
 _QUIET = 3  # of ONNX Runtime's log: errors only
 
@@ -94,22 +96,31 @@ class OnnxSide:
         """ONNX Runtime's name of what computes, such as ``"CPUExecutionProvider"``."""
         return str(self._session.get_providers()[0])
 
-    def run(self, *inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def run(
+        self, *inputs: npt.NDArray[Any], output: OutputName = OUTPUT
+    ) -> npt.NDArray[np.float32]:
         """Map inputs to the shared space.
 
         Parameters
         ----------
         *inputs : array
             Float32 pixels ``(n, c, *size)``, or int64 ids and mask ``(n, t)``.
+        output : {"vectors", "features"}
+            ``"features"``: what the image side's projection reads, ``(n, width)``.
 
         Returns
         -------
         float32 array, shape ``(n, dim)``
             Not normalized.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be run, or the file lacks this output.
         """
         named = dict(zip(INPUTS[self._name], inputs, strict=True))
         try:
-            (rows,) = self._session.run([OUTPUT], named)
+            (rows,) = self._session.run([output], named)
         except Exception as error:
             raise ModelError(
                 f"the {self._name} side cannot be run ({type(error).__name__})"

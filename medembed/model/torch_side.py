@@ -13,7 +13,7 @@ from medembed.errors import ModelError
 from medembed.model.towers import restore_image_side, restore_text_side
 
 if TYPE_CHECKING:
-    from medembed.model.onnx_side import SideName
+    from medembed.model.onnx_side import OutputName, SideName
     from medembed.model.towers import ImageSide, TextSide
 
 __all__ = ["TorchSide", "read_weights", "restore_side"]
@@ -34,11 +34,14 @@ class TorchSide:
         self.side = side
 
     @torch.no_grad()
-    def run(self, *inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def run(
+        self, *inputs: npt.NDArray[Any], output: OutputName = "vectors"
+    ) -> npt.NDArray[np.float32]:
         """Map inputs to the shared space; see :meth:`OnnxSide.run`."""
+        compute = self.side if output == "vectors" else self.side.features
         tensors = (*self.side.parameters(), *self.side.buffers())
         device = tensors[0].device if tensors else torch.device("cpu")
-        rows: torch.Tensor = self.side(*(torch.from_numpy(array).to(device) for array in inputs))
+        rows: torch.Tensor = compute(*(torch.from_numpy(array).to(device) for array in inputs))
         out: npt.NDArray[np.float32] = rows.float().cpu().numpy()
         return out
 

@@ -24,7 +24,7 @@ from medembed.model import DualEncoder, embed_library, toy_model
 from medembed.model.activation import activate
 from medembed.model.dual_encoder import unit_rows
 from medembed.model.onnx_export import TOLERANCE, export_image_side, export_text_side
-from medembed.model.onnx_side import OnnxSide, default_threads, usable_cores
+from medembed.model.onnx_side import OUTPUT, OnnxSide, OutputName
 from medembed.model.torch_side import TorchSide
 from medembed.model.towers import ImageSide, ProjectionSettings, TextSide, build_towers
 from medembed.preprocess import Preprocess
@@ -153,8 +153,8 @@ def test_a_side_that_cannot_be_exported_runs_in_torch_and_says_so(tmp_path: Path
 def test_an_export_that_differs_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     run = OnnxSide.run
 
-    def wrong(self: OnnxSide, *inputs: np.ndarray) -> np.ndarray:
-        rows = run(self, *inputs)
+    def wrong(self: OnnxSide, *inputs: np.ndarray, output: OutputName = OUTPUT) -> np.ndarray:
+        rows = run(self, *inputs, output=output)
         rows[-1, 0] += 10 * TOLERANCE * np.linalg.norm(rows[-1])
         return rows
 
@@ -173,6 +173,14 @@ def test_the_same_weights_have_one_fingerprint_whatever_the_exporter_writes(
     known = DualEncoder.load(toy_folder)
     assert (other.provider("text"), known.provider("text")) == ("torch", "CPUExecutionProvider")
     assert other.fingerprint == known.fingerprint
+
+
+def test_the_onnx_file_also_returns_the_features_of_an_image(toy_folder: Path) -> None:
+    saved, side = DualEncoder.load(toy_folder), toy_model().image_side()
+    pixels = np.random.default_rng(0).random((3, *saved.preprocess.shape), dtype=np.float32)
+    with torch.no_grad():
+        expected = side.features(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(saved.image_features(pixels), expected, atol=1e-5)
 
 
 def test_two_exports_are_the_same_to_the_byte(small: DualEncoder) -> None:
