@@ -24,7 +24,7 @@ from medembed.model import DualEncoder, embed_library, toy_model
 from medembed.model.activation import activate
 from medembed.model.dual_encoder import unit_rows
 from medembed.model.onnx_export import TOLERANCE, export_image_side, export_text_side
-from medembed.model.onnx_side import OUTPUT, OnnxSide, OutputName
+from medembed.model.onnx_side import OUTPUT, OnnxSide, OutputName, default_threads, usable_cores
 from medembed.model.torch_side import TorchSide
 from medembed.model.towers import ImageSide, ProjectionSettings, TextSide, build_towers
 from medembed.preprocess import Preprocess
