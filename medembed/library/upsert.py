@@ -16,6 +16,7 @@ from medembed.library.case_rows import (
     update_case,
 )
 from medembed.library.migrations import upgrade_content
+from medembed.library.priors import forget_later_studies
 from medembed.library.splits import assign_split, splits_of_images
 from medembed.library.vectors import VectorStore
 from medembed.privacy import Pseudonymizer
@@ -68,6 +69,7 @@ def _add_case(
         if split is None:
             return _split_conflict(db, case)
         written[insert_case(db, case, split, digest, home)] = None
+        forget_later_studies(db, case)
         return "added"
     number, patient, split, content = row
     if number in written:  # the next statements may read it again
@@ -93,7 +95,9 @@ def _add_case(
     if assign_split(db, case, names) is None:
         return _split_conflict(db, case)
     VectorStore(db).forget_case(number)
+    forget_later_studies(db, case)
     update_case(db, number, case, digest, home)
+    forget_later_studies(db, case)  # its date may have changed
     written[number] = None
     return "replaced"
 

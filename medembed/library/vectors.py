@@ -167,6 +167,15 @@ class VectorStore:
             "DELETE FROM vectors WHERE id IN (SELECT (spaces.id << 40) + ? FROM spaces)", (row,)
         )
 
+    def forget(self, fingerprint: str, kind: str, row: int) -> None:
+        """Drop one model's vector of a case, if there is one."""
+        known = self._space(fingerprint, kind)
+        if known is None:
+            return
+        found = self._db.execute("DELETE FROM vectors WHERE id = ?", (known[0] * _SPACE + row,))
+        if found.rowcount:
+            self._db.execute("UPDATE spaces SET revision = revision + 1 WHERE id = ?", known[:1])
+
     def drop(self, fingerprint: str) -> None:
         """Drop all vectors of one model."""
         for kind in get_args(VectorKind):

@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from medembed.encoders.study_images import ScanSource, StudyImages
+from medembed.library.priors import with_earlier_studies
 from medembed.model.dual_encoder import DualEncoder, unit_rows
 from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
 from medembed.model.heads import FusedImageSide, FusedTextSide
 from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import note_text
+from medembed.model.study_vectors import study_vectors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +44,7 @@ class CachedVectors:
 
     def __init__(self, library: CaseLibrary, model: DualEncoder) -> None:
         folder = library.path / "cache"
+        self._library, self._model = library, model
         self._image, self._text = model.image_side(), model.text_side()
         image, text = cast("nn.Module", self._image), cast("nn.Module", self._text)
         sides: Sequence[ImageSide] = [self._image]
@@ -54,6 +58,8 @@ class CachedVectors:
 
     def images(self, cases: Sequence[Case]) -> dict[str, Vectors]:
         """Return the vector of each case all of whose scans are in the cache."""
+        if self._model.pools_studies:
+            return self._pooled(cases)
         found: dict[str, Vectors] = {}
         for case in cases:
             names = [PixelCache.key_of(ref) for ref in case.scans]
@@ -65,6 +71,30 @@ class CachedVectors:
             ]
             found[case.case_id] = unit_rows(unit_rows(np.concatenate(means)).mean(0, keepdims=True))
         return found
+
+    def _pooled(self, cases: Sequence[Case]) -> dict[str, Vectors]:
+        """Return the vector of each case all of whose scans, with priors, are in the cache."""
+        names = [case.case_id for case in cases]
+        (cache,) = self._of_images
+        features: list[Vectors] = []
+        studies: dict[str, StudyImages] = {}
+        of_cases = with_earlier_studies(self._library, names, self._model.n_priors)
+        for owner, of_case in of_cases.items():
+            scans = [(ref, days) for case, days in of_case for ref in case.scans]
+            keys = [PixelCache.key_of(ref) for ref, _ in scans]
+            if not of_case[0][0].scans or any(key not in cache for key in keys):
+                continue
+            images = []
+            for key, (ref, days) in zip(keys, scans, strict=True):
+                at, rows = sum(map(len, features)), cache.get(key)
+                source = ScanSource(ref.view, ref.modality, days)
+                images.append(StudyImages.of_scan(at, len(rows), source))
+                features.append(rows)
+            studies[owner] = StudyImages.joined(images)
+        if not studies:
+            return {}
+        vectors = study_vectors(self._model, list(studies.values()), np.concatenate(features))
+        return {owner: row[None] for owner, row in zip(studies, vectors, strict=True)}
 
     def notes(self, cases: Sequence[Case]) -> dict[str, Vectors]:
         """Return the vector of each case whose note is in the cache."""

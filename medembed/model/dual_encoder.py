@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from medembed.encoders.study_images import ScanSource, StudyBatch
 from medembed.encoders.tokenizers import Tokens, read_tokens
 from medembed.errors import ModelError, QueryError
 from medembed.model.model_files import (
@@ -31,6 +32,7 @@ from medembed.model.model_files import (
     write_folder,
 )
 from medembed.model.onnx_side import OnnxSide, OutputName, SideName, has_cuda
+from medembed.model.study_vectors import pooled_vectors
 from medembed.preprocess import Pixels, Preprocess
 from medembed.scans import Scan
 
@@ -121,6 +123,16 @@ class DualEncoder:
     def dim(self) -> int:
         """Dimensions of the shared space."""
         return int(self._architecture["projection"]["dim"])
+
+    @property
+    def pools_studies(self) -> bool:
+        """Whether the images of a case are pooled by trained weights."""
+        return "study" in self._architecture
+
+    @property
+    def n_priors(self) -> int:
+        """Maximum number of earlier studies whose images are pooled with a case's own."""
+        return int(self._architecture.get("study", {}).get("priors", 0))
 
     @property
     def dimensions(self) -> int:
@@ -262,12 +274,18 @@ class DualEncoder:
         """
         if self._towers is None:
             return []
-        from medembed.model.onnx_export import export_image_side, export_text_side
+        from medembed.model.onnx_export import (
+            export_image_side,
+            export_study_side,
+            export_text_side,
+        )
 
         outcomes: dict[SideName, ExportedSide] = {
             "image": export_image_side(self.image_side(), self._preprocess, pixels),
             "text": export_text_side(self.text_side(), self._tokens, texts),
         }
+        if self.pools_studies:
+            outcomes["study"] = export_study_side(self.image_side())
         for name, outcome in outcomes.items():
             self._serving[name] = outcome.about
             self._made.pop(ONNX_FILES[name], None)
@@ -388,7 +406,7 @@ class DualEncoder:
 
     def warm_up(self) -> None:
         """Load both sides, so that the first search does not wait for it."""
-        for name in _SIDES:
+        for name in (*_SIDES, "study") if self.pools_studies else _SIDES:
             self._runner(name)
 
     def _runner(self, name: SideName) -> OnnxSide | TorchSide:
@@ -408,6 +426,10 @@ class DualEncoder:
             )
         from medembed.model.torch_side import TorchSide
 
+        if name == "study":
+            from medembed.model.towers import StudySide
+
+            return TorchSide(StudySide(self.image_side()).eval())
         return TorchSide(self._module(name))
 
     # encoding --------------------------------------------------------------------------------
@@ -415,20 +437,26 @@ class DualEncoder:
     def encode_scans(self, scans: Iterable[Scan], batch_size: int = 32) -> Vectors:
         """Embed scans, one vector each.
 
-        For a 2D model, the vector of a volume is the mean of its slices' unit vectors.
+        For a 2D model, the vector of a volume is the mean of its slices' unit vectors, unless the
+        model pools studies.
 
         Returns
         -------
         float32 array, shape ``(n, dim)``
             Rows of norm 1, finite.
         """
-        return self.encode_pixels([self._preprocess.pixels(scan) for scan in scans], batch_size)
+        scans = list(scans)
+        pixels = [self._preprocess.pixels(scan) for scan in scans]
+        return self.encode_pixels(
+            pixels, batch_size, sources=[ScanSource(s.view, s.modality) for s in scans]
+        )
 
     def encode_pixels(
         self,
         items: Sequence[Pixels],
         batch_size: int = 32,
         scans: Sequence[str] | None = None,
+        sources: Sequence[ScanSource] | None = None,
     ) -> Vectors:
         """Embed the output of :meth:`Preprocess.pixels`.
 
@@ -440,6 +468,8 @@ class DualEncoder:
         scans : sequence of str, optional
             The case of each item. Scans of one case are averaged with equal weights, however many
             slices they have. None treats each item as its own case.
+        sources : sequence of ScanSource, optional
+            What is known of each item. A model that pools studies reads it.
 
         Returns
         -------
@@ -448,6 +478,8 @@ class DualEncoder:
         """
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
+        if self.pools_studies:
+            return pooled_vectors(self, items, batch_size, scans, sources)
         rows = np.concatenate(list(items))
         vectors = np.concatenate(
             [
@@ -501,6 +533,18 @@ class DualEncoder:
             If the model was exported before it kept this output.
         """
         return self._run("image", pixels, output="features")
+
+    def pool_features(self, study: StudyBatch, features: npt.NDArray[np.float32]) -> Vectors:
+        """Pool the features of each case's images into a unit vector ``(n, dim)``.
+
+        Parameters
+        ----------
+        study : StudyBatch
+        features : float32 array ``(images, width)``
+            One row for each present image, case by case.
+        """
+        known = (study.present, study.view, study.place, study.gap_days)
+        return unit_rows(self._run("study", study.spread(features), *known))
 
     def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return self._run("image", pixels)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medembed.encoders.study_images import ScanSource
 from medembed.errors import ScanError
 from medembed.library.locks import writer_lock
+from medembed.library.priors import note_priors_read, with_earlier_studies
 from medembed.library.vectors import VectorKind, VectorStore
 from medembed.model.activation import PENDING, activate, name_in_library, would_drop
 from medembed.model.onnx_side import usable_cores
@@ -22,6 +24,7 @@ from medembed.progress import Progress
 from medembed.scans import ScanReader
 
 if TYPE_CHECKING:
+    from medembed.cases import Case
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
     from medembed.preprocess import Pixels
@@ -83,8 +86,9 @@ def embed_library(
     """Encode scans and notes of the cases that have no vector of this model yet.
 
     Vectors are written in chunks, so an interrupted run keeps what it has done. The vector of a
-    case is the mean of its scans' unit vectors, scaled to norm 1. A case that changes or is erased
-    while it is encoded gets no vector of its old content.
+    case is the mean of its scans' unit vectors, scaled to norm 1, unless the model pools the
+    images of a study, with those of earlier studies if it was trained so. A case that changes or is
+    erased while it is encoded gets no vector of its old content.
 
     Parameters
     ----------
@@ -106,6 +110,8 @@ def embed_library(
     """
     lock = library.path / f".embed-{model.fingerprint[:16]}.lock"
     with writer_lock(lock, "embedding", waiting=waiting):
+        if model.n_priors:
+            note_priors_read(library, model.fingerprint)
         work = _Embedding(library, model, workers, progress)
         if cached:
             work.run_cached()
@@ -197,7 +203,7 @@ class _Embedding:
         kinds: tuple[VectorKind, ...] = ("image", "note")
         for kind in kinds:
             for ids in _chunks(self.library.missing_vectors(self.model.fingerprint, kind)):
-                contents = _contents(self.library, ids)
+                contents = self._contents(ids)
                 found = source.of(kind)(list(self.library.select(ids)))
                 if found:
                     rows = np.concatenate(list(found.values()))
@@ -221,22 +227,28 @@ class _Embedding:
         for reason in chunk.reasons:
             self.refused[reason] = self.refused.get(reason, 0) + 1
         if chunk.pixels:
-            vectors = self.model.encode_pixels(chunk.pixels, self.batch_size, scans=chunk.owners)
+            vectors = self.model.encode_pixels(
+                chunk.pixels, self.batch_size, scans=chunk.owners, sources=chunk.sources
+            )
             owners = list(dict.fromkeys(chunk.owners))
             self._write("image", owners, vectors, chunk.contents)
         self._report(len(chunk.ids))
 
     def _decoded(self, ids: list[str], reader: ScanReader) -> _Chunk:
         """Read the pixels of some cases, from the cache or from their files."""
-        contents = _contents(self.library, ids)
-        cases = list(self.library.select(ids))
-        wanted = [(case, at) for case in cases for at in range(len(case.scans))]
-        missing = [(case, at) for case, at in wanted if case.scans[at] not in self.cache]
+        contents = self._contents(ids)
+        wanted = [
+            (owner, case, at, days)
+            for owner, studies in self._studies(ids).items()
+            for case, days in studies
+            for at in range(len(case.scans))
+        ]
+        missing = [(case, at) for _, case, at, _ in wanted if case.scans[at] not in self.cache]
         preprocess = self.model.preprocess
         fresh = iter(read_pixels(self.library, missing, preprocess, self.workers, reader))
         chunk = _Chunk(ids, contents)
         reasons: dict[str, str] = {}
-        for case, at in wanted:
+        for owner, case, at, days in wanted:
             if self._stopping:
                 break
             ref = case.scans[at]
@@ -246,16 +258,32 @@ class _Embedding:
             else:
                 pixels = next(fresh)
             if isinstance(pixels, ScanError):
-                chunk.n_unread += 1
-                reasons[case.case_id] = reason_of(pixels)
+                if not days:  # an earlier study counts where it is the case itself
+                    chunk.n_unread += 1
+                    reasons[owner] = reason_of(pixels)
             else:
-                chunk.owners.append(case.case_id)
+                chunk.owners.append(owner)
                 chunk.pixels.append(pixels)
+                chunk.sources.append(ScanSource(ref.view, ref.modality, days))
+        chunk.keep({o for o, s in zip(chunk.owners, chunk.sources, strict=True) if not s.gap_days})
         chunk.reasons = [why for name, why in reasons.items() if name not in chunk.owners]
         return chunk
 
-    def _notes(self, ids: list[str]) -> None:
+    def _studies(self, ids: list[str]) -> dict[str, list[tuple[Case, int]]]:
+        """Return each case, followed by the earlier studies that the model pools with it."""
+        return with_earlier_studies(self.library, ids, self.model.n_priors)
+
+    def _contents(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Read the digest of what each case's vector depends on; it differs once that changed."""
         contents = _contents(self.library, ids)
+        if self.model.n_priors:
+            for owner, studies in self._studies(list(contents)).items():
+                earlier = [case.case_id for case, days in studies if days]
+                contents[owner] += b"".join(_contents(self.library, earlier).values())
+        return contents
+
+    def _notes(self, ids: list[str]) -> None:
+        contents = self._contents(ids)
         noted = [case for case in self.library.select(ids) if case.note]
         texts = [note_text(case.note) for case in noted if case.note]
         if texts:
@@ -272,7 +300,7 @@ class _Embedding:
     ) -> None:
         """Write in one transaction the vectors of cases that have not changed since."""
         with self.library.database.write() as db:
-            now = _contents(self.library, ids)
+            now = self._contents(ids)
             same = [i for i, name in enumerate(ids) if now.get(name) == contents.get(name, b"")]
             if same:
                 kept = [ids[i] for i in same]
@@ -294,8 +322,16 @@ class _Chunk:
     contents: dict[str, bytes]
     owners: list[str] = field(default_factory=list)
     pixels: list[Pixels] = field(default_factory=list)
+    sources: list[ScanSource] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     n_unread: int = 0
+
+    def keep(self, owners: set[str]) -> None:
+        """Leave out the scans of other cases, of which only earlier studies could be read."""
+        kept = [at for at, owner in enumerate(self.owners) if owner in owners]
+        self.owners = [self.owners[at] for at in kept]
+        self.pixels = [self.pixels[at] for at in kept]
+        self.sources = [self.sources[at] for at in kept]
 
 
 def _chunks(ids: list[str]) -> Iterator[list[str]]:

@@ -22,7 +22,7 @@ from medembed.model.model_files import (
     fingerprint_of,
     write_folder,
 )
-from medembed.model.onnx_side import INPUTS
+from medembed.model.onnx_side import SideName
 from medembed.model.pixel_cache import PixelCache, read_pixels
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _BATCH = 8
 _QUERIES = 2000
 _K = 10
 _SUFFIX = "-int8"
+_SIDES: tuple[SideName, ...] = ("image", "text")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def make_int8(library: CaseLibrary, model: DualEncoder, name: str) -> DualEncode
     """
     if model.precision != "float32":
         raise ModelError("the model is an int8 variant already", where=name)
-    for side in INPUTS:
+    if model.pools_studies:
+        raise ModelError("a model that pools studies has no int8 variant", where=name)
+    for side in _SIDES:
         if model.serving.get(side, {}).get("runtime") != "onnx":
             raise ModelError(
                 f"the {side} side runs in torch and has no int8 variant",
@@ -120,7 +123,8 @@ def make_int8(library: CaseLibrary, model: DualEncoder, name: str) -> DualEncode
         **model.tokens.files(),
     }
     serving = {}
-    for side, file in ONNX_FILES.items():
+    for side in _SIDES:
+        file = ONNX_FILES[side]
         files[file], method = _quantized(model.onnx_file(side), model, pixels)
         serving[side] = {"runtime": "onnx", "quantization": method}
     about: dict[str, Any] = {

@@ -6,6 +6,7 @@
     weights.safetensors   the towers' weights
     tokens.json           how text becomes ids, with tokenizer.json if there is a vocabulary
     image.onnx, text.onnx each side for ONNX Runtime, if it could be exported
+    study.onnx            pools the images of a case, in models that do
     training.json         how it was trained; no digest is kept of it
 
 The fingerprint covers the settings, the weights and the tokenizer. The ONNX files are made from
@@ -60,7 +61,11 @@ MODEL_FORMAT = 3
 """Format of the files. Formats 1 (:mod:`medembed.model.format_1`) and 2 are still read."""
 
 WEIGHTS = "weights.safetensors"
-ONNX_FILES: dict[SideName, str] = {"image": "image.onnx", "text": "text.onnx"}
+ONNX_FILES: dict[SideName, str] = {
+    "image": "image.onnx",
+    "text": "text.onnx",
+    "study": "study.onnx",
+}
 
 _FILES = {
     1: (WEIGHTS, "tokens.json", "tokenizer.json", "graph.json"),

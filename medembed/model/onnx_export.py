@@ -18,17 +18,25 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from medembed.encoders.study_images import VIEWS
 from medembed.errors import ModelError
 from medembed.model.dual_encoder import unit_rows
 from medembed.model.onnx_side import INPUTS, OUTPUT, OnnxSide, OutputName, SideName
 from medembed.model.torch_side import TorchSide
+from medembed.model.towers import StudySide
 
 if TYPE_CHECKING:
     from medembed.encoders.tokenizers import Tokens
     from medembed.model.towers import ImageSide, TextSide
     from medembed.preprocess import Preprocess
 
-__all__ = ["TOLERANCE", "ExportedSide", "export_image_side", "export_text_side"]
+__all__ = [
+    "TOLERANCE",
+    "ExportedSide",
+    "export_image_side",
+    "export_study_side",
+    "export_text_side",
+]
 
 TOLERANCE = 1e-4
 """Largest difference of a unit vector's component between ONNX Runtime and torch."""
@@ -115,6 +123,34 @@ def export_text_side(side: TextSide, tokens: Tokens, texts: Sequence[str] = ()) 
     return _export("text", side, example, (shared, shared), batches)
 
 
+def export_study_side(side: ImageSide) -> ExportedSide:
+    """Export how the images of a case are pooled, for any number of cases and images.
+
+    It is checked on made-up features, views, places and time gaps.
+
+    Parameters
+    ----------
+    side : ImageSide
+        In evaluation mode, on the CPU.
+    """
+    draw = np.random.default_rng(0)
+
+    def studies(n: int, m: int) -> Arrays:
+        scale = draw.uniform(0.1, 3, (1, 1, side.width))
+        features = (scale * draw.standard_normal((n, m, side.width))).astype(np.float32)
+        present = np.arange(m) < draw.integers(1, m, (n, 1), endpoint=True)
+        view = draw.integers(0, len(VIEWS), (n, m))
+        place = draw.random((n, m), dtype=np.float32)
+        gap_days = (draw.integers(0, 2, (n, m)) * draw.uniform(0, 5000, (n, m))).astype(np.float32)
+        return features, present, view, place, gap_days
+
+    batches = [studies(n, m) for n, m in ((1, 1), (2, 3), (8, 2), (3, 9))]
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("images")}
+    example = tuple(torch.from_numpy(part) for part in batches[1])
+    # one parameter of variable length takes all inputs
+    return _export("study", StudySide(side).eval(), example, ((axes,) * len(example),), batches)
+
+
 def _made_up_pixels(preprocess: Preprocess) -> npt.NDArray[Any]:
     """Noise, black, white and a ramp in the range of the preprocessing's pixels."""
     dtype = np.dtype(getattr(preprocess, "dtype", np.uint8))
@@ -137,7 +173,7 @@ def _split(rows: Any, most: int) -> list[Any]:
 
 def _export(
     name: SideName,
-    side: ImageSide | TextSide,
+    side: ImageSide | TextSide | StudySide,
     example: tuple[torch.Tensor, ...],
     shapes: Any,
     batches: Sequence[Arrays],
@@ -191,7 +227,7 @@ class _WithFeatures(nn.Module):
 
 def _to_onnx(
     name: SideName,
-    side: ImageSide | TextSide,
+    side: ImageSide | TextSide | StudySide,
     example: tuple[torch.Tensor, ...],
     shapes: Any,
     outputs: tuple[OutputName, ...],
@@ -239,7 +275,7 @@ def _quiet() -> Iterator[None]:
 
 def _difference(
     name: SideName,
-    side: ImageSide | TextSide,
+    side: ImageSide | TextSide | StudySide,
     data: bytes,
     batches: Sequence[Arrays],
     outputs: tuple[OutputName, ...],

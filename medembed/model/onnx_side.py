@@ -21,10 +21,16 @@ __all__ = [
     "usable_cores",
 ]
 
-SideName = Literal["image", "text"]
+SideName = Literal["image", "text", "study"]
 OutputName = Literal["vectors", "features"]
 
-INPUTS: dict[SideName, tuple[str, ...]] = {"image": ("pixels",), "text": ("ids", "mask")}
+INPUTS: dict[SideName, tuple[str, ...]] = {
+    "image": ("pixels",),
+    "text": ("ids", "mask"),
+    "study": ("features", "present", "view_codes", "places", "gap_days"),
+}
+"""Inputs of each side. ``"study"`` pools the features of a case's images, if the model does."""
+
 OUTPUT: OutputName = "vectors"
 
 _QUIET = 3  # of ONNX Runtime's log: errors only
@@ -104,7 +110,8 @@ class OnnxSide:
         Parameters
         ----------
         *inputs : array
-            Float32 pixels ``(n, c, *size)``, or int64 ids and mask ``(n, t)``.
+            Float32 pixels ``(n, c, *size)``; int64 ids and mask ``(n, t)``; or the images of
+            studies as in :class:`medembed.encoders.study_pooling.Elements`.
         output : {"vectors", "features"}
             ``"features"``: what the image side's projection reads, ``(n, width)``.
 

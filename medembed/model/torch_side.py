@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from medembed.model.towers import restore_image_side, restore_text_side
 
 if TYPE_CHECKING:
     from medembed.model.onnx_side import OutputName, SideName
-    from medembed.model.towers import ImageSide, TextSide
+    from medembed.model.towers import ImageSide, StudySide, TextSide
 
 __all__ = ["TorchSide", "read_weights", "restore_side"]
 
@@ -24,13 +24,13 @@ class TorchSide:
 
     Parameters
     ----------
-    side : ImageSide or TextSide
+    side : ImageSide, TextSide or StudySide
         In evaluation mode.
     """
 
     provider = "torch"
 
-    def __init__(self, side: ImageSide | TextSide) -> None:
+    def __init__(self, side: ImageSide | TextSide | StudySide) -> None:
         self.side = side
 
     @torch.no_grad()
@@ -38,7 +38,7 @@ class TorchSide:
         self, *inputs: npt.NDArray[Any], output: OutputName = "vectors"
     ) -> npt.NDArray[np.float32]:
         """Map inputs to the shared space; see :meth:`OnnxSide.run`."""
-        compute = self.side if output == "vectors" else self.side.features
+        compute = self.side if output == "vectors" else cast("ImageSide", self.side).features
         tensors = (*self.side.parameters(), *self.side.buffers())
         device = tensors[0].device if tensors else torch.device("cpu")
         rows: torch.Tensor = compute(*(torch.from_numpy(array).to(device) for array in inputs))

@@ -13,6 +13,7 @@ from torch import nn
 from medembed.counted import counted
 from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from medembed.encoders.settings import ImageSettings, Options, Settings, TextSettings
+from medembed.encoders.study_pooling import Elements, StudyPooling, StudySettings
 from medembed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ImageSide",
     "ProjectionSettings",
+    "StudySide",
     "TextSide",
     "Towers",
     "build_towers",
@@ -50,7 +52,17 @@ class ProjectionSettings(Settings):
 
 
 class ImageSide(nn.Module):
-    """Encoder, pooling and projection: ``(n, channels, *size)`` to ``(n, dim)``, not normalized."""
+    """Encoder, pooling and projection: ``(n, channels, *size)`` to ``(n, dim)``, not normalized.
+
+    Parameters
+    ----------
+    encoder : Module
+    settings : ImageSettings
+    dimensions : int
+    projection : ProjectionSettings
+    study : StudySettings, optional
+        How the images of a case are pooled by :meth:`pool`.
+    """
 
     def __init__(
         self,
@@ -58,6 +70,7 @@ class ImageSide(nn.Module):
         settings: ImageSettings,
         dimensions: int,
         projection: ProjectionSettings,
+        study: StudySettings | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -82,6 +95,11 @@ class ImageSide(nn.Module):
         if settings.batch_norm:
             norm = nn.BatchNorm1d(self.width, affine=False)
             self.projection = nn.Sequential(norm, self.projection)
+        self.study: StudyPooling | None = None
+        self.thinning = study.dropout if study else 0.0
+        if study is not None and study.kind != "mean":
+            cells = self.grid**dimensions
+            self.study = StudyPooling(self.width // cells, cells, projection.dim, study)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features ``(n, width)`` before the projection."""
@@ -117,6 +135,30 @@ class ImageSide(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to the shared space."""
         return cast(torch.Tensor, self.projection(self.features(images)))
+
+    def pool(self, elements: Elements) -> torch.Tensor:
+        """Map the features of each case's images to one vector each, ``(n, dim)``."""
+        if self.training and self.thinning:
+            elements = elements.thinned(self.thinning)
+        of_mean = cast(torch.Tensor, self.projection(elements.mean()))
+        return of_mean if self.study is None else of_mean + self.study(elements)
+
+
+class StudySide(nn.Module):
+    """:meth:`ImageSide.pool` as a module of its own, for export.
+
+    Parameters
+    ----------
+    image : ImageSide
+    """
+
+    def __init__(self, image: ImageSide) -> None:
+        super().__init__()
+        self.image = image
+
+    def forward(self, *elements: torch.Tensor) -> torch.Tensor:
+        """Pool elements, given as the fields of :class:`Elements`."""
+        return self.image.pool(Elements(*elements))
 
 
 class TextSide(nn.Module):
@@ -190,6 +232,7 @@ def build_towers(
     size: tuple[int, ...],
     notes: Sequence[str] = (),
     temperature: float = 0.07,
+    study: StudySettings | None = None,
 ) -> tuple[Towers, Tokens, dict[str, Any]]:
     """Build a new pair.
 
@@ -207,7 +250,7 @@ def build_towers(
     text_module, tokens = text_entry.build(text_options, text.max_length, notes)
     image_module = image_entry.build(image_options, dimensions, size)
     towers = Towers(
-        ImageSide(image_module, image, dimensions, projection),
+        ImageSide(image_module, image, dimensions, projection, study),
         TextSide(text_module, projection),
         math.log(1 / temperature),
     )
@@ -218,6 +261,8 @@ def build_towers(
         "text": {"encoder": text.encoder, "architecture": text_module.architecture},
         "projection": projection.model_dump(mode="json"),
     }
+    if study is not None:
+        architecture["study"] = study.model_dump(mode="json")
     return towers, tokens, architecture
 
 
@@ -240,7 +285,8 @@ def restore_image_side(architecture: dict[str, Any]) -> ImageSide:
     options = checked_options(entry.options, settings.options, "image")
     encoder = entry.restore(options, dimensions, tuple(architecture["size"]))
     projection = ProjectionSettings(**architecture["projection"])
-    return ImageSide(encoder, settings, dimensions, projection)
+    study = StudySettings(**architecture["study"]) if "study" in architecture else None
+    return ImageSide(encoder, settings, dimensions, projection, study)
 
 
 def restore_text_side(architecture: dict[str, Any]) -> TextSide:

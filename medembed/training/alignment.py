@@ -142,6 +142,7 @@ def _load_cohorts(
         library,
         config.preprocess,
         balance=config.balance,
+        study=config.study,
         findings=config.loss.findings,
         workers=config.workers,
         progress=progress,
@@ -318,6 +319,7 @@ class _Training:
                 size=config.preprocess.shape[1:],
                 notes=[report.full.text for report in cohort.reports],
                 temperature=config.loss.temperature,
+                study=config.study,
             )
             require_readable_notes(tokens, cohort)
             trainer = Trainer(config, cohort, self.val, towers, tokens, processes)

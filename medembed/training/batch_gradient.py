@@ -110,7 +110,10 @@ class BatchGradient:
         of_images, of_texts = self.feeders
         inputs, mine = part.inputs, part.inputs.mine[part.rows]
         pixels = None if inputs.images is None else inputs.images[part.rows]
-        images = of_images.encode(inputs.rows[mine], inputs.mirror[mine], pixels)
+        if inputs.study is None:
+            images = of_images.encode(inputs.rows[mine], inputs.mirror[mine], pixels)
+        else:
+            images = of_images.pool(inputs.study.of_cases(mine), inputs.mirror[mine], pixels)
         texts = of_texts.forward([inputs.views[at].text for at in mine])
         vectors = [images, texts]
         if inputs.prompts:

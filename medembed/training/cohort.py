@@ -16,8 +16,11 @@ import numpy.typing as npt
 
 from medembed.cases import ATTRIBUTES, Case, ScanRef, group_of
 from medembed.counted import counted_line
+from medembed.encoders.study_images import ScanSource, StudyImages
+from medembed.encoders.study_pooling import StudySettings
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
+from medembed.library.priors import earlier_studies
 from medembed.model.pixel_cache import PixelCache
 from medembed.notes import FINDINGS, Note, read_note
 from medembed.pairing import joined, note_key, owner_keys
@@ -52,6 +55,9 @@ class TrainingCohort:
         Folder of the library's caches.
     balanced_by : tuple of str
         Group of each case for balanced batches; empty if batches are not balanced.
+    studies : tuple of StudyImages
+        The images of each case that are pooled, with those of earlier studies; ``rows`` are rows in
+        ``pixels``. Empty if images are not pooled.
     """
 
     case_ids: tuple[str, ...]
@@ -64,6 +70,7 @@ class TrainingCohort:
     files: tuple[tuple[tuple[str, int], ...], ...] = ()
     cache: Path = Path()
     balanced_by: tuple[str, ...] = ()
+    studies: tuple[StudyImages, ...] = ()
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -82,6 +89,8 @@ class TrainingCohort:
         ]
         if self.balanced_by:
             about.append(self.balanced_by)
+        if self.studies:
+            about.append([[s.view.tolist(), s.gap_days.tolist()] for s in self.studies])
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     @cached_property
@@ -114,6 +123,7 @@ def load_cohorts(
     preprocess: Preprocess,
     *,
     balance: BalanceSettings | None = None,
+    study: StudySettings | None = None,
     findings: Literal["core", "all"] = "core",
     workers: int = 0,
     progress: Progress | None = None,
@@ -127,6 +137,8 @@ def load_cohorts(
     preprocess : Preprocess
     balance : BalanceSettings, optional
         How training cases are grouped for balanced batches.
+    study : StudySettings, optional
+        How the images of a case are pooled.
     findings : {"core", "all"}
         Which asserted findings to learn from.
     workers : int
@@ -167,12 +179,14 @@ def load_cohorts(
         for cases in splits.values()
         for case in cases
     }
-    train = _balanced(_lay_out(splits["train"], cache, reports, decoded=False), balance, groups)
+    train = _balanced(
+        _lay_out(splits["train"], cache, reports, None, decoded=False), balance, groups
+    )
     if check:
         check(train)
     everything = [case for cases in splits.values() for case in cases]
     refused = cache.fill(library, everything, workers=workers, progress=progress)
-    train, val = (_lay_out(splits[name], cache, reports) for name in ("train", "val"))
+    train, val = (_lay_out(splits[name], cache, reports, study) for name in ("train", "val"))
     if len(train) < SMALLEST:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
         raise LibraryError(
@@ -220,6 +234,7 @@ def _lay_out(
     cases: Iterable[Case],
     cache: PixelCache,
     reports: Mapping[str, ReportTexts],
+    study: StudySettings | None,
     decoded: bool = True,
 ) -> TrainingCohort:
     """Assemble the cases with a readable scan; all cases, without rows, before decoding."""
@@ -248,6 +263,29 @@ def _lay_out(
             if decoded
         ),
         cache=cache.folder,
+        studies=_studies(kept, spans, study.priors) if study and decoded else (),
+    )
+
+
+def _studies(
+    kept: Sequence[tuple[Case, Sequence[ScanRef]]],
+    spans: Sequence[Sequence[tuple[int, int]]],
+    priors: int,
+) -> tuple[StudyImages, ...]:
+    """Return each case's images, and those of its patient's earlier studies among the cases."""
+    own = {
+        case.case_id: StudyImages.joined(
+            [
+                StudyImages.of_scan(first, count, ScanSource(ref.view, ref.modality))
+                for ref, (first, count) in zip(refs, of_case, strict=True)
+            ]
+        )
+        for (case, refs), of_case in zip(kept, spans, strict=True)
+    }
+    earlier = earlier_studies([case for case, _ in kept], priors)
+    return tuple(
+        StudyImages.joined([images, *(own[prior].before(days) for prior, days in earlier[name])])
+        for name, images in own.items()
     )
 
 

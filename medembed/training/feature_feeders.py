@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from medembed.encoders.study_images import StudyBatch
+from medembed.encoders.study_pooling import Elements
 from medembed.encoders.tokenizers import Tokens
 from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
 from medembed.model.towers import Towers
@@ -114,8 +116,37 @@ class ImageFeeder:
             return self.towers.image.projection(self.tensor(rows, mirror))
         return self.forward(images)
 
+    def pool(
+        self, study: StudyBatch, mirror: npt.NDArray[np.bool_], images: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return vectors ``(n, dim)`` of cases whose images are pooled; see :meth:`encode`.
+
+        Parameters
+        ----------
+        study : StudyBatch
+        mirror : bool array ``(n,)``
+        images : Tensor ``(n, m, c, *size)`` or None
+        """
+        side = self.towers.image
+        if images is None:
+            turned = np.repeat(mirror, study.present.sum(axis=1))
+            return side.pool(Elements.of(study, self.tensor(study.rows[study.present], turned)))
+        present = torch.from_numpy(study.present).to(images.device)
+        with self.mode.autocast(self.device.type):
+            features = side.features(self.normalized(images[present]))
+            return side.pool(Elements.of(study, features)).float()
+
     def whole(self, case: int) -> torch.Tensor:
-        """Return vectors ``(m, dim)`` of all images of a case, without augmentation."""
+        """Return vectors ``(m, dim)`` of all images of a case, without augmentation.
+
+        Where images are pooled, there is one.
+        """
+        if self.cohort.studies:
+            study = StudyBatch.of([self.cohort.studies[case]])
+            images = None
+            if not self.config.image.frozen:
+                images = self.pixels(study.rows[0])[None]
+            return self.pool(study, np.zeros(1, dtype=bool), images)
         rows = self.cohort.rows[case]
         if self.config.image.frozen:
             return self.towers.image.projection(self.tensor(rows))

@@ -12,6 +12,7 @@ from medembed.encoders.settings import (
     TextSettings,
     with_stated_preprocess,
 )
+from medembed.encoders.study_pooling import StudySettings
 from medembed.model.towers import ProjectionSettings
 from medembed.preprocess import Preprocess
 
@@ -246,6 +247,9 @@ class TrainingConfig(Settings):
         Several heads over frozen features, fused into one model; empty trains one.
     balance : BalanceSettings or None
         Balanced batches; None draws cases regardless of group.
+    study : StudySettings or None
+        How the images of a case are pooled, trained with the rest. None trains on one image of a
+        case at a time, and a case's vector is the mean of its images' vectors.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
         See each class.
     frozen_variants : int
@@ -281,6 +285,7 @@ class TrainingConfig(Settings):
     patience: int = Field(default=8, ge=0)
     heads: tuple[HeadSettings, ...] = ()
     balance: BalanceSettings | None = None
+    study: StudySettings | None = None
     preprocess: Preprocess = Preprocess()
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()
@@ -311,4 +316,12 @@ class TrainingConfig(Settings):
             raise ValueError("heads need image.frozen=true and text.frozen=true")
         if self.loss.structure and not (self.image.frozen and self.text.frozen):
             raise ValueError("loss.structure needs image.frozen=true and text.frozen=true")
+        return self
+
+    @model_validator(mode="after")
+    def _study_pooling_is_alone(self) -> Self:
+        if self.study and self.heads:
+            raise ValueError("study pools for a single head; leave out heads")
+        if self.study and self.loss.structure:
+            raise ValueError("loss.structure compares single images; leave out study")
         return self

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from medembed.encoders.study_images import StudyBatch
 from medembed.training.augment import augment
 from medembed.training.text_views import TextView
 
@@ -43,14 +44,17 @@ class StepInputs:
     cases : list of int
     mirror : bool array ``(n,)``
     rows : int64 array ``(n,)``
-        Row of the pixel cache drawn for each case.
+        Row of the pixel cache drawn for each case; those of ``study`` count if it is given.
     views : list of TextView
     prompts : list of str
         One for each label; empty without a prompt loss.
     images : float32 Tensor or None
-        Augmented images in [0, 1] of the rows ``mine``; None if the image encoder is frozen.
+        Augmented images in [0, 1] of the rows ``mine``, or ``(mine, m, …)`` of the study's; None if
+        the image encoder is frozen.
     mine : int64 array
         Positions in the batch that this process encodes.
+    study : StudyBatch or None
+        All images of each case, if they are pooled.
     """
 
     seed: int
@@ -61,6 +65,7 @@ class StepInputs:
     prompts: list[str]
     images: torch.Tensor | None
     mine: npt.NDArray[np.int64]
+    study: StudyBatch | None = None
 
 
 @dataclass(frozen=True)
@@ -91,14 +96,35 @@ class StepReader:
         odds = config.image_augmentation.mirror if config.preprocess.dimensions == 2 else 0.0
         mirror = (rng.random(len(batch)) < odds) & self.texts.can_mirror(batch)
         views = self.texts.draw(batch, mirror, rng)
-        rows = np.array([rng.choice(self.images.cohort.rows[case]) for case in batch])
+        cohort = self.images.cohort
+        rows = np.array([rng.choice(cohort.rows[case]) for case in batch])
         mine = self.share(len(batch))
+        study = StudyBatch.of([cohort.studies[case] for case in batch]) if config.study else None
         pixels = None
-        if not config.image.frozen:
+        if not config.image.frozen and study is not None:
+            pixels = self._study_pixels(study, mirror, mine, rng)
+        elif not config.image.frozen:
             read = self.images.pixels(rows[mine])
             pixels = augment(read, mirror, config.image_augmentation, rng, mine)
         prompts = self.book.draw(rng) if self.book else []
-        return StepInputs(seed, list(batch), mirror, rows, views, prompts, pixels, mine)
+        return StepInputs(seed, list(batch), mirror, rows, views, prompts, pixels, mine, study)
+
+    def _study_pixels(
+        self,
+        study: StudyBatch,
+        mirror: npt.NDArray[np.bool_],
+        mine: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> torch.Tensor:
+        """Return the augmented images of the cases ``mine``, ``(mine, m, …)``; padding is black."""
+        n, m = study.present.shape
+        present = study.present[mine]
+        places = np.arange(n * m).reshape(n, m)[mine][present]
+        read = self.images.pixels(study.rows[mine][present])
+        changed = augment(read, np.repeat(mirror, m), self.config.image_augmentation, rng, places)
+        images = changed.new_zeros(*present.shape, *changed.shape[1:])
+        images[torch.from_numpy(present).to(images.device)] = changed
+        return images
 
 
 class Ahead:

@@ -1,0 +1,158 @@
+"""Pooling of several images: padding is not seen, order does not matter, nothing may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from medembed.encoders.study_images import VIEWS, ScanSource, StudyBatch, StudyImages, view_code
+from medembed.encoders.study_pooling import Elements, StudyPooling, StudySettings
+
+CHANNELS, CELLS, DIM = 6, 4, 10
+KINDS = ("attention", "resampler")
+
+
+def pooling(kind: str, **settings: object) -> StudyPooling:
+    torch.manual_seed(1)
+    built = StudyPooling(
+        CHANNELS, CELLS, DIM, StudySettings(kind=kind, width=16, heads=2, **settings)
+    )
+    with torch.no_grad():
+        torch.nn.init.normal_(built.out.weight)  # else it adds nothing
+    return built.eval()
+
+
+def elements(n: int = 3, m: int = 4, seed: int = 0) -> Elements:
+    draw = torch.Generator().manual_seed(seed)
+    return Elements(
+        torch.randn(n, m, CHANNELS * CELLS, generator=draw),
+        torch.ones(n, m, dtype=torch.bool),
+        torch.randint(len(VIEWS), (n, m), generator=draw),
+        torch.rand(n, m, generator=draw),
+        400 * torch.rand(n, m, generator=draw).round(),
+    )
+
+
+def taken(given: Elements, order: list[int]) -> Elements:
+    return Elements(*(getattr(given, f.name)[:, order] for f in fields(given)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_the_images_does_not_matter(kind):
+    pool, given = pooling(kind), elements()
+    torch.testing.assert_close(pool(given), pool(taken(given, [2, 0, 3, 1])))
+    torch.testing.assert_close(given.mean(), taken(given, [2, 0, 3, 1]).mean())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_is_as_good_as_nothing(kind, training):
+    pool, given = pooling(kind), elements()
+    present = given.present.clone()
+    present[:, 2:] = False
+    features = given.features.clone()
+    features[:, 2:] = 1e4
+    some = replace(given, features=features, present=present)
+    pool.train(training)  # in training the statistics of the batch are taken, too
+    torch.testing.assert_close(pool(some), pool(taken(given, [0, 1])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_untrained_pooling_adds_nothing(kind):
+    built = StudyPooling(CHANNELS, CELLS, DIM, StudySettings(kind=kind, width=16, heads=2))
+    assert not built(elements()).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["view", "place", "gap_days"])
+def test_view_place_and_time_are_read(kind, field):
+    pool, given = pooling(kind), elements()
+    old = getattr(given, field)
+    changed = (old + 1) % len(VIEWS) if field == "view" else 0.3 * old + 0.1
+    assert not torch.allclose(pool(given), pool(replace(given, **{field: changed})))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cells_of_an_image_are_told_apart(kind):
+    pool, given = pooling(kind), elements()
+    cells = given.features.unflatten(-1, (CHANNELS, CELLS))
+    turned = replace(given, features=cells.flip(-1).flatten(-2))
+    assert not torch.allclose(pool(given), pool(turned))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_reach_every_weight(kind):
+    pool = pooling(kind).train()
+    pool(elements()).square().sum().backward()
+    missed = [name for name, p in pool.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not missed
+
+
+def test_the_mean_is_that_of_the_own_images():
+    given = elements(n=1, m=3)
+    gaps = torch.tensor([[0.0, 30.0, 0.0]])
+    own = given.features[:, [0, 2]].mean(dim=1)
+    torch.testing.assert_close(replace(given, gap_days=gaps).mean(), own)
+    only_priors = replace(given, gap_days=torch.full((1, 3), 30.0))
+    torch.testing.assert_close(only_priors.mean(), given.features.mean(dim=1))
+
+
+def test_leaving_out_images_always_keeps_one():
+    torch.manual_seed(0)
+    thin = elements(n=200).thinned(0.95).present
+    assert thin.any(dim=1).all()
+    assert 1 <= thin.sum(dim=1).float().mean() < 1.3
+    padded = replace(elements(n=200), present=torch.tensor([[True, False, False, False]] * 200))
+    assert torch.equal(padded.thinned(0.95).present, padded.present)
+
+
+def test_the_resampler_learns_what_the_mean_cannot():
+    """The target is one view's features; the mean mixes both."""
+    torch.manual_seed(0)
+    pool = StudyPooling(CHANNELS, CELLS, CHANNELS * CELLS, StudySettings(width=32, heads=4))
+    given = elements(n=256, m=2, seed=3)
+    view = torch.tensor([[1, 3]] * 256)
+    given = replace(given, view=view, gap_days=torch.zeros(256, 2))
+    target = given.features[:, 0]
+    optimizer = torch.optim.Adam(pool.parameters(), lr=3e-3)
+    of_mean = given.mean()
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = (of_mean + pool(given) - target).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.5 * (of_mean - target).square().mean()
+
+
+def test_scans_of_a_case_become_one_row_of_a_batch():
+    frontal = StudyImages.of_scan(7, 1, ScanSource("PA", "DX"))
+    stack = StudyImages.of_scan(20, 3, ScanSource("unknown", "CT")).before(90)
+    batch = StudyBatch.of([StudyImages.joined([frontal, stack]), frontal])
+    assert batch.rows.tolist() == [[7, 20, 21, 22], [7, -1, -1, -1]]
+    assert batch.present.sum() == 5
+    assert [VIEWS[v] for v in batch.view[0]] == ["PA", "slice", "slice", "slice"]
+    assert batch.place[0].tolist() == [0.5, 0.0, 0.5, 1.0]
+    assert batch.gap_days[0].tolist() == [0, 90, 90, 90]
+    features = np.arange(10, dtype=np.float32).reshape(5, 2)
+    spread = batch.spread(features)
+    assert spread[1].tolist() == [[8, 9], [0, 0], [0, 0], [0, 0]]
+    torch.testing.assert_close(
+        Elements.of(batch, torch.from_numpy(features)).features, torch.from_numpy(spread)
+    )
+    assert batch.of_cases(np.array([1])).rows.tolist() == [[7, -1, -1, -1]]
+
+
+def test_views_that_mean_the_same_have_one_code():
+    assert view_code("LATERAL") == view_code("LL") != view_code("RL")
+    assert view_code("RAO") == view_code("LAO") == VIEWS.index("oblique")
+    assert view_code("whatever") == view_code("") == 0
+    assert VIEWS[view_code("unknown", "XA", 12)] == "frame"
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValidationError, match="heads must divide the width"):
+        StudySettings(width=30, heads=4)
