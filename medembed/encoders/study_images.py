@@ -61,7 +61,7 @@ class StudyImages:
     Parameters
     ----------
     rows : int64 array ``(m,)``
-        Where the pixels or features of each image are.
+        Where the pixels or the vector of each image are.
     view : int64 array ``(m,)``
         Positions in :data:`VIEWS`.
     place : float32 array ``(m,)``
@@ -138,8 +138,8 @@ class StudyBatch:
         """Return the batch of some of its cases, as wide as before."""
         return StudyBatch(*(getattr(self, f.name)[at] for f in fields(self)))
 
-    def spread(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Put features ``(images, width)`` in order of the present images: ``(n, m, width)``."""
-        out = np.zeros((*self.present.shape, features.shape[1]), dtype=np.float32)
-        out[self.present] = features
+    def spread(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Put vectors ``(images, dim)`` in the places of the present images: ``(n, m, dim)``."""
+        out = np.zeros((*self.present.shape, vectors.shape[1]), dtype=np.float32)
+        out[self.present] = vectors
         return out

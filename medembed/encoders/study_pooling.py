@@ -1,10 +1,12 @@
 """Pool the images of a study, any number of them, into one vector.
 
 A case may have several views, slices of a volume, frames of a loop and images of earlier studies.
-Each is an *element*: the features of one image, with its view, its place within its scan and the
-days since it was made. The mean of the elements is what one image would be. Attention with a few
-learned queries, or a Perceiver resampler, reads the cells of all elements and adds what the mean
-loses: which view shows what, where, and what has changed.
+Each is an *element*: the vector of one image in the shared space, with its view, its place within
+its scan and the days since it was made. Attention weighs the elements, part by part; a Perceiver
+resampler reads them all and adds what their mean loses. Both begin as the mean.
+
+Reading the cells of all images instead of their vectors was tried: with some thousand cases it only
+learned them by heart (docs/results/alignment.md).
 """
 
 from __future__ import annotations
@@ -16,16 +18,21 @@ from typing import Literal, Self, cast
 import torch
 from pydantic import Field, model_validator
 from torch import nn
+from torch.nn import functional
 
 from medembed.encoders.cross_attention import CrossAttention, feed_forward
 from medembed.encoders.settings import Settings
 from medembed.encoders.study_images import VIEWS, StudyBatch
+from medembed.errors import ConfigError
 
-__all__ = ["Elements", "PerceiverResampler", "StudyPooling", "StudySettings"]
+__all__ = ["Elements", "PerceiverResampler", "StudySettings", "study_pooling"]
 
 _FREQUENCIES = 6
 _DAYS = 10 * 365.25
 """Time gaps are on a logarithmic scale; longer ones than this count as this long."""
+
+_PRIOR = -4.0
+"""What an image of an earlier study weighs before training, beside one of the case: e^-4."""
 
 
 class StudySettings(Settings):
@@ -34,15 +41,15 @@ class StudySettings(Settings):
     Parameters
     ----------
     kind : {"mean", "attention", "resampler"}
-        ``"mean"`` has no weights and ignores view, place and time. ``"attention"``: learned queries
-        read the cells of all images once. ``"resampler"``: they do so in several layers, and read
-        each other.
+        ``"mean"`` has no weights and ignores view, place and time. ``"attention"``: each head, a
+        part of the dimensions, takes its weighted mean of the images. ``"resampler"``: learned
+        latents read the images and each other in several layers, and add to their mean.
     latents : int
-        Learned queries.
+        Latents of the resampler.
     depth : int
         Layers of the resampler.
     heads : int
-        Attention heads; must divide the width.
+        Attention heads; must divide the width and the dimensions of the shared space.
     width : int
         Width inside the attention and the resampler.
     dropout : float
@@ -74,8 +81,8 @@ class Elements:
 
     Parameters
     ----------
-    features : float Tensor ``(n, m, width)``
-        Padding may hold anything finite.
+    vectors : float Tensor ``(n, m, dim)``
+        Not normalized. Padding may hold anything finite.
     present : bool Tensor ``(n, m)``
         False for padding; each case has at least one element.
     view : int64 Tensor ``(n, m)``
@@ -86,43 +93,46 @@ class Elements:
         Days from the image to the case's own study: 0 for its own images, more for priors.
     """
 
-    features: torch.Tensor
+    vectors: torch.Tensor
     present: torch.Tensor
     view: torch.Tensor
     place: torch.Tensor
     gap_days: torch.Tensor
 
     @classmethod
-    def of(cls, batch: StudyBatch, features: torch.Tensor) -> Elements:
-        """Give the images of a batch their features.
+    def of(cls, batch: StudyBatch, vectors: torch.Tensor) -> Elements:
+        """Give the images of a batch their vectors.
 
         Parameters
         ----------
         batch : StudyBatch
-        features : float Tensor ``(images, width)``
+        vectors : float Tensor ``(images, dim)``
             One row for each present image, case by case.
         """
-        device = features.device
+        device = vectors.device
         present = torch.from_numpy(batch.present).to(device)
-        spread = features.new_zeros(*present.shape, features.shape[-1])
-        spread[present] = features
+        spread = vectors.new_zeros(*present.shape, vectors.shape[-1])
+        spread[present] = vectors
         known = (batch.view, batch.place, batch.gap_days)
         return cls(spread, present, *(torch.from_numpy(part).to(device) for part in known))
 
-    def mean(self) -> torch.Tensor:
-        """Mean features ``(n, width)`` of each case's own images, without its priors."""
+    def own(self) -> torch.Tensor:
+        """Return which are the case's own images ``(n, m)``; all if only priors are left."""
         own = self.present & (self.gap_days <= 0.0)
-        own = own | (self.present & ~own.any(dim=1, keepdim=True))  # if only priors are left
-        weight = own.unsqueeze(-1).to(self.features.dtype)  # (n, m, 1)
-        return (self.features * weight).sum(dim=1) / weight.sum(dim=1)
+        return own | (self.present & ~own.any(dim=1, keepdim=True))
+
+    def mean(self) -> torch.Tensor:
+        """Mean vector ``(n, dim)`` of each case's own images, without its priors."""
+        weight = self.own().unsqueeze(-1).to(self.vectors.dtype)  # (n, m, 1)
+        return (self.vectors * weight).sum(dim=1) / weight.sum(dim=1)
 
     def thinned(self, share: float) -> Elements:
         """Leave out this share of the elements at random, but not the last one of a case."""
-        drawn = torch.rand(self.present.shape, device=self.features.device)
+        drawn = torch.rand(self.present.shape, device=self.vectors.device)
         kept = self.present & (drawn >= share)
         best = torch.where(self.present, drawn, -1.0).argmax(dim=1, keepdim=True)
         kept = kept.scatter(1, best, True)
-        return Elements(self.features, kept, self.view, self.place, self.gap_days)
+        return Elements(self.vectors, kept, self.view, self.place, self.gap_days)
 
 
 def _waves(values: torch.Tensor) -> torch.Tensor:
@@ -132,46 +142,53 @@ def _waves(values: torch.Tensor) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-class _TokenEncoding(nn.Module):
-    """Elements ``(n, m, channels * cells)`` to tokens ``(n, m * cells, width)``.
+class _Encoding(nn.Module):
+    """Narrows vectors to ``width`` and adds what is known of each element."""
 
-    A token is one cell of one element; what is known of the element and the cell's place in the
-    image are added.
-    """
-
-    def __init__(self, channels: int, cells: int, width: int) -> None:
+    def __init__(self, dim: int, width: int) -> None:
         super().__init__()
-        self.channels, self.cells = channels, cells
-        self.scale = nn.BatchNorm1d(channels, affine=False)
-        self.narrow = nn.Linear(channels, width)
-        self.view = nn.Embedding(len(VIEWS) * cells, width)
+        self.narrow = nn.Linear(dim, width)
+        self.view = nn.Embedding(len(VIEWS), width)
         self.place = nn.Linear(2 * _FREQUENCIES, width, bias=False)
         self.gap = nn.Linear(2 * _FREQUENCIES, width, bias=False)
-        for layer in (self.view, self.place, self.gap):  # at first only the features count
-            nn.init.normal_(layer.weight, std=0.02)
 
     def forward(self, elements: Elements) -> torch.Tensor:
-        shape = (self.channels, self.cells)
-        tokens = elements.features.unflatten(-1, shape).transpose(-1, -2)  # (n, m, cells, channels)
-        tokens = self.narrow(self._scaled(tokens, elements.present))
-        cell = torch.arange(self.cells, device=tokens.device)
         gap = torch.log1p(elements.gap_days.clamp(0.0, _DAYS)) / math.log1p(_DAYS)
-        of_element = self.place(_waves(elements.place)) + self.gap(_waves(gap))
-        of_cell = self.view(elements.view.unsqueeze(-1) * self.cells + cell)
-        return cast(torch.Tensor, (tokens + of_element.unsqueeze(-2) + of_cell).flatten(1, 2))
+        known = self.view(elements.view) + self.place(_waves(elements.place))
+        unit = functional.normalize(elements.vectors, dim=-1)
+        return cast(torch.Tensor, self.narrow(unit) + known + self.gap(_waves(gap)))
 
-    def _scaled(self, tokens: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Center and scale each channel; padding takes no part in the statistics."""
-        if not self.training:
-            return cast(torch.Tensor, self.scale(tokens.flatten(0, 2))).view(tokens.shape)
-        scaled = torch.zeros_like(tokens)
-        real = tokens[present]  # (images, cells, channels)
-        scaled[present] = self.scale(real.flatten(0, 1)).view(real.shape)
-        return scaled
+
+class AttentionPooling(nn.Module):
+    """A weighted mean of the elements for each head: ``(n, dim)``.
+
+    All own images weigh the same before training, and earlier studies hardly anything.
+
+    Parameters
+    ----------
+    dim : int
+    settings : StudySettings
+    """
+
+    def __init__(self, dim: int, settings: StudySettings) -> None:
+        super().__init__()
+        self.encoding = _Encoding(dim, settings.width)
+        self.norm = nn.LayerNorm(settings.width)
+        self.weight = nn.Linear(settings.width, settings.heads, bias=False)
+        nn.init.zeros_(self.weight.weight)
+
+    def forward(self, elements: Elements) -> torch.Tensor:
+        """Pool the elements of each case."""
+        logits = self.weight(self.norm(self.encoding(elements)))  # (n, m, heads)
+        earlier = (~elements.own()).unsqueeze(-1).to(logits.dtype)
+        absent = ~elements.present.unsqueeze(-1)
+        shares = (logits + _PRIOR * earlier).masked_fill(absent, float("-inf")).softmax(dim=1)
+        parts = elements.vectors.unflatten(-1, (logits.shape[-1], -1))  # (n, m, heads, _)
+        return (shares.unsqueeze(-1) * parts).sum(dim=1).flatten(1)
 
 
 class _Layer(nn.Module):
-    """Cross-attention of the latents to tokens and latents, then a feed-forward layer."""
+    """Cross-attention of the latents to elements and latents, then a feed-forward layer."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -179,69 +196,73 @@ class _Layer(nn.Module):
         self.feed_forward = feed_forward(width)
 
     def forward(
-        self, latents: torch.Tensor, tokens: torch.Tensor, seen: torch.Tensor
+        self, latents: torch.Tensor, elements: torch.Tensor, seen: torch.Tensor
     ) -> torch.Tensor:
-        keys = torch.cat([tokens, latents], dim=1)
+        keys = torch.cat([elements, latents], dim=1)
         latents = latents + self.attention(latents, keys, seen)
         return cast(torch.Tensor, latents + self.feed_forward(latents))
 
 
 class PerceiverResampler(nn.Module):
-    """Learned latents read the cells of any number of elements: to ``(n, latents, width)``.
+    """Learned latents read any number of elements; what they read is added to the mean.
+
+    The addition is 0 before training.
 
     Parameters
     ----------
-    channels, cells : int
-        An element has ``channels * cells`` features, the cells of a channel beside each other.
+    dim : int
     settings : StudySettings
 
     References
     ----------
     Alayrac et al. 2022, Flamingo: a Visual Language Model for Few-Shot Learning, section 3.1 and
-    appendix A.1.1. Here tokens also carry view, cell, place and time.
+    appendix A.1.1. Here elements also carry view, place and time.
     """
 
-    def __init__(self, channels: int, cells: int, settings: StudySettings) -> None:
+    def __init__(self, dim: int, settings: StudySettings) -> None:
         super().__init__()
-        self.encoding = _TokenEncoding(channels, cells, settings.width)
+        self.encoding = _Encoding(dim, settings.width)
         self.latents = nn.Parameter(torch.randn(settings.latents, settings.width) * 0.02)
-        depth = settings.depth if settings.kind == "resampler" else 0
-        self.layers = nn.ModuleList(_Layer(settings.width, settings.heads) for _ in range(depth))
-        self.attention = CrossAttention(settings.width, settings.heads) if not depth else None
+        self.layers = nn.ModuleList(
+            _Layer(settings.width, settings.heads) for _ in range(settings.depth)
+        )
         self.norm = nn.LayerNorm(settings.width)
-
-    def forward(self, elements: Elements) -> torch.Tensor:
-        """Return the latents after reading the elements."""
-        tokens = self.encoding(elements)
-        seen = elements.present.repeat_interleave(self.encoding.cells, dim=1)
-        latents = self.latents.expand(tokens.shape[0], -1, -1)  # len() would fix the batch
-        if self.attention is not None:
-            return cast(torch.Tensor, self.norm(self.attention(latents, tokens, seen)))
-        always = torch.ones(latents.shape[:2], dtype=torch.bool, device=tokens.device)
-        seen = torch.cat([seen, always], dim=1)
-        for layer in self.layers:
-            latents = layer(latents, tokens, seen)
-        return cast(torch.Tensor, self.norm(latents))
-
-
-class StudyPooling(nn.Module):
-    """What attention or resampler adds to the vector of the mean, ``(n, dim)``.
-
-    It is 0 before training, so that training begins with the mean.
-
-    Parameters
-    ----------
-    channels, cells, dim : int
-    settings : StudySettings
-        Of another kind than ``"mean"``.
-    """
-
-    def __init__(self, channels: int, cells: int, dim: int, settings: StudySettings) -> None:
-        super().__init__()
-        self.reader = PerceiverResampler(channels, cells, settings)
         self.out = nn.Linear(settings.latents * settings.width, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, elements: Elements) -> torch.Tensor:
-        """Read the elements of each case."""
-        return cast(torch.Tensor, self.out(self.reader(elements).flatten(1)))
+        """Pool the elements of each case: ``(n, dim)``."""
+        keys = self.encoding(elements)
+        latents = self.latents.expand(keys.shape[0], -1, -1)  # len() would fix the batch
+        always = torch.ones(latents.shape[:2], dtype=torch.bool, device=keys.device)
+        seen = torch.cat([elements.present, always], dim=1)
+        for layer in self.layers:
+            latents = layer(latents, keys, seen)
+        return elements.mean() + cast(torch.Tensor, self.out(self.norm(latents).flatten(1)))
+
+
+class MeanPooling(nn.Module):
+    """The mean of the case's own images."""
+
+    def forward(self, elements: Elements) -> torch.Tensor:
+        """Pool the elements of each case: ``(n, dim)``."""
+        return elements.mean()
+
+
+def study_pooling(dim: int, settings: StudySettings) -> nn.Module:
+    """Build the pooling of the settings, from elements to ``(n, dim)``.
+
+    Raises
+    ------
+    ConfigError
+        If the heads do not divide the dimensions.
+    """
+    if settings.kind == "mean":
+        return MeanPooling()
+    if settings.kind == "resampler":
+        return PerceiverResampler(dim, settings)
+    if dim % settings.heads:
+        raise ConfigError(
+            f"{settings.heads} heads do not divide {dim} dimensions", where="study.heads"
+        )
+    return AttentionPooling(dim, settings)

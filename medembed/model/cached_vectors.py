@@ -76,8 +76,9 @@ class CachedVectors:
         """Return the vector of each case all of whose scans, with priors, are in the cache."""
         names = [case.case_id for case in cases]
         (cache,) = self._of_images
-        features: list[Vectors] = []
+        vectors: list[Vectors] = []
         studies: dict[str, StudyImages] = {}
+        n_images = 0
         of_cases = with_earlier_studies(self._library, names, self._model.n_priors)
         for owner, of_case in of_cases.items():
             scans = [(ref, days) for case, days in of_case for ref in case.scans]
@@ -86,15 +87,16 @@ class CachedVectors:
                 continue
             images = []
             for key, (ref, days) in zip(keys, scans, strict=True):
-                at, rows = sum(map(len, features)), cache.get(key)
+                rows = _project(self._image, [cache], key)
                 source = ScanSource(ref.view, ref.modality, days)
-                images.append(StudyImages.of_scan(at, len(rows), source))
-                features.append(rows)
+                images.append(StudyImages.of_scan(n_images, len(rows), source))
+                vectors.append(rows)
+                n_images += len(rows)
             studies[owner] = StudyImages.joined(images)
         if not studies:
             return {}
-        vectors = study_vectors(self._model, list(studies.values()), np.concatenate(features))
-        return {owner: row[None] for owner, row in zip(studies, vectors, strict=True)}
+        pooled = study_vectors(self._model, list(studies.values()), np.concatenate(vectors))
+        return {owner: row[None] for owner, row in zip(studies, pooled, strict=True)}
 
     def notes(self, cases: Sequence[Case]) -> dict[str, Vectors]:
         """Return the vector of each case whose note is in the cache."""

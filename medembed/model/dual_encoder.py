@@ -285,7 +285,7 @@ class DualEncoder:
             "text": export_text_side(self.text_side(), self._tokens, texts),
         }
         if self.pools_studies:
-            outcomes["study"] = export_study_side(self.image_side())
+            outcomes["study"] = export_study_side(self.image_side(), self.dim)
         for name, outcome in outcomes.items():
             self._serving[name] = outcome.about
             self._made.pop(ONNX_FILES[name], None)
@@ -478,15 +478,9 @@ class DualEncoder:
         """
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
+        vectors = self.encode_images(np.concatenate(list(items)), batch_size)
         if self.pools_studies:
-            return pooled_vectors(self, items, batch_size, scans, sources)
-        rows = np.concatenate(list(items))
-        vectors = np.concatenate(
-            [
-                self._run_images(self._preprocess.normalize(rows[at : at + batch_size]))
-                for at in range(0, len(rows), batch_size)
-            ]
-        )
+            return pooled_vectors(self, vectors, list(map(len, items)), scans, sources)
         owner = np.repeat(np.arange(len(items)), [len(item) for item in items])
         of_items = _mean_unit(unit_rows(vectors), owner)
         if scans is None:
@@ -534,20 +528,34 @@ class DualEncoder:
         """
         return self._run("image", pixels, output="features")
 
-    def pool_features(self, study: StudyBatch, features: npt.NDArray[np.float32]) -> Vectors:
-        """Pool the features of each case's images into a unit vector ``(n, dim)``.
+    def pool(self, study: StudyBatch, vectors: Vectors) -> Vectors:
+        """Pool the vectors of each case's images into a unit vector ``(n, dim)``.
 
         Parameters
         ----------
         study : StudyBatch
-        features : float32 array ``(images, width)``
-            One row for each present image, case by case.
+        vectors : float32 array ``(images, dim)``
+            One row for each present image, case by case, as :meth:`encode_images` returns them.
         """
         known = (study.present, study.view, study.place, study.gap_days)
-        return unit_rows(self._run("study", study.spread(features), *known))
+        return unit_rows(self._run("study", study.spread(vectors), *known))
 
-    def _run_images(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return self._run("image", pixels)
+    def encode_images(self, rows: Pixels, batch_size: int = 32) -> Vectors:
+        """Map single images to the shared space, not normalized and not pooled.
+
+        Parameters
+        ----------
+        rows : uint8 or uint16 array ``(n, c, *size)``
+        batch_size : int
+
+        Returns
+        -------
+        float32 array, shape ``(n, dim)``
+        """
+        batches = (rows[at : at + batch_size] for at in range(0, len(rows), batch_size))
+        return np.concatenate(
+            [self._run("image", self._preprocess.normalize(batch)) for batch in batches]
+        )
 
     def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
         return self._run("text", *self._tokens(texts))

@@ -123,26 +123,27 @@ def export_text_side(side: TextSide, tokens: Tokens, texts: Sequence[str] = ()) 
     return _export("text", side, example, (shared, shared), batches)
 
 
-def export_study_side(side: ImageSide) -> ExportedSide:
+def export_study_side(side: ImageSide, dim: int) -> ExportedSide:
     """Export how the images of a case are pooled, for any number of cases and images.
 
-    It is checked on made-up features, views, places and time gaps.
+    It is checked on made-up vectors, views, places and time gaps.
 
     Parameters
     ----------
     side : ImageSide
         In evaluation mode, on the CPU.
+    dim : int
+        Dimensions of the shared space.
     """
     draw = np.random.default_rng(0)
 
     def studies(n: int, m: int) -> Arrays:
-        scale = draw.uniform(0.1, 3, (1, 1, side.width))
-        features = (scale * draw.standard_normal((n, m, side.width))).astype(np.float32)
+        vectors = draw.standard_normal((n, m, dim), dtype=np.float32)
         present = np.arange(m) < draw.integers(1, m, (n, 1), endpoint=True)
         view = draw.integers(0, len(VIEWS), (n, m))
         place = draw.random((n, m), dtype=np.float32)
         gap_days = (draw.integers(0, 2, (n, m)) * draw.uniform(0, 5000, (n, m))).astype(np.float32)
-        return features, present, view, place, gap_days
+        return vectors, present, view, place, gap_days
 
     batches = [studies(n, m) for n, m in ((1, 1), (2, 3), (8, 2), (3, 9))]
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("images")}

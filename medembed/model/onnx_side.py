@@ -27,9 +27,9 @@ OutputName = Literal["vectors", "features"]
 INPUTS: dict[SideName, tuple[str, ...]] = {
     "image": ("pixels",),
     "text": ("ids", "mask"),
-    "study": ("features", "present", "view_codes", "places", "gap_days"),
+    "study": ("elements", "present", "view_codes", "places", "gap_days"),
 }
-"""Inputs of each side. ``"study"`` pools the features of a case's images, if the model does."""
+"""Inputs of each side. ``"study"`` pools the vectors of a case's images, if the model does."""
 
 OUTPUT: OutputName = "vectors"
 

@@ -12,7 +12,6 @@ from medembed.encoders.study_images import ScanSource, StudyBatch, StudyImages
 
 if TYPE_CHECKING:
     from medembed.model.dual_encoder import DualEncoder
-    from medembed.preprocess import Pixels
 
 __all__ = ["pooled_vectors", "study_vectors"]
 
@@ -24,41 +23,41 @@ Vectors = npt.NDArray[np.float32]
 
 def pooled_vectors(
     model: DualEncoder,
-    items: Sequence[Pixels],
-    batch_size: int,
+    vectors: Vectors,
+    counts: Sequence[int],
     owners: Sequence[str] | None = None,
     sources: Sequence[ScanSource] | None = None,
 ) -> Vectors:
-    """Encode images and pool those of each case; see :meth:`DualEncoder.encode_pixels`.
+    """Pool the vectors of each case's images; see :meth:`DualEncoder.encode_pixels`.
+
+    Parameters
+    ----------
+    model : DualEncoder
+    vectors : float32 array ``(images, dim)``
+        As :meth:`DualEncoder.encode_images` returns them, scan by scan.
+    counts : sequence of int
+        Number of images of each scan.
+    owners, sources : sequence, optional
+        The case of each scan, and what is known of it.
 
     Returns
     -------
     float32 array, shape ``(n, dim)``
         Unit rows, one for each case in order of first appearance.
     """
-    rows = np.concatenate(list(items))
-    features = np.concatenate(
-        [
-            model.image_features(model.preprocess.normalize(rows[at : at + batch_size]))
-            for at in range(0, len(rows), batch_size)
-        ]
-    )
-    counts = [len(item) for item in items]
     firsts = np.cumsum([0, *counts]).tolist()
     studies: dict[str, list[StudyImages]] = {}
     for at, count in enumerate(counts):
         source = sources[at] if sources is not None else ScanSource()
         owner = owners[at] if owners is not None else str(at)
         studies.setdefault(owner, []).append(StudyImages.of_scan(firsts[at], count, source))
-    return study_vectors(model, [StudyImages.joined(of) for of in studies.values()], features)
+    return study_vectors(model, [StudyImages.joined(of) for of in studies.values()], vectors)
 
 
-def study_vectors(
-    model: DualEncoder, studies: Sequence[StudyImages], features: npt.NDArray[np.float32]
-) -> Vectors:
-    """Pool features of images, whose rows the studies name, into unit vectors ``(n, dim)``."""
+def study_vectors(model: DualEncoder, studies: Sequence[StudyImages], vectors: Vectors) -> Vectors:
+    """Pool the vectors of images, whose rows the studies name, into unit vectors ``(n, dim)``."""
     parts = []
     for at in range(0, len(studies), _CASES):
         study = StudyBatch.of(studies[at : at + _CASES])
-        parts.append(model.pool_features(study, features[study.rows[study.present]]))
+        parts.append(model.pool(study, vectors[study.rows[study.present]]))
     return np.concatenate(parts)

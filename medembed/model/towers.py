@@ -13,8 +13,8 @@ from torch import nn
 from medembed.counted import counted
 from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from medembed.encoders.settings import ImageSettings, Options, Settings, TextSettings
-from medembed.encoders.study_pooling import Elements, StudyPooling, StudySettings
-from medembed.errors import ConfigError
+from medembed.encoders.study_pooling import Elements, StudySettings, study_pooling
+from medembed.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from medembed.encoders.tokenizers import Tokens
@@ -95,11 +95,8 @@ class ImageSide(nn.Module):
         if settings.batch_norm:
             norm = nn.BatchNorm1d(self.width, affine=False)
             self.projection = nn.Sequential(norm, self.projection)
-        self.study: StudyPooling | None = None
-        self.thinning = study.dropout if study else 0.0
-        if study is not None and study.kind != "mean":
-            cells = self.grid**dimensions
-            self.study = StudyPooling(self.width // cells, cells, projection.dim, study)
+        self.study = study_pooling(projection.dim, study) if study is not None else None
+        self.thinning = study.dropout if study is not None else 0.0
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features ``(n, width)`` before the projection."""
@@ -137,11 +134,18 @@ class ImageSide(nn.Module):
         return cast(torch.Tensor, self.projection(self.features(images)))
 
     def pool(self, elements: Elements) -> torch.Tensor:
-        """Map the features of each case's images to one vector each, ``(n, dim)``."""
+        """Pool the vectors of each case's images into one, ``(n, dim)``.
+
+        Raises
+        ------
+        ModelError
+            If the model does not pool studies.
+        """
+        if self.study is None:
+            raise ModelError("the model does not pool the images of a study")
         if self.training and self.thinning:
             elements = elements.thinned(self.thinning)
-        of_mean = cast(torch.Tensor, self.projection(elements.mean()))
-        return of_mean if self.study is None else of_mean + self.study(elements)
+        return cast(torch.Tensor, self.study(elements))
 
 
 class StudySide(nn.Module):

@@ -130,11 +130,10 @@ class ImageFeeder:
         side = self.towers.image
         if images is None:
             turned = np.repeat(mirror, study.present.sum(axis=1))
-            return side.pool(Elements.of(study, self.tensor(study.rows[study.present], turned)))
+            features = self.tensor(study.rows[study.present], turned)
+            return side.pool(Elements.of(study, side.projection(features)))
         present = torch.from_numpy(study.present).to(images.device)
-        with self.mode.autocast(self.device.type):
-            features = side.features(self.normalized(images[present]))
-            return side.pool(Elements.of(study, features)).float()
+        return side.pool(Elements.of(study, self.forward(images[present])))
 
     def whole(self, case: int) -> torch.Tensor:
         """Return vectors ``(m, dim)`` of all images of a case, without augmentation.
