@@ -27,6 +27,8 @@ _STAGES = (  # kernel, stride of the first block, expansion, channels, blocks
     (3, 1, 6, 320, 1),
 )
 _STEM, _HEAD = 32, 1280
+_FINER = 40
+"""Channels of stride 8."""
 _DROP = 0.2
 """Probability in training that the last block is skipped; it rises linearly from 0 at the first."""
 
@@ -105,18 +107,20 @@ class EfficientNetLite0(nn.Module):
         Height and width of the input in pixels; the larger of the two if they differ.
     stride : {8, 16, 32}
         Pixels between neighbors of the feature map. 32 is the whole network.
+    finer : bool
+        Beside the channels of stride 16, the maximum of those of stride 8 in each of its pixels.
 
     Attributes
     ----------
     width : int
-        Channels of the feature map: 40, 112 or 1280.
+        Channels of the feature map: 40, 112 or 1280; 152 if ``finer``.
 
     References
     ----------
     Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks.
     """
 
-    def __init__(self, edge: int, stride: int = 32) -> None:
+    def __init__(self, edge: int, stride: int = 32, finer: bool = False) -> None:
         super().__init__()
         self.stem = nn.Sequential(*_layer(3, _STEM, 3, 2, edge=edge), nn.ReLU6())
         self.blocks = nn.ModuleList()
@@ -127,6 +131,9 @@ class EfficientNetLite0(nn.Module):
             reached *= step
             self.blocks.append(block)
             self.width = channels
+        self._finer = finer
+        if finer:
+            self.width += _FINER
         self.head = nn.Sequential()
         if stride == 32:
             self.head = nn.Sequential(*_layer(self.width, _HEAD, 1, edge=1), nn.ReLU6())
@@ -135,9 +142,18 @@ class EfficientNetLite0(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images ``(n, 1, h, w)`` to features; the single channel is used for all three."""
         x = self.stem(images.expand(-1, 3, -1, -1))
+        fine = x
         for block in self.blocks:
             x = block(x)
+            if x.shape[1] == _FINER:
+                fine = x
+        if self._finer:
+            x = torch.cat([x, functional.max_pool2d(fine, 2, ceil_mode=True)], dim=1)
         return cast(torch.Tensor, self.head(x))
+
+    def extra_repr(self) -> str:
+        """Say what the weights do not tell; the key of cached features is made of both."""
+        return "finer" if self._finer else ""
 
     def load_published(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Load a published checkpoint, leaving out layers that this part does not have."""

@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import nn
 
 from medembed.encoders.efficientnet_lite import EfficientNetLite0
@@ -49,9 +50,19 @@ class Lite0Options(Options):
         and 8 stop before its map is halved once more (112 and 40 channels). Frozen, the middle of
         the network keeps small things such as a nodule better than its end, which knows what kind
         of photograph it sees, and costs less.
+    finer : bool
+        With stride 16: beside its 112 channels, the maximum of the 40 of stride 8 within each of
+        its pixels.
     """
 
     stride: Literal[8, 16, 32] = 32
+    finer: bool = False
+
+    @model_validator(mode="after")
+    def _finer_is_beside_16(self) -> Self:
+        if self.finer and self.stride != 16:
+            raise ValueError("finer needs stride=16")
+        return self
 
 
 def packaged_file(package: str, version: str, name: str, sha256: str) -> Path:
@@ -97,7 +108,7 @@ def _empty_lite0(
 ) -> EfficientNetLite0:
     if dimensions != 2:
         raise ConfigError("EfficientNet-lite0 reads 2D images only", hint="set dimensions: 2")
-    return EfficientNetLite0(max(size), options.stride)
+    return EfficientNetLite0(max(size), options.stride, options.finer)
 
 
 def _lite0(options: Lite0Options, dimensions: int, size: tuple[int, ...]) -> nn.Module:

@@ -59,6 +59,11 @@ class ImageSettings(Settings):
         Center and scale each feature over the training images (batch normalization without
         parameters) before the projection. The features of a frozen encoder differ in scale by
         orders of magnitude, and the small ones would be learned last.
+    cell_channels : int
+        Channels of a small trained network between a frozen encoder's grid and the projection:
+        two convolutions that all cells share, then mean and maximum of each of 4 regions along an
+        axis. It finds small things anywhere after few examples, and its features are scaled as by
+        ``batch_norm``. 0 leaves it out.
     frozen : bool
         Train the projection only and leave the encoder as it is; its features are cached, so that
         an epoch takes almost no time.
@@ -71,6 +76,7 @@ class ImageSettings(Settings):
     max_pool: bool = False
     bottleneck_channels: int = Field(default=0, ge=0)
     batch_norm: bool = False
+    cell_channels: int = Field(default=0, ge=0)
     frozen: bool = False
 
     @model_validator(mode="before")
@@ -90,6 +96,12 @@ class ImageSettings(Settings):
     def _bottleneck_is_trained(self) -> Self:
         if self.bottleneck_channels and self.frozen:
             raise ValueError("bottleneck_channels adds a trained layer; it needs frozen=false")
+        return self
+
+    @model_validator(mode="after")
+    def _cells_are_frozen_ones(self) -> Self:
+        if self.cell_channels and not (self.frozen and self.pooling == "grid"):
+            raise ValueError("cell_channels needs frozen=true and pooling=grid")
         return self
 
 

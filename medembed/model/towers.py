@@ -15,6 +15,7 @@ from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from medembed.encoders.settings import ImageSettings, Options, Settings, TextSettings
 from medembed.encoders.study_pooling import Elements, StudySettings, study_pooling
 from medembed.errors import ConfigError, ModelError
+from medembed.model.cell_network import CellNetwork
 
 if TYPE_CHECKING:
     from medembed.encoders.tokenizers import Tokens
@@ -91,10 +92,16 @@ class ImageSide(nn.Module):
             width = settings.bottleneck_channels
         self.max_pool = settings.max_pool and not self.own
         self.width = width * self.grid**dimensions * (2 if self.max_pool else 1)
-        self.projection = new_projection(self.width, projection)
-        if settings.batch_norm:
-            norm = nn.BatchNorm1d(self.width, affine=False)
-            self.projection = nn.Sequential(norm, self.projection)
+        before: nn.Module | None = None
+        if settings.cell_channels:
+            cell = self.width // self.grid**dimensions
+            before = CellNetwork(cell, self.grid, settings.cell_channels, dimensions)
+        elif settings.batch_norm:
+            before = nn.BatchNorm1d(self.width, affine=False)
+        inputs = before.width if isinstance(before, CellNetwork) else self.width
+        self.projection = new_projection(inputs, projection)
+        if before is not None:
+            self.projection = nn.Sequential(before, self.projection)
         self.study = study_pooling(projection.dim, study) if study is not None else None
         self.thinning = study.dropout if study is not None else 0.0
 

@@ -137,6 +137,7 @@ _ADDED: dict[str, dict[str, Any]] = {
         "negation_weight": 0.0,
     },
     "optim": {"chunk": None, "schedule": "cosine"},
+    "image": {"cell_channels": 0},
 }
 """Later settings, with the values at which a training is the same as before they existed."""
 

@@ -314,6 +314,9 @@ class TrainingConfig(Settings):
     def _heads_are_over_frozen_features(self) -> Self:
         if self.heads and not (self.image.frozen and self.text.frozen):
             raise ValueError("heads need image.frozen=true and text.frozen=true")
+        sets = [self.image, *(s for h in self.heads for s in (h.image, *h.candidates) if s)]
+        if self.heads and any(each.cell_channels for each in sets):
+            raise ValueError("heads are over the features themselves; they need cell_channels=0")
         if self.loss.structure and not (self.image.frozen and self.text.frozen):
             raise ValueError("loss.structure needs image.frozen=true and text.frozen=true")
         return self

@@ -2,14 +2,15 @@
 
     python tests/benchmarks/alignment_ladder.py pairs DATA [--rungs NAME...] [--out FILE]
     python tests/benchmarks/alignment_ladder.py labels DATA
-    python tests/benchmarks/alignment_ladder.py cohort LIBRARY
+    python tests/benchmarks/alignment_ladder.py cohort LIBRARY [--rungs NAME...] [--out FILE]
 
 ``pairs``: DATA has ``cxr_pairs``; five folds by ``group_id``, as ``real_pairs.py`` takes them. Each
 rung is a named configuration, trained on the fold's other cases, and asked by the rule of
 ``medembed evaluate`` on the held-out ones. The interval of a difference is a paired bootstrap over
 groups, the same resample for both rungs. ``labels``: DATA has ``cxr_labels_nih``; a third of the
 patients is held out, and P@5 compares label prompts with the frozen features as they are.
-``cohort``: the rungs of the embedded cohort (``medembed demo LIBRARY --no-app`` makes it).
+``cohort``: the ablation of the embedded cohort (``medembed demo LIBRARY --no-app`` makes it). With
+``--out``, each row is kept as soon as it is done, and rows kept there are not computed again.
 No time is measured.
 """
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from evaluation.retrieval.load_cases import load_cases
 from evaluation.retrieval.tasks import image_to_image, image_to_text, text_to_image
+from evaluation.retrieval.zero_shot import plain_queries, zero_shot_table
 from medembed.config import load_config
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library
@@ -62,19 +64,39 @@ TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
 COHORT = {
     "demo": [],
-    "no mirroring": ["image_augmentation.mirror=0"],
+    "before: 128 pixels, 4 x 4 cells, one linear layer, batches of 32": [
+        "preprocess.size=128",
+        "image.grid=4",
+        "image.max_pool=false",
+        "image.cell_channels=0",
+        "image.batch_norm=true",
+        "image.options.finer=false",
+        "batch_size=32",
+        "epochs=14",
+    ],
+    "one linear layer for the network of cells": [
+        "image.cell_channels=0",
+        "image.batch_norm=true",
+    ],
+    "stride 16 alone": ["image.options.finer=false"],
+    "mean of a cell alone": ["image.max_pool=false"],
+    "128 pixels, 8 x 8 cells": ["preprocess.size=128", "image.grid=8", "image.max_pool=false"],
+    "no extra weight of the other side": ["loss.side_weight=0"],
     "no prompts": ["loss.phrases_weight=0"],
     "no findings loss": ["loss.findings_weight=0"],
-    "no extra weight of the other side": ["loss.side_weight=0"],
+    "no mirroring": ["image_augmentation.mirror=0"],
     "false negatives left out": ["loss.same_finding=mask"],
     "whole notes only": ["text_augmentation.sentences=0", "text_augmentation.phrases=0"],
-    "average pooling": ["image.pooling=average"],
-    "unscaled features": ["image.batch_norm=false"],
-    "maximum beside mean": ["image.max_pool=true"],
-    "224 pixels": ["preprocess.size=224"],
-    "batches of 128": ["batch_size=128"],
     "negation pairs": ["loss.negation_weight=3"],
-    "40 epochs": ["epochs=40"],
+    "other findings too": ["loss.findings=all"],
+    "batches of 128": ["batch_size=128"],
+    "half the epochs": ["epochs=11"],
+    "twice the epochs": ["epochs=44"],
+    "frozen MiniLM for the trained BERT": [
+        "text.encoder=minilm",
+        "text.options={}",
+        "text.frozen=true",
+    ],
 }
 
 
@@ -242,34 +264,65 @@ def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
     return replace(cases, images=unit_rows(np.stack(rows)))
 
 
-def cohort(folder: Path, rungs: Sequence[str]) -> None:
-    """Print the ablation on the embedded cohort."""
-    print("| change | text→image R@10 | MRR | image→text R@10 | MRR | nodule side AUC |")
-    print("|---|---|---|---|---|---|")
+def cohort(folder: Path, rungs: Sequence[str], kept: Path | None = None) -> None:
+    """Print the ablation on the embedded cohort, row by row; ``kept`` holds the rows done."""
+    done: dict[str, dict[str, Any]] = {}
+    if kept and kept.is_file():
+        done = json.loads(kept.read_text(encoding="utf-8"))
+    columns = ("R@10", "beside the first row [95%]", "MRR", "beside the first row [95%]")
+    nodule = "right nodule, left nodule: side AUC [95%]"
+    print(f"| change | text→image {' | '.join(columns)} | image→text R@10 | MRR | P@5 | {nodule} |")
+    print("|---" * 9 + "|")
     with CaseLibrary.open(folder) as library:
-        for number, rung in enumerate(rungs):
-            model = embedded(library, "demo", COHORT[rung], f"ablation{number}")
-            cases = load_cases(library, model.fingerprint, split="test")
-            by_text = text_to_image(cases, shuffles=0).scores
-            by_image = image_to_text(cases, shuffles=0).scores
-            low, high = by_text.ci["R@10"] or (float("nan"), float("nan"))
-            print(
-                f"| {rung} | {by_text['R@10']:.3f} [{low:.3f}, {high:.3f}] | {by_text['MRR']:.3f} "
-                f"| {by_image['R@10']:.3f} | {by_image['MRR']:.3f} "
-                f"| {nodule_side(model, cases):.3f} |",
-                flush=True,
-            )
+        for rung in rungs:
+            name = f"ablation{list(COHORT).index(rung)}"
+            if rung not in done:
+                done[rung] = measured(library, embedded(library, "demo", COHORT[rung], name))
+                shutil.rmtree(library.path / "models" / name, ignore_errors=True)
+                if kept:
+                    kept.write_text(json.dumps(done), encoding="utf-8")
+            print(cohort_row(rung, done[rung], done[rungs[0]]), flush=True)
 
 
-def nodule_side(model: DualEncoder, cases: Any) -> float:
-    """AUC of "right nodule" less "left nodule" between images with a nodule on one side."""
-    sides = [{f.side for f in of if f.label == "nodule"} for of in cases.findings]
-    right = np.array([s == {"right"} for s in sides])
-    left = np.array([s == {"left"} for s in sides])
-    words = model.encode_notes(["right nodule", "left nodule"])
-    scores = cases.images @ (words[0] - words[1])
-    a, b = scores[right], scores[left]
-    return float((a[:, None] > b).mean() + (a[:, None] == b).mean() / 2)
+def measured(library: CaseLibrary, model: DualEncoder) -> dict[str, Any]:
+    """Return what a row of the ablation needs, with the values of every query."""
+    cases = load_cases(library, model.fingerprint, split="test")
+    by_text = text_to_image(cases, shuffles=0).scores
+    by_image = image_to_text(cases, shuffles=0).scores
+    queries = [query for query in plain_queries() if query[0] == "nodule" and query[1]]
+    table = zero_shot_table(
+        model.encode_notes([text for _, _, text in queries]),
+        queries,
+        cases.images,
+        cases.findings,
+        cases.owners,
+    )
+    return {
+        "owners": [str(cases.owners[row]) for row in by_text.queries.tolist()],
+        "R@10": by_text.per_query["R@10"].tolist(),
+        "MRR": by_text.per_query["MRR"].tolist(),
+        "image to text": [by_image["R@10"], by_image["MRR"]],
+        "P@5": image_to_image(cases, side=True, shuffles=0).scores["P@5"],
+        "nodule": {row["side"]: [row["auc_side"], *(row["auc_side_ci"] or ())] for row in table},
+    }
+
+
+def cohort_row(rung: str, row: dict[str, Any], first: dict[str, Any]) -> str:
+    """Return a line of the table, with differences from the first row paired over patients."""
+    cells = [rung]
+    for measure in ("R@10", "MRR"):
+        values, gain = np.array(row[measure]), np.array(row[measure]) - np.array(first[measure])
+        low, high = paired(values, row["owners"])
+        cells.append(f"{values.mean():.3f} [{low:.2f}, {high:.2f}]")
+        low, high = paired(gain, row["owners"])
+        cells.append("" if row is first else f"{gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+    cells += [f"{value:.3f}" for value in (*row["image to text"], row["P@5"])]
+    areas = []
+    for side in ("right", "left"):
+        area, *limits = row["nodule"][side]
+        between = f" [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else ""
+        areas.append("too few" if area is None else f"{area:.3f}{between}")
+    return f"| {' | '.join([*cells, ', '.join(areas)])} |"
 
 
 def main() -> None:
@@ -282,7 +335,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keep pixels and features here between runs")
     given = parser.parse_args()
     if given.what == "cohort":
-        cohort(given.place, given.rungs or list(COHORT))
+        cohort(given.place, given.rungs or list(COHORT), given.out)
         return
     with tempfile.TemporaryDirectory() as folder:
         if given.what == "labels":

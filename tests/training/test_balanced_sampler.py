@@ -109,6 +109,7 @@ def test_without_balance_batches_and_checkpoints_are_what_they_were(library: Cas
     held = config.model_dump(mode="json", exclude={"name", "workers", "checkpoint_seconds"} | later)
     for group, names in (
         ("loss", ("kind", "bias", "smoothing", "soft_targets", "structure", "negation_weight")),
+        ("image", ("cell_channels",)),
         ("optim", ("chunk", "schedule")),
     ):
         for name in names:
