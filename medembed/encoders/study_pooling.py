@@ -2,11 +2,9 @@
 
 A case may have several views, slices of a volume, frames of a loop and images of earlier studies.
 Each is an *element*: the vector of one image in the shared space, with its view, its place within
-its scan and the days since it was made. Attention weighs the elements, part by part; a Perceiver
-resampler reads them all and adds what their mean loses. Both begin as the mean.
-
-Reading the cells of all images instead of their vectors was tried: with some thousand cases it only
-learned them by heart (docs/results/alignment.md).
+its scan and the days since it was made. Attention weighs each element by itself, a Perceiver
+resampler after reading all of them. Both begin as the mean and return a weighted mean: what adds
+more than weights learned a thousand cases by heart (docs/results/alignment.md).
 """
 
 from __future__ import annotations
@@ -42,10 +40,8 @@ class StudySettings(Settings):
     ----------
     kind : {"mean", "attention", "resampler"}
         ``"mean"`` has no weights and ignores view, place and time. ``"attention"``: each head, a
-        part of the dimensions, takes its weighted mean of the images. ``"resampler"``: learned
-        latents read the images and each other in several layers, and add to their mean.
-    latents : int
-        Latents of the resampler.
+        part of the dimensions, takes its own weighted mean of the images. ``"resampler"``: learned
+        latents read all images and each other in several layers before they weigh the images.
     depth : int
         Layers of the resampler.
     heads : int
@@ -61,7 +57,6 @@ class StudySettings(Settings):
     """
 
     kind: Literal["mean", "attention", "resampler"] = "resampler"
-    latents: int = Field(default=8, ge=1)
     depth: int = Field(default=2, ge=1)
     heads: int = Field(default=4, ge=1)
     width: int = Field(default=128, ge=8)
@@ -159,8 +154,17 @@ class _Encoding(nn.Module):
         return cast(torch.Tensor, self.narrow(unit) + known + self.gap(_waves(gap)))
 
 
+def _weighted(elements: Elements, logits: torch.Tensor) -> torch.Tensor:
+    """Mean of the elements with weights for each head, from logits ``(n, m, heads)``."""
+    earlier = (~elements.own()).unsqueeze(-1).to(logits.dtype)
+    absent = ~elements.present.unsqueeze(-1)
+    shares = (logits + _PRIOR * earlier).masked_fill(absent, float("-inf")).softmax(dim=1)
+    parts = elements.vectors.unflatten(-1, (logits.shape[-1], -1))  # (n, m, heads, _)
+    return (shares.unsqueeze(-1) * parts).sum(dim=1).flatten(1)
+
+
 class AttentionPooling(nn.Module):
-    """A weighted mean of the elements for each head: ``(n, dim)``.
+    """A weighted mean of the elements for each head, a part of the dimensions: ``(n, dim)``.
 
     All own images weigh the same before training, and earlier studies hardly anything.
 
@@ -179,12 +183,7 @@ class AttentionPooling(nn.Module):
 
     def forward(self, elements: Elements) -> torch.Tensor:
         """Pool the elements of each case."""
-        logits = self.weight(self.norm(self.encoding(elements)))  # (n, m, heads)
-        earlier = (~elements.own()).unsqueeze(-1).to(logits.dtype)
-        absent = ~elements.present.unsqueeze(-1)
-        shares = (logits + _PRIOR * earlier).masked_fill(absent, float("-inf")).softmax(dim=1)
-        parts = elements.vectors.unflatten(-1, (logits.shape[-1], -1))  # (n, m, heads, _)
-        return (shares.unsqueeze(-1) * parts).sum(dim=1).flatten(1)
+        return _weighted(elements, self.weight(self.norm(self.encoding(elements))))
 
 
 class _Layer(nn.Module):
@@ -204,9 +203,10 @@ class _Layer(nn.Module):
 
 
 class PerceiverResampler(nn.Module):
-    """Learned latents read any number of elements; what they read is added to the mean.
+    """Weights as in :class:`AttentionPooling`, chosen by latents that have read all elements.
 
-    The addition is 0 before training.
+    Each head has a latent. The latents read the elements and each other, layer by layer, so that
+    what an image counts depends on the other images of the case.
 
     Parameters
     ----------
@@ -216,19 +216,20 @@ class PerceiverResampler(nn.Module):
     References
     ----------
     Alayrac et al. 2022, Flamingo: a Visual Language Model for Few-Shot Learning, section 3.1 and
-    appendix A.1.1. Here elements also carry view, place and time.
+    appendix A.1.1. Here elements also carry view, place and time, and the latents return weights
+    of the elements in place of tokens.
     """
 
     def __init__(self, dim: int, settings: StudySettings) -> None:
         super().__init__()
-        self.encoding = _Encoding(dim, settings.width)
-        self.latents = nn.Parameter(torch.randn(settings.latents, settings.width) * 0.02)
-        self.layers = nn.ModuleList(
-            _Layer(settings.width, settings.heads) for _ in range(settings.depth)
-        )
-        self.norm = nn.LayerNorm(settings.width)
-        self.out = nn.Linear(settings.latents * settings.width, dim, bias=False)
-        nn.init.zeros_(self.out.weight)
+        width = settings.width
+        self.encoding = _Encoding(dim, width)
+        self.latents = nn.Parameter(torch.randn(settings.heads, width) * 0.02)
+        self.layers = nn.ModuleList(_Layer(width, settings.heads) for _ in range(settings.depth))
+        self.norm_latents = nn.LayerNorm(width)
+        self.norm_elements = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.query.weight)
 
     def forward(self, elements: Elements) -> torch.Tensor:
         """Pool the elements of each case: ``(n, dim)``."""
@@ -238,7 +239,8 @@ class PerceiverResampler(nn.Module):
         seen = torch.cat([elements.present, always], dim=1)
         for layer in self.layers:
             latents = layer(latents, keys, seen)
-        return elements.mean() + cast(torch.Tensor, self.out(self.norm(latents).flatten(1)))
+        query = self.query(self.norm_latents(latents)) / math.sqrt(keys.shape[-1])
+        return _weighted(elements, self.norm_elements(keys) @ query.transpose(1, 2))
 
 
 class MeanPooling(nn.Module):
@@ -259,10 +261,9 @@ def study_pooling(dim: int, settings: StudySettings) -> nn.Module:
     """
     if settings.kind == "mean":
         return MeanPooling()
-    if settings.kind == "resampler":
-        return PerceiverResampler(dim, settings)
     if dim % settings.heads:
         raise ConfigError(
             f"{settings.heads} heads do not divide {dim} dimensions", where="study.heads"
         )
-    return AttentionPooling(dim, settings)
+    kinds = {"attention": AttentionPooling, "resampler": PerceiverResampler}
+    return kinds[settings.kind](dim, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -54,7 +54,7 @@ class CellNetwork(nn.Module):
         """Map features ``(n, width * grid ** dimensions)`` to ``(n, self.width)``."""
         cells = self.scale_in(features.reshape(-1, *self._shape))
         seen = functional.relu(self.look(functional.relu(self.narrow(cells))))
-        f, regions = functional, self._regions
+        f, regions = functional, cast(Any, self._regions)
         if len(regions) == 2:
             parts = [f.adaptive_avg_pool2d(seen, regions), f.adaptive_max_pool2d(seen, regions)]
         else:
