@@ -64,25 +64,24 @@ TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
 COHORT = {
     "demo": [],
-    "before: 128 pixels, 4 x 4 cells, one linear layer; other losses and batches": [
+    "before: 128 pixels, 4 x 4 cells, one linear layer, small BERT, heavy prompts": [
         "preprocess.size=128",
         "image.grid=4",
         "image.max_pool=false",
         "image.cell_channels=0",
         "image.batch_norm=true",
         "image.options.finer=false",
-        "batch_size=32",
-        "epochs=14",
-        "loss.findings=core",
         "loss.phrases_weight=15",
         "loss.side_weight=12",
+        "text.encoder=bert",
+        "text.options={width: 128, depth: 2, heads: 4, vocabulary: 1500}",
+        "optim.text_lr=1.5e-3",
     ],
-    "the losses and batches of before": [
-        "batch_size=32",
-        "epochs=14",
-        "loss.findings=core",
-        "loss.phrases_weight=15",
-        "loss.side_weight=12",
+    "heavy prompts, as before": ["loss.phrases_weight=15", "loss.side_weight=12"],
+    "small BERT for n-grams": [
+        "text.encoder=bert",
+        "text.options={width: 128, depth: 2, heads: 4, vocabulary: 1500}",
+        "optim.text_lr=1.5e-3",
     ],
     "one linear layer for the network of cells": [
         "image.cell_channels=0",
@@ -98,11 +97,11 @@ COHORT = {
     "false negatives left out": ["loss.same_finding=mask"],
     "whole notes only": ["text_augmentation.sentences=0", "text_augmentation.phrases=0"],
     "negation pairs": ["loss.negation_weight=3"],
-    "the twelve findings alone": ["loss.findings=core"],
+    "other findings too": ["loss.findings=all"],
     "batches of 128": ["batch_size=128"],
-    "half the epochs": ["epochs=11"],
-    "twice the epochs": ["epochs=44"],
-    "frozen MiniLM for the trained BERT": [
+    "half the epochs": ["epochs=7"],
+    "twice the epochs": ["epochs=28"],
+    "frozen MiniLM for n-grams": [
         "text.encoder=minilm",
         "text.options={}",
         "text.frozen=true",
