@@ -66,5 +66,10 @@ TEXT_ENCODERS.register(
     "MiniLM weights from the package index; needs the starter's weights",
 )
 TEXT_ENCODERS.register(
+    "ngrams",
+    "medembed.encoders.ngrams:NGRAMS",
+    "words and pairs of words, from scratch; for a few thousand notes",
+)
+TEXT_ENCODERS.register(
     "toy", "medembed.encoders.toy:TOY_TEXT", "counts words by their length; for tests"
 )

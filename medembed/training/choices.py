@@ -150,11 +150,13 @@ def key_settings(config: TrainingConfig) -> dict[str, Any]:
     settings: dict[str, Any] = config.model_dump(
         mode="json", by_alias=True, exclude=_WITHOUT_EFFECT
     )
+    images = [s for h in settings["heads"] for s in (h["image"], *h["candidates"]) if s]
     for group, added in _ADDED.items():
-        within = settings[group] if group else settings
-        for name, default in added.items():
-            if within.get(name) == default:
-                within.pop(name, None)
+        places = [settings[group] if group else settings]
+        for within in (*places, *(images if group == "image" else ())):
+            for name, default in added.items():
+                if within.get(name) == default:
+                    within.pop(name, None)
     return settings
 
 

@@ -62,8 +62,8 @@ class LossSettings(Settings):
         must rank lower.
     findings : {"core", "all"}
         Findings used in these two losses and in the phrases of ``text_augmentation``: the twelve
-        chest findings (``medembed.notes.FINDINGS``), or all that reports assert. On the embedded
-        cohort, ``"all"`` lowers image to image P@5 by .06 from .70.
+        chest findings (``medembed.notes.FINDINGS``), or all that reports assert: also remarks such
+        as scoliosis, by which studies without one of the twelve differ.
     min_cases : int
         Findings asserted in fewer training reports are not used in these two losses.
     structure : float

@@ -64,15 +64,24 @@ TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
 COHORT = {
     "demo": [],
-    "before: 128 pixels, 4 x 4 cells, one linear layer, batches of 32": [
+    "before: 128 pixels, 4 x 4 cells, one linear layer, small BERT, heavy prompts": [
         "preprocess.size=128",
         "image.grid=4",
         "image.max_pool=false",
         "image.cell_channels=0",
         "image.batch_norm=true",
         "image.options.finer=false",
-        "batch_size=32",
-        "epochs=14",
+        "loss.phrases_weight=15",
+        "loss.side_weight=12",
+        "text.encoder=bert",
+        "text.options={width: 128, depth: 2, heads: 4, vocabulary: 1500}",
+        "optim.text_lr=1.5e-3",
+    ],
+    "heavy prompts, as before": ["loss.phrases_weight=15", "loss.side_weight=12"],
+    "small BERT for n-grams": [
+        "text.encoder=bert",
+        "text.options={width: 128, depth: 2, heads: 4, vocabulary: 1500}",
+        "optim.text_lr=1.5e-3",
     ],
     "one linear layer for the network of cells": [
         "image.cell_channels=0",
@@ -90,9 +99,9 @@ COHORT = {
     "negation pairs": ["loss.negation_weight=3"],
     "other findings too": ["loss.findings=all"],
     "batches of 128": ["batch_size=128"],
-    "half the epochs": ["epochs=11"],
-    "twice the epochs": ["epochs=44"],
-    "frozen MiniLM for the trained BERT": [
+    "half the epochs": ["epochs=7"],
+    "twice the epochs": ["epochs=28"],
+    "frozen MiniLM for n-grams": [
         "text.encoder=minilm",
         "text.options={}",
         "text.frozen=true",

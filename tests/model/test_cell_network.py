@@ -12,7 +12,6 @@ from medembed.config import load_config
 from medembed.encoders.efficientnet_lite import EfficientNetLite0
 from medembed.encoders.settings import ImageSettings
 from medembed.errors import ConfigError
-from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library
 from medembed.model.cell_network import CellNetwork
 from medembed.model.dual_encoder import unit_rows
