@@ -27,7 +27,7 @@ from medembed.encoders.study_images import ScanSource
 from medembed.library import CaseLibrary, ingest
 from medembed.library.priors import with_earlier_studies
 from medembed.model import DualEncoder, embed_library
-from medembed.model.pixel_cache import PixelCache
+from medembed.model.pixel_cache import read_pixels
 from medembed.sources import open_source
 from medembed.sources.synthetic import CohortConfig, write_cohort
 from medembed.training import train
@@ -55,17 +55,16 @@ def library_at(folder: Path, cases: int, seed: int) -> CaseLibrary:
 
 def frontal_only(library: CaseLibrary, model: DualEncoder, cases: LoadedCases) -> LoadedCases:
     """Return the cases with vectors of their frontal views, and of those of earlier studies."""
-    cache = PixelCache(library.path / "cache", model.preprocess)
-    pixels, owners, sources = [], [], []
+    wanted, owners, sources = [], [], []
     studies = with_earlier_studies(library, cases.case_ids, model.n_priors)
     for owner, of_case in studies.items():
         for case, days in of_case:
-            for ref in case.scans:
+            for at, ref in enumerate(case.scans):
                 if ref.view in ("PA", "AP"):
-                    first, count = cache.span(ref)
-                    pixels.append(cache.rows(slice(first, first + count)))
+                    wanted.append((case, at))
                     owners.append(owner)
                     sources.append(ScanSource(ref.view, ref.modality, days))
+    pixels = list(read_pixels(library, wanted, model.preprocess))
     images = model.encode_pixels(pixels, scans=owners, sources=sources)
     assert list(dict.fromkeys(owners)) == list(cases.case_ids)
     return replace(cases, images=images)
