@@ -112,7 +112,10 @@ def export_text_side(side: TextSide, tokens: Tokens, texts: Sequence[str] = ()) 
     ids, mask = tokens(notes[1:4])
     shared = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=tokens.max_length)}
     example = (torch.from_numpy(ids), torch.from_numpy(mask))
-    return _export("text", side, example, (shared, shared), batches)
+    outputs: tuple[OutputName, ...] = (OUTPUT,)
+    if getattr(side, "token_width", 0):  # heads and the toy show none
+        outputs = (OUTPUT, "tokens")
+    return _export("text", side, example, (shared, shared), batches, outputs)
 
 
 def _made_up_pixels(preprocess: Preprocess) -> npt.NDArray[Any]:
@@ -189,6 +192,23 @@ class _WithFeatures(nn.Module):
         return side.projection(features), features
 
 
+class _WithTokens(nn.Module):
+    """A text side that also returns its encoder's last hidden states."""
+
+    def __init__(self, side: nn.Module) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return cast("TextSide", self.side).vectors_and_tokens(ids, mask)
+
+
+_SHOWING: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "features": _WithFeatures,
+    "tokens": _WithTokens,
+}
+
+
 def _to_onnx(
     name: SideName,
     side: ImageSide | TextSide,
@@ -196,7 +216,7 @@ def _to_onnx(
     shapes: Any,
     outputs: tuple[OutputName, ...],
 ) -> bytes:
-    module: nn.Module = _WithFeatures(side) if "features" in outputs else side
+    module: nn.Module = _SHOWING[outputs[1]](side) if len(outputs) > 1 else side
     with warnings.catch_warnings(), _quiet(), torch.no_grad():
         warnings.simplefilter("ignore")
         with _PlainPooling():
@@ -251,6 +271,9 @@ def _difference(
         expected, found = theirs.run(*batch, output=output), ours.run(*batch, output=output)
         if expected.shape != found.shape or not np.isfinite(expected).all():
             return float("nan")
+        if output == "tokens":  # those of padding are never read
+            spoken = batch[1].astype(bool)
+            expected, found = expected[spoken], found[spoken]
         largest = max(largest, float(np.abs(unit_rows(found) - unit_rows(expected)).max()))
         largest = largest if np.isfinite(found).all() else float("nan")
     return largest

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 SideName = Literal["image", "text"]
-OutputName = Literal["vectors", "features"]
+OutputName = Literal["vectors", "features", "tokens"]
 
 INPUTS: dict[SideName, tuple[str, ...]] = {"image": ("pixels",), "text": ("ids", "mask")}
 OUTPUT: OutputName = "vectors"
@@ -105,8 +105,9 @@ class OnnxSide:
         ----------
         *inputs : array
             Float32 pixels ``(n, c, *size)``, or int64 ids and mask ``(n, t)``.
-        output : {"vectors", "features"}
-            ``"features"``: what the image side's projection reads, ``(n, width)``.
+        output : {"vectors", "features", "tokens"}
+            ``"features"``: what the image side's projection reads, ``(n, width)``; ``"tokens"``:
+            the text encoder's last hidden states ``(n, t, width)``.
 
         Returns
         -------
