@@ -1,8 +1,8 @@
 """Tell matched from mismatched pairs of image and note by reading both together.
 
-Two towers compare an image and a text by one number each dimension; which word belongs to which
-place of the image is lost. The reranker reads the tokens of both, so it is exact where they are
-fast: it reorders the first hits of a search.
+Two towers compare an image and a text by one vector each; which word belongs to which place is
+lost. The reranker reads the tokens of both, so it is exact where they are fast: it reorders
+the first hits of a search.
 """
 
 from __future__ import annotations
@@ -30,36 +30,33 @@ class RerankerSettings(Settings):
     dropout : float
     """
 
-    width: int = Field(default=192, ge=8)
-    depth: int = Field(default=2, ge=1)
+    width: int = Field(default=64, ge=8)
+    depth: int = Field(default=1, ge=1)
     heads: int = Field(default=4, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
 class _GatedLayer(nn.Module):
-    """Note tokens read image tokens, then each other; gates of the first are closed at first."""
+    """Note tokens read image tokens; the gates are closed at first.
+
+    The note's tokens need not read each other: its encoder has mixed them.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.reading = CrossAttention(width, heads)
         self.thinking = feed_forward(width)
-        self.mixing = CrossAttention(width, heads)
-        self.mixed = feed_forward(width)
         self.read_gate = nn.Parameter(torch.zeros(()))
         self.think_gate = nn.Parameter(torch.zeros(()))
         self.drop = nn.Dropout(dropout)
 
-    def forward(
-        self, words: torch.Tensor, spoken: torch.Tensor, image: torch.Tensor, seen: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, words: torch.Tensor, image: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         words = words + self.read_gate.tanh() * self.drop(self.reading(words, image, seen))
-        words = words + self.think_gate.tanh() * self.drop(self.thinking(words))
-        words = words + self.drop(self.mixing(words, words, spoken))
-        return cast(torch.Tensor, words + self.drop(self.mixed(words)))
+        return words + self.think_gate.tanh() * self.drop(self.thinking(words))
 
 
 class Reranker(nn.Module):
-    """Image tokens ``(n, p, image_width)`` and note tokens ``(n, t, text_width)`` to ``(n,)``.
+    """Scores every image against every note: image tokens and note tokens to ``(b, c)``.
 
     The result is added to the scaled similarity of the two towers. It is 0 before training, so that
     the order is at first that of the towers.
@@ -101,32 +98,44 @@ class Reranker(nn.Module):
         nn.init.zeros_(self.score.weight)
 
     def forward(
-        self, image_tokens: torch.Tensor, note_tokens: torch.Tensor, mask: torch.Tensor
+        self, images: torch.Tensor, words: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """Score each pair; ``mask`` ``(n, t)`` is 1 for a note's tokens."""
-        spoken = mask.bool()
-        image = self.image(image_tokens) + self.places
-        seen = torch.ones(image.shape[:2], dtype=torch.bool, device=image.device)
-        words = self.text(note_tokens)
+        """Score all pairs.
+
+        Parameters
+        ----------
+        images : Tensor ``(b, places, image_width)``
+        words : Tensor ``(c, t, text_width)``
+        mask : Tensor ``(c, t)``
+            1 for a note's tokens, 0 for padding.
+
+        Returns
+        -------
+        Tensor ``(b, c)``
+        """
+        image = self.image(images) + self.places  # (b, places, width)
+        seen = torch.ones_like(image[..., 0], dtype=torch.bool)
+        read = self.text(words).flatten(0, 1)  # (c * t, width)
+        read = read.unsqueeze(0).expand(image.shape[0], -1, -1)
         for layer in self.layers:
-            words = layer(words, spoken, image, seen)
-        weight = spoken.unsqueeze(-1).to(words.dtype)  # (n, t, 1)
-        pooled = (self.norm(words) * weight).sum(dim=1) / weight.sum(dim=1)
-        return cast(torch.Tensor, self.score(pooled)).squeeze(-1)
+            read = layer(read, image, seen)
+        of_words = self.score(self.norm(read)).reshape(-1, *mask.shape)  # (b, c, t)
+        weight = mask.to(of_words.dtype)
+        return cast(torch.Tensor, (of_words * weight).sum(dim=-1) / weight.sum(dim=-1))
 
 
-def matching_loss(scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the match among its candidates.
+def matching_loss(scores: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the match among the candidates, from images to notes and back.
 
     Parameters
     ----------
-    scores : Tensor ``(n, candidates)``
-        The first candidate of each query is the match.
-    allowed : bool Tensor ``(n, candidates)``
-        False for candidates that are true as well; the first is always used.
+    scores : Tensor ``(n, n)``
+        The matches are on the diagonal.
+    same : bool Tensor ``(n, n)``
+        True where another pair is true as well, or must not be judged: it takes no part.
     """
-    kept = allowed.clone()
-    kept[:, 0] = True
-    scores = scores.masked_fill(~kept, float("-inf"))
-    target = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
-    return functional.cross_entropy(scores, target)
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    scores = scores.masked_fill(same & ~own, float("-inf"))
+    target = torch.arange(len(scores), device=scores.device)
+    there = functional.cross_entropy(scores, target)
+    return (there + functional.cross_entropy(scores.T, target)) / 2

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from medembed.model.towers import ImageSide, TextSide
     from medembed.preprocess import Preprocess
 
-__all__ = ["TOLERANCE", "ExportedSide", "export_image_side", "export_text_side"]
+__all__ = [
+    "TOLERANCE",
+    "ExportedSide",
+    "export_image_side",
+    "export_text_side",
+    "onnx_bytes",
+    "quiet_exporter",
+]
 
 TOLERANCE = 1e-4
 """Largest difference of a unit vector's component between ONNX Runtime and torch."""
@@ -217,18 +224,29 @@ def _to_onnx(
     outputs: tuple[OutputName, ...],
 ) -> bytes:
     module: nn.Module = _SHOWING[outputs[1]](side) if len(outputs) > 1 else side
-    with warnings.catch_warnings(), _quiet(), torch.no_grad():
+    with warnings.catch_warnings(), quiet_exporter(), torch.no_grad():
         warnings.simplefilter("ignore")
         with _PlainPooling():
             traced = torch.export.export(module, example, dynamic_shapes=shapes)
-        program = torch.onnx.export(
-            traced,
-            (),
-            dynamo=True,
-            input_names=list(INPUTS[name]),
-            output_names=list(outputs),
-            verbose=False,
-        )
+        return onnx_bytes(traced, INPUTS[name], outputs)
+
+
+def onnx_bytes(traced: Any, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Return a traced module as an ONNX file without paths of this machine.
+
+    Raises
+    ------
+    ModelError
+        If the exporter returns nothing; it raises anything for what it lacks.
+    """
+    program = torch.onnx.export(
+        traced,
+        (),
+        dynamo=True,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        verbose=False,
+    )
     if program is None:
         raise ModelError("the exporter returned nothing")
     proto = program.model_proto
@@ -244,7 +262,7 @@ def _to_onnx(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep the exporter's remarks from the user: absent torchvision, steps that it left out."""
     logs = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [log.level for log in logs]

@@ -21,10 +21,14 @@ __all__ = [
     "usable_cores",
 ]
 
-SideName = Literal["image", "text"]
-OutputName = Literal["vectors", "features", "tokens"]
+SideName = Literal["image", "text", "reranker"]
+OutputName = Literal["vectors", "features", "tokens", "scores"]
 
-INPUTS: dict[SideName, tuple[str, ...]] = {"image": ("pixels",), "text": ("ids", "mask")}
+INPUTS: dict[SideName, tuple[str, ...]] = {
+    "image": ("pixels",),
+    "text": ("ids", "mask"),
+    "reranker": ("images", "words", "mask"),
+}
 OUTPUT: OutputName = "vectors"
 
 _QUIET = 3  # of ONNX Runtime's log: errors only
@@ -48,7 +52,7 @@ class OnnxSide:
 
     Parameters
     ----------
-    name : {"image", "text"}
+    name : {"image", "text", "reranker"}
     data : bytes
         The ONNX file; a file that needs others beside it is refused.
     device : str
@@ -104,8 +108,9 @@ class OnnxSide:
         Parameters
         ----------
         *inputs : array
-            Float32 pixels ``(n, c, *size)``, or int64 ids and mask ``(n, t)``.
-        output : {"vectors", "features", "tokens"}
+            Float32 pixels ``(n, c, *size)``, or int64 ids and mask ``(n, t)``; for the reranker,
+            see :class:`medembed.encoders.reranker.Reranker`.
+        output : {"vectors", "features", "tokens", "scores"}
             ``"features"``: what the image side's projection reads, ``(n, width)``; ``"tokens"``:
             the text encoder's last hidden states ``(n, t, width)``.
 
