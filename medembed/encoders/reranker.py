@@ -7,10 +7,10 @@ the first hits of a search.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 
@@ -35,19 +35,26 @@ class RerankerSettings(Settings):
     heads: int = Field(default=4, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError("heads must divide width")
+        return self
+
 
 class _GatedLayer(nn.Module):
-    """Note tokens read image tokens; the gates are closed at first.
+    """Note tokens read image tokens through gates, which are half open at first.
 
-    The note's tokens need not read each other: its encoder has mixed them.
+    Flamingo's are closed, to leave a pretrained language model as it is; here the score begins at
+    0, and closed gates would only delay what it learns. The note's tokens need not read each other: its encoder has mixed them.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.reading = CrossAttention(width, heads)
         self.thinking = feed_forward(width)
-        self.read_gate = nn.Parameter(torch.zeros(()))
-        self.think_gate = nn.Parameter(torch.zeros(()))
+        self.read_gate = nn.Parameter(torch.tensor(0.5))
+        self.think_gate = nn.Parameter(torch.tensor(0.5))
         self.drop = nn.Dropout(dropout)
 
     def forward(self, words: torch.Tensor, image: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -69,11 +76,6 @@ class Reranker(nn.Module):
         Number of image tokens; each place has a learned code.
     settings : RerankerSettings
 
-    Raises
-    ------
-    ValueError
-        If the heads do not divide the width.
-
     References
     ----------
     Gated cross-attention: Alayrac et al. 2022, Flamingo, section 3.2. Matching loss over hard
@@ -84,8 +86,6 @@ class Reranker(nn.Module):
         self, image_width: int, text_width: int, places: int, settings: RerankerSettings
     ) -> None:
         super().__init__()
-        if settings.width % settings.heads:
-            raise ValueError("heads must divide the width")
         width = settings.width
         self.image = nn.Sequential(nn.LayerNorm(image_width), nn.Linear(image_width, width))
         self.text = nn.Sequential(nn.LayerNorm(text_width), nn.Linear(text_width, width))

@@ -17,6 +17,7 @@ from medembed.model.activation import PENDING, activate, name_in_library, would_
 from medembed.model.onnx_side import usable_cores
 from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
 from medembed.model.report_text import note_text
+from medembed.model.reranking import ImageTokens
 from medembed.model.resolve import ModelChoice
 from medembed.progress import Progress
 from medembed.scans import ScanReader
@@ -165,6 +166,7 @@ class _Embedding:
         self.written: dict[VectorKind, int] = {"image": 0, "note": 0}
         self.refused: dict[str, int] = {}
         self.unread = 0
+        self.tokens = ImageTokens(library, model) if model.has_reranker else None
         self.batch_size = _GPU_BATCH if model.device.startswith("cuda") else _CPU_BATCH
         self._stopping = False
         self._changed: set[str] = set()
@@ -224,6 +226,8 @@ class _Embedding:
             vectors = self.model.encode_pixels(chunk.pixels, self.batch_size, scans=chunk.owners)
             owners = list(dict.fromkeys(chunk.owners))
             self._write("image", owners, vectors, chunk.contents)
+            if self.tokens is not None:
+                self.tokens.keep(dict(zip(chunk.names, chunk.pixels, strict=True)))
         self._report(len(chunk.ids))
 
     def _decoded(self, ids: list[str], reader: ScanReader) -> _Chunk:
@@ -250,6 +254,7 @@ class _Embedding:
                 reasons[case.case_id] = reason_of(pixels)
             else:
                 chunk.owners.append(case.case_id)
+                chunk.names.append(PixelCache.key_of(ref))
                 chunk.pixels.append(pixels)
         chunk.reasons = [why for name, why in reasons.items() if name not in chunk.owners]
         return chunk
@@ -288,11 +293,12 @@ class _Embedding:
 
 @dataclass
 class _Chunk:
-    """Decoded scans of some cases: pixels with their cases, and what could not be read."""
+    """Decoded scans of some cases: pixels with their cases and names, and what was not read."""
 
     ids: list[str]
     contents: dict[str, bytes]
     owners: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     pixels: list[Pixels] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     n_unread: int = 0

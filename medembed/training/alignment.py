@@ -376,7 +376,7 @@ class _Training:
                 *outcome.remarks,
                 *(each.remark for each in added),
                 *in_torch,
-            ],  # fmt: skip
+            ],
             seconds=outcome.seconds,
         )
         kept = {

@@ -18,7 +18,6 @@ from torch import nn
 from torch.nn import functional
 
 from medembed.encoders.reranker import Reranker, matching_loss
-from medembed.errors import ConfigError
 from medembed.model.feature_cache import image_key
 from medembed.model.rerank_export import reranker_files
 from medembed.model.reranking import RerankerAbout
@@ -145,7 +144,7 @@ def _fit(
             if not loss.isfinite():
                 raise diverged("the reranker's loss is not finite")
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             if progress:
@@ -203,13 +202,8 @@ class _Pairs:
         self.image_width = side.width // self.places
 
     def new_net(self, settings: RerankSettings) -> Reranker:
-        try:
-            net = Reranker(
-                self.image_width, self.towers.text.token_width, self.places, settings.net
-            )
-        except ValueError as error:
-            raise ConfigError(str(error), where="rerank.net.heads") from None
-        return net.to(self.device)
+        width = self.towers.text.token_width
+        return Reranker(self.image_width, width, self.places, settings.net).to(self.device)
 
     def _image_tokens(self, features: torch.Tensor) -> torch.Tensor:
         """Return features ``(n, width)`` as ``(n, places, width / places)``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class PoolLabels:
 
 
 def first_relevant_ranks(
-    scores: Floats,
+    scores: npt.NDArray[np.floating[Any]],
     relevant: npt.NDArray[np.bool_],
     left_out: npt.NDArray[np.bool_] | None = None,
 ) -> Labels:

@@ -62,7 +62,7 @@ def test_places_are_told_apart():
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="heads"):
-        Reranker(6, 8, 4, RerankerSettings(width=10, heads=4))
+        RerankerSettings(width=10, heads=4)
 
 
 def test_candidates_that_are_true_as_well_do_not_count():
