@@ -46,7 +46,8 @@ class _GatedLayer(nn.Module):
     """Note tokens read image tokens through gates, which are half open at first.
 
     Flamingo's are closed, to leave a pretrained language model as it is; here the score begins at
-    0, and closed gates would only delay what it learns. The note's tokens need not read each other: its encoder has mixed them.
+    0, and closed gates would only delay what it learns. The note's tokens need not read each
+    other: its encoder has mixed them.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:

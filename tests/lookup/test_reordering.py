@@ -85,8 +85,8 @@ def test_the_first_hits_are_reordered_and_stay_the_same_set(library: CaseLibrary
     assert (plain.reranked, read.reranked) == (0, CANDIDATES)
     scores = {hit.case_id: hit.score for hit in plain}
     assert {hit.case_id: hit.score for hit in read} == scores  # those of the search
-    added = [hit.evidence.parts["rerank"] for hit in read.hits[:CANDIDATES]]
-    assert added == sorted(added, reverse=True)  # with this weight, reading alone decides
+    fused = [hit.score + hit.evidence.parts["rerank"] for hit in read.hits[:CANDIDATES]]
+    assert fused == sorted(fused, reverse=True)  # the scale is 1
     assert all("rerank" not in hit.evidence.parts for hit in read.hits[CANDIDATES:])
     kinds = [note.kind for note in shown.plan.notes]
     assert SearchNoteKind.RERANKED in kinds
@@ -133,7 +133,7 @@ def test_a_model_without_one_says_so(library: CaseLibrary) -> None:
     class Plain:
         reranker = None
 
-    reordering = Reordering(library, lambda: Plain())  # type: ignore[arg-type, return-value]
+    reordering = Reordering(library, Plain)  # type: ignore[arg-type, return-value]
     assert not reordering.applies(None, TEXT)
     with pytest.raises(QueryError, match="no reranker") as caught:
         reordering.applies(True, TEXT)

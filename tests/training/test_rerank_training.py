@@ -80,7 +80,7 @@ def test_the_model_keeps_it_and_its_vectors_are_those_without(
     damaged.write_bytes(data[:-1] + b"x")
     try:
         changed = DualEncoder.load(trained.folder)
-        with pytest.raises(ModelError, match="reranker.onnx was changed"):
+        with pytest.raises(ModelError, match=r"reranker\.onnx was changed"):
             _ = changed.reranker
     finally:
         damaged.write_bytes(data)
