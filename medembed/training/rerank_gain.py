@@ -15,7 +15,7 @@ from medembed.model.reranking import CANDIDATES
 from medembed.pairing import relevant_and_left_out
 from medembed.training.validation import PoolLabels, first_relevant_ranks, patient_intervals
 
-__all__ = ["WEIGHTS", "Choice", "RankTable", "choose", "reordered"]
+__all__ = ["WEIGHTS", "Choice", "RankTable", "choose", "first_candidates", "reordered"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,12 +44,21 @@ def reordered(
     candidates : int
         Number of first items that are reordered; the others stay behind them.
     """
+    first = first_candidates(similarity, left_out, candidates)
+    fused = similarity + scores
+    lift = similarity.max() - fused.min() + 1
+    return np.where(first, fused + lift, similarity)
+
+
+def first_candidates(
+    similarity: Floats, left_out: npt.NDArray[np.bool_], candidates: int = CANDIDATES
+) -> npt.NDArray[np.bool_]:
+    """Return which items are among the first of each query's pool, ``(queries, items)``."""
     base = np.where(left_out, -np.inf, similarity)
     order = np.argsort(-base, axis=1, kind="stable")[:, :candidates]
     first = np.zeros(base.shape, dtype=bool)
     np.put_along_axis(first, order, True, axis=1)
-    lift = np.ptp(similarity) + np.ptp(similarity + scores) + np.abs(scores).max() + 1
-    return np.where(first & ~left_out, similarity + scores + 2 * lift, similarity)
+    return first & ~left_out
 
 
 class RankTable:

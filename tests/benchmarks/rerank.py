@@ -23,7 +23,7 @@ from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import note_text
 from medembed.model.reranking import CANDIDATES, ImageTokens, ModelReranker
 from medembed.pairing import joined, note_key, owner_keys, relevant_and_left_out
-from medembed.training.rerank_gain import reordered
+from medembed.training.rerank_gain import first_candidates, reordered
 from medembed.training.validation import first_relevant_ranks, patient_intervals
 
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
@@ -68,7 +68,11 @@ def main() -> None:
     scans = joined([[PixelCache.key_of(ref) for ref in c.scans] for c in cases])
     relevant, left_out = relevant_and_left_out(notes, owners, scans)
     similarity = reranker.about.scale * (vectors @ model.encode_notes(texts).T).astype(float)
-    scores = np.stack([reranker.scores(images, text) for text in texts], axis=1)
+    needed = first_candidates(similarity, left_out) | first_candidates(similarity.T, left_out).T
+    scores = np.zeros_like(similarity)
+    for column, text in enumerate(texts):
+        rows = np.flatnonzero(needed[:, column])
+        scores[rows, column] = reranker.scores([images[row] for row in rows], text)
     scores *= reranker.about.weight
     n_patients = len(set(owners.tolist()))
     print(f"{len(cases)} cases of {n_patients} patients, split {chosen.split}\n")
