@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,7 +105,9 @@ class ModelReranker:
         about, onnx = RERANKER_FILES[:2]
         self.about = RerankerAbout.read(files[about])
         self._model = model
-        self._side = OnnxSide("reranker", files[onnx], device)
+        self._side: OnnxSide | None = None
+        self._open = partial(OnnxSide, "reranker", files[onnx], device)
+        self._lock = threading.Lock()
 
     def scores(self, images: Sequence[Features], text: str) -> npt.NDArray[np.float64]:
         """Score cases against a text.
@@ -120,13 +124,17 @@ class ModelReranker:
         float64 array ``(n,)``
             To be added to the scaled similarity.
         """
+        with self._lock:
+            if self._side is None:  # opened when it is used, not when its settings are read
+                self._side = self._open()
+            side = self._side
         words, mask = self._model.note_tokens([text])
         chosen = [_spread(rows) for rows in images]
         owner = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
         tokens = self.image_tokens(np.concatenate(chosen))
         scores = np.concatenate(
             [
-                self._side.run(tokens[at : at + _BATCH], words, mask, output="scores")[:, 0]
+                side.run(tokens[at : at + _BATCH], words, mask, output="scores")[:, 0]
                 for at in range(0, len(tokens), _BATCH)
             ]
         ).astype(np.float64)
