@@ -77,7 +77,7 @@ class Reordering:
         """
         if wanted is False or (wanted is None and not text):
             return False
-        reranker = self._model().reranker
+        reranker = getattr(self._model(), "reranker", None)
         if wanted is None:
             return reranker is not None and reranker.about.default
         if not text:
@@ -109,7 +109,7 @@ class Reordering:
         share : float
             Weight of the text in the query.
         """
-        reranker = self._model().reranker
+        reranker = getattr(self._model(), "reranker", None)
         if reranker is None or not near:
             return Reordered(near)
         first, behind = near[:CANDIDATES], near[CANDIDATES:]
