@@ -22,7 +22,6 @@ from medembed.model.model_files import (
     fingerprint_of,
     write_folder,
 )
-from medembed.model.onnx_side import INPUTS
 from medembed.model.pixel_cache import PixelCache, read_pixels
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def make_int8(library: CaseLibrary, model: DualEncoder, name: str) -> DualEncode
     """
     if model.precision != "float32":
         raise ModelError("the model is an int8 variant already", where=name)
-    for side in INPUTS:
+    for side in ONNX_FILES:
         if model.serving.get(side, {}).get("runtime") != "onnx":
             raise ModelError(
                 f"the {side} side runs in torch and has no int8 variant",
