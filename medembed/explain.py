@@ -128,9 +128,10 @@ class MatchEvidence:
         Contradictions between the two.
     words : tuple of str
         Words of the query that the hit's note contains outside its denied findings.
-    parts : mapping of {"text", "image", "case", "agreement"} to float
-        Cosine similarity of each part of the query to the hit's image, and the agreement of the
-        hit with what the text states, if that counts in the score.
+    parts : mapping of {"text", "image", "case", "agreement", "rerank"} to float
+        Cosine similarity of each part of the query to the hit's image, the agreement of the
+        hit with what the text states, if that counts in the score, and what reading its image
+        together with the text added to its place (:mod:`medembed.lookup.reordering`).
     """
 
     shared: tuple[FindingMatch, ...] = ()
@@ -177,7 +178,8 @@ def explain(query: QueryContent, case: Case, parts: Mapping[str, float]) -> Matc
         An image states nothing; the evidence is then the cosines alone.
     case : Case
     parts : mapping of str to float
-        Cosine similarity of each part of the query to the case, and the agreement.
+        Cosine similarity of each part of the query to the case, the agreement, and the
+        reranker's score.
 
     Examples
     --------

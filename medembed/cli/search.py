@@ -81,6 +81,14 @@ def search(
             help="Leave out one thing that the text was read as, such as 'sex F'; repeatable.",
         ),
     ] = None,
+    rerank: Annotated[
+        bool | None,
+        typer.Option(
+            "--rerank/--no-rerank",
+            help="Read the first 50 hits together with the text and reorder them. Default: as the "
+            "model says, by what its reranker gained.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", help="Name or folder of a model. Default: the active one."),
@@ -111,6 +119,7 @@ def search(
             k=k,
             literal=literal,
             ignore=ignore or (),
+            rerank=rerank,
         )
     emit(result.to_json(), as_json, lambda: show_hits(result))
 

@@ -91,6 +91,7 @@ def train(
                 bars.named("train"),
                 on_epoch=_note_epoch,
                 encoding=bars.named("encode"),
+                reranking=bars.named("rerank"),
                 restart=restart,
             )
         if not (no_embed or report.collapsed):

@@ -114,15 +114,26 @@ class TransformerText(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Pool the last hidden states."""
+        return self.pooled_and_tokens(ids, mask)[0]
+
+    def pooled_and_tokens(
+        self, ids: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what :meth:`forward` returns, and the last hidden states ``(n, t, hidden)``."""
         out = self.net(input_ids=ids, attention_mask=mask)
+        hidden = cast(torch.Tensor, out.last_hidden_state)
         if self.pooling == "own":
             own = getattr(out, "text_embeds", None)
             pooled = cast(torch.Tensor, out.pooler_output if own is None else own)
         else:
-            hidden = cast(torch.Tensor, out.last_hidden_state)
             parts = [POOLING[name](hidden, mask) for name in self.pooling.split("+")]
             pooled = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        return self.head(pooled) if self.head else pooled
+        return (self.head(pooled) if self.head else pooled), hidden
+
+    @property
+    def token_width(self) -> int:
+        """Width of the last hidden states."""
+        return int(cast(Any, self.net.config).hidden_size)
 
 
 def _width(net: nn.Module) -> int:

@@ -46,6 +46,8 @@ class SearchNoteKind(StrEnum):
     """Cases that are the query itself (names)."""
     OWN_PATIENT = "own patient"
     """(cases excluded, patients that the query may belong to)"""
+    RERANKED = "reranked"
+    """(first hits that were read together with the text, those whose image could not be read)"""
     FEWER_HITS = "fewer hits"
     """(cases found, cases requested)"""
     NO_MATCH = "no match"
@@ -90,6 +92,15 @@ def _own_patient(note: SearchNote) -> str:
     return f"excluded {counted(n_cases, 'case')} of the query's own patient"
 
 
+def _reranked(note: SearchNote) -> str:
+    n_read, n_unread = note.numbers
+    line = (
+        f"the first {counted(n_read, 'hit')} reordered by reading image and text together; "
+        "the scores shown are those of the search"
+    )
+    return f"{line}; {counted(n_unread, 'image')} could not be read" if n_unread else line
+
+
 def _fewer_hits(note: SearchNote) -> str:
     found, requested = note.numbers
     return f"only {found} of the {requested} requested cases {'matches' if found == 1 else 'match'}"
@@ -130,6 +141,7 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         ),
         SearchNoteKind.OWN_CASES: _own_cases,
         SearchNoteKind.OWN_PATIENT: _own_patient,
+        SearchNoteKind.RERANKED: _reranked,
         SearchNoteKind.FEWER_HITS: _fewer_hits,
         SearchNoteKind.NO_MATCH: lambda _: "no cases match",
     }

@@ -40,8 +40,10 @@ from medembed.lookup.patient_exclusion import (
 from medembed.lookup.query import Query, Where
 from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, term_notes
+from medembed.lookup.reordering import Reordered, Reordering, first_hits
 from medembed.lookup.result import LookupHit, Result
 from medembed.lookup.terms import QueryTerms
+from medembed.model.reranking import CANDIDATES
 from medembed.model.resolve import ModelChoice, choose_model
 from medembed.vector_exchange import short_fingerprint
 
@@ -94,6 +96,7 @@ class CaseLookup:
         self._texts = QueryTextReader(library, lambda: self.model)
         self._limits = limits
         self._reader: ScanReader | None = None
+        self._reordering = Reordering(library, lambda: self.model)
         self._lock = threading.RLock()
         self._reading = threading.Lock()
 
@@ -158,6 +161,7 @@ class CaseLookup:
         k: int = 10,
         literal: bool = False,
         ignore: Collection[str] = (),
+        rerank: bool | None = None,
     ) -> Result:
         """Find the most similar cases. Give at least one of text, image, case and vector.
 
@@ -187,6 +191,10 @@ class CaseLookup:
             Compare the text as written, by similarity only.
         ignore : collection of str
             Terms of the text that do not count, by name: ``["sex F"]``.
+        rerank : bool, optional
+            Whether the model's reranker reads the first 50 hits together with the text and
+            reorders them (:mod:`medembed.lookup.reordering`). None does as the model says, which
+            depends on what it gained on validation patients.
 
         Returns
         -------
@@ -224,6 +232,7 @@ class CaseLookup:
             # The worker reads the image while the model is loaded.
             reading = pool.submit(self._read, query.files) if query.files else None
             parts, own = self._parts(query, terms, index, reading)
+        reads = self._reordering.applies(rerank, terms.affirmed)
         out_of_depth = False
         if note is not None:
             out_of_depth = self._texts.is_out_of_depth(note, terms, parts["text"], index)
@@ -242,14 +251,23 @@ class CaseLookup:
             counts = len(excluded), len(own.patients)
             notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
         allowed = _allowed(index, matching, excluded)
-        hits, agreements, weight, term_remarks = self._rank(query, terms, index, vector, allowed)
+        k = max(query.k, CANDIDATES) if reads else query.k
+        hits, agreements, weight, term_remarks = self._rank(query, terms, index, vector, allowed, k)
+        reordered = Reordered(hits.of(0))
+        if reads:
+            hits = first_hits(hits, query.k)
+            reordered = self._reordering.reorder(
+                reordered.near, terms.affirmed, query.weights["text"]
+            )
+            notes += reordered.notes
         as_report = vector
         if note is not None and terms.denied and not unjudged(query, index):
             # The thresholds are those of whole reports, denials included.
             whole = self._texts.encode_whole(note)
             as_report = _mixed({**parts, "text": whole}, query.weights)
         novelty = judge(query, index, as_report, _allowed(index, None, excluded))
-        found = self._hits(hits, parts, self._content(query, note), index, agreements)
+        content = self._content(query, note)
+        found = self._hits(reordered, query.k, parts, content, index, agreements)
         all_notes = (*notes, *term_remarks, *hits.plan.notes)
         return Result(
             found,
@@ -266,6 +284,7 @@ class CaseLookup:
             terms=terms,
             agreement_weight=weight,
             out_of_depth=out_of_depth,
+            reranked=len(reordered.scores),
         )
 
     def _rank(
@@ -275,14 +294,15 @@ class CaseLookup:
         index: LibraryIndex,
         vector: Floats,
         allowed: npt.NDArray[np.bool_] | None,
+        k: int,
     ) -> tuple[Hits, dict[str, float], float, list[SearchNote]]:
         """Return the hits, the agreement of each with the terms, its weight, and remarks."""
         weight = AGREEMENT_WEIGHT * query.weights["text"] if terms.terms else 0.0
         if not weight:
-            return index.index.search(vector, query.k, allowed), {}, 0.0, []
+            return index.index.search(vector, k, allowed), {}, 0.0, []
         statements = self._texts.statements(index)
         agreement = statements.agreement(terms.terms)
-        hits = fused_hits(vector, index.index, statements.rank, agreement, weight, query.k, allowed)
+        hits = fused_hits(vector, index.index, statements.rank, agreement, weight, k, allowed)
         agreements = {name: float(agreement[statements.row(name)]) for name, _ in hits.of(0)}
         return hits, agreements, weight, term_notes(terms, statements)
 
@@ -351,13 +371,14 @@ class CaseLookup:
 
     def _hits(
         self,
-        hits: Hits,
+        reordered: Reordered,
+        k: int,
         parts: Mapping[str, Floats],
         content: QueryContent,
         index: LibraryIndex,
         agreements: Mapping[str, float],
     ) -> tuple[LookupHit, ...]:
-        near = hits.of(0)
+        near = reordered.near[:k]
         cases = {case.case_id: case for case in self.library.select([name for name, _ in near])}
         found: list[LookupHit] = []
         for case_id, score in near:
@@ -368,6 +389,8 @@ class CaseLookup:
             each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
             if case_id in agreements:
                 each["agreement"] = agreements[case_id]
+            if case_id in reordered.scores:
+                each["rerank"] = reordered.scores[case_id]
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
         return tuple(found)
 

@@ -105,6 +105,9 @@ class Result(Sequence[LookupHit]):
         How the text was read.
     agreement_weight : float
         Weight of the agreement with these terms in the scores; 0 if the scores are cosines.
+    reranked : int
+        How many of the first hits were read together with the text; these are not in the order
+        of their scores (:mod:`medembed.lookup.reordering`).
     out_of_depth : bool
         Whether the text names nothing known and is unlike the library's reports.
     """
@@ -123,6 +126,7 @@ class Result(Sequence[LookupHit]):
     terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
     agreement_weight: float = 0.0
     out_of_depth: bool = False
+    reranked: int = 0
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -183,6 +187,7 @@ class Result(Sequence[LookupHit]):
                 "read_as": self.terms.to_json(),
                 "agreement_weight": round(self.agreement_weight, 6),
                 "out_of_depth": self.out_of_depth,
+                "reranked": self.reranked,
             },
             "novel": self.novel,
             "novelty": {

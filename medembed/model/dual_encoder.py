@@ -24,6 +24,7 @@ from medembed.errors import ModelError, QueryError
 from medembed.model.model_files import (
     MODEL_FORMAT,
     ONNX_FILES,
+    RERANKER_FILES,
     WEIGHTS,
     ModelFiles,
     digests_of,
@@ -38,6 +39,7 @@ from medembed.scans import Scan
 
 if TYPE_CHECKING:
     from medembed.model.onnx_export import ExportedSide
+    from medembed.model.reranking import ModelReranker
     from medembed.model.torch_side import TorchSide
     from medembed.model.towers import ImageSide, TextSide, Towers
 
@@ -111,6 +113,7 @@ class DualEncoder:
     def _prepare(self) -> None:
         self._modules: dict[SideName, ImageSide | TextSide] = {}
         self._runners: dict[SideName, OnnxSide | TorchSide] = {}
+        self._reranker: ModelReranker | None = None
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -352,6 +355,32 @@ class DualEncoder:
             raise ModelError(f"the {name} side has no ONNX file")
         return self._read(ONNX_FILES[name])
 
+    @property
+    def has_reranker(self) -> bool:
+        """Whether the model has a reranker."""
+        names = self._files.names if self._files is not None else tuple(self._made)
+        return set(RERANKER_FILES) <= set(names)
+
+    @property
+    def reranker(self) -> ModelReranker | None:
+        """What reads images and texts together, loaded on first use; None if it has none."""
+        if not self.has_reranker:
+            return None
+        from medembed.model.reranking import ModelReranker
+
+        with self._lock:
+            if self._reranker is None:
+                files = {name: self._read(name) for name in RERANKER_FILES[:2]}
+                self._reranker = ModelReranker(self, files, self._device)
+            return self._reranker
+
+    def add_reranker(self, files: Mapping[str, bytes]) -> None:
+        """Give a new model a reranker, by the files that :meth:`save` keeps.
+
+        The fingerprint does not depend on it, since the vectors do not.
+        """
+        self._made.update(files)
+
     def image_side(self) -> ImageSide:
         """Return the image tower as a torch module, importing what it is made of.
 
@@ -556,6 +585,19 @@ class DualEncoder:
         return np.concatenate(
             [self._run("image", self._preprocess.normalize(batch)) for batch in batches]
         )
+
+    def note_tokens(
+        self, texts: Sequence[str]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the text encoder's last hidden states ``(n, t, width)`` and mask ``(n, t)``.
+
+        Raises
+        ------
+        ModelError
+            If the text encoder does not show them, or was exported before they were kept.
+        """
+        ids, mask = self._tokens(texts)
+        return self._run("text", ids, mask, output="tokens"), mask
 
     def _run_notes(self, texts: list[str]) -> npt.NDArray[np.float32]:
         return self._run("text", *self._tokens(texts))

@@ -19,6 +19,7 @@ from medembed.model.activation import PENDING, activate, name_in_library, would_
 from medembed.model.onnx_side import usable_cores
 from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
 from medembed.model.report_text import note_text
+from medembed.model.reranking import ImageTokens
 from medembed.model.resolve import ModelChoice
 from medembed.progress import Progress
 from medembed.scans import ScanReader
@@ -171,6 +172,7 @@ class _Embedding:
         self.written: dict[VectorKind, int] = {"image": 0, "note": 0}
         self.refused: dict[str, int] = {}
         self.unread = 0
+        self.tokens = ImageTokens(library, model) if model.has_reranker else None
         self.batch_size = _GPU_BATCH if model.device.startswith("cuda") else _CPU_BATCH
         self._stopping = False
         self._changed: set[str] = set()
@@ -232,6 +234,8 @@ class _Embedding:
             )
             owners = list(dict.fromkeys(chunk.owners))
             self._write("image", owners, vectors, chunk.contents)
+            if self.tokens is not None:
+                self.tokens.keep(dict(zip(chunk.names, chunk.pixels, strict=True)))
         self._report(len(chunk.ids))
 
     def _decoded(self, ids: list[str], reader: ScanReader) -> _Chunk:
@@ -263,6 +267,7 @@ class _Embedding:
                     reasons[owner] = reason_of(pixels)
             else:
                 chunk.owners.append(owner)
+                chunk.names.append(PixelCache.key_of(ref))
                 chunk.pixels.append(pixels)
                 chunk.sources.append(ScanSource(ref.view, ref.modality, days))
         chunk.keep({o for o, s in zip(chunk.owners, chunk.sources, strict=True) if not s.gap_days})
@@ -316,11 +321,12 @@ class _Embedding:
 
 @dataclass
 class _Chunk:
-    """Decoded scans of some cases: pixels with their cases, and what could not be read."""
+    """Decoded scans of some cases: pixels with their cases and names, and what was not read."""
 
     ids: list[str]
     contents: dict[str, bytes]
     owners: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     pixels: list[Pixels] = field(default_factory=list)
     sources: list[ScanSource] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -330,6 +336,7 @@ class _Chunk:
         """Leave out the scans of other cases, of which only earlier studies could be read."""
         kept = [at for at, owner in enumerate(self.owners) if owner in owners]
         self.owners = [self.owners[at] for at in kept]
+        self.names = [self.names[at] for at in kept]
         self.pixels = [self.pixels[at] for at in kept]
         self.sources = [self.sources[at] for at in kept]
 

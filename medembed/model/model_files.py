@@ -7,12 +7,16 @@
     tokens.json           how text becomes ids, with tokenizer.json if there is a vocabulary
     image.onnx, text.onnx each side for ONNX Runtime, if it could be exported
     study.onnx            pools the images of a case, in models that do
+    reranker.json         how to use the reranker, if one was trained, and what it gained
+    reranker.safetensors  its weights
+    reranker.onnx         the same for ONNX Runtime
     training.json         how it was trained; no digest is kept of it
 
 The fingerprint covers the settings, the weights and the tokenizer. The ONNX files are made from
 these and checked against them, and exporters of different versions write different bytes, so that
-only their digests are kept. An int8 variant has other vectors than its weights, and its ONNX files
-belong to its fingerprint.
+only their digests are kept. A reranker changes the order of a search's hits, not the vectors that a
+library keeps by fingerprint: of its files, too, only the digests are kept. An int8 variant has
+other vectors than its weights, and its ONNX files belong to its fingerprint.
 
 Folders of formats 1 and 2 have no ONNX files and run in torch. Those of format 1 also hold
 graph.json, which is part of their fingerprint and is not read.
@@ -44,6 +48,7 @@ __all__ = [
     "MODEL_FORMAT",
     "MODEL_VERSION",
     "ONNX_FILES",
+    "RERANKER_FILES",
     "WEIGHTS",
     "ModelFiles",
     "digests_of",
@@ -67,10 +72,12 @@ ONNX_FILES: dict[SideName, str] = {
     "study": "study.onnx",
 }
 
+RERANKER_FILES = ("reranker.json", "reranker.onnx", "reranker.safetensors")
+
 _FILES = {
     1: (WEIGHTS, "tokens.json", "tokenizer.json", "graph.json"),
     2: (WEIGHTS, "tokens.json", "tokenizer.json"),
-    3: (WEIGHTS, "tokens.json", "tokenizer.json", *ONNX_FILES.values()),
+    3: (WEIGHTS, "tokens.json", "tokenizer.json", *ONNX_FILES.values(), *RERANKER_FILES),
 }
 
 
@@ -82,7 +89,7 @@ def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
     about : mapping
         ``"architecture"``, ``"preprocess"`` and, for an int8 variant, ``"precision"`` are used.
     digests : mapping of file name to hex sha256
-        Those of ONNX files count for an int8 variant only.
+        Those of ONNX files count for an int8 variant only, those of a reranker never.
     """
     from medembed.preprocess import PREPROCESS_VERSION
 
@@ -93,7 +100,7 @@ def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
         "files": dict(digests),
     }
     if about.get("precision", "float32") == "float32":
-        left_out = set(ONNX_FILES.values())
+        left_out = {*ONNX_FILES.values(), *RERANKER_FILES}
         parts["files"] = {name: value for name, value in digests.items() if name not in left_out}
     else:
         parts["precision"] = about["precision"]
@@ -253,9 +260,9 @@ class ModelFiles:
         return data
 
     def small(self) -> dict[str, bytes]:
-        """Read all files except the weights and the ONNX files."""
-        large = {WEIGHTS, *ONNX_FILES.values()}
-        return {name: self.read(name) for name in self.names if name not in large}
+        """Read all files except the weights, the ONNX files and the reranker."""
+        left_out = {WEIGHTS, *ONNX_FILES.values(), *RERANKER_FILES}
+        return {name: self.read(name) for name in self.names if name not in left_out}
 
     def _changed(self, name: str) -> ModelError:
         return ModelError(

@@ -36,6 +36,8 @@ __all__ = [
     "export_image_side",
     "export_study_side",
     "export_text_side",
+    "onnx_bytes",
+    "quiet_exporter",
 ]
 
 TOLERANCE = 1e-4
@@ -120,7 +122,10 @@ def export_text_side(side: TextSide, tokens: Tokens, texts: Sequence[str] = ()) 
     ids, mask = tokens(notes[1:4])
     shared = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=tokens.max_length)}
     example = (torch.from_numpy(ids), torch.from_numpy(mask))
-    return _export("text", side, example, (shared, shared), batches)
+    outputs: tuple[OutputName, ...] = (OUTPUT,)
+    if getattr(side, "token_width", 0):  # heads and the toy show none
+        outputs = (OUTPUT, "tokens")
+    return _export("text", side, example, (shared, shared), batches, outputs)
 
 
 def export_study_side(side: ImageSide, dim: int) -> ExportedSide:
@@ -226,6 +231,23 @@ class _WithFeatures(nn.Module):
         return side.projection(features), features
 
 
+class _WithTokens(nn.Module):
+    """A text side that also returns its encoder's last hidden states."""
+
+    def __init__(self, side: nn.Module) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return cast("TextSide", self.side).vectors_and_tokens(ids, mask)
+
+
+_SHOWING: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "features": _WithFeatures,
+    "tokens": _WithTokens,
+}
+
+
 def _to_onnx(
     name: SideName,
     side: ImageSide | TextSide | StudySide,
@@ -233,19 +255,30 @@ def _to_onnx(
     shapes: Any,
     outputs: tuple[OutputName, ...],
 ) -> bytes:
-    module: nn.Module = _WithFeatures(side) if "features" in outputs else side
-    with warnings.catch_warnings(), _quiet(), torch.no_grad():
+    module: nn.Module = _SHOWING[outputs[1]](side) if len(outputs) > 1 else side
+    with warnings.catch_warnings(), quiet_exporter(), torch.no_grad():
         warnings.simplefilter("ignore")
         with _PlainPooling():
             traced = torch.export.export(module, example, dynamic_shapes=shapes)
-        program = torch.onnx.export(
-            traced,
-            (),
-            dynamo=True,
-            input_names=list(INPUTS[name]),
-            output_names=list(outputs),
-            verbose=False,
-        )
+        return onnx_bytes(traced, INPUTS[name], outputs)
+
+
+def onnx_bytes(traced: Any, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Return a traced module as an ONNX file without paths of this machine.
+
+    Raises
+    ------
+    ModelError
+        If the exporter returns nothing; it raises anything for what it lacks.
+    """
+    program = torch.onnx.export(
+        traced,
+        (),
+        dynamo=True,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        verbose=False,
+    )
     if program is None:
         raise ModelError("the exporter returned nothing")
     proto = program.model_proto
@@ -261,7 +294,7 @@ def _to_onnx(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep the exporter's remarks from the user: absent torchvision, steps that it left out."""
     logs = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [log.level for log in logs]
@@ -288,6 +321,9 @@ def _difference(
         expected, found = theirs.run(*batch, output=output), ours.run(*batch, output=output)
         if expected.shape != found.shape or not np.isfinite(expected).all():
             return float("nan")
+        if output == "tokens":  # those of padding are never read
+            spoken = batch[1].astype(bool)
+            expected, found = expected[spoken], found[spoken]
         largest = max(largest, float(np.abs(unit_rows(found) - unit_rows(expected)).max()))
         largest = largest if np.isfinite(found).all() else float("nan")
     return largest

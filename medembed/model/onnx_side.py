@@ -21,13 +21,14 @@ __all__ = [
     "usable_cores",
 ]
 
-SideName = Literal["image", "text", "study"]
-OutputName = Literal["vectors", "features"]
+SideName = Literal["image", "text", "study", "reranker"]
+OutputName = Literal["vectors", "features", "tokens", "scores"]
 
 INPUTS: dict[SideName, tuple[str, ...]] = {
     "image": ("pixels",),
     "text": ("ids", "mask"),
     "study": ("elements", "present", "view_codes", "places", "gap_days"),
+    "reranker": ("images", "words", "mask"),
 }
 """Inputs of each side. ``"study"`` pools the vectors of a case's images, if the model does."""
 
@@ -54,7 +55,7 @@ class OnnxSide:
 
     Parameters
     ----------
-    name : {"image", "text"}
+    name : {"image", "text", "reranker"}
     data : bytes
         The ONNX file; a file that needs others beside it is refused.
     device : str
@@ -110,10 +111,12 @@ class OnnxSide:
         Parameters
         ----------
         *inputs : array
-            Float32 pixels ``(n, c, *size)``; int64 ids and mask ``(n, t)``; or the images of
-            studies as in :class:`medembed.encoders.study_pooling.Elements`.
-        output : {"vectors", "features"}
-            ``"features"``: what the image side's projection reads, ``(n, width)``.
+            Float32 pixels ``(n, c, *size)``; int64 ids and mask ``(n, t)``; the images of studies
+            as in :class:`medembed.encoders.study_pooling.Elements`; or the inputs of
+            :class:`medembed.encoders.reranker.Reranker`.
+        output : {"vectors", "features", "tokens", "scores"}
+            ``"features"``: what the image side's projection reads, ``(n, width)``; ``"tokens"``:
+            the text encoder's last hidden states ``(n, t, width)``.
 
         Returns
         -------

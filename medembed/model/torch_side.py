@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -38,7 +38,12 @@ class TorchSide:
         self, *inputs: npt.NDArray[Any], output: OutputName = "vectors"
     ) -> npt.NDArray[np.float32]:
         """Map inputs to the shared space; see :meth:`OnnxSide.run`."""
-        compute = self.side if output == "vectors" else cast("ImageSide", self.side).features
+        compute: Callable[..., torch.Tensor] = self.side
+        if output == "features":
+            compute = cast("ImageSide", self.side).features
+        elif output == "tokens":
+            text = cast("TextSide", self.side)
+            compute = lambda *inputs: text.vectors_and_tokens(*inputs)[1]  # noqa: E731
         tensors = (*self.side.parameters(), *self.side.buffers())
         device = tensors[0].device if tensors else torch.device("cpu")
         rows: torch.Tensor = compute(*(torch.from_numpy(array).to(device) for array in inputs))

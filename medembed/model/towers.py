@@ -189,6 +189,18 @@ class TextSide(nn.Module):
         """Map tokens to the shared space."""
         return cast(torch.Tensor, self.projection(self.features(ids, mask)))
 
+    @property
+    def token_width(self) -> int:
+        """Width of the encoder's tokens; 0 if it does not show them."""
+        return int(getattr(self.encoder, "token_width", 0))
+
+    def vectors_and_tokens(
+        self, ids: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return vectors ``(n, dim)`` and last hidden states ``(n, t, token_width)``."""
+        pooled, tokens = cast(Any, self.encoder).pooled_and_tokens(ids, mask)
+        return cast(torch.Tensor, self.projection(pooled)), tokens
+
 
 class Towers(nn.Module):
     """Both sides and ``logit_scale``, the logarithm of the inverse temperature."""

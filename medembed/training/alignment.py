@@ -47,6 +47,7 @@ from medembed.training.learnable import (
 )
 from medembed.training.learning_curve import history_files
 from medembed.training.loggers import reporting, require_loggers
+from medembed.training.rerank_training import TrainedReranker, train_reranker
 from medembed.training.settings import TrainingConfig
 from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
 
@@ -157,6 +158,7 @@ def train(
     *,
     on_epoch: OnEpoch | None = None,
     encoding: Progress | None = None,
+    reranking: Progress | None = None,
     restart: bool = False,
 ) -> TrainReport:
     """Align images and notes of the library's training split.
@@ -176,6 +178,8 @@ def train(
     encoding : callable, optional
         Called with (images or texts encoded, total) while features of frozen encoders are computed
         that the library's cache lacks.
+    reranking : callable, optional
+        Called with (steps done, total) while the reranker is trained, if there is one.
     restart : bool
         Discard the checkpoint or result of this training and start over.
 
@@ -194,9 +198,11 @@ def train(
         cohort, val, refused = _load_cohorts(library, config)
         lock = library.path / "models" / f".{config.name}.lock"
         with _locked(lock, f"the training of model {config.name!r}", processes):
-            training = _Training(library, config, cohort, val, refused, why_device, processes)
             if not processes.main:  # one voice
                 progress = on_epoch = encoding = None
+            training = _Training(
+                library, config, cohort, val, refused, why_device, processes, reranking
+            )
             return training.run(progress, on_epoch, encoding, restart)
 
 
@@ -228,6 +234,7 @@ class _Training:
     refused: dict[str, int]
     why_device: str
     engine: Engine
+    reranking: Progress | None = None
 
     @property
     def folder(self) -> Path:
@@ -339,7 +346,17 @@ class _Training:
                 towers, architecture = outcome.towers, outcome.architecture
             else:
                 outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
+            added: list[TrainedReranker] = []
+            if config.rerank and self.engine.main and not outcome.collapse.collapsed:
+                added = [
+                    train_reranker(
+                        config, cohort, self.val, towers, tokens, processes.device,
+                        self.reranking, encoding,
+                    )
+                ]  # fmt: skip
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
+            for each in added:
+                model.add_reranker(each.files)
             fingerprint = model.fingerprint
             sample = _sample(self.val if len(self.val) else cohort)
             in_torch = model.export(*sample) if self.engine.main else []
@@ -356,7 +373,12 @@ class _Training:
             chosen=chosen,
             why=run.why,
             collapse=outcome.collapse.to_json(),
-            remarks=[*_remarks(self.val), *outcome.remarks, *in_torch],
+            remarks=[
+                *_remarks(self.val),
+                *outcome.remarks,
+                *(each.remark for each in added),
+                *in_torch,
+            ],
             seconds=outcome.seconds,
         )
         kept = {

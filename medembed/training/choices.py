@@ -127,7 +127,7 @@ _WITHOUT_EFFECT = {
 """Settings that do not change the weights."""
 
 _ADDED: dict[str, dict[str, Any]] = {
-    "": {"balance": None, "heads": [], "study": None},
+    "": {"balance": None, "heads": [], "study": None, "rerank": None},
     "loss": {
         "kind": "clip",
         "bias": -10.0,

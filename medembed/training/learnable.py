@@ -64,7 +64,7 @@ def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
         If the encoders cannot be built as configured.
     """
     require_learnable(config, train)
-    key = config.model_dump_json(include={"image", "text", "projection", "preprocess"})
+    key = config.model_dump_json(include={"image", "text", "projection", "preprocess", "rerank"})
     if key in _built:
         return
     with torch.random.fork_rng(devices=[]):
@@ -77,6 +77,13 @@ def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
             notes=[report.full.text for report in train.reports[:_NOTES]],
         )
     require_parameters(towers)
+    if config.rerank and not towers.text.token_width:
+        raise ConfigError(
+            f"the text encoder {config.text.encoder!r} does not show its tokens, which a reranker "
+            "reads",
+            where="rerank",
+            hint="use another text.encoder, such as bert or minilm, or rerank=null",
+        )
     _built.add(key)
 
 

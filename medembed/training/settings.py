@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from medembed.encoders.reranker import RerankerSettings
 from medembed.encoders.settings import (
     ImageSettings,
     Settings,
@@ -22,6 +23,7 @@ __all__ = [
     "ImageAugmentation",
     "LossSettings",
     "OptimSettings",
+    "RerankSettings",
     "TextAugmentation",
     "TrainingConfig",
 ]
@@ -229,6 +231,34 @@ class HeadSettings(Settings):
         return self
 
 
+class RerankSettings(Settings):
+    """A reranker that reads image and text together, trained after the alignment.
+
+    It reorders the first hits of a search (:mod:`medembed.encoders.reranker`); the vectors stay.
+
+    Parameters
+    ----------
+    net : RerankerSettings
+        Its size.
+    epochs : int
+    batch_size : int
+        Every image of a batch is read with every text of it.
+    hard : int
+        Cases drawn beside each case from those that the towers confuse most with it.
+    candidates : int
+        How many of these there are.
+    lr, weight_decay : float
+    """
+
+    net: RerankerSettings = RerankerSettings()
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=32, ge=2)
+    hard: int = Field(default=3, ge=0)
+    candidates: int = Field(default=64, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+
+
 class TrainingConfig(Settings):
     """Complete configuration of a training.
 
@@ -245,6 +275,8 @@ class TrainingConfig(Settings):
         Number of validations without improvement after which training stops; 0 disables it.
     heads : tuple of HeadSettings
         Several heads over frozen features, fused into one model; empty trains one.
+    rerank : RerankSettings or None
+        A reranker beside the towers, trained after them; None trains none.
     balance : BalanceSettings or None
         Balanced batches; None draws cases regardless of group.
     study : StudySettings or None
@@ -284,6 +316,7 @@ class TrainingConfig(Settings):
     validate_every: int = Field(default=1, ge=1)
     patience: int = Field(default=8, ge=0)
     heads: tuple[HeadSettings, ...] = ()
+    rerank: RerankSettings | None = None
     balance: BalanceSettings | None = None
     study: StudySettings | None = None
     preprocess: Preprocess = Preprocess()
@@ -319,6 +352,8 @@ class TrainingConfig(Settings):
             raise ValueError("heads are over the features themselves; they need cell_channels=0")
         if self.loss.structure and not (self.image.frozen and self.text.frozen):
             raise ValueError("loss.structure needs image.frozen=true and text.frozen=true")
+        if self.rerank and self.heads:
+            raise ValueError("rerank needs a model of one head; leave out heads")
         return self
 
     @model_validator(mode="after")
@@ -327,4 +362,6 @@ class TrainingConfig(Settings):
             raise ValueError("study pools for a single head; leave out heads")
         if self.study and self.loss.structure:
             raise ValueError("loss.structure compares single images; leave out study")
+        if self.study and self.rerank:
+            raise ValueError("rerank reads the images of a case one by one; leave out study")
         return self

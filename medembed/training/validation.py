@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.pairing import relevant_and_left_out
 
-__all__ = ["PoolLabels", "first_relevant_ranks", "retrieval_summary"]
+__all__ = ["PoolLabels", "first_relevant_ranks", "patient_intervals", "retrieval_summary"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -38,7 +39,7 @@ class PoolLabels:
 
 
 def first_relevant_ranks(
-    scores: Floats,
+    scores: npt.NDArray[np.floating[Any]],
     relevant: npt.NDArray[np.bool_],
     left_out: npt.NDArray[np.bool_] | None = None,
 ) -> Labels:
@@ -82,7 +83,9 @@ def retrieval_summary(images: Floats, notes: Floats, labels: PoolLabels) -> dict
         ranks = first_relevant_ranks(table, relevant, left_out)
         columns[f"{name}_R@10"] = (ranks <= 10).astype(np.float64)
         columns[f"{name}_MRR"] = 1 / ranks
-    low, high, n_patients = _intervals(np.stack(list(columns.values()), axis=1), labels.owners)
+    low, high, n_patients = patient_intervals(
+        np.stack(list(columns.values()), axis=1), labels.owners
+    )
     for at, (name, values) in enumerate(columns.items()):
         out[name] = float(values.mean())
         out[f"{name}_low"], out[f"{name}_high"] = float(low[at]), float(high[at])
@@ -90,7 +93,7 @@ def retrieval_summary(images: Floats, notes: Floats, labels: PoolLabels) -> dict
     return out
 
 
-def _intervals(
+def patient_intervals(
     values: npt.NDArray[np.float64], owners: Labels
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
     """Resample patients: percentile limits of the mean of each column, and how many there are."""

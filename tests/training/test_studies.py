@@ -240,5 +240,7 @@ def test_what_pooling_does_not_go_with_is_refused(library: CaseLibrary, model: D
             image=FROZEN,
             text={"encoder": "toy", "frozen": True},
         )
+    with pytest.raises(ValidationError, match="one by one; leave out study"):
+        small_config(study={}, rerank={})
     with pytest.raises(ModelError, match="pools studies has no int8 variant"):
         make_int8(library, model, "pooled")
