@@ -60,6 +60,7 @@ RUNGS = {
 FIRST = "starter, batches of 32 (before)"
 TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
+Values = dict[str, dict[str, Any]]
 COHORT = {
     "demo": [],
     "no mirroring": ["image_augmentation.mirror=0"],
@@ -101,20 +102,30 @@ def library_of(table: Path, folder: Path) -> CaseLibrary:
     return CaseLibrary.open(folder)
 
 
+def not_exported(self: DualEncoder, *_: object) -> list[str]:
+    """Export no ONNX file: vectors are made of cached features, and the model is thrown away."""
+    self._serving = {side: {"runtime": "torch", "reason": "ladder"} for side in ("image", "text")}
+    return []
+
+
 def embedded(library: CaseLibrary, config: str, overrides: Sequence[str], name: str) -> DualEncoder:
     """Train one rung and embed the library with it."""
+    DualEncoder.export = not_exported  # type: ignore[method-assign]
     report = train(library, load_config(config, [*overrides, f"name={name}"]))
     model = DualEncoder.load(report.folder)
     embed_library(library, model, cached=True)
     return model
 
 
-def folds(data: Path, work: Path, cache: Path, rungs: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the values of every query of every rung, by task and measure, with its group."""
+def folds(data: Path, work: Path, cache: Path, rungs: Sequence[str], out: Path | None) -> Values:
+    """Return the values of every query of every rung, by task and measure, with its group.
+
+    A rung that ``out`` holds is not run again, and each is written there once it is complete.
+    """
     source = data / "cxr_pairs/cases.csv"
     with source.open(encoding="utf-8", newline="") as file:
         groups = sorted({row["group_id"] for row in csv.DictReader(file)})
-    found: dict[str, dict[str, Any]] = {rung: {} for rung in rungs}
+    libraries = []
     for fold in range(FOLDS):
 
         def split_of(row: dict[str, str], fold: int = fold) -> str:
@@ -123,24 +134,33 @@ def folds(data: Path, work: Path, cache: Path, rungs: Sequence[str]) -> dict[str
 
         table = work / f"fold{fold}.csv"
         table_of(source, table, split_of)
-        library = library_of(table, work / f"fold{fold}")
-        if cache.is_dir():  # decoded and encoded once
-            shutil.copytree(cache, library.path / "cache", dirs_exist_ok=True)
-        for number, rung in enumerate(rungs):
+        libraries.append(library_of(table, work / f"fold{fold}"))
+    found: Values = json.loads(out.read_text()) if out and out.is_file() else {}
+    for number, rung in enumerate(rungs):
+        if rung in found:
+            continue
+        values: dict[str, Any] = {}
+        for fold, library in enumerate(libraries):
+            if cache.is_dir():  # decoded and encoded once
+                shutil.copytree(cache, library.path / "cache", dirs_exist_ok=True)
             model = embedded(library, *RUNGS[rung], f"rung{number}")
             cases = load_cases(library, model.fingerprint, split="test")
             for task, run in TASKS.items():
                 scores = run(cases, shuffles=0, repetitions=100).scores
                 for measure in MEASURES:
-                    kept = found[rung].setdefault(f"{task} {measure}", [])
+                    kept = values.setdefault(f"{task} {measure}", [])
                     kept += scores.per_query[measure].tolist()
             owners = [f"{fold}-{owner}" for owner in cases.owners.tolist()]
-            found[rung].setdefault("owners", []).extend(owners)
-            sys.stderr.write(f"fold {fold + 1} of {FOLDS}: {rung}\n")
+            values.setdefault("owners", []).extend(owners)
+            sys.stderr.write(f"{rung}: fold {fold + 1} of {FOLDS}\n")
             sys.stderr.flush()
-        shutil.copytree(library.path / "cache", cache, dirs_exist_ok=True)
+            shutil.copytree(library.path / "cache", cache, dirs_exist_ok=True)
+        found[rung] = values
+        if out:
+            out.write_text(json.dumps(found))
+    for library in libraries:
         library.close()
-    return found
+    return {rung: found[rung] for rung in rungs}
 
 
 def paired(values: np.ndarray, owners: Sequence[str], seed: int = 0) -> tuple[float, float]:
@@ -153,7 +173,7 @@ def paired(values: np.ndarray, owners: Sequence[str], seed: int = 0) -> tuple[fl
     return float(low), float(high)
 
 
-def print_ladder(found: dict[str, dict[str, Any]]) -> None:
+def print_ladder(found: Values) -> None:
     """Print a table for each direction."""
     first = FIRST if FIRST in found else next(iter(found))
     for task in TASKS:
@@ -278,7 +298,7 @@ def main() -> None:
     parser.add_argument("what", choices=("pairs", "labels", "cohort"))
     parser.add_argument("place", type=Path)
     parser.add_argument("--rungs", nargs="*", default=None)
-    parser.add_argument("--out", type=Path, help="keep every query's values here, as JSON")
+    parser.add_argument("--out", type=Path, help="keep values here, to go on with")
     parser.add_argument("--cache", type=Path, help="keep pixels and features here between runs")
     given = parser.parse_args()
     if given.what == "cohort":
@@ -289,9 +309,8 @@ def main() -> None:
             labels(given.place.resolve(), Path(folder))
             return
         cache = given.cache or Path(folder) / "cache"
-        found = folds(given.place.resolve(), Path(folder), cache, given.rungs or list(RUNGS))
-    if given.out:
-        given.out.write_text(json.dumps(found))
+        rungs = given.rungs or list(RUNGS)
+        found = folds(given.place.resolve(), Path(folder), cache, rungs, given.out)
     print_ladder(found)
 
 
