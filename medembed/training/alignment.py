@@ -143,6 +143,7 @@ def _load_cohorts(
         config.preprocess,
         balance=config.balance,
         findings=config.loss.findings,
+        header=config.header,
         workers=config.workers,
         progress=progress,
         check=partial(require_trainable, config),
@@ -319,6 +320,8 @@ class _Training:
                 notes=[report.full.text for report in cohort.reports],
                 temperature=config.loss.temperature,
             )
+            if config.header.text:
+                architecture["header"] = True
             require_readable_notes(tokens, cohort)
             trainer = Trainer(config, cohort, self.val, towers, tokens, processes)
             require_parameters(towers)

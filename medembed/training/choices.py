@@ -127,7 +127,11 @@ _WITHOUT_EFFECT = {
 """Settings that do not change the weights."""
 
 _ADDED: dict[str, dict[str, Any]] = {
-    "": {"balance": None, "heads": []},
+    "": {
+        "balance": None,
+        "heads": [],
+        "header": {"text": False, "labels": False},
+    },
     "loss": {
         "kind": "clip",
         "bias": -10.0,

@@ -18,6 +18,7 @@ from medembed.preprocess import Preprocess
 __all__ = [
     "BalanceSettings",
     "HeadSettings",
+    "HeaderSettings",
     "ImageAugmentation",
     "LossSettings",
     "OptimSettings",
@@ -186,6 +187,24 @@ class BalanceSettings(Settings):
     age_bands: tuple[int, ...] = (40, 60, 75)
 
 
+class HeaderSettings(Settings):
+    """What the header (or the table) says about an examination: modality, view, body part.
+
+    Parameters
+    ----------
+    text : bool
+        Put it above the whole note, "Chest radiograph, PA view.", in training and when the library
+        is embedded. Typed queries are read as they are; sentences and phrases of
+        ``text_augmentation`` are too, so that the model knows texts without it.
+    labels : bool
+        Use it as findings: in the prompts of ``loss.phrases_weight``, in
+        ``loss.findings_weight``, and in the phrases of ``text_augmentation``.
+    """
+
+    text: bool = False
+    labels: bool = False
+
+
 class HeadSettings(Settings):
     """One of several heads over frozen features (:mod:`medembed.model.heads`).
 
@@ -246,6 +265,8 @@ class TrainingConfig(Settings):
         Several heads over frozen features, fused into one model; empty trains one.
     balance : BalanceSettings or None
         Balanced batches; None draws cases regardless of group.
+    header : HeaderSettings
+        Use of modality, view and body part.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
         See each class.
     frozen_variants : int
@@ -281,6 +302,7 @@ class TrainingConfig(Settings):
     patience: int = Field(default=8, ge=0)
     heads: tuple[HeadSettings, ...] = ()
     balance: BalanceSettings | None = None
+    header: HeaderSettings = HeaderSettings()
     preprocess: Preprocess = Preprocess()
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()
@@ -309,6 +331,12 @@ class TrainingConfig(Settings):
     def _heads_are_over_frozen_features(self) -> Self:
         if self.heads and not (self.image.frozen and self.text.frozen):
             raise ValueError("heads need image.frozen=true and text.frozen=true")
+        learns = self.loss.phrases_weight or self.loss.findings_weight
+        if self.header.labels and not (learns or self.text_augmentation.phrases):
+            raise ValueError(
+                "header.labels needs loss.phrases_weight, loss.findings_weight or "
+                "text_augmentation.phrases"
+            )
         if self.loss.structure and not (self.image.frozen and self.text.frozen):
             raise ValueError("loss.structure needs image.frozen=true and text.frozen=true")
         return self
