@@ -47,6 +47,7 @@ from medembed.training.learnable import (
 )
 from medembed.training.learning_curve import history_files
 from medembed.training.loggers import reporting, require_loggers
+from medembed.training.lora import add_adapters, merge_adapters
 from medembed.training.settings import TrainingConfig
 from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
 
@@ -323,6 +324,7 @@ class _Training:
             if config.header.text:
                 architecture["header"] = True
             require_readable_notes(tokens, cohort)
+            add_adapters(config, towers)
             trainer = Trainer(config, cohort, self.val, towers, tokens, processes)
             require_parameters(towers)
             run = earlier or self._choose(trainer, key)
@@ -340,6 +342,7 @@ class _Training:
                 towers, architecture = outcome.towers, outcome.architecture
             else:
                 outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
+            merge_adapters(towers)
             model = DualEncoder(architecture, config.preprocess, tokens, towers.cpu())
             fingerprint = model.fingerprint
             sample = _sample(self.val if len(self.val) else cohort)

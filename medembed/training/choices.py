@@ -131,6 +131,7 @@ _ADDED: dict[str, dict[str, Any]] = {
         "balance": None,
         "heads": [],
         "header": {"text": False, "labels": False},
+        "lora": {"image": None, "text": None},
     },
     "loss": {
         "kind": "clip",

@@ -14,6 +14,7 @@ from medembed.errors import ConfigError, LibraryError
 from medembed.model.towers import build_towers
 from medembed.training.batches import epoch_batches
 from medembed.training.grad_cache import has_batch_norm
+from medembed.training.lora import add_adapters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,7 +68,7 @@ def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
         If the encoders cannot be built as configured.
     """
     require_learnable(config, train)
-    key = config.model_dump_json(include={"image", "text", "projection", "preprocess"})
+    key = config.model_dump_json(include={"image", "text", "projection", "preprocess", "lora"})
     if key in _built:
         return
     with torch.random.fork_rng(devices=[]):
@@ -79,6 +80,7 @@ def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
             size=config.preprocess.shape[1:],
             notes=[report.full.text for report in train.reports[:_NOTES]],
         )
+        add_adapters(config, towers)
     require_parameters(towers)
     _built.add(key)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from medembed.encoders.settings import (
     ImageSettings,
@@ -20,6 +21,8 @@ __all__ = [
     "HeadSettings",
     "HeaderSettings",
     "ImageAugmentation",
+    "LoraSettings",
+    "LoraSides",
     "LossSettings",
     "OptimSettings",
     "TextAugmentation",
@@ -187,6 +190,48 @@ class BalanceSettings(Settings):
     age_bands: tuple[int, ...] = (40, 60, 75)
 
 
+class LoraSettings(Settings):
+    """Low-rank adapters of one encoder (:mod:`medembed.training.lora`).
+
+    Parameters
+    ----------
+    rank : int
+    alpha : int
+        The adapters' output is scaled by ``alpha / rank``.
+    targets : str
+        Regular expression that is searched in the names of linear layers. The default is what
+        transformers call the projections of attention.
+    """
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: int = Field(default=16, ge=1)
+    targets: str = (
+        r"(^|\.)(query|key|value|[qkv]|[qkv]_proj|[qkv]_lin|(query|key|value)_proj|W?qkv|qkv_proj)$"
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _is_an_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class LoraSides(Settings):
+    """Encoders of which only low-rank adapters are trained.
+
+    Parameters
+    ----------
+    image, text : LoraSettings or None
+        None trains the whole encoder, unless it is frozen. ``lora.text.rank=8`` is enough.
+    """
+
+    image: LoraSettings | None = None
+    text: LoraSettings | None = None
+
+
 class HeaderSettings(Settings):
     """What the header (or the table) says about an examination: modality, view, body part.
 
@@ -267,6 +312,8 @@ class TrainingConfig(Settings):
         Balanced batches; None draws cases regardless of group.
     header : HeaderSettings
         Use of modality, view and body part.
+    lora : LoraSides
+        Low-rank adapters instead of whole encoders.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
         See each class.
     frozen_variants : int
@@ -303,6 +350,7 @@ class TrainingConfig(Settings):
     heads: tuple[HeadSettings, ...] = ()
     balance: BalanceSettings | None = None
     header: HeaderSettings = HeaderSettings()
+    lora: LoraSides = LoraSides()
     preprocess: Preprocess = Preprocess()
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()
@@ -331,6 +379,9 @@ class TrainingConfig(Settings):
     def _heads_are_over_frozen_features(self) -> Self:
         if self.heads and not (self.image.frozen and self.text.frozen):
             raise ValueError("heads need image.frozen=true and text.frozen=true")
+        for name, side in (("image", self.image), ("text", self.text)):
+            if side.frozen and getattr(self.lora, name) is not None:
+                raise ValueError(f"lora.{name} needs {name}.frozen=false")
         learns = self.loss.phrases_weight or self.loss.findings_weight
         if self.header.labels and not (learns or self.text_augmentation.phrases):
             raise ValueError(

@@ -27,6 +27,7 @@ from medembed.training.collapse import CollapseCheck, check_collapse
 from medembed.training.engine import Engine
 from medembed.training.feature_feeders import ImageFeeder, Mode, TextFeeder
 from medembed.training.learnable import NothingLearnedError, diverged, require_rows
+from medembed.training.lora import set_trainable
 from medembed.training.measuring import measure, unit_vectors
 from medembed.training.objective import Objective
 from medembed.training.schedules import rate
@@ -105,8 +106,7 @@ class Trainer:
         self.val = val
         self.engine = engine
         self.device = device = engine.device
-        towers.image.encoder.requires_grad_(not config.image.frozen)
-        towers.text.encoder.requires_grad_(not config.text.frozen)
+        set_trainable(config, towers)
         require_rows(config, towers)
         self._given = towers
         self.towers = towers = engine.place(towers)
@@ -158,11 +158,12 @@ class Trainer:
             feeder.prepare(progress)
 
     def _changing(self) -> State:
-        """Return the weights and statistics that training changes: all but frozen encoders'."""
+        """Return the weights and statistics that training changes."""
         sides = {"image": self.config.image.frozen, "text": self.config.text.frozen}
         frozen = tuple(f"{name}.encoder." for name, is_frozen in sides.items() if is_frozen)
+        fixed = {name for name, w in self.towers.named_parameters() if not w.requires_grad}
         state = self.towers.state_dict()
-        return {name: value for name, value in state.items() if not name.startswith(frozen)}
+        return {k: v for k, v in state.items() if k not in fixed and not k.startswith(frozen)}
 
     def _put(self, state: State) -> None:
         self.towers.load_state_dict({**self.towers.state_dict(), **state})
