@@ -1,14 +1,17 @@
 """The ladder of alignment methods on few pairs, rung by rung on the same folds; one command.
 
     python tests/benchmarks/alignment_ladder.py pairs DATA [--rungs NAME...] [--out FILE]
+    python tests/benchmarks/alignment_ladder.py simulated [--rungs NAME...] [--out FILE]
     python tests/benchmarks/alignment_ladder.py labels DATA
     python tests/benchmarks/alignment_ladder.py cohort LIBRARY
 
 ``pairs``: DATA has ``cxr_pairs``; five folds by ``group_id``, as ``real_pairs.py`` takes them. Each
 rung is a named configuration, trained on the fold's other cases, and asked by the rule of
 ``medembed evaluate`` on the held-out ones. The interval of a difference is a paired bootstrap over
-groups, the same resample for both rungs. ``labels``: DATA has ``cxr_labels_nih``; a third of the
-patients is held out, and P@5 compares label prompts with the frozen features as they are.
+groups, the same resample for both rungs. ``simulated``: the same on pairs that no choice of a
+rung has seen: 750 simulated chest studies in five folds by patient, each trained on in turn, and
+the next one asked. ``labels``: DATA has ``cxr_labels_nih``; a third of the patients is held out,
+and P@5 compares label prompts with the frozen features as they are.
 ``cohort``: the rungs of the embedded cohort (``medembed demo LIBRARY --no-app`` makes it).
 No time is measured.
 """
@@ -22,6 +25,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +34,10 @@ import numpy as np
 from evaluation.retrieval.load_cases import load_cases
 from evaluation.retrieval.tasks import image_to_image, image_to_text, text_to_image
 from medembed.config import load_config
-from medembed.library import CaseLibrary
+from medembed.library import CaseLibrary, ingest
 from medembed.model import DualEncoder, embed_library
+from medembed.sources import open_source
+from medembed.sources.synthetic import CohortConfig, write_cohort
 from medembed.training import train
 
 FOLDS = 5
@@ -56,7 +62,36 @@ RUNGS = {
         "few-pairs",
         ["heads=[{method: csa, dim: 128}, {method: csa, text: words, dim: 128}, {seeds: 3}]"],
     ),
+    "CCA, several texts": ("few-pairs", ["heads=[{method: cca, dim: 128}]"]),
+    "CCA + CSA": ("few-pairs", ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}]"]),
+    "CCA + CSA, one text": (
+        "ladder-cca",
+        ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}]"],
+    ),
+    "CCA + CSA + words": (
+        "few-pairs",
+        [
+            "heads=[{method: cca, dim: 128}, {method: csa, dim: 128}, "
+            "{method: csa, text: words, dim: 128}]"
+        ],
+    ),
+    "CCA + words, one text": (
+        "ladder-cca",
+        ["heads=[{method: cca, dim: 128}, {method: cca, text: words, dim: 128}]"],
+    ),
+    "CCA + three seeds": ("few-pairs", ["heads=[{method: cca, dim: 128}, {seeds: 3}]"]),
+    "CCA + CSA + three seeds": (
+        "few-pairs",
+        ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}, {seeds: 3}]"],
+    ),
+    "header in the text": ("starter", ["header.text=true"]),
+    "header in the text and as labels": ("ladder-labels", ["header={text: true, labels: true}"]),
+    "CSA, header in the text": ("ladder-csa", ["header.text=true"]),
+    "few-pairs, header in the text": ("few-pairs", ["header.text=true"]),
+    "LoRA": ("ladder-lora", []),
 }
+FEW = 150
+VIEWS = {"PA": 0.5, "AP": 0.25, "LATERAL": 0.25}
 FIRST = "starter, batches of 32 (before)"
 TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
@@ -117,11 +152,8 @@ def embedded(library: CaseLibrary, config: str, overrides: Sequence[str], name: 
     return model
 
 
-def folds(data: Path, work: Path, cache: Path, rungs: Sequence[str], out: Path | None) -> Values:
-    """Return the values of every query of every rung, by task and measure, with its group.
-
-    A rung that ``out`` holds is not run again, and each is written there once it is complete.
-    """
+def pair_libraries(data: Path, work: Path) -> list[CaseLibrary]:
+    """Return the real pairs once for each fold by ``group_id``: its cases are the test split."""
     source = data / "cxr_pairs/cases.csv"
     with source.open(encoding="utf-8", newline="") as file:
         groups = sorted({row["group_id"] for row in csv.DictReader(file)})
@@ -135,6 +167,40 @@ def folds(data: Path, work: Path, cache: Path, rungs: Sequence[str], out: Path |
         table = work / f"fold{fold}.csv"
         table_of(source, table, split_of)
         libraries.append(library_of(table, work / f"fold{fold}"))
+    return libraries
+
+
+def simulated_libraries(work: Path) -> list[CaseLibrary]:
+    """Return simulated pairs once for each fold: a fifth trains, and the next fifth is asked."""
+    config = CohortConfig(n_studies=FOLDS * FEW, seed=11, views=VIEWS)
+    cohort = write_cohort(work / "cohort", config, workers=1)
+    with CaseLibrary.open(work / "all", create=True) as library:
+        ingest(library, open_source(cohort.dicom, "dicom", notes=cohort.reports))
+        names = [name for split in ("train", "val", "test") for name in library.split(split)]
+        cases = [case for case in library.select(sorted(names)) if case.note]
+    place = {name: at for at, name in enumerate(sorted({case.patient_id for case in cases}))}
+    libraries = []
+    for fold in range(FOLDS):
+        split = {fold: "train", (fold + 1) % FOLDS: "test"}
+        library = CaseLibrary.open(work / f"fold{fold}", create=True)
+        chosen = []
+        for case in cases:
+            at = place[case.patient_id]
+            if name := split.get(at % FOLDS):
+                name = "val" if name == "train" and at // FOLDS % 10 == 0 else name
+                chosen.append(replace(case, split=name))
+        library.add(chosen)
+        libraries.append(library)
+    return libraries
+
+
+def measured(
+    libraries: Sequence[CaseLibrary], cache: Path, rungs: Sequence[str], out: Path | None
+) -> Values:
+    """Return the values of every query of every rung, by task and measure, with its group.
+
+    A rung that ``out`` holds is not run again, and each is written there once it is complete.
+    """
     found: Values = json.loads(out.read_text()) if out and out.is_file() else {}
     for number, rung in enumerate(rungs):
         if rung in found:
@@ -238,8 +304,6 @@ def labels(data: Path, work: Path) -> None:
 
 def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
     """Return the cases with the frozen features in place of the vectors."""
-    from dataclasses import replace
-
     from medembed.model.dual_encoder import unit_rows
     from medembed.model.feature_cache import FeatureCache, image_key
     from medembed.model.pixel_cache import PixelCache
@@ -295,8 +359,8 @@ def nodule_side(model: DualEncoder, cases: Any) -> float:
 def main() -> None:
     """Run what was asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("pairs", "labels", "cohort"))
-    parser.add_argument("place", type=Path)
+    parser.add_argument("what", choices=("pairs", "simulated", "labels", "cohort"))
+    parser.add_argument("place", type=Path, nargs="?", help="DATA or LIBRARY")
     parser.add_argument("--rungs", nargs="*", default=None)
     parser.add_argument("--out", type=Path, help="keep values here, to go on with")
     parser.add_argument("--cache", type=Path, help="keep pixels and features here between runs")
@@ -309,8 +373,11 @@ def main() -> None:
             labels(given.place.resolve(), Path(folder))
             return
         cache = given.cache or Path(folder) / "cache"
-        rungs = given.rungs or list(RUNGS)
-        found = folds(given.place.resolve(), Path(folder), cache, rungs, given.out)
+        if given.what == "simulated":
+            libraries = simulated_libraries(Path(folder))
+        else:
+            libraries = pair_libraries(given.place.resolve(), Path(folder))
+        found = measured(libraries, cache, given.rungs or list(RUNGS), given.out)
     print_ladder(found)
 
 
