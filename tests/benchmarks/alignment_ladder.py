@@ -300,6 +300,7 @@ def labels(data: Path, work: Path) -> None:
         if number:
             low, high = paired(gain, owners)
             print(f"| … beside raw | | {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}] | | | |")
+        sys.stdout.flush()
 
 
 def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
@@ -311,8 +312,10 @@ def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
     key = image_key(model.image_side(), model.preprocess)
     cache = FeatureCache(library.path / "cache", key)
     pixels = PixelCache(library.path / "cache", model.preprocess)
+    chosen = list(library.select(cases.case_ids))
+    pixels.fill(library, chosen, workers=1)
     rows = []
-    for case in library.select(cases.case_ids):
+    for case in chosen:
         name = pixels.key_of(case.scans[0])
         if name in cache:
             rows.append(cache.get(name)[0])
