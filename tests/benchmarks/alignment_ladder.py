@@ -172,6 +172,8 @@ def pair_libraries(data: Path, work: Path) -> list[CaseLibrary]:
 
 def simulated_libraries(work: Path) -> list[CaseLibrary]:
     """Return simulated pairs once for each fold: a fifth trains, and the next fifth is asked."""
+    if (work / f"fold{FOLDS - 1}").is_dir():
+        return [CaseLibrary.open(work / f"fold{fold}") for fold in range(FOLDS)]
     config = CohortConfig(n_studies=FOLDS * FEW, seed=11, views=VIEWS)
     cohort = write_cohort(work / "cohort", config, workers=1)
     with CaseLibrary.open(work / "all", create=True) as library:
@@ -367,6 +369,7 @@ def main() -> None:
     parser.add_argument("--rungs", nargs="*", default=None)
     parser.add_argument("--out", type=Path, help="keep values here, to go on with")
     parser.add_argument("--cache", type=Path, help="keep pixels and features here between runs")
+    parser.add_argument("--work", type=Path, help="keep the simulated libraries here between runs")
     given = parser.parse_args()
     if given.what == "cohort":
         cohort(given.place, given.rungs or list(COHORT))
@@ -377,7 +380,7 @@ def main() -> None:
             return
         cache = given.cache or Path(folder) / "cache"
         if given.what == "simulated":
-            libraries = simulated_libraries(Path(folder))
+            libraries = simulated_libraries(given.work or Path(folder))
         else:
             libraries = pair_libraries(given.place.resolve(), Path(folder))
         found = measured(libraries, cache, given.rungs or list(RUNGS), given.out)
