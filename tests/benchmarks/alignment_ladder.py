@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -204,14 +205,14 @@ def measured(
     A rung that ``out`` holds is not run again, and each is written there once it is complete.
     """
     found: Values = json.loads(out.read_text()) if out and out.is_file() else {}
-    for number, rung in enumerate(rungs):
+    for rung in rungs:
         if rung in found:
             continue
         values: dict[str, Any] = {}
         for fold, library in enumerate(libraries):
             if cache.is_dir():  # decoded and encoded once
                 shutil.copytree(cache, library.path / "cache", dirs_exist_ok=True)
-            model = embedded(library, *RUNGS[rung], f"rung{number}")
+            model = embedded(library, *RUNGS[rung], re.sub(r"\W+", "-", rung).strip("-"))
             cases = load_cases(library, model.fingerprint, split="test")
             for task, run in TASKS.items():
                 scores = run(cases, shuffles=0, repetitions=100).scores
