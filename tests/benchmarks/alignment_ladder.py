@@ -10,8 +10,8 @@ rung is a named configuration, trained on the fold's other cases, and asked by t
 ``medembed evaluate`` on the held-out ones. The interval of a difference is a paired bootstrap over
 groups, the same resample for both rungs. ``simulated``: the same on pairs that no choice of a
 rung has seen: 750 simulated chest studies in five folds by patient, each trained on in turn, and
-the next one asked. ``labels``: DATA has ``cxr_labels_nih``; a third of the patients is held out,
-and P@5 compares label prompts with the frozen features as they are.
+the next one asked. ``labels``: DATA has ``cxr_labels_nih``; thirds of the patients are held
+out in turn, and P@5 compares label prompts with the frozen features as they are.
 ``cohort``: the rungs of the embedded cohort (``medembed demo LIBRARY --no-app`` makes it).
 No time is measured.
 """
@@ -97,6 +97,19 @@ FIRST = "starter, batches of 32 (before)"
 TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
 Values = dict[str, dict[str, Any]]
+WAYS: dict[str, tuple[str, list[str]]] = {
+    "raw features, average": ("labels", ["image.pooling=average", "image.options.stride=32"]),
+    "labels": ("labels", []),
+    "labels, closed form": (
+        "labels",
+        ["heads=[{method: csa, text: words, dim: 16}, {method: csa, dim: 16}]"],
+    ),
+    "labels, fused": (
+        "labels",
+        ["heads=[{seeds: 3, dim: 128}, {method: csa, text: words, dim: 16}]"],
+    ),
+}
+THIRDS = 3
 COHORT = {
     "demo": [],
     "no mirroring": ["image_augmentation.mirror=0"],
@@ -262,48 +275,47 @@ def print_ladder(found: Values) -> None:
 
 
 def labels(data: Path, work: Path) -> None:
-    """Print P@5 of label prompts beside the frozen features, on held-out patients."""
-    table = work / "labels.csv"
-    seen: dict[str, str] = {}
+    """Print P@5 of label prompts beside the frozen features; every patient is held out once."""
+    source = data / "cxr_labels_nih/cases.csv"
+    with source.open(encoding="utf-8", newline="") as file:
+        patients = list(dict.fromkeys(row["patient_id"] for row in csv.DictReader(file)))
+    found: dict[str, list[Any]] = {way: [] for way in WAYS}
+    held: list[str] = []
+    for fold in range(THIRDS):
 
-    def split_of(row: dict[str, str]) -> str:
-        place = seen.setdefault(row["patient_id"], str(len(seen)))
-        return {0: "test", 1: "test", 2: "val"}.get(int(place) % 6, "train")
+        def split_of(row: dict[str, str], fold: int = fold) -> str:
+            place = patients.index(row["patient_id"])
+            return "test" if place % THIRDS == fold else "val" if place % 7 == 0 else "train"
 
-    table_of(data / "cxr_labels_nih/cases.csv", table, split_of)
-    library = library_of(table, work / "labels")
-    ways = {
-        "raw features, average": ("labels", ["image.pooling=average", "image.options.stride=32"]),
-        "labels": ("labels", []),
-        "labels, closed form": (
-            "labels",
-            ["heads=[{method: csa, text: words, dim: 16}, {method: csa, dim: 16}]"],
-        ),
-        "labels, fused": (
-            "labels",
-            ["heads=[{seeds: 3, dim: 128}, {method: csa, text: words, dim: 16}]"],
-        ),
-    }
-    print("| vectors | P@1 | P@5 [95%] | P@10 | chance | queries |\n|---|---|---|---|---|---|")
-    kept: dict[str, np.ndarray] = {}
-    for number, (name, (config, overrides)) in enumerate(ways.items()):
-        model = embedded(library, config, overrides, f"way{number}")
-        cases = load_cases(library, model.fingerprint, split="test", with_notes=False)
-        if name.startswith("raw"):
-            cases = raw_features(library, model, cases)
-        scores = image_to_image(cases, side=False, shuffles=0).scores
-        kept[name] = scores.per_query["P@5"]
-        low, high = scores.ci["P@5"] or (float("nan"), float("nan"))
+        table = work / f"labels{fold}.csv"
+        table_of(source, table, split_of)
+        library = library_of(table, work / f"labels{fold}")
+        if fold:
+            shutil.copytree(work / "cache", library.path / "cache", dirs_exist_ok=True)
+        for number, (way, (config, overrides)) in enumerate(WAYS.items()):
+            model = embedded(library, config, overrides, f"way{number}")
+            cases = load_cases(library, model.fingerprint, split="test", with_notes=False)
+            if way.startswith("raw"):
+                cases = raw_features(library, model, cases)
+            scores = image_to_image(cases, side=False, shuffles=0, repetitions=100).scores
+            found[way].append(scores)
+            sys.stderr.write(f"{way}: fold {fold + 1} of {THIRDS}\n")
+        held += [f"{fold}-{cases.owners[row]}" for row in found[way][-1].queries.tolist()]
+        shutil.copytree(library.path / "cache", work / "cache", dirs_exist_ok=True)
+        library.close()
+    print("| vectors | P@1 | P@5 [95%] | P@10 | chance | P@5 beside raw [95%] | queries |")
+    print("|---" * 7 + "|")
+    raw = np.concatenate([scores.per_query["P@5"] for scores in next(iter(found.values()))])
+    for way, folds in found.items():
+        of = {m: np.concatenate([s.per_query[m] for s in folds]) for m in ("P@1", "P@5", "P@10")}
+        chance = sum(s.chance["P@5"] * s.n_queries for s in folds) / len(raw)
+        low, high = paired(of["P@5"], held)
+        less, more = paired(of["P@5"] - raw, held)
         print(
-            f"| {name} | {scores['P@1']:.3f} | {scores['P@5']:.3f} [{low:.3f}, {high:.3f}] | "
-            f"{scores['P@10']:.3f} | {scores.chance['P@5']:.3f} | {scores.n_queries} |"
+            f"| {way} | {of['P@1'].mean():.3f} | {of['P@5'].mean():.3f} [{low:.3f}, {high:.3f}] | "
+            f"{of['P@10'].mean():.3f} | {chance:.3f} | {(of['P@5'] - raw).mean():+.3f} "
+            f"[{less:+.3f}, {more:+.3f}] | {len(raw)} |"
         )
-        owners = [str(cases.owners[row]) for row in scores.queries.tolist()]
-        gain = kept[name] - next(iter(kept.values()))
-        if number:
-            low, high = paired(gain, owners)
-            print(f"| … beside raw | | {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}] | | | |")
-        sys.stdout.flush()
 
 
 def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
