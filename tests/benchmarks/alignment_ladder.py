@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ladder_rungs import COHORT, RUNGS, WAYS
 
 from evaluation.retrieval.load_cases import load_cases
 from evaluation.retrieval.tasks import image_to_image, image_to_text, text_to_image
@@ -42,90 +43,13 @@ from medembed.sources.synthetic import CohortConfig, write_cohort
 from medembed.training import train
 
 FOLDS = 5
-RUNGS = {
-    "starter, batches of 32 (before)": ("starter", ["batch_size=32", "patience=0"]),
-    "starter": ("starter", []),
-    "whole notes only": ("ladder-linear", []),
-    "MLP": ("ladder-mlp", []),
-    "SigLIP": ("ladder-siglip", []),
-    "STRUCTURE": ("ladder-structure", []),
-    "STRUCTURE, layer by mutual k-NN": ("ladder-layer", []),
-    "soft targets": ("ladder-soft", []),
-    "label prompts": ("ladder-labels", []),
-    "negation pairs": ("ladder-negation", []),
-    "five seeds": ("ladder-seeds", []),
-    "ridge": ("ladder-ridge", []),
-    "CCA": ("ladder-cca", []),
-    "CSA": ("ladder-csa", []),
-    "CSA, several texts": ("few-pairs", ["heads=[{method: csa, dim: 128}]"]),
-    "few-pairs": ("few-pairs", []),
-    "few-pairs + trained": (
-        "few-pairs",
-        ["heads=[{method: csa, dim: 128}, {method: csa, text: words, dim: 128}, {seeds: 3}]"],
-    ),
-    "CCA, several texts": ("few-pairs", ["heads=[{method: cca, dim: 128}]"]),
-    "CCA + CSA": ("few-pairs", ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}]"]),
-    "CCA + CSA, one text": (
-        "ladder-cca",
-        ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}]"],
-    ),
-    "CCA + CSA + words": (
-        "few-pairs",
-        [
-            "heads=[{method: cca, dim: 128}, {method: csa, dim: 128}, "
-            "{method: csa, text: words, dim: 128}]"
-        ],
-    ),
-    "CCA + words, one text": (
-        "ladder-cca",
-        ["heads=[{method: cca, dim: 128}, {method: cca, text: words, dim: 128}]"],
-    ),
-    "CCA + three seeds": ("few-pairs", ["heads=[{method: cca, dim: 128}, {seeds: 3}]"]),
-    "CCA + CSA + three seeds": (
-        "few-pairs",
-        ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}, {seeds: 3}]"],
-    ),
-    "header in the text": ("starter", ["header.text=true"]),
-    "header in the text and as labels": ("ladder-labels", ["header={text: true, labels: true}"]),
-    "CSA, header in the text": ("ladder-csa", ["header.text=true"]),
-    "few-pairs, header in the text": ("few-pairs", ["header.text=true"]),
-    "LoRA": ("ladder-lora", []),
-}
-FEW = 150
-VIEWS = {"PA": 0.5, "AP": 0.25, "LATERAL": 0.25}
 FIRST = "starter, batches of 32 (before)"
 TASKS = {"text_to_image": text_to_image, "image_to_text": image_to_text}
 MEASURES = ("R@1", "R@5", "R@10", "MRR")
 Values = dict[str, dict[str, Any]]
-WAYS: dict[str, tuple[str, list[str]]] = {
-    "raw features, average": ("labels", ["image.pooling=average", "image.options.stride=32"]),
-    "labels": ("labels", []),
-    "labels, closed form": (
-        "labels",
-        ["heads=[{method: csa, text: words, dim: 16}, {method: csa, dim: 16}]"],
-    ),
-    "labels, fused": (
-        "labels",
-        ["heads=[{seeds: 3, dim: 128}, {method: csa, text: words, dim: 16}]"],
-    ),
-}
 THIRDS = 3
-COHORT = {
-    "demo": [],
-    "no mirroring": ["image_augmentation.mirror=0"],
-    "no prompts": ["loss.phrases_weight=0"],
-    "no findings loss": ["loss.findings_weight=0"],
-    "no extra weight of the other side": ["loss.side_weight=0"],
-    "false negatives left out": ["loss.same_finding=mask"],
-    "whole notes only": ["text_augmentation.sentences=0", "text_augmentation.phrases=0"],
-    "average pooling": ["image.pooling=average"],
-    "unscaled features": ["image.batch_norm=false"],
-    "maximum beside mean": ["image.max_pool=true"],
-    "224 pixels": ["preprocess.size=224"],
-    "batches of 128": ["batch_size=128"],
-    "negation pairs": ["loss.negation_weight=3"],
-    "40 epochs": ["epochs=40"],
-}
+FEW = 150
+VIEWS = {"PA": 0.5, "AP": 0.25, "LATERAL": 0.25}
 
 
 def table_of(source: Path, target: Path, split_of: Callable[[dict[str, str]], str]) -> None:
@@ -384,6 +308,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keep pixels and features here between runs")
     parser.add_argument("--work", type=Path, help="keep the simulated libraries here between runs")
     given = parser.parse_args()
+    known = COHORT if given.what == "cohort" else RUNGS
+    for rung in given.rungs or ():
+        if rung not in known:
+            parser.error(f"no rung {rung!r}; there are: {', '.join(known)}")
+    if given.place is None and given.what != "simulated":
+        parser.error("give the folder DATA or LIBRARY")
     if given.what == "cohort":
         cohort(given.place, given.rungs or list(COHORT))
         return
