@@ -42,6 +42,10 @@ RUNGS: dict[str, tuple[str, list[str]]] = {
         "ladder-cca",
         ["heads=[{method: cca, dim: 128}, {method: cca, text: words, dim: 128}]"],
     ),
+    "CSA + words, one text": (
+        "ladder-csa",
+        ["heads=[{method: csa, dim: 128}, {method: csa, text: words, dim: 128}]"],
+    ),
     "CCA + three seeds": ("few-pairs", ["heads=[{method: cca, dim: 128}, {seeds: 3}]"]),
     "CCA + CSA + three seeds": (
         "few-pairs",
