@@ -212,6 +212,13 @@ def test_earlier_trainings_keep_their_key() -> None:
     assert key_settings(small_config(lora={"text": {}}))["lora"]["text"]["rank"] == 8
 
 
+def test_a_misspelled_key_is_named_with_the_right_one() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'lora.text.rnk'.*'rank'"):
+        load_config("starter", ["text.frozen=false", "lora.text.rnk=8"])
+    with pytest.raises(ConfigError, match=r"starter.yaml: lora.text needs text.frozen=false"):
+        load_config("starter", ["lora.text.rank=8"])
+
+
 def test_the_named_configuration_adapts_its_text_encoder() -> None:
     config = load_config("ladder-lora")
     assert config.lora.text is not None
