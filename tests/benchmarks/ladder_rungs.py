@@ -20,11 +20,11 @@ RUNGS: dict[str, tuple[str, list[str]]] = {
     "CCA": ("ladder-cca", []),
     "CSA": ("ladder-csa", []),
     "CSA, several texts": ("few-pairs", ["heads=[{method: csa, dim: 128}]"]),
-    "few-pairs": ("few-pairs", []),
-    "few-pairs + trained": (
+    "CSA + words": (
         "few-pairs",
-        ["heads=[{method: csa, dim: 128}, {method: csa, text: words, dim: 128}, {seeds: 3}]"],
+        ["heads=[{method: csa, dim: 128}, {method: csa, text: words, dim: 128}]"],
     ),
+    "few-pairs": ("few-pairs", []),
     "CCA, several texts": ("few-pairs", ["heads=[{method: cca, dim: 128}]"]),
     "CCA + CSA": ("few-pairs", ["heads=[{method: cca, dim: 128}, {method: csa, dim: 128}]"]),
     "CCA + CSA, one text": (
