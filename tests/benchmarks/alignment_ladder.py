@@ -10,8 +10,8 @@ rung is a named configuration, trained on the fold's other cases, and asked by t
 ``medembed evaluate`` on the held-out ones. The interval of a difference is a paired bootstrap over
 groups, the same resample for both rungs. ``simulated``: the same on other pairs, on which
 ``few-pairs`` was chosen: 750 simulated chest studies in five folds by patient, each trained on in
-turn, and the next one asked. ``labels``: DATA has ``cxr_labels_nih``; thirds of the patients are held
-out in turn, and P@5 compares label prompts with the frozen features as they are.
+turn, and the next one asked. ``labels``: DATA has ``cxr_labels_nih``; thirds of the patients are
+held out in turn, and P@5 compares label prompts with the frozen features as they are.
 ``cohort``: the rungs of the embedded cohort (``medembed demo LIBRARY --no-app`` makes it).
 No time is measured.
 """
