@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXTRAS = {"constraints.txt": ("app", "audit"), "constraints-dev.txt": ("app", "audit", "dev")}
+EXTRAS = {
+    "constraints.txt": ("app", "audit"),
+    "constraints-dev.txt": ("app", "audit", "lora", "dev"),
+}
 OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
 HEAD = "# Made by `make lock`; docs/guides/dependencies.md says how it is installed.\n"
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -110,7 +110,8 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
         hint = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(known)}"
         return ConfigError(f"unknown key {key!r}", where=where, hint=hint)
     message = first["msg"].removeprefix("Value error, ")
-    return ConfigError(f"{key}: {message[:1].lower()}{message[1:]}", where=where)
+    said = f"{message[:1].lower()}{message[1:]}"
+    return ConfigError(f"{key}: {said}" if key else said, where=where)
 
 
 def _keys_at(location: Sequence[str]) -> list[str]:
@@ -122,6 +123,9 @@ def _keys_at(location: Sequence[str]) -> list[str]:
 
 
 def _fields(kind: Any) -> dict[str, Any]:
+    for part in get_args(kind):  # of a section that may be left out
+        if found := _fields(part):
+            return found
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: info.annotation for name, info in kind.model_fields.items()}
     if is_dataclass(kind):

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from medembed.cases import is_unknown
 from medembed.notes import current_label
 
 if TYPE_CHECKING:
     from medembed.library.library import CaseLibrary
 
-__all__ = ["CaseStatements", "note_assertions", "read_statements", "words_in_reports"]
+__all__ = [
+    "CaseStatements",
+    "body_part_of",
+    "note_assertions",
+    "read_statements",
+    "words_in_reports",
+]
 
 _CHUNK = 500
 _BODY_PART = ("body_part", "body part", "bodypart", "body_part_examined", "bodypartexamined")
@@ -45,6 +52,14 @@ class CaseStatements(NamedTuple):
     body_part: str
     assertions: list[tuple[str, str, str, int, int, bool]] | None
     findings: list[tuple[str, str]]
+
+
+def body_part_of(attributes: Mapping[str, str]) -> str:
+    """Return the body part among the kept columns of a case; empty if there is none."""
+    for name, value in attributes.items():
+        if name.lower() in _BODY_PART and not is_unknown(value):
+            return value
+    return ""
 
 
 def read_statements(library: CaseLibrary) -> Iterator[CaseStatements]:

@@ -18,7 +18,7 @@ from medembed.model.dual_encoder import DualEncoder, unit_rows
 from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
 from medembed.model.heads import FusedImageSide, FusedTextSide
 from medembed.model.pixel_cache import PixelCache
-from medembed.model.report_text import note_text
+from medembed.model.report_text import case_text
 from medembed.model.study_vectors import study_vectors
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class CachedVectors:
     def __init__(self, library: CaseLibrary, model: DualEncoder) -> None:
         folder = library.path / "cache"
         self._library, self._model = library, model
+        self._header = model.reads_header
         self._image, self._text = model.image_side(), model.text_side()
         image, text = cast("nn.Module", self._image), cast("nn.Module", self._text)
         sides: Sequence[ImageSide] = [self._image]
@@ -104,7 +105,7 @@ class CachedVectors:
         for case in cases:
             if not case.note:
                 continue
-            name = text_key(note_text(case.note))
+            name = text_key(case_text(case, header=self._header))
             if all(name in cache for cache in self._of_texts):
                 found[case.case_id] = unit_rows(_project(self._text, self._of_texts, name))
         return found

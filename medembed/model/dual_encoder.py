@@ -167,6 +167,11 @@ class DualEncoder:
         return self._tokens.max_length
 
     @property
+    def reads_header(self) -> bool:
+        """Whether notes are read below what the header says (``header.text`` in training)."""
+        return bool(self._architecture.get("header"))
+
+    @property
     def precision(self) -> str:
         """``"float32"``, or ``"int8"`` for a quantized variant of another model."""
         return str(self._about.get("precision", "float32"))

@@ -18,7 +18,7 @@ from medembed.library.vectors import VectorKind, VectorStore
 from medembed.model.activation import PENDING, activate, name_in_library, would_drop
 from medembed.model.onnx_side import usable_cores
 from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
-from medembed.model.report_text import note_text
+from medembed.model.report_text import case_text
 from medembed.model.reranking import ImageTokens
 from medembed.model.resolve import ModelChoice
 from medembed.progress import Progress
@@ -290,7 +290,7 @@ class _Embedding:
     def _notes(self, ids: list[str]) -> None:
         contents = self._contents(ids)
         noted = [case for case in self.library.select(ids) if case.note]
-        texts = [note_text(case.note) for case in noted if case.note]
+        texts = [case_text(case, header=self.model.reads_header) for case in noted]
         if texts:
             vectors = self.model.encode_notes(texts)
             self._write("note", [case.case_id for case in noted], vectors, contents)

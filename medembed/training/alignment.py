@@ -47,6 +47,7 @@ from medembed.training.learnable import (
 )
 from medembed.training.learning_curve import history_files
 from medembed.training.loggers import reporting, require_loggers
+from medembed.training.lora import add_adapters, merge_adapters
 from medembed.training.rerank_training import TrainedReranker, train_reranker
 from medembed.training.settings import TrainingConfig
 from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
@@ -145,6 +146,7 @@ def _load_cohorts(
         balance=config.balance,
         study=config.study,
         findings=config.loss.findings,
+        header=config.header,
         workers=config.workers,
         progress=progress,
         check=partial(require_trainable, config),
@@ -328,7 +330,10 @@ class _Training:
                 temperature=config.loss.temperature,
                 study=config.study,
             )
+            if config.header.text:
+                architecture["header"] = True
             require_readable_notes(tokens, cohort)
+            add_adapters(config, towers)
             trainer = Trainer(config, cohort, self.val, towers, tokens, processes)
             require_parameters(towers)
             run = earlier or self._choose(trainer, key)
@@ -346,6 +351,7 @@ class _Training:
                 towers, architecture = outcome.towers, outcome.architecture
             else:
                 outcome = trainer.run(self.work / "checkpoint.pt", key, progress, on_epoch)
+            merge_adapters(towers)
             added: list[TrainedReranker] = []
             if config.rerank and self.engine.main and not outcome.collapse.collapsed:
                 added = [

@@ -127,7 +127,14 @@ _WITHOUT_EFFECT = {
 """Settings that do not change the weights."""
 
 _ADDED: dict[str, dict[str, Any]] = {
-    "": {"balance": None, "heads": [], "study": None, "rerank": None},
+    "": {
+        "balance": None,
+        "heads": [],
+        "study": None,
+        "rerank": None,
+        "header": {"text": False, "labels": False},
+        "lora": {"image": None, "text": None},
+    },
     "loss": {
         "kind": "clip",
         "bias": -10.0,

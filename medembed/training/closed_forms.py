@@ -13,7 +13,7 @@ features to multimodal features: the weights by correlation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -78,12 +78,23 @@ def solve(method: Method, images: Floats, texts: Floats, ridge: float, dim: int)
     dim : int
         Most dimensions of the space.
     """
-    images = np.repeat(images, texts.shape[1], axis=0)
-    texts = texts.reshape(len(images), -1)
-    image_mean, text_mean = images.mean(axis=0), texts.mean(axis=0)
-    # principal axes: with fewer cases than features the rest is zero, and everything gets small
-    x_axes, x = _principal(images - image_mean)
-    y_axes, y = _principal(texts - text_mean)
+    return _solved(method, _axes(images, texts), ridge, dim)
+
+
+def _axes(images: Floats, texts: Floats) -> tuple[_Side, _Side]:
+    """Return both sides along their principal axes, a row for each text.
+
+    With fewer cases than features the rest is zero, and everything gets small.
+    """
+    x = _principal(images)  # repeating rows would not change it
+    x = replace(x, rows=np.repeat(x.rows, texts.shape[1], axis=0))
+    return x, _principal(texts.reshape(-1, texts.shape[2]))
+
+
+def _solved(method: Method, sides: tuple[_Side, _Side], ridge: float, dim: int) -> ClosedForm:
+    (image_mean, x_axes, x), (text_mean, y_axes, y) = (
+        (side.mean, side.axes, side.rows) for side in sides
+    )
     if method == "ridge":
         variance = (x**2).mean(axis=0)
         weights = (x.T @ y / len(x)) / (variance + ridge * variance.mean())[:, None]
@@ -141,8 +152,9 @@ def choose_ridge(
             continue
         part = PoolLabels(labels.notes[held], labels.owners[held], labels.scans[held])
         relevant, left_out = relevant_and_left_out(part.notes, part.owners, part.scans)
+        sides = _axes(images[inside], texts[inside])
         for value in grid:
-            form = solve(method, images[inside], texts[inside], value, dim)
+            form = _solved(method, sides, value, dim)
             scores = form.cosines(images[held], texts[held, 0]).astype(np.float32)
             for table in (scores, scores.T):
                 ranks = first_relevant_ranks(table, relevant, left_out)
@@ -150,8 +162,18 @@ def choose_ridge(
     return max(found, key=lambda value: (found[value], value)), found
 
 
-def _principal(centered: Floats) -> tuple[Floats, Floats]:
-    """Return principal axes ``(width, k)`` and the rows' coordinates along them."""
+@dataclass(frozen=True)
+class _Side:
+    """Mean ``(width,)``, principal axes ``(width, k)``, and the rows' coordinates along them."""
+
+    mean: Floats
+    axes: Floats
+    rows: Floats
+
+
+def _principal(features: Floats) -> _Side:
+    mean = features.mean(axis=0)
+    centered = features - mean
     n, width = centered.shape
     if n < width:
         _, values, right = np.linalg.svd(centered, full_matrices=False)
@@ -159,7 +181,7 @@ def _principal(centered: Floats) -> tuple[Floats, Floats]:
     else:
         variances, axes = np.linalg.eigh(centered.T @ centered)
         axes = axes[:, variances > _RELATIVE_ZERO**2 * max(variances.max(), 1e-30)]
-    return axes, centered @ axes
+    return _Side(mean, axes, centered @ axes)
 
 
 def _whitening(coordinates: Floats, ridge: float) -> Floats:

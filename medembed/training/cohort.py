@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from medembed.cases import ATTRIBUTES, Case, ScanRef, group_of
+from medembed.cases import ATTRIBUTES, Case, Finding, ScanRef, group_of
 from medembed.counted import counted_line
 from medembed.encoders.study_images import ScanSource, StudyImages
 from medembed.encoders.study_pooling import StudySettings
@@ -22,11 +22,12 @@ from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.library.priors import earlier_studies
 from medembed.model.pixel_cache import PixelCache
+from medembed.model.report_text import header_phrase, header_words
 from medembed.notes import FINDINGS, Note, read_note
 from medembed.pairing import joined, note_key, owner_keys
 from medembed.preprocess import Preprocess
 from medembed.progress import Progress
-from medembed.training.settings import BalanceSettings
+from medembed.training.settings import BalanceSettings, HeaderSettings
 from medembed.training.text_views import Label, ReportTexts, note_of_findings
 from medembed.training.validation import PoolLabels
 
@@ -125,6 +126,7 @@ def load_cohorts(
     balance: BalanceSettings | None = None,
     study: StudySettings | None = None,
     findings: Literal["core", "all"] = "core",
+    header: HeaderSettings | None = None,
     workers: int = 0,
     progress: Progress | None = None,
     check: Callable[[TrainingCohort], None] | None = None,
@@ -141,6 +143,8 @@ def load_cohorts(
         How the images of a case are pooled.
     findings : {"core", "all"}
         Which asserted findings to learn from.
+    header : HeaderSettings, optional
+        What is read of the header; nothing by default.
     workers : int
     progress : callable, optional
     check : callable, optional
@@ -175,7 +179,9 @@ def load_cohorts(
             hint="ingest reports or findings with the scans, see medembed ingest --help",
         )
     reports = {
-        case.case_id: _texts(case, None if findings == "all" else FINDINGS)
+        case.case_id: _texts(
+            case, None if findings == "all" else FINDINGS, header or HeaderSettings()
+        )
         for cases in splits.values()
         for case in cases
     }
@@ -289,10 +295,13 @@ def _studies(
     )
 
 
-def _texts(case: Case, only: Collection[str] | None) -> ReportTexts:
+def _texts(case: Case, only: Collection[str] | None, header: HeaderSettings) -> ReportTexts:
+    words = header_words(case) if header.labels else ()
+    given = (*case.findings, *(Finding(word.lower()) for word in words))
     if case.note:
-        return ReportTexts(_read(case.note), only, case.findings)
-    return ReportTexts(note_of_findings(case.findings), (), case.findings, labels_only=True)
+        said = header_phrase(case) if header.text else ""
+        return ReportTexts(_read(case.note), only, given, header=said)
+    return ReportTexts(note_of_findings(case.findings), (), given, labels_only=True)
 
 
 def _read(note: Note) -> Note:

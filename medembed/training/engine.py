@@ -302,11 +302,11 @@ class Engine:
         return distribute_tensor(value.to(self.device), divided.device_mesh, divided.placements)
 
     def load(self, module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-        """Load a whole state into a module."""
+        """Load whole tensors into a module; those that are not named stay."""
+        held = module.state_dict()
         if self.sharded:
-            held = module.state_dict()
             state = {name: self.like(value, held[name]) for name, value in state.items()}
-        module.load_state_dict(state)
+        module.load_state_dict({**held, **state})
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
         """Load a whole state into an optimizer."""

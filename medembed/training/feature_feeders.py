@@ -291,7 +291,7 @@ class TextFeeder:
     def _variant(self, case: int, number: int) -> TextView:
         report = self.cohort.reports[case]
         # the same for all seeds, splits and configurations, so that they share the features
-        source = np.random.default_rng((2, int(text_key(report.full.text)[:12], 16), number))
+        source = np.random.default_rng((2, int(text_key(report.body)[:12], 16), number))
         return report.draw(self.config.text_augmentation, source)
 
     def every_view(self) -> list[list[TextView]]:

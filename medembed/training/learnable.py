@@ -13,11 +13,14 @@ import torch
 from medembed.errors import ConfigError, LibraryError
 from medembed.model.towers import build_towers
 from medembed.training.batches import epoch_batches
+from medembed.training.grad_cache import has_batch_norm
+from medembed.training.lora import add_adapters
 
 if TYPE_CHECKING:
     from torch import nn
 
     from medembed.encoders.tokenizers import Tokens
+    from medembed.model.towers import Towers
     from medembed.training.cohort import TrainingCohort
     from medembed.training.settings import TrainingConfig
 
@@ -27,6 +30,7 @@ __all__ = [
     "require_learnable",
     "require_parameters",
     "require_readable_notes",
+    "require_rows",
     "require_trainable",
 ]
 
@@ -64,7 +68,8 @@ def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
         If the encoders cannot be built as configured.
     """
     require_learnable(config, train)
-    key = config.model_dump_json(include={"image", "text", "projection", "preprocess", "rerank"})
+    sections = {"image", "text", "projection", "preprocess", "rerank", "lora"}
+    key = config.model_dump_json(include=sections)
     if key in _built:
         return
     with torch.random.fork_rng(devices=[]):
@@ -76,6 +81,7 @@ def require_trainable(config: TrainingConfig, train: TrainingCohort) -> None:
             size=config.preprocess.shape[1:],
             notes=[report.full.text for report in train.reports[:_NOTES]],
         )
+        add_adapters(config, towers)
     require_parameters(towers)
     if config.rerank and not towers.text.token_width:
         raise ConfigError(
@@ -180,4 +186,20 @@ def require_parameters(towers: nn.Module) -> None:
             "no trainable weights: both encoders are frozen and there is no projection",
             where="projection.kind",
             hint="add a projection or unfreeze an encoder",
+        )
+
+
+def require_rows(config: TrainingConfig, towers: Towers) -> None:
+    """Refuse chunks so small that one may have a single row, if the batch is normalized.
+
+    Raises
+    ------
+    ConfigError
+    """
+    trained = [side for side in (towers.image, towers.text) if has_batch_norm(side)]
+    if config.optim.chunk is not None and config.optim.chunk < 3 and trained:
+        raise ConfigError(
+            "batch normalization needs chunks of at least 3 cases",
+            where="optim.chunk",
+            hint="raise optim.chunk, or leave it out",
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from medembed.encoders.reranker import RerankerSettings
 from medembed.encoders.settings import (
@@ -20,7 +21,10 @@ from medembed.preprocess import Preprocess
 __all__ = [
     "BalanceSettings",
     "HeadSettings",
+    "HeaderSettings",
     "ImageAugmentation",
+    "LoraSettings",
+    "LoraSides",
     "LossSettings",
     "OptimSettings",
     "RerankSettings",
@@ -189,6 +193,66 @@ class BalanceSettings(Settings):
     age_bands: tuple[int, ...] = (40, 60, 75)
 
 
+class LoraSettings(Settings):
+    """Low-rank adapters of one encoder (:mod:`medembed.training.lora`).
+
+    Parameters
+    ----------
+    rank : int
+    alpha : int
+        The adapters' output is scaled by ``alpha / rank``.
+    targets : str
+        Regular expression that is searched in the names of linear layers. The default is what
+        transformers call the projections of attention.
+    """
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: int = Field(default=16, ge=1)
+    targets: str = (
+        r"(^|\.)(query|key|value|[qkv]|[qkv]_proj|[qkv]_lin|(query|key|value)_proj|W?qkv|qkv_proj)$"
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _is_an_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class LoraSides(Settings):
+    """Encoders of which only low-rank adapters are trained.
+
+    Parameters
+    ----------
+    image, text : LoraSettings or None
+        None trains the whole encoder, unless it is frozen. ``lora.text.rank=8`` is enough.
+    """
+
+    image: LoraSettings | None = None
+    text: LoraSettings | None = None
+
+
+class HeaderSettings(Settings):
+    """What the header (or the table) says about an examination: modality, view, body part.
+
+    Parameters
+    ----------
+    text : bool
+        Put it above the whole note, "Chest radiograph, PA view.", in training and when the library
+        is embedded. Typed queries are read as they are; sentences and phrases of
+        ``text_augmentation`` are too, so that the model knows texts without it.
+    labels : bool
+        Use it as findings: in the prompts of ``loss.phrases_weight``, in
+        ``loss.findings_weight``, and in the phrases of ``text_augmentation``.
+    """
+
+    text: bool = False
+    labels: bool = False
+
+
 class HeadSettings(Settings):
     """One of several heads over frozen features (:mod:`medembed.model.heads`).
 
@@ -282,6 +346,10 @@ class TrainingConfig(Settings):
     study : StudySettings or None
         How the images of a case are pooled, trained with the rest. None trains on one image of a
         case at a time, and a case's vector is the mean of its images' vectors.
+    header : HeaderSettings
+        Use of modality, view and body part.
+    lora : LoraSides
+        Low-rank adapters instead of whole encoders.
     preprocess, image, text, projection, loss, image_augmentation, text_augmentation, optim
         See each class.
     frozen_variants : int
@@ -319,6 +387,8 @@ class TrainingConfig(Settings):
     rerank: RerankSettings | None = None
     balance: BalanceSettings | None = None
     study: StudySettings | None = None
+    header: HeaderSettings = HeaderSettings()
+    lora: LoraSides = LoraSides()
     preprocess: Preprocess = Preprocess()
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()
@@ -350,6 +420,15 @@ class TrainingConfig(Settings):
         sets = [self.image, *(s for h in self.heads for s in (h.image, *h.candidates) if s)]
         if self.heads and any(each.cell_channels for each in sets):
             raise ValueError("heads are over the features themselves; they need cell_channels=0")
+        for name, side in (("image", self.image), ("text", self.text)):
+            if side.frozen and getattr(self.lora, name) is not None:
+                raise ValueError(f"lora.{name} needs {name}.frozen=false")
+        learns = self.loss.phrases_weight or self.loss.findings_weight
+        if self.header.labels and not (learns or self.text_augmentation.phrases):
+            raise ValueError(
+                "header.labels needs loss.phrases_weight, loss.findings_weight or "
+                "text_augmentation.phrases"
+            )
         if self.loss.structure and not (self.image.frozen and self.text.frozen):
             raise ValueError("loss.structure needs image.frozen=true and text.frozen=true")
         if self.rerank and self.heads:

@@ -92,6 +92,9 @@ class ReportTexts:
         Findings that the source's table gives, in its own vocabulary; all are used.
     labels_only : bool
         Whether the note only names them (:func:`note_of_findings`).
+    header : str
+        Stands above the whole text (:func:`medembed.model.report_text.header_phrase`); sentences
+        and phrases are read without it, as typed queries are.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class ReportTexts:
         only: Collection[str] | None = None,
         findings: Sequence[Finding] = (),
         labels_only: bool = False,
+        header: str = "",
     ) -> None:
         self.note = note
         counted = [a for a in note.assertions if only is None or a.label in only]
@@ -111,7 +115,9 @@ class ReportTexts:
         open_ = [a for a in counted if a.status == "uncertain" and not a.historical]
         self.uncertain: frozenset[Label] = frozenset().union(*map(labels_of, open_)) - self.present
         # a list of findings is true of every image that has them all
-        self.full = TextView(note_text(note), self.present, is_phrase=labels_only)
+        self.body = note_text(note)
+        text = f"{header}\n{self.body}" if header else self.body
+        self.full = TextView(text, self.present, is_phrase=labels_only)
         self._stated = present
 
     @cached_property

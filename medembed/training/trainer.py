@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from medembed.encoders.tokenizers import Tokens
-from medembed.errors import ConfigError
 from medembed.model.towers import Towers
 from medembed.notes import swap_laterality
 from medembed.progress import Progress
@@ -27,8 +26,8 @@ from medembed.training.cohort import TrainingCohort
 from medembed.training.collapse import CollapseCheck, check_collapse
 from medembed.training.engine import Engine
 from medembed.training.feature_feeders import ImageFeeder, Mode, TextFeeder
-from medembed.training.grad_cache import has_batch_norm
-from medembed.training.learnable import NothingLearnedError, diverged
+from medembed.training.learnable import NothingLearnedError, diverged, require_rows
+from medembed.training.lora import set_trainable
 from medembed.training.measuring import measure, unit_vectors
 from medembed.training.objective import Objective
 from medembed.training.schedules import rate
@@ -107,9 +106,8 @@ class Trainer:
         self.val = val
         self.engine = engine
         self.device = device = engine.device
-        towers.image.encoder.requires_grad_(not config.image.frozen)
-        towers.text.encoder.requires_grad_(not config.text.frozen)
-        _require_rows(config, towers)
+        set_trainable(config, towers)
+        require_rows(config, towers)
         self._given = towers
         self.towers = towers = engine.place(towers)
         self.objective = Objective(config, train, device)
@@ -127,7 +125,7 @@ class Trainer:
         self.optimizer = self._optimizer()
         self._ema: State | None = None
         if config.optim.ema_decay:
-            self._ema = {k: v.detach().clone() for k, v in self.towers.state_dict().items()}
+            self._ema = {k: v.detach().clone() for k, v in self._changing().items()}
         self._history: list[dict[str, float]] = []
         self._best: dict[str, float] = {}
         self._best_state: State = {}
@@ -158,6 +156,17 @@ class Trainer:
         """Compute the features of frozen encoders that the library's cache lacks."""
         for feeder in (self.images, self._val_images, self.texts, self._val_texts):
             feeder.prepare(progress)
+
+    def _changing(self) -> State:
+        """Return the weights and statistics that training changes."""
+        sides = {"image": self.config.image.frozen, "text": self.config.text.frozen}
+        frozen = tuple(f"{name}.encoder." for name, is_frozen in sides.items() if is_frozen)
+        fixed = {name for name, w in self.towers.named_parameters() if not w.requires_grad}
+        state = self.towers.state_dict()
+        return {k: v for k, v in state.items() if k not in fixed and not k.startswith(frozen)}
+
+    def _put(self, state: State) -> None:
+        self.towers.load_state_dict({**self.towers.state_dict(), **state})
 
     # the loop --------------------------------------------------------------------------------
 
@@ -207,7 +216,7 @@ class Trainer:
         self._require_change()
         engine.load(self.towers, self._best_state)
         if self._given is not self.towers:
-            self._given.load_state_dict(self._best_state)
+            self._given.load_state_dict({**self._given.state_dict(), **self._best_state})
             self._given.eval()
         self.towers.eval()
         spent = seconds + time.monotonic() - started
@@ -295,7 +304,7 @@ class Trainer:
         if self._ema is None:
             return
         decay = min(self.config.optim.ema_decay, (1 + steps) / (10 + steps))
-        for name, value in self.towers.state_dict().items():
+        for name, value in self._changing().items():
             if value.is_floating_point():
                 self._ema[name].lerp_(value, 1 - decay)
             else:
@@ -305,7 +314,7 @@ class Trainer:
         entry: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
         last = epoch + 1 == self.config.epochs
         measured = last or (epoch + 1) % self.config.validate_every == 0
-        current = self.towers.state_dict()
+        current = self._changing()
         candidate = self._ema or current
         whole = self.engine.whole(candidate)
         for weights in (self.engine.whole(current), whole):
@@ -314,10 +323,10 @@ class Trainer:
         if measured and len(self.val) > 1:
             if self._ema is not None:
                 current = {k: v.detach().clone() for k, v in current.items()}
-                self.towers.load_state_dict(candidate)
+                self._put(candidate)
             entry.update(self.validate())
             if self._ema is not None:
-                self.towers.load_state_dict(current)
+                self._put(current)
         entry["temperature"] = float(1 / self.towers.logit_scale.detach().exp())
         entry = self.engine.agree(entry)
         self._history.append(entry)
@@ -361,7 +370,7 @@ class Trainer:
             "step": step,
             "total_loss": total_loss,
             "seconds": seconds,
-            "towers": whole(self.towers.state_dict()),
+            "towers": whole(self._changing()),
             "heads": self.heads.state_dict(),
             "optimizer": whole(self.optimizer.state_dict()),
             "average": whole(self._ema or {}),
@@ -379,21 +388,12 @@ class Trainer:
         if "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
         if self._ema is not None:
-            held = self.towers.state_dict()
-            self._ema = {k: self.engine.like(v, held[k]) for k, v in state["average"].items()}
+            held = self._changing()
+            self._ema = {
+                k: self.engine.like(v, held[k]) for k, v in state["average"].items() if k in held
+            }
         self._history = copy.deepcopy(state["history"])
         self._best = dict(state["best"])
         self._best_state = state["best_state"]
         self._losses = list(state["losses"])
         return state["epoch"], state["step"], state["total_loss"], state["seconds"]
-
-
-def _require_rows(config: TrainingConfig, towers: Towers) -> None:
-    """Refuse chunks so small that one may have a single row, if the batch is normalized."""
-    trained = [side for side in (towers.image, towers.text) if has_batch_norm(side)]
-    if config.optim.chunk is not None and config.optim.chunk < 3 and trained:
-        raise ConfigError(
-            "batch normalization needs chunks of at least 3 cases",
-            where="optim.chunk",
-            hint="raise optim.chunk, or leave it out",
-        )

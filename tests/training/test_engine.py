@@ -102,6 +102,18 @@ def test_two_processes_train_the_model_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_train_the_adapters_of_one(tmp_path: Path) -> None:
+    library = write_library(tmp_path)
+    adapters = {"image": {"rank": 2}, "text": {"rank": 2}}
+    words = (library.path, "--config", configuration(tmp_path, lora=adapters))
+    one = trained(*words, "name=one")
+    sharded = trained(*words, "name=sharded", "sharding=full", several=True)
+    assert sharded["chosen"].get("processes") == 2  # type: ignore[attr-defined]
+    assert sharded["best"]["loss"] == pytest.approx(one["best"]["loss"], rel=1e-5)  # type: ignore[index]
+    assert furthest(weights(library, "one"), weights(library, "sharded")) < 1e-5
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", ["none", "full"])
 def test_two_processes_killed_in_the_middle_come_to_the_same_weights(
     tmp_path: Path, sharding: str

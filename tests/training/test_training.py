@@ -81,6 +81,38 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(
     assert seen[1] is None
 
 
+def test_a_checkpoint_holds_what_training_changes(
+    library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen encoders are not written after each epoch, and a resumed training still has them."""
+    small = small_config()
+    frozen = {
+        "image": {**small.image.model_dump(), "frozen": True},
+        "text": {**small.text.model_dump(), "frozen": True},
+    }
+    whole = train(library, small_config(name="whole-pair", **frozen)).fingerprint
+    written: list[dict[str, object]] = []
+    write = trainer_module.write_checkpoint
+
+    def then_stop(path: Path, state: dict[str, object]) -> None:
+        write(path, state)
+        written.append(state)
+        if len(written) == 2:
+            raise _PulledPlugError
+
+    config = small_config(name="frozen-pair", **frozen)
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer_module, "write_checkpoint", then_stop)
+        with pytest.raises(_PulledPlugError):
+            train(library, config)
+    for part in ("towers", "average", "best_state"):
+        names = written[-1][part]
+        assert isinstance(names, dict)
+        assert names
+        assert not [name for name in names if ".encoder." in name]
+    assert train(library, config).fingerprint == whole
+
+
 def test_what_has_been_trained_is_not_trained_again(library: CaseLibrary, trained: str) -> None:
     again = train(library, small_config())
     assert again.unchanged
