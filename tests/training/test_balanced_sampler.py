@@ -106,6 +106,7 @@ def test_without_balance_batches_and_checkpoints_are_what_they_were(library: Cas
     assert even.digest != cohort.digest
     assert _key(config, "a") != _key(small_config(balance=BY_SEX), "a")
     later = {"balance", "prefetch", "sharding", "loggers", "heads", "study"}
+    later |= {"header", "lora", "rerank"}
     held = config.model_dump(mode="json", exclude={"name", "workers", "checkpoint_seconds"} | later)
     for group, names in (
         ("loss", ("kind", "bias", "smoothing", "soft_targets", "structure", "negation_weight")),

@@ -121,12 +121,15 @@ def test_a_case_has_the_same_vector_alone_and_among_others(model: DualEncoder) -
 
 
 def test_the_view_counts_and_an_unknown_one_is_no_error(model: DualEncoder) -> None:
-    item = [np.random.default_rng(2).integers(0, 255, (1, 1, 32, 32), dtype=np.uint8)]
-    frontal, lateral, unknown = (
-        model.encode_pixels(item, sources=sources)[0]
-        for sources in ([ScanSource("PA")], [ScanSource("LL")], None)
-    )
-    assert not np.allclose(frontal, lateral, atol=1e-4)
+    rng = np.random.default_rng(2)
+    items = [rng.integers(0, 255, (1, 1, 32, 32), dtype=np.uint8) for _ in range(2)]
+    one_way, other_way, unknown = (
+        model.encode_pixels(items, scans=["a", "a"], sources=sources)[0]
+        for sources in (
+            [ScanSource("PA"), ScanSource("LL")], [ScanSource("LL"), ScanSource("PA")], None,
+        )
+    )  # fmt: skip
+    assert not np.allclose(one_way, other_way, atol=1e-6)
     assert np.isfinite(unknown).all()
 
 
