@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medembed.cli.command import AsJson, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, ProgressBars, emit, note, progress_bar, verb
 from medembed.counted import counted
 from medembed.progress import Progress
 
@@ -104,8 +104,15 @@ class _Demo:
         from medembed.model import DualEncoder, embed_library
         from medembed.training import train
 
-        with self._step("train", "Training the model          ") as progress:
-            trained = train(library, load_config(MODEL), progress=progress)
+        started = time.monotonic()
+        with ProgressBars() as bars:
+            trained = train(
+                library,
+                load_config(MODEL),
+                bars.named("Training the model          "),
+                encoding=bars.named("Reading the images          "),
+            )
+        self.seconds["train"] = time.monotonic() - started
         with self._step("embed", "Embedding all cases         ") as progress:
             model = DualEncoder.load(trained.folder)
             embed_library(library, model, progress=progress)

@@ -10,18 +10,19 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
 from medembed.errors import MedEmbedError
-from medembed.progress import Progress
+from medembed.progress import Progress, no_progress
 
 __all__ = [
     "AsJson",
     "LibraryPath",
+    "ProgressBars",
     "emit",
     "fail",
     "note",
@@ -165,3 +166,30 @@ def progress_bar(what: str) -> Iterator[Progress]:
         yield report
     if not console.is_terminal and bars.tasks[0].completed:
         note(f"{what}: {int(bars.tasks[0].completed)} done in {bars.tasks[0].elapsed or 0:.0f} s")
+
+
+class ProgressBars:
+    """Progress bars of which the one reported to last is shown."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._shown = ""
+        self._bar: Progress = no_progress
+
+    def __enter__(self) -> ProgressBars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def named(self, what: str) -> Progress:
+        """Return a callback that shows the bar of this name, in place of another."""
+
+        def report(done: int, total: int | None) -> None:
+            if self._shown != what:
+                self._stack.close()
+                self._bar = self._stack.enter_context(progress_bar(what))
+                self._shown = what
+            self._bar(done, total)
+
+        return report

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, ProgressBars, emit, note, progress_bar, verb
 from medembed.cli.embed import show_embedded
 from medembed.counted import counted
 from medembed.errors import ModelError
-from medembed.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -84,7 +82,7 @@ def train(
             return
         with progress_bar("decode") as progress:
             prepare(opened, settings, progress)
-        with _Bars() as bars:
+        with ProgressBars() as bars:
             report = run(
                 opened,
                 settings,
@@ -117,33 +115,6 @@ def train(
             where=report.name,
             hint="it was kept but not activated; try other data, a lower optim.lr or more epochs",
         )
-
-
-class _Bars:
-    """Progress bars of which the one reported to last is shown."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._shown = ""
-        self._bar: Progress = no_progress
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def named(self, what: str) -> Progress:
-        """Return a callback that shows the bar of this name, in place of another."""
-
-        def report(done: int, total: int | None) -> None:
-            if self._shown != what:
-                self._stack.close()
-                self._bar = self._stack.enter_context(progress_bar(what))
-                self._shown = what
-            self._bar(done, total)
-
-        return report
 
 
 def _embed(library: CaseLibrary, folder: str) -> EmbedReport:

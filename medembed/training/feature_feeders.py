@@ -23,6 +23,10 @@ from medembed.training.text_views import TextView
 __all__ = ["ImageFeeder", "Mode", "TextFeeder"]
 
 _CHUNK = 64
+_CPU_VALUES = 200_000
+"""Pixels of a chunk on a processor: 4 images of 224². The buffers of larger ones are mapped and cleared
+anew for every layer, which takes up to four times as long as computing them."""
+
 _ALIKE = 16
 _KEPT_AT_ONCE = 1024
 """Images or texts encoded between two writes to the cache."""
@@ -189,7 +193,11 @@ class ImageFeeder:
     @torch.no_grad()
     def _encode(self, images: torch.Tensor) -> npt.NDArray[np.float32]:
         self.towers.image.eval()
-        return self.towers.image.features(self.normalized(images)).float().cpu().numpy()
+        size = len(images)
+        if self.device.type == "cpu":
+            size = max(1, _CPU_VALUES // int(np.prod(images.shape[1:])))
+        parts = [self.towers.image.features(self.normalized(p)) for p in images.split(size)]
+        return torch.cat(parts).float().cpu().numpy()
 
     def table(self, cases: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the mean features ``(n, width)`` of each case's images, of a frozen encoder."""
