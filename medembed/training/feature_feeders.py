@@ -24,8 +24,8 @@ __all__ = ["ImageFeeder", "Mode", "TextFeeder"]
 
 _CHUNK = 64
 _CPU_VALUES = 200_000
-"""Pixels of a chunk on a processor: 4 images of 224². The buffers of larger ones are mapped and cleared
-anew for every layer, which takes up to four times as long as computing them."""
+"""Pixels of a chunk on a processor: 4 images of 224². The buffers of larger ones are mapped and
+cleared anew for every layer, which takes up to four times as long as computing them."""
 
 _ALIKE = 16
 _KEPT_AT_ONCE = 1024
