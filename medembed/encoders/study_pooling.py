@@ -56,7 +56,7 @@ class StudySettings(Settings):
         own, the latest first. 0 reads none.
     """
 
-    kind: Literal["mean", "attention", "resampler"] = "resampler"
+    kind: Literal["mean", "attention", "resampler"] = "mean"
     depth: int = Field(default=2, ge=1)
     heads: int = Field(default=4, ge=1)
     width: int = Field(default=128, ge=8)
