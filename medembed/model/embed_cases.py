@@ -247,20 +247,29 @@ class _Embedding:
             for case, days in studies
             for at in range(len(case.scans))
         ]
-        missing = [(case, at) for _, case, at, _ in wanted if case.scans[at] not in self.cache]
+        missing = {
+            (case.case_id, at): (case, at)  # once, although also an earlier study of another
+            for _, case, at, _ in wanted
+            if case.scans[at] not in self.cache
+        }
         preprocess = self.model.preprocess
-        fresh = iter(read_pixels(self.library, missing, preprocess, self.workers, reader))
+        fresh = iter(
+            read_pixels(self.library, list(missing.values()), preprocess, self.workers, reader)
+        )
+        decoded: dict[tuple[str, int], Pixels | ScanError] = {}
         chunk = _Chunk(ids, contents)
         reasons: dict[str, str] = {}
         for owner, case, at, days in wanted:
             if self._stopping:
                 break
-            ref = case.scans[at]
-            if ref in self.cache:
-                first, count = self.cache.span(ref)
-                pixels: Pixels | ScanError = self.cache.rows(slice(first, first + count))
+            ref, key = case.scans[at], (case.case_id, at)
+            if key in missing:  # not asked of the cache again, which others fill meanwhile
+                if key not in decoded:
+                    decoded[key] = next(fresh)
+                pixels = decoded[key]
             else:
-                pixels = next(fresh)
+                first, count = self.cache.span(ref)
+                pixels = self.cache.rows(slice(first, first + count))
             if isinstance(pixels, ScanError):
                 if not days:  # an earlier study counts where it is the case itself
                     chunk.n_unread += 1
