@@ -19,9 +19,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from support.example_files import deflated, make_dataset, write_png
 
-SECRETS = ("DOE", "JANE", "MRN4711", "ACC4711", "19500117", "1.2.826.4711")
+SECRETS = ("DOEWITTE", "JANE", "MRN4711", "ACC4711", "19500117", "1.2.826.4711")
 WHO = {
-    "PatientName": "DOE^JANE",
+    "PatientName": "DOEWITTE^JANE",
     "PatientID": "MRN4711",
     "AccessionNumber": "ACC4711",
     "PatientBirthDate": "19500117",
@@ -110,10 +110,10 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "spaces.dcm": lambda: b" " * 4096,
     "zeros.dcm": lambda: bytes(4096),
     "random.dcm": lambda: bytes(random.Random(7).randbytes(4096)),
-    "notes.txt": lambda: b"DOE^JANE was here, MRN4711",
-    "list.csv": lambda: b"name,id\nDOE^JANE,MRN4711\n",
-    "page.html": lambda: b"<html>DOE^JANE</html>",
-    "report.pdf": lambda: b"%PDF-1.7\n1 0 obj (DOE^JANE)\n",
+    "notes.txt": lambda: b"DOEWITTE^JANE was here, MRN4711",
+    "list.csv": lambda: b"name,id\nDOEWITTE^JANE,MRN4711\n",
+    "page.html": lambda: b"<html>DOEWITTE^JANE</html>",
+    "report.pdf": lambda: b"%PDF-1.7\n1 0 obj (DOEWITTE^JANE)\n",
     "export.zip": zipped,
     "renamed_zip.dcm": zipped,
     "program.exe": lambda: b"MZ" + bytes(200),
@@ -168,8 +168,8 @@ def folder(tmp_path: Path) -> Path:
     for name, content in BROKEN.items():
         (root / name).write_bytes(content())
     # broken and in a folder that carries the name
-    (root / "DOE^JANE").mkdir()
-    (root / "in_the_meta.dcm").rename(root / "DOE^JANE" / "MRN4711.dcm")
+    (root / "DOEWITTE^JANE").mkdir()
+    (root / "in_the_meta.dcm").rename(root / "DOEWITTE^JANE" / "MRN4711.dcm")
     os.mkfifo(root / "pipe.dcm")
     (root / "loop").symlink_to(root)
     (root / "dangling.dcm").symlink_to(root / "nowhere")
@@ -215,7 +215,7 @@ def test_fifty_good_cases_fifty_reasons_and_no_name(folder: Path, tmp_path: Path
 def test_a_table_of_the_same_names_stores_none_of_them(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", 1)
     (tmp_path / "cases.csv").write_text(
-        "case_id,patient_id,study_id,image_path,group_id\nx1,MRN4711,ACC4711,a.png,DOE^JANE\n"
+        "case_id,patient_id,study_id,image_path,group_id\nx1,MRN4711,ACC4711,a.png,DOEWITTE^JANE\n"
     )
     library = tmp_path / "lib"
     done = subprocess.run(
