@@ -274,3 +274,21 @@ def test_the_command_lists_writes_and_imports_no_torch(tmp_path: Path) -> None:
     lost = run("check", tmp_path / "l", "--out", tmp_path / "no" / "a.csv")
     assert (lost.returncode, lost.stdout) == (2, "")
     assert lost.stderr.splitlines()[-1] == "medembed: --out a.csv: folder not found"
+
+
+@pytest.mark.parametrize(("memorized", "by_heart"), [(0.0, False), (1.5, True)])
+def test_a_model_that_knows_its_training_pairs_by_heart_is_named(
+    tmp_path: Path, memorized: float, by_heart: bool
+) -> None:
+    """Training pairs are moved together, the others are not."""
+    with write_pairs(tmp_path / "library", latent(), range(N)) as library:
+        ids, images = library.vectors(MODEL, "image")
+        _, notes = library.vectors(MODEL, "note")
+        trained = np.array([case.split == "train" for case in library.select(ids)])
+        moved = images + memorized * notes * trained[:, None]
+        library.put_vectors(MODEL, "image", ids, unit(moved))
+        found = check_pairs(library, MODEL)
+    assert found.fit_to_training is not None
+    assert abs(found.fit_to_training - 0.5) < 0.1 or by_heart
+    assert found.by_heart is by_heart
+    assert found.to_json(1)["by_heart"] is by_heart

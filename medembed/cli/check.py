@@ -94,6 +94,12 @@ def _print(found: PairCheck, top: int, kind: ReasonKind | None, library: str) ->
     write(
         f"; {trained}, from which a model learns wrong pairs too\n" if found.n_trained_on else "\n"
     )
+    if found.by_heart:
+        write(
+            "the model has learned its training pairs by heart and hardly finds wrong ones among "
+            "them;\n  train another with --config pair-check name=pair-check and give it with "
+            "--model pair-check\n  (medembed use makes the present one active again)\n"
+        )
     if found.not_checked:
         lacking = ", ".join(f"{count} with {why}" for why, count in found.not_checked.items())
         write(f"not checked: {lacking} (medembed embed {library})\n")

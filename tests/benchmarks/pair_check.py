@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1500)
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--config", default="demo")
+    parser.add_argument("--config", default="pair-check")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_intermixed_args()
     cohort = arguments.cohort or arguments.folder / "cohort"
