@@ -46,8 +46,8 @@ _FEWEST_SIDED = 20
 
 
 _BY_HEART = 0.8
-"""Of ``fit_to_training``. With 5% of the reports swapped, the list has an AUC of .97 with a model of
-.70, and of .74 with one of .88 (docs/results/pair_check.md)."""
+"""Of ``fit_to_training``. With 5% of the reports swapped, the list has an AUC of .97 with a model
+of .70, and of .74 with one of .88 (docs/results/pair_check.md)."""
 
 _FEWEST_TO_COMPARE = 20
 
