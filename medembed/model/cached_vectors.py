@@ -14,9 +14,10 @@ import torch
 
 from medembed.encoders.study_images import ScanSource, StudyImages
 from medembed.library.priors import with_earlier_studies
-from medembed.model.dual_encoder import DualEncoder, unit_rows
+from medembed.model.dual_encoder import DualEncoder
 from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
 from medembed.model.heads import FusedImageSide, FusedTextSide
+from medembed.model.mean_vectors import unit_rows
 from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import case_text
 from medembed.model.study_vectors import study_vectors

@@ -33,16 +33,21 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from medembed.encoders.tokenizers import read_tokens
 from medembed.errors import ModelError
 from medembed.model.onnx_side import SideName
+from medembed.preprocess import PREPROCESS_VERSION, Preprocess
 from medembed.privacy.private_files import (
     DRAFT_SUFFIX,
     private_folder,
     replace_private,
     sync_folder,
 )
+
+if TYPE_CHECKING:
+    from medembed.model.new_files import NewModelFiles
 
 __all__ = [
     "MODEL_FORMAT",
@@ -57,6 +62,7 @@ __all__ = [
     "stated_fingerprint",
     "unwritable",
     "write_folder",
+    "write_model",
 ]
 
 MODEL_VERSION = 2
@@ -74,6 +80,7 @@ ONNX_FILES: dict[SideName, str] = {
 
 RERANKER_FILES = ("reranker.json", "reranker.onnx", "reranker.safetensors")
 
+_KEPT = ("format", "architecture", "preprocess", "precision", "made_from")
 _FILES = {
     1: (WEIGHTS, "tokens.json", "tokenizer.json", "graph.json"),
     2: (WEIGHTS, "tokens.json", "tokenizer.json"),
@@ -91,8 +98,6 @@ def fingerprint_of(about: Mapping[str, Any], digests: Mapping[str, str]) -> str:
     digests : mapping of file name to hex sha256
         Those of ONNX files count for an int8 variant only, those of a reranker never.
     """
-    from medembed.preprocess import PREPROCESS_VERSION
-
     parts: dict[str, Any] = {
         "versions": [MODEL_VERSION, PREPROCESS_VERSION],
         "architecture": about["architecture"],
@@ -159,6 +164,28 @@ def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, byt
     shutil.rmtree(old, ignore_errors=True)
 
 
+def write_model(
+    folder: Path, files: ModelFiles | NewModelFiles, further: Mapping[str, bytes]
+) -> None:
+    """Write a model folder atomically from a model's files and further ones.
+
+    Raises
+    ------
+    ModelError
+        As :func:`write_folder`, or if a file was changed after the model was saved.
+    """
+    parts = {name: files.read(name) for name in files.names}
+    about = {
+        **{key: value for key, value in files.about.items() if key in _KEPT},
+        "digests": digests_of(parts),
+        "fingerprint": files.fingerprint,
+        "dim": int(files.architecture["projection"]["dim"]),
+    }
+    if files.serving:
+        about["serving"] = files.serving
+    write_folder(folder, about, {**further, **parts})
+
+
 def _old(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
@@ -198,6 +225,20 @@ class ModelFiles:
     ----------
     folder : Path
 
+    Attributes
+    ----------
+    about : dict
+        ``model.json``.
+    architecture : dict
+        The settings of the towers under today's names, also for format 1.
+    preprocess : Preprocess
+    tokens : Tokens
+    fingerprint : str
+    serving : dict
+        What runs each side, and how far its ONNX file is from torch.
+    training : dict
+        How the model was trained; empty if unknown.
+
     Raises
     ------
     ModelError
@@ -216,21 +257,26 @@ class ModelFiles:
                 with suppress(FileNotFoundError):
                     self._open[name] = os.open(folder / name, os.O_RDONLY)
             self._digests = {str(name): str(value) for name, value in self.about["digests"].items()}
-            stated = self.about["fingerprint"]
+            self.fingerprint = str(self.about["fingerprint"])
+            self.serving: dict[str, dict[str, Any]] = dict(self.about.get("serving", {}))
+            self.architecture: dict[str, Any] = _architecture(self.about)
+            self.preprocess = Preprocess.from_config(self.about["preprocess"])
             expected = fingerprint_of(self.about, self._digests)
         except OSError as error:
             raise ModelError("the model cannot be read", where=self._where) from error
-        except (KeyError, AttributeError, TypeError) as error:
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
             raise ModelError("model.json is incomplete", where=self._where) from error
         differing = sorted(set(self._digests) ^ set(self._open))
         if differing:
             raise self._changed(differing[0])
-        if stated != expected:
+        if self.fingerprint != expected:
             raise ModelError(
                 "model.json was changed, or written by another version of MedEmbed",
                 where=self._where,
                 hint="train the model again",
             )
+        self.tokens = read_tokens(self._small())
+        self.training = _read_training(folder, self._where)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -259,7 +305,7 @@ class ModelFiles:
             raise self._changed(name)
         return data
 
-    def small(self) -> dict[str, bytes]:
+    def _small(self) -> dict[str, bytes]:
         """Read all files except the weights, the ONNX files and the reranker."""
         left_out = {WEIGHTS, *ONNX_FILES.values(), *RERANKER_FILES}
         return {name: self.read(name) for name in self.names if name not in left_out}
@@ -293,3 +339,20 @@ def _read_about(folder: Path, where: str) -> dict[str, Any]:
             hint="train the model again",
         )
     return about
+
+
+def _architecture(about: Mapping[str, Any]) -> dict[str, Any]:
+    if about["format"] != 1:
+        return dict(about["architecture"])
+    from medembed.model.format_1 import upgrade_settings
+
+    return upgrade_settings(about["architecture"])
+
+
+def _read_training(folder: Path, where: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "training.json").read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError("training.json cannot be read", where=where) from error

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from medembed.encoders.study_images import VIEWS
 from medembed.errors import ModelError
-from medembed.model.dual_encoder import unit_rows
+from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_side import INPUTS, OUTPUT, OnnxSide, OutputName, SideName
 from medembed.model.torch_side import TorchSide
 from medembed.model.towers import StudySide

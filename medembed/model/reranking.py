@@ -128,7 +128,8 @@ class ModelReranker:
             if self._side is None:  # opened when it is used, not when its settings are read
                 self._side = self._open()
             side = self._side
-        words, mask = self._model.note_tokens([text])
+        ids, mask = self._model.tokens([text])
+        words = self._model.sides.run("text", ids, mask, output="tokens")
         chosen = [_spread(rows) for rows in images]
         owner = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
         tokens = self.image_tokens(np.concatenate(chosen))
@@ -204,8 +205,10 @@ class ImageTokens:
             {
                 name: np.concatenate(
                     [
-                        self._model.image_features(
-                            self._model.preprocess.normalize(rows[at : at + _BATCH])
+                        self._model.sides.run(
+                            "image",
+                            self._model.preprocess.normalize(rows[at : at + _BATCH]),
+                            output="features",
                         )
                         for at in range(0, len(rows), _BATCH)
                     ]

@@ -34,7 +34,7 @@ def pooled_vectors(
     ----------
     model : DualEncoder
     vectors : float32 array ``(images, dim)``
-        As :meth:`DualEncoder.encode_images` returns them, scan by scan.
+        As the image side returns them, scan by scan.
     counts : sequence of int
         Number of images of each scan.
     owners, sources : sequence, optional

@@ -79,7 +79,8 @@ def library_of(table: Path, folder: Path) -> CaseLibrary:
 
 def not_exported(self: DualEncoder, *_: object) -> list[str]:
     """Export no ONNX file: vectors are made of cached features, and the model is thrown away."""
-    self._serving = {side: {"runtime": "torch", "reason": "ladder"} for side in ("image", "text")}
+    for side in ("image", "text"):
+        self._files.serving[side] = {"runtime": "torch", "reason": "ladder"}
     return []
 
 
@@ -246,8 +247,8 @@ def labels(data: Path, work: Path) -> None:
 
 def raw_features(library: CaseLibrary, model: DualEncoder, cases: Any) -> Any:
     """Return the cases with the frozen features in place of the vectors."""
-    from medembed.model.dual_encoder import unit_rows
     from medembed.model.feature_cache import FeatureCache, image_key
+    from medembed.model.mean_vectors import unit_rows
     from medembed.model.pixel_cache import PixelCache
 
     key = image_key(model.image_side(), model.preprocess)

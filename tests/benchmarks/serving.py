@@ -30,8 +30,8 @@ import torch
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.model import DualEncoder, embed_cases, find_model
-from medembed.model.dual_encoder import unit_rows
 from medembed.model.int8 import measure_int8_loss
+from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_side import OnnxSide, SideName
 from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import note_text

@@ -14,8 +14,8 @@ from medembed.encoders.settings import ImageSettings
 from medembed.errors import ConfigError
 from medembed.model import DualEncoder, embed_library
 from medembed.model.cell_network import CellNetwork
-from medembed.model.dual_encoder import unit_rows
 from medembed.model.feature_cache import image_key
+from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_export import export_image_side
 from medembed.model.onnx_side import OnnxSide
 from medembed.model.torch_side import TorchSide

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from medembed.encoders.settings import ImageSettings, TextSettings
 from medembed.errors import ModelError, QueryError
 from medembed.model import DualEncoder
-from medembed.model.dual_encoder import unit_rows
+from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_side import OnnxSide
 from medembed.model.towers import ProjectionSettings, build_towers, restore_text_side
 from medembed.preprocess import Preprocess
@@ -125,7 +125,7 @@ def test_several_threads_open_a_side_once(
         opened.append(name)
         return OnnxSide(name, data, device)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("medembed.model.dual_encoder.OnnxSide", open_side)
+    monkeypatch.setattr("medembed.model.sides.OnnxSide", open_side)
     model = DualEncoder.load(small_folder)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: model.encode_notes(TEXTS), range(8)))

@@ -22,7 +22,7 @@ from medembed.index import open_index
 from medembed.library import CaseLibrary
 from medembed.model import DualEncoder, embed_library, toy_model
 from medembed.model.activation import activate
-from medembed.model.dual_encoder import unit_rows
+from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_export import TOLERANCE, export_image_side, export_text_side
 from medembed.model.onnx_side import OUTPUT, OnnxSide, OutputName, default_threads, usable_cores
 from medembed.model.torch_side import TorchSide
@@ -180,7 +180,9 @@ def test_the_onnx_file_also_returns_the_features_of_an_image(toy_folder: Path) -
     pixels = np.random.default_rng(0).random((3, *saved.preprocess.shape), dtype=np.float32)
     with torch.no_grad():
         expected = side.features(torch.from_numpy(pixels)).numpy()
-    np.testing.assert_allclose(saved.image_features(pixels), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        saved.sides.run("image", pixels, output="features"), expected, atol=1e-5
+    )
 
 
 def test_two_exports_are_the_same_to_the_byte(small: DualEncoder) -> None:

@@ -87,7 +87,7 @@ def test_the_saved_model_pools_on_onnx_runtime_as_in_torch(model: DualEncoder) -
     found = model.encode_pixels(items, scans=owners, sources=sources)
     assert found.shape == (2, model.dim)
     again = DualEncoder.load(model_folder := _folder_of(model))
-    again._open_side = lambda name: _in_torch(again, name)  # type: ignore[method-assign,assignment]
+    again.sides._opened = lambda name: _in_torch(again, name)  # type: ignore[method-assign,assignment]
     assert model_folder.is_dir()
     np.testing.assert_allclose(
         again.encode_pixels(items, scans=owners, sources=sources), found, atol=1e-4
