@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medembed import pair_check as module
 from medembed.cases import Case, ScanRef
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
 from medembed.notes import load_vocabulary, read_note
 from medembed.notes.exam_words import stated_exam
-from medembed.pair_check import MIN_PAIRS, ReasonKind, check_pairs
+from medembed.pair_check import MIN_PAIRS, PairCheck, ReasonKind, check_pairs
+from medembed.pair_check import pairs as module
 
 N = 240
 MODEL = "f" * 64
@@ -87,7 +87,7 @@ def swapped(n: int = N, count: int = 12, seed: int = 3) -> tuple[list[int], set[
     return report_of, {f"case-{i:03d}" for i in chosen}
 
 
-def ranks_of(found: module.PairCheck, wrong: set[str]) -> list[int]:
+def ranks_of(found: PairCheck, wrong: set[str]) -> list[int]:
     return [rank for rank, one in enumerate(found.suspects) if one.case_id in wrong]
 
 
@@ -113,7 +113,7 @@ def test_the_scores_are_those_of_a_slow_oracle(
         notes = library.vectors(MODEL, "note")[1]
         patient_of = library.patients()
         patients = np.unique([patient_of[i] for i in ids], return_inverse=True)[1]
-    pairs = module._Pairs(images.astype(float), notes.astype(float), patients)
+    pairs = module.Pairs(images.astype(float), notes.astype(float), patients)
     whole = pairs.compare(lambda done, total: None)
     monkeypatch.setattr(module, "_BLOCK", 37)
     steps: list[int] = []
@@ -148,7 +148,7 @@ def test_the_scores_are_those_of_a_slow_oracle(
 
 
 def test_cases_of_one_patient_are_in_one_fold() -> None:
-    pairs = module._Pairs(np.eye(40), np.eye(40), np.arange(40) // 4)
+    pairs = module.Pairs(np.eye(40), np.eye(40), np.arange(40) // 4)
     for patient in range(10):
         assert len(set(pairs.folds[pairs.patients == patient])) == 1
     assert set(pairs.folds) == set(range(module.N_FOLDS))
