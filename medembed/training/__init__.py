@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medembed.training.alignment import TrainReport, prepare, train
+    from medembed.training.alignment import prepare, train
     from medembed.training.settings import TrainingConfig
+    from medembed.training.train_report import TrainReport
 
 _HOME = {
-    "TrainReport": "medembed.training.alignment",
+    "TrainReport": "medembed.training.train_report",
     "TrainingConfig": "medembed.training.settings",
     "prepare": "medembed.training.alignment",
     "train": "medembed.training.alignment",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,8 @@ from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
 from medembed.model.activation import PENDING, keep_serving, propose
 from medembed.model.dual_encoder import DualEncoder
-from medembed.model.model_files import MODEL_VERSION
 from medembed.model.portable import without_folders
 from medembed.model.towers import build_towers
-from medembed.preprocess import PREPROCESS_VERSION
 from medembed.privacy.private_files import private_folder
 from medembed.progress import Progress
 from medembed.training.choices import (
@@ -32,9 +29,9 @@ from medembed.training.choices import (
     Run,
     choose_device,
     computing,
-    key_settings,
     made_with,
     run_key,
+    training_key,
 )
 from medembed.training.cohort import TrainingCohort, load_cohorts
 from medembed.training.engine import Engine, engine, require_processes
@@ -50,74 +47,14 @@ from medembed.training.loggers import reporting, require_loggers
 from medembed.training.lora import add_adapters, merge_adapters
 from medembed.training.rerank_training import TrainedReranker, train_reranker
 from medembed.training.settings import TrainingConfig
+from medembed.training.train_report import TrainReport, finished_training
 from medembed.training.trainer import OnEpoch, Trainer, TrainingOutcome
 
 __all__ = ["TrainReport", "prepare", "train"]
 
 
-_VERSION = 3
-"""Increased whenever the same configuration would give other weights than before."""
-
 _CHECKED = 40
 """Cases on which a side's ONNX file is compared with torch."""
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """Result of :func:`train`.
-
-    Parameters
-    ----------
-    folder : str
-        Folder of the model.
-    name, fingerprint : str
-    n_train, n_val : int
-        Cases with a scan and a note.
-    refused : dict of str to int
-        Number of unreadable scans by reason.
-    history : list of dict
-        One entry per epoch.
-    best : dict
-        The entry of the selected weights.
-    chosen : dict
-        Numerical setup: ``device``, ``bfloat16``, ``channels_last``, ``threads``. Together with
-        configuration and cases it determines the weights bit for bit.
-    why : dict of str to str
-        Reason for each choice.
-    collapse : dict
-        Whether the model distinguishes cases: :class:`medembed.training.collapse.CollapseCheck`.
-        A collapsed model is kept in its folder but never activated automatically.
-    remarks : list of str
-        Further notes for the user.
-    seconds : float
-        Training time.
-    unchanged : bool
-        Whether the same training was already done, so that nothing had to run.
-    """
-
-    folder: str
-    name: str
-    fingerprint: str
-    n_train: int
-    n_val: int
-    refused: dict[str, int]
-    history: list[dict[str, float]]
-    best: dict[str, float]
-    chosen: dict[str, Any] = field(default_factory=dict)
-    why: dict[str, str] = field(default_factory=dict)
-    collapse: dict[str, Any] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    unchanged: bool = False
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether the model collapsed and is unusable."""
-        return bool(self.collapse.get("collapsed"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as plain data."""
-        return asdict(self)
 
 
 def prepare(
@@ -255,8 +192,8 @@ class _Training:
         restart: bool,
     ) -> TrainReport:
         main = self.engine.main
-        key = _key(self.config, self.cohort.digest, self.val.digest)
-        done = None if restart else self.engine.agree(_finished(self.folder, key))
+        key = training_key(self.config, self.cohort.digest, self.val.digest)
+        done = None if restart else self.engine.agree(finished_training(self.folder, key))
         if done is not None:
             report = TrainReport(**{**done, "folder": str(self.folder), "unchanged": True})
             if main:
@@ -442,22 +379,3 @@ def _remarks(val: TrainingCohort) -> list[str]:
     return [
         "no validation cases with a scan and a note: kept the last epoch, which may not be the best"
     ]
-
-
-def _key(config: TrainingConfig, *digests: str) -> str:
-    """Return the key of a training: configuration, cases and code."""
-    parts = [_VERSION, MODEL_VERSION, PREPROCESS_VERSION, key_settings(config), digests]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _finished(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return the report of this training if it is finished, else None."""
-    try:
-        kept: dict[str, Any] = json.loads((folder / "training.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    held, chosen = kept.pop("key", None), kept.get("chosen")
-    if held != (key if chosen is None else run_key(key, chosen)):
-        return None
-    names = {each.name for each in fields(TrainReport)}
-    return {name: value for name, value in kept.items() if name in names}

@@ -18,11 +18,23 @@ import torch
 
 from medembed.counted import counted
 from medembed.errors import ConfigError
+from medembed.model.model_files import MODEL_VERSION
+from medembed.preprocess import PREPROCESS_VERSION
 from medembed.privacy.private_files import replace_private
 from medembed.training.feature_feeders import Mode
 from medembed.training.settings import TrainingConfig
 
-__all__ = ["Choices", "Run", "choose_device", "computing", "key_settings", "made_with", "run_key"]
+__all__ = [
+    "TRAINING_VERSION",
+    "Choices",
+    "Run",
+    "choose_device",
+    "computing",
+    "key_settings",
+    "made_with",
+    "run_key",
+    "training_key",
+]
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,9 @@ class Run:
         return run
 
 
+TRAINING_VERSION = 3
+"""Increased whenever the same configuration would give other weights than before."""
+
 _WITHOUT_EFFECT = {
     "name",
     "workers",
@@ -165,6 +180,12 @@ def key_settings(config: TrainingConfig) -> dict[str, Any]:
                 if within.get(name) == default:
                     within.pop(name, None)
     return settings
+
+
+def training_key(config: TrainingConfig, *digests: str) -> str:
+    """Return the key of a training: configuration, cases by their digests, and code."""
+    parts = [TRAINING_VERSION, MODEL_VERSION, PREPROCESS_VERSION, key_settings(config), digests]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def run_key(key: str, choices: Mapping[str, Any]) -> str:

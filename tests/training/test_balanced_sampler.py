@@ -18,9 +18,9 @@ from medembed.errors import ConfigError
 from medembed.library import CaseLibrary
 from medembed.model.model_files import MODEL_VERSION
 from medembed.preprocess import PREPROCESS_VERSION
-from medembed.training import alignment, train
-from medembed.training.alignment import _key
+from medembed.training import train
 from medembed.training.batches import epoch_batches, patient_aware_batches
+from medembed.training.choices import TRAINING_VERSION, training_key
 from medembed.training.cohort import TrainingCohort, load_cohorts
 from medembed.training.settings import BalanceSettings
 from medembed.training.trainer import Trainer
@@ -104,7 +104,7 @@ def test_without_balance_batches_and_checkpoints_are_what_they_were(library: Cas
     assert cohort.balanced_by == ()
     even = cohort_of(library, balance=BY_SEX)
     assert even.digest != cohort.digest
-    assert _key(config, "a") != _key(small_config(balance=BY_SEX), "a")
+    assert training_key(config, "a") != training_key(small_config(balance=BY_SEX), "a")
     later = {"balance", "prefetch", "sharding", "loggers", "heads", "study"}
     later |= {"header", "lora", "rerank"}
     held = config.model_dump(mode="json", exclude={"name", "workers", "checkpoint_seconds"} | later)
@@ -116,9 +116,10 @@ def test_without_balance_batches_and_checkpoints_are_what_they_were(library: Cas
         for name in names:
             del held[group][name]
     held["optim"]["average"] = held["optim"].pop("ema_decay")  # its name in older keys
-    parts = [alignment._VERSION, MODEL_VERSION, PREPROCESS_VERSION, held, ["a"]]
+    parts = [TRAINING_VERSION, MODEL_VERSION, PREPROCESS_VERSION, held, ["a"]]
     before = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    assert _key(config, "a") == before  # what was trained before these options stays trained
+    # what was trained before these options stays trained
+    assert training_key(config, "a") == before
 
 
 @pytest.mark.parametrize(

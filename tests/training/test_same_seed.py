@@ -19,7 +19,7 @@ from medembed.training import choices as choices_module
 from medembed.training import train
 from medembed.training import trainer as trainer_module
 from medembed.training.autotune import fastest_mode
-from medembed.training.choices import run_key
+from medembed.training.choices import run_key, training_key
 from medembed.training.feature_feeders import Mode
 from medembed.training.trainer import Trainer
 
@@ -220,12 +220,12 @@ def test_a_training_of_before_the_choices_were_kept_is_not_done_again(
     report = train(library, small_config(epochs=1))
     file = Path(report.folder) / "training.json"
     kept = json.loads(file.read_bytes())
-    from medembed.training.alignment import _key, _load_cohorts
+    from medembed.training.alignment import _load_cohorts
 
     config = small_config(epochs=1)
     cohort, val, _ = _load_cohorts(library, config)
     old = {k: v for k, v in kept.items() if k not in ("chosen", "why", "collapse", "remarks")}
-    file.write_text(json.dumps({**old, "key": _key(config, cohort.digest, val.digest)}))
+    file.write_text(json.dumps({**old, "key": training_key(config, cohort.digest, val.digest)}))
     assert train(library, config).unchanged
 
 
