@@ -7,11 +7,37 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch.nn import functional
 
-from medembed.training.settings import ImageAugmentation
+from medembed.encoders.settings import Settings
 
-__all__ = ["augment"]
+__all__ = ["ImageAugmentation", "augment"]
+
+
+class ImageAugmentation(Settings):
+    """Random changes to training images; on volumes only those of intensity.
+
+    Parameters
+    ----------
+    rotate_degrees, scale, shift : float
+        Maximum; ``shift`` as a fraction of the image's edge.
+    contrast, brightness, noise : float
+        Maximum change of contrast (as a factor), of brightness, and maximum standard deviation of
+        the noise, for pixels in [0, 1].
+    mirror : float
+        Probability of flipping an image left to right and swapping the sides in its report, 2D
+        only. Meant for images with left and right opposite each other, such as frontal chest
+        radiographs and axial slices.
+    """
+
+    rotate_degrees: float = Field(default=5.0, ge=0, le=180)
+    scale: float = Field(default=0.08, ge=0, lt=1)
+    shift: float = Field(default=0.04, ge=0, lt=1)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
+    brightness: float = Field(default=0.1, ge=0, lt=1)
+    noise: float = Field(default=0.02, ge=0, lt=1)
+    mirror: float = Field(default=0.0, ge=0, le=1)
 
 
 def augment(

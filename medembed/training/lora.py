@@ -13,18 +13,62 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
+from pydantic import Field, field_validator
 from torch import nn
 
+from medembed.encoders.settings import Settings
 from medembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from medembed.model.towers import Towers
-    from medembed.training.settings import LoraSettings, TrainingConfig
+    from medembed.training.settings import TrainingConfig
 
-__all__ = ["add_adapters", "merge_adapters", "set_trainable"]
+__all__ = ["LoraSettings", "LoraSides", "add_adapters", "merge_adapters", "set_trainable"]
 
 _SIDES = ("image", "text")
 _NAMED = 8
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters of one encoder (:mod:`medembed.training.lora`).
+
+    Parameters
+    ----------
+    rank : int
+    alpha : int
+        The adapters' output is scaled by ``alpha / rank``.
+    targets : str
+        Regular expression that is searched in the names of linear layers. The default is what
+        transformers call the projections of attention.
+    """
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: int = Field(default=16, ge=1)
+    targets: str = (
+        r"(^|\.)(query|key|value|[qkv]|[qkv]_proj|[qkv]_lin|(query|key|value)_proj|W?qkv|qkv_proj)$"
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _is_an_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class LoraSides(Settings):
+    """Encoders of which only low-rank adapters are trained.
+
+    Parameters
+    ----------
+    image, text : LoraSettings or None
+        None trains the whole encoder, unless it is frozen. ``lora.text.rank=8`` is enough.
+    """
+
+    image: LoraSettings | None = None
+    text: LoraSettings | None = None
 
 
 def add_adapters(config: TrainingConfig, towers: Towers) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
+from medembed.encoders.settings import Settings
 from medembed.training.loss import clip_loss, findings_loss, overlap, siglip_loss
 from medembed.training.prompts import PhraseBook, PhraseHead
 from medembed.training.text_views import TextView, false_negative_mask, other_side
@@ -18,7 +20,70 @@ if TYPE_CHECKING:
     from medembed.training.settings import TrainingConfig
     from medembed.training.step_inputs import StepInputs
 
-__all__ = ["Objective"]
+__all__ = ["LossSettings", "Objective"]
+
+
+class LossSettings(Settings):
+    """Loss function.
+
+    Parameters
+    ----------
+    kind : {"clip", "siglip"}
+        ``"clip"``: softmax over the batch. ``"siglip"``: every pair judged by itself, which is less
+        sensitive to the size of the batch.
+    bias : float
+        Initial shift of ``"siglip"``; learned.
+    smoothing : float
+        Label smoothing of the contrastive loss.
+    soft_targets : float
+        Weight in the target, relative to 1 of a case's own pair, of another case with the same
+        findings; less the fewer they have in common. 0 disables it.
+    temperature : float
+        Initial temperature; its inverse is learned.
+    max_scale : float
+        Upper limit of the inverse temperature.
+    same_finding : {"mask", "positive"}
+        How a finding phrase counts for another image of the batch whose report states the same
+        finding: excluded from the sum, or as a positive.
+    findings_weight : float
+        Weight of the auxiliary loss: a shared linear layer predicts, from a vector of either tower,
+        the findings and sides that the report asserts (binary cross-entropy). 0 disables it.
+    phrases_weight : float
+        Weight of the prompt loss: every image of the batch against a prompt for every finding
+        ("right pleural effusion"), with its report's assertions as targets (binary
+        cross-entropy). It makes short queries work. 0 disables it.
+    side_weight : float
+        Extra weight in the prompt loss of the two sides of a finding on an image that shows it on
+        one side only. Such images are rare among negatives, but they are the ones that "right"
+        must rank lower.
+    findings : {"core", "all"}
+        Findings used in these two losses and in the phrases of ``text_augmentation``: the twelve
+        chest findings (``medembed.notes.FINDINGS``), or all that reports assert: also remarks such
+        as scoliosis, by which studies without one of the twelve differ.
+    min_cases : int
+        Findings asserted in fewer training reports are not used in these two losses.
+    structure : float
+        Weight of the STRUCTURE regularizer, which keeps the neighborhoods that the frozen features
+        of a batch have (:mod:`medembed.training.structure`); needs frozen encoders. 0 disables it.
+    negation_weight : float
+        Weight of the two-way choice between a finding's prompt and its negation ("no right pleural
+        effusion") for every image of the batch. 0 disables it.
+    """
+
+    kind: Literal["clip", "siglip"] = "clip"
+    bias: float = -10.0
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    soft_targets: float = Field(default=0.0, ge=0, le=1)
+    temperature: float = Field(default=0.07, gt=0)
+    max_scale: float = Field(default=100.0, gt=1)
+    same_finding: Literal["mask", "positive"] = "mask"
+    findings_weight: float = Field(default=0.0, ge=0)
+    phrases_weight: float = Field(default=0.0, ge=0)
+    side_weight: float = Field(default=0.0, ge=0)
+    findings: Literal["core", "all"] = "core"
+    min_cases: int = Field(default=10, ge=1)
+    structure: float = Field(default=0.0, ge=0)
+    negation_weight: float = Field(default=0.0, ge=0)
 
 
 class Objective:

@@ -1,11 +1,14 @@
-"""Configuration of a training."""
+"""Configuration of a training.
+
+The settings of the loss, the optimizer, the augmentations and the adapters stand beside the code
+that they set.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from medembed.encoders.reranker import RerankerSettings
 from medembed.encoders.settings import (
@@ -17,6 +20,11 @@ from medembed.encoders.settings import (
 from medembed.encoders.study_pooling import StudySettings
 from medembed.model.towers import ProjectionSettings
 from medembed.preprocess import Preprocess
+from medembed.training.augment import ImageAugmentation
+from medembed.training.lora import LoraSettings, LoraSides
+from medembed.training.objective import LossSettings
+from medembed.training.schedules import OptimSettings
+from medembed.training.text_views import TextAugmentation
 
 __all__ = [
     "BalanceSettings",
@@ -31,144 +39,6 @@ __all__ = [
     "TextAugmentation",
     "TrainingConfig",
 ]
-
-
-class LossSettings(Settings):
-    """Loss function.
-
-    Parameters
-    ----------
-    kind : {"clip", "siglip"}
-        ``"clip"``: softmax over the batch. ``"siglip"``: every pair judged by itself, which is less
-        sensitive to the size of the batch.
-    bias : float
-        Initial shift of ``"siglip"``; learned.
-    smoothing : float
-        Label smoothing of the contrastive loss.
-    soft_targets : float
-        Weight in the target, relative to 1 of a case's own pair, of another case with the same
-        findings; less the fewer they have in common. 0 disables it.
-    temperature : float
-        Initial temperature; its inverse is learned.
-    max_scale : float
-        Upper limit of the inverse temperature.
-    same_finding : {"mask", "positive"}
-        How a finding phrase counts for another image of the batch whose report states the same
-        finding: excluded from the sum, or as a positive.
-    findings_weight : float
-        Weight of the auxiliary loss: a shared linear layer predicts, from a vector of either tower,
-        the findings and sides that the report asserts (binary cross-entropy). 0 disables it.
-    phrases_weight : float
-        Weight of the prompt loss: every image of the batch against a prompt for every finding
-        ("right pleural effusion"), with its report's assertions as targets (binary
-        cross-entropy). It makes short queries work. 0 disables it.
-    side_weight : float
-        Extra weight in the prompt loss of the two sides of a finding on an image that shows it on
-        one side only. Such images are rare among negatives, but they are the ones that "right"
-        must rank lower.
-    findings : {"core", "all"}
-        Findings used in these two losses and in the phrases of ``text_augmentation``: the twelve
-        chest findings (``medembed.notes.FINDINGS``), or all that reports assert: also remarks such
-        as scoliosis, by which studies without one of the twelve differ.
-    min_cases : int
-        Findings asserted in fewer training reports are not used in these two losses.
-    structure : float
-        Weight of the STRUCTURE regularizer, which keeps the neighborhoods that the frozen features
-        of a batch have (:mod:`medembed.training.structure`); needs frozen encoders. 0 disables it.
-    negation_weight : float
-        Weight of the two-way choice between a finding's prompt and its negation ("no right pleural
-        effusion") for every image of the batch. 0 disables it.
-    """
-
-    kind: Literal["clip", "siglip"] = "clip"
-    bias: float = -10.0
-    smoothing: float = Field(default=0.0, ge=0, lt=1)
-    soft_targets: float = Field(default=0.0, ge=0, le=1)
-    temperature: float = Field(default=0.07, gt=0)
-    max_scale: float = Field(default=100.0, gt=1)
-    same_finding: Literal["mask", "positive"] = "mask"
-    findings_weight: float = Field(default=0.0, ge=0)
-    phrases_weight: float = Field(default=0.0, ge=0)
-    side_weight: float = Field(default=0.0, ge=0)
-    findings: Literal["core", "all"] = "core"
-    min_cases: int = Field(default=10, ge=1)
-    structure: float = Field(default=0.0, ge=0)
-    negation_weight: float = Field(default=0.0, ge=0)
-
-
-class TextAugmentation(Settings):
-    """Choice of the text that a training step reads from a report.
-
-    Parameters
-    ----------
-    sentences : float
-        Probability of a random subset of the sentences of findings and impression.
-    phrases : float
-        Probability of a short phrase about one asserted finding, "right pleural effusion".
-    """
-
-    sentences: float = Field(default=0.5, ge=0, le=1)
-    phrases: float = Field(default=0.2, ge=0, le=1)
-
-
-class ImageAugmentation(Settings):
-    """Random changes to training images; on volumes only those of intensity.
-
-    Parameters
-    ----------
-    rotate_degrees, scale, shift : float
-        Maximum; ``shift`` as a fraction of the image's edge.
-    contrast, brightness, noise : float
-        Maximum change of contrast (as a factor), of brightness, and maximum standard deviation of
-        the noise, for pixels in [0, 1].
-    mirror : float
-        Probability of flipping an image left to right and swapping the sides in its report, 2D
-        only. Meant for images with left and right opposite each other, such as frontal chest
-        radiographs and axial slices.
-    """
-
-    rotate_degrees: float = Field(default=5.0, ge=0, le=180)
-    scale: float = Field(default=0.08, ge=0, lt=1)
-    shift: float = Field(default=0.04, ge=0, lt=1)
-    contrast: float = Field(default=0.2, ge=0, lt=1)
-    brightness: float = Field(default=0.1, ge=0, lt=1)
-    noise: float = Field(default=0.02, ge=0, lt=1)
-    mirror: float = Field(default=0.0, ge=0, le=1)
-
-
-class OptimSettings(Settings):
-    """Optimizer: AdamW with linear warm-up, then a schedule.
-
-    Parameters
-    ----------
-    chunk : int or None
-        Maximum number of cases that each process encodes at a time. The gradient is still that of
-        the whole batch, for up to a third more time: most cases are encoded twice. Batch
-        normalization uses the statistics of a chunk. None encodes the batch at once.
-    schedule : {"cosine", "linear", "constant"}
-        Learning rate after the warm-up: to 0 along half a cosine or a line, or unchanged.
-    lr : float
-        Learning rate of the image tower, the projections and everything else.
-    text_lr : float or None
-        Learning rate of the text encoder; None uses ``lr``.
-    weight_decay : float
-    warmup : float
-        Fraction of all steps.
-    clip : float
-        Maximum norm of the gradient.
-    ema_decay : float
-        Decay per step of the exponential moving average of the weights, which is validated and
-        kept; 0 keeps the weights themselves.
-    """
-
-    chunk: int | None = Field(default=None, ge=1)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    lr: float = Field(default=1e-3, gt=0)
-    text_lr: float | None = Field(default=None, gt=0)
-    weight_decay: float = Field(default=0.05, ge=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    clip: float = Field(default=1.0, gt=0)
-    ema_decay: float = Field(default=0.0, ge=0, lt=1, serialization_alias="average")
 
 
 class BalanceSettings(Settings):
@@ -191,48 +61,6 @@ class BalanceSettings(Settings):
     strength: float = Field(default=1.0, ge=0, le=1)
     repeats: int = Field(default=4, ge=1)
     age_bands: tuple[int, ...] = (40, 60, 75)
-
-
-class LoraSettings(Settings):
-    """Low-rank adapters of one encoder (:mod:`medembed.training.lora`).
-
-    Parameters
-    ----------
-    rank : int
-    alpha : int
-        The adapters' output is scaled by ``alpha / rank``.
-    targets : str
-        Regular expression that is searched in the names of linear layers. The default is what
-        transformers call the projections of attention.
-    """
-
-    rank: int = Field(default=8, ge=1, le=1024)
-    alpha: int = Field(default=16, ge=1)
-    targets: str = (
-        r"(^|\.)(query|key|value|[qkv]|[qkv]_proj|[qkv]_lin|(query|key|value)_proj|W?qkv|qkv_proj)$"
-    )
-
-    @field_validator("targets")
-    @classmethod
-    def _is_an_expression(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return value
-
-
-class LoraSides(Settings):
-    """Encoders of which only low-rank adapters are trained.
-
-    Parameters
-    ----------
-    image, text : LoraSettings or None
-        None trains the whole encoder, unless it is frozen. ``lora.text.rank=8`` is enough.
-    """
-
-    image: LoraSettings | None = None
-    text: LoraSettings | None = None
 
 
 class HeaderSettings(Settings):

@@ -8,15 +8,17 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from medembed.cases import Finding
+from medembed.encoders.settings import Settings
 from medembed.model.report_text import note_text, sentences
 from medembed.notes import Assertion, Note
-from medembed.training.settings import TextAugmentation
 
 __all__ = [
     "Label",
     "ReportTexts",
+    "TextAugmentation",
     "TextView",
     "false_negative_mask",
     "labels_of",
@@ -28,6 +30,21 @@ Label = tuple[str, str]
 """A finding and its side; an empty side means any side."""
 
 _OTHER_SIDE = {"left": "right", "right": "left"}
+
+
+class TextAugmentation(Settings):
+    """Choice of the text that a training step reads from a report.
+
+    Parameters
+    ----------
+    sentences : float
+        Probability of a random subset of the sentences of findings and impression.
+    phrases : float
+        Probability of a short phrase about one asserted finding, "right pleural effusion".
+    """
+
+    sentences: float = Field(default=0.5, ge=0, le=1)
+    phrases: float = Field(default=0.2, ge=0, le=1)
 
 
 def labels_of(assertion: Assertion) -> frozenset[Label]:
