@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from medembed.library.filters import FIELDS, Condition, parse_condition
-from medembed.library.library import AddReport, CaseLibrary
+from medembed.library.library import CaseLibrary
+from medembed.library.upsert import AddReport
 from medembed.library.vectors import EmbeddingSet
 from medembed.library.vocabulary import choose_vocabulary, library_vocabulary
 

@@ -18,6 +18,7 @@ from medembed.errors import LibraryError
 from medembed.library.file_cache import LibraryFileCache
 from medembed.library.identities import LibraryIdentities
 from medembed.library.library import CaseLibrary
+from medembed.library.shared_images import images_in_several_splits, images_of_several_patients
 from medembed.library.vocabulary import choose_vocabulary, foreign_language_remarks
 from medembed.notes import Vocabulary
 from medembed.privacy.private_files import replace_private
@@ -182,7 +183,7 @@ class _IngestBatch:
         self._total += IngestReport(added.added, added.unchanged, added.replaced)
 
     def report(self) -> IngestReport:
-        shared = self._library.images_of_several_patients()
+        shared = images_of_several_patients(self._library)
         if shared:
             n_images, where = (
                 sum(shared.values()),
@@ -198,7 +199,7 @@ class _IngestBatch:
                 f"all {self._n_cases} cases have the same patient_id, so they stay in one split "
                 "and never answer each other; a placeholder must not stand for all patients"
             )
-        crossing = self._library.images_in_several_splits()
+        crossing = images_in_several_splits(self._library)
         if crossing:
             self.remarks.append(
                 counted_line(

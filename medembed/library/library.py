@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +16,18 @@ from medembed.counted import counted
 from medembed.errors import ConditionError, LibraryError
 from medembed.library.case_rows import fetch_cases
 from medembed.library.database import DATABASE_NAME, Database
-from medembed.library.faults import damaged, file_errors
+from medembed.library.faults import file_errors
 from medembed.library.filters import Where, compile_conditions, parse_where
 from medembed.library.integrity import CHECK_RECORD_NAME
-from medembed.library.upsert import add_cases
+from medembed.library.meta import MetaStore
+from medembed.library.upsert import AddReport, add_cases
 from medembed.library.vectors import EmbeddingSet, VectorStore
 from medembed.privacy import Pseudonymizer
 from medembed.privacy.private_files import private_folder
 from medembed.progress import Progress
 from medembed.sources.refusal import Refusal
 
-__all__ = ["AddReport", "CaseLibrary"]
+__all__ = ["CaseLibrary"]
 
 
 # entries that a folder may contain before it becomes a library
@@ -37,23 +35,6 @@ _DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "co
 _OWN_FILES = (f".{DATABASE_NAME}.", CHECK_RECORD_NAME)
 _BATCH = 256
 _COUNTED = ("split", "sex", "modality", "view", "kind", "race", "site", "scanner")
-
-
-@dataclass(frozen=True)
-class AddReport:
-    """Outcome of :meth:`CaseLibrary.add`.
-
-    Parameters
-    ----------
-    added, unchanged, replaced : int
-    refusals : tuple of Refusal
-        ``where`` is the case id.
-    """
-
-    added: int
-    unchanged: int
-    replaced: int
-    refusals: tuple[Refusal, ...]
 
 
 class CaseLibrary:
@@ -69,7 +50,7 @@ class CaseLibrary:
     def __init__(self, path: Path, database: Database) -> None:
         self.path = path
         self._database = database
-        key = self._meta("key")
+        key = MetaStore(self._db).get("key")
         if key is None:
             raise LibraryError("the library's key is missing", where=DATABASE_NAME)
         self.pseudonymizer = Pseudonymizer(bytes(key))
@@ -315,31 +296,6 @@ class CaseLibrary:
             sha256,
         )
 
-    def images_of_several_patients(self) -> dict[str, int]:
-        """Count by split the images whose pixels belong to more than one patient."""
-        rows = self.database.read().execute(
-            "SELECT min(c.split), s.pixel_sha256 FROM scan_contents s JOIN cases c "
-            "ON c.id = s.case_row WHERE s.pixel_sha256 <> '' GROUP BY s.pixel_sha256 "
-            "HAVING count(DISTINCT c.patient_id) > 1 AND count(DISTINCT c.split) = 1"
-        )
-        return dict(Counter(split for split, _ in rows))
-
-    def images_in_several_splits(self) -> int:
-        """Count the images whose pixels occur in more than one split.
-
-        Only a library of an earlier version has such images.
-        """
-        (count,) = (
-            self.database.read()
-            .execute(
-                "SELECT count(*) FROM (SELECT 1 FROM scan_contents s JOIN cases c "
-                "ON c.id = s.case_row WHERE s.pixel_sha256 <> '' "
-                "GROUP BY s.pixel_sha256 HAVING count(DISTINCT c.split) > 1)"
-            )
-            .fetchone()
-        )
-        return int(count)
-
     def cases_with_pixels(self, digest: str) -> list[str]:
         """Return the ids of the cases with a scan of these pixels, in any file or format.
 
@@ -432,27 +388,12 @@ class CaseLibrary:
 
     def get_meta(self, name: str) -> str | None:
         """Return a setting, None if it is not set; the key is not accessible here."""
-        value = None if name == "key" else self._meta(name)
+        value = None if name == "key" else MetaStore(self._db).get(name)
         return None if value is None else str(value)
-
-    def _meta(self, name: str) -> Any:
-        row = self._db.execute(
-            "SELECT value, EXISTS (SELECT 1 FROM seals WHERE owner = 'meta' "
-            "AND seal = row_seal(name, value)) FROM meta WHERE name = ?",
-            (name,),
-        ).fetchone()
-        if row is None:
-            return None
-        value, is_whole = row
-        if not is_whole:
-            raise damaged("a setting")
-        return value
 
     def set_meta(self, name: str, value: str | None) -> None:
         """Store a setting; None deletes it."""
         if name in ("key", "library_id"):
             raise LibraryError("a library's key and id cannot be changed")
         with self._database.write() as db:
-            db.execute("DELETE FROM meta WHERE name = ?", (name,))
-            if value is not None:
-                db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
+            MetaStore(db).set(name, value)

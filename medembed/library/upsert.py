@@ -1,9 +1,10 @@
-"""Insert or update one case: added, unchanged, replaced or refused."""
+"""Insert or update cases: added, unchanged, replaced or refused."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from medembed.cases import Case
@@ -22,7 +23,24 @@ from medembed.library.vectors import VectorStore
 from medembed.privacy import Pseudonymizer
 from medembed.sources.refusal import Refusal
 
-__all__ = ["add_cases"]
+__all__ = ["AddReport", "add_cases"]
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """Outcome of :meth:`CaseLibrary.add`.
+
+    Parameters
+    ----------
+    added, unchanged, replaced : int
+    refusals : tuple of Refusal
+        ``where`` is the case id.
+    """
+
+    added: int
+    unchanged: int
+    replaced: int
+    refusals: tuple[Refusal, ...]
 
 
 def add_cases(

@@ -17,6 +17,7 @@ from support.example_files import write_csv, write_dicom, write_png
 from medembed.cases import Case, ScanRef, normalize_sex
 from medembed.library import CaseLibrary, ingest
 from medembed.library.identities import LibraryIdentities, patients_of_id
+from medembed.library.shared_images import images_in_several_splits
 from medembed.privacy import Claim, fold_id, is_placeholder
 from medembed.scans import ScanReader
 from medembed.sources import DicomFolderSource, TableSource
@@ -191,7 +192,7 @@ def test_the_same_pixels_are_never_in_two_splits(
         (refusal,) = report.refusals
         assert (refusal.where, refusal.code) == ("c1", "image-in-two-splits")
         assert "in train, the table puts it into test" in refusal.reason
-    assert library.images_in_several_splits() == 0
+    assert images_in_several_splits(library) == 0
 
 
 def test_patients_without_a_split_share_that_of_their_image(
@@ -212,7 +213,7 @@ def test_a_patient_of_another_split_keeps_the_image_out(
     for table in shared_image(tmp_path, [{"split": "train"}, {}]):
         report = ingest(library, TableSource(table), reader=reader)
     assert report.refused_by_code == {"image-in-two-splits": 1}
-    assert library.images_in_several_splits() == 0
+    assert images_in_several_splits(library) == 0
 
 
 def test_blank_images_of_many_patients_join_no_splits(
