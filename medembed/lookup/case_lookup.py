@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.counted import counted
-from medembed.embeddings import unit_rows
-from medembed.errors import QueryError, ScanError
+from medembed.errors import QueryError
 from medembed.explain import QueryContent, explain
 from medembed.index import (
     Hits,
@@ -32,12 +31,12 @@ from medembed.lookup.novelty_check import judge, unjudged
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
     cases_of_patients,
-    first_header,
     origin_of_case,
     origin_of_files,
     origin_of_scan,
 )
 from medembed.lookup.query import Query, Where
+from medembed.lookup.query_image import QueryImageReader
 from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, term_notes
 from medembed.lookup.reordering import Reordered, Reordering, first_hits
@@ -51,13 +50,11 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
     from medembed.notes import Note
-    from medembed.scans import Limits, Scan, ScanHeader, ScanReader
+    from medembed.scans import Limits, Scan, ScanHeader
 
 __all__ = ["CaseLookup"]
 
 Floats = npt.NDArray[np.float32]
-
-_OPPOSED = 1e-3
 
 
 class CaseLookup:
@@ -94,18 +91,13 @@ class CaseLookup:
         self._model: DualEncoder | None = self._choice.loaded
         self._index: LibraryIndex | None = None
         self._texts = QueryTextReader(library, lambda: self.model)
-        self._limits = limits
-        self._reader: ScanReader | None = None
+        self._images = QueryImageReader(limits)
         self._reordering = Reordering(library, lambda: self.model)
         self._lock = threading.RLock()
-        self._reading = threading.Lock()
 
     def close(self) -> None:
         """Stop the worker that reads image files; a later search starts a new one."""
-        with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+        self._images.close()
 
     def __enter__(self) -> CaseLookup:
         return self
@@ -230,7 +222,7 @@ class CaseLookup:
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
             # The worker reads the image while the model is loaded.
-            reading = pool.submit(self._read, query.files) if query.files else None
+            reading = pool.submit(self._images.read, query.files) if query.files else None
             parts, own = self._parts(query, terms, index, reading)
         reads = self._reordering.applies(rerank, terms.affirmed)
         out_of_depth = False
@@ -238,7 +230,7 @@ class CaseLookup:
             out_of_depth = self._texts.is_out_of_depth(note, terms, parts["text"], index)
             notes += self._texts.notes(note, terms, out_of_depth)
         notes += unknown_labels(self.library, query.where)
-        vector = _mixed(parts, query.weights)
+        vector = query.mixed(parts)
         excluded = {
             name
             for name in cases_of_patients(self.library, own.patients) | own.cases
@@ -264,7 +256,7 @@ class CaseLookup:
         if note is not None and terms.denied and not unjudged(query, index):
             # The thresholds are those of whole reports, denials included.
             whole = self._texts.encode_whole(note)
-            as_report = _mixed({**parts, "text": whole}, query.weights)
+            as_report = query.mixed({**parts, "text": whole})
         novelty = judge(query, index, as_report, _allowed(index, None, excluded))
         content = self._content(query, note)
         found = self._hits(reordered, query.k, parts, content, index, agreements)
@@ -305,21 +297,6 @@ class CaseLookup:
         hits = fused_hits(vector, index.index, statements.rank, agreement, weight, k, allowed)
         agreements = {name: float(agreement[statements.row(name)]) for name, _ in hits.of(0)}
         return hits, agreements, weight, term_notes(terms, statements)
-
-    def _read(self, files: tuple[Path, ...]) -> tuple[Scan, ScanHeader]:
-        from medembed.scans import ScanReader
-
-        with self._reading:
-            if self._reader is None:
-                self._reader = ScanReader(self._limits)
-            reader = self._reader
-        try:
-            scan = reader.read(files if len(files) > 1 else files[0])
-            return scan, first_header(reader, files[0])
-        except ScanError as error:  # its place is a path, which may name a patient
-            raise ScanError(
-                error.what, where="image", hint=error.hint, reason=error.reason
-            ) from None
 
     def _parts(
         self,
@@ -393,23 +370,6 @@ class CaseLookup:
                 each["rerank"] = reordered.scores[case_id]
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
         return tuple(found)
-
-
-def _mixed(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
-    """Combine the parts into one unit vector ``(1, d)``.
-
-    Its cosines rank cases exactly as the weighted sum of the parts' cosines.
-    """
-    if len({part.shape for part in parts.values()}) != 1:
-        raise QueryError("the parts of the query have vectors of different dimensions")
-    total = np.zeros(next(iter(parts.values())).shape, dtype=np.float64)
-    for name, part in parts.items():
-        total += weights[name] * part.astype(np.float64)
-    if np.linalg.norm(total) < _OPPOSED:
-        raise QueryError(
-            "the parts of the query cancel each other out", hint="choose other weights"
-        )
-    return unit_rows(total[np.newaxis])
 
 
 def _allowed(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medembed.errors import ScanError
 from medembed.library import Condition
 from medembed.library.identities import patients_of_id
 from medembed.privacy import is_placeholder
@@ -25,12 +24,11 @@ from medembed.scans.scan_hash import scan_sha256
 if TYPE_CHECKING:
     from medembed.cases import Case
     from medembed.library import CaseLibrary
-    from medembed.scans import Scan, ScanHeader, ScanReader
+    from medembed.scans import Scan, ScanHeader
 
 __all__ = [
     "QueryOrigin",
     "cases_of_patients",
-    "first_header",
     "origin_of_case",
     "origin_of_files",
     "origin_of_scan",
@@ -163,16 +161,3 @@ def _cases_of(library: CaseLibrary, patients: set[str]) -> list[Case]:
     condition = Condition("patient", "in", tuple(sorted(patients)))
     # Conditions ignore upper and lower case; patient ids do not.
     return [case for case in library.cases(condition) if case.patient_id in patients]
-
-
-def first_header(reader: ScanReader, path: Path) -> ScanHeader:
-    """Read the header of a file, or of the first readable file in a folder."""
-    if not path.is_dir():
-        return reader.header(path)
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            try:
-                return reader.header(file)
-            except ScanError:
-                continue
-    raise ScanError("no readable file in this folder", where=path.name)
