@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,7 +19,7 @@ from medembed.index.hits import Hits, Plan
 from medembed.index.hnsw import HnswGraph
 from medembed.index.sealed_files import read_sealed, write_sealed
 from medembed.index.search_notes import SearchNote, SearchNoteKind
-from medembed.index.snapshot import Snapshot, snapshot_of
+from medembed.index.snapshot import Snapshot, read_snapshot, snapshot_files, snapshot_of
 from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
 __all__ = ["AUTO_EXACT_ROWS", "CaseIndex", "IndexKind"]
@@ -342,12 +340,7 @@ class CaseIndex:
                 # A removed case's vector must not live on in a file.
                 self._state = replace(self._state, graph=HnswGraph.build(self._state.vectors))
             state = self._state
-            files = {
-                "ids": json.dumps(state.ids).encode(),
-                "vectors": _npy(state.vectors),
-            }
-            if state.graph is not None:
-                files["graph"] = state.graph.to_bytes()
+            files = snapshot_files(state)
             head = {
                 "format": _FORMAT,
                 "kind": self._requested_kind,
@@ -387,21 +380,10 @@ class CaseIndex:
                 "index files of another model", where=folder.name, hint="rebuild the index"
             )
         try:
-            vectors = np.load(BytesIO(files["vectors"]), allow_pickle=False)
-            ids, unit = checked_vectors(vectors, json.loads(files["ids"]))
-            if unit.shape != (head["cases"], head["dim"]):
-                raise InputError("index files that do not match each other", where=folder.name)
-            graph = HnswGraph.from_bytes(files["graph"], *unit.shape) if "graph" in files else None
+            state = read_snapshot(files)
+            matches = state.vectors.shape == (head["cases"], head["dim"])
         except (KeyError, ValueError, TypeError):
-            raise InputError(
-                "index files that do not match each other", where=folder.name
-            ) from None
-        return cls(snapshot_of(ids, unit, graph), head["kind"], head["fingerprint"]), dict(
-            head["extra"]
-        )
-
-
-def _npy(array: Floats) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+            matches = False
+        if not matches:
+            raise InputError("index files that do not match each other", where=folder.name)
+        return cls(state, head["kind"], head["fingerprint"]), dict(head["extra"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.index.hnsw import HnswGraph
+from medembed.index.validation import checked_vectors
 
-__all__ = ["Snapshot", "snapshot_of"]
+__all__ = ["Snapshot", "read_snapshot", "snapshot_files", "snapshot_of"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -35,3 +39,27 @@ def snapshot_of(ids: tuple[str, ...], vectors: Floats, graph: HnswGraph | None) 
     row_of = {name: row for row, name in enumerate(ids)}
     vectors.setflags(write=False)
     return Snapshot(ids, names, vectors, rank, row_of, graph)
+
+
+def snapshot_files(state: Snapshot) -> dict[str, bytes]:
+    """Return the files that :func:`read_snapshot` reads, without pickle."""
+    vectors = BytesIO()
+    np.save(vectors, state.vectors, allow_pickle=False)
+    files = {"ids": json.dumps(state.ids).encode(), "vectors": vectors.getvalue()}
+    if state.graph is not None:
+        files["graph"] = state.graph.to_bytes()
+    return files
+
+
+def read_snapshot(files: Mapping[str, bytes]) -> Snapshot:
+    """Read a snapshot from files.
+
+    Raises
+    ------
+    KeyError, ValueError, TypeError, InputError
+        If a file is missing, or they do not match each other.
+    """
+    vectors = np.load(BytesIO(files["vectors"]), allow_pickle=False)
+    ids, unit = checked_vectors(vectors, json.loads(files["ids"]))
+    graph = HnswGraph.from_bytes(files["graph"], *unit.shape) if "graph" in files else None
+    return snapshot_of(ids, unit, graph)
