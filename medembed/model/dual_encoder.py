@@ -199,6 +199,11 @@ class DualEncoder:
         return self._device
 
     @property
+    def folder(self) -> Path | None:
+        """Where the model was loaded from; None for a new one."""
+        return self._files.folder.absolute() if self._files is not None else None
+
+    @property
     def training(self) -> dict[str, Any]:
         """How the model was trained; empty if unknown."""
         return self._training

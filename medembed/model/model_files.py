@@ -198,6 +198,11 @@ class ModelFiles:
     ----------
     folder : Path
 
+    Attributes
+    ----------
+    folder : Path
+        Where they were when they were opened.
+
     Raises
     ------
     ModelError
@@ -206,6 +211,7 @@ class ModelFiles:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._where = str(folder)
         self._open: dict[str, int] = {}
         weakref.finalize(self, _close_all, self._open)
