@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from medembed.errors import MedEmbedError, ModelError
 from medembed.model.embed_engines import Done, WorkerPlan, cores_for, open_worker
 from medembed.model.embed_task import EmbedTask
+from medembed.model.embed_worker import EmbedWorker
 
 __all__ = ["RayData"]
 
@@ -65,11 +69,12 @@ class RayData:
         with _running(self._ray):
             _quiet(data)
             actors, cpus = self._share()
-            rows = [{"number": at, "task": pickle.dumps(task)} for at, task in given.items()]
-            plan = WorkerPlan(self._plan.folder, self._plan.fingerprint, self._plan.cache, cpus)
+            plan = replace(self._plan, threads=cpus), "cuda" if self._gpu else "cpu"
+            rows = [
+                {"number": at, "asked": pickle.dumps((*plan, task))} for at, task in given.items()
+            ]
             done = data.from_items(rows, override_num_blocks=len(rows)).map(
                 _Actor,
-                fn_constructor_args=(pickle.dumps(plan), "cuda" if self._gpu else "cpu"),
                 compute=data.ActorPoolStrategy(size=min(actors, len(rows))),
                 num_cpus=cpus,
                 num_gpus=1 if self._gpu else 0,
@@ -102,17 +107,16 @@ class RayData:
 class _Actor:
     """A worker, opened by its first task: an error of it is then passed on as it is."""
 
-    def __init__(self, plan: bytes, device: str) -> None:
-        self._plan: WorkerPlan = pickle.loads(plan)  # noqa: S301
-        self._device = device
-        self._worker: Any = None
+    def __init__(self) -> None:
+        self._worker: EmbedWorker | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Compute a task."""
         try:
+            plan, device, task = pickle.loads(row["asked"])  # noqa: S301  ours
             if self._worker is None:
-                self._worker = open_worker(self._plan, self._device)
-            outcome: object = self._worker(pickle.loads(row["task"]))  # noqa: S301
+                self._worker = open_worker(plan, device)
+            outcome: object = self._worker(task)
         except MedEmbedError as error:
             outcome = error
         return {"number": row["number"], "outcome": pickle.dumps(outcome)}
@@ -125,8 +129,10 @@ def _running(ray: Any) -> Iterator[None]:
         yield
         return
     quiet = {"log_to_driver": False, "configure_logging": False}
+    address = os.environ.get("RAY_ADDRESS", "")
     try:
-        if os.environ.get("RAY_ADDRESS"):
+        if address:
+            _reach(address)
             ray.init(**quiet)
         else:
             ray.init(num_cpus=cores_for(1), include_dashboard=False, **quiet)
@@ -139,6 +145,14 @@ def _running(ray: Any) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError soon if nothing listens there; Ray itself tries for minutes."""
+    named = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if named is not None:
+        with socket.create_connection((named[1], int(named[2])), timeout=10):
+            pass
 
 
 def _quiet(data: Any) -> None:

@@ -127,6 +127,15 @@ def test_ray_that_is_missing_is_named(
         embed_engine(library, saved, EngineKind.RAY)
 
 
+def test_a_cluster_that_does_not_answer_is_said_at_once(
+    library: CaseLibrary, saved: DualEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ModelError, match="RAY_ADDRESS"):
+        embed_library(library, saved, engine=embed_engine(library, saved, EngineKind.RAY))
+
+
 @pytest.mark.slow
 def test_no_process_outlives_one_that_was_killed(
     library: CaseLibrary, saved: DualEncoder, tmp_path: Path
