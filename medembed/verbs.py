@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medembed.errors import InputError, ModelError
 from medembed.library import CaseLibrary
@@ -167,6 +167,9 @@ def embed(
     model: DualEncoder | str | Path | None = None,
     *,
     activate: bool = False,
+    processes: int = 0,
+    devices: Sequence[str] = (),
+    engine: Literal["local", "ray"] = "local",
     progress: Progress | None = None,
 ) -> EmbedReport:
     """Embed the scans and reports of the cases that have no vectors yet.
@@ -178,15 +181,27 @@ def embed(
         Default: the newly trained one that has no vectors yet, else the active one.
     activate : bool
         Make this model the active one even if it lacks vectors.
+    processes : int
+        Decode and encode in so many processes; 0 means one per device. A script that asks for
+        more than one needs ``if __name__ == "__main__":``, as for :mod:`multiprocessing`.
+    devices : sequence of str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, which the processes take in turn.
+    engine : {"local", "ray"}
+        Ray Data runs on this machine, or on the cluster that ``RAY_ADDRESS`` names.
     progress : callable of (done, total), optional
     """
     from medembed.model import DualEncoder, embed_library, find_model
+    from medembed.model.embed_engines import embed_engine
+    from medembed.model.engine_kind import EngineKind
 
     with _opened(library) as opened:
         if not isinstance(model, DualEncoder):
             name = None if model is None else str(model)
             model = DualEncoder.load(find_model(opened, name, newest=True))
-        return embed_library(opened, model, progress, make_active=True if activate else None)
+        runs = embed_engine(opened, model, EngineKind(engine), processes=processes, devices=devices)
+        return embed_library(
+            opened, model, progress, engine=runs, make_active=True if activate else None
+        )
 
 
 def evaluate(

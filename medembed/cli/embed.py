@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ import typer
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.suggestion import suggested_search
 from medembed.counted import counted
+from medembed.errors import InputError
+from medembed.model.engine_kind import EngineKind
 
 if TYPE_CHECKING:
     from medembed.model import EmbedReport
@@ -51,31 +54,63 @@ def embed(
             "print what it loses; it becomes active only with --activate.",
         ),
     ] = Precision.FLOAT32,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            min=0,
+            help="Decode and encode in so many processes, which share the cores. 0: one per "
+            "device; with Ray one per node.",
+        ),
+    ] = 0,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="cpu, cuda, or cuda:1 for one of several GPUs. Repeat it to use several, one "
+            "process each. Default: cpu.",
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineKind,
+        typer.Option(
+            "--engine",
+            help="ray: run on Ray Data, on this machine or on the cluster that RAY_ADDRESS names "
+            "(needs the extra ray).",
+        ),
+    ] = EngineKind.LOCAL,
     as_json: AsJson = False,
 ) -> None:
     """Embed the scans and reports of the cases that have no vectors yet.
 
     A newly trained model becomes the active one at the end. If interrupted, run the same command to
-    resume.
+    resume, with the same or other --processes.
 
     Example: medembed embed demo-library
     """
     from medembed.library import CaseLibrary
 
+    devices = _checked(device or [])
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
         from medembed.model import DualEncoder, embed_library, find_model
+        from medembed.model.embed_engines import embed_engine
 
         folder = find_model(opened, model, newest=True)
-        loaded = DualEncoder.load(folder)
+        one = len(devices) == 1 and engine is EngineKind.LOCAL
+        loaded = DualEncoder.load(folder, device=devices[0] if one else "cpu")
         make_active = True if activate else None
         if precision is Precision.INT8:
             from medembed.model.int8 import make_int8, measure_int8_loss
 
             float32, make_active = loaded.fingerprint, activate
             loaded = make_int8(opened, loaded, folder.name)
+        runs = embed_engine(opened, loaded, engine, processes=processes, devices=devices)
         with progress_bar("embed") as progress:
-            report = embed_library(opened, loaded, progress, make_active=make_active, waiting=note)
+            report = embed_library(
+                opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
+            )
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 
@@ -86,6 +121,13 @@ def embed(
 
     payload = report.to_json()
     emit({**payload, "int8": loss.to_json()} if loss else payload, as_json, human)
+
+
+def _checked(devices: list[str]) -> list[str]:
+    for name in devices:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+            raise InputError("no such device", where="--device", hint="cpu, cuda or cuda:1")
+    return devices
 
 
 def show_loss(loss: Int8Loss, name: str) -> None:

@@ -141,15 +141,16 @@ def _write_holder(descriptor: int, what: str) -> None:
 
 
 def _holder(path: Path) -> str:
-    try:
-        holder = json.loads(path.read_bytes())
-        since = datetime.fromisoformat(holder["since"]).astimezone()
-        return (
-            f"busy with {holder['what']}: process {int(holder['pid'])} on {holder['host']}, "
-            f"since {since:%Y-%m-%d %H:%M:%S}"
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return "busy: another process is writing"
+    for _ in range(4):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            holder = json.loads(path.read_bytes())
+            since = datetime.fromisoformat(holder["since"]).astimezone()
+            return (
+                f"busy with {holder['what']}: process {int(holder['pid'])} on {holder['host']}, "
+                f"since {since:%Y-%m-%d %H:%M:%S}"
+            )
+        time.sleep(_PAUSE_SECONDS)  # a holder writes its name just after it has the lock
+    return "busy: another process is writing"
 
 
 def _release_in_child() -> None:

@@ -17,15 +17,9 @@ import numpy.typing as npt
 
 from medembed.encoders.study_images import ScanSource, StudyBatch
 from medembed.encoders.tokenizers import Tokens
-from medembed.errors import ModelError, QueryError
+from medembed.errors import QueryError
 from medembed.model.mean_vectors import mean_vectors, unit_rows
-from medembed.model.model_files import (
-    ONNX_FILES,
-    RERANKER_FILES,
-    WEIGHTS,
-    ModelFiles,
-    write_model,
-)
+from medembed.model.model_files import RERANKER_FILES, WEIGHTS, ModelFiles, write_model
 from medembed.model.new_files import NewModelFiles
 from medembed.model.onnx_side import SideName
 from medembed.model.sides import Sides
@@ -156,6 +150,11 @@ class DualEncoder:
         return self.sides.device
 
     @property
+    def folder(self) -> Path | None:
+        """Where the model was loaded from; None for a new one."""
+        return self._files.folder.absolute() if isinstance(self._files, ModelFiles) else None
+
+    @property
     def training(self) -> dict[str, Any]:
         """How the model was trained; empty if unknown."""
         return self._files.training
@@ -231,18 +230,6 @@ class DualEncoder:
             self.export()
         write_model(folder, self._files, files or {})
         return folder
-
-    def onnx_file(self, name: SideName) -> bytes:
-        """Return a side's ONNX file.
-
-        Raises
-        ------
-        ModelError
-            If it has none, because it runs in torch.
-        """
-        if isinstance(self._files, NewModelFiles) or ONNX_FILES[name] not in self._files.names:
-            raise ModelError(f"the {name} side has no ONNX file")
-        return self._files.read(ONNX_FILES[name])
 
     @property
     def has_reranker(self) -> bool:

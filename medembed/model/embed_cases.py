@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medembed.encoders.study_images import ScanSource
-from medembed.errors import ScanError
 from medembed.library.locks import writer_lock
 from medembed.library.priors import note_priors_read, with_earlier_studies
 from medembed.library.vectors import VectorKind, VectorStore
 from medembed.model.activation import PENDING, activate, name_in_library, would_drop
-from medembed.model.onnx_side import usable_cores
-from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
+from medembed.model.embed_engines import EmbedEngine, InProcess
+from medembed.model.embed_task import EmbedOutcome, EmbedTask, ScanTask
 from medembed.model.report_text import case_text
 from medembed.model.reranking import ImageTokens
 from medembed.model.resolve import ModelChoice
 from medembed.progress import Progress
-from medembed.scans import ScanReader
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from medembed.cases import Case
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
-    from medembed.preprocess import Pixels
 
 __all__ = ["EmbedReport", "embed_library"]
-
-_CHUNK = 128
-"""Cases that are written in one transaction."""
-
-_CPU_BATCH, _GPU_BATCH = 32, 256
-"""Images per run; on a CPU larger batches are no faster."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +71,14 @@ def embed_library(
     progress: Progress | None = None,
     *,
     workers: int = 0,
+    engine: EmbedEngine | None = None,
     make_active: bool | None = None,
     waiting: Callable[[str], None] | None = None,
     cached: bool = False,
 ) -> EmbedReport:
     """Encode scans and notes of the cases that have no vector of this model yet.
 
-    Vectors are written in chunks, so an interrupted run keeps what it has done. The vector of a
+    Vectors are written as they are done, so an interrupted run keeps them. The vector of a
     case is the mean of its scans' unit vectors, scaled to norm 1, unless the model pools the
     images of a study, with those of earlier studies if it was trained so. A case that changes or is
     erased while it is encoded gets no vector of its old content.
@@ -99,6 +91,9 @@ def embed_library(
         Called with (vectors done, vectors in total).
     workers : int
         Decoding processes; 0 means one per core.
+    engine : EmbedEngine, optional
+        What decodes and encodes (:func:`medembed.model.embed_engines.embed_engine`). Default: this
+        process, with ``workers``.
     make_active : bool, optional
         Activate the model at the end. None activates it if it is pending or no model is active,
         provided that it is in the library, has not collapsed, and finds the cases that the active
@@ -113,7 +108,8 @@ def embed_library(
     with writer_lock(lock, "embedding", waiting=waiting):
         if model.n_priors:
             note_priors_read(library, model.fingerprint)
-        work = _Embedding(library, model, workers, progress)
+        engine = engine or InProcess(model, library.path / "cache", workers)
+        work = _Embedding(library, model, engine, progress)
         if cached:
             work.run_cached()
         work.run()
@@ -157,25 +153,27 @@ class _Embedding:
     ----------
     library : CaseLibrary
     model : DualEncoder
-    workers : int
+    engine : EmbedEngine
     progress : callable or None
     """
 
     def __init__(
-        self, library: CaseLibrary, model: DualEncoder, workers: int, progress: Progress | None
+        self,
+        library: CaseLibrary,
+        model: DualEncoder,
+        engine: EmbedEngine,
+        progress: Progress | None,
     ) -> None:
         self.library = library
         self.model = model
-        self.workers = workers
+        self.engine = engine
         self.progress = progress
-        self.cache = PixelCache(library.path / "cache", model.preprocess)
         self.written: dict[VectorKind, int] = {"image": 0, "note": 0}
         self.refused: dict[str, int] = {}
         self.unread = 0
         self.tokens = ImageTokens(library, model) if model.has_reranker else None
-        self.batch_size = _GPU_BATCH if model.device.startswith("cuda") else _CPU_BATCH
-        self._stopping = False
         self._changed: set[str] = set()
+        self._replaced: set[tuple[Path, ...]] = set()
         self._done = self._total = 0
 
     def run(self) -> None:
@@ -192,10 +190,9 @@ class _Embedding:
             self._total += sum(map(len, todo.values()))
             if not any(todo.values()):
                 return
-            if todo["image"]:
-                self._images(todo["image"])
-            for chunk in _chunks(todo["note"]):
-                self._notes(chunk)
+            with closing(self.engine.run(self._tasks(todo))) as done:
+                for task, outcome in done:
+                    self._keep(task, outcome)
 
     def run_cached(self) -> None:
         """Write the vectors of cases whose frozen features are in the cache."""
@@ -211,77 +208,55 @@ class _Embedding:
                     rows = np.concatenate(list(found.values()))
                     self._write(kind, list(found), rows, contents)
 
-    def _images(self, ids: list[str]) -> None:
-        """Encode the scans of cases while a thread decodes those of the next ones."""
-        with (
-            ScanReader(workers=self.workers or usable_cores()) as reader,
-            closing(_ahead(self._decoded(chunk, reader) for chunk in _chunks(ids))) as chunks,
-        ):
-            try:
-                for chunk in chunks:
-                    self._encode(chunk)
-            except BaseException:
-                self._stopping = True  # else leaving would wait until a whole chunk is decoded
-                raise
+    def _tasks(self, todo: dict[VectorKind, list[str]]) -> Iterator[EmbedTask]:
+        """Yield what is to be encoded, read from the library when it is asked for."""
+        for ids in _chunks(todo["image"], self.engine.cases):
+            contents = self._contents(ids)
+            files = self.library.scan_files
+            scans = [
+                ScanTask(owner, ref, paths, days, paths in self._replaced)
+                for owner, studies in self._studies(ids).items()
+                for case, days in studies
+                for ref, paths in zip(case.scans, files(case), strict=True)
+            ]
+            yield EmbedTask("image", tuple(ids), contents, tuple(scans))
+        for ids in _chunks(todo["note"], self.engine.cases):
+            contents = self._contents(ids)
+            texts = {
+                case.case_id: case_text(case, header=self.model.reads_header)
+                for case in self.library.select(ids)
+                if case.note
+            }
+            yield EmbedTask("note", tuple(ids), contents, texts=texts)
 
-    def _encode(self, chunk: _Chunk) -> None:
-        self.unread += chunk.n_unread
-        for reason in chunk.reasons:
-            self.refused[reason] = self.refused.get(reason, 0) + 1
-        if chunk.pixels:
-            vectors = self.model.encode_pixels(
-                chunk.pixels, self.batch_size, scans=chunk.owners, sources=chunk.sources
-            )
-            owners = list(dict.fromkeys(chunk.owners))
-            self._write("image", owners, vectors, chunk.contents)
-            if self.tokens is not None:
-                self.tokens.keep(dict(zip(chunk.names, chunk.pixels, strict=True)))
-        self._report(len(chunk.ids))
+    def _keep(self, task: EmbedTask, outcome: EmbedOutcome) -> None:
+        """Write what a task has given, except for cases that have changed since."""
+        replaced = self._replaced_scans(task, outcome)
+        stale = {scan.owner for scan in replaced}
+        self._changed.update(stale)
+        kept = [at for at, name in enumerate(outcome.ids) if name not in stale]
+        if kept:
+            ids = [outcome.ids[at] for at in kept]
+            self._write(task.kind, ids, outcome.vectors[kept], dict(task.contents))
+        for owner, unread in outcome.unread.items():
+            self.unread += unread if owner not in stale else 0
+        for owner, reason in outcome.refused.items():
+            if owner not in stale:
+                self.refused[reason] = self.refused.get(reason, 0) + 1
+        if self.tokens is not None:
+            doubtful = {scan.key for scan in replaced}
+            self.tokens.keep({k: v for k, v in outcome.features.items() if k not in doubtful})
+        self._report(len(task.ids))
 
-    def _decoded(self, ids: list[str], reader: ScanReader) -> _Chunk:
-        """Read the pixels of some cases, from the cache or from their files."""
-        contents = self._contents(ids)
-        wanted = [
-            (owner, case, at, days)
-            for owner, studies in self._studies(ids).items()
-            for case, days in studies
-            for at in range(len(case.scans))
-        ]
-        missing = {
-            (case.case_id, at): (case, at)  # once, although also an earlier study of another
-            for _, case, at, _ in wanted
-            if case.scans[at] not in self.cache
-        }
-        preprocess = self.model.preprocess
-        fresh = iter(
-            read_pixels(self.library, list(missing.values()), preprocess, self.workers, reader)
-        )
-        decoded: dict[tuple[str, int], Pixels | ScanError] = {}
-        chunk = _Chunk(ids, contents)
-        reasons: dict[str, str] = {}
-        for owner, case, at, days in wanted:
-            if self._stopping:
-                break
-            ref, key = case.scans[at], (case.case_id, at)
-            if key in missing:  # not asked of the cache again, which others fill meanwhile
-                if key not in decoded:
-                    decoded[key] = next(fresh)
-                pixels = decoded[key]
-            else:
-                first, count = self.cache.span(ref)
-                pixels = self.cache.rows(slice(first, first + count))
-            if isinstance(pixels, ScanError):
-                if not days:  # an earlier study counts where it is the case itself
-                    chunk.n_unread += 1
-                    reasons[owner] = reason_of(pixels)
-            else:
-                chunk.owners.append(owner)
-                chunk.names.append(PixelCache.key_of(ref))
-                chunk.pixels.append(pixels)
-                chunk.sources.append(ScanSource(ref.view, ref.modality, days))
-        chunk.keep({o for o, s in zip(chunk.owners, chunk.sources, strict=True) if not s.gap_days})
-        chunk.reasons = [why for name, why in reasons.items() if name not in chunk.owners]
-        return chunk
+    def _replaced_scans(self, task: EmbedTask, outcome: EmbedOutcome) -> list[ScanTask]:
+        """Return the scans that were read from files other than those that were ingested.
+
+        These may be another patient's. Their cases are tried again without them.
+        """
+        read = [task.scans[at] for at in outcome.from_files]
+        replaced = [scan for scan in read if self.library.has_changed_files(scan.ref)]
+        self._replaced.update(scan.files for scan in replaced)
+        return replaced
 
     def _studies(self, ids: list[str]) -> dict[str, list[tuple[Case, int]]]:
         """Return each case, followed by the earlier studies that the model pools with it."""
@@ -295,15 +270,6 @@ class _Embedding:
                 earlier = [case.case_id for case, days in studies if days]
                 contents[owner] += b"".join(_contents(self.library, earlier).values())
         return contents
-
-    def _notes(self, ids: list[str]) -> None:
-        contents = self._contents(ids)
-        noted = [case for case in self.library.select(ids) if case.note]
-        texts = [case_text(case, header=self.model.reads_header) for case in noted]
-        if texts:
-            vectors = self.model.encode_notes(texts)
-            self._write("note", [case.case_id for case in noted], vectors, contents)
-        self._report(len(ids))
 
     def _write(
         self,
@@ -328,30 +294,8 @@ class _Embedding:
             self.progress(self._done, self._total)
 
 
-@dataclass
-class _Chunk:
-    """Decoded scans of some cases: pixels with their cases and names, and what was not read."""
-
-    ids: list[str]
-    contents: dict[str, bytes]
-    owners: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    pixels: list[Pixels] = field(default_factory=list)
-    sources: list[ScanSource] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    n_unread: int = 0
-
-    def keep(self, owners: set[str]) -> None:
-        """Leave out the scans of other cases, of which only earlier studies could be read."""
-        kept = [at for at, owner in enumerate(self.owners) if owner in owners]
-        self.owners = [self.owners[at] for at in kept]
-        self.names = [self.names[at] for at in kept]
-        self.pixels = [self.pixels[at] for at in kept]
-        self.sources = [self.sources[at] for at in kept]
-
-
-def _chunks(ids: list[str]) -> Iterator[list[str]]:
-    return (ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK))
+def _chunks(ids: list[str], size: int = InProcess.cases) -> Iterator[list[str]]:
+    return (ids[at : at + size] for at in range(0, len(ids), size))
 
 
 def _contents(library: CaseLibrary, ids: Sequence[str]) -> dict[str, bytes]:
@@ -363,16 +307,3 @@ def _contents(library: CaseLibrary, ids: Sequence[str]) -> dict[str, bytes]:
         if row is not None:
             found[case_id] = bytes(row[0])
     return found
-
-
-def _ahead(items: Iterator[_Chunk]) -> Generator[_Chunk, None, None]:
-    """Yield items that a thread computes while the earlier ones are used.
-
-    At most one finished item waits, so that memory is bounded. An error of the thread is raised
-    here; closing the generator ends the thread after the item at hand.
-    """
-    with ThreadPoolExecutor(1, "medembed-decode") as thread:
-        pending = thread.submit(next, items, None)
-        while (item := pending.result()) is not None:
-            pending = thread.submit(next, items, None)
-            yield item

@@ -125,7 +125,7 @@ def make_int8(library: CaseLibrary, model: DualEncoder, name: str) -> DualEncode
     serving = {}
     for side in _SIDES:
         file = ONNX_FILES[side]
-        files[file], method = _quantized(model.onnx_file(side), model, pixels)
+        files[file], method = _quantized(model.sides.onnx_file(side), model, pixels)
         serving[side] = {"runtime": "onnx", "quantization": method}
     about: dict[str, Any] = {
         "format": MODEL_FORMAT,

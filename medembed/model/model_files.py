@@ -227,6 +227,8 @@ class ModelFiles:
 
     Attributes
     ----------
+    folder : Path
+        Where they were when they were opened.
     about : dict
         ``model.json``.
     architecture : dict
@@ -247,6 +249,7 @@ class ModelFiles:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._where = str(folder)
         self._open: dict[str, int] = {}
         weakref.finalize(self, _close_all, self._open)

@@ -27,7 +27,7 @@ from medembed.privacy.private_files import open_private
 from medembed.progress import Progress
 from medembed.scans import Scan, ScanReader
 
-__all__ = ["PixelCache", "read_pixels"]
+__all__ = ["PixelCache", "decode_pixels", "read_pixels"]
 
 _Entry: TypeAlias = tuple[int, list[int]]  # first row, and a checksum for each row
 _SYNC_EVERY = 256
@@ -67,20 +67,41 @@ def read_pixels(
             yield from read_pixels(library, wanted, preprocess, workers, own)
         return
 
-    def items() -> Iterator[tuple[str | list[str], int | None]]:
-        for case, at in wanted:
-            files = [str(path) for path in library.scan_files(case)[at]]
-            yield (files[0] if len(files) == 1 else files), case.scans[at].frame
+    scans = [
+        (case.scans[at], [str(path) for path in library.scan_files(case)[at]])
+        for case, at in wanted
+    ]
+    for (ref, _), pixels in zip(scans, decode_pixels(scans, preprocess, reader), strict=True):
+        if not isinstance(pixels, ScanError) and library.has_changed_files(ref):
+            yield ScanError("the file has changed since it was ingested", reason="changed")
+        else:
+            yield pixels
 
-    for (case, at), scan in zip(wanted, reader.map("read", items()), strict=True):
+
+def decode_pixels(
+    scans: Sequence[tuple[ScanRef, Sequence[str]]], preprocess: Preprocess, reader: ScanReader
+) -> Iterator[Pixels | ScanError]:
+    """Decode and preprocess scans from their files, whether or not these have changed.
+
+    Parameters
+    ----------
+    scans : sequence of (ScanRef, sequence of str)
+        Each with its files as absolute paths.
+    preprocess : Preprocess
+    reader : ScanReader
+
+    Yields
+    ------
+    uint8 or uint16 array, or ScanError
+        One per scan, in order.
+    """
+    items = ((files[0] if len(files) == 1 else list(files), ref.frame) for ref, files in scans)
+    for (ref, _), scan in zip(scans, reader.map("read", items), strict=True):
         if not isinstance(scan, Scan):
             yield scan if isinstance(scan, ScanError) else ScanError("no pixels")
             continue
-        if library.has_changed_files(case.scans[at]):  # perhaps of another patient
-            yield ScanError("the file has changed since it was ingested", reason="changed")
-            continue
         try:
-            yield preprocess.pixels(case.scans[at].declared(scan))
+            yield preprocess.pixels(ref.declared(scan))
         except ScanError as error:
             yield error
 

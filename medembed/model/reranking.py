@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medembed.model.dual_encoder import DualEncoder
     from medembed.preprocess import Pixels
 
-__all__ = ["CANDIDATES", "ImageTokens", "ModelReranker", "RerankerAbout"]
+__all__ = ["CANDIDATES", "ImageTokens", "ModelReranker", "RerankerAbout", "scan_features"]
 
 Features = npt.NDArray[np.float32]
 
@@ -199,24 +199,9 @@ class ImageTokens:
             found.append(np.concatenate(rows) if rows else None)
         return found
 
-    def keep(self, pixels: Mapping[str, Pixels]) -> None:
-        """Compute and keep the features of scans whose pixels are at hand, by their names."""
-        self._cache.add(
-            {
-                name: np.concatenate(
-                    [
-                        self._model.sides.run(
-                            "image",
-                            self._model.preprocess.normalize(rows[at : at + _BATCH]),
-                            output="features",
-                        )
-                        for at in range(0, len(rows), _BATCH)
-                    ]
-                )
-                for name, rows in pixels.items()
-                if name not in self._cache
-            }
-        )
+    def keep(self, features: Mapping[str, Features]) -> None:
+        """Keep the features of scans, by their names, where the cache lacks them."""
+        self._cache.add({name: f for name, f in features.items() if name not in self._cache})
 
     def _fill(self, lacking: Mapping[str, tuple[Case, int]]) -> None:
         preprocess = self._model.preprocess
@@ -234,7 +219,14 @@ class ImageTokens:
         for name, found in zip(unread, read, strict=True):
             if not isinstance(found, ScanError):
                 at_hand[name] = found
-        self.keep(at_hand)
+        self.keep({name: scan_features(self._model, rows) for name, rows in at_hand.items()})
+
+
+def scan_features(model: DualEncoder, pixels: Pixels) -> Features:
+    """Return the image features ``(m, width)`` of a scan's images ``(m, c, *size)``."""
+    batches = (pixels[at : at + _BATCH] for at in range(0, len(pixels), _BATCH))
+    normalize, run = model.preprocess.normalize, model.sides.run
+    return np.concatenate([run("image", normalize(rows), output="features") for rows in batches])
 
 
 def _scans(case: Case) -> list[tuple[int, ScanRef]]:

@@ -94,6 +94,18 @@ class Sides:
                 self._runners[name] = self._opened(name)
             return self._runners[name]
 
+    def onnx_file(self, name: SideName) -> bytes:
+        """Return a side's ONNX file.
+
+        Raises
+        ------
+        ModelError
+            If it has none, because it runs in torch.
+        """
+        if not self._has_onnx(name):
+            raise ModelError(f"the {name} side has no ONNX file")
+        return self._files.read(ONNX_FILES[name])
+
     def run(
         self, name: SideName, *inputs: npt.NDArray[Any], output: OutputName = "vectors"
     ) -> npt.NDArray[np.float32]:
@@ -109,11 +121,14 @@ class Sides:
             raise ModelError("the model returned values that are not finite")
         return rows
 
-    def _opened(self, name: SideName) -> OnnxSide | TorchSide:
+    def _has_onnx(self, name: SideName) -> bool:
         # The sides of a new model run in torch, also once they are exported.
-        if self._towers is None and ONNX_FILES[name] in self._files.names:
+        return self._towers is None and ONNX_FILES[name] in self._files.names
+
+    def _opened(self, name: SideName) -> OnnxSide | TorchSide:
+        if self._has_onnx(name):
             if not self.device.startswith("cuda") or has_cuda():
-                return OnnxSide(name, self._files.read(ONNX_FILES[name]), self.device)
+                return OnnxSide(name, self.onnx_file(name), self.device)
             _LOG.warning(
                 "this ONNX Runtime has no CUDA: the %s side runs in torch "
                 "(pip install onnxruntime-gpu in place of onnxruntime)",

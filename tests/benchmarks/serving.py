@@ -30,13 +30,14 @@ import torch
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.model import DualEncoder, embed_cases, find_model
+from medembed.model.embed_engines import InProcess
+from medembed.model.embed_worker import EmbedWorker
 from medembed.model.int8 import measure_int8_loss
 from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_side import OnnxSide, SideName
-from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import note_text
 from medembed.model.torch_side import TorchSide
-from medembed.scans import ScanReader, read_scan
+from medembed.scans import read_scan
 
 TEXT = "right pleural effusion"
 MEDEMBED = [sys.executable, "-c", "from medembed.cli import run; run()"]
@@ -98,21 +99,22 @@ def embedding(library: CaseLibrary, model: DualEncoder, most: int, rounds: int) 
     cases = [c for c in library.cases() if len(c.scans) == 1 and len(c.scans[0].files) == 1][:most]
     ids = [case.case_id for case in cases]
     files = [library.scan_files(case)[0][0] for case in cases]
-    with tempfile.TemporaryDirectory() as empty:
-        work = embed_cases._Embedding(library, model, 0, None)
-        work.cache = PixelCache(Path(empty), model.preprocess)
-        with ScanReader(workers=os.cpu_count() or 1) as reader:
-            chunks = [ids[at : at + 128] for at in range(0, len(ids), 128)]
-            pixels = [p for chunk in chunks for p in work._decoded(chunk, reader).pixels]
-            tasks: Tasks = {
-                "`medembed embed`: decode, preprocess, encode, write": lambda: work._images(ids),
-                "decode and preprocess alone": lambda: [
-                    work._decoded(chunk, reader) for chunk in chunks
-                ],
-                "encode alone": lambda: model.encode_pixels(pixels),
-                "plain MONAI Dataset and DataLoader, torch": monai_loop(files, model),
-            }
-            seconds = interleaved(tasks, rounds)
+    with tempfile.TemporaryDirectory() as empty, EmbedWorker(model, Path(empty)) as worker:
+        work = embed_cases._Embedding(library, model, InProcess(model, Path(empty)), None)
+        chunks = list(work._tasks({"image": ids, "note": []}))
+        pixels = [p for chunk in chunks for p in worker.decode(chunk).pixels]
+
+        def embed() -> None:
+            for task, outcome in work.engine.run(chunks):
+                work._keep(task, outcome)
+
+        tasks: Tasks = {
+            "`medembed embed`: decode, preprocess, encode, write": embed,
+            "decode and preprocess alone": lambda: [worker.decode(chunk) for chunk in chunks],
+            "encode alone": lambda: model.encode_pixels(pixels),
+            "plain MONAI Dataset and DataLoader, torch": monai_loop(files, model),
+        }
+        seconds = interleaved(tasks, rounds)
     rate = {name: len(ids) / statistics.median(times) for name, times in seconds.items()}
     ours, decode, encode, plain = rate.values()
     yield f"\n## Embedding {len(ids)} images\n\n| what | images per second | least | most |"
@@ -210,9 +212,11 @@ def runtimes(library: CaseLibrary, model: DualEncoder, rounds: int) -> Iterator[
         module = model.image_side() if side == "image" else model.text_side()
         runners: dict[str, OnnxSide | TorchSide] = {"torch": TorchSide(module)}
         if model.serving.get(side, {}).get("runtime") == "onnx":
-            runners["ONNX Runtime"] = OnnxSide(side, model.onnx_file(side), threads=1)
+            runners["ONNX Runtime"] = OnnxSide(side, model.sides.onnx_file(side), threads=1)
         if quantized:
-            runners["ONNX Runtime, int8"] = OnnxSide(side, quantized.onnx_file(side), threads=1)
+            runners["ONNX Runtime, int8"] = OnnxSide(
+                side, quantized.sides.onnx_file(side), threads=1
+            )
         batches = inputs(library, model, side)
         tasks: Tasks = {}
         for kind, runner in runners.items():

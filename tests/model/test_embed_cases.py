@@ -14,13 +14,16 @@ from support.small_pairs import write_library
 
 from medembed.errors import ModelError
 from medembed.library import CaseLibrary
-from medembed.model import DualEncoder, embed_cases, embed_library
+from medembed.model import DualEncoder, embed_library, embed_worker
+from medembed.model.embed_engines import InProcess
+from medembed.model.embed_task import EmbedTask
+from medembed.model.embed_worker import EmbedWorker
 from medembed.scans import read_scan
 
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaseLibrary]:
-    monkeypatch.setattr(embed_cases, "_CHUNK", 4)
+    monkeypatch.setattr(InProcess, "cases", 4)
     with write_library(tmp_path, 14, images_per_case=2) as library:
         yield library
 
@@ -41,12 +44,12 @@ def test_one_reader_serves_the_whole_run(
 ) -> None:
     made = []
 
-    class Counted(embed_cases.ScanReader):
+    class Counted(embed_worker.ScanReader):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             made.append(self)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(embed_cases, "ScanReader", Counted)
+    monkeypatch.setattr(embed_worker, "ScanReader", Counted)
     monkeypatch.setattr("medembed.model.pixel_cache.ScanReader", Counted)
     assert embed_library(library, toy).images == 14
     assert len(made) == 1
@@ -68,19 +71,19 @@ def test_an_unreadable_file_costs_its_own_case_only(
 def test_a_fault_while_decoding_ends_the_run_and_the_next_one_resumes(
     library: CaseLibrary, toy: DualEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded = embed_cases._Embedding._decoded
+    decode = EmbedWorker.decode
 
-    def failing(self: Any, ids: list[str], reader: Any) -> Any:
-        if "C-009" in ids:
+    def failing(self: EmbedWorker, task: EmbedTask) -> Any:
+        if "C-009" in task.ids:
             raise ModelError("out of luck")
-        return decoded(self, ids, reader)
+        return decode(self, task)
 
-    monkeypatch.setattr(embed_cases._Embedding, "_decoded", failing)
+    monkeypatch.setattr(EmbedWorker, "decode", failing)
     with pytest.raises(ModelError, match="out of luck"):
         embed_library(library, toy)
     kept = len(library.vectors(toy.fingerprint, "image")[0])
     assert kept == 8
-    monkeypatch.setattr(embed_cases._Embedding, "_decoded", decoded)
+    monkeypatch.setattr(EmbedWorker, "decode", decode)
     assert embed_library(library, toy).images == 14 - kept
     assert not [t for t in threading.enumerate() if t.name.startswith("medembed-decode")]
 
@@ -88,12 +91,10 @@ def test_a_fault_while_decoding_ends_the_run_and_the_next_one_resumes(
 def test_an_interrupt_while_encoding_does_not_wait_for_a_chunk_to_be_decoded(
     library: CaseLibrary, toy: DualEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed_cases, "_CHUNK", 7)
-    monkeypatch.setattr(
-        embed_cases._Embedding, "_encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr(InProcess, "cases", 7)
+    monkeypatch.setattr(EmbedWorker, "encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     n_read = []
-    read = embed_cases.read_pixels
+    read = embed_worker.decode_pixels
 
     def slow(*args: Any) -> Iterator[Any]:
         for pixels in read(*args):
@@ -102,7 +103,7 @@ def test_an_interrupt_while_encoding_does_not_wait_for_a_chunk_to_be_decoded(
                 threading.Event().wait(0.2)
             yield pixels
 
-    monkeypatch.setattr(embed_cases, "read_pixels", slow)
+    monkeypatch.setattr(embed_worker, "decode_pixels", slow)
     with pytest.raises(KeyboardInterrupt):
         embed_library(library, toy)
     assert len(n_read) < 28

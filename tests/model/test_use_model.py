@@ -16,13 +16,13 @@ from support.tiny_image_models import edit_json
 from support.tiny_pairs import PAIRS, theirs, write_pair
 from typer.testing import CliRunner
 
-import medembed.model.embed_cases as embedding
 from medembed.cli import build
 from medembed.errors import ModelError
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.model import DualEncoder
 from medembed.model.activation import PENDING
+from medembed.model.embed_engines import InProcess
 from medembed.model.published_pair import published_pair
 from medembed.model.report_text import note_text
 from medembed.model.use_model import use_model
@@ -129,7 +129,7 @@ def test_the_previous_model_serves_until_the_new_one_has_its_vectors(
 ) -> None:
     use_model(library, small_folder)
     write_pair(tmp_path / "pair", "clip")
-    monkeypatch.setattr(embedding, "_CHUNK", 4)
+    monkeypatch.setattr(InProcess, "cases", 4)
 
     def stop(done: int, total: int | None) -> None:
         if done >= 8:

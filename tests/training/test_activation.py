@@ -15,8 +15,9 @@ from medembed.errors import LibraryBusyError, ModelError
 from medembed.library import CaseLibrary
 from medembed.library.locks import writer_lock
 from medembed.lookup import CaseLookup
-from medembed.model import DualEncoder, embed_cases, embed_library, find_model, toy_model
+from medembed.model import DualEncoder, embed_library, find_model, toy_model
 from medembed.model.activation import PENDING
+from medembed.model.embed_engines import InProcess
 from medembed.model.resolve import choose_model
 from medembed.training import TrainingConfig, train
 
@@ -61,7 +62,7 @@ def test_an_interrupted_embedding_activates_nothing_and_is_resumed(
 ) -> None:
     report = train(library, quick())
     model = DualEncoder.load(report.folder)
-    monkeypatch.setattr(embed_cases, "_CHUNK", 5)
+    monkeypatch.setattr(InProcess, "cases", 5)
 
     def stop(done: int, total: int | None) -> None:
         if done >= 10:
