@@ -481,9 +481,8 @@ class DualEncoder:
         """
         scans = list(scans)
         pixels = [self._preprocess.pixels(scan) for scan in scans]
-        return self.encode_pixels(
-            pixels, batch_size, sources=[ScanSource(s.view, s.modality) for s in scans]
-        )
+        sources = [ScanSource(s.view, s.modality, body_part=s.body_part) for s in scans]
+        return self.encode_pixels(pixels, batch_size, sources=sources)
 
     def encode_pixels(
         self,
@@ -571,7 +570,10 @@ class DualEncoder:
         vectors : float32 array ``(images, dim)``
             One row for each present image, case by case, as :meth:`encode_images` returns them.
         """
+        known: tuple[npt.NDArray[Any], ...]
         known = (study.present, study.view, study.place, study.gap_days)
+        if self._architecture.get("study", {}).get("header"):
+            known += (study.header,)
         return unit_rows(self._run("study", study.spread(vectors), *known))
 
     def encode_images(self, rows: Pixels, batch_size: int = 32) -> Vectors:

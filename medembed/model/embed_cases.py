@@ -21,6 +21,7 @@ from medembed.model.pixel_cache import PixelCache, read_pixels, reason_of
 from medembed.model.report_text import case_text
 from medembed.model.reranking import ImageTokens
 from medembed.model.resolve import ModelChoice
+from medembed.model.study_vectors import source_of
 from medembed.progress import Progress
 from medembed.scans import ScanReader
 
@@ -278,7 +279,7 @@ class _Embedding:
                 chunk.owners.append(owner)
                 chunk.names.append(PixelCache.key_of(ref))
                 chunk.pixels.append(pixels)
-                chunk.sources.append(ScanSource(ref.view, ref.modality, days))
+                chunk.sources.append(source_of(case, ref, days))
         chunk.keep({o for o, s in zip(chunk.owners, chunk.sources, strict=True) if not s.gap_days})
         chunk.reasons = [why for name, why in reasons.items() if name not in chunk.owners]
         return chunk

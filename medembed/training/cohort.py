@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from medembed.cases import ATTRIBUTES, Case, Finding, ScanRef, group_of
 from medembed.counted import counted_line
-from medembed.encoders.study_images import ScanSource, StudyImages
+from medembed.encoders.study_images import StudyImages
 from medembed.encoders.study_pooling import StudySettings
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.library.priors import earlier_studies
 from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import header_phrase, header_words
+from medembed.model.study_vectors import source_of
 from medembed.notes import FINDINGS, Note, read_note
 from medembed.pairing import joined, note_key, owner_keys
 from medembed.preprocess import Preprocess
@@ -59,6 +60,8 @@ class TrainingCohort:
     studies : tuple of StudyImages
         The images of each case that are pooled, with those of earlier studies; ``rows`` are rows in
         ``pixels``. Empty if images are not pooled.
+    reads_header : bool
+        Whether what is said of their headers is read (``study.header``).
     """
 
     case_ids: tuple[str, ...]
@@ -72,6 +75,7 @@ class TrainingCohort:
     cache: Path = Path()
     balanced_by: tuple[str, ...] = ()
     studies: tuple[StudyImages, ...] = ()
+    reads_header: bool = False
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -92,6 +96,8 @@ class TrainingCohort:
             about.append(self.balanced_by)
         if self.studies:
             about.append([[s.view.tolist(), s.gap_days.tolist()] for s in self.studies])
+        if self.reads_header:
+            about.append([s.header.tolist() for s in self.studies])
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     @cached_property
@@ -270,6 +276,7 @@ def _lay_out(
         ),
         cache=cache.folder,
         studies=_studies(kept, spans, study.priors) if study and decoded else (),
+        reads_header=bool(study and decoded and study.header),
     )
 
 
@@ -282,7 +289,7 @@ def _studies(
     own = {
         case.case_id: StudyImages.joined(
             [
-                StudyImages.of_scan(first, count, ScanSource(ref.view, ref.modality))
+                StudyImages.of_scan(first, count, source_of(case, ref))
                 for ref, (first, count) in zip(refs, of_case, strict=True)
             ]
         )

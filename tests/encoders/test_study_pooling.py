@@ -35,6 +35,7 @@ def elements(n: int = 3, m: int = 4, seed: int = 0) -> Elements:
         torch.randint(len(VIEWS), (n, m), generator=draw),
         torch.rand(n, m, generator=draw),
         400 * torch.rand(n, m, generator=draw).round(),
+        torch.randint(6, (n, m, 3), generator=draw),
     )
 
 
