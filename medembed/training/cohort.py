@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from medembed.cases import ATTRIBUTES, Case, Finding, ScanRef, group_of
 from medembed.counted import counted_line
+from medembed.encoders.header_codes import header_codes
 from medembed.encoders.study_images import StudyImages
 from medembed.encoders.study_pooling import StudySettings
 from medembed.errors import ConfigError, LibraryError
@@ -168,7 +169,8 @@ def load_cohorts(
     LibraryError
         If there are too few cases with a scan, and a note or findings.
     ConfigError
-        If the library cannot be grouped by the attribute to balance.
+        If the library cannot be grouped by the attribute to balance, or nothing is known of the
+        headers that are to be read.
     """
     groups = {} if balance is None else _groups(library, balance)
     cache = PixelCache(library.path / "cache", preprocess)
@@ -184,6 +186,8 @@ def load_cohorts(
             where=library.path.name,
             hint="ingest reports or findings with the scans, see medembed ingest --help",
         )
+    if study and study.header:
+        _require_headers(splits["train"])
     reports = {
         case.case_id: _texts(
             case, None if findings == "all" else FINDINGS, header or HeaderSettings()
@@ -210,6 +214,16 @@ def load_cohorts(
     if check:
         check(train)
     return train, val, refused
+
+
+def _require_headers(cases: Sequence[Case]) -> None:
+    sources = (source_of(case, ref) for case in cases for ref in case.scans)
+    if not any(any(header_codes(s.view, s.modality, s.body_part)) for s in sources):
+        raise ConfigError(
+            "no training case has a known view, modality or body part",
+            where="study.header",
+            hint="leave it out, or ingest a table with the columns modality and view",
+        )
 
 
 def _balanced(

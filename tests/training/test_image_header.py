@@ -16,12 +16,13 @@ import torch
 from pydantic import ValidationError
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
-from support.small_pairs import PLACES, image_of, note_of, small_config
+from support.small_pairs import PLACES, image_of, note_of, small_config, write_library
 from torch import nn
 
 from medembed.cases import Case, ScanRef
 from medembed.encoders.study_images import ScanSource
 from medembed.encoders.study_pooling import HeaderWords
+from medembed.errors import ConfigError
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.model import DualEncoder, embed_library
@@ -260,3 +261,18 @@ def test_several_heads_are_refused_in_one_line() -> None:
             image=FROZEN,
             text={"encoder": "toy", "frozen": True},
         )
+
+
+def test_headers_that_say_nothing_are_refused_in_one_line(tmp_path: Path) -> None:
+    plain = write_library(tmp_path)
+    ids = plain.find()
+    bare = [
+        replace(case, scans=tuple(replace(s, modality="OT", view="?") for s in case.scans))
+        for case in plain.select(ids)
+    ]
+    plain.add(bare, replace=True)
+    with pytest.raises(ConfigError, match="no training case has a known view") as caught:
+        train(plain, small_config(study={"header": True}))
+    assert "study.header" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list((plain.path / "cache").glob("*"))  # refused before a scan is decoded
