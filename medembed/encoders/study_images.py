@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from medembed.encoders.header_codes import header_codes
+
 __all__ = ["VIEWS", "ScanSource", "StudyBatch", "StudyImages", "view_code"]
 
 VIEWS = ("unknown", "PA", "AP", "LL", "RL", "oblique", "slice", "frame")
@@ -47,11 +49,14 @@ class ScanSource:
     view, modality : str
     gap_days : int
         Days from the scan to the study of the case that it is pooled with.
+    body_part : str
+        As a header or a table names it; empty if unknown.
     """
 
     view: str = "unknown"
     modality: str = "unknown"
     gap_days: int = 0
+    body_part: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,15 @@ class StudyImages:
         Place within the scan from 0 (first slice or frame) to 1 (last); 0.5 for a single image.
     gap_days : float32 array ``(m,)``
         Days from the image to the case's own study: 0 for its own images, more for priors.
+    header : int64 array ``(m, 3)``
+        What the header says (:func:`~medembed.encoders.header_codes.header_codes`).
     """
 
     rows: npt.NDArray[np.int64]
     view: npt.NDArray[np.int64]
     place: npt.NDArray[np.float32]
     gap_days: npt.NDArray[np.float32]
+    header: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,11 +90,13 @@ class StudyImages:
     def of_scan(cls, first: int, count: int, source: ScanSource) -> StudyImages:
         """Images of one scan, in consecutive rows from ``first`` on."""
         place = np.linspace(0, 1, count) if count > 1 else np.array([0.5])
+        header = header_codes(source.view, source.modality, source.body_part)
         return cls(
             np.arange(first, first + count),
             np.full(count, view_code(source.view, source.modality, count)),
             place.astype(np.float32),
             np.full(count, source.gap_days, dtype=np.float32),
+            np.tile(np.array(header), (count, 1)),
         )
 
     @classmethod
@@ -101,13 +111,13 @@ class StudyImages:
 
 @dataclass(frozen=True)
 class StudyBatch:
-    """The images of several cases, padded to the largest number: arrays ``(n, m)``.
+    """The images of several cases, padded to the largest number: arrays ``(n, m)``, ``(n, m, 3)``.
 
     Parameters
     ----------
     present : bool array
         False for padding.
-    rows, view, place, gap_days : arrays
+    rows, view, place, gap_days, header : arrays
         As in :class:`StudyImages`; ``rows`` is -1 for padding.
     """
 
@@ -116,6 +126,7 @@ class StudyBatch:
     view: npt.NDArray[np.int64]
     place: npt.NDArray[np.float32]
     gap_days: npt.NDArray[np.float32]
+    header: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, cases: Sequence[StudyImages]) -> StudyBatch:
@@ -125,14 +136,16 @@ class StudyBatch:
         rows, view = np.full(shape, -1), np.zeros(shape, dtype=np.int64)
         place = np.full(shape, 0.5, dtype=np.float32)
         gap_days = np.zeros(shape, dtype=np.float32)
+        header = np.zeros((*shape, 3), dtype=np.int64)
         for name, table in (
             ("rows", rows),
             ("view", view),
             ("place", place),
             ("gap_days", gap_days),
+            ("header", header),
         ):
             table[present] = np.concatenate([getattr(case, name) for case in cases])
-        return cls(present, rows, view, place, gap_days)
+        return cls(present, rows, view, place, gap_days, header)
 
     def of_cases(self, at: npt.NDArray[np.int64] | slice) -> StudyBatch:
         """Return the batch of some of its cases, as wide as before."""

@@ -10,7 +10,7 @@ more than weights learned a thousand cases by heart (docs/results/alignment.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self, cast
 
 import torch
@@ -19,11 +19,12 @@ from torch import nn
 from torch.nn import functional
 
 from medembed.encoders.cross_attention import CrossAttention, feed_forward
+from medembed.encoders.header_codes import HEADER_CODES
 from medembed.encoders.settings import Settings
 from medembed.encoders.study_images import VIEWS, StudyBatch
 from medembed.errors import ConfigError
 
-__all__ = ["Elements", "PerceiverResampler", "StudySettings", "study_pooling"]
+__all__ = ["Elements", "HeaderWords", "PerceiverResampler", "StudySettings", "study_pooling"]
 
 _FREQUENCIES = 6
 _DAYS = 10 * 365.25
@@ -39,9 +40,10 @@ class StudySettings(Settings):
     Parameters
     ----------
     kind : {"mean", "attention", "resampler"}
-        ``"mean"`` has no weights and ignores view, place and time. ``"attention"``: each head, a
-        part of the dimensions, takes its own weighted mean of the images. ``"resampler"``: learned
-        latents read all images and each other in several layers before they weigh the images.
+        ``"mean"`` weighs all images the same, whatever their view, place and time.
+        ``"attention"``: each head, a part of the dimensions, takes its own weighted mean of the
+        images. ``"resampler"``: learned latents read all images and each other in several layers
+        before they weigh the images.
     depth : int
         Layers of the resampler.
     heads : int
@@ -50,10 +52,13 @@ class StudySettings(Settings):
         Width inside the attention and the resampler.
     dropout : float
         Share of the images left out in training, so that a missing view changes little. One is
-        always kept.
+        always kept. With ``header``, the same share of the cases is read without it.
     priors : int
         Maximum number of the patient's earlier studies whose images are read beside the case's
         own, the latest first. 0 reads none.
+    header : bool
+        Add to the vector of each image what its header says: view, modality and body part. An
+        image without a header, such as a PNG that a search is given, is read as it is.
     """
 
     kind: Literal["mean", "attention", "resampler"] = "mean"
@@ -62,6 +67,7 @@ class StudySettings(Settings):
     width: int = Field(default=128, ge=8)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     priors: int = Field(default=0, ge=0, le=16)
+    header: bool = False
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -86,6 +92,8 @@ class Elements:
         Place within the scan from 0 (first slice or frame) to 1 (last); 0.5 for a single image.
     gap_days : float Tensor ``(n, m)``
         Days from the image to the case's own study: 0 for its own images, more for priors.
+    header : int64 Tensor ``(n, m, 3)``, optional
+        What the header says (:func:`~medembed.encoders.header_codes.header_codes`).
     """
 
     vectors: torch.Tensor
@@ -93,6 +101,7 @@ class Elements:
     view: torch.Tensor
     place: torch.Tensor
     gap_days: torch.Tensor
+    header: torch.Tensor | None = None
 
     @classmethod
     def of(cls, batch: StudyBatch, vectors: torch.Tensor) -> Elements:
@@ -108,7 +117,7 @@ class Elements:
         present = torch.from_numpy(batch.present).to(device)
         spread = vectors.new_zeros(*present.shape, vectors.shape[-1])
         spread[present] = vectors
-        known = (batch.view, batch.place, batch.gap_days)
+        known = (batch.view, batch.place, batch.gap_days, batch.header)
         return cls(spread, present, *(torch.from_numpy(part).to(device) for part in known))
 
     def own(self) -> torch.Tensor:
@@ -127,7 +136,43 @@ class Elements:
         kept = self.present & (drawn >= share)
         best = torch.where(self.present, drawn, -1.0).argmax(dim=1, keepdim=True)
         kept = kept.scatter(1, best, True)
-        return Elements(self.vectors, kept, self.view, self.place, self.gap_days)
+        return replace(self, present=kept)
+
+
+class HeaderWords(nn.Module):
+    """Adds to the vector of each image one vector for each word of its header.
+
+    They are in units of the image's own length, so that they weigh the same beside any encoder,
+    and zero before training. What is unknown adds nothing.
+
+    Parameters
+    ----------
+    dim : int
+    dropout : float
+        Share of the cases read without headers in training.
+    """
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.words = nn.ModuleList(
+            nn.Embedding(HEADER_CODES, dim, padding_idx=0) for _ in ("view", "modality", "part")
+        )
+        for words in self.words:
+            nn.init.zeros_(cast(nn.Embedding, words).weight)
+
+    def forward(self, elements: Elements) -> Elements:
+        """Return the elements with the header in their vectors."""
+        codes, vectors = elements.header, elements.vectors
+        if codes is None:
+            return elements
+        if self.training and self.dropout:
+            drawn = torch.rand(codes.shape[0], 1, 1, device=codes.device)
+            codes = codes * (drawn >= self.dropout)
+        length = vectors.norm(dim=-1, keepdim=True)
+        for at, words in enumerate(self.words):
+            vectors = vectors + length * words(codes[..., at])
+        return replace(elements, vectors=vectors)
 
 
 def _waves(values: torch.Tensor) -> torch.Tensor:

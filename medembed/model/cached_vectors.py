@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medembed.encoders.study_images import ScanSource, StudyImages
+from medembed.encoders.study_images import StudyImages
 from medembed.library.priors import with_earlier_studies
 from medembed.model.dual_encoder import DualEncoder
 from medembed.model.feature_cache import FeatureCache, image_key, text_key, token_key
@@ -20,7 +20,7 @@ from medembed.model.heads import FusedImageSide, FusedTextSide
 from medembed.model.mean_vectors import unit_rows
 from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import case_text
-from medembed.model.study_vectors import study_vectors
+from medembed.model.study_vectors import source_of, study_vectors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,15 +83,14 @@ class CachedVectors:
         n_images = 0
         of_cases = with_earlier_studies(self._library, names, self._model.n_priors)
         for owner, of_case in of_cases.items():
-            scans = [(ref, days) for case, days in of_case for ref in case.scans]
-            keys = [PixelCache.key_of(ref) for ref, _ in scans]
+            scans = [(case, ref, days) for case, days in of_case for ref in case.scans]
+            keys = [PixelCache.key_of(ref) for _, ref, _ in scans]
             if not of_case[0][0].scans or any(key not in cache for key in keys):
                 continue
             images = []
-            for key, (ref, days) in zip(keys, scans, strict=True):
+            for key, scan in zip(keys, scans, strict=True):
                 rows = _project(self._image, [cache], key)
-                source = ScanSource(ref.view, ref.modality, days)
-                images.append(StudyImages.of_scan(n_images, len(rows), source))
+                images.append(StudyImages.of_scan(n_images, len(rows), source_of(*scan)))
                 vectors.append(rows)
                 n_images += len(rows)
             studies[owner] = StudyImages.joined(images)

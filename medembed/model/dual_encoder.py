@@ -306,9 +306,8 @@ class DualEncoder:
         """
         scans = list(scans)
         pixels = [self.preprocess.pixels(scan) for scan in scans]
-        return self.encode_pixels(
-            pixels, batch_size, sources=[ScanSource(s.view, s.modality) for s in scans]
-        )
+        sources = [ScanSource(s.view, s.modality, body_part=s.body_part) for s in scans]
+        return self.encode_pixels(pixels, batch_size, sources=sources)
 
     def encode_pixels(
         self,
@@ -383,5 +382,8 @@ class DualEncoder:
         vectors : float32 array ``(images, dim)``
             One row for each present image, case by case, as the image side returns them.
         """
+        known: tuple[npt.NDArray[Any], ...]
         known = (study.present, study.view, study.place, study.gap_days)
+        if self.architecture.get("study", {}).get("header"):
+            known += (study.header,)
         return unit_rows(self.sides.run("study", study.spread(vectors), *known))

@@ -18,6 +18,7 @@ from medembed.model.embed_task import EmbedOutcome, EmbedTask, ScanTask
 from medembed.model.report_text import case_text
 from medembed.model.reranking import ImageTokens
 from medembed.model.resolve import ModelChoice
+from medembed.model.study_vectors import source_of
 from medembed.progress import Progress
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class _Embedding:
             contents = self._contents(ids)
             files = self.library.scan_files
             scans = [
-                ScanTask(owner, ref, paths, days, paths in self._replaced)
+                ScanTask(owner, ref, paths, source_of(case, ref, days), paths in self._replaced)
                 for owner, studies in self._studies(ids).items()
                 for case, days in studies
                 for ref, paths in zip(case.scans, files(case), strict=True)

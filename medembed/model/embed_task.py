@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import ScanRef
+from medembed.encoders.study_images import ScanSource
 from medembed.library.vectors import VectorKind
 from medembed.model.pixel_cache import PixelCache
 
@@ -27,8 +28,8 @@ class ScanTask:
     ref : ScanRef
     files : tuple of Path
         Absolute paths.
-    days : int
-        Days from the scan to the case's study; 0 for its own scans.
+    source : ScanSource
+        What is known of it.
     changed : bool
         The files are others than those that were ingested, and are not to be read.
     """
@@ -36,8 +37,13 @@ class ScanTask:
     owner: str
     ref: ScanRef
     files: tuple[Path, ...]
-    days: int = 0
+    source: ScanSource
     changed: bool = False
+
+    @property
+    def days(self) -> int:
+        """Days from the scan to the case's study; 0 for its own scans."""
+        return self.source.gap_days
 
     @property
     def key(self) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medembed.encoders.study_images import ScanSource
 from medembed.errors import ScanError
 from medembed.model.embed_task import EmbedOutcome, EmbedTask, ScanTask
 from medembed.model.onnx_side import usable_cores
@@ -124,7 +123,7 @@ class EmbedWorker:
             decoded.pixels,
             self.batch_size,
             scans=[scan.owner for scan in scans],
-            sources=[ScanSource(s.ref.view, s.ref.modality, s.days) for s in scans],
+            sources=[scan.source for scan in scans],
         )
         features = {}
         if self.model.has_reranker:

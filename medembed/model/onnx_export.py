@@ -18,7 +18,9 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from medembed.encoders.header_codes import HEADER_CODES
 from medembed.encoders.study_images import VIEWS
+from medembed.encoders.study_pooling import HeaderWords
 from medembed.errors import ModelError
 from medembed.model.mean_vectors import unit_rows
 from medembed.model.onnx_side import INPUTS, OUTPUT, OnnxSide, OutputName, SideName
@@ -131,7 +133,7 @@ def export_text_side(side: TextSide, tokens: Tokens, texts: Sequence[str] = ()) 
 def export_study_side(side: ImageSide, dim: int) -> ExportedSide:
     """Export how the images of a case are pooled, for any number of cases and images.
 
-    It is checked on made-up vectors, views, places and time gaps.
+    It is checked on made-up vectors, views, places, time gaps and headers.
 
     Parameters
     ----------
@@ -141,6 +143,7 @@ def export_study_side(side: ImageSide, dim: int) -> ExportedSide:
         Dimensions of the shared space.
     """
     draw = np.random.default_rng(0)
+    reads_header = isinstance(side.header, HeaderWords)
 
     def studies(n: int, m: int) -> Arrays:
         vectors = draw.standard_normal((n, m, dim), dtype=np.float32)
@@ -148,7 +151,10 @@ def export_study_side(side: ImageSide, dim: int) -> ExportedSide:
         view = draw.integers(0, len(VIEWS), (n, m))
         place = draw.random((n, m), dtype=np.float32)
         gap_days = (draw.integers(0, 2, (n, m)) * draw.uniform(0, 5000, (n, m))).astype(np.float32)
-        return vectors, present, view, place, gap_days
+        if not reads_header:
+            return vectors, present, view, place, gap_days
+        header = draw.integers(0, HEADER_CODES, (n, m, 3))
+        return vectors, present, view, place, gap_days, header
 
     batches = [studies(n, m) for n, m in ((1, 1), (2, 3), (8, 2), (3, 9))]
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("images")}
@@ -260,7 +266,7 @@ def _to_onnx(
         warnings.simplefilter("ignore")
         with _PlainPooling():
             traced = torch.export.export(module, example, dynamic_shapes=shapes)
-        return onnx_bytes(traced, INPUTS[name], outputs)
+        return onnx_bytes(traced, INPUTS[name][: len(example)], outputs)
 
 
 def onnx_bytes(traced: Any, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:

@@ -27,10 +27,11 @@ OutputName = Literal["vectors", "features", "tokens", "scores"]
 INPUTS: dict[SideName, tuple[str, ...]] = {
     "image": ("pixels",),
     "text": ("ids", "mask"),
-    "study": ("elements", "present", "view_codes", "places", "gap_days"),
+    "study": ("elements", "present", "view_codes", "places", "gap_days", "header_codes"),
     "reranker": ("images", "words", "mask"),
 }
-"""Inputs of each side. ``"study"`` pools the vectors of a case's images, if the model does."""
+"""Inputs of each side. ``"study"`` pools the vectors of a case's images, if the model does, and has
+the last input only if the model reads headers (``study.header``)."""
 
 OUTPUT: OutputName = "vectors"
 
@@ -128,7 +129,7 @@ class OnnxSide:
         ModelError
             If it cannot be run, or the file lacks this output.
         """
-        named = dict(zip(INPUTS[self._name], inputs, strict=True))
+        named = dict(zip(INPUTS[self._name], inputs, strict=self._name != "study"))
         try:
             (rows,) = self._session.run([output], named)
         except Exception as error:

@@ -9,16 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoders.study_images import ScanSource, StudyBatch, StudyImages
+from medembed.library.statements import body_part_of
 
 if TYPE_CHECKING:
+    from medembed.cases import Case, ScanRef
     from medembed.model.dual_encoder import DualEncoder
 
-__all__ = ["pooled_vectors", "study_vectors"]
+__all__ = ["pooled_vectors", "source_of", "study_vectors"]
 
 _CASES = 64
 """Cases pooled at a time."""
 
 Vectors = npt.NDArray[np.float32]
+
+
+def source_of(case: Case, ref: ScanRef, gap_days: int = 0) -> ScanSource:
+    """Return what is known of a scan of a case, in training as in a library."""
+    return ScanSource(ref.view, ref.modality, gap_days, body_part_of(case.attributes))
 
 
 def pooled_vectors(

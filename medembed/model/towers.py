@@ -13,7 +13,12 @@ from torch import nn
 from medembed.counted import counted
 from medembed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from medembed.encoders.settings import ImageSettings, Options, Settings, TextSettings
-from medembed.encoders.study_pooling import Elements, StudySettings, study_pooling
+from medembed.encoders.study_pooling import (
+    Elements,
+    HeaderWords,
+    StudySettings,
+    study_pooling,
+)
 from medembed.errors import ConfigError, ModelError
 from medembed.model.cell_network import CellNetwork
 
@@ -104,6 +109,9 @@ class ImageSide(nn.Module):
             self.projection = nn.Sequential(before, self.projection)
         self.study = study_pooling(projection.dim, study) if study is not None else None
         self.thinning = study.dropout if study is not None else 0.0
+        self.header: nn.Module = nn.Identity()
+        if study is not None and study.header:
+            self.header = HeaderWords(projection.dim, study.dropout)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features ``(n, width)`` before the projection."""
@@ -150,6 +158,7 @@ class ImageSide(nn.Module):
         """
         if self.study is None:
             raise ModelError("the model does not pool the images of a study")
+        elements = self.header(elements)
         if self.training and self.thinning:
             elements = elements.thinned(self.thinning)
         return cast(torch.Tensor, self.study(elements))

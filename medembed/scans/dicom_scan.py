@@ -100,6 +100,7 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
         series_uid=text(ds, "SeriesInstanceUID"),
         instance_uids=(text(ds, "SOPInstanceUID"),),
         remarks=tuple(file.remarks),
+        body_part=text(ds, "BodyPartExamined"),
     )
 
 

@@ -211,6 +211,7 @@ def _stack(series: Series, opener: Opener, where: str) -> Scan:
         series_uid=lead.series_uid,
         instance_uids=tuple(h.instance_uid for h in series.headers),
         remarks=tuple(remarks),
+        body_part=lead.body_part,
     )
 
 

@@ -88,6 +88,8 @@ class Scan:
         DICOM ``Modality``; ``"unknown"`` if missing.
     view : str
         ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
+    body_part : str
+        DICOM ``BodyPartExamined``; empty if missing.
     windows : tuple of Window
         The file's own VOI windows, first is default.
     voi_luts : tuple of VoiLut
@@ -117,6 +119,7 @@ class Scan:
     series_uid: str = field(default="", repr=False)
     instance_uids: tuple[str, ...] = field(default=(), repr=False)
     remarks: tuple[str, ...] = ()
+    body_part: str = ""
 
     def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)

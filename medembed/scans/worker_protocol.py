@@ -55,6 +55,7 @@ def scan_to_json(scan: Scan) -> Json:
         "series_uid": scan.series_uid,
         "instance_uids": scan.instance_uids,
         "remarks": scan.remarks,
+        "body_part": scan.body_part,
     }
 
 
@@ -73,4 +74,5 @@ def scan_from_json(answer: Json, pixels: npt.NDArray[np.float32]) -> Scan:
         series_uid=answer["series_uid"],
         instance_uids=tuple(answer["instance_uids"]),
         remarks=tuple(answer["remarks"]),
+        body_part=answer["body_part"],
     )

@@ -160,6 +160,7 @@ _ADDED: dict[str, dict[str, Any]] = {
     },
     "optim": {"chunk": None, "schedule": "cosine"},
     "image": {"cell_channels": 0},
+    "study": {"header": False},
 }
 """Later settings, with the values at which a training is the same as before they existed."""
 
@@ -174,7 +175,7 @@ def key_settings(config: TrainingConfig) -> dict[str, Any]:
     )
     images = [s for h in settings["heads"] for s in (h["image"], *h["candidates"]) if s]
     for group, added in _ADDED.items():
-        places = [settings[group] if group else settings]
+        places = [settings.get(group) or {}] if group else [settings]  # study may be None
         for within in (*places, *(images if group == "image" else ())):
             for name, default in added.items():
                 if within.get(name) == default:

@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from medembed.cases import ATTRIBUTES, Case, Finding, ScanRef, group_of
 from medembed.counted import counted_line
-from medembed.encoders.study_images import ScanSource, StudyImages
+from medembed.encoders.header_codes import header_codes
+from medembed.encoders.study_images import StudyImages
 from medembed.encoders.study_pooling import StudySettings
 from medembed.errors import ConfigError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.library.priors import earlier_studies
 from medembed.model.pixel_cache import PixelCache
 from medembed.model.report_text import header_phrase, header_words
+from medembed.model.study_vectors import source_of
 from medembed.notes import FINDINGS, Note, read_note
 from medembed.pairing import joined, note_key, owner_keys
 from medembed.preprocess import Preprocess
@@ -59,6 +61,8 @@ class TrainingCohort:
     studies : tuple of StudyImages
         The images of each case that are pooled, with those of earlier studies; ``rows`` are rows in
         ``pixels``. Empty if images are not pooled.
+    reads_header : bool
+        Whether what is said of their headers is read (``study.header``).
     """
 
     case_ids: tuple[str, ...]
@@ -72,6 +76,7 @@ class TrainingCohort:
     cache: Path = Path()
     balanced_by: tuple[str, ...] = ()
     studies: tuple[StudyImages, ...] = ()
+    reads_header: bool = False
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -92,6 +97,8 @@ class TrainingCohort:
             about.append(self.balanced_by)
         if self.studies:
             about.append([[s.view.tolist(), s.gap_days.tolist()] for s in self.studies])
+        if self.reads_header:
+            about.append([s.header.tolist() for s in self.studies])
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     @cached_property
@@ -162,7 +169,8 @@ def load_cohorts(
     LibraryError
         If there are too few cases with a scan, and a note or findings.
     ConfigError
-        If the library cannot be grouped by the attribute to balance.
+        If the library cannot be grouped by the attribute to balance, or nothing is known of the
+        headers that are to be read.
     """
     groups = {} if balance is None else _groups(library, balance)
     cache = PixelCache(library.path / "cache", preprocess)
@@ -178,6 +186,8 @@ def load_cohorts(
             where=library.path.name,
             hint="ingest reports or findings with the scans, see medembed ingest --help",
         )
+    if study and study.header:
+        _require_headers(splits["train"])
     reports = {
         case.case_id: _texts(
             case, None if findings == "all" else FINDINGS, header or HeaderSettings()
@@ -204,6 +214,16 @@ def load_cohorts(
     if check:
         check(train)
     return train, val, refused
+
+
+def _require_headers(cases: Sequence[Case]) -> None:
+    sources = (source_of(case, ref) for case in cases for ref in case.scans)
+    if not any(any(header_codes(s.view, s.modality, s.body_part)) for s in sources):
+        raise ConfigError(
+            "no training case has a known view, modality or body part",
+            where="study.header",
+            hint="leave it out, or ingest a table with the columns modality and view",
+        )
 
 
 def _balanced(
@@ -270,6 +290,7 @@ def _lay_out(
         ),
         cache=cache.folder,
         studies=_studies(kept, spans, study.priors) if study and decoded else (),
+        reads_header=bool(study and decoded and study.header),
     )
 
 
@@ -282,7 +303,7 @@ def _studies(
     own = {
         case.case_id: StudyImages.joined(
             [
-                StudyImages.of_scan(first, count, ScanSource(ref.view, ref.modality))
+                StudyImages.of_scan(first, count, source_of(case, ref))
                 for ref, (first, count) in zip(refs, of_case, strict=True)
             ]
         )

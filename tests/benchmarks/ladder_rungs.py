@@ -53,6 +53,8 @@ RUNGS: dict[str, tuple[str, list[str]]] = {
     ),
     "header in the text": ("starter", ["header.text=true"]),
     "header in the text and as labels": ("ladder-labels", ["header={text: true, labels: true}"]),
+    "header on the image side": ("starter", ["study.header=true"]),
+    "header on both sides": ("starter", ["study.header=true", "header.text=true"]),
     "CSA, header in the text": ("ladder-csa", ["header.text=true"]),
     "few-pairs, header in the text": ("few-pairs", ["header.text=true"]),
     "LoRA": ("ladder-lora", []),

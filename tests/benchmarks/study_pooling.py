@@ -23,11 +23,11 @@ from alignment_ladder import paired
 from evaluation.retrieval.load_cases import LoadedCases, load_cases
 from evaluation.retrieval.tasks import image_to_text, text_to_image
 from medembed.config import load_config
-from medembed.encoders.study_images import ScanSource
 from medembed.library import CaseLibrary, ingest
 from medembed.library.priors import with_earlier_studies
 from medembed.model import DualEncoder, embed_library
 from medembed.model.pixel_cache import read_pixels
+from medembed.model.study_vectors import source_of
 from medembed.sources import open_source
 from medembed.sources.synthetic import CohortConfig, write_cohort
 from medembed.training import train
@@ -63,7 +63,7 @@ def frontal_only(library: CaseLibrary, model: DualEncoder, cases: LoadedCases) -
                 if ref.view in ("PA", "AP"):
                     wanted.append((case, at))
                     owners.append(owner)
-                    sources.append(ScanSource(ref.view, ref.modality, days))
+                    sources.append(source_of(case, ref, days))
     pixels = list(read_pixels(library, wanted, model.preprocess))
     images = model.encode_pixels(pixels, scans=owners, sources=sources)
     assert list(dict.fromkeys(owners)) == list(cases.case_ids)

@@ -11,7 +11,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from medembed.encoders.study_images import VIEWS, ScanSource, StudyBatch, StudyImages, view_code
-from medembed.encoders.study_pooling import Elements, StudySettings, study_pooling
+from medembed.encoders.study_pooling import (
+    Elements,
+    HeaderWords,
+    StudySettings,
+    study_pooling,
+)
 from medembed.errors import ConfigError
 
 DIM = 12
@@ -35,6 +40,7 @@ def elements(n: int = 3, m: int = 4, seed: int = 0) -> Elements:
         torch.randint(len(VIEWS), (n, m), generator=draw),
         torch.rand(n, m, generator=draw),
         400 * torch.rand(n, m, generator=draw).round(),
+        torch.randint(6, (n, m, 3), generator=draw),
     )
 
 
@@ -146,6 +152,10 @@ def test_scans_of_a_case_become_one_row_of_a_batch():
         Elements.of(batch, torch.from_numpy(vectors)).vectors, torch.from_numpy(spread)
     )
     assert batch.of_cases(np.array([1])).rows.tolist() == [[7, -1, -1, -1]]
+    assert batch.header.tolist() == [
+        [[1, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0]],
+        [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]],
+    ]
 
 
 def test_views_that_mean_the_same_have_one_code():
@@ -160,3 +170,70 @@ def test_heads_that_do_not_divide_the_width_are_refused():
         StudySettings(width=30, heads=4)
     with pytest.raises(ConfigError, match="5 heads do not divide 12 dimensions"):
         study_pooling(DIM, StudySettings(kind="attention", width=30, heads=5))
+
+
+def header_words(dropout: float = 0.0) -> HeaderWords:
+    torch.manual_seed(2)
+    words = HeaderWords(DIM, dropout)
+    with torch.no_grad():  # as if trained; what is unknown stays zero
+        for each in words.words:
+            each.weight[1:] = torch.randn(each.weight[1:].shape)
+    return words.eval()
+
+
+def test_a_header_adds_nothing_before_training():
+    given = elements()
+    assert torch.equal(HeaderWords(DIM, 0.2).eval()(given).vectors, given.vectors)
+
+
+@pytest.mark.parametrize("kind", ["mean", *KINDS])
+def test_an_unknown_header_is_none_to_the_bit(kind):
+    pool, words = pooling(kind) if kind in KINDS else study_pooling(DIM, MEAN), header_words()
+    without = replace(elements(), header=None)
+    unknown = replace(without, header=torch.zeros(3, 4, 3, dtype=torch.int64))
+    assert torch.equal(pool(words(unknown)), pool(without))
+    assert torch.equal(pool(words(without)), pool(without))
+
+
+@pytest.mark.parametrize("word", range(3))
+@pytest.mark.parametrize("kind", ["mean", *KINDS])
+def test_each_word_of_a_header_counts_and_those_of_padding_do_not(kind, word):
+    pool, words = pooling(kind) if kind in KINDS else study_pooling(DIM, MEAN), header_words()
+    given = elements()
+    given = replace(given, present=given.present.clone())
+    given.present[:, 3] = False
+    before = pool(words(given))
+    other = given.header.clone()
+    other[:, 3, word] += 1
+    torch.testing.assert_close(pool(words(replace(given, header=other))), before)
+    other[:, 1, word] += 1
+    assert not torch.allclose(pool(words(replace(given, header=other))), before, atol=1e-3)
+
+
+def test_a_header_weighs_the_same_beside_vectors_of_any_length():
+    words, given = header_words(), elements()
+    long = replace(given, vectors=100 * given.vectors)
+    torch.testing.assert_close(words(long).vectors, 100 * words(given).vectors)
+
+
+def test_what_is_unknown_is_not_learned():
+    words = HeaderWords(DIM, 0.0).train()
+    optimizer = torch.optim.AdamW(words.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (words(elements(n=40)).vectors - 1).square().sum().backward()
+        optimizer.step()
+    for each in words.words:
+        assert not each.weight[0].any()
+        assert each.weight[1:6].any(dim=1).all()
+        assert not each.weight[6:].any()  # names that no case has say nothing
+
+
+def test_in_training_some_cases_are_read_without_their_headers():
+    words, given = header_words(dropout=0.3), elements(n=400)
+    given.header.clamp_(min=1)
+    torch.manual_seed(0)
+    changed = (words.train()(given).vectors != given.vectors).any(dim=-1)
+    assert torch.equal(changed.any(dim=1), changed.all(dim=1))  # all images of a case, or none
+    assert 0.6 < changed.float().mean() < 0.8
+    assert (words.eval()(given).vectors != given.vectors).any(dim=-1).all()
