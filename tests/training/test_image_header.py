@@ -134,7 +134,7 @@ def test_the_exported_model_reads_headers_as_torch_does(
     library: CaseLibrary, model: DualEncoder
 ) -> None:
     assert model.provider("image") == model.provider("study") == "CPUExecutionProvider"
-    session = onnxruntime.InferenceSession(model.onnx_file("study"))
+    session = onnxruntime.InferenceSession(model.sides.onnx_file("study"))
     assert [given.name for given in session.get_inputs()][-1] == "header_codes"
     embed_library(library, model)
     ids, stored = vectors_of(library, model)
@@ -235,7 +235,7 @@ def test_a_model_of_before_the_setting_is_read_as_it_was(library: CaseLibrary) -
     """Its folder has no such key, and its ONNX file no such input."""
     report = train(library, small_config(name="before", study={**SIZES, "header": False}))
     model = DualEncoder.load(report.folder)
-    session = onnxruntime.InferenceSession(model.onnx_file("study"))
+    session = onnxruntime.InferenceSession(model.sides.onnx_file("study"))
     assert [given.name for given in session.get_inputs()] == [
         "elements", "present", "view_codes", "places", "gap_days",
     ]  # fmt: skip
@@ -249,8 +249,8 @@ def test_a_model_of_before_the_setting_is_read_as_it_was(library: CaseLibrary) -
     older = DualEncoder.load(report.folder)
     assert np.array_equal(older.encode_scans(scans), expected)
     assert not isinstance(older.image_side().header, HeaderWords)
-    older._open_side = lambda name: _torch_side(older, name)  # type: ignore[method-assign,assignment]
-    older._runners.clear()
+    older.sides._opened = lambda name: _torch_side(older, name)  # type: ignore[method-assign,assignment]
+    older.sides._runners.clear()
     np.testing.assert_allclose(older.encode_scans(scans), expected, atol=1e-5)
 
 
