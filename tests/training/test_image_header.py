@@ -141,7 +141,7 @@ def test_the_exported_model_reads_headers_as_torch_does(
     asked = model.encode_scans(queries(library, ids))
     np.testing.assert_allclose(stored, asked, atol=1e-5)
     in_torch = DualEncoder.load(library.path / "models/exported")
-    in_torch._open_side = lambda name: _torch_side(in_torch, name)  # type: ignore[method-assign,assignment]
+    in_torch.sides._opened = lambda name: _torch_side(in_torch, name)  # type: ignore[method-assign,assignment]
     np.testing.assert_allclose(in_torch.encode_scans(queries(library, ids)), asked, atol=1e-5)
 
 
