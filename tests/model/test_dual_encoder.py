@@ -257,6 +257,17 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, content: bytes 
     assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_account_of_the_training_is_one_line(toy_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(toy_folder, tmp_path / "model")
+    assert DualEncoder.load(folder).training == {}
+    (folder / "training.json").write_text('{"epochs": 3}')
+    assert DualEncoder.load(folder).training == {"epochs": 3}
+    for content in (b"{", b"[1]", b"\xff"):
+        (folder / "training.json").write_bytes(content)
+        with pytest.raises(ModelError, match=r"training\.json cannot be read"):
+            DualEncoder.load(folder)
+
+
 def test_a_folder_of_other_things_is_not_overwritten(toy: DualEncoder, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ModelError):
