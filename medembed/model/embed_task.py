@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.cases import ScanRef
+from medembed.counted import counted
 from medembed.encoders.study_images import ScanSource
 from medembed.library.vectors import VectorKind
 from medembed.model.pixel_cache import PixelCache
@@ -78,7 +79,7 @@ class EmbedTask:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"EmbedTask({self.kind!r}, {len(self.ids)} cases)"
+        return f"EmbedTask({self.kind!r}, {counted(len(self.ids), 'case')})"
 
 
 @dataclass(frozen=True)
