@@ -73,6 +73,7 @@ def test_what_is_wrong_is_an_error_of_medembed(tmp_path: Path) -> None:
             medembed.train(library, load_config("toy"), ["epochs=1"])
 
 
+@pytest.mark.slow
 def test_a_used_pair_is_evaluated_by_name(tmp_path: Path) -> None:
     write_pair(tmp_path / "pair", "clip")
     with write_library(tmp_path, 40) as library:

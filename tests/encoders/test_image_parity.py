@@ -241,7 +241,16 @@ def pair(folder: Path, pooling: str | None = None) -> DualEncoder:
 
 
 @pytest.mark.parametrize("pooling", [None, "average", "grid"])
-@pytest.mark.parametrize("family", ["clip", "siglip", "align", "dinov2_with_registers", "swin"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "clip",
+        "siglip",
+        "align",
+        "dinov2_with_registers",
+        pytest.param("swin", marks=pytest.mark.slow),
+    ],
+)
 def test_a_saved_model_needs_no_source_and_names_no_place(
     family: str, pooling: str | None, tmp_path: Path
 ) -> None:

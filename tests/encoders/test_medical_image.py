@@ -254,7 +254,9 @@ def test_no_code_of_a_bundle_is_run(
         build("hub", tmp_path / "bundle", (16, 16, 16), 3)
 
 
-@pytest.mark.parametrize("name", ["torchxrayvision", "swin-unetr", "hub"])
+@pytest.mark.parametrize(
+    "name", ["torchxrayvision", pytest.param("swin-unetr", marks=pytest.mark.slow), "hub"]
+)
 def test_a_saved_model_needs_no_weights_from_elsewhere(name: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     if name == "swin-unetr":

@@ -78,6 +78,7 @@ def test_candidates_that_are_true_as_well_do_not_count():
     torch.testing.assert_close(matching_loss(scores, other), expected)
 
 
+@pytest.mark.slow
 def test_it_learns_which_word_belongs_to_which_place():
     """Word 0 or 1 must stand in place 0: means over places or words cannot tell."""
     torch.manual_seed(0)

@@ -117,6 +117,7 @@ def test_leaving_out_images_always_keeps_one():
     assert torch.equal(padded.thinned(0.95).present, padded.present)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_attention_and_resampler_learn_what_the_mean_cannot(kind):
     """The target is one view's features; the mean mixes both."""

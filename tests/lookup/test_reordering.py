@@ -25,6 +25,8 @@ from medembed.model.rerank_export import reranker_files
 from medembed.model.reranking import CANDIDATES, ImageTokens, RerankerAbout
 from medembed.model.towers import build_towers
 
+pytestmark = pytest.mark.slow  # they train and export a model
+
 TEXT = "Right pleural effusion."
 
 

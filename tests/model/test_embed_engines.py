@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_is_said_and_the_next_run_resumes(
     library: CaseLibrary, saved: DualEncoder
 ) -> None:
     def kill(done: int, total: int) -> None:
-        if done >= 3:
+        if done >= 3 and len(children()) == 2:  # once
             os.kill(min(children()), signal.SIGKILL)
 
     with pytest.raises(ModelError, match=r"ended unexpectedly.*--processes"):

@@ -98,6 +98,7 @@ def test_a_folder_that_does_not_exist_is_one_line(side: encoder_check.Side) -> N
         check_encoder("/nowhere/at-all", side)
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_one_line_for_what_is_wrong(tmp_path: Path) -> None:
     write_model(tmp_path / "vit", "vit")
     done = command(str(tmp_path / "vit"), "--json")

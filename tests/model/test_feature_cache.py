@@ -88,6 +88,7 @@ def test_the_name_of_a_text_does_not_tell_it() -> None:
     assert text_key("a") != text_key("b")
 
 
+@pytest.mark.slow
 def test_a_second_training_encodes_nothing_and_gives_the_same_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_second_training_encodes_nothing_and_gives_the_same_vectors(
             assert np.allclose(vector[0], vectors[rows[case_id]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_deleted_features_are_built_again(tmp_path: Path) -> None:
     import shutil
 

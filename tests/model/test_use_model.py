@@ -33,6 +33,11 @@ from medembed.vector_exchange import import_vectors
 DRAW = np.random.default_rng(7)
 PICTURES = [DRAW.integers(0, 256, (61, 45)).astype(np.uint8) for _ in range(3)]
 
+QUICK_AND_SLOW = [
+    kind if kind == "clip" else pytest.param(kind, marks=pytest.mark.slow) for kind in PAIRS
+]
+"""All pairs; exporting the larger ones takes seconds."""
+
 
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[CaseLibrary]:
@@ -40,7 +45,7 @@ def library(tmp_path: Path) -> Iterator[CaseLibrary]:
         yield opened
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("kind", QUICK_AND_SLOW)
 def test_a_pairs_vectors_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
     write_pair(tmp_path / "pair", kind)
     model = published_pair(str(tmp_path / "pair"))
@@ -55,7 +60,7 @@ def test_a_pairs_vectors_are_those_of_transformers(tmp_path: Path, kind: str) ->
     assert saved.logit_scale == pytest.approx(scale, abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("kind", QUICK_AND_SLOW)
 def test_search_without_training_ranks_as_transformers_does(
     library: CaseLibrary, tmp_path: Path, kind: str
 ) -> None:
@@ -77,6 +82,7 @@ def test_search_without_training_ranks_as_transformers_does(
     assert np.ptp(expected) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_pair_is_the_same_model_wherever_it_lies_and_tells_no_place(
     library: CaseLibrary, tmp_path: Path
 ) -> None:
@@ -90,6 +96,7 @@ def test_a_pair_is_the_same_model_wherever_it_lies_and_tells_no_place(
         assert str(tmp_path).encode() not in file.read_bytes(), file.name
 
 
+@pytest.mark.slow
 def test_another_model_of_the_same_name_is_refused_and_nothing_lost(
     library: CaseLibrary, tmp_path: Path
 ) -> None:
@@ -124,6 +131,7 @@ def test_a_models_folder_is_copied_and_a_changed_one_refused(
     assert not (library.path / "models" / "broken").exists()
 
 
+@pytest.mark.slow
 def test_the_previous_model_serves_until_the_new_one_has_its_vectors(
     library: CaseLibrary, small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +191,7 @@ def test_imported_vectors_cannot_be_made_active(library: CaseLibrary, tmp_path: 
         use_model(library, "cloud")
 
 
+@pytest.mark.slow
 def test_the_verb_suggests_a_search_that_this_library_answers(
     library: CaseLibrary, tmp_path: Path
 ) -> None:
@@ -199,6 +208,7 @@ def test_the_verb_suggests_a_search_that_this_library_answers(
     assert payload["embedded"]["active"]
 
 
+@pytest.mark.slow
 def test_a_model_that_finds_no_case_is_not_put_to_use(
     library: CaseLibrary, small_folder: Path, tmp_path: Path
 ) -> None:

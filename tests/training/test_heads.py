@@ -166,6 +166,7 @@ def test_its_validation_is_that_of_the_saved_model(
         assert found["MRR"] == pytest.approx(fused.training["best"][f"{name}_MRR"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_heads_that_were_interrupted_end_in_the_same_model(
     library: CaseLibrary, fused: DualEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_plan_is_json() -> None:
     assert HeadPlan(**plan.model_dump(mode="json")) == plan
 
 
+@pytest.mark.slow
 def test_a_layer_is_chosen_by_its_likeness_to_the_texts(tmp_path: Path) -> None:
     library = write_library(tmp_path, n=24)
     image = {**FROZEN["image"]}  # type: ignore[dict-item]

@@ -37,6 +37,8 @@ from medembed.training.choices import key_settings
 from medembed.training.cohort import load_cohorts
 from medembed.training.feature_feeders import ImageFeeder
 
+pytestmark = pytest.mark.slow  # they train and export a model
+
 FROZEN = {"encoder": "resnet10", "grid": 2, "frozen": True, "options": {"widths": [4, 4, 8, 8]}}
 SIZES = {"width": 16, "heads": 2, "header": True}
 EXAMS = (("CR", "PA", "CHEST"), ("MR", "LL", "CSPINE"), ("DX", "AP", "KNEE"))

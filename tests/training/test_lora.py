@@ -125,6 +125,7 @@ def test_training_changes_the_adapted_layers_only(
     assert all(".encoder." not in name or "lora_" in name for name in kept[0])
 
 
+@pytest.mark.slow
 def test_a_folder_has_no_trace_of_them_and_serves_on_onnx_runtime(library: CaseLibrary) -> None:
     report = train(library, small_config(name="served", epochs=1, **BOTH))
     model = DualEncoder.load(report.folder)

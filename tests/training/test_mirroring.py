@@ -28,6 +28,7 @@ def library_with(folder: Path, addition: str) -> CaseLibrary:
     return plain
 
 
+@pytest.mark.slow
 def test_a_report_with_a_side_that_stays_is_never_mirrored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_configuration_builds_on_its_base(tmp_path: Path) -> None:
         load_config(tmp_path / "starter.yaml")
 
 
+@pytest.mark.slow
 def test_findings_of_a_table_train_without_any_note(tmp_path: Path) -> None:
     library = without_notes(tmp_path / "labels")
     config = small_config(

@@ -55,6 +55,7 @@ def trained(library: CaseLibrary) -> TrainReport:
     return train(library, settings("read"))
 
 
+@pytest.mark.slow
 def test_it_finds_on_new_patients_what_the_towers_do_not_see(trained: TrainReport) -> None:
     about = json.loads((Path(trained.folder) / "reranker.json").read_bytes())
     measured = about["measured"]
@@ -64,6 +65,7 @@ def test_it_finds_on_new_patients_what_the_towers_do_not_see(trained: TrainRepor
     assert any(line.startswith("reranker: text→image R@10") for line in trained.remarks)
 
 
+@pytest.mark.slow
 def test_the_model_keeps_it_and_its_vectors_are_those_without(
     library: CaseLibrary, trained: TrainReport
 ) -> None:

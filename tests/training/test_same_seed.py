@@ -80,6 +80,7 @@ def in_a_process(library: CaseLibrary, name: str, threads: int) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_two_fresh_processes_train_the_toy_pair_to_the_same_bits(library: CaseLibrary) -> None:
     first, again = (in_a_process(library, "toy", 1) for _ in range(2))
     assert first == again

@@ -23,6 +23,8 @@ from medembed.model import DualEncoder, embed_library
 from medembed.model.int8 import make_int8
 from medembed.training import TrainReport, train
 
+pytestmark = pytest.mark.slow  # they train and export a model
+
 STUDY = {"kind": "resampler", "width": 16, "heads": 2, "priors": 1}
 FROZEN = {"encoder": "resnet10", "grid": 2, "frozen": True, "options": {"widths": [4, 4, 8, 8]}}
 START = date(2020, 1, 1)

@@ -81,6 +81,7 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(
     assert seen[1] is None
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_what_training_changes(
     library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +139,7 @@ def test_the_best_by_validation_is_kept(library: CaseLibrary, trained: str) -> N
     assert report.best["score"] == max(scores)
 
 
+@pytest.mark.slow
 def test_training_learns_which_side_a_finding_is_on(tmp_path: Path) -> None:
     library = write_library(tmp_path, n=72)
     config = small_config(name="longer", epochs=8, validate_every=8)
