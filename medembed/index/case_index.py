@@ -15,6 +15,7 @@ from medembed.counted import counted
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError, InputError, QueryError
 from medembed.index.exact import best_rows, order_candidates
+from medembed.index.first_pass import FEWEST_ROWS, FirstPass
 from medembed.index.hits import Hits, Plan
 from medembed.index.hnsw import HnswGraph
 from medembed.index.sealed_files import read_sealed, write_sealed
@@ -22,15 +23,15 @@ from medembed.index.search_notes import SearchNote, SearchNoteKind
 from medembed.index.snapshot import Snapshot, read_snapshot, snapshot_files, snapshot_of
 from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
-__all__ = ["AUTO_EXACT_ROWS", "CaseIndex", "IndexKind"]
+__all__ = ["CaseIndex", "IndexKind"]
 
 IndexKind = Literal["auto", "exact", "hnsw"]
 
-AUTO_EXACT_ROWS = 200_000
-"""Up to this many cases, ``kind="auto"`` searches exactly, in about 10 ms a query."""
-
 _GRAPH_DROPS = 512
 """Most spare nodes to request from the graph to replace filtered or deleted ones."""
+
+_MOST_TAIL = 0.1
+"""Share of rows without a code, or of codes without a row, from which codes are made again."""
 
 _FORMAT = 1
 
@@ -57,7 +58,7 @@ class CaseIndex:
         self._lock = threading.RLock()
         self._requested_kind: IndexKind = kind
         self._fingerprint = fingerprint
-        self._state = self._with_graph(state)
+        self._state = self._prepared(state)
 
     @classmethod
     def build(
@@ -77,9 +78,8 @@ class CaseIndex:
         case_ids : sequence of str
             One for each row, unique. Omit if ``vectors`` is Embeddings.
         kind : {"auto", "exact", "hnsw"}
-            ``"exact"`` compares every case. ``"hnsw"`` searches an approximate graph if few cases
-            are filtered out, else exactly. ``"auto"`` is ``"exact"`` up to
-            :data:`AUTO_EXACT_ROWS` cases.
+            ``"exact"`` compares every case, and so does ``"auto"``: approximate search is for who
+            asks for it. ``"hnsw"`` searches a graph if few cases are filtered out, else exactly.
         fingerprint : str, optional
             Fingerprint of the model that made the vectors.
 
@@ -106,16 +106,19 @@ class CaseIndex:
         ids, unit = checked_vectors(vectors, case_ids)
         return cls(snapshot_of(ids, unit, None), kind, fingerprint)
 
-    def _with_graph(self, state: Snapshot) -> Snapshot:
-        """Add, keep, rebuild or drop the graph as kind and size require."""
-        wanted = self._requested_kind == "hnsw" or (
-            self._requested_kind == "auto" and len(state.ids) > AUTO_EXACT_ROWS
-        )
-        if not wanted or not state.ids:
-            return replace(state, graph=None)
-        if state.graph is None or state.graph.n_deleted > _GRAPH_DROPS // 2:
-            return replace(state, graph=HnswGraph.build(state.vectors))
-        return state
+    def _prepared(self, state: Snapshot) -> Snapshot:
+        """Add, keep, rebuild or drop graph and codes as kind and size require."""
+        graph, coded = state.graph, state.first_pass
+        if self._requested_kind != "hnsw" or not state.ids:
+            graph = None
+        elif graph is None or graph.n_deleted > _GRAPH_DROPS // 2:
+            graph = HnswGraph.build(state.vectors)
+        n = len(state.ids)
+        if n < FEWEST_ROWS:
+            coded = None
+        elif coded is None or max(coded.n_removed, n - coded.n_rows) > _MOST_TAIL * n:
+            coded = FirstPass.build(state.vectors)
+        return replace(state, graph=graph, first_pass=coded)
 
     def __len__(self) -> int:
         return len(self._state.ids)
@@ -211,7 +214,8 @@ class CaseIndex:
                 state.vectors,
                 state.rank,
                 take,
-                None if mask is None else np.flatnonzero(mask),
+                mask,
+                state.first_pass,
             )
             plan = Plan("exact", matching, matching, notes)
         else:
@@ -252,13 +256,20 @@ class CaseIndex:
         scores = np.empty((len(queries), take), dtype=np.float32)
         with self._lock:
             found = graph.candidates(queries, take + dropped)
-        own = None if mask is None else np.flatnonzero(mask)
         for query, near in enumerate(found):
             kept = near[near < len(state.ids)]
+            near_size = kept.size
             kept = kept if mask is None else kept[mask[kept]]
-            if kept.size < take:  # the graph is not connected: compare all
+            # An unconnected graph, or many excluded cases near the query: what lies behind them
+            # may be missing, so compare all.
+            if kept.size < take or near_size - kept.size > take:
                 one, its_scores = best_rows(
-                    queries[query : query + 1], state.vectors, state.rank, take, own
+                    queries[query : query + 1],
+                    state.vectors,
+                    state.rank,
+                    take,
+                    mask,
+                    state.first_pass,
                 )
                 rows[query], scores[query] = one[0], its_scores[0]
             else:
@@ -281,7 +292,9 @@ class CaseIndex:
             rows = np.concatenate([old.vectors, unit]) if old.ids else unit
             if old.graph is not None:
                 old.graph.add(unit, len(old.ids))
-            self._state = self._with_graph(snapshot_of(old.ids + ids, rows, old.graph))
+            self._state = self._prepared(
+                snapshot_of(old.ids + ids, rows, old.graph, old.first_pass)
+            )
 
     def remove(self, case_ids: Collection[str]) -> None:
         """Remove cases; InputError, with nothing removed, if one is missing."""
@@ -291,12 +304,11 @@ class CaseIndex:
             if not names <= old.row_of.keys():
                 raise InputError("the index does not hold one of these case ids")
             keep = np.array([name not in names for name in old.ids], dtype=bool)
-            graph = None
-            if old.graph is not None:
-                new_row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.intp)
-                graph = old.graph.renumbered(new_row)
+            new_row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.intp)
+            graph = old.graph.renumbered(new_row) if old.graph is not None else None
+            coded = old.first_pass.renumbered(new_row) if old.first_pass is not None else None
             ids = tuple(name for name in old.ids if name not in names)
-            self._state = self._with_graph(snapshot_of(ids, old.vectors[keep], graph))
+            self._state = self._prepared(snapshot_of(ids, old.vectors[keep], graph, coded))
 
     def sync(self, target: Embeddings) -> tuple[int, int]:
         """Make the index hold exactly ``target``; return how many were added and removed.
@@ -316,7 +328,7 @@ class CaseIndex:
             new = [row for row, name in enumerate(target.case_ids) if name not in same]
             self._fingerprint = target.fingerprint
             if len(gone) + len(new) > len(same):
-                self._state = self._with_graph(snapshot_of(target.case_ids, target.vectors, None))
+                self._state = self._prepared(snapshot_of(target.case_ids, target.vectors, None))
             else:
                 self.remove(gone)
                 self.add(target.vectors[new], [target.case_ids[row] for row in new])
@@ -336,10 +348,13 @@ class CaseIndex:
             Plain data stored with the index; :meth:`load_with_extra` returns it.
         """
         with self._lock:
-            if self._state.graph is not None and self._state.graph.n_deleted:
-                # A removed case's vector must not live on in a file.
-                self._state = replace(self._state, graph=HnswGraph.build(self._state.vectors))
             state = self._state
+            # A removed case's vector must not live on in a file.
+            if state.graph is not None and state.graph.n_deleted:
+                state = replace(state, graph=HnswGraph.build(state.vectors))
+            if state.first_pass is not None and state.first_pass.n_removed:
+                state = replace(state, first_pass=FirstPass.build(state.vectors))
+            self._state = state
             files = snapshot_files(state)
             head = {
                 "format": _FORMAT,

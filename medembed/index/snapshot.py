@@ -10,6 +10,7 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
+from medembed.index.first_pass import FirstPass
 from medembed.index.hnsw import HnswGraph
 from medembed.index.validation import checked_vectors
 
@@ -28,9 +29,15 @@ class Snapshot:
     rank: npt.NDArray[np.intp]
     row_of: dict[str, int]
     graph: HnswGraph | None
+    first_pass: FirstPass | None = None
 
 
-def snapshot_of(ids: tuple[str, ...], vectors: Floats, graph: HnswGraph | None) -> Snapshot:
+def snapshot_of(
+    ids: tuple[str, ...],
+    vectors: Floats,
+    graph: HnswGraph | None,
+    first_pass: FirstPass | None = None,
+) -> Snapshot:
     """Derive names, ranks and row numbers from ids and vectors."""
     names = np.empty(len(ids), dtype=object)
     names[:] = ids
@@ -38,7 +45,7 @@ def snapshot_of(ids: tuple[str, ...], vectors: Floats, graph: HnswGraph | None) 
     rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     row_of = {name: row for row, name in enumerate(ids)}
     vectors.setflags(write=False)
-    return Snapshot(ids, names, vectors, rank, row_of, graph)
+    return Snapshot(ids, names, vectors, rank, row_of, graph, first_pass)
 
 
 def snapshot_files(state: Snapshot) -> dict[str, bytes]:
@@ -48,6 +55,8 @@ def snapshot_files(state: Snapshot) -> dict[str, bytes]:
     files = {"ids": json.dumps(state.ids).encode(), "vectors": vectors.getvalue()}
     if state.graph is not None:
         files["graph"] = state.graph.to_bytes()
+    if state.first_pass is not None:
+        files["codes"] = state.first_pass.to_bytes()
     return files
 
 
@@ -62,4 +71,5 @@ def read_snapshot(files: Mapping[str, bytes]) -> Snapshot:
     vectors = np.load(BytesIO(files["vectors"]), allow_pickle=False)
     ids, unit = checked_vectors(vectors, json.loads(files["ids"]))
     graph = HnswGraph.from_bytes(files["graph"], *unit.shape) if "graph" in files else None
-    return snapshot_of(ids, unit, graph)
+    coded = FirstPass.from_bytes(files["codes"], *unit.shape) if "codes" in files else None
+    return snapshot_of(ids, unit, graph, coded)
