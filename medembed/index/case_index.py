@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,23 +14,24 @@ from medembed.counted import counted
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError, InputError, QueryError
 from medembed.index.exact import best_rows, order_candidates
-from medembed.index.first_pass import FEWEST_ROWS, FirstPass
 from medembed.index.hits import Hits, Plan
 from medembed.index.hnsw import HnswGraph
 from medembed.index.sealed_files import read_sealed, write_sealed
 from medembed.index.search_notes import SearchNote, SearchNoteKind
-from medembed.index.snapshot import Snapshot, read_snapshot, snapshot_files, snapshot_of
+from medembed.index.snapshot import (
+    MOST_SPARE_NODES,
+    Snapshot,
+    prepared,
+    read_snapshot,
+    snapshot_files,
+    snapshot_of,
+    without_removed,
+)
 from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
 __all__ = ["CaseIndex", "IndexKind"]
 
 IndexKind = Literal["auto", "exact", "hnsw"]
-
-_GRAPH_DROPS = 512
-"""Most spare nodes to request from the graph to replace filtered or deleted ones."""
-
-_MOST_TAIL = 0.1
-"""Share of rows without a code, or of codes without a row, from which codes are made again."""
 
 _FORMAT = 1
 
@@ -58,7 +58,7 @@ class CaseIndex:
         self._lock = threading.RLock()
         self._requested_kind: IndexKind = kind
         self._fingerprint = fingerprint
-        self._state = self._prepared(state)
+        self._state = prepared(state, self._is_graphed)
 
     @classmethod
     def build(
@@ -106,19 +106,9 @@ class CaseIndex:
         ids, unit = checked_vectors(vectors, case_ids)
         return cls(snapshot_of(ids, unit, None), kind, fingerprint)
 
-    def _prepared(self, state: Snapshot) -> Snapshot:
-        """Add, keep, rebuild or drop graph and codes as kind and size require."""
-        graph, coded = state.graph, state.first_pass
-        if self._requested_kind != "hnsw" or not state.ids:
-            graph = None
-        elif graph is None or graph.n_deleted > _GRAPH_DROPS // 2:
-            graph = HnswGraph.build(state.vectors)
-        n = len(state.ids)
-        if n < FEWEST_ROWS:
-            coded = None
-        elif coded is None or max(coded.n_removed, n - coded.n_rows) > _MOST_TAIL * n:
-            coded = FirstPass.build(state.vectors)
-        return replace(state, graph=graph, first_pass=coded)
+    @property
+    def _is_graphed(self) -> bool:
+        return self._requested_kind == "hnsw"
 
     def __len__(self) -> int:
         return len(self._state.ids)
@@ -158,6 +148,10 @@ class CaseIndex:
     def vectors(self) -> Floats:
         """The unit vectors, shape ``(n, d)``, read-only."""
         return self._state.vectors
+
+    def mask(self, case_ids: Collection[str]) -> Mask:
+        """Return which rows are those of the given cases; unknown ids are ignored."""
+        return allowed_rows(case_ids, self._state.row_of)
 
     def vector(self, case_id: str) -> Floats:
         """Return the vector of one case, shape ``(d,)``; QueryError if it has none."""
@@ -205,7 +199,7 @@ class CaseIndex:
         elif take < wanted:
             notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
         dropped = len(state.ids) - matching + (state.graph.n_deleted if state.graph else 0)
-        if take and state.graph is not None and dropped <= _GRAPH_DROPS:
+        if take and state.graph is not None and dropped <= MOST_SPARE_NODES:
             rows, scores = self._search_graph(state, state.graph, unit_queries, take, dropped, mask)
             plan = Plan("ann", len(state.ids), matching, notes)
         elif take:
@@ -292,8 +286,8 @@ class CaseIndex:
             rows = np.concatenate([old.vectors, unit]) if old.ids else unit
             if old.graph is not None:
                 old.graph.add(unit, len(old.ids))
-            self._state = self._prepared(
-                snapshot_of(old.ids + ids, rows, old.graph, old.first_pass)
+            self._state = prepared(
+                snapshot_of(old.ids + ids, rows, old.graph, old.first_pass), self._is_graphed
             )
 
     def remove(self, case_ids: Collection[str]) -> None:
@@ -308,7 +302,9 @@ class CaseIndex:
             graph = old.graph.renumbered(new_row) if old.graph is not None else None
             coded = old.first_pass.renumbered(new_row) if old.first_pass is not None else None
             ids = tuple(name for name in old.ids if name not in names)
-            self._state = self._prepared(snapshot_of(ids, old.vectors[keep], graph, coded))
+            self._state = prepared(
+                snapshot_of(ids, old.vectors[keep], graph, coded), self._is_graphed
+            )
 
     def sync(self, target: Embeddings) -> tuple[int, int]:
         """Make the index hold exactly ``target``; return how many were added and removed.
@@ -328,7 +324,9 @@ class CaseIndex:
             new = [row for row, name in enumerate(target.case_ids) if name not in same]
             self._fingerprint = target.fingerprint
             if len(gone) + len(new) > len(same):
-                self._state = self._prepared(snapshot_of(target.case_ids, target.vectors, None))
+                self._state = prepared(
+                    snapshot_of(target.case_ids, target.vectors, None), self._is_graphed
+                )
             else:
                 self.remove(gone)
                 self.add(target.vectors[new], [target.case_ids[row] for row in new])
@@ -348,13 +346,7 @@ class CaseIndex:
             Plain data stored with the index; :meth:`load_with_extra` returns it.
         """
         with self._lock:
-            state = self._state
-            # A removed case's vector must not live on in a file.
-            if state.graph is not None and state.graph.n_deleted:
-                state = replace(state, graph=HnswGraph.build(state.vectors))
-            if state.first_pass is not None and state.first_pass.n_removed:
-                state = replace(state, first_pass=FirstPass.build(state.vectors))
-            self._state = state
+            self._state = state = without_removed(self._state)
             files = snapshot_files(state)
             head = {
                 "format": _FORMAT,

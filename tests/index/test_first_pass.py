@@ -7,7 +7,7 @@ import pytest
 
 from medembed.embeddings import unit_rows
 from medembed.errors import InputError
-from medembed.index import CaseIndex, case_index, exact, first_pass
+from medembed.index import CaseIndex, exact, first_pass, snapshot
 from medembed.index.exact import best_rows
 from medembed.index.first_pass import FirstPass
 
@@ -31,7 +31,7 @@ def gallery(n: int, kind: str, seed: int = 0) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_pass, "_BLOCK", 700)
-    monkeypatch.setattr(case_index, "FEWEST_ROWS", 500)
+    monkeypatch.setattr(snapshot, "FEWEST_ROWS", 500)
 
 
 @pytest.mark.parametrize("kind", ["plain", "clustered", "a cone", "one outlier", "duplicates"])
