@@ -4,8 +4,9 @@
 
 Made-up vectors of a library-like shape: clusters, a falling spectrum, and a direction that all
 share. One query at a time, k = 10, at several shares of eligible cases, chosen at random, near the
-query, or far from it. Peers: FAISS flat, FAISS flat with Panorama, and IVF over all its
-lists; all exact. The rounds are interleaved; recall is against float64 products; ids outside the filter are counted.
+query, or far from it. Peers: FAISS flat, FAISS flat with Panorama, IVF over all its lists; all
+exact. The rounds are interleaved; recall is against float64 products; ids outside the filter are
+counted.
 """
 
 from __future__ import annotations
