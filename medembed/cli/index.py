@@ -20,8 +20,8 @@ def index(
         Literal["auto", "exact", "hnsw"] | None,
         typer.Option(
             "--kind",
-            help="exact: compare all cases. hnsw: approximate search, used when few cases are "
-            "filtered out. auto: exact up to 200,000 cases. Default: keep the current kind.",
+            help="exact, auto: compare all cases. hnsw: approximate search, used when few cases "
+            "are filtered out. Default: keep the current kind.",
         ),
     ] = None,
     model: Annotated[

@@ -1,13 +1,12 @@
 """Nearest-neighbor search: :class:`CaseIndex` over arrays, and the index files of a library."""
 
-from medembed.index.case_index import AUTO_EXACT_ROWS, CaseIndex, IndexKind
+from medembed.index.case_index import CaseIndex, IndexKind
 from medembed.index.hits import Hits, Method, Plan
 from medembed.index.library_index import LibraryIndex, library_revision, open_index
 from medembed.index.novelty import NoveltyThresholds, QueryKind, calibrate
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 __all__ = [
-    "AUTO_EXACT_ROWS",
     "CaseIndex",
     "Hits",
     "IndexKind",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,18 +18,20 @@ from medembed.index.hits import Hits, Plan
 from medembed.index.hnsw import HnswGraph
 from medembed.index.sealed_files import read_sealed, write_sealed
 from medembed.index.search_notes import SearchNote, SearchNoteKind
-from medembed.index.snapshot import Snapshot, read_snapshot, snapshot_files, snapshot_of
+from medembed.index.snapshot import (
+    MOST_SPARE_NODES,
+    Snapshot,
+    prepared,
+    read_snapshot,
+    snapshot_files,
+    snapshot_of,
+    without_removed,
+)
 from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
 
-__all__ = ["AUTO_EXACT_ROWS", "CaseIndex", "IndexKind"]
+__all__ = ["CaseIndex", "IndexKind"]
 
 IndexKind = Literal["auto", "exact", "hnsw"]
-
-AUTO_EXACT_ROWS = 200_000
-"""Up to this many cases, ``kind="auto"`` searches exactly, in about 10 ms a query."""
-
-_GRAPH_DROPS = 512
-"""Most spare nodes to request from the graph to replace filtered or deleted ones."""
 
 _FORMAT = 1
 
@@ -57,7 +58,7 @@ class CaseIndex:
         self._lock = threading.RLock()
         self._requested_kind: IndexKind = kind
         self._fingerprint = fingerprint
-        self._state = self._with_graph(state)
+        self._state = prepared(state, self._is_graphed)
 
     @classmethod
     def build(
@@ -77,9 +78,8 @@ class CaseIndex:
         case_ids : sequence of str
             One for each row, unique. Omit if ``vectors`` is Embeddings.
         kind : {"auto", "exact", "hnsw"}
-            ``"exact"`` compares every case. ``"hnsw"`` searches an approximate graph if few cases
-            are filtered out, else exactly. ``"auto"`` is ``"exact"`` up to
-            :data:`AUTO_EXACT_ROWS` cases.
+            ``"exact"`` compares every case, and so does ``"auto"``: approximate search is for who
+            asks for it. ``"hnsw"`` searches a graph if few cases are filtered out, else exactly.
         fingerprint : str, optional
             Fingerprint of the model that made the vectors.
 
@@ -106,16 +106,9 @@ class CaseIndex:
         ids, unit = checked_vectors(vectors, case_ids)
         return cls(snapshot_of(ids, unit, None), kind, fingerprint)
 
-    def _with_graph(self, state: Snapshot) -> Snapshot:
-        """Add, keep, rebuild or drop the graph as kind and size require."""
-        wanted = self._requested_kind == "hnsw" or (
-            self._requested_kind == "auto" and len(state.ids) > AUTO_EXACT_ROWS
-        )
-        if not wanted or not state.ids:
-            return replace(state, graph=None)
-        if state.graph is None or state.graph.n_deleted > _GRAPH_DROPS // 2:
-            return replace(state, graph=HnswGraph.build(state.vectors))
-        return state
+    @property
+    def _is_graphed(self) -> bool:
+        return self._requested_kind == "hnsw"
 
     def __len__(self) -> int:
         return len(self._state.ids)
@@ -155,6 +148,10 @@ class CaseIndex:
     def vectors(self) -> Floats:
         """The unit vectors, shape ``(n, d)``, read-only."""
         return self._state.vectors
+
+    def mask(self, case_ids: Collection[str]) -> Mask:
+        """Return which rows are those of the given cases; unknown ids are ignored."""
+        return allowed_rows(case_ids, self._state.row_of)
 
     def vector(self, case_id: str) -> Floats:
         """Return the vector of one case, shape ``(d,)``; QueryError if it has none."""
@@ -202,7 +199,7 @@ class CaseIndex:
         elif take < wanted:
             notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
         dropped = len(state.ids) - matching + (state.graph.n_deleted if state.graph else 0)
-        if take and state.graph is not None and dropped <= _GRAPH_DROPS:
+        if take and state.graph is not None and dropped <= MOST_SPARE_NODES:
             rows, scores = self._search_graph(state, state.graph, unit_queries, take, dropped, mask)
             plan = Plan("ann", len(state.ids), matching, notes)
         elif take:
@@ -211,7 +208,8 @@ class CaseIndex:
                 state.vectors,
                 state.rank,
                 take,
-                None if mask is None else np.flatnonzero(mask),
+                mask,
+                state.first_pass,
             )
             plan = Plan("exact", matching, matching, notes)
         else:
@@ -252,13 +250,20 @@ class CaseIndex:
         scores = np.empty((len(queries), take), dtype=np.float32)
         with self._lock:
             found = graph.candidates(queries, take + dropped)
-        own = None if mask is None else np.flatnonzero(mask)
         for query, near in enumerate(found):
             kept = near[near < len(state.ids)]
+            near_size = kept.size
             kept = kept if mask is None else kept[mask[kept]]
-            if kept.size < take:  # the graph is not connected: compare all
+            # An unconnected graph, or many excluded cases near the query: what lies behind them
+            # may be missing, so compare all.
+            if kept.size < take or near_size - kept.size > take:
                 one, its_scores = best_rows(
-                    queries[query : query + 1], state.vectors, state.rank, take, own
+                    queries[query : query + 1],
+                    state.vectors,
+                    state.rank,
+                    take,
+                    mask,
+                    state.first_pass,
                 )
                 rows[query], scores[query] = one[0], its_scores[0]
             else:
@@ -281,7 +286,9 @@ class CaseIndex:
             rows = np.concatenate([old.vectors, unit]) if old.ids else unit
             if old.graph is not None:
                 old.graph.add(unit, len(old.ids))
-            self._state = self._with_graph(snapshot_of(old.ids + ids, rows, old.graph))
+            self._state = prepared(
+                snapshot_of(old.ids + ids, rows, old.graph, old.first_pass), self._is_graphed
+            )
 
     def remove(self, case_ids: Collection[str]) -> None:
         """Remove cases; InputError, with nothing removed, if one is missing."""
@@ -291,12 +298,13 @@ class CaseIndex:
             if not names <= old.row_of.keys():
                 raise InputError("the index does not hold one of these case ids")
             keep = np.array([name not in names for name in old.ids], dtype=bool)
-            graph = None
-            if old.graph is not None:
-                new_row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.intp)
-                graph = old.graph.renumbered(new_row)
+            new_row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.intp)
+            graph = old.graph.renumbered(new_row) if old.graph is not None else None
+            coded = old.first_pass.renumbered(new_row) if old.first_pass is not None else None
             ids = tuple(name for name in old.ids if name not in names)
-            self._state = self._with_graph(snapshot_of(ids, old.vectors[keep], graph))
+            self._state = prepared(
+                snapshot_of(ids, old.vectors[keep], graph, coded), self._is_graphed
+            )
 
     def sync(self, target: Embeddings) -> tuple[int, int]:
         """Make the index hold exactly ``target``; return how many were added and removed.
@@ -316,7 +324,9 @@ class CaseIndex:
             new = [row for row, name in enumerate(target.case_ids) if name not in same]
             self._fingerprint = target.fingerprint
             if len(gone) + len(new) > len(same):
-                self._state = self._with_graph(snapshot_of(target.case_ids, target.vectors, None))
+                self._state = prepared(
+                    snapshot_of(target.case_ids, target.vectors, None), self._is_graphed
+                )
             else:
                 self.remove(gone)
                 self.add(target.vectors[new], [target.case_ids[row] for row in new])
@@ -336,10 +346,7 @@ class CaseIndex:
             Plain data stored with the index; :meth:`load_with_extra` returns it.
         """
         with self._lock:
-            if self._state.graph is not None and self._state.graph.n_deleted:
-                # A removed case's vector must not live on in a file.
-                self._state = replace(self._state, graph=HnswGraph.build(self._state.vectors))
-            state = self._state
+            self._state = state = without_removed(self._state)
             files = snapshot_files(state)
             head = {
                 "format": _FORMAT,

@@ -1,9 +1,10 @@
 """Exact nearest neighbors by cosine similarity, with a defined order among ties.
 
 The order is that of :func:`cosine` (float64 products summed row by row, rounded to float32) and,
-among equal scores, of the case ids. A fast float32 pass only selects candidates: every row whose
-fast score is within twice the rounding bound of the k-th is kept and rescored, so that block
-size, number of threads and batch size never change a result.
+among equal scores, of the case ids. Faster passes only select candidates, with proven bounds of
+their error: codes of one byte per dimension (:mod:`medembed.index.first_pass`) for one query among
+many rows, float32 products otherwise. So block size, number of threads, batch size and the way that
+was taken never change a result.
 """
 
 from __future__ import annotations
@@ -11,17 +12,26 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from medembed.index.first_pass import FirstPass
+
 __all__ = ["best_rows", "cosine", "order_candidates"]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 _NUMPY_QUERIES = 8
 """Up to this many queries, numpy is as fast as FAISS, which then need not be imported."""
 _FAISS_WORK = 2_000_000
 """Below this many pairs of query and row, FAISS is not worth importing."""
+_CODED_QUERIES = 4
+"""Up to this many queries, codes beat products of whole matrices."""
+_FEWEST_CODED = 0.01
+"""Share of eligible rows from which codes beat gathering the rows."""
+_BLOCK_ROWS = 1 << 16
 _BLOCK_FLOATS = 1 << 24
 _SPARE = 16
+_SPARE_CODED = 48
 
 
 def cosine(query: Floats, rows: Floats) -> Floats:
@@ -41,7 +51,12 @@ def order_candidates(
 
 
 def best_rows(
-    queries: Floats, vectors: Floats, rank: Rows, k: int, rows: Rows | None = None
+    queries: Floats,
+    vectors: Floats,
+    rank: Rows,
+    k: int,
+    mask: Mask | None = None,
+    first_pass: FirstPass | None = None,
 ) -> tuple[Rows, Floats]:
     """Find the ``k`` nearest rows of each query, exactly.
 
@@ -53,60 +68,155 @@ def best_rows(
         Position of each row's case id among the sorted ids.
     k : int
         1 to the number of eligible rows.
-    rows : int array, optional
+    mask : bool array, shape ``(n,)``, optional
         The eligible rows; None is all.
+    first_pass : FirstPass, optional
+        Codes of the rows.
 
     Returns
     -------
     rows : int array, shape ``(q, k)``
     scores : float32 array, shape ``(q, k)``
     """
-    count, dim = queries.shape
-    n = vectors.shape[0] if rows is None else rows.size
-    found = np.empty((count, k), dtype=np.intp)
-    scores = np.empty((count, k), dtype=np.float32)
-    # Each fast score has an error of at most d * 2**-24 (unit vectors, any order of summing).
-    slack = np.float32(4 * dim * 2.0**-24)
-    gallery = vectors if rows is None or rows.size == vectors.shape[0] else vectors[rows]
-    own = rows if gallery is not vectors else None
-
-    if count > _NUMPY_QUERIES and count * n > _FAISS_WORK and k + _SPARE < n // 4:
-        pending = _with_faiss(queries, gallery, vectors, rank, k, own, slack, found, scores)
-    else:
-        pending = np.arange(count, dtype=np.intp)
-
-    step = max(1, _BLOCK_FLOATS // max(n, 1))
-    for start in range(0, pending.size, step):
-        block = pending[start : start + step]
-        fast = gallery @ queries[block[0]] if block.size == 1 else queries[block] @ gallery.T
-        for query, row_scores in zip(block, np.atleast_2d(fast), strict=True):
-            kth = np.partition(row_scores, n - k)[n - k]
-            local = np.flatnonzero(row_scores >= kth - slack)
-            candidates = local if own is None else own[local]
-            found[query], scores[query] = order_candidates(
-                queries[query], vectors, rank, candidates, k
-            )
+    n = len(vectors)
+    eligible = n if mask is None else int(np.count_nonzero(mask))
+    if eligible == n:
+        mask = None
+    found = np.empty((len(queries), k), dtype=np.intp)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    pending = np.arange(len(queries), dtype=np.intp)
+    if (
+        first_pass is not None
+        and len(queries) <= _CODED_QUERIES
+        and eligible >= max(_FEWEST_CODED * n, 8 * (k + _SPARE_CODED))
+    ):
+        pending = _by_codes(queries, vectors, rank, k, mask, first_pass, found, scores)
+    if not pending.size:
+        return found, scores
+    work = pending.size * eligible
+    if (
+        (pending.size > _NUMPY_QUERIES or first_pass is not None)
+        and work > _FAISS_WORK
+        and k + _SPARE < eligible // 4
+    ):
+        pending = _with_faiss(queries, vectors, rank, k, mask, pending, found, scores)
+    _with_numpy(queries, vectors, rank, k, mask, pending, found, scores)
     return found, scores
+
+
+def _slack(dim: int) -> np.float32:
+    """Twice the rounding error of a fast score: each errs by at most ``d * 2**-24``, twice over."""
+    return np.float32(4 * dim * 2.0**-24)
+
+
+def _by_codes(
+    queries: Floats,
+    vectors: Floats,
+    rank: Rows,
+    k: int,
+    mask: Mask | None,
+    first_pass: FirstPass,
+    found: Rows,
+    scores: Floats,
+) -> Rows:
+    """Fill in what the codes prove; return the queries that are still open."""
+    still_open = []
+    tail = np.arange(first_pass.n_rows, len(vectors), dtype=np.intp)
+    tail = tail if mask is None else tail[mask[tail]]
+    for query in range(len(queries)):
+        near, limit = first_pass.best(queries[query], k + _SPARE_CODED, mask)
+        near = np.concatenate([near, tail])
+        if near.size >= k:
+            rows, own = order_candidates(queries[query], vectors, rank, near, k)
+            if own[-1] > limit:
+                found[query], scores[query] = rows, own
+                continue
+        still_open.append(query)
+    return np.array(still_open, dtype=np.intp)
 
 
 def _with_faiss(
     queries: Floats,
-    gallery: Floats,
     vectors: Floats,
     rank: Rows,
     k: int,
-    own: Rows | None,
-    slack: np.float32,
+    mask: Mask | None,
+    pending: Rows,
     found: Rows,
     scores: Floats,
 ) -> Rows:
-    """Fill in what FAISS decides; return the queries whose k-th place is still open."""
+    """Fill in what float32 products decide; return the queries whose k-th place is still open.
+
+    Rows are taken block by block, so that a filter that leaves most of them copies little.
+    """
     import faiss
 
-    fast, labels = faiss.knn(queries, gallery, k + _SPARE, metric=faiss.METRIC_INNER_PRODUCT)
-    settled = fast[:, -1] < fast[:, k - 1] - slack
-    for query in np.flatnonzero(settled):
-        kept = labels[query][fast[query] >= fast[query, k - 1] - slack].astype(np.intp)
-        candidates = kept if own is None else own[kept]
+    wanted = k + _SPARE
+    asked = np.ascontiguousarray(queries[pending])
+    best = np.full((pending.size, 0), -np.inf, dtype=np.float32)
+    labels = np.empty((pending.size, 0), dtype=np.intp)
+    for at in range(0, len(vectors), _BLOCK_ROWS):
+        block = vectors[at : at + _BLOCK_ROWS]
+        own = None if mask is None else np.flatnonzero(mask[at : at + _BLOCK_ROWS])
+        if own is not None and not own.size:
+            continue
+        if own is not None and own.size == len(block):
+            own = None
+        block = block if own is None else block[own]
+        fast, rows = faiss.knn(
+            asked, block, min(wanted, len(block)), metric=faiss.METRIC_INNER_PRODUCT
+        )
+        rows = at + (rows if own is None else own[rows])
+        best = np.concatenate([best, fast], axis=1)
+        labels = np.concatenate([labels, rows], axis=1)
+        if best.shape[1] > 4 * wanted:
+            best, labels = _top(best, labels, wanted)
+    best, labels = _top(best, labels, wanted)
+    kth = best[:, k - 1] - _slack(vectors.shape[1])
+    settled = best[:, -1] < kth
+    for place in np.flatnonzero(settled):
+        query = pending[place]
+        candidates = labels[place][best[place] >= kth[place]]
         found[query], scores[query] = order_candidates(queries[query], vectors, rank, candidates, k)
-    return np.flatnonzero(~settled)
+    return pending[~settled]
+
+
+def _top(best: Floats, labels: Rows, wanted: int) -> tuple[Floats, Rows]:
+    order = np.argsort(-best, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(best, order, axis=1), np.take_along_axis(labels, order, axis=1)
+
+
+def _with_numpy(
+    queries: Floats,
+    vectors: Floats,
+    rank: Rows,
+    k: int,
+    mask: Mask | None,
+    pending: Rows,
+    found: Rows,
+    scores: Floats,
+) -> None:
+    """Fill in the other queries: every score, and all rows within rounding of the k-th."""
+    rows = None if mask is None else np.flatnonzero(mask)
+    n = len(vectors) if rows is None else rows.size
+    slack = _slack(vectors.shape[1])
+    step = max(1, _BLOCK_FLOATS // max(n, 1))
+    for start in range(0, pending.size, step):
+        block = pending[start : start + step]
+        fast = _products(queries[block], vectors, rows)
+        for query, row_scores in zip(block, fast, strict=True):
+            kth = np.partition(row_scores, n - k)[n - k]
+            near = np.flatnonzero(row_scores >= kth - slack)
+            found[query], scores[query] = order_candidates(
+                queries[query], vectors, rank, near if rows is None else rows[near], k
+            )
+
+
+def _products(queries: Floats, vectors: Floats, rows: Rows | None) -> Floats:
+    """Float32 scores ``(q, n)``; eligible rows are gathered block by block."""
+    if rows is None:
+        return (vectors @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ vectors.T
+    out = np.empty((len(queries), rows.size), dtype=np.float32)
+    for at in range(0, rows.size, _BLOCK_ROWS):
+        out[:, at : at + _BLOCK_ROWS] = queries @ vectors[rows[at : at + _BLOCK_ROWS]].T
+    return out

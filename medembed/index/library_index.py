@@ -56,12 +56,7 @@ def index_folder(library: CaseLibrary, fingerprint: str) -> Path:
 
 def library_revision(library: CaseLibrary, fingerprint: str) -> str:
     """Return the revision of the library's vectors of one model; every change gives a new one."""
-    spaces = [
-        f"{space.kind}:{space.dimensions}:{space.revision}:{space.n_vectors}"
-        for space in library.embedding_sets()
-        if space.fingerprint == fingerprint
-    ]
-    return "/".join([library.library_id, *sorted(spaces)])
+    return f"{library.library_id}/{library.vector_revision(fingerprint)}"
 
 
 def _load(folder: Path, key: bytes, fingerprint: str) -> tuple[CaseIndex, dict[str, Any]]:

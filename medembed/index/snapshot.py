@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
 
+from medembed.index.first_pass import FEWEST_ROWS, FirstPass
 from medembed.index.hnsw import HnswGraph
 from medembed.index.validation import checked_vectors
 
-__all__ = ["Snapshot", "read_snapshot", "snapshot_files", "snapshot_of"]
+__all__ = [
+    "MOST_SPARE_NODES",
+    "Snapshot",
+    "prepared",
+    "read_snapshot",
+    "snapshot_files",
+    "snapshot_of",
+    "without_removed",
+]
+
+MOST_SPARE_NODES = 512
+"""Most spare nodes to request from the graph to replace filtered or deleted ones."""
+
+_MOST_TAIL = 0.1
+"""Share of rows without a code, or of codes without a row, from which codes are made again."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,9 +43,15 @@ class Snapshot:
     rank: npt.NDArray[np.intp]
     row_of: dict[str, int]
     graph: HnswGraph | None
+    first_pass: FirstPass | None = None
 
 
-def snapshot_of(ids: tuple[str, ...], vectors: Floats, graph: HnswGraph | None) -> Snapshot:
+def snapshot_of(
+    ids: tuple[str, ...],
+    vectors: Floats,
+    graph: HnswGraph | None,
+    first_pass: FirstPass | None = None,
+) -> Snapshot:
     """Derive names, ranks and row numbers from ids and vectors."""
     names = np.empty(len(ids), dtype=object)
     names[:] = ids
@@ -38,7 +59,31 @@ def snapshot_of(ids: tuple[str, ...], vectors: Floats, graph: HnswGraph | None) 
     rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     row_of = {name: row for row, name in enumerate(ids)}
     vectors.setflags(write=False)
-    return Snapshot(ids, names, vectors, rank, row_of, graph)
+    return Snapshot(ids, names, vectors, rank, row_of, graph, first_pass)
+
+
+def prepared(state: Snapshot, graphed: bool) -> Snapshot:
+    """Make, keep, make again or drop the graph and the codes, as kind and size require."""
+    graph, coded, n = state.graph, state.first_pass, len(state.ids)
+    if not graphed or not n:
+        graph = None
+    elif graph is None or graph.n_deleted > MOST_SPARE_NODES // 2:
+        graph = HnswGraph.build(state.vectors)
+    if n < FEWEST_ROWS:
+        coded = None
+    elif coded is None or max(coded.n_removed, n - coded.n_rows) > _MOST_TAIL * n:
+        coded = FirstPass.build(state.vectors)
+    return replace(state, graph=graph, first_pass=coded)
+
+
+def without_removed(state: Snapshot) -> Snapshot:
+    """Make graph and codes again that hold removed cases, whose vectors must not reach a file."""
+    graph, coded = state.graph, state.first_pass
+    if graph is not None and graph.n_deleted:
+        graph = HnswGraph.build(state.vectors)
+    if coded is not None and coded.n_removed:
+        coded = FirstPass.build(state.vectors)
+    return replace(state, graph=graph, first_pass=coded)
 
 
 def snapshot_files(state: Snapshot) -> dict[str, bytes]:
@@ -48,6 +93,8 @@ def snapshot_files(state: Snapshot) -> dict[str, bytes]:
     files = {"ids": json.dumps(state.ids).encode(), "vectors": vectors.getvalue()}
     if state.graph is not None:
         files["graph"] = state.graph.to_bytes()
+    if state.first_pass is not None:
+        files["codes"] = state.first_pass.to_bytes()
     return files
 
 
@@ -62,4 +109,5 @@ def read_snapshot(files: Mapping[str, bytes]) -> Snapshot:
     vectors = np.load(BytesIO(files["vectors"]), allow_pickle=False)
     ids, unit = checked_vectors(vectors, json.loads(files["ids"]))
     graph = HnswGraph.from_bytes(files["graph"], *unit.shape) if "graph" in files else None
-    return snapshot_of(ids, unit, graph)
+    coded = FirstPass.from_bytes(files["codes"], *unit.shape) if "codes" in files else None
+    return snapshot_of(ids, unit, graph, coded)

@@ -320,9 +320,8 @@ class CaseLibrary:
 
     def has_changed_files(self, scan: ScanRef) -> bool:
         """Return whether a scan's files exist but have changed since they were ingested."""
-        from medembed.library.file_cache import (
-            LibraryFileCache,
-        )  # a search starts without the sources
+        # imported here: a search starts without the sources
+        from medembed.library.file_cache import LibraryFileCache
 
         cache = LibraryFileCache(self._database, self.pseudonymizer)
         try:
@@ -364,6 +363,10 @@ class CaseLibrary:
     def embedding_sets(self) -> list[EmbeddingSet]:
         """List the stored vectors by model and kind."""
         return VectorStore(self._db).embedding_sets()
+
+    def vector_revision(self, fingerprint: str) -> str:
+        """Return the revision of a model's vectors; every change gives a new one."""
+        return VectorStore(self._db).revision(fingerprint)
 
     def drop_vectors(self, fingerprint: str) -> None:
         """Drop all vectors of one model."""

@@ -66,6 +66,17 @@ class VectorStore:
         )
         return [EmbeddingSet(*row) for row in rows]
 
+    def revision(self, fingerprint: str) -> str:
+        """Return the revision of a model's vectors, read without counting them.
+
+        Every change gives a new one: a number for each set, and sets are never numbered twice.
+        """
+        rows = self._db.execute(
+            "SELECT id, kind, dimensions, revision FROM spaces WHERE fingerprint = ? ORDER BY id",
+            (fingerprint,),
+        )
+        return "/".join(":".join(map(str, row)) for row in rows)
+
     def _space(self, fingerprint: str, kind: str) -> tuple[int, int] | None:
         if kind not in get_args(VectorKind):
             raise InternalError(f"the kind of a vector must be image or note, not {kind!r}")

@@ -377,11 +377,8 @@ def _allowed(
 ) -> npt.NDArray[np.bool_] | None:
     if matching is None and not excluded:
         return None
-    wanted = None if matching is None else set(matching)
-    return np.array(
-        [
-            (wanted is None or name in wanted) and name not in excluded
-            for name in index.index.case_ids
-        ],
-        dtype=bool,
+    allowed = (
+        np.ones(len(index.index), dtype=bool) if matching is None else index.index.mask(matching)
     )
+    allowed &= ~index.index.mask(excluded)
+    return allowed

@@ -83,7 +83,7 @@ def origin_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanHea
             names.patient(header.patient_id, header.issuer),
             names.patient(header.patient_id),
         }
-        named = frozenset(case.patient_id for case in _cases_of(library, wanted))
+        named = frozenset(patient for _, patient in _ids_of(library, wanted))
         own |= QueryOrigin(patients=named)
     return own
 
@@ -109,7 +109,7 @@ def patients_of_files(library: CaseLibrary, files: Sequence[Path], header: ScanH
 
 def cases_of_patients(library: CaseLibrary, patients: Iterable[str]) -> set[str]:
     """Return the ids of all cases of these patients."""
-    return {case.case_id for case in _cases_of(library, set(patients))}
+    return {case_id for case_id, _ in _ids_of(library, patients)}
 
 
 def _scan_hashes(files: Sequence[Path]) -> set[str]:
@@ -155,9 +155,14 @@ def _of_study(library: CaseLibrary, study_uid: str) -> QueryOrigin:
     return QueryOrigin.of(found)
 
 
-def _cases_of(library: CaseLibrary, patients: set[str]) -> list[Case]:
-    if not patients:
-        return []
-    condition = Condition("patient", "in", tuple(sorted(patients)))
-    # Conditions ignore upper and lower case; patient ids do not.
-    return [case for case in library.cases(condition) if case.patient_id in patients]
+def _ids_of(library: CaseLibrary, patients: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the id and the patient of all cases of these patients."""
+    return (
+        library.database.read()
+        .execute(
+            "SELECT case_id, patient_id FROM cases "
+            "WHERE patient_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(patients)),),
+        )
+        .fetchall()
+    )

@@ -293,17 +293,12 @@ def test_a_foreign_fingerprint_is_refused() -> None:
         CaseIndex.build(other, fingerprint="one")
 
 
-def test_auto_is_exact_until_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    import medembed.index.case_index as module
-
+def test_only_who_asks_for_it_is_answered_approximately() -> None:
     vectors, ids = corpus(300, 8)
-    monkeypatch.setattr(module, "AUTO_EXACT_ROWS", 250)
-    index = CaseIndex.build(vectors[:200], ids[:200])
-    assert index.kind == "exact"
-    index.add(vectors[200:], ids[200:])
+    assert CaseIndex.build(vectors, ids).kind == "exact"
+    index = CaseIndex.build(vectors, ids, "hnsw")
     assert index.kind == "hnsw"
-    index.remove(ids[:100])
-    assert index.kind == "exact"
+    assert index.search(vectors[:3], 5).plan.method == "ann"
 
 
 def test_bringing_it_to_other_embeddings_leaves_just_those() -> None:
