@@ -379,7 +379,7 @@ class CaseIndex:
     ) -> tuple[CaseIndex, dict[str, Any]]:
         """Read the index and the plain data saved with it."""
         folder = Path(folder)
-        head, files = read_sealed(folder, key)
+        head, files = read_sealed(folder, key, mapped=("vectors",))
         if head.get("format") != _FORMAT or head.get("kind") not in get_args(IndexKind):
             raise InputError("index files of another version", where=folder.name)
         if fingerprint and head["fingerprint"] != fingerprint:

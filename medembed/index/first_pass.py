@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InputError
+from medembed.index.sealed_files import Buffer
 from medembed.index.selection import search_selected
 
 __all__ = ["FEWEST_ROWS", "FirstPass"]
@@ -179,7 +180,7 @@ class FirstPass:
         alive: Mask = self._rows >= 0
         return alive if mask is None else alive & mask[self._rows]
 
-    def to_bytes(self) -> bytes:
+    def to_buffers(self) -> list[Buffer]:
         """Serialize; refuses codes of removed rows, which must not live on in a file."""
         import faiss
 
@@ -188,14 +189,14 @@ class FirstPass:
 
         head = np.array([len(self._blocks), self._mean.size, len(self)], dtype="<i8")
         errors = np.array([block.error for block in self._blocks], dtype="<f8")
-        parts = [bytes(faiss.serialize_index(block.index)) for block in self._blocks]
-        sizes = np.array([len(part) for part in parts], dtype="<i8")
+        parts = [faiss.serialize_index(block.index).data for block in self._blocks]
+        sizes = np.array([part.nbytes for part in parts], dtype="<i8")
         arrays = (head, errors, sizes, self._mean.astype("<f4"), self._rotation.astype("<f4"))
-        return b"".join([*(array.tobytes() for array in arrays), *parts])
+        return [*(array.tobytes() for array in arrays), *parts]
 
     @classmethod
     def from_bytes(cls, data: bytes, n: int, dim: int) -> FirstPass:
-        """Read what :meth:`to_bytes` wrote. Check a digest of ``data`` first: FAISS does not.
+        """Read what :meth:`to_buffers` wrote. Check a digest of ``data`` first: FAISS does not.
 
         Raises
         ------

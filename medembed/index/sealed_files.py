@@ -10,16 +10,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import mmap
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from medembed.errors import InputError
 from medembed.privacy.private_files import private_folder, replace_private
 
-__all__ = ["read_sealed", "write_sealed"]
+__all__ = ["Buffer", "Content", "read_sealed", "write_sealed"]
+
+Buffer: TypeAlias = "bytes | memoryview"
+Content: TypeAlias = "bytes | Sequence[Buffer]"
 
 _HEAD = "index.json"
 _MAX_HEAD_BYTES = 1 << 20
@@ -39,7 +43,7 @@ def _canonical(head: Mapping[str, Any]) -> bytes:
 
 
 def write_sealed(
-    folder: Path, head: Mapping[str, Any], files: Mapping[str, bytes], key: bytes | None = None
+    folder: Path, head: Mapping[str, Any], files: Mapping[str, Content], key: bytes | None = None
 ) -> None:
     """Replace the content of ``folder`` atomically.
 
@@ -49,7 +53,7 @@ def write_sealed(
         Created if missing.
     head : mapping
         Plain data, stored in ``index.json``.
-    files : mapping of str to bytes
+    files : mapping of str to bytes, or to buffers that are written one after the other
     key : bytes, optional
         Signs the head with HMAC-SHA256, so that only a holder of the key can have written it.
         Without a key, SHA-256 detects damage but not tampering.
@@ -61,10 +65,13 @@ def write_sealed(
     try:
         for name, data in files.items():
             own = f"{_PREFIX}{token}-{name}"
+            digest, size = hashlib.sha256(), 0
             with replace_private(folder / own) as file:
-                file.write(data)
-            digest = hashlib.sha256(data).hexdigest()
-            parts[name] = {"file": own, "bytes": len(data), "sha256": digest}
+                for buffer in (data,) if isinstance(data, bytes) else data:
+                    file.write(buffer)
+                    digest.update(buffer)
+                    size += memoryview(buffer).nbytes
+            parts[name] = {"file": own, "bytes": size, "sha256": digest.hexdigest()}
         body = {"head": dict(head), "parts": parts}
         sealed = {**body, "seal": _seal(_canonical(body), key)}
         with replace_private(folder / _HEAD) as file:
@@ -100,8 +107,18 @@ def _named(folder: Path) -> set[str]:
         return set()
 
 
-def read_sealed(folder: Path, key: bytes | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+def read_sealed(
+    folder: Path, key: bytes | None = None, mapped: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Buffer]]:
     """Read and verify what :func:`write_sealed` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    key : bytes, optional
+    mapped : collection of str
+        Parts that are mapped, not read into memory. No file is rewritten in place, and one that
+        is replaced stays readable where it is mapped.
 
     Raises
     ------
@@ -122,19 +139,26 @@ def read_sealed(folder: Path, key: bytes | None = None) -> tuple[dict[str, Any],
         raise InputError("index.json cannot be read", where=folder.name) from None
     if not hmac.compare_digest(seal.encode(), _seal(_canonical(body), key).encode()):
         raise InputError("the index was changed or signed with another key", where=folder.name)
-    files = {}
+    files: dict[str, Buffer] = {}
     for name, part in body["parts"].items():
-        files[name] = _read_part(folder, part)
+        files[name] = _read_part(folder, part, name in mapped)
     return body["head"], files
 
 
-def _read_part(folder: Path, part: Mapping[str, Any]) -> bytes:
+def _read_part(folder: Path, part: Mapping[str, Any], mapped: bool) -> Buffer:
     path = folder / Path(part["file"]).name
     try:
         size = path.stat().st_size
-        data = path.read_bytes() if size == part["bytes"] else b""
+        data: Buffer = b""
+        if size and size == part["bytes"]:
+            data = _mapped(path) if mapped else path.read_bytes()
     except FileNotFoundError:
         raise InputError("an index file is missing", where=folder.name) from None
     if size != part["bytes"] or hashlib.sha256(data).hexdigest() != part["sha256"]:
         raise InputError("an index file was changed", where=folder.name)
     return data
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

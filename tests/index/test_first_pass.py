@@ -101,7 +101,7 @@ def test_saved_codes_are_read_again_and_wrong_ones_refused(tmp_path) -> None:
     again = CaseIndex.load(tmp_path / "index")
     for query in gallery(5, "plain", 8):
         assert again.search(query, 5).of(0) == index.search(query, 5).of(0)
-    data = FirstPass.build(vectors).to_bytes()
+    data = b"".join(FirstPass.build(vectors).to_buffers())
     assert FirstPass.from_bytes(data, 2000, DIM).n_rows == 2000
     for n, dim in ((1999, DIM), (2000, DIM + 1)):
         with pytest.raises(InputError, match="codes"):
@@ -116,4 +116,4 @@ def test_codes_of_removed_cases_are_not_written() -> None:
     coded = FirstPass.build(vectors).renumbered(np.r_[-1, np.arange(899)].astype(np.intp))
     assert (coded.n_rows, coded.n_removed) == (899, 1)
     with pytest.raises(InputError, match="removed"):
-        coded.to_bytes()
+        coded.to_buffers()
