@@ -1,4 +1,4 @@
-"""Queries that are foreign to an archive of chest radiographs, made from seeds: images and words."""
+"""Images and words that are foreign to an archive of chest radiographs, made from seeds."""
 
 from __future__ import annotations
 
