@@ -52,9 +52,9 @@ def novelty_line(
     """Describe whether the library holds anything like a query."""
     if state is Novelty.CANNOT_TELL or p_value is None:
         return _CANNOT_TELL[reason]
-    share = f"{p_value:.1%}"
     compared = (
-        f"{share} of the library's own cases are as unusual; below {ALPHA:.0%} counts as unlike"
+        f"{p_value:.1%} of the library's own cases are as unusual; "
+        f"up to {ALPHA:.0%} counts as unlike"
     )
     if is_stale:
         compared += "; calibrated before the library changed, run medembed index LIBRARY"

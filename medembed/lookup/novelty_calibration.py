@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -174,10 +175,8 @@ def calibrate_novelty(
         library.n_notes(),
         fewest_words,
     )
-    try:
+    with suppress(OSError, LibraryError):  # read-only, or another process is calibrating
         made.save(library)
-    except (OSError, LibraryError):  # read-only, or another process is calibrating
-        return made
     return made
 
 
@@ -210,9 +209,13 @@ def _images(
         if case.scans:
             at = int(_random_of(library, case, IMAGE).integers(len(case.scans)))
             chosen.append((case, case.scans[at]))
-    cache.fill(library, [case for case, _ in chosen], workers=workers, progress=progress)
+    # In a folder that cannot be written to, the images that were decoded earlier are used.
+    with suppress(OSError, LibraryError):
+        cache.fill(library, [case for case, _ in chosen], workers=workers, progress=progress)
     chosen = [(case, ref) for case, ref in chosen if ref in cache]
     rows = [cache.span(ref)[0] for _, ref in chosen]
+    if len(rows) < NEIGHBORS:
+        return np.empty(0), _no_images(), ()
     pixels = cache.rows(np.array(rows, dtype=np.int64)).reshape(len(rows), -1).astype(np.uint8)
     # The sample is in random order, so every third is a random third.
     is_reference = np.arange(len(pixels)) % 3 == 0

@@ -112,11 +112,7 @@ class NoveltyCheck:
             stamp = None
         with self._lock:
             if self._held is None or self._held[0] != stamp:
-                made = (
-                    NoveltyCalibration()
-                    if stamp is None
-                    else NoveltyCalibration.load(self._library)
-                )
+                made = NoveltyCalibration.load(self._library)
                 cache = PixelCache(self._library.path / "cache", THUMBNAIL) if stamp else None
                 self._held = stamp, made, cache
             return self._held[1], self._held[2]

@@ -120,3 +120,65 @@ CHANGED: dict[str, Callable[[Scan, np.random.Generator], Scan]] = {
     "texture": texture,
 }
 """Foreign images, each made from a radiograph of the archive or, where it needs none, a seed."""
+
+WORDS = (
+    "brain tumour", "brain tumor", "banana", "banana bread", "brain", "meniscus", "gallstones",
+    "prostate cancer", "liver cirrhosis", "multiple sclerosis plaques", "wifi password",
+    "hello world", "the weather is nice today", "stock market prices fell", "fettuccine recipe",
+    "torn anterior cruciate ligament", "renal stone in the left kidney", "cat videos",
+    "infarction in the territory of the middle cerebral artery", "appendicitis",
+    "fracture of the distal radius", "hip replacement", "cheap flights to Rome",
+    "dilated bile ducts", "pregnancy at twelve weeks", "how to fix a bicycle", "hippocampus",
+    "the left knee shows a torn medial meniscus with a joint effusion", "disc herniation L4/L5",
+    "lumbar vertebra", "chess opening theory", "ovarian cyst", "diverticulitis of the sigmoid",
+)  # fmt: skip
+"""Texts about other organs, or about nothing in medicine."""
+
+OTHER_LANGUAGES = (
+    "Lungenembolie", "Pleuraerguss links", "Kein Nachweis eines Pneumothorax", "Rippenfraktur",
+    "Herz normal groß, kein Stauungszeichen", "épanchement pleural gauche", "fracture de côte",
+    "le cœur est de taille normale sans signe de décompensation", "derrame pleural izquierdo",
+    "no se observan consolidaciones ni neumotórax", "cardiomegalia leve", "versamento pleurico",
+    "cuore nei limiti, non addensamenti parenchimali", "opłucna", "odma opłucnowa po prawej",
+    "плевральный выпот слева", "перелом ребра", "胸水", "左側の気胸", "흉수", "انصباب جنبي",
+    "plevral efüzyon", "hartvergroting", "pleuravätska på vänster sida",
+)  # fmt: skip
+
+REPORTS = (
+    "MRI of the brain with gadolinium. There is an enhancing mass in the left temporal lobe with "
+    "surrounding vasogenic oedema and midline shift of 5 mm. The ventricles are compressed. No "
+    "haemorrhage. Impression: high grade glioma of the left temporal lobe.",
+    "MRI of the right knee. There is a tear of the posterior horn of the medial meniscus. The "
+    "anterior cruciate ligament is intact. Small joint effusion and a Baker cyst. The cartilage of "
+    "the patella is thinned. Impression: meniscal tear.",
+    "Ultrasound of the abdomen. The liver is enlarged with increased echogenicity. The gallbladder "
+    "contains several stones without wall thickening. The kidneys show no hydronephrosis. "
+    "Impression: fatty liver and cholelithiasis.",
+    "Mammography of both breasts. In the upper outer quadrant of the left breast there is a "
+    "cluster of pleomorphic microcalcifications over 12 mm. No architectural distortion. Impression: "
+    "BI-RADS 4, biopsy recommended.",
+    "Röntgenaufnahme des Thorax in zwei Ebenen. Das Herz ist normal groß. Kein Pleuraerguss, kein "
+    "Pneumothorax. Keine Infiltrate. Beurteilung: unauffälliger Befund der Thoraxorgane ohne "
+    "Zeichen einer Stauung.",
+    "Radiographie du thorax de face. Le cœur est augmenté de volume. Épanchement pleural gauche de "
+    "faible abondance. Pas de pneumothorax ni de foyer parenchymateux. Conclusion : décompensation "
+    "cardiaque débutante.",
+    "Radiografía de tórax. Silueta cardíaca dentro de los límites normales. No se observan "
+    "consolidaciones ni derrame pleural. Senos costofrénicos libres. Impresión: estudio sin "
+    "hallazgos patológicos relevantes en este momento.",
+    "Preheat the oven to 180 degrees. Mash the bananas with the sugar and the melted butter, add "
+    "the eggs and the flour, and bake the bread for fifty minutes until a skewer comes out clean. "
+    "Let it cool before slicing.",
+)
+
+OWN_WORDS = (
+    "pleural effusion", "effusion", "cardiomegaly", "rib fracture", "lung nodule", "emphysema",
+    "patients who have pneumothorax", "cardiomegaly can be seen", "search for lung nodule",
+    "pleural effusion but not edema", "show me cases with cardiomegaly", "enlarged heart",
+    "small left effusion without cardiomegaly in a 60-year-old woman", "pulmonary edema",
+    "pulmonary fibrosis", "mass in the left upper lobe", "consolidation of the right lower lobe",
+    "large pneumothorax on the left", "pacemaker", "atelectasis", "interstitial opacities",
+    "a woman with congestion and effusions on both sides", "calcified granuloma", "scoliosis",
+    "rib fracture in the absence of pneumothorax", "normal heart size", "clear lungs",
+)  # fmt: skip
+"""Queries that such an archive answers, as a reader would type them."""
