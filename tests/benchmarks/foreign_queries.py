@@ -155,8 +155,8 @@ REPORTS = (
     "contains several stones without wall thickening. The kidneys show no hydronephrosis. "
     "Impression: fatty liver and cholelithiasis.",
     "Mammography of both breasts. In the upper outer quadrant of the left breast there is a "
-    "cluster of pleomorphic microcalcifications over 12 mm. No architectural distortion. Impression: "
-    "BI-RADS 4, biopsy recommended.",
+    "cluster of pleomorphic microcalcifications over 12 mm. No architectural distortion. "
+    "Impression: BI-RADS 4, biopsy recommended.",
     "Röntgenaufnahme des Thorax in zwei Ebenen. Das Herz ist normal groß. Kein Pleuraerguss, kein "
     "Pneumothorax. Keine Infiltrate. Beurteilung: unauffälliger Befund der Thoraxorgane ohne "
     "Zeichen einer Stauung.",

@@ -1,6 +1,6 @@
 """The novelty check: false alarms on held-out patients, and the share of foreign queries found.
 
-    python tests/benchmarks/novelty.py LIBRARY [--folds 3] [--foreign 60] [--real TABLE_FOLDER ...]
+    python tests/benchmarks/novelty.py LIBRARY [--folds 3] [--foreign 60] [--vectors] [--real FOLDER ...]
 
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``); it is
 copied, and the copy is changed. Its patients are dealt to folds. For each fold, a copy without
@@ -10,6 +10,9 @@ patients is added to each copy, so that foreign cases can be asked by case too.
 
 ``--real`` takes folders of real radiographs (``cases.csv`` with ``patient_id`` and ``image_path``)
 and measures the image test on them alone, in ten random thirds of their patients.
+
+``--vectors`` also measures two scores of the model's vectors on the foreign images, calibrated on the
+validation cases.
 
 Intervals are 95%, by drawing patients with replacement; those of foreign queries are exact.
 No figure depends on the load of the machine.
@@ -29,14 +32,16 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
+from medembed.embeddings import Embeddings
 from medembed.library import CaseLibrary, ingest
 from medembed.lookup.conformal import ALPHA, p_value
-from medembed.lookup.image_novelty import image_scores, thumbnail
+from medembed.lookup.image_novelty import _standardized, image_scores, thumbnail
 from medembed.lookup.messages import Novelty
 from medembed.lookup.novelty_calibration import calibrate_novelty
 from medembed.lookup.novelty_check import NoveltyCheck
 from medembed.lookup.query import Query
 from medembed.lookup.word_novelty import WORD_CLASSES, words_of
+from medembed.model import DualEncoder
 from medembed.scans import Scan, ScanReader
 from medembed.sources import open_source
 from medembed.sources.synthetic import CohortConfig, write_cohort
@@ -159,6 +164,14 @@ def one_fold(
     reader.close()
 
 
+def residual(images: np.ndarray, reference: np.ndarray, components: int) -> np.ndarray:
+    """Distance from the reference's principal subspace: the way not taken."""
+    center = reference.mean(0)
+    _, _, axes = np.linalg.svd(reference - center, full_matrices=False)
+    inside = (images - center) @ axes[:components].T
+    return ((images - center) ** 2).sum(1) - (inside**2).sum(1)
+
+
 def real(folder: Path) -> None:
     """The image test alone on real radiographs: a third reference, a third calibration."""
     scans, patients = [], []
@@ -171,21 +184,60 @@ def real(folder: Path) -> None:
     rows = {"own": np.stack([thumbnail(scan) for scan in scans])}
     for name, change in foreign.CHANGED.items():
         rows[name] = np.stack([thumbnail(change(scan, rng)) for scan in scans[:150]])
-    shares: dict[str, list[float]] = defaultdict(list)
+    scores = {"fifth nearest": image_scores}
+    for n in (10, 40):
+        scores[f"outside {n} components"] = lambda images, reference, n=n: residual(
+            _standardized(images), _standardized(reference), n
+        )
+    shares: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(10):
         third = rng.permuted(np.arange(len(set(patients))) % 3)
         of = dict(zip(sorted(set(patients)), third, strict=True))
         part = np.array([of[owner] for owner in owners])
         reference = rows["own"][part == 0]
         _, first = np.unique(owners[part == 1], return_index=True)  # one image a patient
-        calibration = image_scores(rows["own"][part == 1][first], reference)
-        for name, images in rows.items():
-            asked = images[part == 2] if name == "own" else images
-            p = [p_value(calibration, score) for score in image_scores(asked, reference)]
-            shares[name].append(float(np.mean(np.array(p) <= ALPHA)))
-    print(f"\n{folder.name}: {len(scans)} images of {len(set(patients))} patients")
-    for name, each in shares.items():
-        print(f"  {name}: {np.mean(each):.1%} unlike ({min(each):.1%} to {max(each):.1%})")
+        for way, score in scores.items():
+            calibration = score(rows["own"][part == 1][first], reference)
+            for name, images in rows.items():
+                asked = images[part == 2] if name == "own" else images
+                p = np.array([p_value(calibration, each) for each in score(asked, reference)])
+                shares[way, name].append(float((p <= ALPHA).mean()))
+    print(f"\n{folder.name}: {len(scans)} images of {len(set(patients))} patients, unlike:\n")
+    print("| query | " + " | ".join(scores) + " |\n|---|" + "---|" * len(scores))
+    for name in rows:
+        cells = [shares[way, name] for way in scores]
+        line = " | ".join(f"{np.mean(c):.1%} ({min(c):.1%} to {max(c):.1%})" for c in cells)
+        print(f"| {name} | {line} |")
+
+
+def by_vectors(library: CaseLibrary, scans: dict[str, Scan], n_foreign: int) -> None:
+    """The same test with scores of the model's vectors: the way not taken."""
+    model = DualEncoder.load(library.path / "models" / str(library.active_model))
+    images = Embeddings.from_library(library, model.fingerprint, "image")
+    patient_of, split = library.patients(), set(library.split("val"))
+    owners = np.array([patient_of[name] for name in images.case_ids])
+    cosines = images.vectors @ images.vectors.T
+    cosines[owners[:, None] == owners[None]] = -np.inf
+    is_val = np.array([name in split for name in images.case_ids])
+    learned = images.vectors[~is_val]
+
+    def scored(vectors: np.ndarray, best: np.ndarray) -> dict[str, np.ndarray]:
+        own = {f"outside {n} components": residual(vectors, learned, n) for n in (10, 30)}
+        return {"best cosine": -best, **own}
+
+    calibration = scored(images.vectors[is_val], cosines[is_val].max(1))
+    rng, names = np.random.default_rng(0), list(scans)
+    asking = [scans[names[i]] for i in rng.permutation(len(names))[:n_foreign]]
+    print("\n| foreign image, by vectors | " + " | ".join(calibration) + " |")
+    print("|---|" + "---|" * len(calibration))
+    for name, change in foreign.CHANGED.items():
+        vectors = model.encode_scans([change(scan, rng) for scan in asking])
+        found = scored(vectors, (vectors @ images.vectors.T).max(1))
+        cells = [
+            np.mean([p_value(calibration[way], each) <= ALPHA for each in found[way]])
+            for way in calibration
+        ]
+        print(f"| {name} | " + " | ".join(f"{share:.0%}" for share in cells) + " |", flush=True)
 
 
 def main() -> None:
@@ -193,6 +245,7 @@ def main() -> None:
     parser.add_argument("library", type=Path)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--foreign", type=int, default=60, help="foreign images of a kind and fold")
+    parser.add_argument("--vectors", action="store_true", help="also by the model's vectors")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
     given = parser.parse_args()
     own, strange = Tally(), Tally()
@@ -224,6 +277,9 @@ def main() -> None:
                 one_fold(library, held_out, scans, given.foreign, fold, own, strange)
     own.show(f"own queries (alpha {ALPHA:.0%})", by_patient=True)
     strange.show("foreign queries", by_patient=False)
+    if given.vectors:
+        with CaseLibrary.open(given.library) as library:
+            by_vectors(library, scans, given.foreign)
     for each in given.real:
         real(each)
 

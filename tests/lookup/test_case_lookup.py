@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lookup.known_library import FINGERPRINT, Oracle, fill, vector
+from lookup.known_library import FINGERPRINT, Oracle, vector
 from support.example_cases import make_case
 
 from medembed.embeddings import unit_rows

@@ -31,7 +31,10 @@ from medembed.lookup.word_novelty import REPORT, WordRarity, words_of
 from medembed.scans import Scan
 from medembed.sources import open_source
 
-WORDS = tuple("heart lungs pleura ribs aorta hilum trachea spine diaphragm mediastinum".split())
+WORDS = (
+    "heart", "lungs", "pleura", "ribs", "aorta", "hilum", "trachea", "spine", "diaphragm",
+    "mediastinum",
+)  # fmt: skip
 
 
 def radiograph(seed: int) -> np.ndarray:
@@ -122,7 +125,7 @@ def test_brightness_and_contrast_do_not_matter(archive: Path) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [lambda p: 255 - p, lambda p: np.rot90(p), lambda p: np.rot90(p, 2)],
+    [lambda p: 255 - p, np.rot90, lambda p: np.rot90(p, 2)],
     ids=["inverted", "rotated by 90 degrees", "rotated by 180 degrees"],
 )
 def test_a_changed_radiograph_is_unlike(archive: Path, changed) -> None:
@@ -193,7 +196,10 @@ def test_words_do_not_count_in_the_reports_of_their_own_patient(archive: Path) -
 
 
 def test_words_are_without_sex_age_and_function_words() -> None:
-    assert words_of("Show me a 60-year-old woman with a pleural effusion") == ("pleural", "effusion")
+    assert words_of("Show me a 60-year-old woman with a pleural effusion") == (
+        "pleural",
+        "effusion",
+    )
     assert words_of("?! 12") == ()
     assert words_of("胸水") == ("胸水",)
 
