@@ -1,6 +1,6 @@
 """The novelty check: false alarms on held-out patients, and the share of foreign queries found.
 
-    python tests/benchmarks/novelty.py LIBRARY [--folds 3] [--foreign 60] [--vectors] [--real FOLDER ...]
+    python tests/benchmarks/novelty.py LIBRARY [--foreign 60] [--vectors] [--real FOLDER ...]
 
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``); it is
 copied, and the copy is changed. Its patients are dealt to folds. For each fold, a copy without
@@ -11,7 +11,7 @@ patients is added to each copy, so that foreign cases can be asked by case too.
 ``--real`` takes folders of real radiographs (``cases.csv`` with ``patient_id`` and ``image_path``)
 and measures the image test on them alone, in ten random thirds of their patients.
 
-``--vectors`` also measures two scores of the model's vectors on the foreign images, calibrated on the
+``--vectors`` also measures scores of the model's vectors on the foreign images, calibrated on the
 validation cases.
 
 Intervals are 95%, by drawing patients with replacement; those of foreign queries are exact.
