@@ -34,18 +34,26 @@ WORD_CLASSES: dict[str, tuple[int, int]] = {
 """Kinds of short texts: fewest and most content words of the texts they are calibrated on."""
 
 _MOST_COUNTED = 2000
+_REQUEST = """
+    please search searching similar look looking give list want need images pictures picture
+    studies side sides
+"""
+_REQUEST_WORDS = frozenset(_REQUEST.split())
+"""Of a question, not of what it is about."""
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """Return the words of a text that say what it is about, in order, once each.
 
-    Function words, sides, and the sex and age of a patient are left out: reports seldom repeat
-    what the header says. A text of other scripts or signs only keeps all its words.
+    Function words, words of a request, sides, and the sex and age of a patient are left out:
+    reports seldom repeat what the header says. A text of other scripts or signs only keeps all its
+    words.
     """
     for named in attribute_words(text):
         if named.kind in ("sex", "age"):
             text = re.sub(rf"(?<!\w){re.escape(named.words)}(?!\w)", " ", text, flags=re.IGNORECASE)
-    return content_words(text) or tuple(
+    found = tuple(word for word in content_words(text) if word not in _REQUEST_WORDS)
+    return found or tuple(
         word for word in re.findall(r"[^\W\d_]+", text.casefold()) if not word.isascii()
     )
 
