@@ -5,8 +5,8 @@
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``); it is
 copied, and the copy is changed. Its patients are dealt to folds. For each fold, a copy without
 these patients is calibrated, and the patients ask: with their images, whole reports, words of their
-reports, and both. Queries by case are asked by the cases that stay. A chest CT archive of six
-patients is added to each copy, so that foreign cases can be asked by case too.
+reports, and both. Queries by case are asked by the cases that stay. A few chest CTs are added to
+each copy, so that foreign cases can be asked by case too; other CTs ask as images.
 
 ``--real`` takes folders of real radiographs (``cases.csv`` with ``patient_id`` and ``image_path``)
 and measures the image test on them alone, in ten random thirds of their patients.
@@ -14,8 +14,8 @@ and measures the image test on them alone, in ten random thirds of their patient
 ``--vectors`` also measures scores of the model's vectors on the foreign images, calibrated on the
 validation cases.
 
-Intervals are 95%, by drawing patients with replacement; those of foreign queries are exact.
-No figure depends on the load of the machine.
+Intervals are 95%: of own queries by drawing patients with replacement; of foreign ones exact, over
+the patients, CT cases or texts that they come from. No figure depends on the load of the machine.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class Tally:
         self.called[kind].append((patient, state is Novelty.UNLIKE))
 
     def show(self, title: str, by_patient: bool) -> None:
-        print(f"\n| {title} | queries | patients | unlike | 95% interval | cannot tell |")
+        print(f"\n| {title} | queries | patients or texts | unlike | 95% interval | cannot tell |")
         print("|---|---|---|---|---|---|")
         for kind, called in self.called.items():
             share = np.mean([unlike for _, unlike in called])
             low, high = over_patients(called) if by_patient else exact(called)
-            patients = len({patient for patient, _ in called}) if by_patient else "–"
+            patients = len({patient for patient, _ in called})
             print(
                 f"| {kind} | {len(called)} | {patients} | {share:.1%} | {low:.1%} to {high:.1%} "
                 f"| {self.undecided[kind]} |"
@@ -87,7 +87,11 @@ def over_patients(called: list[tuple[str, bool]]) -> tuple[float, float]:
 
 
 def exact(called: list[tuple[str, bool]]) -> tuple[float, float]:
-    interval = stats.binomtest(sum(u for _, u in called), len(called)).proportion_ci()
+    """Interval of the share of patients or texts all of whose queries were called unlike."""
+    every: dict[str, bool] = defaultdict(lambda: True)
+    for patient, unlike in called:
+        every[patient] &= unlike
+    interval = stats.binomtest(sum(every.values()), len(every)).proportion_ci()
     return interval.low, interval.high
 
 
@@ -102,8 +106,8 @@ def without(source: Path, target: Path, patients: list[str]) -> None:
 
 
 def one_fold(
-    library: CaseLibrary, held_out: list, scans: dict[str, Scan], n_foreign: int, fold: int,
-    own: Tally, strange: Tally,
+    library: CaseLibrary, held_out: list, scans: dict[str, Scan], volumes: dict[str, Scan],
+    n_foreign: int, fold: int, own: Tally, strange: Tally,
 ) -> None:  # fmt: skip
     made = calibrate_novelty(library, workers=1)
     print(
@@ -144,23 +148,22 @@ def one_fold(
     for name, change in foreign.CHANGED.items():
         for case in asking:
             changed = change(scans[case.case_id], rng)
-            strange.add(name, "", state(scan=changed))
-            strange.add(f"{name}, with its report", "", state(case.note.text, changed))
+            strange.add(name, case.patient_id, state(scan=changed))
+            strange.add(f"{name}, with its report", case.patient_id, state(case.note.text, changed))
     for case_id in ct:
-        strange.add("CT of the archive, by case", "", state(case=case_id))
-        files = library.scan_files(library.case(case_id))[0]
-        volume = reader.read(files if len(files) > 1 else files[0])
-        strange.add("CT, volume", "", state(scan=volume))
-        for at in np.linspace(0.15, 0.85, 6):
-            one = Scan(volume.pixels[int(at * len(volume.pixels))], units=volume.units)
-            strange.add("CT, one slice", "", state(scan=one))
+        strange.add("CT of the archive, by case", case_id, state(case=case_id))
+    for name, volume in volumes.items():
+        strange.add("CT, volume", name, state(scan=volume))
+        at = int(rng.uniform(0.15, 0.85) * len(volume.pixels))
+        one = Scan(volume.pixels[at], units=volume.units)
+        strange.add("CT, one slice", name, state(scan=one))
     for text in foreign.WORDS:
-        strange.add("words about something else", "", state(text))
+        strange.add("words about something else", text, state(text))
     for text in foreign.OTHER_LANGUAGES:
-        strange.add("words in another language", "", state(text))
+        strange.add("words in another language", text, state(text))
     for text in foreign.REPORTS:
-        strange.add("whole report of something else or in another language", "", state(text))
-        strange.add("own image, foreign report", "", state(text, scans[asking[0].case_id]))
+        strange.add("whole report of something else or in another language", text, state(text))
+        strange.add("own image, foreign report", text, state(text, scans[asking[0].case_id]))
     reader.close()
 
 
@@ -263,7 +266,11 @@ def main() -> None:
             cases = list(library.cases())
             files = [str(library.scan_files(case)[0][0]) for case in cases]
             ingest(library, open_source(ct.dicom, "dicom", notes=ct.reports))
+        more = CohortConfig(n_studies=40, seed=78, ct_fraction=1.0, ct_size=64)
+        series = sorted({file.parent for file in write_cohort(folder / "more", more, workers=1)
+                         .dicom.rglob("*.dcm")})  # fmt: skip
         with ScanReader(workers=2) as reader:
+            volumes = {one.name: reader.read([*map(str, sorted(one.iterdir()))]) for one in series}
             read = reader.map("read", files)
             scans = {case.case_id: scan for case, scan in zip(cases, read, strict=True)}
         patients = sorted({case.patient_id for case in cases})
@@ -274,7 +281,7 @@ def main() -> None:
             without(source, target, gone)
             with CaseLibrary.open(target) as library:
                 held_out = [case for case in cases if case.patient_id in gone]
-                one_fold(library, held_out, scans, given.foreign, fold, own, strange)
+                one_fold(library, held_out, scans, volumes, given.foreign, fold, own, strange)
     own.show(f"own queries (alpha {ALPHA:.0%})", by_patient=True)
     strange.show("foreign queries", by_patient=False)
     if given.vectors:
