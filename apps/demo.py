@@ -101,6 +101,7 @@ class _Demo:
     def _train(self, library: CaseLibrary) -> None:
         from medembed.config import load_config
         from medembed.index import open_index
+        from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model import DualEncoder, embed_library
         from medembed.training import train
 
@@ -118,6 +119,7 @@ class _Demo:
             embed_library(library, model, progress=progress)
         with self._step("index", "Building the index          "):
             open_index(library, model.fingerprint)
+            calibrate_novelty(library)
 
     def _evaluate(self, library: CaseLibrary) -> None:
         from apps.text_prompts import score_text_prompts

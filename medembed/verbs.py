@@ -190,6 +190,7 @@ def embed(
         Ray Data runs on this machine, or on the cluster that ``RAY_ADDRESS`` names.
     progress : callable of (done, total), optional
     """
+    from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.model import DualEncoder, embed_library, find_model
     from medembed.model.embed_engines import embed_engine
     from medembed.model.engine_kind import EngineKind
@@ -199,9 +200,11 @@ def embed(
             name = None if model is None else str(model)
             model = DualEncoder.load(find_model(opened, name, newest=True))
         runs = embed_engine(opened, model, EngineKind(engine), processes=processes, devices=devices)
-        return embed_library(
+        report = embed_library(
             opened, model, progress, engine=runs, make_active=True if activate else None
         )
+        calibrate_novelty(opened)
+        return report
 
 
 def evaluate(

@@ -134,7 +134,7 @@ def _show_cases(session: LibrarySession, outcome: SearchOutcome) -> None:
     st.html(_summary(outcome))
     if result.out_of_depth:
         st.html(tag("div", TEXTS.results.out_of_depth, class_="rr-novel", role="status"))
-    elif result.novelty is not Novelty.FAMILIAR:
+    elif result.novelty is not Novelty.LIKE:
         st.html(_novelty(result))
     with st.container(key="hits"):
         for hit in result.hits:
@@ -176,14 +176,13 @@ def _show_own_cases(outcome: SearchOutcome) -> None:
 
 def _novelty(result: Result) -> Markup:
     """State that nothing in the library is close to the query, or why this was not checked."""
-    texts, best, threshold = TEXTS.results, result.best_score, result.novelty_threshold
-    if result.novelty is Novelty.UNKNOWN or best is None or threshold is None:
-        line = texts.novelty_reasons[result.novelty_reason](result.fewest_words)
-        return tag("p", line, class_="rr-quiet")
+    texts, answer = TEXTS.results, result.novelty_answer
+    if answer.state is Novelty.CANNOT_TELL or answer.p_value is None:
+        return tag("p", texts.novelty_reasons[answer.reason], class_="rr-quiet")
     return tag(
         "div",
         tag("strong", texts.novel),
-        f" {texts.novel_detail(best, threshold)}",
+        f" {texts.novel_detail(answer.p_value)}",
         class_="rr-novel",
         role="status",
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from apps.case_lookup.rendering import Preset
 from medembed.explain import Relation
 from medembed.index import SearchNote, SearchNoteKind
+from medembed.lookup.conformal import ALPHA
 from medembed.lookup.messages import NoveltyReason
 
 __all__ = ["ENGLISH", "TEXTS", "Texts"]
@@ -86,8 +87,8 @@ class ResultTexts:
     out_of_depth: str
     case: Callable[[str], str]  # case id
     novel: str
-    novel_detail: Callable[[float, float], str]  # best score, threshold
-    novelty_reasons: Mapping[NoveltyReason, Callable[[int], str]]  # fewest words
+    novel_detail: Callable[[float], str]  # p-value
+    novelty_reasons: Mapping[NoveltyReason, str]
     notes: Mapping[SearchNoteKind, Callable[[SearchNote], str]]
     query: str
     query_image: str
@@ -274,20 +275,19 @@ ENGLISH = Texts(
         ),
         also_in_library="The library also holds this image as:",
         case=lambda case_id: f"Case {case_id}",
-        novel="No close match in this library.",
-        novel_detail=lambda best, threshold: (
-            f"The best score is {best:.2f}. Only 1 in 100 of the library's own cases scores below "
-            f"{threshold:.2f} against the rest. The cases below are the closest available."
+        novel="Nothing like this in the library.",
+        novel_detail=lambda p_value: (
+            f"Only {p_value:.1%} of the library's own cases are as unusual ({ALPHA:.0%} of them "
+            "would get this message). The cases below are the closest available."
         ),
         novelty_reasons={
-            NoveltyReason.NONE: lambda _: "Novelty was not checked.",
-            NoveltyReason.MIXTURE: lambda _: "No novelty check for this mix of text and image.",
-            NoveltyReason.FEW_CASES: lambda _: "No novelty check: too few cases of other patients.",
-            NoveltyReason.SHORT_TEXT: lambda words: (
-                f"No novelty check for text under {words} words."
-            ),
-            NoveltyReason.VECTOR: lambda _: "No novelty check for a vector.",
-            NoveltyReason.NO_OTHER_PATIENTS: lambda _: (
+            NoveltyReason.NONE: "Novelty was not checked.",
+            NoveltyReason.NOT_CALIBRATED: "No novelty check: the library is not calibrated yet.",
+            NoveltyReason.FEW_CASES: "No novelty check: too few patients in the library.",
+            NoveltyReason.NO_WORDS: "No novelty check: the text has no words to look up.",
+            NoveltyReason.UNREADABLE: "No novelty check: the image of the case cannot be read.",
+            NoveltyReason.VECTOR: "No novelty check for a vector.",
+            NoveltyReason.NO_OTHER_PATIENTS: (
                 "No novelty check: no other patients to compare with."
             ),
         },

@@ -94,6 +94,7 @@ def embed(
     devices = _checked(device or [])
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
+        from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model import DualEncoder, embed_library, find_model
         from medembed.model.embed_engines import embed_engine
 
@@ -111,6 +112,7 @@ def embed(
             report = embed_library(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
+        calibrate_novelty(opened)
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 

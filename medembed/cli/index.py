@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, progress_bar, verb
 from medembed.counted import counted
 
 __all__ = ["index"]
@@ -32,23 +32,27 @@ def index(
 ) -> None:
     """Build or update the search index of a library.
 
-    search does so when needed; use index to do it in advance, or to change the kind.
+    search does so when needed; use index to do it in advance, or to change the kind. It also
+    calibrates the check whether the library has anything like a query, which search only uses.
 
     Example: medembed index demo-library --kind exact
     """
     from medembed.index import open_index
     from medembed.library import CaseLibrary
+    from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
     made = open_index(opened, choose_model(opened, model).fingerprint, kind)
+    with progress_bar("calibrate") as progress:
+        novelty = calibrate_novelty(opened, progress=progress)
     payload = {
         "model": made.index.fingerprint,
         "state": made.state,
         "kind": made.index.kind,
         "cases": len(made.index),
         "dim": made.index.dim,
-        "novelty": made.novelty.to_json(),
+        "novelty": novelty.to_json(),
     }
 
     def human() -> None:

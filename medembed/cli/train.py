@@ -118,11 +118,14 @@ def train(
 
 
 def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
+    from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.model import DualEncoder, embed_library
 
     model = DualEncoder.load(folder)
     with progress_bar("embed") as progress:
-        return embed_library(library, model, progress, waiting=note, cached=True)
+        report = embed_library(library, model, progress, waiting=note, cached=True)
+    calibrate_novelty(library)
+    return report
 
 
 def _print(report: TrainReport) -> None:

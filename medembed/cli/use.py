@@ -58,6 +58,7 @@ def use(
     from medembed.library import CaseLibrary
 
     with CaseLibrary.open(library) as opened:
+        from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model.use_model import use_model
 
         with progress_bar("embed") as progress:
@@ -70,6 +71,7 @@ def use(
                 progress=progress,
                 waiting=note,
             )
+        calibrate_novelty(opened)
 
     def human() -> None:
         sys.stdout.write(

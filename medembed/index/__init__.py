@@ -3,7 +3,6 @@
 from medembed.index.case_index import CaseIndex, IndexKind
 from medembed.index.hits import Hits, Method, Plan
 from medembed.index.library_index import LibraryIndex, library_revision, open_index
-from medembed.index.novelty import NoveltyThresholds, QueryKind, calibrate
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 __all__ = [
@@ -12,12 +11,9 @@ __all__ = [
     "IndexKind",
     "LibraryIndex",
     "Method",
-    "NoveltyThresholds",
     "Plan",
-    "QueryKind",
     "SearchNote",
     "SearchNoteKind",
-    "calibrate",
     "library_revision",
     "open_index",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from medembed.embeddings import Embeddings
 from medembed.errors import FingerprintError, InputError, LibraryError
 from medembed.index.case_index import CaseIndex, IndexKind
-from medembed.index.novelty import NoveltyThresholds, calibrate
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ class LibraryIndex:
     Parameters
     ----------
     index : CaseIndex
-    novelty : NoveltyThresholds
     revision : str
         Revision of the library's vectors that the index was built from.
     state : {"kept", "made", "updated", "rebuilt"}
@@ -41,7 +38,6 @@ class LibraryIndex:
     """
 
     index: CaseIndex
-    novelty: NoveltyThresholds
     revision: str
     state: Literal["kept", "made", "updated", "rebuilt"]
     notes: tuple[SearchNote, ...] = ()
@@ -103,7 +99,6 @@ def open_index(
                 if extra.get("stamp") == revision:
                     return LibraryIndex(
                         index,
-                        NoveltyThresholds.from_json(extra.get("novelty", {})),
                         revision,
                         "kept",
                     )
@@ -117,10 +112,6 @@ def open_index(
             folder, ignore_errors=True
         )  # vectors deleted from the library must not remain in the files
         raise
-    try:
-        notes = Embeddings.from_library(library, fingerprint, "note")
-    except FingerprintError:
-        notes = None
     state: Literal["made", "updated", "rebuilt"]
     if stale is not None:
         added, removed = stale.sync(images)
@@ -134,16 +125,11 @@ def open_index(
             what = SearchNoteKind.INDEX_REBUILT if kind else SearchNoteKind.INDEX_REPLACED
         done = [SearchNote(what, (len(index),))]
 
-    def n_words(case_ids: Sequence[str]) -> list[int]:
-        return [len(c.note.text.split()) for c in library.select(case_ids) if c.note]
-
-    novelty = calibrate(images, notes, library.patients(), n_words)
     try:
         with writer_lock(
             folder.with_name(f".{folder.name}.lock"), "writing an index", _PATIENCE_SECONDS
         ):
-            extra = {"stamp": revision, "novelty": novelty.to_json()}
-            index.save(folder, key=library.key, extra=extra)
+            index.save(folder, key=library.key, extra={"stamp": revision})
     except (OSError, LibraryError):
         done.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
-    return LibraryIndex(index, novelty, revision, state, tuple(done))
+    return LibraryIndex(index, revision, state, tuple(done))

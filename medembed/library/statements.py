@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CaseStatements",
     "body_part_of",
+    "count_reports",
     "note_assertions",
     "read_statements",
     "words_in_reports",
@@ -119,3 +120,13 @@ def words_in_reports(library: CaseLibrary, words: Iterable[str]) -> set[str]:
         if parts and db.execute(sql, (quoted,)).fetchone():
             found.add(word)
     return found
+
+
+def count_reports(library: CaseLibrary, word: str, most: int) -> int:
+    """Count the reports of the library that contain a word, up to ``most``."""
+    parts = re.findall(r"\w+", word)
+    if not parts:
+        return 0
+    quoted = " ".join(f'"{part}"' for part in parts)
+    sql = "SELECT count(*) FROM (SELECT 1 FROM note_words WHERE note_words MATCH ? LIMIT ?)"
+    return int(library.database.read().execute(sql, (quoted, most)).fetchone()[0])

@@ -27,7 +27,7 @@ from medembed.index import (
 from medembed.index.exact import cosine
 from medembed.lookup.fused import AGREEMENT_WEIGHT, fused_hits
 from medembed.lookup.given import ImageQuery
-from medembed.lookup.novelty_check import judge, unjudged
+from medembed.lookup.novelty_check import NoveltyCheck
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
     cases_of_patients,
@@ -90,8 +90,9 @@ class CaseLookup:
         self._collapsed = self._choice.collapsed
         self._model: DualEncoder | None = self._choice.loaded
         self._index: LibraryIndex | None = None
-        self._texts = QueryTextReader(library, lambda: self.model)
         self._images = QueryImageReader(limits)
+        self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
+        self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
         self._lock = threading.RLock()
 
@@ -216,18 +217,19 @@ class CaseLookup:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
         note, terms = None, QueryTerms()
         if query.text is not None:
-            note, terms = self._texts.read(query.text, index, literal, ignore)
+            note, terms = self._texts.read(query.text, literal, ignore)
         elif ignore:
             raise QueryError("the query has no text to ignore terms of", where="ignore")
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
             # The worker reads the image while the model is loaded.
             reading = pool.submit(self._images.read, query.files) if query.files else None
-            parts, own = self._parts(query, terms, index, reading)
+            parts, own, scan = self._parts(query, terms, index, reading)
+        novelty = self._novelty.judge(query, scan, own.patients, len(index.index))
         reads = self._reordering.applies(rerank, terms.affirmed)
         out_of_depth = False
         if note is not None:
-            out_of_depth = self._texts.is_out_of_depth(note, terms, parts["text"], index)
+            out_of_depth = self._texts.is_out_of_depth(note, terms, novelty)
             notes += self._texts.notes(note, terms, out_of_depth)
         notes += unknown_labels(self.library, query.where)
         vector = query.mixed(parts)
@@ -252,25 +254,15 @@ class CaseLookup:
                 reordered.near, terms.affirmed, query.weights["text"]
             )
             notes += reordered.notes
-        as_report = vector
-        if note is not None and terms.denied and not unjudged(query, index):
-            # The thresholds are those of whole reports, denials included.
-            whole = self._texts.encode_whole(note)
-            as_report = query.mixed({**parts, "text": whole})
-        novelty = judge(query, index, as_report, _allowed(index, None, excluded))
         content = self._content(query, note)
         found = self._hits(reordered, query.k, parts, content, index, agreements)
         all_notes = (*notes, *term_remarks, *hits.plan.notes)
         return Result(
             found,
             replace(hits.plan, notes=all_notes),
-            novelty.state,
+            novelty,
             self.fingerprint,
             query.to_json(),
-            novelty_reason=novelty.reason,
-            best_score=novelty.best,
-            novelty_threshold=novelty.threshold,
-            fewest_words=index.novelty.fewest_words,
             own_cases=own_cases,
             own_patient_cases=len(excluded),
             terms=terms,
@@ -304,15 +296,15 @@ class CaseLookup:
         terms: QueryTerms,
         index: LibraryIndex,
         reading: Future[tuple[Scan, ScanHeader]] | None,
-    ) -> tuple[dict[str, Floats], QueryOrigin]:
-        """Encode each part of the query and find where it comes from in the library."""
+    ) -> tuple[dict[str, Floats], QueryOrigin, Scan | None]:
+        """Encode each part, find where the query comes from in the library, and read its image."""
         vectors: dict[str, Floats] = {}
+        scan = query.scan
         own = QueryOrigin()
         if query.text is not None:
             vectors["text"] = self._texts.encode(terms)
         if "image" in query.parts:
             model = self.model
-            scan = query.scan
             if reading is not None:
                 scan, header = reading.result()
                 own |= origin_of_files(self.library, query.files, header)
@@ -336,7 +328,7 @@ class CaseLookup:
                     hint="make it with the same model",
                 )
             vectors["vector"] = query.vector
-        return {name: vectors[name] for name in query.parts}, own
+        return {name: vectors[name] for name in query.parts}, own, scan
 
     def _content(self, query: Query, note: Note | None) -> QueryContent:
         content = QueryContent()

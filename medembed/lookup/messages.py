@@ -1,8 +1,10 @@
-"""The novelty of a query and its text. Programs read the enums, people read the text."""
+"""The answer of the novelty check and its text. Programs read the enums, people read the text."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+from medembed.lookup.conformal import ALPHA
 
 __all__ = [
     "Novelty",
@@ -12,47 +14,50 @@ __all__ = [
 
 
 class Novelty(StrEnum):
-    """Answer of the novelty check."""
+    """Is there anything like the query in the library?"""
 
-    NOVEL = "novel"
-    FAMILIAR = "familiar"
-    UNKNOWN = "unknown"
+    UNLIKE = "unlike"
+    LIKE = "like"
+    CANNOT_TELL = "cannot tell"
 
 
 class NoveltyReason(StrEnum):
-    """Why :attr:`Novelty.UNKNOWN`; NONE if the check gave an answer."""
+    """Why :attr:`Novelty.CANNOT_TELL`; NONE if the check gave an answer."""
 
     NONE = ""
-    MIXTURE = "mixture"
+    NOT_CALIBRATED = "not calibrated"
     FEW_CASES = "few cases"
-    SHORT_TEXT = "short text"
+    NO_WORDS = "no words"
     NO_OTHER_PATIENTS = "nobody else"
+    UNREADABLE = "image not readable"
     VECTOR = "vector"
 
 
-_UNKNOWN: dict[NoveltyReason, str] = {
+_CANNOT_TELL: dict[NoveltyReason, str] = {
     NoveltyReason.NONE: "novelty was not checked",
-    NoveltyReason.MIXTURE: "no novelty check for this combination of text and image",
-    NoveltyReason.FEW_CASES: "no novelty check: too few cases of other patients in the library",
-    NoveltyReason.SHORT_TEXT: "query too short (< {fewest_words} words) for the novelty check",
+    NoveltyReason.NOT_CALIBRATED: (
+        "no novelty check: the library is not calibrated (run medembed index LIBRARY)"
+    ),
+    NoveltyReason.FEW_CASES: "no novelty check: too few patients in the library to calibrate it",
+    NoveltyReason.NO_WORDS: "no novelty check: the text has no words to look up",
     NoveltyReason.NO_OTHER_PATIENTS: "no novelty check: no other patients to compare with",
+    NoveltyReason.UNREADABLE: "no novelty check: the image of the case cannot be read",
     NoveltyReason.VECTOR: "no novelty check: a vector may be of an image or of a text",
 }
 
 
 def novelty_line(
-    state: Novelty,
-    reason: NoveltyReason,
-    best: float | None,
-    threshold: float | None,
-    fewest_words: int,
+    state: Novelty, reason: NoveltyReason, p_value: float | None, is_stale: bool
 ) -> str:
-    """Describe whether the library holds cases similar to a query."""
-    if state is Novelty.UNKNOWN or best is None or threshold is None:
-        return _UNKNOWN[reason].format(fewest_words=fewest_words)
+    """Describe whether the library holds anything like a query."""
+    if state is Novelty.CANNOT_TELL or p_value is None:
+        return _CANNOT_TELL[reason]
     compared = (
-        f"best score {best:.2f}; 1 in 100 of the library's own cases scores below {threshold:.2f}"
+        f"{p_value:.1%} of the library's own cases are as unusual; "
+        f"up to {ALPHA:.0%} counts as unlike"
     )
-    if state is Novelty.NOVEL:
-        return f"novel: no close match in this library ({compared})"
-    return f"not novel ({compared})"
+    if is_stale:
+        compared += "; calibrated before the library changed, run medembed index LIBRARY"
+    if state is Novelty.UNLIKE:
+        return f"unlike: nothing like this in the library ({compared})"
+    return f"like the library's own cases ({compared})"

@@ -13,10 +13,12 @@ import numpy.typing as npt
 from medembed.embeddings import unit_rows
 from medembed.index import LibraryIndex, SearchNote, SearchNoteKind
 from medembed.library import library_vocabulary
-from medembed.lookup.depth import DepthCheck
+from medembed.lookup.messages import Novelty
+from medembed.lookup.novelty_check import NoveltyAnswer, NoveltyCheck
 from medembed.lookup.query_remarks import unknown_words
 from medembed.lookup.statements import Statements
 from medembed.lookup.terms import QueryTerms, TermKind, read_terms
+from medembed.lookup.word_novelty import FEWEST_WORDS
 from medembed.model.report_text import note_text
 from medembed.notes import Note, read_note, unknown_findings
 from medembed.notes.unknown import SHORT
@@ -31,8 +33,6 @@ Floats = npt.NDArray[np.float32]
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
-FEWEST_WORDS = 20
-"""A shorter text is never a report; a longer one is, if it is as long as the library's reports."""
 DENIED_SHARE = 0.5
 """How far the vector of the affirmed words is moved away from that of the denied ones."""
 
@@ -45,25 +45,26 @@ class QueryTextReader:
     library : CaseLibrary
     model : callable
         Returns the model; called when a text has to be encoded.
+    novelty : NoveltyCheck
     """
 
-    def __init__(self, library: CaseLibrary, model: Callable[[], DualEncoder]) -> None:
+    def __init__(
+        self, library: CaseLibrary, model: Callable[[], DualEncoder], novelty: NoveltyCheck
+    ) -> None:
         self._library = library
         self._model = model
+        self._novelty = novelty
         self._statements: tuple[str, Statements] | None = None
-        self._depth: tuple[str, DepthCheck] | None = None
         self._lock = threading.Lock()
 
-    def read(
-        self, text: str, index: LibraryIndex, literal: bool, ignore: Collection[str]
-    ) -> tuple[Note, QueryTerms]:
+    def read(self, text: str, literal: bool, ignore: Collection[str]) -> tuple[Note, QueryTerms]:
         """Parse a text and read its terms; none if it is a report or to be taken literally."""
         ignore = [ignore] if isinstance(ignore, str) else ignore
         vocabulary = library_vocabulary(self._library)
         note = read_note(text, vocabulary)
         if literal:
             return note, QueryTerms(affirmed=note_text(note))
-        fewest = max(index.novelty.fewest_words, FEWEST_WORDS)
+        fewest = max(self._novelty.calibration.fewest_words, FEWEST_WORDS)
         return note, read_terms(note, vocabulary, ignore, is_report=len(text.split()) >= fewest)
 
     def encode(self, terms: QueryTerms) -> Floats:
@@ -76,11 +77,6 @@ class QueryTextReader:
         moved: Floats = unit_rows((affirmed - DENIED_SHARE * denied)[np.newaxis])[0]
         return moved
 
-    def encode_whole(self, note: Note) -> Floats:
-        """Encode the text as written, as the reports of the library are; shape ``(d,)``."""
-        whole: Floats = self._model().encode_notes([note_text(note)])[0]
-        return whole
-
     def statements(self, index: LibraryIndex) -> Statements:
         """Return what the cases of an index state, for its revision.
 
@@ -92,17 +88,16 @@ class QueryTextReader:
                 self._statements = index.revision, columns
             return self._statements[1]
 
-    def is_out_of_depth(
-        self, note: Note, terms: QueryTerms, vector: Floats, index: LibraryIndex
-    ) -> bool:
-        """Return whether the text names nothing known and is unlike the library's reports."""
+    def is_out_of_depth(self, note: Note, terms: QueryTerms, novelty: NoveltyAnswer) -> bool:
+        """Return whether the text names nothing known and is unlike the library's reports.
+
+        That is: most of its words occur in none of them, or the novelty check says unlike.
+        """
         if note.assertions or terms.terms or terms.ignored or self._has_only_known_words(note):
             return False
-        with self._lock:
-            if self._depth is None or self._depth[0] != index.revision:
-                self._depth = index.revision, DepthCheck(self._library, self._model())
-            check = self._depth[1]
-        return check.is_out(note.text, vector)
+        if not self._library.n_notes():
+            return False
+        return novelty.state is Novelty.UNLIKE or not self._novelty.knows_words(note.text)
 
     def _has_only_known_words(self, note: Note) -> bool:
         """Whether a short text like "normal chest" has no word that the vocabulary lacks."""

@@ -10,11 +10,8 @@ from medembed.cases import Case
 from medembed.counted import counted
 from medembed.explain import MatchEvidence
 from medembed.index import Plan
-from medembed.lookup.messages import (
-    Novelty,
-    NoveltyReason,
-    novelty_line,
-)
+from medembed.lookup.messages import Novelty, NoveltyReason
+from medembed.lookup.novelty_check import NoveltyAnswer
 from medembed.lookup.terms import QueryTerms
 
 if TYPE_CHECKING:
@@ -83,19 +80,12 @@ class Result(Sequence[LookupHit]):
         Best first; may be empty.
     plan : Plan
         How the hits were found, and notes for the reader.
-    novelty : Novelty
-        NOVEL if the best score in the whole library, without the query's own patient, is unusually
-        low (:mod:`medembed.index.novelty`); UNKNOWN if that cannot be judged.
+    novelty_answer : NoveltyAnswer
+        Whether the library has anything like the query, without the query's own patient.
     fingerprint : str
         Fingerprint of the model.
     query : dict
         The query as plain data.
-    novelty_reason : NoveltyReason
-        Why novelty cannot be judged; NONE if it can.
-    best_score, novelty_threshold : float or None
-        The two values compared.
-    fewest_words : int
-        Texts with fewer words are not judged.
     own_cases : tuple of str
         Cases that are the query itself: same scan, same pixels or same study. Excluded from the
         hits.
@@ -114,13 +104,9 @@ class Result(Sequence[LookupHit]):
 
     hits: tuple[LookupHit, ...]
     plan: Plan
-    novelty: Novelty
+    novelty_answer: NoveltyAnswer
     fingerprint: str
     query: dict[str, Any] = field(repr=False)
-    novelty_reason: NoveltyReason = NoveltyReason.NONE
-    best_score: float | None = None
-    novelty_threshold: float | None = None
-    fewest_words: int = 0
     own_cases: tuple[str, ...] = ()
     own_patient_cases: int = 0
     terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
@@ -162,20 +148,24 @@ class Result(Sequence[LookupHit]):
         return result_frame(self)
 
     @property
+    def novelty(self) -> Novelty:
+        """UNLIKE, LIKE or CANNOT_TELL."""
+        return self.novelty_answer.state
+
+    @property
+    def novelty_reason(self) -> NoveltyReason:
+        """Why :attr:`novelty` is CANNOT_TELL; NONE if it is not."""
+        return self.novelty_answer.reason
+
+    @property
     def novel(self) -> bool:
-        """Whether :attr:`novelty` is NOVEL; False also if it is UNKNOWN."""
-        return self.novelty is Novelty.NOVEL
+        """Whether :attr:`novelty` is UNLIKE; False also if it is CANNOT_TELL."""
+        return self.novelty is Novelty.UNLIKE
 
     @property
     def novelty_line(self) -> str:
-        """:attr:`novelty` as text, with the scores or the reason."""
-        return novelty_line(
-            self.novelty,
-            self.novelty_reason,
-            self.best_score,
-            self.novelty_threshold,
-            self.fewest_words,
-        )
+        """:attr:`novelty_answer` as text, with the p-value or the reason."""
+        return str(self.novelty_answer)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as ``medembed search --json`` prints it."""
@@ -190,12 +180,7 @@ class Result(Sequence[LookupHit]):
                 "reranked": self.reranked,
             },
             "novel": self.novel,
-            "novelty": {
-                "state": self.novelty,
-                "reason": self.novelty_reason,
-                "best": self.best_score,
-                "threshold": self.novelty_threshold,
-            },
+            "novelty": self.novelty_answer.to_json(),
             "own_cases": list(self.own_cases),
             "own_patient_cases": self.own_patient_cases,
             "hits": [hit.to_json() for hit in self.hits],

@@ -127,7 +127,7 @@ def test_an_unknown_image_links_no_case(room: AppTest, radiograph: bytes) -> Non
 def test_an_unchecked_novelty_is_reported_as_unchecked(room: AppTest) -> None:
     search(room, "effusion")
     assert "No novelty check" in html(room)
-    assert "No close match" not in html(room)
+    assert "Nothing like this" not in html(room)
 
 
 def test_a_whole_series_can_be_dropped(room: AppTest, small_library: Path) -> None:

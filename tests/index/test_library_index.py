@@ -67,7 +67,7 @@ def test_what_changes_in_the_library_changes_in_the_index(library: CaseLibrary) 
     assert "3 vectors added, 3 removed" in message(changed)
     assert holds(changed, library)
     put(library, range(10), kind="note")
-    assert open_index(library, FINGERPRINT).state == "updated", "the notes set the novelty"
+    assert open_index(library, FINGERPRINT).state == "updated"
     assert open_index(library, FINGERPRINT).state == "kept"
 
 

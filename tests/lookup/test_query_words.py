@@ -255,5 +255,8 @@ def test_a_text_out_of_depth_is_said_and_a_known_word_is_not(tmp_path: Path) -> 
         assert lookup.search(text="recette des fettuccine aux champignons").out_of_depth
 
 
-def test_without_note_vectors_nothing_is_said_of_depth(alike) -> None:
-    assert not CaseLookup(alike, Oracle()).search(text="fettuccine recipe").out_of_depth
+def test_without_reports_nothing_is_said_of_depth(tmp_path: Path) -> None:
+    with CaseLibrary.create(tmp_path / "library") as opened:
+        opened.add(make_case(i, note=None) for i in range(3))
+        opened.put_vectors(FINGERPRINT, "image", ["case-0"], vector(0)[np.newaxis])
+        assert not CaseLookup(opened, Oracle()).search(text="fettuccine recipe").out_of_depth
