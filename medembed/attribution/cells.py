@@ -1,4 +1,4 @@
-"""An image with some of its cells blurred away, and control maps over its cells."""
+"""An image with some of its cells grayed out, and control maps over its cells."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 _EDGE = {2: 7, 3: 4}
 """Most cells along an axis of an image and of a volume: 49 and 64 cells."""
-_BLUR = 1 / 8
-"""Reach of the blur in lengths of the image. What is left has no structure of the size of a cell,
-and the brightness of its surroundings: a black or gray patch would be a finding of its own."""
 N_RANDOM = 7
 _NEAR = 2
 """A map moved by fewer cells would still cover what it covers now."""
@@ -30,7 +27,10 @@ def grid_of(size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class CellImage:
-    """Variants of one image of which only some cells are kept; the others are blurred away.
+    """Variants of one image of which only some cells are kept; the others get its mean gray.
+
+    The mean takes away brightness and structure. A blur would leave what is large and bright, such
+    as an effusion, where it was.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class CellImage:
         size = pixels.shape[1:]
         self.grid = grid_of(size)
         self._pixels = pixels[0]
-        self._blurred = _blurred(pixels[0])
+        self._gray = np.rint(pixels.mean()).astype(pixels.dtype)
         axes = (np.arange(n) * g // n for n, g in zip(size, self.grid, strict=True))
         places = np.meshgrid(*axes, indexing="ij", sparse=True)
         self._cell = np.ravel_multi_index(
@@ -62,15 +62,7 @@ class CellImage:
     def variants(self, kept: npt.NDArray[np.bool_]) -> Pixels:
         """Return pixels ``(v, 1, *size)`` of variants with the cells ``kept (v, cells)``."""
         shown = kept[:, self._cell]  # (v, *size)
-        return cast(Pixels, np.where(shown, self._pixels, self._blurred)[:, None])
-
-
-def _blurred(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Pixels:
-    from scipy import ndimage
-
-    reach = [max(1.0, _BLUR * n) for n in pixels.shape]
-    smooth = ndimage.gaussian_filter(pixels.astype(np.float32), reach, mode="nearest", truncate=2)
-    return cast(Pixels, np.rint(smooth).astype(pixels.dtype))
+        return cast(Pixels, np.where(shown, self._pixels, self._gray)[:, None])
 
 
 def control_maps(weights: Floats, grid: tuple[int, ...], seed: int = 0) -> dict[str, list[Floats]]:
