@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, (name, path) in enumerate(zip(bright, paths, strict=True)):
             scan = ScanRef((str(path),), hashlib.sha256(path.read_bytes()).hexdigest())
             note = read_note("IMPRESSION: Normal." if name == "upper" else NOTE)
-            library.add(
-                [make_case(i, case_id=name, patient_id=f"P-{i}", scans=(scan,), note=note)]
-            )
+            library.add([make_case(i, case_id=name, patient_id=f"P-{i}", scans=(scan,), note=note)])
         model = toy_model()
         model.save(library.path / "models/toy")
         library.active_model = "toy"
@@ -172,17 +171,22 @@ def test_a_rank_without_a_hit_is_refused(lookup, rank) -> None:
         lookup.why(result, rank)
 
 
-def test_the_command_prints_it_and_gives_it_as_json(home, capsys) -> None:
-    search = ["search", str(home / "library"), "--text", "dog cat", "--literal"]
-    assert run([*search, "--why", "1"]) == 0
-    said = capsys.readouterr().out
+def test_the_command_prints_it_and_gives_it_as_json(home, monkeypatch, capsys) -> None:
+    def search(*more: str) -> str:
+        words = ["search", str(home / "library"), "--text", "dog cat", "--literal", *more]
+        monkeypatch.setattr(sys, "argv", ["medembed", *words])
+        with pytest.raises(SystemExit) as left:
+            run()
+        assert left.value.code == (2 if "9" in more else 0)
+        return capsys.readouterr().out
+
+    said = search("--why", "1")
     assert "What carries hit 1:" in said
     assert "lower right of the image as displayed" in said
-    assert run([*search, "--why", "1", "--json"]) == 0
-    explained = json.loads(capsys.readouterr().out)["explained"]
+    explained = json.loads(search("--why", "1", "--json"))["explained"]
     assert explained["rank"] == 1
     assert explained["hit"]["state"] == "shown"
     assert np.array(explained["hit"]["weights"]).shape == (7, 7)
     assert explained["note"]["phrases"][0]["text"] == "Dog cat cow hen."
     assert str(home) not in json.dumps(explained)
-    assert run([*search, "--why", "9"]) == 2
+    assert search("--why", "9") == ""
