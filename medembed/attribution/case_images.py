@@ -117,15 +117,23 @@ class CaseImages:
         return own[int(np.argmin(score(self._pooled(variants))))]
 
     def score_of_cells(
-        self, at: int, image: CellImage, score: Callable[[Vectors], Floats]
+        self,
+        at: int,
+        image: CellImage,
+        score: Callable[[Vectors], Floats],
+        *,
+        blurred: bool = False,
     ) -> ScoreOfKept:
-        """Return the score of the case as a function of the cells kept of image ``at``."""
+        """Return the score of the case as a function of the cells kept of image ``at``.
+
+        The other cells are gray, or blurred.
+        """
 
         def of_kept(kept: npt.NDArray[np.bool_]) -> Floats:
             variants = np.repeat(self.rows[None], len(kept), axis=0)  # (v, images, dim)
             for first in range(0, len(kept), _BATCH):
                 rows = slice(first, first + _BATCH)
-                variants[rows, at] = self._encoded(image.variants(kept[rows]))
+                variants[rows, at] = self._encoded(image.variants(kept[rows], blurred=blurred))
             return score(self._pooled(variants))
 
         return of_kept

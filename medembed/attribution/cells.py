@@ -16,6 +16,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 _EDGE = {2: 7, 3: 4}
 """Most cells along an axis of an image and of a volume: 49 and 64 cells."""
+_BLUR = 1 / 16
+"""Standard deviation of the blur in lengths of the image: half a cell."""
 N_RANDOM = 7
 _NEAR = 2
 """A map moved by fewer cells would still cover what it covers now."""
@@ -30,7 +32,8 @@ class CellImage:
     """Variants of one image of which only some cells are kept; the others get its mean gray.
 
     The mean takes away brightness and structure. A blur would leave what is large and bright, such
-    as an effusion, where it was.
+    as an effusion, where it was. A few cells on a gray plane are no image to an encoder, though: to
+    put cells back, the rest of the image is blurred.
 
     Parameters
     ----------
@@ -48,6 +51,7 @@ class CellImage:
         self.grid = grid_of(size)
         self._pixels = pixels[0]
         self._gray = np.rint(pixels.mean()).astype(pixels.dtype)
+        self._blurred = _blurred(pixels[0])
         axes = (np.arange(n) * g // n for n, g in zip(size, self.grid, strict=True))
         places = np.meshgrid(*axes, indexing="ij", sparse=True)
         self._cell = np.ravel_multi_index(
@@ -59,10 +63,19 @@ class CellImage:
         """Number of cells, in the order of a flattened grid."""
         return int(np.prod(self.grid))
 
-    def variants(self, kept: npt.NDArray[np.bool_]) -> Pixels:
+    def variants(self, kept: npt.NDArray[np.bool_], *, blurred: bool = False) -> Pixels:
         """Return pixels ``(v, 1, *size)`` of variants with the cells ``kept (v, cells)``."""
+        rest = self._blurred if blurred else self._gray
         shown = kept[:, self._cell]  # (v, *size)
-        return cast(Pixels, np.where(shown, self._pixels, self._gray)[:, None])
+        return cast(Pixels, np.where(shown, self._pixels, rest)[:, None])
+
+
+def _blurred(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Pixels:
+    from scipy import ndimage
+
+    reach = [max(1.0, _BLUR * n) for n in pixels.shape]
+    smooth = ndimage.gaussian_filter(pixels.astype(np.float32), reach, mode="nearest", truncate=2)
+    return cast(Pixels, np.rint(smooth).astype(pixels.dtype))
 
 
 def control_maps(weights: Floats, grid: tuple[int, ...], seed: int = 0) -> dict[str, list[Floats]]:

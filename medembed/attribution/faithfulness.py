@@ -27,6 +27,7 @@ __all__ = [
     "Areas",
     "Faithfulness",
     "ScoreOfKept",
+    "TwoScores",
     "check_faithfulness",
     "curve_areas",
     "drops",
@@ -39,6 +40,9 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 ScoreOfKept: TypeAlias = Callable[[Flags], Floats]
 """Scores ``(v,)`` of variants of which the parts ``(v, n)`` are kept."""
+
+TwoScores: TypeAlias = tuple[ScoreOfKept, ScoreOfKept]
+"""What is scored in deletion and in insertion. They differ in what takes the place of a part."""
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.4)
 """Shares of the parts that are taken away or put back, in the order of the weights."""
@@ -113,31 +117,33 @@ def drops(score: ScoreOfKept, n: int) -> tuple[float, Floats]:
     return float(scores[0]), scores[0] - scores[1:]
 
 
-def curve_areas(score: ScoreOfKept, maps: Sequence[Floats]) -> list[Areas]:
-    """Return the areas of maps ``(n,)`` over the same parts, all scored in one call."""
+def curve_areas(scores: TwoScores, maps: Sequence[Floats]) -> list[Areas]:
+    """Return the areas of maps ``(n,)`` over the same parts, scored in one call of each score."""
     n = len(maps[0])
     counts = _counts(n)
     place = np.empty((len(maps), n), dtype=np.int64)
     for at, weights in enumerate(maps):
         place[at, np.argsort(-weights, kind="stable")] = np.arange(n)
     first = place[:, None, :] < counts[None, :, None]  # (maps, fractions, n)
-    kept = np.stack([~first, first], axis=1).reshape(-1, n)
-    areas = score(kept).reshape(len(maps), 2, len(counts)).mean(axis=2)
-    return [Areas(float(deletion), float(insertion)) for deletion, insertion in areas]
+    deletion, insertion = (
+        score(kept.reshape(-1, n)).reshape(len(maps), len(counts)).mean(axis=1)
+        for score, kept in zip(scores, (~first, first), strict=True)
+    )
+    return [Areas(float(d), float(i)) for d, i in zip(deletion, insertion, strict=True)]
 
 
 def check_faithfulness(
-    score: ScoreOfKept, weights: Floats, controls: Mapping[str, Sequence[Floats]]
+    scores: TwoScores, weights: Floats, controls: Mapping[str, Sequence[Floats]]
 ) -> Faithfulness:
     """Compare a map with control maps.
 
     Parameters
     ----------
-    score : callable
+    scores : pair of callable
     weights : float64 array ``(n,)``
     controls : mapping of str to sequence of float64 array ``(n,)``
     """
-    areas = iter(curve_areas(score, [weights, *(c for of in controls.values() for c in of)]))
+    areas = iter(curve_areas(scores, [weights, *(c for of in controls.values() for c in of)]))
     own = next(areas)
     return Faithfulness(
         own, {name: tuple(next(areas) for _ in of) for name, of in controls.items()}

@@ -87,8 +87,6 @@ class ImageWhy:
         None if it was not tested.
     scan, image : int
         Position of the scan in the case, and of the image in the scan.
-    n_runs : int
-        Images that were encoded for it.
     """
 
     state: WhyState
@@ -99,7 +97,6 @@ class ImageWhy:
     weights: Floats | None = None
     scan: int = 0
     image: int = 0
-    n_runs: int = 0
 
     def __str__(self) -> str:
         if self.region is None:
@@ -230,24 +227,17 @@ def why_image(images: CaseImages, score: VectorScore) -> ImageWhy:
     """
     at = images.carrying_image(score)
     cells = CellImage(images.image(at))
-    n_runs = 0
-
-    def counted_score(kept: npt.NDArray[np.bool_]) -> Floats:
-        nonlocal n_runs
-        n_runs += len(kept)
-        return of_cells(kept)
-
-    of_cells = images.score_of_cells(at, cells, score)
-    whole, weights = drops(counted_score, cells.n_cells)
+    of_gray = images.score_of_cells(at, cells, score)
+    of_blurred = images.score_of_cells(at, cells, score, blurred=True)
+    whole, weights = drops(of_gray, cells.n_cells)
     scan, place = images.places[at]
     found: dict[str, Any] = {"score": whole, "scan": scan, "image": place}
     if weights.max() <= 0:
-        return ImageWhy(WhyState.NOT_FAITHFUL, **found, n_runs=images.n_images + n_runs)
-    found["faithfulness"] = test = check_faithfulness(
-        counted_score, weights, control_maps(weights, cells.grid)
-    )
-    without = float(counted_score(~carrying_cells(weights, cells.grid)[None])[0])
-    found |= {"n_runs": images.n_images + n_runs, "weights": weights.reshape(cells.grid)}
+        return ImageWhy(WhyState.NOT_FAITHFUL, **found)
+    controls = control_maps(weights, cells.grid)
+    found["faithfulness"] = test = check_faithfulness((of_gray, of_blurred), weights, controls)
+    found["weights"] = weights.reshape(cells.grid)
+    without = float(of_gray(~carrying_cells(weights, cells.grid)[None])[0])
     if not test.passed or without >= whole:
         return ImageWhy(WhyState.NOT_FAITHFUL, **found)
     region = Region.of(weights, cells.grid, images.frames[at])
@@ -263,7 +253,7 @@ def why_note(model: DualEncoder, note: Note, score: VectorScore) -> NoteWhy:
     whole, weights = drops(of_sentences, len(spans))
     if weights.max() <= 0:
         return NoteWhy(WhyState.NOT_FAITHFUL, score=whole)
-    test = check_faithfulness(of_sentences, weights, order_controls(weights))
+    test = check_faithfulness((of_sentences, of_sentences), weights, order_controls(weights))
     if not test.passed:
         return NoteWhy(WhyState.NOT_FAITHFUL, score=whole, faithfulness=test)
     strong = [at for at in np.argsort(-weights) if weights[at] >= weights.max() / 2]

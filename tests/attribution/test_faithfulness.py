@@ -45,14 +45,14 @@ def test_areas_are_those_of_a_slow_loop() -> None:
     for count in (2, 5, 10, 20):  # 5, 10, 20 and 40% of 49
         deleted.append(sum(worth[at] for at in order[count:]))
         inserted.append(sum(worth[at] for at in order[:count]))
-    (areas,) = curve_areas(additive(worth), [weights])
+    (areas,) = curve_areas((additive(worth),) * 2, [weights])
     assert areas.deletion == pytest.approx(np.mean(deleted))
     assert areas.insertion == pytest.approx(np.mean(inserted))
 
 
 def test_the_true_map_passes_against_both_controls() -> None:
     worth = corner_worth()
-    found = check_faithfulness(additive(worth), worth, control_maps(worth, (7, 7)))
+    found = check_faithfulness((additive(worth),) * 2, worth, control_maps(worth, (7, 7)))
     assert found.passed
     assert all(found.gains(name).deletion > 0 for name in ("random", "center"))
 
@@ -60,13 +60,13 @@ def test_the_true_map_passes_against_both_controls() -> None:
 def test_a_map_of_the_wrong_corner_fails() -> None:
     worth = corner_worth()
     wrong = worth.reshape(7, 7)[::-1, ::-1].ravel()
-    assert not check_faithfulness(additive(worth), wrong, control_maps(wrong, (7, 7))).passed
+    assert not check_faithfulness((additive(worth),) * 2, wrong, control_maps(wrong, (7, 7))).passed
 
 
 def test_a_map_of_a_score_that_no_part_carries_fails() -> None:
     flat = np.random.default_rng(0).normal(size=49)
     score = additive(np.zeros(49))
-    assert not check_faithfulness(score, flat, control_maps(flat, (7, 7))).passed
+    assert not check_faithfulness((score, score), flat, control_maps(flat, (7, 7))).passed
 
 
 @pytest.mark.parametrize("grid", [(7, 7), (4, 4, 4), (2, 2), (1, 5)])
@@ -113,6 +113,8 @@ def test_cells_that_are_kept_are_untouched_and_the_others_get_the_mean(dtype) ->
     assert changed.min(axis=0).tolist() >= [5, 7]
     assert (changed.max(axis=0) < [9, 13]).all()
     assert (without[0, 5:8, 7:12] == np.rint(pixels.mean())).all()
+    _, smooth = image.variants(kept, blurred=True)
+    assert smooth[0, 5:8, 7:12].std() < 0.5 * pixels[0, 5:8, 7:12].std()
 
 
 def test_every_pixel_of_a_volume_is_in_one_cell() -> None:

@@ -170,14 +170,15 @@ def main() -> None:
             seen = [p[2] for p in rows if p[3]]
             print(f"| {name} | {len(rows)} | {interval([p[2] for p in rows], patients)} | "
                   f"{np.mean(seen) if seen else np.nan:.3f} of {len(seen)} | "
-                  f"{np.mean([p[4] for p in rows]):.3f} | {np.mean([p[5] for p in rows]):.3f} |")  # fmt: skip
+                  f"{np.mean([p[4] for p in rows]):.3f} | "
+                  f"{np.mean([p[5] for p in rows]):.3f} |")  # fmt: skip
         seen = [t[1] for t in together if t[2]]
         print(f"\nA finding that query and first hit share, in the query's image: "
               f"{interval([t[1] for t in together], [t[0] for t in together])} of "
               f"{len(together)}; of those shown {np.mean(seen):.3f} of {len(seen)}; chance "
               f"{np.mean([t[3] for t in together]):.3f}")  # fmt: skip
-        print(f"The first sentence shown states the finding asked for: "
-              f"{interval([n[1] for n in named], [n[0] for n in named])} of {len(named)}")  # fmt: skip
+        right = interval([n[1] for n in named], [n[0] for n in named])
+        print(f"The first sentence shown states the finding asked for: {right} of {len(named)}")
         if arguments.keep:
             test = {"passed": bool(passed), "cases": len(drawn)}
             keep_map_test(library, lookup.fingerprint, test)
