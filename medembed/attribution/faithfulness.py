@@ -1,7 +1,7 @@
 """Whether a map of what carries a score is faithful: deletion and insertion against controls.
 
-A score is a function of the parts that are kept: cells of an image or sentences of a report. The
-weight of a part is how much the score falls when it is taken away. Weights alone prove nothing, so
+A score is a function of the parts that are kept: cells of an image or sentences of a report. A
+part weighs what the score loses without it, or gains by it. Weights alone prove nothing, so
 parts are then taken away, and put back, in the order of their weights: a faithful map's score falls
 soon and comes back soon. Each curve is compared with those of maps that hold the same weights at
 other places.
@@ -31,6 +31,7 @@ __all__ = [
     "check_faithfulness",
     "curve_areas",
     "drops",
+    "drops_and_rises",
     "most_runs",
     "sorted_into",
 ]
@@ -46,6 +47,10 @@ TwoScores: TypeAlias = tuple[ScoreOfKept, ScoreOfKept]
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.4)
 """Shares of the parts that are taken away or put back, in the order of the weights."""
+
+_LOSSES = 2.0
+_ROUNDING = 1e-6
+"""Scores are made of float32: smaller differences mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,27 @@ def drops(score: ScoreOfKept, n: int) -> tuple[float, Floats]:
     return float(scores[0]), scores[0] - scores[1:]
 
 
+def drops_and_rises(scores: TwoScores, n: int) -> Floats:
+    """Weigh each of ``n`` parts by what the score loses without it and gains by it alone.
+
+    Returns
+    -------
+    float64 array ``(n,)``
+        Twice the losses and once the gains, each divided by its standard deviation over the
+        parts. Losses alone are blind to what two parts both show; gains alone to what counts only
+        beside other parts, which are those of a whole image.
+    """
+    _, losses = drops(scores[0], n)
+    kept = np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)])
+    alone = scores[1](kept)
+    gains = alone[1:] - alone[0]
+    total = np.zeros(n)
+    for part, factor in ((losses, _LOSSES), (gains, 1.0)):
+        spread = float(part.std())
+        total += factor * part / spread if spread > _ROUNDING else 0.0
+    return total
+
+
 def curve_areas(scores: TwoScores, maps: Sequence[Floats]) -> list[Areas]:
     """Return the areas of maps ``(n,)`` over the same parts, scored in one call of each score."""
     n = len(maps[0])
@@ -158,8 +184,8 @@ def sorted_into(weights: Floats, order: npt.ArrayLike) -> Floats:
 
 
 def most_runs(n_parts: int, n_maps: int) -> int:
-    """Return how many variants are scored for a map of ``n_parts`` and its test, the whole too."""
-    return 1 + n_parts + 2 * len(_counts(n_parts)) * n_maps
+    """Return how many variants are scored for a map of ``n_parts`` by both, and its test."""
+    return 2 * (1 + n_parts) + 2 * len(_counts(n_parts)) * n_maps
 
 
 def _counts(n: int) -> npt.NDArray[np.int64]:

@@ -18,7 +18,12 @@ import numpy.typing as npt
 
 from medembed.attribution.case_images import CaseImages
 from medembed.attribution.cells import CellImage, control_maps
-from medembed.attribution.faithfulness import Faithfulness, check_faithfulness, drops
+from medembed.attribution.faithfulness import (
+    Faithfulness,
+    check_faithfulness,
+    drops,
+    drops_and_rises,
+)
 from medembed.attribution.region import Region, carrying_cells
 from medembed.attribution.sentences import (
     FEWEST_SENTENCES,
@@ -216,7 +221,9 @@ class HitWhy:
         }
 
 
-def why_image(images: CaseImages, score: VectorScore) -> ImageWhy:
+def why_image(
+    images: CaseImages, score: VectorScore, cosine: VectorScore | None = None
+) -> ImageWhy:
     """Find the region of a case's images that carries a score of its vector, and test it.
 
     Parameters
@@ -224,24 +231,29 @@ def why_image(images: CaseImages, score: VectorScore) -> ImageWhy:
     images : CaseImages
     score : callable
         Scores ``(n,)`` of case vectors ``(n, dim)``.
+    cosine : callable, optional
+        The score that a reader sees, if it is another.
     """
     at = images.carrying_image(score)
     cells = CellImage(images.image(at))
-    of_gray = images.score_of_cells(at, cells, score)
-    of_blurred = images.score_of_cells(at, cells, score, blurred=True)
-    whole, weights = drops(of_gray, cells.n_cells)
+    scores = (
+        images.score_of_cells(at, cells, score),
+        images.score_of_cells(at, cells, score, blurred=True),
+    )
+    weights = drops_and_rises(scores, cells.n_cells)
+    seen = images.score_of_cells(at, cells, cosine or score)
+    carrying = carrying_cells(weights, cells.grid)
+    whole, without = map(float, seen(np.stack([np.ones_like(carrying), ~carrying])))
     scan, place = images.places[at]
-    found: dict[str, Any] = {"score": whole, "scan": scan, "image": place}
+    found: dict[str, Any] = {"score": whole, "without": without, "scan": scan, "image": place}
     if weights.max() <= 0:
         return ImageWhy(WhyState.NOT_FAITHFUL, **found)
     controls = control_maps(weights, cells.grid)
-    found["faithfulness"] = test = check_faithfulness((of_gray, of_blurred), weights, controls)
+    found["faithfulness"] = test = check_faithfulness(scores, weights, controls)
     found["weights"] = weights.reshape(cells.grid)
-    without = float(of_gray(~carrying_cells(weights, cells.grid)[None])[0])
     if not test.passed or without >= whole:
         return ImageWhy(WhyState.NOT_FAITHFUL, **found)
-    region = Region.of(weights, cells.grid, images.frames[at])
-    return ImageWhy(WhyState.SHOWN, region, without=without, **found)
+    return ImageWhy(WhyState.SHOWN, Region.of(weights, cells.grid, images.frames[at]), **found)
 
 
 def why_note(model: DualEncoder, note: Note, score: VectorScore) -> NoteWhy:

@@ -292,9 +292,11 @@ class CaseLookup:
         QueryError
             If there is no such hit.
         """
-        from medembed.lookup.why import MatchExplainer
+        from medembed.lookup.why import MatchExplainer, average_vector
 
-        return MatchExplainer(self.library, lambda: self.model, self._images).why(result, rank)
+        average = average_vector(self.index.index.vectors)
+        explainer = MatchExplainer(self.library, lambda: self.model, self._images, average)
+        return explainer.why(result, rank)
 
     def _rank(
         self,

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.attribution.case_images import CaseImages
-from medembed.attribution.why import HitWhy, ImageWhy, NoteWhy, WhyState, why_image, why_note
+from medembed.attribution.why import (
+    HitWhy,
+    ImageWhy,
+    NoteWhy,
+    VectorScore,
+    WhyState,
+    why_image,
+    why_note,
+)
 from medembed.counted import counted
 from medembed.encoders.study_images import ScanSource
 from medembed.errors import ModelError, QueryError, ScanError
@@ -26,13 +34,14 @@ if TYPE_CHECKING:
     from medembed.lookup.result import Result
     from medembed.model.dual_encoder import DualEncoder
 
-__all__ = ["MOST_SCANS", "MatchExplainer", "keep_map_test", "kept_map_test"]
+__all__ = ["MOST_SCANS", "MatchExplainer", "average_vector", "keep_map_test", "kept_map_test"]
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 MOST_SCANS = 16
 """Scans of one case that are read for an explanation."""
+_MOST_AVERAGED = 5000
 _META = "map_test:"
 
 
@@ -46,12 +55,20 @@ class MatchExplainer:
         Returns the model.
     images : QueryImageReader
         Reads the files of scans.
+    average : float array ``(dim,)``
+        Mean image vector of the library (:func:`average_vector`). What is explained is the
+        similarity beyond that of the average case, which every chest shares with every other.
     """
 
     def __init__(
-        self, library: CaseLibrary, model: Callable[[], DualEncoder], images: QueryImageReader
+        self,
+        library: CaseLibrary,
+        model: Callable[[], DualEncoder],
+        images: QueryImageReader,
+        average: npt.NDArray[np.floating],
     ) -> None:
         self._library, self._model, self._images = library, model, images
+        self._average = average.astype(np.float64)
 
     def why(self, result: Result, rank: int) -> HitWhy:
         """Explain the hit of this rank; see :meth:`medembed.lookup.CaseLookup.why`."""
@@ -73,13 +90,18 @@ class MatchExplainer:
         may_show = test is None or bool(test.get("passed"))
 
         images = self._case_images(model, hit.case_id)
-        of_hit = _shown(images, lambda rows: rows @ towards, may_show)
+        beyond = towards - self._average
+        of_hit = _shown(images, lambda rows: rows @ beyond, lambda rows: rows @ towards, may_show)
         of_query = None
         if images is not None and {"image", "case"} & set(query.parts):
             target = images.vector().astype(np.float64)
             name = "image" if "image" in query.parts else "case"
-            score = _with_part(query, result.parts, name, target)
-            of_query = _shown(self._query_images(model, query, name), score, may_show)
+            of_query = _shown(
+                self._query_images(model, query, name),
+                _with_part(query, result.parts, name, target - self._average),
+                _with_part(query, result.parts, name, target),
+                may_show,
+            )
         note: NoteWhy | None = None
         if hit.case.note is not None:
             note = why_note(model, hit.case.note, lambda rows: rows @ towards)
@@ -134,23 +156,34 @@ def _encoded(
 
 
 def _shown(
-    images: CaseImages | None, score: Callable[[Vectors], Floats], may_show: bool
+    images: CaseImages | None, score: VectorScore, cosine: VectorScore, may_show: bool
 ) -> ImageWhy:
     if not may_show:
         return ImageWhy(WhyState.MODEL_FAILED)
-    return ImageWhy(WhyState.UNREADABLE) if images is None else why_image(images, score)
+    if images is None:
+        return ImageWhy(WhyState.UNREADABLE)
+    return why_image(images, score, cosine)
 
 
-def _with_part(query: Query, parts: Any, name: str, target: Floats) -> Callable[[Vectors], Floats]:
-    """Return the cosine to ``target`` of the query with other vectors ``(n, d)`` of one part."""
+def average_vector(vectors: npt.NDArray[np.floating]) -> Floats:
+    """Return the mean ``(dim,)`` of at most :data:`_MOST_AVERAGED` vectors at equal distances."""
+    step = max(1, len(vectors) // _MOST_AVERAGED)
+    mean: Floats = np.asarray(vectors[::step], dtype=np.float64).mean(axis=0)
+    return mean
+
+
+def _with_part(
+    query: Query, parts: Mapping[str, Vectors], name: str, target: Floats
+) -> VectorScore:
+    """Return the product with ``target`` of the unit query with other vectors ``(n, d)`` of one part."""
     others = [query.weights[p] * parts[p].astype(np.float64) for p in query.parts if p != name]
     rest = np.sum(others, axis=0) if others else np.zeros(len(target))
 
     def score(rows: Vectors) -> Floats:
         mixed = query.weights[name] * rows.astype(np.float64) + rest
         lengths = np.linalg.norm(mixed, axis=1)
-        cosines: Floats = (mixed @ target) / np.maximum(lengths, 1e-12)
-        return cosines
+        products: Floats = (mixed @ target) / np.maximum(lengths, 1e-12)
+        return products
 
     return score
 

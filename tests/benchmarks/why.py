@@ -28,7 +28,7 @@ from medembed.attribution.why import ImageWhy, NoteWhy, WhyState, why_image, why
 from medembed.encoders.study_images import ScanSource
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
-from medembed.lookup.why import keep_map_test
+from medembed.lookup.why import average_vector, keep_map_test
 from medembed.notes import asserted_findings, read_note
 from medembed.scans import read_scan
 from medembed.sources.synthetic.config import CohortConfig
@@ -111,6 +111,7 @@ def main() -> None:
     with CaseLibrary.open(arguments.library) as library, CaseLookup(library) as lookup:
         config, studies = studies_of(library)
         model = lookup.model
+        average = average_vector(lookup.index.index.vectors)
         ids = library.split("test")
         drawn = np.random.default_rng(0).permutation(len(ids))[: arguments.cases]
         words, queries, hits, notes = [], [], [], []
@@ -126,7 +127,7 @@ def main() -> None:
             for label, side, region in found:
                 text = f"{side} {WORDS.get(label, label)}".strip()
                 towards = model.encode_notes([text])[0].astype(np.float64)
-                why = why_image(images, lambda rows, to=towards: rows @ to)
+                why = why_image(images, lambda rows, to=towards - average: rows @ to)
                 words.append((case.patient_id, why))
                 middle = bool(region[SIZE // 2, SIZE // 2])
                 shown = why.state is WhyState.SHOWN
