@@ -175,7 +175,7 @@ def average_vector(vectors: npt.NDArray[np.floating]) -> Floats:
 def _with_part(
     query: Query, parts: Mapping[str, Vectors], name: str, target: Floats
 ) -> VectorScore:
-    """Return the product with ``target`` of the unit query with other vectors ``(n, d)`` of one part."""
+    """Return the product of ``target`` and the query with other vectors ``(n, d)`` of a part."""
     others = [query.weights[p] * parts[p].astype(np.float64) for p in query.parts if p != name]
     rest = np.sum(others, axis=0) if others else np.zeros(len(target))
 

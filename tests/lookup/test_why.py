@@ -93,7 +93,7 @@ def test_the_query_shows_what_it_shares_with_the_hit(lookup, home, tmp_path) -> 
     why = lookup.why(result, rank_of(result, "lower-right"))
     assert why.query.state is WhyState.SHOWN
     down, across = why.query.region.peak
-    assert min(down, across) > 0.5
+    assert min(down, across) >= 0.5  # a cell in the middle is half in the quadrant
     again = lookup.why(lookup.search(case="both"), 1)
     assert again.query is not None
     assert again.query.state is WhyState.SHOWN
