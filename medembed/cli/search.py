@@ -14,6 +14,7 @@ from medembed.counted import counted
 from medembed.errors import QueryError
 
 if TYPE_CHECKING:
+    from medembed.attribution.why import HitWhy
     from medembed.cases import Case
     from medembed.lookup import Result
 
@@ -89,6 +90,15 @@ def search(
             "model says, by what its reranker gained.",
         ),
     ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option(
+            "--why",
+            metavar="RANK",
+            help="Also show which regions of the images and sentences of the report carry the hit "
+            "of this rank. Takes some seconds.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", help="Name or folder of a model. Default: the active one."),
@@ -121,7 +131,11 @@ def search(
             ignore=ignore or (),
             rerank=rerank,
         )
-    emit(result.to_json(), as_json, lambda: show_hits(result))
+        explained = None if why is None else lookup.why(result, why)
+    data = result.to_json()
+    if explained is not None:
+        data["explained"] = {"rank": why, **explained.to_json()}
+    emit(data, as_json, lambda: show_hits(result, explained, why))
 
 
 def _weights(text: str | None) -> dict[str, float] | None:
@@ -144,8 +158,8 @@ def _weights(text: str | None) -> dict[str, float] | None:
     return found
 
 
-def show_hits(result: Result) -> None:
-    """Print the hits as a table of at most 100 columns, and how they were found."""
+def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None = None) -> None:
+    """Print the hits as a table of at most 100 columns, how they were found, and why one was."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -186,6 +200,10 @@ def show_hits(result: Result) -> None:
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
         console.print(Text(_sentence(str(line)), style="dim"))
+    if explained is not None:
+        console.print(Text(f"What carries hit {rank}:"))
+        for line in explained.lines():
+            console.print(Text(f"  {_plain(line)}"))
 
 
 def _who(case: Case) -> str:

@@ -47,6 +47,7 @@ from medembed.model.resolve import ModelChoice, choose_model
 from medembed.vector_exchange import short_fingerprint
 
 if TYPE_CHECKING:
+    from medembed.attribution.why import HitWhy
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
     from medembed.notes import Note
@@ -269,7 +270,25 @@ class CaseLookup:
             agreement_weight=weight,
             out_of_depth=out_of_depth,
             reranked=len(reordered.scores),
+            asked=query,
+            parts=parts,
         )
+
+    def why(self, result: Result, rank: int = 1) -> HitWhy:
+        """Explain the hit of a rank: the regions and sentences that carry it, if a test agrees.
+
+        Computed on request (:mod:`medembed.lookup.why`). Agreement and reranker have no part in it.
+
+        Raises
+        ------
+        QueryError
+            If there is no such hit.
+        """
+        from medembed.lookup.why import MatchExplainer, average_vector
+
+        average = average_vector(self.index.index.vectors)
+        explainer = MatchExplainer(self.library, lambda: self.model, self._images, average)
+        return explainer.why(result, rank)
 
     def _rank(
         self,

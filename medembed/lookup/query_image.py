@@ -43,12 +43,7 @@ class QueryImageReader:
         ScanError
             If they cannot be read; it names no path.
         """
-        from medembed.scans import ScanReader
-
-        with self._lock:
-            if self._reader is None:
-                self._reader = ScanReader(self._limits)
-            reader = self._reader
+        reader = self._open()
         try:
             scan = reader.read(files if len(files) > 1 else files[0])
             return scan, _first_header(reader, files[0])
@@ -56,6 +51,24 @@ class QueryImageReader:
             raise ScanError(
                 error.what, where="image", hint=error.hint, reason=error.reason
             ) from None
+
+    def read_frame(self, files: tuple[Path, ...], frame: int | None) -> Scan:
+        """Read a scan of the library, or one frame of it.
+
+        Raises
+        ------
+        ScanError
+            If it cannot be read.
+        """
+        return self._open().read(files if len(files) > 1 else files[0], frame)
+
+    def _open(self) -> ScanReader:
+        from medembed.scans import ScanReader
+
+        with self._lock:
+            if self._reader is None:
+                self._reader = ScanReader(self._limits)
+            return self._reader
 
 
 def _first_header(reader: ScanReader, path: Path) -> ScanHeader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,7 +15,11 @@ from medembed.lookup.novelty_check import NoveltyAnswer
 from medembed.lookup.terms import QueryTerms
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+    from medembed.lookup.query import Query
 
 __all__ = ["LookupHit", "Result"]
 
@@ -100,6 +104,10 @@ class Result(Sequence[LookupHit]):
         of their scores (:mod:`medembed.lookup.reordering`).
     out_of_depth : bool
         Whether the text names nothing known and is unlike the library's reports.
+    asked : Query or None
+        The query, for :meth:`medembed.lookup.CaseLookup.why`.
+    parts : mapping of str to float32 array ``(d,)``
+        The vector of each part of the query.
     """
 
     hits: tuple[LookupHit, ...]
@@ -113,6 +121,10 @@ class Result(Sequence[LookupHit]):
     agreement_weight: float = 0.0
     out_of_depth: bool = False
     reranked: int = 0
+    asked: Query | None = field(default=None, repr=False, compare=False)
+    parts: Mapping[str, npt.NDArray[np.float32]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return len(self.hits)

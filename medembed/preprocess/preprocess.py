@@ -259,14 +259,25 @@ class Preprocess:
                 values, spacing, self.shape[1:], self.spacing_mm, lambda one: _unit(one, low, high)
             )
             return cast(Pixels, self._quantized(box)[None, None])
-        if scan.is_volume:
-            depth = values.shape[0]
-            at = np.unique(((np.arange(self.slices) + 0.5) * depth / self.slices).astype(int))
-            values = values[at]
-        else:
-            values = values[None]
+        values = values[self.slices_of(len(values))] if scan.is_volume else values[None]
         images = [self._image(one, spacing[-2:], low, high) for one in values]
         return cast(Pixels, np.stack(images)[:, None])
+
+    def slices_of(self, depth: int) -> npt.NDArray[np.int64]:
+        """Return which slices of a volume of ``depth`` slices a 2D encoder reads."""
+        return np.unique(((np.arange(self.slices) + 0.5) * depth / self.slices).astype(np.int64))
+
+    def extent(self, lengths: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the lengths of a whole image or volume in pixels of the encoder's input.
+
+        Image and input have the same center; what is longer than the input was cut off, what is
+        shorter was padded.
+        """
+        if self.dimensions == 2:
+            return tuple(map(float, self._inner_size(lengths[-2:], spacing[-2:])))
+        if self.spacing_mm is None:
+            return tuple(map(float, fitting_size(lengths, spacing, self.shape[1:])))
+        return tuple(n * s / t for n, s, t in zip(lengths, spacing, self.spacing_mm, strict=True))
 
     def _image(
         self, values: npt.NDArray[np.float32], spacing: tuple[float, ...], low: float, high: float

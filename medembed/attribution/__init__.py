@@ -1,0 +1,1 @@
+"""What carries a score: parts of an image or of a report, tested for faithfulness; no torch."""

@@ -1,0 +1,199 @@
+"""Explain a hit of a search: read its images and the query's, and ask what carries the match."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.attribution.case_images import CaseImages
+from medembed.attribution.why import (
+    HitWhy,
+    ImageWhy,
+    NoteWhy,
+    VectorScore,
+    WhyState,
+    why_image,
+    why_note,
+)
+from medembed.counted import counted
+from medembed.encoders.study_images import ScanSource
+from medembed.errors import ModelError, QueryError, ScanError
+from medembed.library.priors import with_earlier_studies
+from medembed.model.study_vectors import source_of
+from medembed.scans import Scan
+
+if TYPE_CHECKING:
+    from medembed.cases import Case
+    from medembed.library import CaseLibrary
+    from medembed.lookup.query import Query
+    from medembed.lookup.query_image import QueryImageReader
+    from medembed.lookup.result import Result
+    from medembed.model.dual_encoder import DualEncoder
+
+__all__ = ["MOST_SCANS", "MatchExplainer", "average_vector", "keep_map_test", "kept_map_test"]
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+MOST_SCANS = 16
+"""Scans of one case that are read for an explanation."""
+_MOST_AVERAGED = 5000
+_META = "map_test:"
+
+
+class MatchExplainer:
+    """Explains hits of searches in one library, on request.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    model : callable
+        Returns the model.
+    images : QueryImageReader
+        Reads the files of scans.
+    average : float array ``(dim,)``
+        Mean image vector of the library (:func:`average_vector`). What is explained is the
+        similarity beyond that of the average case, which every chest shares with every other.
+    """
+
+    def __init__(
+        self,
+        library: CaseLibrary,
+        model: Callable[[], DualEncoder],
+        images: QueryImageReader,
+        average: npt.NDArray[np.floating],
+    ) -> None:
+        self._library, self._model, self._images = library, model, images
+        self._average = average.astype(np.float64)
+
+    def why(self, result: Result, rank: int) -> HitWhy:
+        """Explain the hit of this rank; see :meth:`medembed.lookup.CaseLookup.why`."""
+        if isinstance(rank, bool) or rank not in range(1, len(result) + 1):
+            raise QueryError(
+                f"no hit has rank {rank}; the result has {counted(len(result), 'hit')}",
+                where="rank",
+            )
+        hit = result.hits[rank - 1]
+        query = result.asked
+        if query is None:
+            raise QueryError("this result does not hold its query", hint="search again")
+        try:
+            model = self._model()
+        except ModelError:
+            return HitWhy(hit.case_id, ImageWhy(WhyState.NO_ENCODER))
+        towards: Floats = query.mixed(result.parts)[0].astype(np.float64)
+        test = kept_map_test(self._library, result.fingerprint)
+        may_show = test is None or bool(test.get("passed"))
+
+        images = self._case_images(model, hit.case_id)
+        beyond = towards - self._average
+        of_hit = _shown(images, lambda rows: rows @ beyond, lambda rows: rows @ towards, may_show)
+        of_query = None
+        if images is not None and {"image", "case"} & set(query.parts):
+            target = images.vector().astype(np.float64)
+            name = "image" if "image" in query.parts else "case"
+            of_query = _shown(
+                self._query_images(model, query, name),
+                _with_part(query, result.parts, name, target - self._average),
+                _with_part(query, result.parts, name, target),
+                may_show,
+            )
+        note: NoteWhy | None = None
+        if hit.case.note is not None:
+            note = why_note(model, hit.case.note, lambda rows: rows @ towards)
+        return HitWhy(hit.case_id, of_hit, of_query, note)
+
+    def _case_images(self, model: DualEncoder, case_id: str) -> CaseImages | None:
+        """Return the images of a case and of earlier studies that the model pools with it."""
+        studies = with_earlier_studies(self._library, [case_id], model.n_priors).get(case_id, [])
+        scans: list[Scan] = []
+        sources: list[ScanSource] = []
+        for case, days in studies:
+            for at, scan in self._scans(case):
+                scans.append(scan)
+                sources.append(source_of(case, case.scans[at], days))
+            if not scans:  # of an erased case, or of one whose own images cannot be read
+                return None
+        return _encoded(model, scans[:MOST_SCANS], sources[:MOST_SCANS])
+
+    def _query_images(self, model: DualEncoder, query: Query, name: str) -> CaseImages | None:
+        if name == "case":
+            return self._case_images(model, str(query.case))
+        scan = query.scan
+        try:
+            if scan is None:
+                scan, _ = self._images.read(query.files)
+        except ScanError:
+            return None
+        source = ScanSource(scan.view, scan.modality, body_part=scan.body_part)
+        return _encoded(model, [scan], [source])
+
+    def _scans(self, case: Case) -> list[tuple[int, Scan]]:
+        """Read the scans of a case whose files are those that were ingested."""
+        found = []
+        for at, files in enumerate(self._library.scan_files(case)[:MOST_SCANS]):
+            ref = case.scans[at]
+            try:
+                scan = self._images.read_frame(files, ref.frame)
+            except ScanError:
+                continue
+            if not self._library.has_changed_files(ref):
+                found.append((at, ref.declared(scan)))
+        return found
+
+
+def _encoded(
+    model: DualEncoder, scans: Sequence[Scan], sources: Sequence[ScanSource]
+) -> CaseImages | None:
+    try:
+        return CaseImages.of(model, scans, sources) if scans else None
+    except ScanError:  # the model does not read this kind of scan
+        return None
+
+
+def _shown(
+    images: CaseImages | None, score: VectorScore, cosine: VectorScore, may_show: bool
+) -> ImageWhy:
+    if not may_show:
+        return ImageWhy(WhyState.MODEL_FAILED)
+    if images is None:
+        return ImageWhy(WhyState.UNREADABLE)
+    return why_image(images, score, cosine)
+
+
+def average_vector(vectors: npt.NDArray[np.floating]) -> Floats:
+    """Return the mean ``(dim,)`` of at most :data:`_MOST_AVERAGED` vectors at equal distances."""
+    step = max(1, len(vectors) // _MOST_AVERAGED)
+    mean: Floats = np.asarray(vectors[::step], dtype=np.float64).mean(axis=0)
+    return mean
+
+
+def _with_part(
+    query: Query, parts: Mapping[str, Vectors], name: str, target: Floats
+) -> VectorScore:
+    """Return the product of ``target`` and the query with other vectors ``(n, d)`` of a part."""
+    others = [query.weights[p] * parts[p].astype(np.float64) for p in query.parts if p != name]
+    rest = np.sum(others, axis=0) if others else np.zeros(len(target))
+
+    def score(rows: Vectors) -> Floats:
+        mixed = query.weights[name] * rows.astype(np.float64) + rest
+        lengths = np.linalg.norm(mixed, axis=1)
+        products: Floats = (mixed @ target) / np.maximum(lengths, 1e-12)
+        return products
+
+    return score
+
+
+def keep_map_test(library: CaseLibrary, fingerprint: str, test: dict[str, Any]) -> None:
+    """Keep the outcome of a test of a model's maps; ``"passed": False`` hides them from then on."""
+    library.set_meta(f"{_META}{fingerprint}", json.dumps(test, sort_keys=True))
+
+
+def kept_map_test(library: CaseLibrary, fingerprint: str) -> dict[str, Any] | None:
+    """Return the outcome of the test of a model's maps; None if they were not tested."""
+    kept = library.get_meta(f"{_META}{fingerprint}")
+    return None if kept is None else dict(json.loads(kept))
