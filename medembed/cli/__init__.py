@@ -22,11 +22,12 @@ __all__ = ["build", "run"]
 
 _VERBS = (
     "ingest", "check-encoder", "train", "use", "embed", "index", "search", "check", "show",
-    "vocabulary", "import-vectors", "export-vectors",
+    "vocabulary", "import-vectors", "export-vectors", "erase",
 )  # fmt: skip
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
-    "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors", "app",
+    "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors",
+    "erase", "app",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from medembed.errors import LibraryError
+from medembed.library.erasing import finish_at_opening
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity, needs_check, record_check
 from medembed.library.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, write_schema
@@ -65,6 +66,7 @@ class Database:
             if not self.read_only:
                 tighten(path.parent)
                 sweep(path.parent)
+                finish_at_opening(self)
         except BaseException:
             self._close_connections()
             raise
