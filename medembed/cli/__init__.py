@@ -22,12 +22,12 @@ __all__ = ["build", "run"]
 
 _VERBS = (
     "ingest", "check-encoder", "train", "use", "embed", "index", "search", "check", "show",
-    "vocabulary", "import-vectors", "export-vectors", "erase",
+    "vocabulary", "import-vectors", "export-vectors", "erase", "verify",
 )  # fmt: skip
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
     "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors",
-    "erase", "app",
+    "erase", "verify", "app",
 )  # fmt: skip
 
 

@@ -34,6 +34,8 @@ class Database:
     ----------
     path : Path
         The file. It must exist; :meth:`create` creates it.
+    check : bool
+        Check the whole file if it may have changed since the last check.
 
     Attributes
     ----------
@@ -46,7 +48,7 @@ class Database:
         If the file is missing, foreign, damaged, or of an unsupported schema version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, check: bool = True) -> None:
         self.path = path
         self.read_only = False
         self._opened = ""
@@ -62,8 +64,8 @@ class Database:
             self._file = _state(path)
             self.read_only = not (_is_writable(path) and _is_writable(path.parent))
         try:
-            self._check()
-            if not self.read_only:
+            self._check(everything=check)
+            if not self.read_only and check:
                 tighten(path.parent)
                 sweep(path.parent)
                 finish_at_opening(self)
@@ -92,7 +94,7 @@ class Database:
             sync_folder(path.parent)
         return cls(path)
 
-    def _check(self) -> None:
+    def _check(self, everything: bool) -> None:
         where = self.path.name
         db = self.read()
         application = int(db.execute("PRAGMA application_id").fetchone()[0])
@@ -109,7 +111,7 @@ class Database:
             raise LibraryError(f"unknown schema version {version}", where=where)
         if version < SCHEMA_VERSION:
             self._migrate()
-        if needs_check(self.path):
+        if everything and needs_check(self.path):
             began = time.time()
             check_integrity(db)
             if not self.read_only:
