@@ -19,7 +19,7 @@ from medembed.library.seals import row_seal, vector_seal
 from medembed.library.sweeping import sweep, tighten
 from medembed.privacy.private_files import draft_folder, open_private, sync_folder
 
-__all__ = ["APPLICATION_ID", "DATABASE_NAME", "SCHEMA_VERSION", "Database"]
+__all__ = ["APPLICATION_ID", "DATABASE_NAME", "SCHEMA_VERSION", "Database", "add_functions"]
 
 _BUSY_SECONDS = 60.0
 
@@ -148,7 +148,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -65536")  # KiB
             connection.execute(f"PRAGMA query_only = {int(self.read_only)}")
-            _add_functions(connection)
+            add_functions(connection)
             with self._lock:
                 self._connections[key] = connection
         return connection
@@ -255,20 +255,21 @@ def _write_schema(path: Path) -> None:
     with closing(connect(path)) as db:
         db.execute("PRAGMA page_size = 16384")  # several vectors of 1 to 2 KiB per page
         db.execute("PRAGMA synchronous = FULL")
-        _add_functions(db)
+        add_functions(db)
         db.execute("BEGIN IMMEDIATE")
         write_schema(db)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")  # last: until here everything is in one file
     with closing(connect(path, "immutable=1")) as db:  # without any companion file
-        _add_functions(db)
+        add_functions(db)
         db.execute("PRAGMA query_only = 1")
         check_integrity(db)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
-def _add_functions(connection: sqlite3.Connection) -> None:
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that the schema's triggers and checks call."""
     connection.create_function("as_number", 1, as_number, deterministic=True)
     connection.create_function("row_seal", -1, row_seal, deterministic=True)
     connection.create_function("vector_seal", 2, vector_seal, deterministic=True)

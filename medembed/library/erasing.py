@@ -205,7 +205,9 @@ def _file_keys_of_others(
         (*patients, *patients),
     ).fetchall()
     return {
-        names.digest("file", str(home / one))[:16] for (files,) in shared for one in json.loads(files)
+        names.digest("file", str(home / one))[:16]
+        for (files,) in shared
+        for one in json.loads(files)
     } & doomed
 
 

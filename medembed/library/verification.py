@@ -145,7 +145,9 @@ def _references(database: Database) -> Check:
     wrong = database.read().execute("PRAGMA foreign_key_check").fetchall()
     if not wrong:
         return Check(what, CheckState.OK, "complete")
-    return Check(what, CheckState.DAMAGED, counted_line(len(wrong), "[row leads|rows lead] nowhere"))
+    return Check(
+        what, CheckState.DAMAGED, counted_line(len(wrong), "[row leads|rows lead] nowhere")
+    )
 
 
 def _sealed_rows(database: Database) -> Check:

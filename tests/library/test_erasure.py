@@ -229,9 +229,7 @@ def test_scan_files_inside_the_folder_go_and_those_outside_or_shared_stay(tmp_pa
 def test_the_records_of_a_patients_files_go_even_of_refused_ones(tmp_path: Path) -> None:
     library = make_library(tmp_path)
     names = library.pseudonymizer
-    mine, other = (
-        Claim.of(names, f"raw-P-{n:05d}", sex="F", own="x").row for n in (1, 2)
-    )
+    mine, other = (Claim.of(names, f"raw-P-{n:05d}", sex="F", own="x").row for n in (1, 2))
     assert mine is not None
     assert other is not None
     with library.database.write() as db:
@@ -349,7 +347,7 @@ def _kill_at(step: int, action: Callable[[], object]) -> bool:
         shutil.rmtree = counted(shutil.rmtree, lambda *_: True)  # type: ignore[assignment]
         try:
             action()
-        except BaseException:
+        except BaseException:  # noqa: BLE001  the child must not go on
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -433,5 +431,3 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"x")
     (tmp_path / "a" / "link").symlink_to(tmp_path / "b")
     assert list(files_below(tmp_path / "a")) == []
-
-

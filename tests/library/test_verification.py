@@ -37,8 +37,7 @@ def make_library(folder: Path, n: int = 30) -> Path:
         vectors = np.random.default_rng(0).normal(size=(n, 8))
         library.put_vectors(MODEL, "image", library.find(), vectors)
         open_index(library, MODEL)
-        folder = library.path
-    return folder
+        return library.path
 
 
 def checks(folder: Path) -> dict[str, Check]:
