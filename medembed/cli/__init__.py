@@ -23,12 +23,12 @@ __all__ = ["build", "run"]
 _VERBS = (
     "ingest", "check-encoder", "train", "use", "embed", "index", "search", "check", "show",
     "vocabulary", "import-vectors", "export-vectors", "erase", "verify",
-    "backup", "restore",
+    "backup", "restore", "export",
 )  # fmt: skip
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
     "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors",
-    "erase", "verify", "backup", "restore", "app",
+    "erase", "verify", "backup", "restore", "export", "app",
 )  # fmt: skip
 
 

@@ -334,7 +334,8 @@ def _scan_files(
         "SELECT c.patient_id, s.files FROM scans s JOIN cases c ON c.id = s.case_row"
     ):
         (own if patient in wanted else others).update(json.loads(files))
-    inside, outside = [], []
+    inside: list[Path] = []
+    outside: list[Path] = []
     for file in sorted(own - others):
         path = home / file
         if path.is_file():
