@@ -138,6 +138,10 @@ def _reasons(done: LibraryExport) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in done.scans_left_out.items())
 
 
+class _LeftOutError(Exception):
+    """A scan that is not exported; its text is the reason in one word."""
+
+
 class _Export:
     """Writes cases of one library to another."""
 
@@ -199,7 +203,10 @@ class _Export:
             try:
                 image = self._image(ref, files)
             except ScanError as error:
-                self._left_out[str(getattr(error, "reason", "") or "unreadable")] += 1
+                self._left_out[str(error.reason or "unreadable")] += 1
+                continue
+            except _LeftOutError as error:
+                self._left_out[str(error)] += 1
                 continue
             path = self._folder / f"{case_id}-{at}.png"
             with replace_private(path) as file:
@@ -222,10 +229,14 @@ class _Export:
         Raises
         ------
         ScanError
+            If it cannot be read, or has changed.
+        _LeftOutError
             With the reason for which it is not exported.
         """
         if ref.modality not in PARTS or ref.kind not in ("image", "unknown"):
-            raise ScanError("may have text in its pixels", reason="perhaps-with-text")
+            raise _LeftOutError("perhaps-with-text")
+        if len(files) > 1:
+            raise _LeftOutError("volume")
         if self._source.has_changed_files(ref):
             raise ScanError("the file has changed since it was ingested", reason="changed")
         read = self._reader.read([str(file) for file in files], ref.frame)
@@ -246,7 +257,7 @@ class _Export:
 
 def _png(scan: Scan) -> tuple[bytes, str]:
     if scan.pixels.ndim != 2:
-        raise ScanError("a volume cannot be exported as an image", reason="volume")
+        raise _LeftOutError("volume")
     shown = apply_window(scan.pixels, default_window(scan))
     buffer = io.BytesIO()
     Image.fromarray(shown).save(buffer, "PNG")
