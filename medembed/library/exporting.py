@@ -203,7 +203,7 @@ class _Export:
             try:
                 image = self._image(ref, files)
             except ScanError as error:
-                self._left_out[str(error.reason or "unreadable")] += 1
+                self._left_out[error.reason] += 1
                 continue
             except _LeftOutError as error:
                 self._left_out[str(error)] += 1
