@@ -71,7 +71,7 @@ def erase(
             raise LibraryError(_unknown(opened), where=opened.path.name, hint=_HINT)
         if len(found) > 1 and not everyone:
             raise LibraryError(
-                f"{len(found)} patients share this PatientID: {', '.join(found)}",
+                f"{counted(len(found), 'patient')} share this PatientID: {', '.join(found)}",
                 where=opened.path.name,
                 hint="give one with --patient, or all with --everyone-with-this-id",
             )

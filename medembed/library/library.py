@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from medembed.library.erasure import ErasureReceipt
 
 __all__ = ["CaseLibrary"]
-
 
 # entries that a folder may contain before it becomes a library
 _DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "cohort")
@@ -115,12 +113,7 @@ class CaseLibrary:
     def __enter__(self) -> CaseLibrary:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
