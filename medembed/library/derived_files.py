@@ -226,7 +226,7 @@ def _remove(path: Path) -> None:
 
 
 _PLACES: Sequence[_Place] = (
-    _Place("index", ("index/.*.lock",), _index),
+    _Place("index", ("index/**/*.lock",), _index),
     _Place("thumbnails", (), _thumbnails),
     _Place("refusals of the last ingest", (), _refusals),
     _Place("unfinished trainings", ("models/.*.lock",), _trainings),

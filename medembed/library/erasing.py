@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -215,7 +215,7 @@ def _is_theirs(
     header: str,
     cases: set[str],
     patients: set[str],
-    people: Iterable[tuple[str, ...]],
+    people: set[tuple[str, ...]],
     alone: set[str],
 ) -> bool:
     """Return whether a stored header (``FileHeader.to_json``) is of one of these patients."""
@@ -224,7 +224,7 @@ def _is_theirs(
         row, _, own_patient, *_ = kept["claim"]
         if kept["header"].get("study_uid") in cases or own_patient in patients:
             return True
-        return row is not None and (row[0] in alone or tuple(row) in set(people))
+        return row is not None and (row[0] in alone or tuple(row) in people)
     except (ValueError, TypeError, LookupError):
         return False
 
@@ -316,7 +316,7 @@ def _keep_steps(database: Database, left: list[Step], done: Step) -> None:
 
 
 def finish_at_opening(database: Database) -> None:
-    """Finish an earlier erasure without waiting for anybody; never fails."""
+    """Finish an earlier erasure; never fails, and waits for no reader and no long task."""
     try:
         if not unfinished(database.read()):
             return

@@ -111,11 +111,12 @@ def still_stored(
     for sql in _TEXTS:
         for block in _blocks(db, sql):
             found.update(trace for trace in traces if trace not in found and trace in block)
+    if "path" not in traces.values():
+        return found
     keys = {
         names.digest("file", str(home / file))[:16]
         for (files,) in db.execute("SELECT files FROM scans")
         for file in json.loads(files)
-        if any(kind == "path" for kind in traces.values())
     }
     return found | (keys & traces.keys())
 
