@@ -1,8 +1,8 @@
 """One file with everything of a library that cannot be derived, and the way back.
 
-A backup is a zip archive: ``library.sqlite`` as of one moment, the models, and ``backup.json`` with
-the digest of each file. It has the key of the library's pseudonyms and is as confidential as the
-library itself.
+A backup is a zip archive: ``library.sqlite`` as of one moment, the models, scans that lie inside
+the library's folder, and ``backup.json`` with the digest of each file. It has the key of the
+library's pseudonyms and is as confidential as the library itself.
 """
 
 from __future__ import annotations
@@ -118,8 +118,9 @@ def back_up(library: CaseLibrary, file: Path | str, *, derived: bool = False) ->
         listed: dict[str, dict[str, Any]] = {}
         with replace_private(path) as stream, _archive(stream, "w") as archive:
             _store(archive, listed, DATABASE_NAME, copy)
-            for name, source in _others(home, derived):
-                _store(archive, listed, name, source)
+            for name, source in (*_others(home, derived), *_own_scans(copy, home)):
+                if name not in listed:
+                    _store(archive, listed, name, source)
             head["files"] = listed
             archive.writestr(_HEAD, json.dumps(head, indent=1, sort_keys=True))
     models = {name.split("/")[1] for name in listed if name.startswith("models/")}
@@ -186,6 +187,19 @@ def _others(home: Path, derived: bool) -> Iterator[tuple[str, Path]]:
                 continue
             if path.is_file():
                 yield name.as_posix(), path
+
+
+def _own_scans(copy: Path, home: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files of scans inside the library's folder: an export has no others."""
+    with closing(connect(copy, "immutable=1")) as db:
+        found = {
+            file for (files,) in db.execute("SELECT files FROM scans") for file in json.loads(files)
+        }
+    for file in sorted(found):
+        path = home / file
+        inside = not Path(file).is_absolute() and path.resolve().is_relative_to(home)
+        if inside and _is_inside(file) and path.is_file():
+            yield file, path
 
 
 def _archive(stream: IO[bytes], mode: Any) -> zipfile.ZipFile:
@@ -300,12 +314,12 @@ def _head(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _is_inside(name: str) -> bool:
-    """Return whether a name leads to a place where :func:`back_up` takes files from."""
+    """Return whether a name leads to a folder in the library, or is that of the database."""
     parts = PurePosixPath(name).parts
     if name == DATABASE_NAME:
         return True
     plain = not any(part.startswith(".") or "\\" in part or ":" in part for part in parts)
-    return plain and len(parts) > 1 and parts[0] in ("models", "logs", *_DERIVED)
+    return plain and len(parts) > 1 and "/".join(parts) == name and parts[0] != "/"
 
 
 def _verify(archive: zipfile.ZipFile, head: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from support.example_cases import make_case
 
+from medembed.cases import ScanRef
 from medembed.errors import InputError, LibraryError
 from medembed.library import CaseLibrary
 from medembed.library.backup import back_up, restore
@@ -58,6 +60,26 @@ def test_a_restored_library_is_equal(tmp_path: Path) -> None:
     assert not {"index", "models/.small.training"} & names
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "again").rglob("*")}
     assert modes == {0o600, 0o700}
+
+
+def test_scans_inside_the_folder_are_in_it_and_those_outside_are_not(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    scans = library.path / "scans"
+    scans.mkdir()
+    files = [scans / "one.png", tmp_path / "two.png"]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    refs = tuple(ScanRef((str(f),), hashlib.sha256(f.name.encode()).hexdigest()) for f in files)
+    library.add([make_case(50, scans=refs)])
+    back_up(library, tmp_path / "lib.zip")
+    restore(tmp_path / "lib.zip", tmp_path / "again")
+    assert (tmp_path / "again" / "scans" / "one.png").read_bytes() == b"one.png"
+    with CaseLibrary.open(tmp_path / "again") as again:
+        inside, outside = again.scan_files(again.case("case-50"))
+        assert inside == (tmp_path / "again" / "scans" / "one.png",)
+        assert outside == (tmp_path / "two.png",)
+    with zipfile.ZipFile(tmp_path / "lib.zip") as archive:
+        assert not any("two" in name for name in archive.namelist())
 
 
 def test_what_is_derived_is_in_it_if_asked_for(tmp_path: Path) -> None:
@@ -150,7 +172,15 @@ def test_an_archive_that_leads_elsewhere_or_lists_other_files_is_refused(tmp_pat
     with zipfile.ZipFile(tmp_path / "lib.zip") as archive:
         head = json.loads(archive.read("backup.json"))
     bad = tmp_path / "bad.zip"
-    for name in ("../evil", "/evil", "models/../../evil", "models/.hidden", "evil", "cohort/a"):
+    for name in (
+        "../evil",
+        "/evil",
+        "models/../../evil",
+        "models/.hidden",
+        "evil",
+        "a//b",
+        "a\\b/c",
+    ):
         entry = {"bytes": 0, "sha256": "e3b0c44298fc1c149afbf4c8996fb924" * 2}
         more = json.dumps({**head, "files": {**head["files"], name: entry}}).encode()
         rewritten(tmp_path / "lib.zip", bad, backup_json=more, **{name: b""})
