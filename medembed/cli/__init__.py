@@ -22,11 +22,13 @@ __all__ = ["build", "run"]
 
 _VERBS = (
     "ingest", "check-encoder", "train", "use", "embed", "index", "search", "check", "show",
-    "vocabulary", "import-vectors", "export-vectors",
+    "vocabulary", "import-vectors", "export-vectors", "erase", "verify",
+    "backup", "restore", "export",
 )  # fmt: skip
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
-    "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors", "app",
+    "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors",
+    "erase", "verify", "backup", "restore", "export", "app",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from medembed.errors import LibraryError
+from medembed.library.erasing import finish_at_opening
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity, needs_check, record_check
 from medembed.library.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, write_schema
@@ -18,7 +19,7 @@ from medembed.library.seals import row_seal, vector_seal
 from medembed.library.sweeping import sweep, tighten
 from medembed.privacy.private_files import draft_folder, open_private, sync_folder
 
-__all__ = ["APPLICATION_ID", "DATABASE_NAME", "SCHEMA_VERSION", "Database"]
+__all__ = ["APPLICATION_ID", "DATABASE_NAME", "SCHEMA_VERSION", "Database", "add_functions"]
 
 _BUSY_SECONDS = 60.0
 
@@ -33,6 +34,8 @@ class Database:
     ----------
     path : Path
         The file. It must exist; :meth:`create` creates it.
+    check : bool
+        Check the whole file if it may have changed since the last check.
 
     Attributes
     ----------
@@ -45,7 +48,7 @@ class Database:
         If the file is missing, foreign, damaged, or of an unsupported schema version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, check: bool = True) -> None:
         self.path = path
         self.read_only = False
         self._opened = ""
@@ -61,10 +64,11 @@ class Database:
             self._file = _state(path)
             self.read_only = not (_is_writable(path) and _is_writable(path.parent))
         try:
-            self._check()
-            if not self.read_only:
+            self._check(everything=check)
+            if not self.read_only and check:
                 tighten(path.parent)
                 sweep(path.parent)
+                finish_at_opening(self)
         except BaseException:
             self._close_connections()
             raise
@@ -90,7 +94,7 @@ class Database:
             sync_folder(path.parent)
         return cls(path)
 
-    def _check(self) -> None:
+    def _check(self, everything: bool) -> None:
         where = self.path.name
         db = self.read()
         application = int(db.execute("PRAGMA application_id").fetchone()[0])
@@ -107,7 +111,7 @@ class Database:
             raise LibraryError(f"unknown schema version {version}", where=where)
         if version < SCHEMA_VERSION:
             self._migrate()
-        if needs_check(self.path):
+        if everything and needs_check(self.path):
             began = time.time()
             check_integrity(db)
             if not self.read_only:
@@ -144,7 +148,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -65536")  # KiB
             connection.execute(f"PRAGMA query_only = {int(self.read_only)}")
-            _add_functions(connection)
+            add_functions(connection)
             with self._lock:
                 self._connections[key] = connection
         return connection
@@ -251,20 +255,21 @@ def _write_schema(path: Path) -> None:
     with closing(connect(path)) as db:
         db.execute("PRAGMA page_size = 16384")  # several vectors of 1 to 2 KiB per page
         db.execute("PRAGMA synchronous = FULL")
-        _add_functions(db)
+        add_functions(db)
         db.execute("BEGIN IMMEDIATE")
         write_schema(db)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")  # last: until here everything is in one file
     with closing(connect(path, "immutable=1")) as db:  # without any companion file
-        _add_functions(db)
+        add_functions(db)
         db.execute("PRAGMA query_only = 1")
         check_integrity(db)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
-def _add_functions(connection: sqlite3.Connection) -> None:
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that the schema's triggers and checks call."""
     connection.create_function("as_number", 1, as_number, deterministic=True)
     connection.create_function("row_seal", -1, row_seal, deterministic=True)
     connection.create_function("vector_seal", 2, vector_seal, deterministic=True)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,10 @@ from medembed.privacy.private_files import private_folder
 from medembed.progress import Progress
 from medembed.sources.refusal import Refusal
 
-__all__ = ["CaseLibrary"]
+if TYPE_CHECKING:
+    from medembed.library.erasure import ErasureReceipt
 
+__all__ = ["CaseLibrary"]
 
 # entries that a folder may contain before it becomes a library
 _DERIVED = ("models", "index", "cache", "thumbnails", "ingest-refusals.csv", "cohort")
@@ -111,12 +113,7 @@ class CaseLibrary:
     def __enter__(self) -> CaseLibrary:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -177,6 +174,12 @@ class CaseLibrary:
             if progress:
                 progress(done, None)
         return AddReport(**counts, refusals=tuple(refusals))
+
+    def erase(self, patient_id: str) -> ErasureReceipt:
+        """Erase a patient, given by pseudonym, everywhere: see :func:`erase_patients`."""
+        from medembed.library.erasure import erase_patients
+
+        return erase_patients(self, [patient_id])
 
     # reading
 
@@ -320,8 +323,7 @@ class CaseLibrary:
 
     def has_changed_files(self, scan: ScanRef) -> bool:
         """Return whether a scan's files exist but have changed since they were ingested."""
-        # imported here: a search starts without the sources
-        from medembed.library.file_cache import LibraryFileCache
+        from medembed.library.file_cache import LibraryFileCache  # starts without the sources
 
         cache = LibraryFileCache(self._database, self.pseudonymizer)
         try:
@@ -353,7 +355,7 @@ class CaseLibrary:
             VectorStore(db).put(fingerprint, kind, case_ids, vectors)
 
     def vectors(self, fingerprint: str, kind: str) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """Return ids and vectors ``(n, d)`` of one model and kind, in the order of the library."""
+        """Return ids and vectors ``(n, d)`` of one model and kind, in the library's order."""
         return VectorStore(self._db).get(fingerprint, kind)
 
     def missing_vectors(self, fingerprint: str, kind: str) -> list[str]:

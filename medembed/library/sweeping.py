@@ -18,7 +18,7 @@ from medembed.library.faults import DATABASE_NAME
 from medembed.library.locks import is_locked
 from medembed.privacy.private_files import DRAFT_SUFFIX, is_being_written, keep_private
 
-__all__ = ["sweep", "tighten"]
+__all__ = ["drafts", "sweep", "tighten"]
 
 _LOG = logging.getLogger("medembed")
 _YOUNG_SECONDS = 60.0  # between creating a draft and locking it
@@ -27,7 +27,7 @@ _UNLOCKED_SECONDS = 3600.0  # for the folder of a model whose writer may hold no
 
 def sweep(folder: Path) -> None:
     """Remove drafts that no running process is writing."""
-    for path in _drafts(folder):
+    for path in drafts(folder):
         with suppress(OSError):
             if time.time() - _changed(path) < _age(path) or is_being_written(path):
                 continue
@@ -37,7 +37,8 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _drafts(folder: Path) -> Iterator[Path]:
+def drafts(folder: Path) -> Iterator[Path]:
+    """Yield files and folders that a writer prepares, or left when it was killed."""
     yield from folder.glob(f".{DATABASE_NAME}.*")
     for place in (folder, folder / "cache", folder / "models", folder / "index"):
         yield from place.glob(f".*{DRAFT_SUFFIX}")

@@ -17,6 +17,7 @@ import torch
 
 from medembed.errors import MedEmbedError
 from medembed.library import CaseLibrary
+from medembed.library.erasure import library_state, refuse_if_erased_since
 from medembed.library.locks import writer_lock
 from medembed.model.activation import PENDING, keep_serving, propose
 from medembed.model.dual_encoder import DualEncoder
@@ -134,14 +135,18 @@ def train(
     """
     device, why_device = choose_device(config)
     with engine(config, device) as processes:
+        before = library_state(library)
         cohort, val, refused = _load_cohorts(library, config)
         lock = library.path / "models" / f".{config.name}.lock"
         with _locked(lock, f"the training of model {config.name!r}", processes):
+            # from here on an erasure sees that this training runs
+            refuse_if_erased_since(library, before)
             if not processes.main:  # one voice
                 progress = on_epoch = encoding = None
             training = _Training(
-                library, config, cohort, val, refused, why_device, processes, reranking
-            )
+                library, config, cohort, val, refused, why_device, processes,
+                library_state(library), reranking,
+            )  # fmt: skip
             return training.run(progress, on_epoch, encoding, restart)
 
 
@@ -173,6 +178,7 @@ class _Training:
     refused: dict[str, int]
     why_device: str
     engine: Engine
+    state: dict[str, Any]
     reranking: Progress | None = None
 
     @property
@@ -327,6 +333,7 @@ class _Training:
         kept = {
             **report.to_json(),
             "folder": "",
+            "library": self.state,
             "key": run_key(key, chosen),
             "made_with": made_with(run.choices.device),
             "config": without_folders(config.model_dump(mode="json")),

@@ -14,7 +14,7 @@ from support.example_cases import make_case
 from medembed.cases import Case, Finding, ScanRef
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
-from medembed.library.database import _add_functions
+from medembed.library.database import add_functions
 from medembed.library.integrity import check_integrity
 from medembed.library.schema import migrate, write_schema
 from medembed.library.upsert import add_cases
@@ -121,7 +121,7 @@ def library_of_schema_2(folder: Path) -> None:
     folder.mkdir()
     db = sqlite3.connect(folder / "library.sqlite", isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
-    _add_functions(db)
+    add_functions(db)
     db.execute("BEGIN")
     write_schema(db)
     db.execute("PRAGMA user_version = 2")

@@ -1,0 +1,47 @@
+"""Check the index files of a library, and build again those that do not match it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from medembed.counted import counted
+from medembed.errors import MedEmbedError
+from medembed.index.library_index import index_folder, open_index
+from medembed.library.verification import Check, CheckState
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
+
+__all__ = ["verify_indexes"]
+
+
+def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
+    """Check every index of a library: its seal, its digests, and that it is of this revision.
+
+    An index that was changed, or is behind, is built again or updated; one of vectors that the
+    library no longer has is removed. Nothing is built that was not there.
+    """
+    made = {
+        index_folder(library, space.fingerprint): space.fingerprint
+        for space in library.embedding_sets()
+        if space.kind == "image" and space.n_vectors
+    }
+    for folder in sorted((library.path / "index").glob("[!.]*")):
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        what = f"index {folder.name[:12]}"
+        if folder not in made:
+            shutil.rmtree(folder, ignore_errors=True)
+            yield Check(what, CheckState.REPAIRED, "removed: the library has no such vectors")
+            continue
+        try:
+            opened = open_index(library, made[folder])
+        except MedEmbedError as error:
+            yield Check(what, CheckState.LEFT, str(error.what))
+            continue
+        if opened.state == "kept":
+            yield Check(what, CheckState.OK, counted(len(opened.index), "case"))
+        else:
+            yield Check(what, CheckState.REPAIRED, "; ".join(map(str, opened.notes)))
