@@ -92,11 +92,13 @@ class CaseImages:
         """Return the pixels ``(1, *size)`` of image ``at``, counted over all scans."""
         scan = self.places[at][0]
         first = next(i for i, (owner, _) in enumerate(self.places) if owner == scan)
-        return self.pixels[scan][at - first]
+        pixels: Pixels = self.pixels[scan][at - first]
+        return pixels
 
     def vector(self) -> Vectors:
         """Return the unit vector ``(dim,)`` of the case."""
-        return self._pooled(self.rows[None])[0]
+        vector: Vectors = self._pooled(self.rows[None])[0]
+        return vector
 
     def carrying_image(self, score: Callable[[Vectors], Floats]) -> int:
         """Return the image of the case itself without which the score falls most.

@@ -270,8 +270,9 @@ def why_note(model: DualEncoder, note: Note, score: VectorScore) -> NoteWhy:
         return NoteWhy(WhyState.NOT_FAITHFUL, score=whole, faithfulness=test)
     strong = [at for at in np.argsort(-weights) if weights[at] >= weights.max() / 2]
     phrases = tuple(
-        Phrase(*spans[at], note.text[slice(*spans[at])], float(weights[at]))
+        Phrase(start, end, note.text[start:end], float(weights[at]))
         for at in strong[:_MOST_PHRASES]
+        for start, end in [spans[at]]
     )
     return NoteWhy(WhyState.SHOWN, phrases, whole, test)
 

@@ -202,8 +202,8 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
         console.print(Text(_sentence(str(line)), style="dim"))
     if explained is not None:
         console.print(Text(f"What carries hit {rank}:"))
-        for line in explained.lines():
-            console.print(Text(f"  {_plain(line)}"))
+        for said in explained.lines():
+            console.print(Text(f"  {_plain(said)}"))
 
 
 def _who(case: Case) -> str:
