@@ -286,7 +286,8 @@ def main() -> None:
     strange.show("foreign queries", by_patient=False)
     if given.vectors:
         with CaseLibrary.open(given.library) as library:
-            by_vectors(library, scans, given.foreign)
+            test = {name: scans[name] for name in library.split("test")}
+            by_vectors(library, test, given.foreign)
     for each in given.real:
         real(each)
 
