@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InputError
+from medembed.index.faiss_bytes import index_from_bytes, index_to_bytes
 from medembed.index.sealed_files import Buffer
 from medembed.index.selection import search_selected
 
@@ -38,7 +39,6 @@ _BLOCK = 1 << 16
 _STEP = 1 << 14
 _SAMPLE = 1 << 16
 _SEED = 20_260
-_SLACK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -182,15 +182,13 @@ class FirstPass:
 
     def to_buffers(self) -> list[Buffer]:
         """Serialize; refuses codes of removed rows, which must not live on in a file."""
-        import faiss
-
         if self.n_removed:
             raise InputError("codes of removed cases must be made again before saving")
 
         head = np.array([len(self._blocks), self._mean.size, len(self)], dtype="<i8")
         errors = np.array([block.error for block in self._blocks], dtype="<f8")
-        parts = [faiss.serialize_index(block.index).data for block in self._blocks]
-        sizes = np.array([part.nbytes for part in parts], dtype="<i8")
+        parts = [index_to_bytes(block.index) for block in self._blocks]
+        sizes = np.array([len(part) for part in parts], dtype="<i8")
         arrays = (head, errors, sizes, self._mean.astype("<f4"), self._rotation.astype("<f4"))
         return [*(array.tobytes() for array in arrays), *parts]
 
@@ -203,8 +201,6 @@ class FirstPass:
         InputError
             If it does not hold codes of dimension ``dim`` of at most ``n`` rows.
         """
-        import faiss
-
         wrong = InputError("an index file with codes of another kind or size")
         at = 0
 
@@ -224,23 +220,13 @@ class FirstPass:
         mean = take("<f4", dim).astype(np.float32)
         rotation = take("<f4", dim * dim).astype(np.float32).reshape(dim, dim)
         blocks = []
-        before = faiss.get_deserialization_vector_byte_limit()
-        faiss.set_deserialization_vector_byte_limit(len(data) + _SLACK_BYTES)
-        try:
-            for number, (error, size) in enumerate(zip(errors, sizes, strict=True)):
-                index = faiss.deserialize_index(take("|u1", int(size)))
-                first = number * _BLOCK
-                rows = min(_BLOCK, rows_coded - first)
-                if type(index).__name__ != "IndexScalarQuantizer" or (index.ntotal, index.d) != (
-                    rows,
-                    dim,
-                ):
-                    raise wrong
-                blocks.append(_Block(index, first, float(error)))
-        except RuntimeError:
-            raise wrong from None
-        finally:
-            faiss.set_deserialization_vector_byte_limit(before)
+        for number, (error, size) in enumerate(zip(errors, sizes, strict=True)):
+            index = index_from_bytes(take("|u1", int(size)).data)
+            first = number * _BLOCK
+            held = min(_BLOCK, rows_coded - first), dim
+            if type(index).__name__ != "IndexScalarQuantizer" or (index.ntotal, index.d) != held:
+                raise wrong
+            blocks.append(_Block(index, first, float(error)))
         return cls(mean, rotation, blocks)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InputError
+from medembed.index.faiss_bytes import index_from_bytes, index_to_bytes
 
 __all__ = ["HnswGraph"]
 
@@ -23,7 +24,6 @@ Rows = npt.NDArray[np.intp]
 _NEIGHBORS = 32
 _EF_CONSTRUCTION = 80
 _EF_SEARCH = 64
-_SLACK_BYTES = 1 << 20
 
 
 class HnswGraph:
@@ -94,12 +94,10 @@ class HnswGraph:
 
     def to_bytes(self) -> bytes:
         """Serialize; refuses a graph with deleted nodes, which still hold their vectors."""
-        import faiss
-
         if self.n_deleted:
             raise InputError("a graph with deleted nodes must be rebuilt before saving")
         order = self._rows.astype("<i8").tobytes()
-        return order + bytes(faiss.serialize_index(self._index))
+        return order + index_to_bytes(self._index)
 
     @classmethod
     def from_bytes(cls, data: bytes, n: int, dim: int) -> HnswGraph:
@@ -119,14 +117,7 @@ class HnswGraph:
         )
         if rows is None or not np.array_equal(np.sort(rows), np.arange(n)):
             raise InputError("an index file with wrong row numbers")
-        before = faiss.get_deserialization_vector_byte_limit()
-        faiss.set_deserialization_vector_byte_limit(len(data) + _SLACK_BYTES)
-        try:
-            index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8, offset=8 * n))
-        except RuntimeError:
-            raise InputError("an index file that FAISS cannot read") from None
-        finally:
-            faiss.set_deserialization_vector_byte_limit(before)
+        index = index_from_bytes(memoryview(data)[8 * n :])
         if (
             not isinstance(index, faiss.IndexHNSWFlat)
             or index.metric_type != faiss.METRIC_INNER_PRODUCT

@@ -52,7 +52,9 @@ def index_folder(library: CaseLibrary, fingerprint: str) -> Path:
 
 def library_revision(library: CaseLibrary, fingerprint: str) -> str:
     """Return the revision of the library's vectors of one model; every change gives a new one."""
-    return f"{library.library_id}/{library.vector_revision(fingerprint)}"
+    from medembed.library.vectors import VectorStore  # indexing arrays needs no library
+
+    return f"{library.library_id}/{VectorStore(library.database.read()).revision(fingerprint)}"
 
 
 def _load(folder: Path, key: bytes, fingerprint: str) -> tuple[CaseIndex, dict[str, Any]]:
@@ -129,7 +131,9 @@ def open_index(
         with writer_lock(
             folder.with_name(f".{folder.name}.lock"), "writing an index", _PATIENCE_SECONDS
         ):
-            index.save(folder, key=library.key, extra={"stamp": revision})
+            # Erased meanwhile? That must not come back in a file; the next opening saves.
+            if library_revision(library, fingerprint) == revision:
+                index.save(folder, key=library.key, extra={"stamp": revision})
     except (OSError, LibraryError):
         done.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
     return LibraryIndex(index, revision, state, tuple(done))

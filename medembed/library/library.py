@@ -366,10 +366,6 @@ class CaseLibrary:
         """List the stored vectors by model and kind."""
         return VectorStore(self._db).embedding_sets()
 
-    def vector_revision(self, fingerprint: str) -> str:
-        """Return the revision of a model's vectors; every change gives a new one."""
-        return VectorStore(self._db).revision(fingerprint)
-
     def drop_vectors(self, fingerprint: str) -> None:
         """Drop all vectors of one model."""
         with self._database.write() as db:

@@ -52,12 +52,13 @@ def novelty_line(
     """Describe whether the library holds anything like a query."""
     if state is Novelty.CANNOT_TELL or p_value is None:
         return _CANNOT_TELL[reason]
-    compared = (
-        f"{p_value:.1%} of the library's own cases are as unusual; "
-        f"up to {ALPHA:.0%} counts as unlike"
+    unusual = f"{p_value:.1%} of its own cases are at least as unusual"
+    stale = (
+        "; calibrated before the library changed, run medembed index LIBRARY" if is_stale else ""
     )
-    if is_stale:
-        compared += "; calibrated before the library changed, run medembed index LIBRARY"
     if state is Novelty.UNLIKE:
-        return f"unlike: nothing like this in the library ({compared})"
-    return f"like the library's own cases ({compared})"
+        return (
+            f"unlike anything in the library ({unusual}; up to {ALPHA:.0%} counts as unlike{stale})"
+        )
+    like = f"{p_value:.1%} of them are at least as unusual"
+    return f"like the library's own cases ({like}{stale})"

@@ -173,3 +173,22 @@ while True:
         process.stdout.close()
         back = CaseIndex.load(folder)
         assert len(back) == {"a": 200, "b": 100}[back.fingerprint]
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_an_index_is_saved_and_read_beside_simpleitk(tmp_path: Path, kind: str) -> None:
+    """Once SimpleITK is imported, FAISS's own serialization fails: they share SWIG's types."""
+    pytest.importorskip("SimpleITK")
+    script = (
+        "import sys, SimpleITK, numpy as np\n"
+        "from medembed.index import CaseIndex, snapshot\n"
+        "snapshot.FEWEST_ROWS = 50\n"
+        "rows = np.random.default_rng(0).normal(size=(60, 8))\n"
+        "index = CaseIndex.build(rows, [f'c{i}' for i in range(60)], kind=sys.argv[2])\n"
+        "index.save(sys.argv[1])\n"
+        "again = CaseIndex.load(sys.argv[1])\n"
+        "assert again.search(rows, 3).of(7) == index.search(rows, 3).of(7)\n"
+        "assert again._state.first_pass is not None\n"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path / "i"), kind]
+    subprocess.run(words, check=True, timeout=60)

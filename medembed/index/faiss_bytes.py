@@ -1,0 +1,56 @@
+"""FAISS indexes as bytes.
+
+``faiss.serialize_index`` hands a C++ vector to Python through SWIG, whose types are shared by all
+modules of a process: once SimpleITK has been imported, it fails. Callbacks pass bytes only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medembed.errors import InputError
+
+__all__ = ["index_from_bytes", "index_to_bytes"]
+
+_SLACK_BYTES = 1 << 20
+
+
+def index_to_bytes(index: Any) -> bytes:
+    """Serialize a FAISS index."""
+    import faiss
+
+    library: Any = faiss
+    parts: list[bytes] = []
+    writer = library.PyCallbackIOWriter(lambda part: parts.append(bytes(part)))
+    library.write_index(index, writer)
+    del writer  # it keeps what it has not handed over yet
+    return b"".join(parts)
+
+
+def index_from_bytes(data: memoryview) -> Any:
+    """Read what :func:`index_to_bytes` wrote. Check a digest of ``data`` first: FAISS does not.
+
+    Raises
+    ------
+    InputError
+        If FAISS cannot read it.
+    """
+    import faiss
+
+    library: Any = faiss
+    at = 0
+
+    def read(size: int) -> bytes:
+        nonlocal at
+        part = bytes(data[at : at + size])
+        at += len(part)
+        return part
+
+    before = faiss.get_deserialization_vector_byte_limit()
+    faiss.set_deserialization_vector_byte_limit(len(data) + _SLACK_BYTES)
+    try:
+        return library.read_index(library.PyCallbackIOReader(read))
+    except RuntimeError:
+        raise InputError("an index file that FAISS cannot read") from None
+    finally:
+        faiss.set_deserialization_vector_byte_limit(before)
