@@ -278,7 +278,8 @@ ENGLISH = Texts(
         novel="Nothing like this in the library.",
         novel_detail=lambda p_value: (
             f"Only {p_value:.1%} of the library's own cases are at least as unusual "
-            f"({ALPHA:.0%} of them would get this message). The cases below are the closest available."
+            f"({ALPHA:.0%} of them would get this message). "
+            "The cases below are the closest available."
         ),
         novelty_reasons={
             NoveltyReason.NONE: "Novelty was not checked.",
