@@ -12,6 +12,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -31,9 +32,11 @@ __all__ = [
     "Finish",
     "Step",
     "delete_patients",
+    "erasing",
     "erasures",
     "finish_at_opening",
     "finish_erasure",
+    "finish_steps",
     "note_erasure",
     "unfinished",
 ]
@@ -265,27 +268,40 @@ def finish_erasure(database: Database, wait_seconds: float = 0.0) -> Finish:
     LibraryBusyError
         If another process is finishing it.
     """
-    folder = database.path.parent
+    with erasing(database, wait_seconds):
+        return finish_steps(database, wait_seconds)
+
+
+def erasing(database: Database, wait_seconds: float) -> AbstractContextManager[None]:
+    """Keep other processes from erasing, and from finishing an erasure, meanwhile.
+
+    It is held from before the rows are deleted: otherwise a process that opens the library would
+    begin to empty the log while this one writes.
+    """
+    return writer_lock(database.path.parent / _LOCK, "erasing a patient", wait_seconds)
+
+
+def finish_steps(database: Database, wait_seconds: float) -> Finish:
+    """Do what :func:`finish_erasure` does, for who holds :func:`erasing`."""
     cleaned = CleanUp({}, ())
     waiting: list[str] = []
-    with writer_lock(folder / _LOCK, "erasing a patient", wait_seconds):
-        left = list(unfinished(database.read()))
-        if Step.PAGES in left:
-            _rewrite(database)
-            _keep_steps(database, left, Step.PAGES)
-        if Step.FILES in left:
-            cleaned = clean_derived(folder, database.read(), wait_seconds)
-            waiting += cleaned.waiting
-            if not cleaned.waiting:
-                _keep_steps(database, left, Step.FILES)
-        if Step.LOG in left:
-            if _empty_log(database.read(), wait_seconds):
-                _keep_steps(database, left, Step.LOG)
-            else:
-                waiting.append(
-                    "another process is reading an older state of the library, which keeps the "
-                    "erased bytes in its files"
-                )
+    left = list(unfinished(database.read()))
+    if Step.PAGES in left:
+        _rewrite(database)
+        _keep_steps(database, left, Step.PAGES)
+    if Step.FILES in left:
+        cleaned = clean_derived(database.path.parent, database.read(), wait_seconds)
+        waiting += cleaned.waiting
+        if not cleaned.waiting:
+            _keep_steps(database, left, Step.FILES)
+    if Step.LOG in left:
+        if _empty_log(database.read(), wait_seconds):
+            _keep_steps(database, left, Step.LOG)
+        else:
+            waiting.append(
+                "another process is reading an older state of the library, which keeps the "
+                "erased bytes in its files"
+            )
     return Finish(tuple(left), cleaned.removed, tuple(waiting))
 
 

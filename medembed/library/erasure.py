@@ -15,8 +15,9 @@ from medembed.errors import InputError, LibraryError
 from medembed.library.byte_search import ByteSearch
 from medembed.library.erasing import (
     delete_patients,
+    erasing,
     erasures,
-    finish_erasure,
+    finish_steps,
     note_erasure,
 )
 from medembed.library.identities import patients_of_id
@@ -275,28 +276,31 @@ def erase_patients(
     ------
     LibraryError
         If one of them is not in the library; nothing is erased then.
+    LibraryBusyError
+        If another process is erasing a patient; nothing is erased then.
     """
     database, home = library.database, library.path
     names, patients = library.pseudonymizer, sorted(set(patients))
     models = _models_of(library, patients)
-    with database.write() as db:
-        _require(db, patients)
-        traces = traces_of(db, patients, names, home)
-        inside, outside = _scan_files(db, patients, home)
-        for path in inside:  # first: a kill leaves the patient, and the erasure is begun again
-            path.unlink(missing_ok=True)
-        counts = delete_patients(db, patients, names, home)
-        counts["scan files in the library's folder"] = len(inside)
-        kept = note_erasure(
-            db,
-            {
-                "n_patients": len(patients),
-                "counts": counts,
-                "originals_left": len(outside),
-                "models": [model.to_json() for model in models],
-            },
-        )
-    done = finish_erasure(database, wait_seconds)
+    with erasing(database, wait_seconds):
+        with database.write() as db:
+            _require(db, patients)
+            traces = traces_of(db, patients, names, home)
+            inside, outside = _scan_files(db, patients, home)
+            for path in inside:  # first: a kill leaves the patient, and the erasure is begun again
+                path.unlink(missing_ok=True)
+            counts = delete_patients(db, patients, names, home)
+            counts["scan files in the library's folder"] = len(inside)
+            kept = note_erasure(
+                db,
+                {
+                    "n_patients": len(patients),
+                    "counts": counts,
+                    "originals_left": len(outside),
+                    "models": [model.to_json() for model in models],
+                },
+            )
+        done = finish_steps(database, wait_seconds)
     proof = None if done.left else _prove(library, traces)
     return ErasureReceipt(
         date=kept["date"],

@@ -27,6 +27,14 @@ from medembed.training.settings import TrainingConfig
 
 PICTURE = np.random.default_rng(3).integers(0, 256, (61, 45)).astype(np.uint8)
 
+QUICK_AND_SLOW = [
+    "clip",
+    *(
+        pytest.param(family, marks=pytest.mark.slow)
+        for family in ("siglip", "align", "dinov2_with_registers", "swin")
+    ),
+]
+
 
 def picture(mode: str) -> Image.Image:
     return Image.fromarray(PICTURE).convert(mode)
@@ -241,16 +249,7 @@ def pair(folder: Path, pooling: str | None = None) -> DualEncoder:
 
 
 @pytest.mark.parametrize("pooling", [None, "average", "grid"])
-@pytest.mark.parametrize(
-    "family",
-    [
-        "clip",
-        "siglip",
-        "align",
-        "dinov2_with_registers",
-        pytest.param("swin", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("family", QUICK_AND_SLOW)
 def test_a_saved_model_needs_no_source_and_names_no_place(
     family: str, pooling: str | None, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_right_encoder_passes_and_says_what_it_is(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(found.to_json())
 
 
+@pytest.mark.slow
 def test_the_parts_that_are_left_out_are_counted(tmp_path: Path) -> None:
     model, _ = write_model(tmp_path, "clip")
     found = check_encoder(str(tmp_path), "image")
@@ -77,6 +78,7 @@ def test_sides_are_those_that_a_checkpoint_has(tmp_path: Path) -> None:
     assert sides_of(str(GOLDEN / "xrv"), "torchxrayvision") == ("image",)
 
 
+@pytest.mark.slow
 def test_weights_without_a_library_of_their_own_are_checked_too() -> None:
     found = check_encoder(str(GOLDEN / "xrv"), "image", encoder="torchxrayvision")
     assert found.passed

@@ -142,6 +142,7 @@ def fused(library: CaseLibrary) -> DualEncoder:
     return DualEncoder.load(train(library, small_config(**FROZEN, heads=HEADS)).folder)
 
 
+@pytest.mark.slow
 def test_a_fused_model_is_saved_embedded_and_searched_like_any_other(
     library: CaseLibrary, fused: DualEncoder
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_fused_model_is_saved_embedded_and_searched_like_any_other(
     assert np.allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_validation_is_that_of_the_saved_model(
     library: CaseLibrary, fused: DualEncoder
 ) -> None:

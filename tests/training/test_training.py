@@ -36,6 +36,7 @@ class _PulledPlugError(Exception):
     """The machine went off."""
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_ends_in_the_same_weights(
     library: CaseLibrary, trained: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
