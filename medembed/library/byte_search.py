@@ -1,16 +1,22 @@
-"""Search for bytes in every file of a folder: the proof that an erasure left nothing."""
+"""Search for bytes in every file of a folder: the proof that an erasure left nothing.
+
+Run as a program, it reads the needles from stdin and writes what it found to stdout
+(:func:`search_apart`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SHORTEST", "ByteSearch", "files_below", "text_forms"]
+__all__ = ["SHORTEST", "ByteSearch", "files_below", "search_apart", "text_forms"]
 
 SHORTEST = 5
 """Fewest bytes to search for: fewer are found by chance in gigabytes of numbers."""
@@ -107,7 +113,11 @@ class ByteSearch:
         return found
 
     def in_folder(self, folder: Path) -> tuple[Mapping[Path, set[bytes]], int, int]:
-        """Search every file below a folder.
+        """Search every file below a folder, none of which SQLite has open in this process.
+
+        POSIX takes all locks of a process on a file away when the process closes *any* descriptor
+        of it. Reading a database that SQLite has open would leave it unlocked, and others could
+        damage it: use :func:`search_apart`.
 
         Returns
         -------
@@ -124,3 +134,38 @@ class ByteSearch:
             if here := self.in_file(path):
                 found[path] = here
         return found, n_files, n_bytes
+
+
+def search_apart(
+    folder: Path, needles: Sequence[bytes]
+) -> tuple[Mapping[Path, set[bytes]], int, int]:
+    """Do what :meth:`ByteSearch.in_folder` does, in a process of its own.
+
+    For folders with a database that this process has open. The needles go through a pipe: they
+    are in no list of processes and in no file.
+
+    Raises
+    ------
+    OSError
+        If the search did not end as it should.
+    """
+    asked = json.dumps([needle.hex() for needle in needles])
+    words = [sys.executable, "-I", __file__, str(folder)]  # it needs nothing of ours
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError("the search for traces failed")
+    answer = json.loads(done.stdout)
+    found = {Path(name): {bytes.fromhex(n) for n in hits} for name, hits in answer["found"]}
+    return found, int(answer["files"]), int(answer["bytes"])
+
+
+def _main() -> None:
+    found, n_files, n_bytes = ByteSearch(
+        [bytes.fromhex(needle) for needle in json.load(sys.stdin)]
+    ).in_folder(Path(sys.argv[1]))
+    named = [(os.fspath(path), sorted(n.hex() for n in hits)) for path, hits in found.items()]
+    json.dump({"found": named, "files": n_files, "bytes": n_bytes}, sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()

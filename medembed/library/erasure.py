@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medembed.errors import InputError, LibraryError
-from medembed.library.byte_search import ByteSearch
+from medembed.library.byte_search import search_apart
 from medembed.library.erasing import (
     delete_patients,
     erasing,
@@ -350,7 +350,7 @@ def _scan_files(
 
 def _prove(library: CaseLibrary, traces: dict[bytes, str]) -> Proof:
     """Search every file for the traces; those that others share prove nothing."""
-    hits, n_files, n_bytes = ByteSearch(list(traces)).in_folder(library.path)
+    hits, n_files, n_bytes = search_apart(library.path, list(traces))
     met = {trace: traces[trace] for found in hits.values() for trace in found}
     shared = (
         still_stored(library.database.read(), met, library.pseudonymizer, library.path)

@@ -21,7 +21,7 @@ from support.example_cases import make_case
 from medembed.cases import Case, ScanRef
 from medembed.errors import LibraryError
 from medembed.library import CaseLibrary
-from medembed.library.byte_search import ByteSearch, files_below, text_forms
+from medembed.library.byte_search import ByteSearch, files_below, search_apart, text_forms
 from medembed.library.erasing import erasures, unfinished
 from medembed.library.erasure import (
     ModelUse,
@@ -128,7 +128,7 @@ def traces(library: CaseLibrary, *patients: str) -> list[bytes]:
 
 
 def left(folder: Path, needles: list[bytes]) -> dict[str, int]:
-    found, _, _ = ByteSearch(needles).in_folder(folder)
+    found, _, _ = search_apart(folder, needles)
     return {path.name: len(those) for path, those in found.items()}
 
 
@@ -431,3 +431,32 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"x")
     (tmp_path / "a" / "link").symlink_to(tmp_path / "b")
     assert list(files_below(tmp_path / "a")) == []
+
+
+def test_the_search_for_traces_leaves_the_locks_of_the_database(tmp_path: Path) -> None:
+    """POSIX drops a process's locks on a file when it closes any descriptor of it."""
+    library = make_library(tmp_path, 4)
+    locks = Path("/proc/locks")
+    if not locks.exists():
+        pytest.skip("no list of locks here")
+
+    def held() -> int:
+        own = {(library.path / f"library.sqlite{end}").stat().st_ino for end in ("", "-shm")}
+        rows = [line.split() for line in locks.read_text().splitlines()]
+        return sum(
+            row[1] == "POSIX" and int(row[4]) == os.getpid() and int(row[5].split(":")[2]) in own
+            for row in rows
+        )
+
+    library.database.read().execute("BEGIN")
+    library.database.read().execute("SELECT count(*) FROM cases").fetchone()
+    before = held()
+    assert before
+    found, n_files, _ = search_apart(library.path, [b"P-00000"])
+    assert found
+    assert n_files
+    assert held() == before
+    ByteSearch([b"P-00000"]).in_file(library.path / "library.sqlite-shm")
+    assert held() < before  # why it is a process of its own
+    library.database.read().execute("ROLLBACK")
+    library.close()

@@ -9,7 +9,7 @@ from support.small_pairs import small_config, write_library
 
 from medembed.index import open_index
 from medembed.library import CaseLibrary
-from medembed.library.byte_search import ByteSearch
+from medembed.library.byte_search import search_apart
 from medembed.library.erasure import ModelUse
 from medembed.library.traces import still_stored, traces_of
 from medembed.library.verification import CheckState, verify_files, verify_store
@@ -36,11 +36,7 @@ def test_the_receipt_names_the_model_and_no_file_has_the_patient(tmp_path: Path)
         assert receipt.is_finished
         assert [(m.name, m.use) for m in receipt.models] == [("small", used[split])]
         assert receipt.models[0].fingerprint == report.fingerprint
-        left = {
-            t
-            for those in ByteSearch(list(found)).in_folder(library.path)[0].values()
-            for t in those
-        }
+        left = {t for those in search_apart(library.path, list(found))[0].values() for t in those}
         met = {trace: found[trace] for trace in left}
         assert left <= still_stored(db, met, library.pseudonymizer, library.path)
         with CaseLookup(library) as lookup:
