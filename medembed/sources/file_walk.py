@@ -8,12 +8,17 @@ from pathlib import Path
 
 __all__ = ["walk_files"]
 
+_OPEN_IN_SQLITE = frozenset(f"library.sqlite{end}" for end in ("", "-wal", "-shm", "-journal"))
+"""Files of a case library inside the folder. POSIX drops a process's locks on a file when it closes
+any descriptor of it: reading these would leave a database that is in use unlocked."""
+
 
 def walk_files(root: Path) -> Iterator[Path]:
     """Yield everything under ``root`` that is not a folder, sorted within each folder.
 
     A link to a folder is followed once, so that loops end; real folders come first. A link to a
-    folder already walked, or a broken link, is yielded like a file for the reader to refuse.
+    folder already walked, or a broken link, is yielded like a file for the reader to refuse. The
+    database of a case library is left out.
     """
     seen: set[tuple[int, int]] = set()
     links: list[Path] = []
@@ -51,6 +56,8 @@ def _walk(root: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterator
         below = []
         for entry in entries:
             path = Path(entry.path)
+            if entry.name in _OPEN_IN_SQLITE:
+                continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(path)
             elif entry.is_symlink() and path.is_dir():
