@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from medembed.counted import counted
-from medembed.errors import MedEmbedError
-from medembed.index.library_index import index_folder, open_index
+from medembed.errors import InputError, MedEmbedError
+from medembed.index.library_index import NOVELTY_FOLDER, index_folder, open_index
+from medembed.index.sealed_files import read_sealed
 from medembed.library.verification import Check, CheckState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from medembed.library import CaseLibrary
 
 __all__ = ["verify_indexes"]
@@ -32,6 +35,9 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
         if not folder.is_dir() or folder.is_symlink():
             continue
         what = f"index {folder.name[:12]}"
+        if folder.name == NOVELTY_FOLDER:
+            yield _check_novelty(library, folder)
+            continue
         if folder not in made:
             shutil.rmtree(folder, ignore_errors=True)
             yield Check(what, CheckState.REPAIRED, "removed: the library has no such vectors")
@@ -45,3 +51,15 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
             yield Check(what, CheckState.OK, counted(len(opened.index), "case"))
         else:
             yield Check(what, CheckState.REPAIRED, "; ".join(map(str, opened.notes)))
+
+
+def _check_novelty(library: CaseLibrary, folder: Path) -> Check:
+    """Check the seal of the novelty check's calibration, which belongs to no model."""
+    try:
+        read_sealed(folder, library.key)
+    except (InputError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return Check(
+            "novelty check", CheckState.REPAIRED, "removed: medembed index LIBRARY calibrates it"
+        )
+    return Check("novelty check", CheckState.OK, "calibrated")

@@ -17,7 +17,10 @@ from medembed.index.search_notes import SearchNote, SearchNoteKind
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
-__all__ = ["LibraryIndex", "index_folder", "library_revision", "open_index"]
+__all__ = ["NOVELTY_FOLDER", "LibraryIndex", "index_folder", "library_revision", "open_index"]
+
+NOVELTY_FOLDER = "novelty"
+"""Beside the folders of the indexes: the calibration of the novelty check."""
 
 _PATIENCE_SECONDS = 60.0
 

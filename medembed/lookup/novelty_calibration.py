@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InputError, LibraryError
+from medembed.index.library_index import NOVELTY_FOLDER
 from medembed.index.sealed_files import read_sealed, write_sealed
 from medembed.library.locks import writer_lock
 from medembed.lookup.conformal import FEWEST
@@ -135,7 +136,7 @@ class NoveltyCalibration:
 
 def calibration_folder(library: CaseLibrary) -> Path:
     """Return where the calibration is kept, beside the index files."""
-    return library.path / "index" / "novelty"
+    return library.path / "index" / NOVELTY_FOLDER
 
 
 def calibrate_novelty(

@@ -171,3 +171,19 @@ def test_the_command_says_it_and_its_exit_code_tells(tmp_path: Path) -> None:
     run = CliRunner().invoke(build("verify"), ["verify", str(folder)])
     assert run.exit_code == 2
     assert "cases: damaged, 1 of 30 (case-1)" in run.stdout
+
+
+def test_the_calibration_of_the_novelty_check_is_kept_if_it_is_whole(tmp_path: Path) -> None:
+    from medembed.index.index_check import verify_indexes
+    from medembed.index.library_index import NOVELTY_FOLDER
+    from medembed.index.sealed_files import write_sealed
+    from medembed.library import CaseLibrary
+
+    with CaseLibrary.create(tmp_path / "lib") as library:
+        folder = library.path / "index" / NOVELTY_FOLDER
+        write_sealed(folder, {"format": 1}, {"rows": b"123"}, library.key)
+        (check,) = verify_indexes(library)
+        assert (check.state.value, folder.exists()) == ("ok", True)
+        (folder / "index.json").write_bytes(b"{}")
+        (check,) = verify_indexes(library)
+        assert (check.state.value, folder.exists()) == ("repaired", False)
