@@ -26,19 +26,23 @@ _WIDTH = 100
 def search(
     library: LibraryPath,
     text: Annotated[
-        str | None, typer.Option("--text", help="Words, a sentence or a full report.")
+        list[str] | None,
+        typer.Option("--text", help="Words, a sentence or a full report; repeatable."),
     ] = None,
     image: Annotated[
         list[Path] | None,
         typer.Option(
             "--image",
             metavar="FILE",
-            help="DICOM, PNG, JPEG or NIfTI file; repeat for the files of one series.",
+            help="DICOM, PNG, JPEG or NIfTI file, or the folder of a series; repeatable. Several "
+            "DICOM files are one series.",
         ),
     ] = None,
     case: Annotated[
-        str | None,
-        typer.Option("--case", metavar="ID", help="Use a case from the library as the query."),
+        list[str] | None,
+        typer.Option(
+            "--case", metavar="ID", help="Use a case from the library as the query; repeatable."
+        ),
     ] = None,
     vector: Annotated[
         Path | None,
@@ -63,16 +67,41 @@ def search(
         typer.Option(
             "--weights",
             metavar="PART=W,…",
-            help="Weights of the query's parts, such as text=0.6,image=0.4. Default: equal.",
+            help="Weights of the query's parts, such as text=0.6,image=0.4; the second text is "
+            "text2. Default: equal.",
         ),
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="scans|notes|both",
+            help="Compare the query with the cases' images, with their notes, or with both.",
+        ),
+    ] = "scans",
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", metavar="ID", help="Find cases more like this one; repeatable."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--unlike", metavar="ID", help="Find cases less like this one; repeatable."),
     ] = None,
     literal: Annotated[
         bool,
         typer.Option(
             "--literal",
-            help="Compare the text as written: do not read findings, denials or attributes in it.",
+            help="Compare the text as written: read no findings, denials or attributes in it, and "
+            "match no words.",
         ),
     ] = False,
+    bm25: Annotated[
+        bool,
+        typer.Option(
+            "--bm25/--no-bm25",
+            help="Whether the words of the text count in the cases' notes, rare words most.",
+        ),
+    ] = True,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,9 +139,9 @@ def search(
 
     with CaseLibrary.open(library) as opened, CaseLookup(opened, model) as lookup:
         result = lookup.search(
-            text=text,
+            text=text or None,
             image=image or None,
-            case=case,
+            case=case or None,
             vector=None if vector is None else read_vector(vector),
             weights=_weights(weights),
             where=where,
@@ -120,6 +149,10 @@ def search(
             literal=literal,
             ignore=ignore or (),
             rerank=rerank,
+            bm25=bm25,
+            against=against,
+            like=like or None,
+            unlike=unlike or None,
         )
     emit(result.to_json(), as_json, lambda: show_hits(result))
 

@@ -32,8 +32,8 @@ class LookupHit:
     rank : int
         From 1.
     score : float
-        Cosine similarity of the query to the case's image; if the words of the query have terms,
-        its weighted mean with the agreement (:mod:`medembed.lookup.fused`).
+        Cosine similarity of the query to the case's vector; if the words of the query count, its
+        weighted mean with the agreement and BM25 (:mod:`medembed.lookup.fused`).
     case : Case
     evidence : MatchEvidence
         Findings and words that both state; it does not explain the model.
@@ -104,7 +104,12 @@ class Result(Sequence[LookupHit]):
     terms : QueryTerms
         How the text was read.
     agreement_weight : float
-        Weight of the agreement with these terms in the scores; 0 if the scores are cosines.
+        Weight of the agreement with these terms beside the cosine; 0 if it does not count.
+    bm25_weight : float
+        Weight of the words of the text in the cases' notes, beside cosine and agreement; 0 if they
+        do not count.
+    bm25_words : tuple of str
+        The words that were looked up in the notes, the rarest first.
     reranked : int
         How many of the first hits were read together with the text; these are not in the order
         of their scores (:mod:`medembed.lookup.reordering`).
@@ -125,6 +130,8 @@ class Result(Sequence[LookupHit]):
     own_patient_cases: int = 0
     terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
     agreement_weight: float = 0.0
+    bm25_weight: float = 0.0
+    bm25_words: tuple[str, ...] = ()
     out_of_depth: bool = False
     reranked: int = 0
 
@@ -186,6 +193,8 @@ class Result(Sequence[LookupHit]):
                 **self.plan.to_json(),
                 "read_as": self.terms.to_json(),
                 "agreement_weight": round(self.agreement_weight, 6),
+                "bm25_weight": round(self.bm25_weight, 6),
+                "bm25_words": list(self.bm25_words),
                 "out_of_depth": self.out_of_depth,
                 "reranked": self.reranked,
             },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ from medembed.notes.affirmed import split_denied
 from medembed.notes.attribute_words import attribute_words
 from medembed.notes.degrees import Degree, degree_of
 
-__all__ = ["QueryTerms", "Term", "TermKind", "read_terms"]
+__all__ = ["QueryTerms", "Term", "TermKind", "all_terms", "read_terms"]
 
 _STATUS: dict[Status, str] = {"present": "", "absent": "no ", "uncertain": "possible "}
 
@@ -102,6 +102,18 @@ class QueryTerms:
             "affirmed": self.affirmed,
             "denied": self.denied,
         }
+
+
+def all_terms(texts: Sequence[QueryTerms]) -> QueryTerms:
+    """Collect what several texts ask for, deny and name."""
+    if len(texts) == 1:
+        return texts[0]
+    return QueryTerms(
+        tuple(dict.fromkeys(term for text in texts for term in text.terms)),
+        tuple(dict.fromkeys(term for text in texts for term in text.ignored)),
+        "; ".join(text.affirmed for text in texts if text.affirmed),
+        ", ".join(text.denied for text in texts if text.denied),
+    )
 
 
 def read_terms(
