@@ -15,7 +15,8 @@ from medembed.errors import QueryError
 
 if TYPE_CHECKING:
     from medembed.cases import Case
-    from medembed.lookup import Result
+    from medembed.lookup import LookupHit, Result
+    from medembed.lookup.hit_groups import PatientHits
 
 __all__ = ["search", "show_hits"]
 
@@ -95,6 +96,18 @@ def search(
             "match no words.",
         ),
     ] = False,
+    per_patient: Annotated[
+        bool,
+        typer.Option(
+            "--per-patient", help="List only the best case of each patient; -k counts patients."
+        ),
+    ] = False,
+    diversity: Annotated[
+        float,
+        typer.Option(
+            "--diversity", metavar="0…1", help="Prefer hits that differ from each other, as 0.3."
+        ),
+    ] = 0.0,
     bm25: Annotated[
         bool,
         typer.Option(
@@ -153,6 +166,8 @@ def search(
             against=against,
             like=like or None,
             unlike=unlike or None,
+            per_patient=per_patient,
+            diversity=diversity,
         )
     emit(result.to_json(), as_json, lambda: show_hits(result))
 
@@ -198,12 +213,14 @@ def show_hits(result: Result) -> None:
         table.add_column("findings", overflow="fold", max_width=18)
         table.add_column("impression", overflow="fold", ratio=3)
         table.add_column("why", overflow="fold", ratio=2)
+        groups = {patient.best: patient for patient in result.patients}
         for hit in result.hits:
             case = hit.case
+            beside = _beside(hit, groups.get(hit.case_id))
             cells = (
                 str(hit.rank),
                 f"{hit.score:.3f}",
-                f"{case.case_id}\n{_who(case)}",
+                f"{case.case_id}\n{_who(case)}{beside}",
                 "\n".join(map(str, case.findings)) or "–",
                 impression(case),
                 str(hit.evidence),
@@ -226,6 +243,20 @@ def _who(case: Case) -> str:
     sex = "?" if case.sex == "unknown" else case.sex
     view = case.view if case.view != "unknown" else case.modality
     return f"{age} {sex}, {view}"
+
+
+def _beside(hit: LookupHit, patient: PatientHits | None) -> str:
+    """Name what is listed apart: the same image, and other studies of a patient's best hit."""
+    lines = []
+    if hit.same_image:
+        lines.append(f"same image: {counted(len(hit.same_image), 'case')}")
+    if patient and patient.others:
+        lines.append(
+            f"same patient: {counted(len(patient.others), 'other match', 'other matches')}"
+        )
+    if patient and patient.priors:
+        lines.append(counted(len(patient.priors), "earlier study", "earlier studies"))
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _plain(text: str) -> str:

@@ -56,6 +56,8 @@ class SearchNoteKind(StrEnum):
     """(first hits that were read together with the text, those whose image could not be read)"""
     FEWER_HITS = "fewer hits"
     """(cases found, cases requested)"""
+    FEWER_PATIENTS = "fewer patients"
+    """(patients found, patients requested)"""
     NO_MATCH = "no match"
 
 
@@ -157,6 +159,10 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         SearchNoteKind.OWN_PATIENT: _own_patient,
         SearchNoteKind.RERANKED: _reranked,
         SearchNoteKind.FEWER_HITS: _fewer_hits,
+        SearchNoteKind.FEWER_PATIENTS: lambda n: (
+            f"only {n.numbers[0]} of the {n.numbers[1]} requested patients "
+            f"{'has' if n.numbers[0] == 1 else 'have'} a matching case"
+        ),
         SearchNoteKind.NO_MATCH: lambda _: "no cases match",
     }
 )

@@ -71,10 +71,10 @@ def query_words(text: str) -> list[str]:
 
 
 def rarities(library: CaseLibrary, words: Iterable[str]) -> dict[str, float]:
-    """Return how rare each word is among the notes, as FTS5 computes it; 0 for common words.
+    """Return how rare each word is among the notes, as FTS5 computes it.
 
     The logarithm of the odds that a note lacks the word. A word of at least half of the notes,
-    such as "the", tells none apart.
+    such as "the", and one of no note tell none apart: they have 0.
     """
     db = library.database.read()
     (n_notes,) = db.execute("SELECT count(*) FROM notes").fetchone()
@@ -83,7 +83,8 @@ def rarities(library: CaseLibrary, words: Iterable[str]) -> dict[str, float]:
         (n_with,) = db.execute(
             "SELECT count(*) FROM note_words WHERE note_words MATCH ?", (_quoted(word),)
         ).fetchone()
-        found[word] = max(0.0, math.log((n_notes - n_with + 0.5) / (n_with + 0.5)))
+        odds = (n_notes - n_with + 0.5) / (n_with + 0.5)
+        found[word] = max(0.0, math.log(odds)) if n_with else 0.0
     return found
 
 

@@ -25,6 +25,13 @@ from medembed.index import (
 from medembed.index.exact import cosine
 from medembed.lookup.gallery import Galleries, Gallery
 from medembed.lookup.given import ImageQuery
+from medembed.lookup.hit_groups import (
+    Thinned,
+    diversify,
+    group_by_patient,
+    rerank_beside,
+    thin,
+)
 from medembed.lookup.messages import Novelty, NoveltyReason
 from medembed.lookup.novelty_check import NoveltyAnswer, judge, unjudged
 from medembed.lookup.patient_exclusion import cases_of_patients
@@ -33,8 +40,8 @@ from medembed.lookup.query_image import QueryImageReader
 from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, ReadText
 from medembed.lookup.query_vectors import encode_query
-from medembed.lookup.ranking import Ranked, rank
-from medembed.lookup.reordering import Reordered, Reordering, first_hits
+from medembed.lookup.ranking import rank
+from medembed.lookup.reordering import Reordered, Reordering
 from medembed.lookup.result import LookupHit, Result
 from medembed.lookup.terms import all_terms
 from medembed.model.reranking import CANDIDATES
@@ -153,6 +160,8 @@ class CaseLookup:
         against: str = "scans",
         like: CaseIds = None,
         unlike: CaseIds = None,
+        per_patient: bool = False,
+        diversity: float = 0.0,
     ) -> Result:
         """Find the most similar cases. Give at least one of text, image, case, vector and like.
 
@@ -195,6 +204,12 @@ class CaseLookup:
         like, unlike : str or sequence of str, optional
             Ids of cases that the hits should, or should not, resemble. They move the query's
             vector (:data:`medembed.lookup.query.LIKE_WEIGHT`) and are excluded with their patients.
+        per_patient : bool
+            Whether only the best case of each patient is a hit; the others are in
+            :attr:`Result.patients`.
+        diversity : float
+            0 to below 1: how much hits that differ from each other are preferred
+            (:func:`medembed.lookup.hit_groups.diversify`).
 
         Returns
         -------
@@ -242,7 +257,7 @@ class CaseLookup:
             )  # fmt: skip
         own, parts = given.origin, given.parts
         notes += given.notes
-        reads = self._reordering.applies(rerank, terms.affirmed)
+        reads = self._reordering.applies(rerank_beside(rerank, diversity), terms.affirmed)
         out_of_depth = False
         for one in texts:
             strange = self._texts.is_out_of_depth(one.note, one.terms, parts[one.name], index)
@@ -259,18 +274,35 @@ class CaseLookup:
             counts = len(excluded), len(own.patients)
             notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
         allowed = _allowed(gallery, matching, excluded)
-        k = max(query.k, CANDIDATES) if reads else query.k
-        ranked = rank(mixed, texts, self._texts, gallery, k, allowed, by_words=bm25)
-        hits = ranked.hits
+        thinned = thin(
+            lambda n: rank(mixed, texts, self._texts, gallery, n, allowed, by_words=bm25),
+            max(query.k, CANDIDATES) if reads or diversity else query.k,
+            self.library,
+            index.index,
+            per_patient=per_patient,
+        )
+        ranked = thinned.ranked
+        hits = thinned.first(query.k, per_patient)
         reordered = Reordered(hits.of(0))
         if reads:
-            hits = first_hits(hits, query.k)
             share = sum(one.weight for one in texts)
-            reordered = self._reordering.reorder(reordered.near, terms.affirmed, share)
-            notes += reordered.notes
+            reordered = self._reordering.reorder(thinned.near, terms.affirmed, share)
+        elif diversity:
+            reordered = diversify(thinned.near, gallery.index, query.k, diversity)
+        notes += reordered.notes
         novelty = self._novelty(query, index, texts, mixed, parts, own_patients)
         content = self._content(query, texts)
-        found = self._hits(reordered, query.k, parts, content, gallery, ranked)
+        found = self._hits(reordered, query.k, parts, content, gallery, thinned)
+        wanted = None if matching is None else set(matching)
+        patients = group_by_patient(
+            self.library,
+            [hit.case_id for hit in found],
+            lambda name: (
+                name in gallery.index
+                and name not in excluded
+                and (wanted is None or name in wanted)
+            ),
+        )
         all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
         return Result(
             found,
@@ -284,6 +316,7 @@ class CaseLookup:
             fewest_words=index.novelty.fewest_words,
             own_cases=own_cases,
             own_patient_cases=len(excluded),
+            patients=patients,
             terms=terms,
             agreement_weight=ranked.agreement_weight,
             bm25_weight=ranked.bm25_weight,
@@ -325,10 +358,11 @@ class CaseLookup:
         parts: Mapping[str, Floats],
         content: QueryContent,
         gallery: Gallery,
-        ranked: Ranked,
+        thinned: Thinned,
     ) -> tuple[LookupHit, ...]:
         near = reordered.near[:k]
         cases = {case.case_id: case for case in self.library.select([name for name, _ in near])}
+        ranked = thinned.ranked
         beside = {"agreement": ranked.agreements, "bm25": ranked.bm25, "rerank": reordered.scores}
         found: list[LookupHit] = []
         for case_id, score in near:
@@ -338,7 +372,9 @@ class CaseLookup:
             row = gallery.index.vector(case_id)[np.newaxis]
             each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
             each |= {name: of[case_id] for name, of in beside.items() if case_id in of}
-            found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
+            why = explain(content, case, each)
+            same = thinned.same_image.get(case_id, ())
+            found.append(LookupHit(len(found) + 1, score, case, why, same))
         return tuple(found)
 
 

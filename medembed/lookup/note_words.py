@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +19,9 @@ __all__ = ["TYPICAL_RARITY", "NoteWords", "WordMatch", "name_ranks"]
 
 Floats = npt.NDArray[np.float32]
 
-TYPICAL_RARITY = 4.0
-"""The rarity of a query's words at which they count as much as its vector."""
+TYPICAL_RARITY = 1.0
+"""The rarity of a query's words at which they count as much as its vector; chosen on validation
+cases (``tests/benchmarks/fused_search.py --choose``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,20 @@ class WordMatch:
     shares: Floats
     weight: float
     words: tuple[str, ...] = ()
+
+    def beside(self, agreement: Floats) -> WordMatch:
+        """Return the match with what the cases state in mind.
+
+        BM25 knows no denial: "no effusion" has the word. So a share is multiplied by
+        ``1 + agreement``, at most 1: a note that denies what the text asks for gains nothing by its
+        words, one that does not mention it half.
+
+        Parameters
+        ----------
+        agreement : float32 array, shape ``(n,)``, in [-1, 1]
+        """
+        kept = np.minimum(np.float32(1), np.float32(1) + agreement)
+        return replace(self, shares=(self.shares * kept).astype(np.float32))
 
 
 class NoteWords:

@@ -89,6 +89,7 @@ def rank(
             share = np.float32(text.weight / total)
             agreement += share * statements.agreement(text.terms.terms)
             notes += [note for note in term_notes(text.terms, statements) if note not in notes]
+        words = words and words.beside(agreement)
     columns = reader.words(gallery)
     hits = fused_hits(vector, gallery.index, columns.rank, agreement, weight, k, allowed, words)
     names = [name for name, _ in hits.of(0)]

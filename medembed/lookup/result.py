@@ -10,6 +10,7 @@ from medembed.cases import Case
 from medembed.counted import counted
 from medembed.explain import MatchEvidence
 from medembed.index import Plan
+from medembed.lookup.hit_groups import PatientHits
 from medembed.lookup.messages import (
     Novelty,
     NoveltyReason,
@@ -37,12 +38,16 @@ class LookupHit:
     case : Case
     evidence : MatchEvidence
         Findings and words that both state; it does not explain the model.
+    same_image : tuple of str
+        Cases with the same image, which take no place of their own
+        (:mod:`medembed.lookup.hit_groups`).
     """
 
     rank: int
     score: float
     case: Case
     evidence: MatchEvidence
+    same_image: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"LookupHit({self.rank}, {self.case_id!r}, score {self.score:.3f})"
@@ -67,6 +72,7 @@ class LookupHit:
             "findings": [str(finding) for finding in case.findings],
             "note": case.note.text if case.note else None,
             "why": self.evidence.to_json(),
+            "same_image": list(self.same_image),
         }
 
 
@@ -101,6 +107,8 @@ class Result(Sequence[LookupHit]):
         hits.
     own_patient_cases : int
         Number of excluded cases of the query's own patient, :attr:`own_cases` included.
+    patients : tuple of PatientHits
+        The hits by patient, each with the patient's other matching cases and earlier studies.
     terms : QueryTerms
         How the text was read.
     agreement_weight : float
@@ -128,6 +136,7 @@ class Result(Sequence[LookupHit]):
     fewest_words: int = 0
     own_cases: tuple[str, ...] = ()
     own_patient_cases: int = 0
+    patients: tuple[PatientHits, ...] = ()
     terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
     agreement_weight: float = 0.0
     bm25_weight: float = 0.0
@@ -208,4 +217,5 @@ class Result(Sequence[LookupHit]):
             "own_cases": list(self.own_cases),
             "own_patient_cases": self.own_patient_cases,
             "hits": [hit.to_json() for hit in self.hits],
+            "patients": [patient.to_json() for patient in self.patients],
         }
