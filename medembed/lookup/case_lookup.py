@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -283,26 +283,17 @@ class CaseLookup:
         )
         ranked = thinned.ranked
         hits = thinned.first(query.k, per_patient)
-        reordered = Reordered(hits.of(0))
         if reads:
             share = sum(one.weight for one in texts)
             reordered = self._reordering.reorder(thinned.near, terms.affirmed, share)
-        elif diversity:
+        else:
             reordered = diversify(thinned.near, gallery.index, query.k, diversity)
         notes += reordered.notes
         novelty = self._novelty(query, index, texts, mixed, parts, own_patients)
         content = self._content(query, texts)
         found = self._hits(reordered, query.k, parts, content, gallery, thinned)
-        wanted = None if matching is None else set(matching)
-        patients = group_by_patient(
-            self.library,
-            [hit.case_id for hit in found],
-            lambda name: (
-                name in gallery.index
-                and name not in excluded
-                and (wanted is None or name in wanted)
-            ),
-        )
+        eligible = _eligible(gallery, matching, excluded)
+        patients = group_by_patient(self.library, [hit.case_id for hit in found], eligible)
         all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
         return Result(
             found,
@@ -390,4 +381,14 @@ def _allowed(
             for name in index.index.case_ids
         ],
         dtype=bool,
+    )
+
+
+def _eligible(
+    gallery: Gallery, matching: list[str] | None, excluded: set[str]
+) -> Callable[[str], bool]:
+    """Return whether a case may be a hit."""
+    wanted = None if matching is None else set(matching)
+    return lambda name: (
+        name in gallery.index and name not in excluded and (wanted is None or name in wanted)
     )

@@ -286,8 +286,8 @@ def diversify(
     J. Carbonell and J. Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering
     Documents and Producing Summaries", SIGIR 1998.
     """
-    if not near:
-        return Reordered(near)
+    if not near or not diversity:
+        return Reordered(near[:k])
     vectors = np.stack([gallery.vector(name) for name, _ in near])
     scores = np.array([score for _, score in near], dtype=np.float64)
     nearest = np.full(len(near), -np.inf)

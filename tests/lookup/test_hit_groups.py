@@ -1,4 +1,4 @@
-"""Hits of a patient are grouped, copies of an image listed apart, and hits can be made to differ."""
+"""Hits of a patient are grouped, copies of an image listed apart, hits made to differ."""
 
 from __future__ import annotations
 
