@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,7 @@ def as_image(image: ImageQuery) -> tuple[Scan | None, tuple[Path, ...]]:
     if isinstance(image, str | Path):
         return None, _files([image])
     if isinstance(image, Sequence):
-        return None, _files(image)
+        return None, _files(cast(Sequence[str | Path], image))  # which refuses anything else
     raise QueryError(
         f"an image cannot be a {type(image).__name__}",
         where="image",

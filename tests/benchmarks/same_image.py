@@ -17,6 +17,7 @@ from PIL import Image
 
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
+from medembed.lookup.hit_groups import SAME_IMAGE
 from medembed.scans import Scan, read_scan
 
 
@@ -34,7 +35,8 @@ def line(name: str, cosines: list[float]) -> str:
     low, first, middle, last = np.quantile(cosines, (0, 0.05, 0.5, 0.99))
     return (
         f"{name:32} n {len(cosines):5}  lowest {low:.4f}  5% {first:.4f}  "
-        f"median {middle:.4f}  99% {last:.4f}  highest {max(cosines):.4f}"
+        f"median {middle:.4f}  99% {last:.4f}  "
+        f"counted as the same {np.mean(np.array(cosines) >= SAME_IMAGE):.3f}"
     )
 
 
