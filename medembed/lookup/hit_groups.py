@@ -41,7 +41,8 @@ Floats = npt.NDArray[np.float32]
 SAME_IMAGE = 0.99
 """From this cosine on, two images of one patient and day count as the same.
 
-Measured by ``tests/benchmarks/same_image.py``.
+By ``tests/benchmarks/same_image.py`` on the embedded cohort, all 8-bit copies reach it, a third of
+JPEG copies, and 6 in 1,000 pairs of different studies of a patient, of any days.
 """
 
 _DEEPER = 4
