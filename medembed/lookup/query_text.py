@@ -115,7 +115,7 @@ class QueryTextReader:
                 names = set(map(str, read_terms(note, vocabulary, is_report=is_report).terms))
                 left_out = [name for name in ignore if name in names]
             terms = read_terms(note, vocabulary, left_out, is_report=is_report)
-            words = "" if is_report else terms.affirmed
+            words = " ".join(terms.unread)
             found.append(ReadText(part.name, note, terms, words, weight))
         ignored = {str(term) for text in found for term in text.terms.ignored}
         if not literal and not ignored.issuperset(ignore):

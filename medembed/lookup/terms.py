@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from medembed.errors import QueryError
+from medembed.library.note_words import query_words
 from medembed.model.report_text import note_text
 from medembed.notes import Note, Side, Status, Vocabulary
 from medembed.notes.affirmed import split_denied
@@ -87,12 +88,16 @@ class QueryTerms:
         What the model reads; empty if the text only denies.
     denied : str
         The denied findings in the words of the text.
+    unread : tuple of str
+        Words of what it affirms that are no part of a finding: these are looked up in notes.
+        Findings count by what the notes state, not by their words, which know no denial.
     """
 
     terms: tuple[Term, ...] = ()
     ignored: tuple[Term, ...] = ()
     affirmed: str = ""
     denied: str = ""
+    unread: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -155,7 +160,15 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), _unread(note, affirmed))
+
+
+def _unread(note: Note, affirmed: str) -> tuple[str, ...]:
+    rest = list(note.text)
+    for one in note.assertions:
+        rest[one.start : one.end] = " " * (one.end - one.start)
+    wanted = set(query_words(affirmed))
+    return tuple(word for word in query_words("".join(rest)) if word in wanted)
 
 
 def _terms(note: Note) -> Iterator[Term]:

@@ -129,7 +129,7 @@ def parts_of(library: CaseLibrary, ids: list[str], texts: list[str]) -> tuple[np
     rows = []
     for text in texts:
         terms = read_terms(read_note(text, vocabulary), vocabulary)
-        agreement, match = statements.agreement(terms.terms), words.match(terms.affirmed)
+        agreement, match = statements.agreement(terms.terms), words.match(" ".join(terms.unread))
         rarity = TYPICAL_RARITY * match.weight / (1 - match.weight)
         alone = words.match(text).shares
         rows.append((agreement, alone, match.beside(agreement).shares, np.array(rarity)))

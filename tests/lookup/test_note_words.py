@@ -126,6 +126,13 @@ def test_a_denied_word_is_not_looked_for(library) -> None:
     assert result.bm25_weight == 0
 
 
+def test_the_words_of_a_finding_count_by_what_is_stated(library) -> None:
+    """A note that denies a finding has its word as well."""
+    lookup = CaseLookup(library, Oracle())
+    assert lookup.search(text="cardiomegaly").bm25_weight == 0
+    assert lookup.search(text="cardiomegaly number 7").bm25_words == ("7",)
+
+
 def test_the_words_of_a_whole_report_do_not_count(library) -> None:
     report = "Right effusion. " + "The lungs are clear and the heart is of normal size today. " * 3
     assert CaseLookup(library, Oracle()).search(text=report).bm25_weight == 0

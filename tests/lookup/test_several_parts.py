@@ -112,13 +112,15 @@ def test_notes_and_words_are_matched_in_the_order_of_the_notes(library) -> None:
     library.add([make_case(99, findings=())])
     library.put_vectors(FINGERPRINT, "image", ["case-99"], vector(99)[np.newaxis])
     lookup = CaseLookup(library, Oracle())
-    against_notes = lookup.search(text="cardiomegaly", against="notes", k=100)
+    against_notes = lookup.search(text="cardiomegaly number 7", against="notes", k=100)
     assert "case-99" not in ids(against_notes)
-    scans = {h.case_id: h.evidence.parts for h in lookup.search(text="cardiomegaly", k=100)}
+    scans = {
+        h.case_id: h.evidence.parts for h in lookup.search(text="cardiomegaly number 7", k=100)
+    }
     for hit in against_notes:
         for part in ("agreement", "bm25"):
             assert hit.evidence.parts[part] == scans[hit.case_id][part]
-    both = lookup.search(text="cardiomegaly", against="both", k=100)
+    both = lookup.search(text="cardiomegaly number 7", against="both", k=100)
     alone = next(h for h in both if h.case_id == "case-99")
     assert alone.evidence.parts["text"] == scans["case-99"]["text"]
 
