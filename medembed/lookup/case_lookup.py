@@ -33,12 +33,11 @@ from medembed.lookup.hit_groups import (
     thin,
 )
 from medembed.lookup.novelty_check import NoveltyCheck
-from medembed.lookup.patient_exclusion import cases_of_patients
 from medembed.lookup.query import CaseIds, Query, Texts, Where
 from medembed.lookup.query_image import QueryImageReader
 from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, ReadText
-from medembed.lookup.query_vectors import encode_query
+from medembed.lookup.query_vectors import encode_query, excluded_cases
 from medembed.lookup.ranking import rank
 from medembed.lookup.reordering import Reordered, Reordering
 from medembed.lookup.result import LookupHit, Result
@@ -267,18 +266,13 @@ class CaseLookup:
             out_of_depth |= strange
         notes += unknown_labels(self.library, query.where)
         mixed = query.mixed(parts, given.marks)
-        own_patients = cases_of_patients(self.library, own.patients) | own.cases
-        excluded = {name for name in own_patients if name in gallery.index}
-        own_cases = tuple(sorted(own.cases))
-        if own_cases:
-            notes.append(SearchNote(SearchNoteKind.OWN_CASES, names=own_cases))
-        if own.patients:
-            counts = len(excluded), len(own.patients)
-            notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
+        excluded, n_own, whose = excluded_cases(self.library, given, gallery.index)
+        notes += whose
         allowed = _allowed(gallery, matching, excluded)
+        depth = max(query.k, CANDIDATES) if reads or diversity else query.k
         thinned = thin(
             lambda n: rank(mixed, texts, self._texts, gallery, n, allowed, by_words=bm25),
-            max(query.k, CANDIDATES) if reads or diversity else query.k,
+            depth,
             self.library,
             index.index,
             per_patient=per_patient,
@@ -289,7 +283,7 @@ class CaseLookup:
             share = sum(one.weight for one in texts)
             reordered = self._reordering.reorder(thinned.near, terms.affirmed, share)
         else:
-            reordered = diversify(thinned.near, gallery.index, query.k, diversity)
+            reordered = diversify(thinned.near[:depth], gallery.index, query.k, diversity)
         notes += reordered.notes
         content = self._content(query, texts)
         found = self._hits(reordered, query.k, parts, content, gallery, thinned)
@@ -302,8 +296,8 @@ class CaseLookup:
             novelty,
             self.fingerprint,
             query.to_json(),
-            own_cases=own_cases,
-            own_patient_cases=len(excluded),
+            own_cases=tuple(sorted(own.cases)),
+            own_patient_cases=n_own,
             patients=patients,
             terms=terms,
             agreement_weight=ranked.agreement_weight,
