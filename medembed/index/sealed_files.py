@@ -286,9 +286,15 @@ def _opened(folder: Path, part: Mapping[str, Any]) -> Any:
 
 
 def _digest(file: Any, size: int) -> str:
-    """Hash the first bytes of a file, by reading: hashed where it is mapped, it fills memory."""
+    """Hash the content of a file, by reading: hashed where it is mapped, it fills memory.
+
+    The room behind the content must be empty; else no digest fits.
+    """
     digest = hashlib.sha256()
     while size and (block := file.read(min(size, _BLOCK_BYTES))):
         digest.update(block)
         size -= len(block)
+    while block := file.read(_BLOCK_BYTES):
+        if block.count(0) != len(block):
+            return ""
     return digest.hexdigest()
