@@ -37,7 +37,7 @@ _HEAD = struct.Struct("<I")
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """One record: what was removed, then what was added.
+    """One record: what was added, and what was removed, of the same change or before.
 
     Parameters
     ----------

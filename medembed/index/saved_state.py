@@ -119,7 +119,8 @@ def load_saved(
     changes, end = read_changes(sealed.log, key, sealed.seal.encode(), dim, sealed.acknowledged)
     extra = dict(head["extra"])
     for change in changes:
-        if any(not 0 <= row < state.n_rows for row in change.removed):
+        n_rows = state.n_rows + len(change.case_ids)
+        if any(not 0 <= row < n_rows for row in change.removed):
             raise InputError("the log of the index does not match it", where=folder.name)
         state = changed(state, change.removed, change.case_ids, change.vectors)
         extra = change.extra

@@ -167,23 +167,23 @@ def with_graph(state: Snapshot, graphed: bool) -> Snapshot:
     return replace(state, graph=graph)
 
 
-def changed(old: Snapshot, gone: list[int], names: list[str], unit: Floats | None) -> Snapshot:
-    """Remove rows, then add others behind the last one. It costs what the change costs.
+def changed(old: Snapshot, gone: list[int], names: list[str], unit: Floats) -> Snapshot:
+    """Add rows behind the last one, then remove others. It costs what the change costs.
 
     A tail that has the size of a block gets codes, so that a search scans no more than one.
     """
     ids, buffer, graph, coded = old.ids, old.buffer, old.graph, old.first_pass
-    if gone and graph is not None:
-        new_row = np.arange(old.n_rows, dtype=np.intp)
-        new_row[gone] = -1
-        graph = graph.renumbered(new_row)
-    if names and unit is not None:
+    if names:
         if graph is not None:
             graph.add(unit, old.n_rows)
         ids = ids.appended(names)
         buffer = buffer.appended(unit)
         if coded is not None and len(ids) - len(coded) >= BLOCK:
             coded = coded.extended(buffer.view)
+    if gone and graph is not None:
+        new_row = np.arange(len(ids), dtype=np.intp)
+        new_row[gone] = -1
+        graph = graph.renumbered(new_row)
     return Snapshot(ids, buffer, old.removed.union(gone), graph, coded)
 
 
