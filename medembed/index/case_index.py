@@ -12,19 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.counted import counted
-from medembed.embeddings import Embeddings, unit_rows
+from medembed.embeddings import Embeddings
 from medembed.errors import InputError, QueryError
 from medembed.index.case_ids import CaseIds
-from medembed.index.exact import CODED_QUERIES, best_rows, order_candidates
 from medembed.index.first_pass import FirstPass
-from medembed.index.hits import Hits, Plan
-from medembed.index.hnsw import HnswGraph
+from medembed.index.hits import Hits
 from medembed.index.saved_state import FORMAT, SavedState, load_saved, new_generation
 from medembed.index.sealed_files import write_sealed
-from medembed.index.search_notes import SearchNote, SearchNoteKind
+from medembed.index.searching import search_snapshot, unit_queries
 from medembed.index.snapshot import (
-    FEWEST_ROWS,
-    MOST_SPARE_NODES,
     IndexKind,
     Snapshot,
     changed,
@@ -256,38 +252,13 @@ class CaseIndex:
         """
         wanted = whole_count(k)
         state = self._state
-        unit_queries = self._unit_queries(queries, state)
-        mask = state.alive if allowed is None else state.mask(allowed)
-        matching = len(state) if allowed is None or mask is None else int(mask.sum())
-        take = min(wanted, matching)
-        notes: tuple[SearchNote, ...] = ()
-        if not take:
-            notes = (SearchNote(SearchNoteKind.NO_MATCH),)
-        elif take < wanted:
-            notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
-        dropped = len(state) - matching + (state.graph.n_deleted if state.graph else 0)
-        if take and state.graph is not None and dropped <= MOST_SPARE_NODES:
-            rows, scores = self._search_graph(state, state.graph, unit_queries, take, dropped, mask)
-            plan = Plan("ann", len(state), matching, notes)
-        elif take:
-            rows, scores = self._best(state, unit_queries, take, mask)
-            plan = Plan("exact", matching, matching, notes)
-        else:
-            rows = np.empty((len(unit_queries), 0), dtype=np.intp)
-            scores = np.empty((len(unit_queries), 0), dtype=np.float32)
-            plan = Plan("exact", 0, 0, notes)
-        return Hits(state.ids.names(rows), scores, plan, wanted)
-
-    def _best(
-        self, state: Snapshot, queries: Floats, take: int, mask: Mask | None
-    ) -> tuple[Rows, Floats]:
-        coded = state.first_pass
-        if coded is None and len(queries) <= CODED_QUERIES and state.n_rows >= FEWEST_ROWS:
-            coded = self._first_pass(state)
-        return best_rows(queries, state.rows, state.ids, take, mask, coded)
+        unit = unit_queries(queries, self._fingerprint, state)
+        return search_snapshot(state, unit, wanted, allowed, self._first_pass, self._lock)
 
     def _first_pass(self, state: Snapshot) -> FirstPass:
-        """Make the codes, which files have already, and keep them."""
+        """Return codes, which files have already; make and keep them otherwise."""
+        if state.first_pass is not None:
+            return state.first_pass
         with self._lock:
             current = self._state
             is_current = state.buffer.is_part_of(current.buffer)
@@ -298,53 +269,6 @@ class CaseIndex:
             if is_current:
                 self._state = replace(current, first_pass=coded)
             return coded
-
-    def _unit_queries(self, queries: npt.ArrayLike | Embeddings, state: Snapshot) -> Floats:
-        if isinstance(queries, Embeddings):
-            if self._fingerprint:
-                queries.require(self._fingerprint)
-            unit = queries.vectors
-        else:
-            try:
-                array = np.asarray(queries)
-                unit = unit_rows(array[np.newaxis] if array.ndim == 1 else array)
-            except InputError as error:
-                raise QueryError(f"invalid query: {error.what}") from None
-            except ValueError:
-                raise QueryError("queries must have shape (q, d), all rows of one length") from None
-        if unit.shape[1] != state.rows.shape[1] and (state.n_rows or state.rows.shape[1]):
-            raise QueryError(
-                f"queries have dimension {unit.shape[1]}, the index {state.rows.shape[1]}"
-            )
-        return unit
-
-    def _search_graph(
-        self,
-        state: Snapshot,
-        graph: HnswGraph,
-        queries: Floats,
-        take: int,
-        dropped: int,
-        mask: Mask | None,
-    ) -> tuple[Rows, Floats]:
-        rows = np.empty((len(queries), take), dtype=np.intp)
-        scores = np.empty((len(queries), take), dtype=np.float32)
-        with self._lock:
-            found = graph.candidates(queries, take + dropped)
-        for query, near in enumerate(found):
-            kept = near[near < state.n_rows]
-            near_size = kept.size
-            kept = kept if mask is None else kept[mask[kept]]
-            # An unconnected graph, or many excluded cases near the query: what lies behind them
-            # may be missing, so compare all.
-            if kept.size < take or near_size - kept.size > take:
-                one, its_scores = self._best(state, queries[query : query + 1], take, mask)
-                rows[query], scores[query] = one[0], its_scores[0]
-            else:
-                rows[query], scores[query] = order_candidates(
-                    queries[query], state.rows, state.ids, kept, take
-                )
-        return rows, scores
 
     def add(self, vectors: npt.ArrayLike, case_ids: Sequence[str]) -> None:
         """Add cases; InputError, with nothing added, if an id exists already."""

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from medembed.embeddings import unit_rows
 from medembed.errors import InputError
-from medembed.index import CaseIndex, case_index, first_pass, snapshot
+from medembed.index import CaseIndex, case_index, first_pass, searching, snapshot
 
 DIM = 4
 KEY = b"k" * 32
@@ -46,7 +46,7 @@ class Churn(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for module in (first_pass, snapshot):
             self.patch.setattr(module, "BLOCK", 5)
-        for module in (snapshot, case_index):
+        for module in (snapshot, searching):
             self.patch.setattr(module, "FEWEST_ROWS", 3)
         self.patch.setattr(case_index, "_FEWEST_PENDING", 6)
         self.home = Path(tempfile.mkdtemp())
@@ -129,7 +129,8 @@ class Churn(RuleBasedStateMachine):
         copy = self.index.copy()
         if copy.save_changes(self.folder, key=KEY, extra={"turn": -1}):
             (log,) = self.folder.glob("*-log")
-            old = (before / log.name).stat().st_size if (before / log.name).exists() else 0
+            saved = self.index._saved
+            old = 0 if saved is None else saved.end.length
             cut = data.draw(st.integers(old, log.stat().st_size - 1))
             log.write_bytes(log.read_bytes()[:cut])
             shutil.copy(before / "checked.json", self.folder)

@@ -9,7 +9,7 @@ import pytest
 
 from medembed.embeddings import unit_rows
 from medembed.errors import InputError
-from medembed.index import CaseIndex, case_index, exact, first_pass, snapshot
+from medembed.index import CaseIndex, exact, first_pass, searching, snapshot
 from medembed.index.exact import best_rows
 from medembed.index.first_pass import FirstPass, code_buffers
 
@@ -34,7 +34,7 @@ def gallery(n: int, kind: str, seed: int = 0) -> np.ndarray:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (first_pass, snapshot):
         monkeypatch.setattr(module, "BLOCK", 700)
-    for module in (snapshot, case_index):
+    for module in (snapshot, searching):
         monkeypatch.setattr(module, "FEWEST_ROWS", 500)
 
 
