@@ -71,16 +71,16 @@ class _Coder:
         n, dim = len(vectors) if kept is None else len(kept), vectors.shape[1]
         rng = np.random.default_rng(_SEED)
         chosen = np.sort(rng.choice(n, min(n, _SAMPLE), replace=False))
-        sample = vectors[chosen if kept is None else kept[chosen]]
-        mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+        rows = chosen if kept is None else kept[chosen]
+        parts = [rows[at : at + _STEP] for at in range(0, len(rows), _STEP)]
+        total = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts)
+        mean = (total / len(rows)).astype(np.float32)
         rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0].astype(np.float32)
-        reach = [
-            ((sample[at : at + _STEP] - mean) @ rotation) for at in range(0, len(sample), _STEP)
-        ]
-        limits = np.array(
-            [min(part.min() for part in reach), max(part.max() for part in reach)],
-            dtype=np.float32,
-        )
+        limits = np.array([np.inf, -np.inf], dtype=np.float32)
+        for part in parts:
+            reach = (vectors[part] - mean) @ rotation
+            limits = np.array([min(limits[0], reach.min()), max(limits[1], reach.max())])
+        limits = limits.astype(np.float32)
         return cls(mean, rotation, limits)
 
     def block(self, vectors: Floats, first: int) -> _Block:
