@@ -19,8 +19,7 @@ from medembed.index import (
     LibraryIndex,
     SearchNote,
     SearchNoteKind,
-    library_revision,
-    open_index,
+    current_index,
 )
 from medembed.index.exact import cosine
 from medembed.lookup.gallery import Galleries, Gallery
@@ -138,10 +137,8 @@ class CaseLookup:
             If the library has no vectors of the model.
         """
         with self._lock:
-            held = self._index
-            if held is None or held.revision != library_revision(self.library, self.fingerprint):
-                self._index = held = open_index(self.library, self.fingerprint)
-            return held
+            self._index = current_index(self.library, self.fingerprint, self._index)
+            return self._index
 
     def search(
         self,
