@@ -94,6 +94,7 @@ def embed(
     devices = _checked(device or [])
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
+        from medembed.columns import LibraryColumns
         from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model import DualEncoder, embed_library, find_model
         from medembed.model.embed_engines import embed_engine
@@ -113,6 +114,7 @@ def embed(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
         calibrate_novelty(opened)
+        LibraryColumns(opened).current()
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 

@@ -17,10 +17,20 @@ from medembed.index.search_notes import SearchNote, SearchNoteKind
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
-__all__ = ["NOVELTY_FOLDER", "LibraryIndex", "index_folder", "library_revision", "open_index"]
+__all__ = [
+    "COLUMNS_FOLDER",
+    "NOVELTY_FOLDER",
+    "LibraryIndex",
+    "index_folder",
+    "library_revision",
+    "open_index",
+]
 
 NOVELTY_FOLDER = "novelty"
 """Beside the folders of the indexes: the calibration of the novelty check."""
+
+COLUMNS_FOLDER = "columns"
+"""Beside them: the columns of the cases, for conditions."""
 
 _PATIENCE_SECONDS = 60.0
 

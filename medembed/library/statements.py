@@ -20,6 +20,7 @@ __all__ = [
     "CaseStatements",
     "body_part_of",
     "count_reports",
+    "is_recorded",
     "note_assertions",
     "read_statements",
     "words_in_reports",
@@ -120,6 +121,12 @@ def words_in_reports(library: CaseLibrary, words: Iterable[str]) -> set[str]:
         if parts and db.execute(sql, (quoted,)).fetchone():
             found.add(word)
     return found
+
+
+def is_recorded(library: CaseLibrary, label: str) -> bool:
+    """Return whether a case of the library has a finding of this label."""
+    sql = "SELECT 1 FROM findings WHERE label = ? LIMIT 1"
+    return library.database.read().execute(sql, (label,)).fetchone() is not None
 
 
 def count_reports(library: CaseLibrary, word: str, most: int) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medembed.columns import CaseFilter
 from medembed.counted import counted
 from medembed.errors import QueryError
 from medembed.explain import QueryContent, explain
@@ -95,6 +96,7 @@ class CaseLookup:
         self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
+        self._filter = CaseFilter(library)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -210,9 +212,9 @@ class CaseLookup:
                 "no case has this id in this library",
                 hint="list the cases with medembed show LIBRARY",
             )
-        matching = self.library.find(query.where) if query.where else None
         before = self._index
         index = self.index
+        matching = self._filter.mask(index.index, query.where) if query.where else None
         notes = list(index.notes) if index is not before else []
         if self._collapsed:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
@@ -384,12 +386,10 @@ class CaseLookup:
 
 
 def _allowed(
-    index: LibraryIndex, matching: list[str] | None, excluded: set[str]
+    index: LibraryIndex, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
 ) -> npt.NDArray[np.bool_] | None:
     if matching is None and not excluded:
         return None
-    allowed = (
-        np.ones(len(index.index), dtype=bool) if matching is None else index.index.mask(matching)
-    )
+    allowed = np.ones(len(index.index), dtype=bool) if matching is None else matching
     allowed &= ~index.index.mask(excluded)
     return allowed

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from medembed.cases import Finding
 from medembed.index import SearchNote, SearchNoteKind
 from medembed.library import CaseLibrary, Condition, library_vocabulary
+from medembed.library.statements import is_recorded
 from medembed.notes import is_known_finding, unknown_findings
 
 __all__ = ["unknown_labels", "unknown_words"]
@@ -32,7 +33,6 @@ def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> lis
     unknown = tuple(
         label
         for label in sorted(labels)
-        if not is_known_finding(label, vocabulary)
-        and not library.find(Condition("finding", "=", (label,)))
+        if not is_known_finding(label, vocabulary) and not is_recorded(library, label)
     )
     return [SearchNote(SearchNoteKind.UNKNOWN_FINDINGS, names=unknown)] if unknown else []
