@@ -1,4 +1,4 @@
-"""The file of a library's columns: derived, signed with its key, mapped where it is read."""
+"""The file of a library's columns: derived, signed with its key."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write_file(library: CaseLibrary, columns: CaseColumns, stamp: Stamp) -> None
 def read_file(library: CaseLibrary) -> tuple[CaseColumns, Stamp] | None:
     """Read the last columns that were written; None if there are none, or damaged ones."""
     try:
-        head, files = read_sealed(columns_folder(library), library.key, mapped=("arrays",))
+        head, files = read_sealed(columns_folder(library), library.key)
         if head["format"] != _FORMAT or head["library"] != library.library_id:
             return None
         about = json.loads(bytes(files["about"]))

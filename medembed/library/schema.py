@@ -24,7 +24,7 @@ def write_schema(db: sqlite3.Connection) -> None:
         _text("schema.sql"),
         _text("schema_2.sql"),
         seal_triggers(),
-        _text("schema_4.sql"),
+        _text("schema_4_cases.sql"),
     ):
         _execute(db, part)
     db.executemany(
@@ -49,7 +49,7 @@ def migrate(db: sqlite3.Connection) -> None:
         _add_schema_2(db)
     if version <= 2:
         rename_labels(db)
-    _execute(db, _text("schema_4.sql"))
+    _execute(db, _text("schema_4_cases.sql"))
     seal_schema(db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

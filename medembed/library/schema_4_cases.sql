@@ -1,4 +1,4 @@
--- What schema 4 adds: a number that is another one after every change to the cases that a reader
+-- What schema 4 adds for the cases: a number that is another one after every change to the cases that a reader
 -- has seen. A new case has a larger id than all before it, so it needs none: what was read is
 -- still right if the number is, and what is new has ids beyond. Random, not counted: a library
 -- restored from a backup must not come back to the number of another state.
