@@ -14,6 +14,7 @@ from medembed.columns.column import (
     Column,
     Hashed,
     Listed,
+    Mask,
     Positions,
     joined_columns,
     joined_lists,
@@ -38,6 +39,7 @@ TEXTS = {
 """Fields whose texts are kept, and their columns in ``library.sqlite``."""
 
 Thing = tuple[str, str]
+Statement = tuple[str, str, str]
 
 
 class CaseRow(NamedTuple):
@@ -66,6 +68,10 @@ class CaseColumns:
     attributes : mapping of str to column
         The kept attributes.
     findings : Listed of (label, side)
+    statements : Listed of (label, status, side)
+        What the report says, but for what it tells of the past.
+    is_read : bool array, shape ``(n,)``
+        Whether the case has a report that states anything.
     """
 
     rows: npt.NDArray[np.int64]
@@ -74,6 +80,8 @@ class CaseColumns:
     fields: Mapping[str, Column]
     attributes: Mapping[str, Column]
     findings: Listed[Thing]
+    statements: Listed[Statement]
+    is_read: Mask
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,9 +92,10 @@ class CaseColumns:
         cases: Sequence[CaseRow],
         attributes: Iterable[tuple[int, str, str]],
         findings: Iterable[tuple[int, str, str]],
+        reports: Iterable[tuple[int, Sequence[Sequence[Any]]]],
         key: bytes,
     ) -> CaseColumns:
-        """Make columns of rows of the tables ``cases``, ``attributes`` and ``findings``.
+        """Make columns of rows of the tables.
 
         Parameters
         ----------
@@ -94,6 +103,8 @@ class CaseColumns:
             By ascending number.
         attributes : iterable of (case number, name, value)
         findings : iterable of (case number, label, side)
+        reports : iterable of (case number, assertions)
+            Each assertion is label, status, side, start, end, historical.
         key : bytes
             Of the hashes.
         """
@@ -104,6 +115,15 @@ class CaseColumns:
         kept: dict[str, list[str | None]] = {}
         for number, name, value in attributes:
             kept.setdefault(name, [None] * len(cases))[place[number]] = value
+        is_read = np.zeros(len(cases), np.bool_)
+        said: list[tuple[int, Statement]] = []
+        for number, assertions in reports:
+            at = place[number]
+            is_read[at] = bool(assertions)
+            now = {
+                (label, status, side) for label, status, side, *_, past in assertions if not past
+            }
+            said += [(at, one) for one in now]
         things = [(place[number], (label, side)) for number, label, side in findings]
         return cls(
             np.array([case.number for case in cases], np.int64),
@@ -113,6 +133,8 @@ class CaseColumns:
             | {name: Coded.of(texts[name]) for name in TEXTS},
             {name: Coded.of(kept[name]) for name in sorted(kept)},
             Listed.of([at for at, _ in things], [thing for _, thing in things], len(cases)),
+            Listed.of([at for at, _ in said], [one for _, one in said], len(cases)),
+            is_read,
         )
 
     def parts(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -123,8 +145,14 @@ class CaseColumns:
             "ages": self.ages,
             "finding positions": self.findings.positions,
             "finding codes": self.findings.codes,
+            "statement positions": self.statements.positions,
+            "statement codes": self.statements.codes,
+            "is read": self.is_read,
         }
-        values: dict[str, Any] = {"findings": self.findings.values}
+        values: dict[str, Any] = {
+            "findings": self.findings.values,
+            "statements": self.statements.values,
+        }
         for group, named in (("field", self.fields), ("attribute", self.attributes)):
             for name, column in named.items():
                 if isinstance(column, Coded):
@@ -144,6 +172,8 @@ class CaseColumns:
             {name: column.take(at) for name, column in self.fields.items()},
             {name: column for name, column in attributes.items() if not _is_empty(column)},
             self.findings.take(at),
+            self.statements.take(at),
+            self.is_read[at],
         )
 
     def positions_of(self, numbers: Sequence[int] | npt.NDArray[Any]) -> Positions:
@@ -180,6 +210,8 @@ def joined(parts: Sequence[CaseColumns], key: bytes) -> CaseColumns:
             for name in names
         },
         joined_lists([part.findings for part in parts]),
+        joined_lists([part.statements for part in parts]),
+        np.concatenate([part.is_read for part in parts]),
     )
     is_sorted = (np.diff(whole.rows) > 0).all()
     return whole if is_sorted else whole.take(np.argsort(whole.rows))

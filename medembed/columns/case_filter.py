@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,33 @@ class CaseFilter:
         found: Mask = np.append(met, False)[at]
         return found
 
+    @classmethod
+    def of(cls, library: CaseLibrary) -> CaseFilter:
+        """Return the filter of a library that is open, the same one each time."""
+        with _SHARED_LOCK:
+            kept = _SHARED.get(library)
+            if kept is None:
+                # a filter that held its library would keep it from ever being freed
+                kept = _SHARED[library] = cls(proxy(library))
+            return kept
+
+    def placed(self, case_ids: tuple[str, ...]) -> tuple[CaseColumns, Positions]:
+        """Return the columns of the library as it is now, and the places of some cases in them.
+
+        Parameters
+        ----------
+        case_ids : tuple of str
+            Of an index, in its order.
+
+        Returns
+        -------
+        columns : CaseColumns
+        places : int array, shape ``(n,)``
+            -1 for a case that the library does not have.
+        """
+        columns = self._columns.current().columns
+        return columns, self._rows.positions(case_ids, columns)
+
     def numbers(self, where: Where) -> npt.NDArray[np.int64]:
         """Return the numbers in ``library.sqlite`` of the cases that meet all conditions."""
         met, columns = self._met(where)
@@ -118,6 +146,10 @@ class CaseFilter:
         found = np.zeros(len(columns), np.bool_)
         found[at[at >= 0]] = True
         return found
+
+
+_SHARED: WeakKeyDictionary[CaseLibrary, CaseFilter] = WeakKeyDictionary()
+_SHARED_LOCK = threading.Lock()
 
 
 class _RowNumbers:

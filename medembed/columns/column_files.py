@@ -91,10 +91,18 @@ def _columns(arrays: dict[str, Array], values: dict[str, Any], key: bytes) -> Ca
             raise ValueError("columns of different lengths")
         coded = values.get(title)
         groups[group][name] = Hashed(array, key) if coded is None else Coded(array, tuple(coded))
+    if len(arrays["is read"]) != n:
+        raise ValueError("columns of different lengths")
     findings: Listed[tuple[str, str]] = Listed(
         arrays["finding positions"],
         arrays["finding codes"],
         tuple((str(label), str(side)) for label, side in values["findings"]),
+        n,
+    )
+    statements: Listed[tuple[str, str, str]] = Listed(
+        arrays["statement positions"],
+        arrays["statement codes"],
+        tuple((str(label), str(status), str(side)) for label, status, side in values["statements"]),
         n,
     )
     return CaseColumns(
@@ -104,6 +112,8 @@ def _columns(arrays: dict[str, Array], values: dict[str, Any], key: bytes) -> Ca
         _in_order(groups["field"]),
         groups["attribute"],
         findings,
+        statements,
+        arrays["is read"],
     )
 
 

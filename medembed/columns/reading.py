@@ -109,4 +109,9 @@ def _read(db: sqlite3.Connection, numbers: Sequence[int], key: bytes) -> CaseCol
         f"SELECT case_row, label, side FROM findings WHERE case_row {among}",  # noqa: S608
         wanted,
     )
-    return CaseColumns.of(cases, attributes, findings, key)
+    notes = db.execute(
+        f"SELECT case_row, assertions FROM notes WHERE case_row {among}",  # noqa: S608
+        wanted,
+    )
+    reports = ((number, json.loads(assertions)) for number, assertions in notes)
+    return CaseColumns.of(cases, attributes, findings, reports, key)

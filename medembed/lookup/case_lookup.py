@@ -96,7 +96,7 @@ class CaseLookup:
         self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
-        self._filter = CaseFilter(library)
+        self._filter = CaseFilter.of(library)
         self._lock = threading.RLock()
 
     def close(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from datetime import date
 from pathlib import Path
 
@@ -279,3 +281,15 @@ def test_searching_threads_beside_a_writer_see_one_state_of_the_library_each(
             thread.join()
         assert not wrong
         assert kept.mask(index, "site=a").all()
+
+
+def test_one_filter_is_shared_by_all_who_search_a_library_and_goes_with_it(tmp_path: Path) -> None:
+    library = CaseLibrary.create(tmp_path / "l")
+    library.add([make_case(1)])
+    shared = weakref.ref(CaseFilter.of(library))
+    assert CaseFilter.of(library) is shared()
+    assert CaseFilter.of(library).mask(index_of(["case-1"]), "sex=F").tolist() == [True]
+    library.close()
+    del library
+    gc.collect()
+    assert shared() is None
