@@ -169,16 +169,16 @@ class _RowNumbers:
             kept = next((one for one in self._placed if one.ids is ids), None)
             if kept is not None and kept.columns is columns:
                 return kept.at
+            # the index that this one came from, else any: they have most cases in common
             start = kept or next((one for one in self._placed if one.begins(ids)), None)
-            numbers = np.full(len(ids), -1, np.int64)
-            if start is not None:
-                numbers[: len(start.ids)] = start.numbers
+            start = start or next(iter(self._placed), None)
+            numbers = np.full(len(ids), -1, np.int64) if start is None else start.numbers_of(ids)
             at = columns.positions_of(numbers)
             missing = np.flatnonzero(at < 0)  # new, or removed and added again under a new number
             if missing.size:
                 numbers[missing] = self._look_up([ids[row] for row in missing.tolist()])
                 at[missing] = columns.positions_of(numbers[missing])
-            others = [one for one in self._placed if one is not start]
+            others = [one for one in self._placed if one is not kept and not one.begins(ids)]
             self._placed = [_Placed(ids, numbers, columns, at), *others][:_MOST_INDEXES]
             return at
 
@@ -203,6 +203,16 @@ class _Placed(NamedTuple):
     numbers: npt.NDArray[np.int64]
     columns: CaseColumns
     at: Positions
+
+    def numbers_of(self, ids: tuple[str, ...]) -> npt.NDArray[np.int64]:
+        """Return the numbers of the cases of another index, -1 for those that are not here."""
+        numbers = np.full(len(ids), -1, np.int64)
+        if self.begins(ids):
+            numbers[: len(self.ids)] = self.numbers
+            return numbers
+        number_of = dict(zip(self.ids, self.numbers.tolist(), strict=True))
+        numbers[:] = np.fromiter((number_of.get(name, -1) for name in ids), np.int64, len(ids))
+        return numbers
 
     def begins(self, ids: tuple[str, ...]) -> bool:
         """Return whether an index has these rows first."""

@@ -39,8 +39,8 @@ class LibraryColumns:
     """The columns of one library.
 
     Read from the file beside the index, brought up to date by reading what has changed, and written
-    when much has: cases that were added cost what they are, and after another change one number and
-    one seal of each case are read. Can be used from several threads.
+    when much has. Only cases that were added are read; after another change also the number and the
+    seal of every case, to tell which. Can be used from several threads.
 
     Parameters
     ----------
