@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -112,9 +113,9 @@ class CaseColumns:
         names = (*IDENTIFIERS, *TEXTS)
         columns = zip(*(case.texts for case in cases), strict=True) if cases else ((),) * len(names)
         texts = dict(zip(names, columns, strict=True))
-        kept: dict[str, list[str | None]] = {}
+        kept: defaultdict[str, list[str | None]] = defaultdict(lambda: [None] * len(cases))
         for number, name, value in attributes:
-            kept.setdefault(name, [None] * len(cases))[place[number]] = value
+            kept[name][place[number]] = value
         is_read = np.zeros(len(cases), np.bool_)
         said: list[tuple[int, Statement]] = []
         for number, assertions in reports:
