@@ -95,6 +95,7 @@ def embed(
     devices = _checked(device or [])
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
+        from medembed.columns import LibraryColumns
         from medembed.index import compact_index
         from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model import DualEncoder, embed_library, find_model
@@ -115,6 +116,7 @@ def embed(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
         calibrate_novelty(opened)
+        LibraryColumns(opened).current()
         with suppress(FingerprintError):  # no image has a vector
             compact_index(opened, loaded.fingerprint)
         if precision is Precision.INT8:

@@ -37,6 +37,7 @@ def index(
 
     Example: medembed index demo-library --kind exact
     """
+    from medembed.columns import LibraryColumns
     from medembed.index import compact_index
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
@@ -44,6 +45,7 @@ def index(
 
     opened = CaseLibrary.open(library)
     made = compact_index(opened, choose_model(opened, model).fingerprint, kind)
+    LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
     payload = {

@@ -10,6 +10,7 @@ from medembed.counted import counted
 from medembed.embeddings import Embeddings
 from medembed.errors import InputError, MedEmbedError
 from medembed.index.library_index import (
+    COLUMNS_FOLDER,
     NOVELTY_FOLDER,
     LibraryIndex,
     index_folder,
@@ -30,7 +31,8 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
     """Check every index of a library: its seal, its digests, and that it is of this revision.
 
     An index that was changed, or is behind, is built again or updated; one of vectors that the
-    library no longer has is removed. Nothing is built that was not there.
+    library no longer has is removed. Nothing is built that was not there. The columns of the cases
+    are checked by :func:`medembed.columns.columns_check.verify_columns`.
     """
     made = {
         index_folder(library, space.fingerprint): space.fingerprint
@@ -38,7 +40,7 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
         if space.kind == "image" and space.n_vectors
     }
     for folder in sorted((library.path / "index").glob("[!.]*")):
-        if not folder.is_dir() or folder.is_symlink():
+        if not folder.is_dir() or folder.is_symlink() or folder.name == COLUMNS_FOLDER:
             continue
         what = f"index {folder.name[:12]}"
         if folder.name == NOVELTY_FOLDER:

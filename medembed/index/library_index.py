@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from medembed.library.vectors import VectorChanges
 
 __all__ = [
+    "COLUMNS_FOLDER",
     "NOVELTY_FOLDER",
     "LibraryIndex",
     "compact_index",
@@ -34,6 +35,9 @@ __all__ = [
 
 NOVELTY_FOLDER = "novelty"
 """Beside the folders of the indexes: the calibration of the novelty check."""
+
+COLUMNS_FOLDER = "columns"
+"""Beside them: the columns of the cases, for conditions."""
 
 _PATIENCE_SECONDS = 60.0
 _SMALL = 10_000

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medembed.columns import CaseFilter
 from medembed.errors import QueryError
 from medembed.explain import QueryContent, explain
 from medembed.index import (
@@ -94,6 +95,7 @@ class CaseLookup:
         self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
+        self._filter = CaseFilter.of(library)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -231,10 +233,10 @@ class CaseLookup:
                 "no case has this id in this library",
                 hint="list the cases with medembed show LIBRARY",
             )
-        matching = self.library.find(query.where) if query.where else None
         before = self._index
         index = self.index
         gallery = self._galleries.of(index, query.against)
+        matching = self._filter.mask(gallery.index, query.where) if query.where else None
         notes = list(index.notes) if index is not before else []
         if self._collapsed:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
@@ -284,7 +286,7 @@ class CaseLookup:
         notes += reordered.notes
         content = self._content(query, texts)
         found = self._hits(reordered, query.k, parts, content, gallery, thinned)
-        eligible = _eligible(gallery, matching, excluded)
+        eligible = _eligible(gallery, allowed)
         patients = group_by_patient(self.library, [hit.case_id for hit in found], eligible)
         all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
         return Result(
@@ -364,22 +366,20 @@ class CaseLookup:
 
 
 def _allowed(
-    index: LibraryIndex | Gallery, matching: list[str] | None, excluded: set[str]
+    gallery: Gallery, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
 ) -> npt.NDArray[np.bool_] | None:
     if matching is None and not excluded:
         return None
-    allowed = (
-        np.ones(len(index.index), dtype=bool) if matching is None else index.index.mask(matching)
-    )
-    allowed &= ~index.index.mask(excluded)
+    allowed = np.ones(len(gallery.index), dtype=bool) if matching is None else matching
+    allowed &= ~gallery.index.mask(excluded)
     return allowed
 
 
-def _eligible(
-    gallery: Gallery, matching: list[str] | None, excluded: set[str]
-) -> Callable[[str], bool]:
+def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
     """Return whether a case may be a hit."""
-    wanted = None if matching is None else set(matching)
-    return lambda name: (
-        name in gallery.index and name not in excluded and (wanted is None or name in wanted)
-    )
+
+    def is_eligible(case_id: str) -> bool:
+        row = int(gallery.index.rows_of([case_id])[0])
+        return row >= 0 and (allowed is None or bool(allowed[row]))
+
+    return is_eligible
