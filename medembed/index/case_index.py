@@ -199,6 +199,12 @@ class CaseIndex:
         """Return the row of each case within this generation; -1 for cases that are not here."""
         return self._state.rows_of(checked_names(case_ids, QueryError))
 
+    def positions_of(self, case_ids: Collection[str]) -> Rows:
+        """Return the place of each case in :attr:`case_ids`; -1 for cases that are not here."""
+        state = self._state
+        rows = state.rows_of(checked_names(case_ids, QueryError))
+        return rows if state.kept is None else np.where(rows < 0, -1, state.kept.searchsorted(rows))
+
     def rows_at(self, rows: Rows) -> Floats:
         """Return the vectors of rows, shape ``(len(rows), d)``."""
         vectors: Floats = self._state.rows[rows]

@@ -10,6 +10,7 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from medembed.counted import counted
 from medembed.embeddings import UNIT_TOLERANCE
 from medembed.errors import QueryError
 from medembed.index.case_ids import CaseIds
@@ -127,7 +128,9 @@ class Snapshot:
             if array.shape == (self.n_rows,):
                 return array if self.alive is None else array & self.alive
             if array.shape != (len(self),):
-                raise QueryError(f"the mask has shape {array.shape}, the index {len(self)} cases")
+                raise QueryError(
+                    f"the mask has shape {array.shape}, the index {counted(len(self), 'case')}"
+                )
             mask = np.zeros(self.n_rows, dtype=bool)
             mask[self.kept if self.kept is not None else slice(None)] = array
             return mask

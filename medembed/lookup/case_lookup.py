@@ -379,7 +379,7 @@ def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callab
     """Return whether a case may be a hit."""
 
     def is_eligible(case_id: str) -> bool:
-        row = int(gallery.index.rows_of([case_id])[0])
-        return row >= 0 and (allowed is None or bool(allowed[row]))
+        at = int(gallery.index.positions_of([case_id])[0])
+        return at >= 0 and (allowed is None or bool(allowed[at]))
 
     return is_eligible
