@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-from medembed.cases import is_unknown
+from medembed.cases import UNITS_ATTRIBUTE, ScanRef, is_unknown
 from medembed.notes import current_label
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaseStatements",
+    "affirmed_counts",
     "body_part_of",
     "count_reports",
+    "first_scans",
     "note_assertions",
     "read_statements",
     "words_in_reports",
@@ -91,6 +94,36 @@ def read_statements(library: CaseLibrary) -> Iterator[CaseStatements]:
             None if assertions is None else json.loads(assertions),
             findings.get(row, []),
         )
+
+
+def first_scans(library: CaseLibrary) -> Iterator[tuple[str, str, ScanRef]]:
+    """Yield case id, patient and first scan of every case that has one, without view or kind."""
+    rows = library.database.read().execute(
+        "SELECT c.case_id, c.patient_id, s.files, s.sha256, s.frame, a.value FROM cases c "
+        "JOIN scans s ON s.case_row = c.id AND s.position = 0 "
+        "LEFT JOIN attributes a ON a.case_row = c.id AND a.name = ? ORDER BY c.id",
+        (UNITS_ATTRIBUTE,),
+    )
+    for case_id, patient_id, files, sha256, frame, declared in rows:
+        units = cast(Literal["", "HU", "stored"], declared)
+        if declared not in ("HU", "stored"):
+            units = ""
+        ref = ScanRef(tuple(json.loads(files)), sha256, frame=frame, units=units)
+        yield case_id, patient_id, ref
+
+
+def affirmed_counts(library: CaseLibrary) -> Counter[str]:
+    """Count the reports that state each finding of this study as present or uncertain."""
+    counts: Counter[str] = Counter()
+    for (assertions,) in library.database.read().execute("SELECT assertions FROM notes"):
+        counts.update(
+            {
+                label
+                for label, status, _, _, _, historical in json.loads(assertions)
+                if status != "absent" and not historical
+            }
+        )
+    return counts
 
 
 def note_assertions(

@@ -92,7 +92,7 @@ class CaseLookup:
         self._model: DualEncoder | None = self._choice.loaded
         self._index: LibraryIndex | None = None
         self._images = QueryImageReader(limits)
-        self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
+        self._novelty = NoveltyCheck(library)
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
         self._lock = threading.RLock()
@@ -226,7 +226,7 @@ class CaseLookup:
             # The worker reads the image while the model is loaded.
             reading = pool.submit(self._images.read, query.files) if query.files else None
             parts, own, scan = self._parts(query, terms, index, reading)
-        novelty = self._novelty.judge(query, scan, own.patients, len(index.index))
+        novelty = self._novelty.judge(query, scan, own.patients, len(index.index), note)
         reads = self._reordering.applies(rerank, terms.affirmed)
         out_of_depth = False
         if note is not None:

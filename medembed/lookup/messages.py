@@ -41,7 +41,10 @@ _CANNOT_TELL: dict[NoveltyReason, str] = {
     NoveltyReason.FEW_CASES: "no novelty check: too few patients in the library to calibrate it",
     NoveltyReason.NO_WORDS: "no novelty check: the text has no words to look up",
     NoveltyReason.NO_OTHER_PATIENTS: "no novelty check: no other patients to compare with",
-    NoveltyReason.UNREADABLE: "no novelty check: the image of the case cannot be read",
+    NoveltyReason.UNREADABLE: (
+        "no novelty check: the image is new or could not be read at the last calibration "
+        "(run medembed index LIBRARY)"
+    ),
     NoveltyReason.VECTOR: "no novelty check: a vector may be of an image or of a text",
 }
 

@@ -113,8 +113,7 @@ def one_fold(
     print(
         f"fold {fold}: {len(library)} cases, calibrated on {made.to_json()['patients']}", flush=True
     )
-    reader = ScanReader(workers=1)
-    check = NoveltyCheck(library, lambda files: reader.read(files if len(files) > 1 else files[0]))
+    check = NoveltyCheck(library)
     rng = np.random.default_rng(fold)
 
     def state(
@@ -164,7 +163,6 @@ def one_fold(
     for text in foreign.REPORTS:
         strange.add("whole report of something else or in another language", text, state(text))
         strange.add("own image, foreign report", text, state(text, scans[asking[0].case_id]))
-    reader.close()
 
 
 def residual(images: np.ndarray, reference: np.ndarray, components: int) -> np.ndarray:
