@@ -1,6 +1,7 @@
 """The novelty check: false alarms on held-out patients, and the share of foreign queries found.
 
     python tests/benchmarks/novelty.py LIBRARY [--foreign 60] [--vectors] [--real FOLDER ...]
+        [--captions FILE]
 
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``); it is
 copied, and the copy is changed. Its patients are dealt to folds. For each fold, a copy without
@@ -9,7 +10,8 @@ reports, and both. Queries by case are asked by the cases that stay. A few chest
 each copy, so that foreign cases can be asked by case too; other CTs ask as images.
 
 ``--real`` takes folders of real radiographs (``cases.csv`` with ``patient_id`` and ``image_path``)
-and measures the image test on them alone, in ten random thirds of their patients.
+and measures the image test on them alone, in ten random thirds of their patients. ``--captions``
+takes a table of real captions (``pmc_id``, ``caption``) and measures the word test on them alone.
 
 ``--vectors`` also measures scores of the model's vectors on the foreign images, calibrated on the
 validation cases.
@@ -32,6 +34,7 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
+from medembed.cases import Case, ScanRef
 from medembed.embeddings import Embeddings
 from medembed.library import CaseLibrary, ingest
 from medembed.lookup.conformal import ALPHA, p_value
@@ -40,8 +43,9 @@ from medembed.lookup.messages import Novelty
 from medembed.lookup.novelty_calibration import calibrate_novelty
 from medembed.lookup.novelty_check import NoveltyCheck
 from medembed.lookup.query import Query
-from medembed.lookup.word_novelty import WORD_CLASSES, words_of
+from medembed.lookup.word_novelty import FEWEST_WORDS, WORD_CLASSES, words_of
 from medembed.model import DualEncoder
+from medembed.notes import read_note
 from medembed.scans import Scan, ScanReader
 from medembed.sources import open_source
 from medembed.sources.synthetic import CohortConfig, write_cohort
@@ -72,6 +76,12 @@ class Tally:
                 f"| {kind} | {len(called)} | {patients} | {share:.1%} | {low:.1%} to {high:.1%} "
                 f"| {self.undecided[kind]} |"
             )
+        for kind, called in self.called.items():
+            wrong = {text for text, unlike in called if unlike == by_patient}
+            if "words" in kind or "finding" in kind or "text" in kind:
+                named = sorted(text for text in wrong if " " in text or not text[-1].isdigit())
+                if named:
+                    print(f"\n{kind}, answered wrongly: {'; '.join(named)}")
 
 
 def over_patients(called: list[tuple[str, bool]]) -> tuple[float, float]:
@@ -142,6 +152,8 @@ def one_fold(
             own.add("case", case.patient_id, state(case=case.case_id))
     for text in foreign.OWN_WORDS:
         own.add("query in a reader's words", text, state(text))
+    for text in foreign.OTHER_NAMES:
+        own.add("a finding by another name", text, state(text))
 
     asking = [held_out[i] for i in rng.permutation(len(held_out))[:n_foreign]]
     for name, change in foreign.CHANGED.items():
@@ -158,6 +170,8 @@ def one_fold(
         strange.add("CT, one slice", name, state(scan=one))
     for text in foreign.WORDS:
         strange.add("words about something else", text, state(text))
+    for text in foreign.OTHER_PARTS:
+        strange.add("a finding of another part of the body", text, state(text))
     for text in foreign.OTHER_LANGUAGES:
         strange.add("words in another language", text, state(text))
     for text in foreign.REPORTS:
@@ -211,6 +225,52 @@ def real(folder: Path) -> None:
         print(f"| {name} | {line} |")
 
 
+def captions(file: Path) -> None:
+    """The word test alone on real captions; articles take the place of patients."""
+    rng = np.random.default_rng(0)
+    with file.open() as opened:
+        rows = [(row["pmc_id"].split("_")[0], row["caption"]) for row in csv.DictReader(opened)]
+    articles = sorted({article for article, _ in rows})
+    gone = {articles[i] for i in rng.permutation(len(articles))[: len(articles) // 3]}
+    own, strange = Tally(), Tally()
+    with (
+        tempfile.TemporaryDirectory() as held,
+        CaseLibrary.create(Path(held) / "library") as library,
+    ):
+        library.add(
+            Case(f"c{at}", article, (ScanRef(("none.png",), f"{at:064x}"),), read_note(text))
+            for at, (article, text) in enumerate(rows)
+            if article not in gone and words_of(text)
+        )
+        made = calibrate_novelty(library, workers=1)
+        check = NoveltyCheck(library)
+
+        def state(text: str) -> Novelty:
+            query = Query.of(text, None, None, None, None, 1)
+            return check.judge(query, None, [], len(library)).state
+
+        asked = [row for row in rows if row[0] in gone and words_of(row[1])]
+        for at in rng.permutation(len(asked))[:1500]:
+            article, text = asked[at]
+            words = words_of(text)
+            if len(text.split()) >= max(made.fewest_words, FEWEST_WORDS):
+                own.add("whole caption of 20 words or more", article, state(text))
+            for kind, (fewest, most) in WORD_CLASSES.items():
+                if len(words) >= fewest:
+                    n = int(rng.integers(fewest, min(most, len(words)) + 1))
+                    first = int(rng.integers(len(words) - n + 1))
+                    own.add(kind, article, state(" ".join(words[first : first + n])))
+        for text in foreign.NO_MEDICINE:
+            strange.add("words outside medicine", text, state(text))
+        for text in foreign.OTHER_LANGUAGES:
+            strange.add("words in another language", text, state(text))
+        for text in foreign.REPORTS[4:]:
+            strange.add("whole text in another language, or a recipe", text, state(text))
+        print(f"\n{file.parent.name}: {len(library)} captions, {made.to_json()['patients']}")
+    own.show("captions", by_patient=True)
+    strange.show("foreign to captions", by_patient=False)
+
+
 def by_vectors(library: CaseLibrary, scans: dict[str, Scan], n_foreign: int) -> None:
     """The same test with scores of the model's vectors: the way not taken."""
     model = DualEncoder.load(library.path / "models" / str(library.active_model))
@@ -248,12 +308,14 @@ def main() -> None:
     parser.add_argument("--foreign", type=int, default=60, help="foreign images of a kind and fold")
     parser.add_argument("--vectors", action="store_true", help="also by the model's vectors")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
+    parser.add_argument("--captions", type=Path, help="a table of real captions")
     given = parser.parse_args()
     own, strange = Tally(), Tally()
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
         source = folder / "library"
         shutil.copytree(given.library, source, ignore=shutil.ignore_patterns("models", "cohort"))
+        (source / "cache").mkdir(exist_ok=True)
         (source / "cohort").symlink_to(given.library.absolute() / "cohort")
         ct = write_cohort(
             folder / "ct",
@@ -288,6 +350,8 @@ def main() -> None:
             by_vectors(library, test, given.foreign)
     for each in given.real:
         real(each)
+    if given.captions:
+        captions(given.captions)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ the water path of the chest with all findings, less that without this one. A reg
 center of its peak cell lies within 15 of 224 pixels of what has at least a quarter of the finding's
 greatest effect (the pointing game: Zhang et al., ECCV 2016, with their tolerance). ``--keep``
 stores the outcome in the library, which hides the maps of a model that fails.
+Interrupted, it reports on the cases done so far.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,7 +141,12 @@ def main() -> None:
         together: list[tuple[str, bool, bool, float]] = []
         named: list[tuple[str, bool]] = []
         known = remember_vectors()
+        stopping: list[int] = []
+        signal.signal(signal.SIGINT, lambda number, _: stopping.append(number))
         for done, at in enumerate(drawn):
+            if stopping:
+                drawn = drawn[:done]
+                break
             print(f"\r{done} of {len(drawn)}", end="", file=sys.stderr, flush=True)
             known.clear()
             (case,) = library.select([ids[at]])
