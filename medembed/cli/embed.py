@@ -112,7 +112,8 @@ def embed(
             report = embed_library(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
-        calibrate_novelty(opened)
+        with progress_bar("calibrate") as progress:
+            calibrate_novelty(opened, progress=progress)
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 

@@ -1,7 +1,7 @@
 """The novelty check: false alarms on held-out patients, and the share of foreign queries found.
 
     python tests/benchmarks/novelty.py LIBRARY [--foreign 60] [--vectors] [--real FOLDER ...]
-        [--captions FILE]
+        [--visitors FOLDER ...] [--captions FILE]
 
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``); it is
 copied, and the copy is changed. Its patients are dealt to folds. For each fold, a copy without
@@ -10,8 +10,9 @@ reports, and both. Queries by case are asked by the cases that stay. A few chest
 each copy, so that foreign cases can be asked by case too; other CTs ask as images.
 
 ``--real`` takes folders of real radiographs (``cases.csv`` with ``patient_id`` and ``image_path``)
-and measures the image test on them alone, in ten random thirds of their patients. ``--captions``
-takes a table of real captions (``pmc_id``, ``caption``) and measures the word test on them alone.
+and measures the image test on them alone, in ten random thirds of their patients; ``--visitors``
+asks the first of them with images of other hospitals. ``--captions`` takes a table of real captions
+(``pmc_id``, ``caption``) and measures the word test on them alone.
 
 ``--vectors`` also measures scores of the model's vectors on the foreign images, calibrated on the
 validation cases.
@@ -51,6 +52,10 @@ from medembed.sources import open_source
 from medembed.sources.synthetic import CohortConfig, write_cohort
 
 DRAWS = 2000
+TEXTS = {
+    *foreign.OWN_WORDS, *foreign.OTHER_NAMES, *foreign.WORDS, *foreign.OTHER_PARTS,
+    *foreign.NO_MEDICINE, *foreign.OTHER_LANGUAGES,
+}  # fmt: skip
 
 
 class Tally:
@@ -77,11 +82,9 @@ class Tally:
                 f"| {self.undecided[kind]} |"
             )
         for kind, called in self.called.items():
-            wrong = {text for text, unlike in called if unlike == by_patient}
-            if "words" in kind or "finding" in kind or "text" in kind:
-                named = sorted(text for text in wrong if " " in text or not text[-1].isdigit())
-                if named:
-                    print(f"\n{kind}, answered wrongly: {'; '.join(named)}")
+            wrong = {text for text, unlike in called if unlike == by_patient} & TEXTS
+            if wrong:
+                print(f"\n{kind}, answered wrongly: {'; '.join(sorted(wrong))}")
 
 
 def over_patients(called: list[tuple[str, bool]]) -> tuple[float, float]:
@@ -187,14 +190,42 @@ def residual(images: np.ndarray, reference: np.ndarray, components: int) -> np.n
     return ((images - center) ** 2).sum(1) - (inside**2).sum(1)
 
 
-def real(folder: Path) -> None:
-    """The image test alone on real radiographs: a third reference, a third calibration."""
-    scans, patients = [], []
+def radiographs(folder: Path) -> tuple[list[Scan], list[str], list[str]]:
+    """Images, patients and modalities of a table of real images."""
+    scans, patients, modalities = [], [], []
     with (folder / "cases.csv").open() as file:
         for row in csv.DictReader(file):
             picture = Image.open(folder / row["image_path"].split(";")[0]).convert("L")
             scans.append(Scan(np.asarray(picture, np.float32)))
             patients.append(row["patient_id"])
+            modalities.append(row.get("modality") or "XR")
+    return scans, patients, modalities
+
+
+def visitors(archive: Path, folder: Path) -> None:
+    """Images of other hospitals against an archive, in ten deals of its patients."""
+    own, patients, _ = radiographs(archive)
+    scans, _, modalities = radiographs(folder)
+    rows = np.stack([thumbnail(scan) for scan in own])
+    asked = np.stack([thumbnail(scan) for scan in scans])
+    rng, shares = np.random.default_rng(0), defaultdict(list)
+    for _ in range(10):
+        third = rng.permuted(np.arange(len(set(patients))) % 3)
+        of = dict(zip(sorted(set(patients)), third, strict=True))
+        part = np.array([of[owner] for owner in patients])
+        calibration = image_scores(rows[part != 0], rows[part == 0])
+        p = np.array([p_value(calibration, each) for each in image_scores(asked, rows[part == 0])])
+        for modality in set(modalities):
+            here = np.array([each == modality for each in modalities])
+            shares[modality, int(here.sum())].append(float((p[here] <= ALPHA).mean()))
+    for (modality, n), found in sorted(shares.items()):
+        print(f"\n{n} {modality} of {folder.name} in {archive.name}: {np.mean(found):.1%} unlike "
+              f"({min(found):.1%} to {max(found):.1%})")  # fmt: skip
+
+
+def real(folder: Path) -> None:
+    """The image test alone on real radiographs: a third reference, a third calibration."""
+    scans, patients, _ = radiographs(folder)
     owners, rng = np.array(patients), np.random.default_rng(0)
     rows = {"own": np.stack([thumbnail(scan) for scan in scans])}
     for name, change in foreign.CHANGED.items():
@@ -308,6 +339,9 @@ def main() -> None:
     parser.add_argument("--foreign", type=int, default=60, help="foreign images of a kind and fold")
     parser.add_argument("--vectors", action="store_true", help="also by the model's vectors")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
+    parser.add_argument(
+        "--visitors", type=Path, nargs="*", default=[], help="ask the first of --real"
+    )
     parser.add_argument("--captions", type=Path, help="a table of real captions")
     given = parser.parse_args()
     own, strange = Tally(), Tally()
@@ -350,6 +384,8 @@ def main() -> None:
             by_vectors(library, test, given.foreign)
     for each in given.real:
         real(each)
+    for each in given.visitors:
+        visitors(given.real[0], each)
     if given.captions:
         captions(given.captions)
 
