@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from medembed.lookup.conformal import ALPHA
@@ -50,7 +51,11 @@ _CANNOT_TELL: dict[NoveltyReason, str] = {
 
 
 def novelty_line(
-    state: Novelty, reason: NoveltyReason, p_value: float | None, is_stale: bool
+    state: Novelty,
+    reason: NoveltyReason,
+    p_value: float | None,
+    is_stale: bool,
+    instead: Sequence[str] = (),
 ) -> str:
     """Describe whether the library holds anything like a query."""
     if state is Novelty.CANNOT_TELL or p_value is None:
@@ -64,4 +69,7 @@ def novelty_line(
             f"unlike anything in the library ({unusual}; up to {ALPHA:.0%} counts as unlike{stale})"
         )
     like = f"{p_value:.1%} of them are at least as unusual"
-    return f"like the library's own cases ({like}{stale})"
+    words = (
+        f"; its reports do not use these words, but state: {', '.join(instead)}" if instead else ""
+    )
+    return f"like the library's own cases ({like}{words}{stale})"

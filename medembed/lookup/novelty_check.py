@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from medembed.errors import ScanError
@@ -54,6 +54,8 @@ class NoveltyAnswer:
         The p-value of each part by kind: ``"image"``, ``"report"``, ``"2 words"``.
     is_stale : bool
         Whether the library has grown or shrunk by more than a tenth since the calibration.
+    instead : tuple of str
+        Findings that reports state where the query has words that none of them uses.
     """
 
     state: Novelty = Novelty.CANNOT_TELL
@@ -61,9 +63,10 @@ class NoveltyAnswer:
     p_value: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     is_stale: bool = False
+    instead: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return novelty_line(self.state, self.reason, self.p_value, self.is_stale)
+        return novelty_line(self.state, self.reason, self.p_value, self.is_stale, self.instead)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -74,6 +77,7 @@ class NoveltyAnswer:
             "alpha": ALPHA,
             "parts": {kind: round(value, 6) for kind, value in self.parts.items()},
             "stale": self.is_stale,
+            "instead": list(self.instead),
         }
 
 
@@ -143,6 +147,7 @@ class NoveltyCheck:
         made = self.calibration
         parts: dict[str, float] = {}
         reasons: list[NoveltyReason] = []
+        instead: tuple[str, ...] = ()
         for name, weight in query.weights.items():
             if not weight:
                 continue
@@ -150,7 +155,7 @@ class NoveltyCheck:
                 reasons.append(NoveltyReason.VECTOR)
                 continue
             if name == "text":
-                kind, value = self._text_part(query.text or "", note, made)
+                kind, value, instead = self._text_part(query.text or "", note, made)
             elif name == "case":
                 kind, value = name, self._case_part(query.case or "", made)
             else:
@@ -160,22 +165,25 @@ class NoveltyCheck:
             else:
                 parts[kind] = value
         is_stale = abs(n_cases - made.n_cases) > _STALE_SHARE * made.n_cases > 0
-        return _answer(parts, reasons, is_stale)
+        return replace(_answer(parts, reasons, is_stale), instead=instead)
 
     def _text_part(
         self, text: str, note: Note | None, made: NoveltyCalibration
-    ) -> tuple[str, float | NoveltyReason]:
+    ) -> tuple[str, float | NoveltyReason, tuple[str, ...]]:
+        """Return kind and p-value of a text, and the findings that reports state in its place."""
         words = words_of(text)
         if not words:
-            return "", NoveltyReason.NO_WORDS
+            return "", NoveltyReason.NO_WORDS, ()
         is_report = len(text.split()) >= max(made.fewest_words, FEWEST_WORDS)
         kind = REPORT if is_report else class_of(len(words))
         if not made.is_enough(kind):
-            return kind, _why_not(made)
+            return kind, _why_not(made), ()
         note = note or read_note(text, library_vocabulary(self._library))
         stated = stated_words(note, made.stated)
         score = self._rarity.score(words, self._library.n_notes(), stated=stated)
-        return kind, p_value(made.scores[kind], score)
+        unused = set(stated) - words_in_reports(self._library, stated)
+        instead = dict.fromkeys(label for word in words if word in unused for label in stated[word])
+        return kind, p_value(made.scores[kind], score), tuple(instead)
 
     def _case_part(self, case_id: str, made: NoveltyCalibration) -> float | NoveltyReason:
         """Look up the score of a case of the library, which was made without its own patient."""

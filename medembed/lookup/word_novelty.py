@@ -83,8 +83,8 @@ def class_of(n_words: int) -> str:
     )
 
 
-def stated_words(note: Note, stated: Mapping[str, int]) -> frozenset[str]:
-    """Return the words of a text that name a finding stated by enough reports.
+def stated_words(note: Note, stated: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """Return the words of a text that name a finding stated by enough reports, with that finding.
 
     Parameters
     ----------
@@ -98,11 +98,12 @@ def stated_words(note: Note, stated: Mapping[str, int]) -> frozenset[str]:
     ]
     if note.language == "en":
         spans += shown_diagnoses(note.text)
-    found: set[str] = set()
+    found: dict[str, tuple[str, ...]] = {}
     for start, end, labels in spans:
-        if max(stated.get(label, 0) for label in labels) >= ENOUGH:
-            found.update(words_of(note.text[start:end]))
-    return frozenset(found)
+        enough = tuple(label for label in labels if stated.get(label, 0) >= ENOUGH)
+        if enough:
+            found.update(dict.fromkeys(words_of(note.text[start:end]), enough))
+    return found
 
 
 class WordRarity:

@@ -27,7 +27,7 @@ from medembed.lookup.novelty_calibration import (
     calibrate_novelty,
     calibration_folder,
 )
-from medembed.lookup.novelty_check import NoveltyCheck
+from medembed.lookup.novelty_check import NoveltyAnswer, NoveltyCheck
 from medembed.lookup.query import Query
 from medembed.lookup.word_novelty import (
     ENOUGH,
@@ -266,10 +266,16 @@ def test_a_finding_that_reports_state_is_like_whatever_it_is_called(tmp_path: Pa
         assert made.stated == {"edema": 8, "pneumothorax": 2}
         check = NoveltyCheck(library)
 
+        def answer(text: str) -> NoveltyAnswer:
+            return check.judge(Query.of(text, None, None, None, None, 1), None, [], 150)
+
         def state(text: str) -> Novelty:
-            return check.judge(Query.of(text, None, None, None, None, 1), None, [], 150).state
+            return answer(text).state
 
         assert state("heart failure") is Novelty.LIKE, "stated as edema"
+        assert answer("heart failure").instead == ("edema",)
+        assert "do not use these words, but state: edema" in str(answer("heart failure"))
+        assert answer("pulmonary edema").instead == (), "its words are those of the reports"
         assert state("pulmonary oedema") is Novelty.LIKE, "another spelling"
         assert state("collapsed lung") is Novelty.UNLIKE, "no report states it"
         assert state("hydropneumothorax") is Novelty.UNLIKE, "two reports are not enough"
@@ -279,10 +285,13 @@ def test_a_finding_that_reports_state_is_like_whatever_it_is_called(tmp_path: Pa
 def test_stated_words_are_those_of_findings_that_enough_reports_state() -> None:
     note = read_note("Small hemothorax, broken rib, signs of congestive heart failure.")
     stated = {"effusion": ENOUGH, "fracture": ENOUGH - 1, "cardiomegaly": 40}
-    assert stated_words(note, stated) == {"hemothorax", "congestive", "heart", "failure"}
-    assert stated_words(note, {}) == frozenset()
+    assert stated_words(note, stated) == {
+        "hemothorax": ("effusion",),
+        **dict.fromkeys(("congestive", "heart", "failure"), ("cardiomegaly",)),
+    }
+    assert stated_words(note, {}) == {}
     german = read_note("Verdacht auf heart failure, kein Nachweis von Rippenfrakturen der Lunge")
-    assert stated_words(german, stated) == frozenset()
+    assert stated_words(german, stated) == {}
 
 
 def test_words_do_not_count_in_the_reports_of_their_own_patient(archive: Path) -> None:
