@@ -115,7 +115,8 @@ def embed(
             report = embed_library(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
-        calibrate_novelty(opened)
+        with progress_bar("calibrate") as progress:
+            calibrate_novelty(opened, progress=progress)
         LibraryColumns(opened).current()
         with suppress(FingerprintError):  # no image has a vector
             compact_index(opened, loaded.fingerprint)

@@ -71,7 +71,8 @@ def use(
                 progress=progress,
                 waiting=note,
             )
-        calibrate_novelty(opened)
+        with progress_bar("calibrate") as progress:
+            calibrate_novelty(opened, progress=progress)
 
     def human() -> None:
         sys.stdout.write(

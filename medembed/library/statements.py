@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
-from medembed.cases import is_unknown
+from medembed.cases import UNITS_ATTRIBUTE, ScanRef, is_unknown
 
 if TYPE_CHECKING:
     from medembed.library.library import CaseLibrary
 
 __all__ = [
+    "affirmed_counts",
     "body_part_of",
     "count_reports",
+    "first_scans",
     "is_body_part",
     "is_recorded",
     "note_assertions",
@@ -36,6 +39,36 @@ def body_part_of(attributes: Mapping[str, str]) -> str:
 def is_body_part(name: str) -> bool:
     """Return whether a kept column of this name holds the body part."""
     return name.lower() in _BODY_PART
+
+
+def first_scans(library: CaseLibrary) -> Iterator[tuple[str, str, ScanRef]]:
+    """Yield case id, patient and first scan of every case that has one, without view or kind."""
+    rows = library.database.read().execute(
+        "SELECT c.case_id, c.patient_id, s.files, s.sha256, s.frame, a.value FROM cases c "
+        "JOIN scans s ON s.case_row = c.id AND s.position = 0 "
+        "LEFT JOIN attributes a ON a.case_row = c.id AND a.name = ? ORDER BY c.id",
+        (UNITS_ATTRIBUTE,),
+    )
+    for case_id, patient_id, files, sha256, frame, declared in rows:
+        units = cast(Literal["", "HU", "stored"], declared)
+        if declared not in ("HU", "stored"):
+            units = ""
+        ref = ScanRef(tuple(json.loads(files)), sha256, frame=frame, units=units)
+        yield case_id, patient_id, ref
+
+
+def affirmed_counts(library: CaseLibrary) -> Counter[str]:
+    """Count the reports that state each finding of this study as present or uncertain."""
+    counts: Counter[str] = Counter()
+    for (assertions,) in library.database.read().execute("SELECT assertions FROM notes"):
+        counts.update(
+            {
+                label
+                for label, status, _, _, _, historical in json.loads(assertions)
+                if status != "absent" and not historical
+            }
+        )
+    return counts
 
 
 def note_assertions(

@@ -92,7 +92,7 @@ class CaseLookup:
         self._index: LibraryIndex | None = None
         self._galleries = Galleries(library, self._choice.fingerprint)
         self._images = QueryImageReader(limits)
-        self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
+        self._novelty = NoveltyCheck(library)
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
         self._filter = CaseFilter.of(library)
@@ -256,7 +256,13 @@ class CaseLookup:
             )  # fmt: skip
         own, parts = given.origin, given.parts
         notes += given.notes
-        novelty = self._novelty.judge(query, given.scans, own.patients, len(index.index))
+        novelty = self._novelty.judge(
+            query,
+            given.scans,
+            own.patients,
+            len(index.index),
+            notes={one.name: one.note for one in texts},
+        )
         reads = self._reordering.applies(rerank_beside(rerank, diversity), terms.affirmed)
         out_of_depth = False
         for one in texts:
