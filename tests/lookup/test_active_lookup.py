@@ -101,10 +101,7 @@ def test_during_twenty_four_changes_every_answer_is_wholly_of_one_model(
         for thread in threads:
             thread.start()
         for number in range(24):
-            if number % 2:
-                report = go_back(library)
-            else:
-                report = use_model(library, "b")
+            report = go_back(library) if number % 2 else use_model(library, "b")
             assert report.embedded.activated
             until(lambda now=report.fingerprint: lookup.current.fingerprint == now)
         stop.set()
