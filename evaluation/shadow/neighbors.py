@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.retrieval.relevance import Pairs
+from evaluation.retrieval.scores import Scorer
 
 __all__ = ["first_kept", "nearest", "overlap", "rank_biased_overlap"]
 
@@ -33,10 +34,11 @@ def nearest(queries: Floats, gallery: Floats, left_out: Pairs, k: int) -> Rows:
         Equal scores in the order of the gallery; -1 where no more items are left.
     """
     found = np.full((len(queries), k), -1, dtype=np.int64)
+    scorer = Scorer(queries, gallery)  # equal items have equal scores, to the last bit
     step = max(1, _CELLS // max(1, len(gallery)))
     for start in range(0, len(queries), step):
         stop = min(start + step, len(queries))
-        scores = queries[start:stop] @ gallery.T
+        scores = scorer.rows(start, stop)
         scores[left_out.rows(start, stop)] = -np.inf
         for row, line in enumerate(scores, start):
             take = min(k, int(np.isfinite(line).sum()))
