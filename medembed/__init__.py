@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from medembed.embeddings import Embeddings
     from medembed.index import CaseIndex, Hits
     from medembed.library import CaseLibrary
-    from medembed.lookup import CaseLookup, Result
+    from medembed.lookup import ActiveLookup, CaseLookup, Result
     from medembed.model import DualEncoder
     from medembed.notes import Note
     from medembed.scans import Scan
     from medembed.verbs import embed, evaluate, ingest, train
 
 _HOME = {
+    "ActiveLookup": "medembed.lookup",
     "Case": "medembed.cases",
     "CaseIndex": "medembed.index",
     "CaseLibrary": "medembed.library",
@@ -39,6 +40,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ActiveLookup",
     "Case",
     "CaseIndex",
     "CaseLibrary",
