@@ -97,7 +97,8 @@ def embed_library(
         What decodes and encodes (:func:`medembed.model.embed_engines.embed_engine`). Default: this
         process, with ``workers``.
     make_active : bool, optional
-        Activate the model at the end. None activates it if it is pending or no model is active,
+        Activate the model at the end. False leaves the active one, and the model is no longer
+        pending. None activates it if it is pending or no model is active,
         provided that it is in the library, has not collapsed, and finds the cases that the active
         one finds (:func:`medembed.model.activation.would_drop`).
     waiting : callable, optional
@@ -107,6 +108,8 @@ def embed_library(
         torch.
     """
     with writer_lock(embed_lock(library, model.fingerprint), "embedding", waiting=waiting):
+        if make_active is False:
+            _not_awaited(library, model.fingerprint)
         if model.n_priors:
             note_priors_read(library, model.fingerprint)
         engine = engine or InProcess(model, library.path / "cache", workers)
@@ -129,6 +132,13 @@ def embed_library(
         activated,
         dropped,
     )
+
+
+def _not_awaited(library: CaseLibrary, fingerprint: str) -> None:
+    """Leave the activation to who asks for it: a later ``embed`` takes the active model."""
+    awaited = library.get_meta(PENDING)
+    if awaited and name_in_library(library, fingerprint) == awaited:
+        library.set_meta(PENDING, None)
 
 
 def embed_lock(library: CaseLibrary, fingerprint: str) -> Path:

@@ -238,6 +238,15 @@ def test_a_case_that_the_active_model_gets_at_the_last_moment_is_embedded_before
     assert not library.missing_vectors(second, "image")
 
 
+def test_a_waiting_model_that_is_embedded_beside_the_active_one_waits_no_longer(
+    library: CaseLibrary,
+) -> None:
+    library.set_meta("pending_model", "b")
+    model = DualEncoder.load(library.path / "models" / "b")
+    assert not embed_library(library, model, workers=1, make_active=False).active
+    assert (library.active_model, library.get_meta("pending_model")) == ("a", None)
+
+
 def test_one_embeds_beside_the_active_model_without_changing_over(library: CaseLibrary) -> None:
     first = fingerprint_of(library, "a")
     library.drop_vectors(fingerprint_of(library, "b"))
