@@ -32,6 +32,7 @@ class NoveltyReason(StrEnum):
     NO_OTHER_PATIENTS = "nobody else"
     UNREADABLE = "image not readable"
     VECTOR = "vector"
+    MARKS = "marks only"
 
 
 _CANNOT_TELL: dict[NoveltyReason, str] = {
@@ -47,6 +48,7 @@ _CANNOT_TELL: dict[NoveltyReason, str] = {
         "(run medembed index LIBRARY)"
     ),
     NoveltyReason.VECTOR: "no novelty check: a vector may be of an image or of a text",
+    NoveltyReason.MARKS: "no novelty check: the marked cases are the library's own",
 }
 
 

@@ -51,7 +51,8 @@ class NoveltyAnswer:
         Share of the library's own queries of this kind that are at least as strange; None if no
         part of the query could be judged.
     parts : mapping of str to float
-        The p-value of each part by kind: ``"image"``, ``"report"``, ``"2 words"``.
+        The p-value of each part by kind: ``"image"``, ``"report"``, ``"2 words"``; if there are
+        several of a kind, with the name of the part: ``"image (image2)"``.
     is_stale : bool
         Whether the library has grown or shrunk by more than a tenth since the calibration.
     instead : tuple of str
@@ -124,48 +125,55 @@ class NoveltyCheck:
     def judge(
         self,
         query: Query,
-        scan: Scan | None,
+        scans: Mapping[str, Scan],
         own_patients: Collection[str],
         n_cases: int,
-        note: Note | None = None,
+        notes: Mapping[str, Note] | None = None,
     ) -> NoveltyAnswer:
         """Judge a query, whatever its conditions and the model.
+
+        Each part of a weight above 0 is judged by itself. Cases that are marked as like or unlike
+        are of the library and say nothing about what it lacks; a query of nothing else cannot be
+        judged.
 
         Parameters
         ----------
         query : Query
-            Parts of weight 0 do not count.
-        scan : Scan or None
-            The image of the query, as read.
+        scans : mapping of str to Scan
+            The images of the query, as read, by the name of the part.
         own_patients : collection of str
             Patients that the query belongs to; they are not compared with.
         n_cases : int
             Cases in the library now.
-        note : Note, optional
-            The text of the query, if it has been parsed with the library's vocabulary.
+        notes : mapping of str to Note, optional
+            The texts of the query, by the name of the part, if they have been parsed with the
+            library's vocabulary.
         """
         made = self.calibration
         parts: dict[str, float] = {}
         reasons: list[NoveltyReason] = []
-        instead: tuple[str, ...] = ()
-        for name, weight in query.weights.items():
-            if not weight:
+        instead: dict[str, None] = {}
+        for part in query.inputs:
+            if not query.weights[part.name]:
                 continue
-            if name == "vector":
-                reasons.append(NoveltyReason.VECTOR)
-                continue
-            if name == "text":
-                kind, value, instead = self._text_part(query.text or "", note, made)
-            elif name == "case":
-                kind, value = name, self._case_part(query.case or "", made)
-            else:
-                kind, value = name, self._image_part(scan, made, own_patients)
+            kind: str = part.kind
+            value: float | NoveltyReason = NoveltyReason.VECTOR
+            if part.kind == "text":
+                note = notes.get(part.name) if notes else None
+                kind, value, other = self._text_part(part.text, note, made)
+                instead |= dict.fromkeys(other)
+            elif part.kind == "case":
+                value = self._case_part(part.case, made)
+            elif part.kind == "image":
+                value = self._image_part(scans.get(part.name), made, own_patients)
             if isinstance(value, NoveltyReason):
                 reasons.append(value)
             else:
-                parts[kind] = value
+                parts[kind if kind not in parts else f"{kind} ({part.name})"] = value
+        if not parts and not reasons:
+            reasons.append(NoveltyReason.MARKS)
         is_stale = abs(n_cases - made.n_cases) > _STALE_SHARE * made.n_cases > 0
-        return replace(_answer(parts, reasons, is_stale), instead=instead)
+        return replace(_answer(parts, reasons, is_stale), instead=tuple(instead))
 
     def _text_part(
         self, text: str, note: Note | None, made: NoveltyCalibration
