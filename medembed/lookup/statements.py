@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from medembed.lookup.agreement import (
     degree_factors,
     finding_table,
 )
+from medembed.lookup.note_words import name_ranks
 from medembed.lookup.terms import Term, TermKind
 from medembed.notes import Assertion, Side, Status, current_label
 from medembed.notes.degrees import degree_of
@@ -110,9 +111,7 @@ class Statements:
     def rank(self) -> npt.NDArray[np.intp]:
         """Position of each case id among the sorted ids: the order of equal scores."""
         if self._order is None:
-            rank = np.empty(len(self._case_ids), dtype=np.intp)
-            rank[sorted(range(len(rank)), key=self._case_ids.__getitem__)] = np.arange(len(rank))
-            self._order = rank
+            self._order = name_ranks(self._case_ids)
         return self._order
 
     def agreement(self, terms: Sequence[Term]) -> Floats:
@@ -123,14 +122,26 @@ class Statements:
         """
         total = np.zeros(len(self._case_ids), dtype=np.float32)
         weights = 0.0
-        for term in terms:
-            weight = 1.0 if term.kind is TermKind.FINDING else _ATTRIBUTE_WEIGHT
-            one = self.agreement_with(term)
-            if term.kind is not TermKind.FINDING and (not one.size or one.min() == one.max()):
-                continue
+        for weight, one in self._telling(terms):
             total += np.float32(weight) * one
             weights += weight
         return total / np.float32(weights) if weights else total
+
+    def worst_agreement(self, terms: Sequence[Term]) -> Floats:
+        """Return the agreement of each case with the term that it contradicts most, ``(n,)``."""
+        worst = np.ones(len(self._case_ids), dtype=np.float32)
+        for _, one in self._telling(terms):
+            worst = np.minimum(worst, one)
+        return worst
+
+    def _telling(self, terms: Sequence[Term]) -> Iterator[tuple[float, Floats]]:
+        """Yield weight and agreement of the terms that tell cases apart."""
+        for term in terms:
+            one = self.agreement_with(term)
+            if term.kind is TermKind.FINDING:
+                yield 1.0, one
+            elif one.size and one.min() != one.max():
+                yield _ATTRIBUTE_WEIGHT, one
 
     def has_any(self, term: Term) -> bool:
         """Return whether any case agrees with a term."""
