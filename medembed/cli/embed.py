@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.suggestion import suggested_search
 from medembed.counted import counted
-from medembed.errors import InputError
+from medembed.errors import FingerprintError, InputError
 from medembed.model.engine_kind import EngineKind
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def embed(
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
         from medembed.columns import LibraryColumns
+        from medembed.index import compact_index
         from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model import DualEncoder, embed_library, find_model
         from medembed.model.embed_engines import embed_engine
@@ -115,6 +117,8 @@ def embed(
             )
         calibrate_novelty(opened)
         LibraryColumns(opened).current()
+        with suppress(FingerprintError):  # no image has a vector
+            compact_index(opened, loaded.fingerprint)
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 

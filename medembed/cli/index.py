@@ -38,13 +38,13 @@ def index(
     Example: medembed index demo-library --kind exact
     """
     from medembed.columns import LibraryColumns
-    from medembed.index import open_index
+    from medembed.index import compact_index
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
-    made = open_index(opened, choose_model(opened, model).fingerprint, kind)
+    made = compact_index(opened, choose_model(opened, model).fingerprint, kind)
     LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)

@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from medembed.counted import counted
+from medembed.embeddings import Embeddings
 from medembed.errors import InputError, MedEmbedError
-from medembed.index.library_index import COLUMNS_FOLDER, NOVELTY_FOLDER, index_folder, open_index
+from medembed.index.library_index import (
+    COLUMNS_FOLDER,
+    NOVELTY_FOLDER,
+    LibraryIndex,
+    index_folder,
+    open_index,
+)
 from medembed.index.sealed_files import read_sealed
 from medembed.library.verification import Check, CheckState
 
@@ -44,7 +51,7 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
             yield Check(what, CheckState.REPAIRED, "removed: the library has no such vectors")
             continue
         try:
-            opened = open_index(library, made[folder])
+            opened = _verified(library, made[folder], folder)
         except MedEmbedError as error:
             yield Check(what, CheckState.LEFT, str(error.what))
             continue
@@ -52,6 +59,17 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
             yield Check(what, CheckState.OK, counted(len(opened.index), "case"))
         else:
             yield Check(what, CheckState.REPAIRED, "; ".join(map(str, opened.notes)))
+
+
+def _verified(library: CaseLibrary, fingerprint: str, folder: Path) -> LibraryIndex:
+    """Hash every file, and compare every vector with the library's."""
+    opened = open_index(library, fingerprint, trusting=False)
+    if opened.state == "kept":
+        images = Embeddings.from_library(library, fingerprint, "image")
+        if opened.index.copy().sync(images) != (0, 0):
+            shutil.rmtree(folder, ignore_errors=True)
+            return open_index(library, fingerprint)
+    return opened
 
 
 def _check_novelty(library: CaseLibrary, folder: Path) -> Check:

@@ -20,12 +20,14 @@ SCHEMA_VERSION = 4
 
 def write_schema(db: sqlite3.Connection) -> None:
     """Write schema, library id and key into an empty file, within an open transaction."""
-    for part in (
+    parts = (
         _text("schema.sql"),
         _text("schema_2.sql"),
-        seal_triggers(),
+        _text("schema_4.sql"),
         _text("schema_4_cases.sql"),
-    ):
+        seal_triggers(),
+    )
+    for part in parts:
         _execute(db, part)
     db.executemany(
         "INSERT INTO meta (name, value) VALUES (?, ?)",
@@ -39,16 +41,17 @@ def write_schema(db: sqlite3.Connection) -> None:
 def migrate(db: sqlite3.Connection) -> None:
     """Migrate a file of an older schema to the current one, within an open transaction.
 
-    Schema 2 added tables and columns; schema 3 renamed findings (``FORMER_LABELS``); schema 4 added
-    the revision of the cases.
+    Schema 2 added tables and columns, schema 4 the list of changed vectors and the revision of the
+    cases; schema 3 renamed findings (``FORMER_LABELS``).
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= SCHEMA_VERSION:
         return  # another process has migrated it
     if version == 1:
         _add_schema_2(db)
-    if version <= 2:
+    if version < 3:
         rename_labels(db)
+    _execute(db, _text("schema_4.sql"))
     _execute(db, _text("schema_4_cases.sql"))
     seal_schema(db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

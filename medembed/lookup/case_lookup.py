@@ -20,8 +20,7 @@ from medembed.index import (
     LibraryIndex,
     SearchNote,
     SearchNoteKind,
-    library_revision,
-    open_index,
+    current_index,
 )
 from medembed.index.exact import cosine
 from medembed.lookup.gallery import Galleries, Gallery
@@ -140,10 +139,8 @@ class CaseLookup:
             If the library has no vectors of the model.
         """
         with self._lock:
-            held = self._index
-            if held is None or held.revision != library_revision(self.library, self.fingerprint):
-                self._index = held = open_index(self.library, self.fingerprint)
-            return held
+            self._index = current_index(self.library, self.fingerprint, self._index)
+            return self._index
 
     def search(
         self,
@@ -380,7 +377,9 @@ def _allowed(
 
 def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
     """Return whether a case may be a hit."""
-    return lambda name: (
-        name in gallery.index
-        and (allowed is None or bool(allowed[gallery.index.mask([name])].any()))
-    )
+
+    def is_eligible(case_id: str) -> bool:
+        at = int(gallery.index.positions_of([case_id])[0])
+        return at >= 0 and (allowed is None or bool(allowed[at]))
+
+    return is_eligible

@@ -77,7 +77,6 @@ class NoteWords:
     def __init__(self, library: CaseLibrary, case_ids: Sequence[str]) -> None:
         self._library = library
         self._n = len(case_ids)
-        self._row_of = {name: row for row, name in enumerate(case_ids)}
         self.rank = name_ranks(case_ids)
         self._columns, places = CaseFilter.of(library).placed(tuple(case_ids))
         there = np.flatnonzero(places >= 0)
@@ -86,10 +85,6 @@ class NoteWords:
         self._index_rows[places[there]] = there
         self._rarity: dict[str, float] = {}
         self._lock = threading.Lock()
-
-    def row(self, case_id: str) -> int:
-        """Return the row of a case in the index."""
-        return self._row_of[case_id]
 
     def match(
         self, words: Sequence[str], stated: Sequence[tuple[Sequence[str], Floats]] = ()
