@@ -31,6 +31,7 @@ class NoveltyReason(StrEnum):
     NO_OTHER_PATIENTS = "nobody else"
     UNREADABLE = "image not readable"
     VECTOR = "vector"
+    MARKS = "marks only"
 
 
 _CANNOT_TELL: dict[NoveltyReason, str] = {
@@ -43,6 +44,7 @@ _CANNOT_TELL: dict[NoveltyReason, str] = {
     NoveltyReason.NO_OTHER_PATIENTS: "no novelty check: no other patients to compare with",
     NoveltyReason.UNREADABLE: "no novelty check: the image of the case cannot be read",
     NoveltyReason.VECTOR: "no novelty check: a vector may be of an image or of a text",
+    NoveltyReason.MARKS: "no novelty check: the marked cases are the library's own",
 }
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from medembed.cases import Case
     from medembed.library import CaseLibrary
-    from medembed.lookup.query import Query
+    from medembed.lookup.query import Part, Query
     from medembed.scans import Scan
 
 __all__ = ["NoveltyAnswer", "NoveltyCheck"]
@@ -54,7 +54,8 @@ class NoveltyAnswer:
         Share of the library's own queries of this kind that are at least as strange; None if no
         part of the query could be judged.
     parts : mapping of str to float
-        The p-value of each part by kind: ``"image"``, ``"report"``, ``"2 words"``.
+        The p-value of each part by kind: ``"image"``, ``"report"``, ``"2 words"``; if there are
+        several of a kind, with the name of the part: ``"image (image2)"``.
     is_stale : bool
         Whether the library has grown or shrunk by more than a tenth since the calibration.
     """
@@ -129,16 +130,23 @@ class NoveltyCheck:
         return 2 * len(words_in_reports(self._library, words)) >= max(len(words), 1)
 
     def judge(
-        self, query: Query, scan: Scan | None, own_patients: Collection[str], n_cases: int
+        self,
+        query: Query,
+        scans: Mapping[str, Scan],
+        own_patients: Collection[str],
+        n_cases: int,
     ) -> NoveltyAnswer:
         """Judge a query, whatever its conditions and the model.
+
+        Each part of a weight above 0 is judged by itself. Cases that are marked as like or unlike
+        are of the library and say nothing about what it lacks; a query of nothing else cannot be
+        judged.
 
         Parameters
         ----------
         query : Query
-            Parts of weight 0 do not count.
-        scan : Scan or None
-            The image of the query, as read.
+        scans : mapping of str to Scan
+            The images of the query, as read, by the name of the part.
         own_patients : collection of str
             Patients that the query belongs to; they are not compared with.
         n_cases : int
@@ -147,21 +155,20 @@ class NoveltyCheck:
         made, cache = self._current()
         parts: dict[str, float] = {}
         reasons: list[NoveltyReason] = []
-        for name, weight in query.weights.items():
-            if not weight:
+        for part in query.inputs:
+            if not query.weights[part.name]:
                 continue
-            if name == "vector":
-                reasons.append(NoveltyReason.VECTOR)
-                continue
-            if name == "text":
-                kind, value = self._text_part(query.text or "", made)
-            else:
-                kind = name
-                value = self._image_part(query, scan, name, made, cache, own_patients)
+            kind, value = part.kind, NoveltyReason.VECTOR
+            if part.kind == "text":
+                kind, value = self._text_part(part.text, made)
+            elif part.kind != "vector":
+                value = self._image_part(part, scans.get(part.name), made, cache, own_patients)
             if isinstance(value, NoveltyReason):
                 reasons.append(value)
             else:
-                parts[kind] = value
+                parts[kind if kind not in parts else f"{kind} ({part.name})"] = value
+        if not parts and not reasons:
+            reasons.append(NoveltyReason.MARKS)
         is_stale = abs(n_cases - made.n_cases) > _STALE_SHARE * made.n_cases > 0
         return _answer(parts, reasons, is_stale)
 
@@ -178,9 +185,8 @@ class NoveltyCheck:
 
     def _image_part(
         self,
-        query: Query,
+        part: Part,
         scan: Scan | None,
-        name: str,
         made: NoveltyCalibration,
         cache: PixelCache | None,
         own_patients: Collection[str],
@@ -191,8 +197,8 @@ class NoveltyCheck:
         if len(reference) < NEIGHBORS:
             return NoveltyReason.NO_OTHER_PATIENTS
         try:
-            if name == "case":
-                image = self._of_case(self._library.case(query.case or ""), cache)
+            if part.kind == "case":
+                image = self._of_case(self._library.case(part.case), cache)
             elif scan is not None:
                 image = thumbnail(scan)
             else:

@@ -19,6 +19,7 @@ from medembed.lookup.agreement import (
     degree_factors,
     finding_table,
 )
+from medembed.lookup.note_words import name_ranks
 from medembed.lookup.terms import Term, TermKind
 from medembed.notes import Assertion, Side, Status
 from medembed.notes.degrees import degree_of
@@ -99,9 +100,7 @@ class Statements:
     def rank(self) -> npt.NDArray[np.intp]:
         """Position of each case id among the sorted ids: the order of equal scores."""
         if self._order is None:
-            rank = np.empty(len(self._case_ids), dtype=np.intp)
-            rank[sorted(range(len(rank)), key=self._case_ids.__getitem__)] = np.arange(len(rank))
-            self._order = rank
+            self._order = name_ranks(self._case_ids)
         return self._order
 
     def agreement(self, terms: Sequence[Term]) -> Floats:

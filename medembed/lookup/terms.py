@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from medembed.errors import QueryError
+from medembed.library.note_words import query_words
 from medembed.model.report_text import note_text
 from medembed.notes import Note, Side, Status, Vocabulary
 from medembed.notes.affirmed import split_denied
 from medembed.notes.attribute_words import attribute_words
 from medembed.notes.degrees import Degree, degree_of
 
-__all__ = ["QueryTerms", "Term", "TermKind", "read_terms"]
+__all__ = ["QueryTerms", "Term", "TermKind", "all_terms", "read_terms"]
 
 _STATUS: dict[Status, str] = {"present": "", "absent": "no ", "uncertain": "possible "}
 
@@ -87,12 +88,16 @@ class QueryTerms:
         What the model reads; empty if the text only denies.
     denied : str
         The denied findings in the words of the text.
+    unread : tuple of str
+        Words of what it affirms that are no part of a finding: these are looked up in notes.
+        Findings count by what the notes state, not by their words, which know no denial.
     """
 
     terms: tuple[Term, ...] = ()
     ignored: tuple[Term, ...] = ()
     affirmed: str = ""
     denied: str = ""
+    unread: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -102,6 +107,18 @@ class QueryTerms:
             "affirmed": self.affirmed,
             "denied": self.denied,
         }
+
+
+def all_terms(texts: Sequence[QueryTerms]) -> QueryTerms:
+    """Collect what several texts ask for, deny and name."""
+    if len(texts) == 1:
+        return texts[0]
+    return QueryTerms(
+        tuple(dict.fromkeys(term for text in texts for term in text.terms)),
+        tuple(dict.fromkeys(term for text in texts for term in text.ignored)),
+        "; ".join(text.affirmed for text in texts if text.affirmed),
+        ", ".join(text.denied for text in texts if text.denied),
+    )
 
 
 def read_terms(
@@ -143,7 +160,15 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), _unread(note, affirmed))
+
+
+def _unread(note: Note, affirmed: str) -> tuple[str, ...]:
+    rest = list(note.text)
+    for one in note.assertions:
+        rest[one.start : one.end] = " " * (one.end - one.start)
+    wanted = set(query_words(affirmed))
+    return tuple(word for word in query_words("".join(rest)) if word in wanted)
 
 
 def _terms(note: Note) -> Iterator[Term]:

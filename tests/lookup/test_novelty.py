@@ -289,8 +289,8 @@ def test_a_grown_library_says_that_the_calibration_is_stale(archive: Path) -> No
     with CaseLibrary.open(archive) as library:
         check = NoveltyCheck(library, lambda files: pytest.fail("no image is read"))
         query = Query.of("heart", None, None, None, None, 1)
-        assert not check.judge(query, None, [], 190).is_stale
-        answer = check.judge(query, None, [], 260)
+        assert not check.judge(query, {}, [], 190).is_stale
+        answer = check.judge(query, {}, [], 260)
         assert answer.is_stale
         assert "run medembed index" in str(answer)
         assert answer.to_json()["stale"] is True

@@ -1,0 +1,122 @@
+"""The noun :class:`NoteWords`: how well the notes of cases match the words of a query."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.library.note_words import note_scores, query_words, rarities
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
+
+__all__ = ["TYPICAL_RARITY", "NoteWords", "WordMatch", "name_ranks"]
+
+Floats = npt.NDArray[np.float32]
+
+TYPICAL_RARITY = 1.0
+"""The rarity of a query's words at which they count as much as its vector; chosen on validation
+cases (``tests/benchmarks/fused_search.py --choose``)."""
+
+
+@dataclass(frozen=True, eq=False)
+class WordMatch:
+    """How well each case's note matches the words of a query.
+
+    Parameters
+    ----------
+    shares : float32 array, shape ``(n,)``, in [0, 1]
+        BM25 as a share of its bound, in the order of the index; 0 without a note.
+    weight : float
+        Of the words beside the vector, 0 to 1: the more, the rarer they are.
+    words : tuple of str
+        The words that were looked up, the rarest first.
+    """
+
+    shares: Floats
+    weight: float
+    words: tuple[str, ...] = ()
+
+    def beside(self, agreement: Floats) -> WordMatch:
+        """Return the match with what the cases state in mind.
+
+        BM25 knows no denial: "no effusion" has the word. So a share is multiplied by
+        ``1 + agreement``, at most 1: a note that denies what the text asks for gains nothing by its
+        words, one that does not mention it half.
+
+        Parameters
+        ----------
+        agreement : float32 array, shape ``(n,)``, in [-1, 1]
+        """
+        kept = np.minimum(np.float32(1), np.float32(1) + agreement)
+        return replace(self, shares=(self.shares * kept).astype(np.float32))
+
+
+class NoteWords:
+    """Matches words with the notes of an index's cases; valid for one revision of it.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    case_ids : sequence of str
+        Of the index, in its order.
+
+    Attributes
+    ----------
+    rank : int array, shape ``(n,)``
+        Position of each case id among the sorted ids: the order of equal scores.
+    """
+
+    def __init__(self, library: CaseLibrary, case_ids: Sequence[str]) -> None:
+        self._library = library
+        self._n = len(case_ids)
+        self._row_of = row_of = {name: row for row, name in enumerate(case_ids)}
+        self.rank = name_ranks(case_ids)
+        pairs = [
+            (case_row, row_of[name])
+            for case_row, name in library.database.read().execute(
+                "SELECT id, case_id FROM cases ORDER BY id"
+            )
+            if name in row_of
+        ]
+        table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        self._case_rows, self._index_rows = table[:, 0].copy(), table[:, 1].copy()
+        self._rarity: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def row(self, case_id: str) -> int:
+        """Return the row of a case in the index."""
+        return self._row_of[case_id]
+
+    def match(self, text: str) -> WordMatch:
+        """Match the words of a text with every note.
+
+        Their weight is ``r / (r + TYPICAL_RARITY)`` with the sum ``r`` of their rarities. The score
+        ``(1 - weight) * cosine + weight * share`` then ranks as ``cosine + BM25 / constant``
+        does, and stays within [-1, 1].
+        """
+        words = query_words(text)
+        with self._lock:
+            missing = [word for word in words if word not in self._rarity]
+            self._rarity |= rarities(self._library, missing)
+            rarity = {word: self._rarity[word] for word in words}
+        found = note_scores(self._library, rarity)
+        shares = np.zeros(self._n, dtype=np.float32)
+        if self._n and self._case_rows.size and found.case_rows.size:
+            at = np.searchsorted(self._case_rows, found.case_rows)
+            at = np.minimum(at, self._case_rows.size - 1)
+            known = self._case_rows[at] == found.case_rows  # others have no vector
+            shares[self._index_rows[at[known]]] = found.shares[known]
+        return WordMatch(shares, found.rarity / (found.rarity + TYPICAL_RARITY), found.words)
+
+
+def name_ranks(case_ids: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the position of each case id among the sorted ids: the order of equal scores."""
+    rank = np.empty(len(case_ids), dtype=np.intp)
+    rank[sorted(range(len(rank)), key=case_ids.__getitem__)] = np.arange(len(rank))
+    return rank
