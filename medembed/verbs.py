@@ -191,9 +191,11 @@ def embed(
     progress : callable of (done, total), optional
     """
     from medembed.lookup.novelty_calibration import calibrate_novelty
+    from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model import DualEncoder, embed_library, find_model
     from medembed.model.embed_engines import embed_engine
     from medembed.model.engine_kind import EngineKind
+    from medembed.model.resolve import choose_model
 
     with _opened(library) as opened:
         if not isinstance(model, DualEncoder):
@@ -204,6 +206,7 @@ def embed(
             opened, model, progress, engine=runs, make_active=True if activate else None
         )
         calibrate_novelty(opened)
+        evaluate_if_due(opened, choose_model(opened, model))
         return report
 
 

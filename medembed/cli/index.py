@@ -33,19 +33,24 @@ def index(
     """Build or update the search index of a library.
 
     search does so when needed; use index to do it in advance, or to change the kind. It also
-    calibrates the check whether the library has anything like a query, which search only uses.
+    calibrates the check whether the library has anything like a query, and measures what scores are
+    worth; search only uses both.
 
     Example: medembed index demo-library --kind exact
     """
     from medembed.index import open_index
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
+    from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
-    made = open_index(opened, choose_model(opened, model).fingerprint, kind)
+    choice = choose_model(opened, model)
+    made = open_index(opened, choice.fingerprint, kind)
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
+    with progress_bar("measure scores") as progress:
+        scores = evaluate_if_due(opened, choice, after_any_change=True, progress=progress)
     payload = {
         "model": made.index.fingerprint,
         "state": made.state,
@@ -53,6 +58,7 @@ def index(
         "cases": len(made.index),
         "dim": made.index.dim,
         "novelty": novelty.to_json(),
+        "scores": scores.to_json(),
     }
 
     def human() -> None:

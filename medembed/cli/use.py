@@ -59,6 +59,8 @@ def use(
 
     with CaseLibrary.open(library) as opened:
         from medembed.lookup.novelty_calibration import calibrate_novelty
+        from medembed.lookup.score_evaluation import evaluate_if_due
+        from medembed.model.resolve import choose_model
         from medembed.model.use_model import use_model
 
         with progress_bar("embed") as progress:
@@ -72,6 +74,8 @@ def use(
                 waiting=note,
             )
         calibrate_novelty(opened)
+        with progress_bar("measure scores") as progress:
+            evaluate_if_due(opened, choose_model(opened, report.name), progress=progress)
 
     def human() -> None:
         sys.stdout.write(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from medembed.counted import counted
 from medembed.errors import InputError, MedEmbedError
-from medembed.index.library_index import NOVELTY_FOLDER, index_folder, open_index
+from medembed.index.library_index import NOVELTY_FOLDER, WORTH_FOLDER, index_folder, open_index
 from medembed.index.sealed_files import read_sealed
 from medembed.library.verification import Check, CheckState
 
@@ -38,6 +38,9 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
         if folder.name == NOVELTY_FOLDER:
             yield _check_novelty(library, folder)
             continue
+        if folder.name == WORTH_FOLDER:
+            yield _check_worth(library, folder, {each.name for each in made})
+            continue
         if folder not in made:
             shutil.rmtree(folder, ignore_errors=True)
             yield Check(what, CheckState.REPAIRED, "removed: the library has no such vectors")
@@ -63,3 +66,22 @@ def _check_novelty(library: CaseLibrary, folder: Path) -> Check:
             "novelty check", CheckState.REPAIRED, "removed: medembed index LIBRARY calibrates it"
         )
     return Check("novelty check", CheckState.OK, "calibrated")
+
+
+def _check_worth(library: CaseLibrary, folder: Path, models: set[str]) -> Check:
+    """Check the seals of what scores are worth; that of a model without vectors is removed."""
+    removed = kept = 0
+    for each in sorted(folder.glob("[!.]*")):
+        try:
+            if each.name not in models:
+                raise InputError("the library has no such vectors", where=each.name)
+            read_sealed(each, library.key)
+            kept += 1
+        except (InputError, OSError):
+            shutil.rmtree(each, ignore_errors=True)
+            removed += 1
+    if removed:
+        return Check(
+            "worth of scores", CheckState.REPAIRED, "removed: medembed index LIBRARY measures it"
+        )
+    return Check("worth of scores", CheckState.OK, counted(kept, "model"))

@@ -17,10 +17,20 @@ from medembed.index.search_notes import SearchNote, SearchNoteKind
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
-__all__ = ["NOVELTY_FOLDER", "LibraryIndex", "index_folder", "library_revision", "open_index"]
+__all__ = [
+    "NOVELTY_FOLDER",
+    "WORTH_FOLDER",
+    "LibraryIndex",
+    "index_folder",
+    "library_revision",
+    "open_index",
+]
 
 NOVELTY_FOLDER = "novelty"
 """Beside the folders of the indexes: the calibration of the novelty check."""
+
+WORTH_FOLDER = "worth"
+"""Beside them, a folder for each model: what its scores are worth."""
 
 _PATIENCE_SECONDS = 60.0
 

@@ -56,6 +56,8 @@ class ReadText:
         What is matched with the words of notes; empty for a whole report and a literal search.
     weight : float
         Of the part in the query.
+    is_report : bool
+        Whether it is as long as a report.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ReadText:
     terms: QueryTerms
     words: str
     weight: float
+    is_report: bool = False
 
 
 class QueryTextReader:
@@ -117,7 +120,7 @@ class QueryTextReader:
                 left_out = [name for name in ignore if name in names]
             terms = read_terms(note, vocabulary, left_out, is_report=is_report)
             words = " ".join(terms.unread)
-            found.append(ReadText(part.name, note, terms, words, weight))
+            found.append(ReadText(part.name, note, terms, words, weight, is_report))
         ignored = {str(term) for text in found for term in text.terms.ignored}
         if not literal and not ignored.issuperset(ignore):
             names = {str(term) for text in found for term in text.terms.terms}

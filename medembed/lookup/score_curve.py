@@ -61,9 +61,7 @@ class Percentiles:
         """
         ordered = np.sort(np.asarray(scores, dtype=np.float64))
         n = len(ordered)
-        grid = np.unique(
-            np.round([i / 10**d for d in (2, 3, 4) for i in _steps(d)], 4)
-        )
+        grid = np.unique(np.round([i / 10**d for d in (2, 3, 4) for i in _steps(d)], 4))
         grid = grid[n * (1 - grid) >= _FEWEST_ABOVE - _ROUNDING]
         at = np.ceil(grid * n - _ROUNDING).astype(np.int64) - 1
         return cls(grid, ordered[at])
@@ -77,6 +75,10 @@ class Percentiles:
             return None
         at = int(np.searchsorted(self.scores, score, side="left"))
         return round(100 * float(self.shares[at - 1]), 2) if at else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"shares": self.shares.tolist(), "scores": self.scores.tolist()}
 
 
 def _steps(digits: int) -> range:
@@ -137,9 +139,9 @@ class ShareCurve:
         n = np.bincount(cell, minlength=size).reshape(shape).astype(np.float64)
         hits = np.bincount(cell, np.asarray(shared, dtype=np.float64), size).reshape(shape)
         shares = _monotone(hits.sum(0)[None], n.sum(0)[None])[0]
-        drawn = np.random.default_rng(seed).multinomial(
-            len(names), np.full(len(names), 1 / len(names)), size=_DRAWS
-        )
+        chance = np.full(len(names), 1 / len(names))
+        counts = np.random.default_rng(seed).multinomial(len(names), chance, size=_DRAWS)
+        drawn = np.asarray(counts, dtype=np.float64)
         lows, highs = _ends(_monotone(drawn @ hits, drawn @ n), shares, n)
         return cls(floors, shares, lows, highs)
 
