@@ -158,7 +158,8 @@ class NoveltyCheck:
         for part in query.inputs:
             if not query.weights[part.name]:
                 continue
-            kind, value = part.kind, NoveltyReason.VECTOR
+            kind: str = part.kind
+            value: float | NoveltyReason = NoveltyReason.VECTOR
             if part.kind == "text":
                 kind, value = self._text_part(part.text, made)
             elif part.kind != "vector":

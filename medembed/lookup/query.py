@@ -156,7 +156,7 @@ class Query:
                 hint="give a text, an image, a case, a vector, or several of them",
             )
         if len(inputs) > _MOST_PARTS:
-            raise QueryError(f"the query has {len(inputs)} parts; the limit is {_MOST_PARTS}")
+            raise QueryError(f"the query has too many parts; the limit is {_MOST_PARTS}")
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise QueryError("the number of hits must be a whole number of at least 1")
         if against not in get_args(Against):

@@ -122,7 +122,8 @@ def one_fold(
     ) -> Novelty:
         query = Query.of(text, scan, case, None, None, 1)
         patients = [library.case(case).patient_id] if case else []
-        return check.judge(query, scan, patients, len(library)).state
+        given = {} if scan is None else {"image": scan}
+        return check.judge(query, given, patients, len(library)).state
 
     for case in held_out:
         scan, note = scans[case.case_id], case.note.text if case.note else ""

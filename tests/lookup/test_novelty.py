@@ -285,6 +285,25 @@ def test_conditions_do_not_change_the_answer_and_text_without_words_has_none(
     assert judged(archive, vector=vector(3)).reason is NoveltyReason.VECTOR
 
 
+def test_each_of_several_parts_is_judged_and_marks_are_not(archive: Path) -> None:
+    turned = Scan(radiograph(401)[::-1].astype(np.float32))
+    with CaseLibrary.open(archive) as library, CaseLookup(library, Oracle()) as lookup:
+        one = lookup.search(image=turned).novelty_answer
+        others = [Scan(radiograph(seed).astype(np.float32)) for seed in (402, 403)]
+        several = lookup.search(image=[*others, turned], text="heart").novelty_answer
+        assert [*several.parts] == ["1 word", "image", "image (image2)", "image (image3)"]
+        assert several.parts["image (image3)"] == one.parts["image"]
+        assert several.p_value == pytest.approx(4 * min(several.parts.values()))
+        weights = {"image": 1, "image2": 1, "image3": 0, "text": 0}
+        without = lookup.search(image=[*others, turned], text="heart", weights=weights)
+        assert without.novelty is Novelty.LIKE, "a part of no weight does not count"
+        marked = lookup.search(text="heart", like="c5", unlike=["c7"])
+        assert [*marked.novelty_answer.parts] == ["1 word"]
+        only = lookup.search(like=["c5"])
+        assert (only.novelty, only.novelty_reason) == (Novelty.CANNOT_TELL, NoveltyReason.MARKS)
+        assert "marked cases" in only.novelty_line
+
+
 def test_a_grown_library_says_that_the_calibration_is_stale(archive: Path) -> None:
     with CaseLibrary.open(archive) as library:
         check = NoveltyCheck(library, lambda files: pytest.fail("no image is read"))
