@@ -188,7 +188,8 @@ class Result(Sequence[LookupHit]):
         -------
         pandas.DataFrame
             Columns ``rank, case_id, score, percentile, worth, worth_low, worth_high, modality,
-            view, sex, age_years, study_date, findings, impression, why``. An unknown age or date is missing. No path and no patient id.
+            view, sex, age_years, study_date, findings, impression, why``. An unknown age, date,
+            percentile or worth is missing. No path and no patient id.
         """
         from medembed.lookup.result_table import result_frame
 
