@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from medembed.telemetry import silence
+
 if TYPE_CHECKING:
     from medembed.cases import Case, Finding, ScanRef
     from medembed.embeddings import Embeddings
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from medembed.notes import Note
     from medembed.scans import Scan
     from medembed.verbs import embed, evaluate, ingest, train
+
+silence()  # before a library that would report is loaded
 
 _HOME = {
     "Case": "medembed.cases",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.suggestion import suggested_search
 from medembed.counted import counted
-from medembed.errors import InputError
+from medembed.errors import FingerprintError, InputError
 from medembed.model.engine_kind import EngineKind
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def embed(
     devices = _checked(device or [])
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
+        from medembed.columns import LibraryColumns
+        from medembed.index import compact_index
         from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.lookup.score_evaluation import evaluate_if_due
         from medembed.model import DualEncoder, embed_library, find_model
@@ -114,7 +117,11 @@ def embed(
             report = embed_library(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
-        calibrate_novelty(opened)
+        with progress_bar("calibrate") as progress:
+            calibrate_novelty(opened, progress=progress)
+        LibraryColumns(opened).current()
+        with suppress(FingerprintError):  # no image has a vector
+            compact_index(opened, loaded.fingerprint)
         with progress_bar("measure scores") as progress:
             evaluate_if_due(opened, choose_model(opened, loaded), progress=progress)
         if precision is Precision.INT8:

@@ -38,7 +38,8 @@ def index(
 
     Example: medembed index demo-library --kind exact
     """
-    from medembed.index import open_index
+    from medembed.columns import LibraryColumns
+    from medembed.index import compact_index
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.lookup.score_evaluation import evaluate_if_due
@@ -46,7 +47,8 @@ def index(
 
     opened = CaseLibrary.open(library)
     choice = choose_model(opened, model)
-    made = open_index(opened, choice.fingerprint, kind)
+    made = compact_index(opened, choice.fingerprint, kind)
+    LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
     with progress_bar("measure scores") as progress:

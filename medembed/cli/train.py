@@ -126,7 +126,8 @@ def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
     model = DualEncoder.load(folder)
     with progress_bar("embed") as progress:
         report = embed_library(library, model, progress, waiting=note, cached=True)
-    calibrate_novelty(library)
+    with progress_bar("calibrate") as progress:
+        calibrate_novelty(library, progress=progress)
     with progress_bar("measure scores") as progress:
         evaluate_if_due(library, choose_model(library, model), progress=progress)
     return report

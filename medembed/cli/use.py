@@ -73,7 +73,8 @@ def use(
                 progress=progress,
                 waiting=note,
             )
-        calibrate_novelty(opened)
+        with progress_bar("calibrate") as progress:
+            calibrate_novelty(opened, progress=progress)
         with progress_bar("measure scores") as progress:
             evaluate_if_due(opened, choose_model(opened, report.name), progress=progress)
 

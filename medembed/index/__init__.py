@@ -2,7 +2,13 @@
 
 from medembed.index.case_index import CaseIndex, IndexKind
 from medembed.index.hits import Hits, Method, Plan
-from medembed.index.library_index import LibraryIndex, library_revision, open_index
+from medembed.index.library_index import (
+    LibraryIndex,
+    compact_index,
+    current_index,
+    library_revision,
+    open_index,
+)
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 __all__ = [
@@ -14,6 +20,8 @@ __all__ = [
     "Plan",
     "SearchNote",
     "SearchNoteKind",
+    "compact_index",
+    "current_index",
     "library_revision",
     "open_index",
 ]

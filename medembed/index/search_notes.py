@@ -48,6 +48,8 @@ class SearchNoteKind(StrEnum):
     """Cases that are the query itself (names)."""
     OWN_PATIENT = "own patient"
     """(cases excluded, patients that the query may belong to)"""
+    MARKED_PATIENTS = "marked patients"
+    """(cases excluded, patients of the cases marked as like or unlike)"""
     DUPLICATES = "duplicates"
     """(cases listed beside a hit that shows the same image)"""
     DIVERSIFIED = "diversified"
@@ -157,6 +159,9 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         ),
         SearchNoteKind.OWN_CASES: _own_cases,
         SearchNoteKind.OWN_PATIENT: _own_patient,
+        SearchNoteKind.MARKED_PATIENTS: lambda n: (
+            f"excluded {counted(n.numbers[0], 'case')} of patients with a marked case"
+        ),
         SearchNoteKind.RERANKED: _reranked,
         SearchNoteKind.FEWER_HITS: _fewer_hits,
         SearchNoteKind.FEWER_PATIENTS: lambda n: (

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medembed.columns import CaseFilter
 from medembed.errors import QueryError
 from medembed.explain import QueryContent, explain
 from medembed.index import (
     LibraryIndex,
     SearchNote,
     SearchNoteKind,
-    library_revision,
-    open_index,
+    current_index,
 )
 from medembed.index.exact import cosine
 from medembed.lookup.gallery import Galleries, Gallery
@@ -33,12 +33,11 @@ from medembed.lookup.hit_groups import (
     thin,
 )
 from medembed.lookup.novelty_check import NoveltyCheck
-from medembed.lookup.patient_exclusion import cases_of_patients
 from medembed.lookup.query import CaseIds, Query, Texts, Where
 from medembed.lookup.query_image import QueryImageReader
 from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, ReadText
-from medembed.lookup.query_vectors import encode_query
+from medembed.lookup.query_vectors import encode_query, excluded_cases
 from medembed.lookup.ranking import rank
 from medembed.lookup.reordering import Reordered, Reordering
 from medembed.lookup.result import LookupHit, Result
@@ -94,10 +93,11 @@ class CaseLookup:
         self._index: LibraryIndex | None = None
         self._galleries = Galleries(library, self._choice.fingerprint)
         self._images = QueryImageReader(limits)
-        self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
+        self._novelty = NoveltyCheck(library)
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._scores = ScoreReader(library, self._choice.fingerprint)
         self._reordering = Reordering(library, lambda: self.model)
+        self._filter = CaseFilter.of(library)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -141,10 +141,8 @@ class CaseLookup:
             If the library has no vectors of the model.
         """
         with self._lock:
-            held = self._index
-            if held is None or held.revision != library_revision(self.library, self.fingerprint):
-                self._index = held = open_index(self.library, self.fingerprint)
-            return held
+            self._index = current_index(self.library, self.fingerprint, self._index)
+            return self._index
 
     def search(
         self,
@@ -237,10 +235,10 @@ class CaseLookup:
                 "no case has this id in this library",
                 hint="list the cases with medembed show LIBRARY",
             )
-        matching = self.library.find(query.where) if query.where else None
         before = self._index
         index = self.index
         gallery = self._galleries.of(index, query.against)
+        matching = self._filter.mask(gallery.index, query.where) if query.where else None
         notes = list(index.notes) if index is not before else []
         if self._collapsed:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
@@ -260,7 +258,13 @@ class CaseLookup:
             )  # fmt: skip
         own, parts = given.origin, given.parts
         notes += given.notes
-        novelty = self._novelty.judge(query, given.scans, own.patients, len(index.index))
+        novelty = self._novelty.judge(
+            query,
+            given.scans,
+            own.patients,
+            len(index.index),
+            notes={one.name: one.note for one in texts},
+        )
         reads = self._reordering.applies(rerank_beside(rerank, diversity), terms.affirmed)
         out_of_depth = False
         for one in texts:
@@ -269,18 +273,13 @@ class CaseLookup:
             out_of_depth |= strange
         notes += unknown_labels(self.library, query.where)
         mixed = query.mixed(parts, given.marks)
-        own_patients = cases_of_patients(self.library, own.patients) | own.cases
-        excluded = {name for name in own_patients if name in gallery.index}
-        own_cases = tuple(sorted(own.cases))
-        if own_cases:
-            notes.append(SearchNote(SearchNoteKind.OWN_CASES, names=own_cases))
-        if own.patients:
-            counts = len(excluded), len(own.patients)
-            notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
+        excluded, n_own, whose = excluded_cases(self.library, given, gallery.index)
+        notes += whose
         allowed = _allowed(gallery, matching, excluded)
+        depth = max(query.k, CANDIDATES) if reads or diversity else query.k
         thinned = thin(
             lambda n: rank(mixed, texts, self._texts, gallery, n, allowed, by_words=bm25),
-            max(query.k, CANDIDATES) if reads or diversity else query.k,
+            depth,
             self.library,
             index.index,
             per_patient=per_patient,
@@ -291,7 +290,7 @@ class CaseLookup:
             share = sum(one.weight for one in texts)
             reordered = self._reordering.reorder(thinned.near, terms.affirmed, share)
         else:
-            reordered = diversify(thinned.near, gallery.index, query.k, diversity)
+            reordered = diversify(thinned.near[:depth], gallery.index, query.k, diversity)
         notes += reordered.notes
         content = self._content(query, texts)
         found, basis = self._scores.mark(
@@ -299,7 +298,7 @@ class CaseLookup:
             query, texts, content, len(index.index), novelty.state,
             by_notes=ranked.bm25_weight > 0, is_usual=bm25 and not literal,
         )  # fmt: skip
-        eligible = _eligible(gallery, matching, excluded)
+        eligible = _eligible(gallery, allowed)
         patients = group_by_patient(self.library, [hit.case_id for hit in found], eligible)
         all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
         return Result(
@@ -308,8 +307,8 @@ class CaseLookup:
             novelty,
             self.fingerprint,
             query.to_json(),
-            own_cases=own_cases,
-            own_patient_cases=len(excluded),
+            own_cases=tuple(sorted(own.cases)),
+            own_patient_cases=n_own,
             patients=patients,
             terms=terms,
             agreement_weight=ranked.agreement_weight,
@@ -379,22 +378,20 @@ class CaseLookup:
 
 
 def _allowed(
-    index: LibraryIndex | Gallery, matching: list[str] | None, excluded: set[str]
+    gallery: Gallery, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
 ) -> npt.NDArray[np.bool_] | None:
     if matching is None and not excluded:
         return None
-    allowed = (
-        np.ones(len(index.index), dtype=bool) if matching is None else index.index.mask(matching)
-    )
-    allowed &= ~index.index.mask(excluded)
+    allowed = np.ones(len(gallery.index), dtype=bool) if matching is None else matching
+    allowed &= ~gallery.index.mask(excluded)
     return allowed
 
 
-def _eligible(
-    gallery: Gallery, matching: list[str] | None, excluded: set[str]
-) -> Callable[[str], bool]:
+def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
     """Return whether a case may be a hit."""
-    wanted = None if matching is None else set(matching)
-    return lambda name: (
-        name in gallery.index and name not in excluded and (wanted is None or name in wanted)
-    )
+
+    def is_eligible(case_id: str) -> bool:
+        at = int(gallery.index.positions_of([case_id])[0])
+        return at >= 0 and (allowed is None or bool(allowed[at]))
+
+    return is_eligible

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from medembed.cases import Finding
 from medembed.index import SearchNote, SearchNoteKind
 from medembed.library import CaseLibrary, Condition, library_vocabulary
+from medembed.library.statements import is_recorded
 from medembed.notes import is_known_finding, unknown_findings
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def unknown_labels(library: CaseLibrary, conditions: Iterable[Condition]) -> lis
     unknown = tuple(
         label
         for label in sorted(labels)
-        if not is_known_finding(label, vocabulary)
-        and not library.find(Condition("finding", "=", (label,)))
+        if not is_known_finding(label, vocabulary) and not is_recorded(library, label)
     )
     return [SearchNote(SearchNoteKind.UNKNOWN_FINDINGS, names=unknown)] if unknown else []
 

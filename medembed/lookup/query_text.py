@@ -52,8 +52,6 @@ class ReadText:
         Of the part: ``text``, ``text2``.
     note : Note
     terms : QueryTerms
-    words : str
-        What is matched with the words of notes; empty for a whole report and a literal search.
     weight : float
         Of the part in the query.
     is_report : bool
@@ -63,7 +61,6 @@ class ReadText:
     name: str
     note: Note
     terms: QueryTerms
-    words: str
     weight: float
     is_report: bool = False
 
@@ -111,7 +108,7 @@ class QueryTextReader:
             weight = query.weights[part.name]
             if literal:
                 affirmed = QueryTerms(affirmed=note_text(note))
-                found.append(ReadText(part.name, note, affirmed, "", weight))
+                found.append(ReadText(part.name, note, affirmed, weight))
                 continue
             is_report = len(part.text.split()) >= fewest
             left_out = ignore
@@ -119,8 +116,7 @@ class QueryTextReader:
                 names = set(map(str, read_terms(note, vocabulary, is_report=is_report).terms))
                 left_out = [name for name in ignore if name in names]
             terms = read_terms(note, vocabulary, left_out, is_report=is_report)
-            words = " ".join(terms.unread)
-            found.append(ReadText(part.name, note, terms, words, weight, is_report))
+            found.append(ReadText(part.name, note, terms, weight, is_report))
         ignored = {str(term) for text in found for term in text.terms.ignored}
         if not literal and not ignored.issuperset(ignore):
             names = {str(term) for text in found for term in text.terms.terms}

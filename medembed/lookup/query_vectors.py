@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from medembed.counted import counted
 from medembed.errors import QueryError
-from medembed.index import SearchNote
+from medembed.index import SearchNote, SearchNoteKind
 from medembed.lookup.patient_exclusion import (
     QueryOrigin,
+    cases_of_patients,
     origin_of_case,
     origin_of_files,
     origin_of_scan,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from medembed.model.dual_encoder import DualEncoder
     from medembed.scans import Scan, ScanHeader
 
-__all__ = ["QueryVectors", "encode_query"]
+__all__ = ["QueryVectors", "encode_query", "excluded_cases"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,7 +46,9 @@ class QueryVectors:
     marks : mapping of str to float32 array, shape ``(d,)``
         By the id of the case marked as like or unlike.
     origin : QueryOrigin
-        The cases and patients that the query and the marked cases belong to.
+        The cases and patients that the query belongs to.
+    marked_patients : frozenset of str
+        The patients of the marked cases: the reader knows them.
     scans : mapping of str to Scan
         The images that were given, by the name of the part.
     notes : tuple of SearchNote
@@ -54,6 +57,7 @@ class QueryVectors:
     parts: Mapping[str, Floats]
     marks: Mapping[str, Floats] = field(default_factory=dict)
     origin: QueryOrigin = field(default_factory=QueryOrigin)
+    marked_patients: frozenset[str] = frozenset()
     scans: Mapping[str, Scan] = field(default_factory=dict)
     notes: tuple[SearchNote, ...] = ()
 
@@ -114,17 +118,40 @@ def encode_query(
                 hint="make it with the same model",
             )
         vectors["vector"] = query.vector
-    marks = {name: _vector(gallery, name) for name in query.marked}
-    for name in query.marked:  # marked cases are known to the reader: no patient of theirs is new
-        marked = origin_of_case(library, library.case(name))
-        own |= QueryOrigin(patients=marked.patients)
     return QueryVectors(
         {name: vectors[name] for name in query.parts},
-        marks,
+        {name: _vector(gallery, name) for name in query.marked},
         own,
+        frozenset(library.case(name).patient_id for name in query.marked),
         scans,
         tuple(dict.fromkeys(notes)),
     )
+
+
+def excluded_cases(
+    library: CaseLibrary, given: QueryVectors, gallery: CaseIndex
+) -> tuple[set[str], int, list[SearchNote]]:
+    """Return the cases that cannot be hits, how many are of the query's own patient, and notes.
+
+    Those are the cases that the query is, of its own patient, and of the patients of marked cases.
+    """
+    own, notes = given.origin, list[SearchNote]()
+    if own.cases:
+        notes.append(SearchNote(SearchNoteKind.OWN_CASES, names=tuple(sorted(own.cases))))
+    excluded = _within(gallery, cases_of_patients(library, own.patients) | own.cases)
+    n_own = len(excluded)
+    if own.patients:
+        notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, (n_own, len(own.patients))))
+    others = given.marked_patients - own.patients
+    if others:
+        marked = _within(gallery, cases_of_patients(library, others))
+        notes.append(SearchNote(SearchNoteKind.MARKED_PATIENTS, (len(marked), len(others))))
+        excluded |= marked
+    return excluded, n_own, notes
+
+
+def _within(gallery: CaseIndex, case_ids: Iterable[str]) -> set[str]:
+    return {name for name in case_ids if name in gallery}
 
 
 def _vector(index: CaseIndex, case_id: str) -> Floats:

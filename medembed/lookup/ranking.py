@@ -16,6 +16,7 @@ from medembed.lookup.query_text import QueryTextReader, ReadText, term_notes
 
 if TYPE_CHECKING:
     from medembed.lookup.gallery import Gallery
+    from medembed.lookup.terms import QueryTerms
 
 __all__ = ["Ranked", "rank"]
 
@@ -89,7 +90,6 @@ def rank(
             share = np.float32(text.weight / total)
             agreement += share * statements.agreement(text.terms.terms)
             notes += [note for note in term_notes(text.terms, statements) if note not in notes]
-        words = words and words.beside(agreement)
     columns = reader.words(gallery)
     hits = fused_hits(vector, gallery.index, columns.rank, agreement, weight, k, allowed, words)
     names = [name for name, _ in hits.of(0)]
@@ -110,9 +110,9 @@ def _words(
 ) -> WordMatch | None:
     """Return how well the notes match the words of all texts, weighted; None if not at all."""
     matches = [
-        (text.weight, reader.words(gallery).match(text.words))
+        (text.weight, _match(text.terms, reader, gallery))
         for text in texts
-        if text.weight and text.words
+        if text.weight and text.terms.unread
     ]
     weight = sum(share * match.weight for share, match in matches)
     if not weight:
@@ -122,3 +122,13 @@ def _words(
         shares += np.float32(share * match.weight / weight) * match.shares
     words = dict.fromkeys(word for _, match in matches for word in match.words)
     return WordMatch(shares, weight, tuple(words))
+
+
+def _match(terms: QueryTerms, reader: QueryTextReader, gallery: Gallery) -> WordMatch:
+    columns = reader.words(gallery)
+    if not terms.terms:
+        return columns.match(terms.unread)
+    statements = reader.statements(gallery)
+    wording = [(words, statements.agreement_with(term)) for term, words in terms.wording.items()]
+    match = columns.match(terms.unread, wording)
+    return match.beside(statements.worst_agreement(terms.terms))

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
     from medembed.model.resolve import ModelChoice
-    from medembed.scans import Scan
 
 __all__ = ["MOST_QUERIES", "evaluate_if_due", "evaluate_scores"]
 
@@ -156,7 +155,7 @@ class _Asking:
         self._library = library
         self._choice = choice
         self.gallery = Gallery("scans", index.index, index.revision)
-        novelty = NoveltyCheck(library, _reads_nothing)
+        novelty = NoveltyCheck(library)
         self._reader = QueryTextReader(library, lambda: self._model, novelty)
         names = self.gallery.index.case_ids
         self._row_of = {name: row for row, name in enumerate(names)}
@@ -339,7 +338,3 @@ def _summary(asked: Sequence[_Asked]) -> KindScores:
         len(owners),
         len({one.owner for one in stating}),
     )
-
-
-def _reads_nothing(files: object) -> Scan:
-    raise AssertionError(f"no image is read for {files!r}")

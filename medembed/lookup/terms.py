@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -90,7 +90,9 @@ class QueryTerms:
         The denied findings in the words of the text.
     unread : tuple of str
         Words of what it affirms that are no part of a finding: these are looked up in notes.
-        Findings count by what the notes state, not by their words, which know no denial.
+    wording : mapping of Term to tuple of str
+        The words of each finding that it does not deny. Beside unread words they are looked up in
+        the notes that state the finding: words by themselves know no denial.
     """
 
     terms: tuple[Term, ...] = ()
@@ -98,6 +100,7 @@ class QueryTerms:
     affirmed: str = ""
     denied: str = ""
     unread: tuple[str, ...] = ()
+    wording: Mapping[Term, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -142,7 +145,8 @@ def read_terms(
     QueryError
         If ``ignore`` names no term of the text.
     """
-    terms = () if is_report else tuple(dict.fromkeys(_terms(note)))
+    found = [] if is_report else list(_terms(note))
+    terms = tuple(dict.fromkeys(term for term, _ in found))
     names = {str(term) for term in terms}
     if not names.issuperset(ignore):
         raise QueryError(
@@ -160,7 +164,12 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), _unread(note, affirmed))
+    wording: dict[Term, tuple[str, ...]] = {}
+    for term, words in found:
+        if term in kept and words and term.status != "absent":
+            wording[term] = tuple(dict.fromkeys((*wording.get(term, ()), *query_words(words))))
+    unread = _unread(note, affirmed)
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), unread, wording)
 
 
 def _unread(note: Note, affirmed: str) -> tuple[str, ...]:
@@ -171,10 +180,16 @@ def _unread(note: Note, affirmed: str) -> tuple[str, ...]:
     return tuple(word for word in query_words("".join(rest)) if word in wanted)
 
 
-def _terms(note: Note) -> Iterator[Term]:
+def _terms(note: Note) -> Iterator[tuple[Term, str]]:
+    """Yield each term, and the words of a finding."""
     for one in note.assertions:
         if not one.historical:
             degree = degree_of(note.text, one) if one.status != "absent" else ""
-            yield Term(TermKind.FINDING, one.label, one.status, one.side, degree)
-    for words in attribute_words(note.text):
-        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)
+            term = Term(TermKind.FINDING, one.label, one.status, one.side, degree)
+            yield term, note.text[one.start : one.end]
+    text = note.text
+    for one in note.assertions:
+        if one.status == "absent":  # "without chest tube" does not ask for a chest
+            text = text[: one.start] + "x" * (one.end - one.start) + text[one.end :]
+    for words in attribute_words(text):
+        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years), ""

@@ -33,6 +33,7 @@ import numpy as np
 
 from medembed.cases import Case, ScanRef
 from medembed.library import CaseLibrary, library_vocabulary
+from medembed.library.note_words import query_words
 from medembed.lookup import CaseLookup
 from medembed.lookup.fused import AGREEMENT_WEIGHT
 from medembed.lookup.note_words import TYPICAL_RARITY, NoteWords
@@ -129,10 +130,13 @@ def parts_of(library: CaseLibrary, ids: list[str], texts: list[str]) -> tuple[np
     rows = []
     for text in texts:
         terms = read_terms(read_note(text, vocabulary), vocabulary)
-        agreement, match = statements.agreement(terms.terms), words.match(" ".join(terms.unread))
+        agreement = statements.agreement(terms.terms)
+        wording = [(w, statements.agreement_with(term)) for term, w in terms.wording.items()]
+        match = words.match(terms.unread, wording)
         rarity = TYPICAL_RARITY * match.weight / (1 - match.weight)
-        alone = words.match(text).shares
-        rows.append((agreement, alone, match.beside(agreement).shares, np.array(rarity)))
+        alone = words.match(query_words(text)).shares
+        beside = match.beside(statements.worst_agreement(terms.terms)).shares
+        rows.append((agreement, alone, beside, np.array(rarity)))
     return tuple(map(np.stack, zip(*rows, strict=True)))
 
 

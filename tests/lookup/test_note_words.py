@@ -130,7 +130,35 @@ def test_the_words_of_a_finding_count_by_what_is_stated(library) -> None:
     """A note that denies a finding has its word as well."""
     lookup = CaseLookup(library, Oracle())
     assert lookup.search(text="cardiomegaly").bm25_weight == 0
-    assert lookup.search(text="cardiomegaly number 7").bm25_words == ("7",)
+    assert lookup.search(text="cardiomegaly number 7").bm25_words == ("7", "cardiomegaly")
+
+
+def test_words_of_a_finding_count_where_it_is_stated_and_no_word_where_it_is_denied(
+    tmp_path: Path,
+) -> None:
+    notes = (
+        "No effusion, no effusion at all. Old marker omega.",
+        "Small effusion. Old marker omega.",
+        "Old marker omega.",
+        "Small effusion.",
+        *("Nothing to see.",) * 9,
+    )
+    with CaseLibrary.create(tmp_path / "stated") as library:
+        library.add(make_case(i, note=read_note(note), findings=()) for i, note in enumerate(notes))
+        names = [f"case-{i}" for i in range(len(notes))]
+        rows = np.stack([vector(1)] * len(notes))
+        library.put_vectors(FINGERPRINT, "image", names, rows)
+        lookup = CaseLookup(library, Oracle())
+        hits = lookup.search(text="omega with effusion", k=len(notes))
+        bm25 = {hit.case_id: hit.evidence.parts["bm25"] for hit in hits}
+        assert hits[0].case_id == "case-1"
+        assert bm25["case-0"] == 0, "it denies what is asked for"
+        assert bm25["case-1"] > bm25["case-2"] > 0
+        assert bm25["case-3"] > 0
+        assert lookup.search(text="effusion").bm25_weight == 0, "without other words, as read"
+        denied = lookup.search(text="omega, no effusion", k=len(notes))
+        assert denied.bm25_words == ("omega",)
+        assert {hit.case_id for hit in denied[:2]} == {"case-0", "case-2"}
 
 
 def test_the_words_of_a_whole_report_do_not_count(library) -> None:

@@ -147,8 +147,10 @@ def test_marks_move_the_query_as_rocchio_says_and_their_patients_stay_out(librar
     unit = query / np.linalg.norm(query)
     for hit in result:
         assert hit.score == pytest.approx(float(unit @ rows[hit.case_id]), abs=1e-6)
-    assert SearchNoteKind.OWN_PATIENT in {note.kind for note in result.plan.notes}
-    assert result.own_patient_cases == 6
+    notes = {note.kind: note for note in result.plan.notes}
+    assert notes[SearchNoteKind.MARKED_PATIENTS].numbers == (6, 3)
+    assert SearchNoteKind.OWN_PATIENT not in notes, "the marked cases are not the query"
+    assert result.own_patient_cases == 0
     assert result.to_json()["query"]["like"] == like
 
 
