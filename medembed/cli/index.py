@@ -33,7 +33,8 @@ def index(
     """Build or update the search index of a library.
 
     search does so when needed; use index to do it in advance, or to change the kind. It also
-    calibrates the check whether the library has anything like a query, which search only uses.
+    calibrates the check whether the library has anything like a query, and measures what scores are
+    worth; search only uses both.
 
     Example: medembed index demo-library --kind exact
     """
@@ -41,13 +42,17 @@ def index(
     from medembed.index import compact_index
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
+    from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
-    made = compact_index(opened, choose_model(opened, model).fingerprint, kind)
+    choice = choose_model(opened, model)
+    made = compact_index(opened, choice.fingerprint, kind)
     LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
+    with progress_bar("measure scores") as progress:
+        scores = evaluate_if_due(opened, choice, after_any_change=True, progress=progress)
     payload = {
         "model": made.index.fingerprint,
         "state": made.state,
@@ -55,6 +60,7 @@ def index(
         "cases": len(made.index),
         "dim": made.index.dim,
         "novelty": novelty.to_json(),
+        "scores": scores.to_json(),
     }
 
     def human() -> None:
