@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from medembed.errors import LibraryError
 from medembed.library.statements import first_scans
-from medembed.lookup.image_novelty import Thumbnails, image_scores
+from medembed.lookup.image_novelty import NEIGHBORS, Thumbnails, image_scores
 
 if TYPE_CHECKING:
     from medembed.cases import ScanRef
@@ -109,6 +109,8 @@ def score_cases(
     patients : sequence of str, length m
         Whose images they are.
     """
+    if len(reference) <= NEIGHBORS:  # too few of other patients
+        return CaseScores()
     row_of = {patient: row for row, patient in enumerate(patients)}
     keys: list[npt.NDArray[np.uint64]] = []
     scores: list[npt.NDArray[np.float64]] = []
