@@ -107,7 +107,10 @@ def current_index(
     index = held.index
     is_ours = not index.has_files or index.is_saved_in(index_folder(library, fingerprint))
     if not is_ours:
-        return open_index(library, fingerprint)
+        opened = open_index(library, fingerprint)
+        # What others keep for a revision is in the order of the cases, which must not change then.
+        same = opened.revision == held.revision
+        return held if same and opened.index.case_ids != index.case_ids else opened
     if held.revision == library_revision(library, fingerprint):
         return held
     return _brought_up(library, fingerprint, held) or open_index(library, fingerprint)

@@ -125,7 +125,7 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         SearchNoteKind.INDEX_REBUILT: lambda n: f"index rebuilt: {counted(n.numbers[0], 'case')}",
         SearchNoteKind.INDEX_REPLACED: lambda n: (
             f"index rebuilt: {counted(n.numbers[0], 'case')} "
-            "(its files were damaged or belong to another library)"
+            "(its files were damaged, of another version, or of another library)"
         ),
         SearchNoteKind.INDEX_NOT_SAVED: lambda _: "the index files could not be written",
         SearchNoteKind.MODEL_COLLAPSED: lambda _: (

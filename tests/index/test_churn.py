@@ -172,7 +172,7 @@ class Churn(RuleBasedStateMachine):
 
 class TestChurn(Churn.TestCase):
     settings = settings(
-        max_examples=25,
+        max_examples=15,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -182,7 +182,7 @@ class TestChurn(Churn.TestCase):
 @pytest.mark.slow
 class TestMoreChurn(Churn.TestCase):
     settings = settings(
-        max_examples=150,
+        max_examples=40,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -200,6 +200,11 @@ def test_what_was_compacted_by_another_process_is_opened(library: CaseLibrary) -
     made = current_index(library, FINGERPRINT, again)
     assert made.state == "made"
     assert holds(made, library)
+    put(library, [3], seed=5)
+    moved = current_index(library, FINGERPRINT, made)
+    shutil.rmtree(index_folder(library, FINGERPRINT))
+    assert open_index(library, FINGERPRINT).index.case_ids != moved.index.case_ids
+    assert current_index(library, FINGERPRINT, moved) is moved, "one revision has one order"
 
 
 @pytest.mark.parametrize("how", ["pruned", "another past", "case deleted", "set made anew"])
