@@ -68,7 +68,7 @@ def test_a_second_ingest_of_the_same_adds_nothing_and_decodes_nothing(
     first = take(library, source, reader)
     assert (first.added, first.unchanged) == (5, 0)
     assert first.refused_by_code == {"not-a-scan": 1, "truncated": 1}
-    assert len(reader.decoded) == 6
+    assert len(reader.decoded) == 7
     reader.decoded.clear()
     again = take(library, DicomFolderSource(tmp_path / "d"), reader)
     assert (again.added, again.unchanged) == (0, 5)

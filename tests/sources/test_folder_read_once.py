@@ -71,8 +71,9 @@ def test_a_file_is_opened_once_or_if_broken_twice_and_then_never(
         report = ingest(library, DicomFolderSource(folder), reader=reader)
     assert report.added == 6
     assert len(first) == 11
-    broken = {"cut.dcm": 2, "text.txt": 2}  # a second time for the header alone
-    assert first == {**dict.fromkeys(first, 1), **broken}
+    broken = {"cut.dcm", "text.txt"}  # may be opened a second time, for the header alone
+    assert {first[name] for name in first.keys() - broken} == {1}
+    assert max(first.values()) <= 2
     with opened(folder) as second:
         again = ingest(library, DicomFolderSource(folder), reader=reader)
     assert again.unchanged == 6

@@ -13,7 +13,8 @@ from typing import Any
 
 import faiss
 import numpy as np
-from support.crash_trials import ReaderHere, in_child
+from support.crash_operations import ReaderHere
+from support.crash_trials import in_child
 from support.small_pairs import write_library
 
 from medembed.errors import MedEmbedError
