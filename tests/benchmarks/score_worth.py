@@ -3,7 +3,7 @@
     python tests/benchmarks/score_worth.py LIBRARY [--halves 10]
 
 LIBRARY is an embedded library, such as ``medembed demo LIBRARY --no-app`` makes; no result is kept
-in it. Each kind of query is asked by all held-out patients once (as ``medembed evaluate`` does), and
+in it. All held-out patients ask each kind of query once, as ``medembed evaluate`` does, and
 the patients are halved at random: a curve of one half predicts the hits of the other. Printed, each
 the mean over the halves:
 
