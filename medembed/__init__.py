@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from medembed.embeddings import Embeddings
     from medembed.index import CaseIndex, Hits
     from medembed.library import CaseLibrary
-    from medembed.lookup import CaseLookup, Result
+    from medembed.lookup import ActiveLookup, CaseLookup, Result
     from medembed.model import DualEncoder
     from medembed.notes import Note
     from medembed.scans import Scan
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 silence()  # before a library that would report is loaded
 
 _HOME = {
+    "ActiveLookup": "medembed.lookup",
     "Case": "medembed.cases",
     "CaseIndex": "medembed.index",
     "CaseLibrary": "medembed.library",
@@ -43,6 +44,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ActiveLookup",
     "Case",
     "CaseIndex",
     "CaseLibrary",

@@ -42,11 +42,14 @@ def embed(
         ),
     ] = None,
     activate: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--activate", help="Make this model the active one, even if it lacks vectors."
+            "--activate/--no-activate",
+            show_default=False,
+            help="Make this model the active one, even if it lacks vectors. Or leave the active "
+            "one, to compare both first: medembed compare-models.",
         ),
-    ] = False,
+    ] = None,
     precision: Annotated[
         Precision,
         typer.Option(
@@ -85,8 +88,8 @@ def embed(
 ) -> None:
     """Embed the scans and reports of the cases that have no vectors yet.
 
-    A newly trained model becomes the active one at the end. If interrupted, run the same command to
-    resume, with the same or other --processes.
+    A newly trained model becomes the active one at the end, unless --no-activate is given. If
+    interrupted, run the same command to resume, with the same or other --processes.
 
     Example: medembed embed demo-library
     """
@@ -106,11 +109,11 @@ def embed(
         folder = find_model(opened, model, newest=True)
         one = len(devices) == 1 and engine is EngineKind.LOCAL
         loaded = DualEncoder.load(folder, device=devices[0] if one else "cpu")
-        make_active = True if activate else None
+        make_active = activate
         if precision is Precision.INT8:
             from medembed.model.int8 import make_int8, measure_int8_loss
 
-            float32, make_active = loaded.fingerprint, activate
+            float32, make_active = loaded.fingerprint, bool(activate)
             loaded = make_int8(opened, loaded, folder.name)
         runs = embed_engine(opened, loaded, engine, processes=processes, devices=devices)
         with progress_bar("embed") as progress:
@@ -185,7 +188,10 @@ def show_embedded(report: EmbedReport, library: str) -> None:
     if report.activated:
         write("this model is now the active one\n")
     elif not report.active:
-        write("this model is not active; use --model to search with it\n")
+        write(
+            "this model is not active; search with --model, compare it with the active one "
+            "(medembed compare-models) or change over to it (medembed use)\n"
+        )
         return
     from medembed.library import CaseLibrary
 

@@ -66,7 +66,7 @@ def _body(stamps: FileStamps) -> bytes:
 
 def read_stamps(folder: Path, seal: str, key: bytes | None) -> FileStamps:
     """Read the stamps that belong to an ``index.json``; none if they are missing or not ours."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         with (folder / _NAME).open("rb") as file:
             kept = json.loads(file.read(_MAX_BYTES))
         files = {str(name): tuple(map(int, stamp)) for name, stamp in kept["files"].items()}

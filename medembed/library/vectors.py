@@ -257,6 +257,19 @@ class VectorStore:
         )
         return [row[0] for row in rows]
 
+    def only_first(self, fingerprint: str, other: str, kind: str) -> list[str]:
+        """Return the ids of cases with a vector of the first model and none of the other."""
+        first, second = self._space(fingerprint, kind), self._space(other, kind)
+        if first is None:
+            return []
+        rows = self._db.execute(
+            "SELECT c.case_id FROM cases c "
+            "WHERE EXISTS (SELECT 1 FROM vectors v WHERE v.id = c.id + ?) "
+            "AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.id = c.id + ?) ORDER BY c.id",
+            (first[0] * _SPACE, second[0] * _SPACE if second else 0),
+        )
+        return [row[0] for row in rows]
+
     def forget_case(self, row: int) -> None:
         """Drop the vectors of a case whose content has changed."""
         self._db.execute(
