@@ -295,6 +295,7 @@ ENGLISH = Texts(
                 "No novelty check: the image is new, or could not be read at the last calibration."
             ),
             NoveltyReason.VECTOR: "No novelty check for a vector.",
+            NoveltyReason.MARKS: "No novelty check for marked cases alone.",
             NoveltyReason.NO_OTHER_PATIENTS: (
                 "No novelty check: no other patients to compare with."
             ),

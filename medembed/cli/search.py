@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -248,16 +249,8 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
         how = "exact" if plan.method == "exact" else "approximate, HNSW"
         console.print(Text(f"Searched {counted(plan.matching, 'matching case')} ({how})."))
     if result.hits:
-        best = result.hits[0]
-        if best.percentile is not None:
-            console.print(
-                Text(
-                    f"Under a score: the share of the archive's scores for such queries that are "
-                    f"lower, and how many of 100 such hits share a finding with the query (95% "
-                    f"interval). {_sentence(f'hit 1 {best.worth}')}"
-                )
-            )
-        console.print(Text(_sentence(str(result.score_basis))))
+        for line in _about_scores(result):
+            console.print(Text(_sentence(line)))
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
         console.print(Text(_sentence(str(line)), style="dim"))
@@ -265,6 +258,21 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
         console.print(Text(f"What carries hit {rank}:"))
         for said in explained.lines():
             console.print(Text(f"  {_plain(said)}"))
+
+
+def _about_scores(result: Result) -> Iterator[str]:
+    """Say what stands under the scores, and what it rests on or why it is missing."""
+    best = result.hits[0]
+    if best.percentile is not None:
+        under = "under a score: the share of the archive's scores for such queries that are lower"
+        if best.worth.share is None:
+            yield under
+        else:
+            yield (
+                f"{under}, and how many of 100 such hits share a finding with the query (95% "
+                f"interval). Hit 1 {best.worth}"
+            )
+    yield str(result.score_basis)
 
 
 def _who(case: Case) -> str:

@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from medembed.model.dual_encoder import DualEncoder
     from medembed.model.resolve import ModelChoice
 
-__all__ = ["MOST_QUERIES", "evaluate_if_due", "evaluate_scores"]
+__all__ = ["DEPTH", "MOST_QUERIES", "evaluate_if_due", "evaluate_scores"]
 
 MOST_QUERIES = 300
-DEPTH = 50
-"""Hits of a query that the worth is measured on: as deep as a reranker reads."""
+DEPTH = 20
+"""Hits of a query that the worth is measured on.
+
+Deeper, a score is worth less than among the first ten; shallower, too few scores are measured."""
 
 _ARCHIVE_SAMPLE = 2000
 _DUE_SHARE = 0.1

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/score_worth.py LIBRARY [--halves 10]
 
-LIBRARY is an embedded library, such as ``medembed demo LIBRARY --no-app`` makes; nothing is kept in it.
-Each kind of query is measured on all held-out patients once (as ``medembed evaluate`` does), and the
-patients are halved at random: a curve of one half predicts the hits of the other. Printed, each the
-mean over the halves:
+LIBRARY is an embedded library, such as ``medembed demo LIBRARY --no-app`` makes; no result is kept
+in it. All held-out patients ask each kind of query once, as ``medembed evaluate`` does, and
+the patients are halved at random: a curve of one half predicts the hits of the other. Printed, each
+the mean over the halves:
 
 - *error*: mean absolute difference of predicted and found share over ten groups of equal size by
   the prediction; *of chance*: what a perfect curve would show with as many patients (the residuals
@@ -170,8 +170,8 @@ def main() -> None:
         f"{curve.shares[at]:.1%} ({curve.lows[at]:.1%}–{curve.highs[at]:.1%})" for at in (0, -1)
     )
     print(
-        f"\nfindings dealt anew among the patients who ask by case: any case {chance_of_dealt:.1%}, "
-        f"lowest scores {low}, highest scores {high}"
+        f"\nfindings dealt anew among the patients who ask by case: any case "
+        f"{chance_of_dealt:.1%}, lowest scores {low}, highest scores {high}"
     )
 
 

@@ -20,7 +20,7 @@ from medembed.library import CaseLibrary
 from medembed.library.verification import CheckState
 from medembed.lookup import CaseLookup, Result
 from medembed.lookup.score_curve import FEWEST_PATIENTS, Percentiles, ShareCurve, _monotone
-from medembed.lookup.score_evaluation import evaluate_if_due, evaluate_scores
+from medembed.lookup.score_evaluation import DEPTH, evaluate_if_due, evaluate_scores
 from medembed.lookup.score_tables import QueryKind, ScoreTables, tables_folder
 from medembed.lookup.score_worth import WorthReason
 from medembed.model.resolve import choose_model
@@ -155,14 +155,14 @@ def found(folder: Path, **parts: object) -> Result:
 
 
 def test_hits_say_what_they_are_worth(measured: Path) -> None:
-    result = found(measured, case="case-1", k=50)
+    result = found(measured, case="case-1", k=DEPTH)
     basis = result.score_basis
     assert basis.kind is QueryKind.CASE
     assert basis.n_with_finding == 80
     assert basis.any_case == pytest.approx(29 / 119, abs=0.01), "a quarter have each finding"
     shares = [hit.worth.share for hit in result]
     assert shares == sorted(shares, reverse=True), "sorted by score, so by worth"
-    assert shares[0] - shares[-1] > 0.3
+    assert shares[0] - shares[-1] > 0.2
     assert result[0].percentile > 95 > result[-1].percentile > 20
     line = str(result[0].worth)
     assert line.startswith(f"shares a finding in {100 * shares[0]:.0f} of 100 such hits (")
@@ -177,11 +177,11 @@ def test_the_curve_is_what_a_search_of_each_held_out_case_gives(measured: Path) 
     with CaseLibrary.open(measured) as library, CaseLookup(library, Oracle()) as lookup:
         for name in library.split("test"):
             case = library.case(name)
-            for hit in lookup.search(case=name, k=50):
+            for hit in lookup.search(case=name, k=DEPTH):
                 scores.append(hit.score)
                 shared.append(bool({*case.findings} & {*hit.case.findings}))
         curve = ScoreTables.load(library, FINGERPRINT).kinds[QueryKind.CASE].curve
-    assert len(scores) == 80 * 50
+    assert len(scores) == 80 * DEPTH
     assert curve.floors[0] == pytest.approx(min(scores), abs=1e-6)
     weights = np.bincount(
         np.searchsorted(curve.floors, np.array(scores) + 1e-6, side="right") - 1,
