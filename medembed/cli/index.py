@@ -28,6 +28,14 @@ def index(
         str | None,
         typer.Option("--model", help="Name or folder of a model. Default: the active one."),
     ] = None,
+    backend: Annotated[
+        Literal["local", "milvus"] | None,
+        typer.Option(
+            "--backend",
+            help="Where searches run, a setting of the library (index.backend). milvus: on the "
+            "server that MEDEMBED_MILVUS_URI and MEDEMBED_MILVUS_TOKEN name. Default: keep it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build or update the search index of a library.
@@ -37,12 +45,14 @@ def index(
 
     Example: medembed index demo-library --kind exact
     """
-    from medembed.index import open_index
+    from medembed.index import index_backend, open_index, set_index_backend
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
+    if backend is not None:
+        set_index_backend(opened, backend)
     made = open_index(opened, choose_model(opened, model).fingerprint, kind)
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
@@ -50,6 +60,7 @@ def index(
         "model": made.index.fingerprint,
         "state": made.state,
         "kind": made.index.kind,
+        "backend": index_backend(opened),
         "cases": len(made.index),
         "dim": made.index.dim,
         "novelty": novelty.to_json(),

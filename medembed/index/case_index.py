@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.counted import counted
-from medembed.embeddings import Embeddings, unit_rows
+from medembed.embeddings import Embeddings
 from medembed.errors import FingerprintError, InputError, QueryError
 from medembed.index.exact import best_rows, order_candidates
 from medembed.index.hits import Hits, Plan
@@ -27,7 +27,13 @@ from medembed.index.snapshot import (
     snapshot_of,
     without_removed,
 )
-from medembed.index.validation import allowed_rows, checked_names, checked_vectors, whole_count
+from medembed.index.validation import (
+    allowed_rows,
+    checked_names,
+    checked_queries,
+    checked_vectors,
+    whole_count,
+)
 
 __all__ = ["CaseIndex", "IndexKind"]
 
@@ -189,7 +195,8 @@ class CaseIndex:
         """
         state = self._state
         wanted = whole_count(k)
-        unit_queries = self._unit_queries(queries, state)
+        dim = state.vectors.shape[1]
+        unit_queries = checked_queries(queries, self._fingerprint, dim, len(state.ids))
         mask = None if allowed is None else allowed_rows(allowed, state.row_of)
         matching = len(state.ids) if mask is None else int(mask.sum())
         take = min(wanted, matching)
@@ -217,25 +224,6 @@ class CaseIndex:
             scores = np.empty((len(unit_queries), 0), dtype=np.float32)
             plan = Plan("exact", 0, 0, notes)
         return Hits(state.names[rows], scores, plan, wanted)
-
-    def _unit_queries(self, queries: npt.ArrayLike | Embeddings, state: Snapshot) -> Floats:
-        if isinstance(queries, Embeddings):
-            if self._fingerprint:
-                queries.require(self._fingerprint)
-            unit = queries.vectors
-        else:
-            try:
-                array = np.asarray(queries)
-                unit = unit_rows(array[np.newaxis] if array.ndim == 1 else array)
-            except InputError as error:
-                raise QueryError(f"invalid query: {error.what}") from None
-            except ValueError:
-                raise QueryError("queries must have shape (q, d), all rows of one length") from None
-        if unit.shape[1] != state.vectors.shape[1] and (state.ids or state.vectors.shape[1]):
-            raise QueryError(
-                f"queries have dimension {unit.shape[1]}, the index {state.vectors.shape[1]}"
-            )
-        return unit
 
     def _search_graph(
         self,

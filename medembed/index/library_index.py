@@ -15,6 +15,7 @@ from medembed.index.case_index import CaseIndex, IndexKind
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 if TYPE_CHECKING:
+    from medembed.index.backend import SearchIndex
     from medembed.library import CaseLibrary
 
 __all__ = ["NOVELTY_FOLDER", "LibraryIndex", "index_folder", "library_revision", "open_index"]
@@ -31,7 +32,7 @@ class LibraryIndex:
 
     Parameters
     ----------
-    index : CaseIndex
+    index : SearchIndex
     revision : str
         Revision of the library's vectors that the index was built from.
     state : {"kept", "made", "updated", "rebuilt"}
@@ -40,7 +41,7 @@ class LibraryIndex:
         The same with its numbers; empty if the files were kept.
     """
 
-    index: CaseIndex
+    index: SearchIndex
     revision: str
     state: Literal["kept", "made", "updated", "rebuilt"]
     notes: tuple[SearchNote, ...] = ()

@@ -7,10 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from medembed.embeddings import unit_rows
+from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import InputError, QueryError
 
-__all__ = ["allowed_rows", "checked_names", "checked_vectors", "whole_count"]
+__all__ = [
+    "allowed_rows",
+    "checked_names",
+    "checked_queries",
+    "checked_vectors",
+    "whole_count",
+]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -33,6 +39,35 @@ def checked_vectors(
     if len(set(ids)) != len(ids):
         raise InputError("duplicate case id")
     return ids, unit
+
+
+def checked_queries(
+    queries: npt.ArrayLike | Embeddings, fingerprint: str, dim: int, n_cases: int
+) -> Floats:
+    """Return unit rows of queries to an index of ``n_cases`` vectors of dimension ``dim``.
+
+    Raises
+    ------
+    QueryError
+        If a query is not finite, all zeros or of another dimension.
+    FingerprintError
+        If the queries are Embeddings of another model.
+    """
+    if isinstance(queries, Embeddings):
+        if fingerprint:
+            queries.require(fingerprint)
+        unit = queries.vectors
+    else:
+        try:
+            array = np.asarray(queries)
+            unit = unit_rows(array[np.newaxis] if array.ndim == 1 else array)
+        except InputError as error:
+            raise QueryError(f"invalid query: {error.what}") from None
+        except ValueError:
+            raise QueryError("queries must have shape (q, d), all rows of one length") from None
+    if unit.shape[1] != dim and (n_cases or dim):
+        raise QueryError(f"queries have dimension {unit.shape[1]}, the index {dim}")
+    return unit
 
 
 def checked_names(case_ids: Collection[str], refuse: type[InputError]) -> list[str]:

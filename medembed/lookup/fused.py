@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from medembed.index import CaseIndex, Hits, Plan, SearchNote, SearchNoteKind
+from medembed.index import Hits, Plan, SearchIndex, SearchNote, SearchNoteKind
 from medembed.index.exact import cosine
 
 __all__ = ["AGREEMENT_WEIGHT", "fused_hits"]
@@ -23,7 +23,7 @@ AGREEMENT_WEIGHT = 0.3
 
 def fused_hits(
     query: Floats,
-    index: CaseIndex,
+    index: SearchIndex,
     rank: npt.NDArray[np.intp],
     agreement: Floats,
     weight: float,
@@ -35,7 +35,7 @@ def fused_hits(
     Parameters
     ----------
     query : float32 array, shape ``(1, d)``, unit row
-    index : CaseIndex
+    index : SearchIndex
     rank : int array, shape ``(n,)``
         Position of each id among the sorted ids: the order of equal scores.
     agreement : float32 array, shape ``(n,)``, in [-1, 1]

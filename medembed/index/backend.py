@@ -1,0 +1,208 @@
+"""What a lookup needs from an index, and which backend of a library answers its searches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.errors import InputError, LibraryError
+from medembed.index import library_index
+from medembed.index.library_index import LibraryIndex, index_folder, library_revision
+from medembed.index.search_notes import SearchNote, SearchNoteKind
+from medembed.library.elsewhere import BACKEND_SETTING
+
+if TYPE_CHECKING:
+    from medembed.embeddings import Embeddings
+    from medembed.index.case_index import IndexKind
+    from medembed.index.hits import Hits
+    from medembed.library import CaseLibrary
+
+__all__ = ["Backend", "SearchIndex", "index_backend", "open_index", "set_index_backend"]
+
+Backend = Literal["local", "milvus"]
+
+_PATIENCE_SECONDS = 60.0
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+class SearchIndex(Protocol):
+    """An index that a lookup can use: :class:`CaseIndex`, or one whose search runs elsewhere.
+
+    Whatever the backend, ids, scores and the order of ties are those of ``CaseIndex`` with kind
+    ``"exact"`` as long as the plan says ``exact``; ``tests/index/test_backends.py`` holds that.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, case_id: object) -> bool: ...
+
+    @property
+    def kind(self) -> str:
+        """How it searches."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the model that made the vectors."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        ...
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """Ids in the order of the rows."""
+        ...
+
+    @property
+    def vectors(self) -> Floats:
+        """Unit vectors, shape ``(n, d)``."""
+        ...
+
+    def mask(self, case_ids: Collection[str]) -> Mask:
+        """Return which rows are those of the given cases."""
+        ...
+
+    def vector(self, case_id: str) -> Floats:
+        """Return the vector of one case, shape ``(d,)``."""
+        ...
+
+    def search(
+        self,
+        queries: npt.ArrayLike | Embeddings,
+        k: int = 10,
+        allowed: Mask | Collection[str] | None = None,
+    ) -> Hits:
+        """Find the ``k`` nearest cases of each query."""
+        ...
+
+    def add(self, vectors: npt.ArrayLike, case_ids: Sequence[str]) -> None:
+        """Add cases."""
+        ...
+
+    def remove(self, case_ids: Collection[str]) -> None:
+        """Remove cases."""
+        ...
+
+
+def index_backend(library: CaseLibrary) -> Backend:
+    """Return which backend searches a library: its setting ``index.backend``.
+
+    Raises
+    ------
+    LibraryError
+        If a newer version has set one that this version does not know.
+    """
+    name = library.get_meta(BACKEND_SETTING) or "local"
+    for known in get_args(Backend):
+        if name == known:
+            return known  # type: ignore[no-any-return]  # one of the literals
+    raise LibraryError(
+        "its index backend is not known to this version",
+        where=library.path.name,
+        hint="update MedEmbed, or run medembed index LIBRARY --backend local",
+    )
+
+
+def set_index_backend(library: CaseLibrary, backend: str) -> None:
+    """Choose the backend of a library; vectors that a server holds are removed on leaving it.
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    IndexServerError
+        If the server cannot be reached; the setting stays then.
+    """
+    if backend not in get_args(Backend):
+        raise InputError(
+            "unknown index backend", hint=f"use one of: {', '.join(get_args(Backend))}"
+        )
+    if backend == "milvus":
+        from medembed.index.milvus_collection import connect
+
+        connect()  # refused here, and not at the next search of somebody else
+    elif index_backend(library) == "milvus":
+        from medembed.index.milvus_cleaning import drop_collections
+
+        drop_collections(library.library_id)
+    library.set_meta(BACKEND_SETTING, None if backend == "local" else backend)
+
+
+def open_index(
+    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+) -> LibraryIndex:
+    """Open the index of ``library`` for one model on the library's backend; update it if needed.
+
+    The index files are opened in any case (:func:`medembed.index.library_index.open_index`): an
+    answer of a server is scored again with the vectors in them.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    fingerprint : str
+        Fingerprint of the model.
+    kind : {"auto", "exact", "hnsw"}, optional
+        Of the index files. A server always compares all eligible cases.
+
+    Raises
+    ------
+    FingerprintError
+        If the library has no image vectors of this model.
+    IndexServerError
+        If the backend is a server and it cannot be reached.
+    """
+    opened = library_index.open_index(library, fingerprint, kind)
+    if index_backend(library) == "local":
+        return opened
+
+    from medembed.index.milvus_collection import MilvusCollection, collection_name, connect
+    from medembed.index.milvus_index import MilvusIndex
+
+    name = collection_name(library.library_id, fingerprint)
+    folder = index_folder(library, fingerprint)
+
+    @contextmanager
+    def writing() -> Iterator[bool]:
+        # the lock of the index files: an erasure waits for it, and what it erases is not sent again
+        from medembed.library.locks import writer_lock
+
+        lock = folder.with_name(f".{folder.name}.lock")
+        with ExitStack() as held:
+            try:
+                held.enter_context(
+                    writer_lock(lock, "bringing the index server up to date", _PATIENCE_SECONDS)
+                )
+            except (OSError, LibraryError):
+                yield False
+                return
+            yield library_revision(library, fingerprint) == opened.revision
+
+    index = MilvusIndex(
+        opened.index.case_ids,
+        opened.index.vectors,
+        fingerprint,
+        MilvusCollection(connect(), name, opened.index.dim),
+        key=library.key,
+        sites=_sites(library),
+        writing=writing,
+    )
+    sent, removed = index.synchronize()
+    notes = opened.notes
+    if sent or removed:
+        notes += (SearchNote(SearchNoteKind.SERVER_UPDATED, (sent, removed)),)
+    return replace(opened, index=index, notes=notes)
+
+
+def _sites(library: CaseLibrary) -> dict[str, str]:
+    """Return the site of each case."""
+    return dict(library.database.read().execute("SELECT case_id, site FROM cases"))
