@@ -194,7 +194,11 @@ class MilvusCollection:
                     return ""
                 self.create()  # loads it
             found = self._client.get(
-                self.name, [row], output_fields=["state"], timeout=_SEARCH_SECONDS
+                self.name,
+                [row],
+                output_fields=["state"],
+                partition_names=[_HOME],
+                timeout=_SEARCH_SECONDS,
             )
         return str(found[0]["state"]) if found else ""
 

@@ -10,7 +10,7 @@ ties are those of an exact :class:`medembed.index.CaseIndex`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +23,7 @@ from medembed.embeddings import Embeddings
 from medembed.errors import IndexServerError, InputError, InternalError, QueryError
 from medembed.index.exact import best_rows, order_candidates
 from medembed.index.hits import Hits, Plan
+from medembed.index.milvus_asking import Ask, ways
 from medembed.index.milvus_collection import BUCKETS, MOST_HITS, MilvusCollection
 from medembed.index.milvus_content import Content, content_of
 from medembed.index.search_notes import SearchNote, SearchNoteKind
@@ -39,12 +40,7 @@ __all__ = ["MilvusIndex", "Writing"]
 Writing = Callable[[], AbstractContextManager[bool]]
 """Held while the server is written; tells whether it may be, that is, whether ours is current."""
 
-_SPARE = 16
 _GROWTH = 8
-_MOST_NAMED = 8192
-"""Most cases that one filter names."""
-_MOST_PARTS = 16
-"""Most searches into which a long list of eligible cases is split."""
 _QUERIES = 64
 _TRIES = 3
 _MANY_CHANGES = 4096
@@ -65,15 +61,6 @@ class _State:
     rank: Rows
     row_of: dict[str, int]
     content: Content
-
-
-@dataclass(frozen=True)
-class _Ask:
-    """One way to ask the server for the nearest eligible cases: searches whose hits are merged."""
-
-    partitions: tuple[str, ...]
-    filters: tuple[str, ...]
-    first_limit: int
 
 
 class MilvusIndex:
@@ -300,7 +287,7 @@ class MilvusIndex:
     ) -> None:
         take = rows.shape[1]
         pending = np.arange(len(queries), dtype=np.intp)
-        for ask in self._ways(state.content, mask, take):
+        for ask in ways(state.content, mask, take):
             limit = ask.first_limit
             while pending.size and limit <= MOST_HITS:
                 still = [
@@ -317,40 +304,6 @@ class MilvusIndex:
             queries[pending], state.vectors, state.rank, take, mask
         )
 
-    def _ways(self, content: Content, mask: Mask | None, take: int) -> Iterator[_Ask]:
-        """Yield ways to ask, the first one that can do first.
-
-        A site of which nobody is eligible is not asked. A filter names the eligible cases or the
-        excluded ones, whichever are fewer. If both are many, the server is asked without a filter
-        for more, of which the excluded ones are left out here, and then part by part.
-        """
-        n_all = np.bincount(content.partition_of, minlength=len(content.partitions))
-        own = content.partition_of if mask is None else content.partition_of[mask]
-        n_own = np.bincount(own, minlength=len(content.partitions))
-        touched = np.flatnonzero(n_own)
-        names = tuple(content.partitions[i] for i in touched)
-        n_in, n_out = int(n_own.sum()), int((n_all - n_own)[touched].sum())
-        first = take + _SPARE
-        if mask is None or not n_out:
-            yield _Ask(names, ("",), first)
-            return
-        eligible = content.keys[mask]
-        if min(n_in, n_out) <= _MOST_NAMED:
-            if n_in <= n_out:
-                where = f"case in {eligible.tolist()}"
-            else:
-                others = ~mask & np.isin(content.partition_of, touched)
-                where = f"case not in {content.keys[others].tolist()}"
-            yield _Ask(names, (where,), first)
-            return
-        deep = first * -(-2 * (n_in + n_out) // n_in)
-        if deep <= MOST_HITS:
-            yield _Ask(names, ("",), deep)
-        n_parts = -(-n_in // _MOST_NAMED)
-        if n_parts <= _MOST_PARTS:
-            parts = np.array_split(np.sort(eligible), n_parts)
-            yield _Ask(names, tuple(f"case in {part.tolist()}" for part in parts), first)
-
     def _settle(
         self,
         state: _State,
@@ -358,7 +311,7 @@ class MilvusIndex:
         mask: Mask | None,
         rows: Rows,
         scores: Floats,
-        ask: _Ask,
+        ask: Ask,
         limit: int,
         block: Rows,
     ) -> Rows:

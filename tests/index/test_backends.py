@@ -22,8 +22,8 @@ from medembed.errors import (
     QueryError,
 )
 from medembed.index import CaseIndex, open_index, set_index_backend
+from medembed.index import milvus_asking as asking
 from medembed.index import milvus_collection as collections
-from medembed.index import milvus_index as indexes
 from medembed.index.index_check import verify_indexes
 from medembed.index.milvus_cleaning import clean_server
 from medembed.index.milvus_collection import MilvusCollection, collection_name, connect
@@ -97,7 +97,7 @@ def searches(draw):
     return queries, rows, ids, dict(zip(ids, sites, strict=True)), draw(st.integers(1, 25)), allowed
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(searches())
 def test_a_server_answers_as_the_definition_says_ties_filters_and_sites_included(case) -> None:
     queries, rows, ids, sites, k, allowed = case
@@ -199,7 +199,7 @@ def masks(vectors: np.ndarray, query: np.ndarray, sites: list[str]) -> dict[str,
 def test_filters_hold_and_lose_nothing_however_the_server_is_asked(
     crowd, most_named: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexes, "_MOST_NAMED", most_named)
+    monkeypatch.setattr(asking, "_MOST_NAMED", most_named)
     index, exact, sites = crowd
     query = unit_rows([np.random.default_rng(9).normal(size=16)])
     for name, mask in masks(exact.vectors, query[0], [sites[i] for i in exact.case_ids]).items():
