@@ -117,9 +117,8 @@ def main() -> None:
             machines = -(-gb // USABLE_GB)
             spent = each * goal if linear else machines * each
             wall = spent / (CORES * machines) if linear else each
-            print(
-                f"| {goal:.0e} | {name} | {gb:,.0f} | {machines:.0f} | {1e3 * spent:,.1f} | {1e3 * wall:,.1f} |"
-            )
+            times = f"{1e3 * spent:,.1f} | {1e3 * wall:,.1f}"
+            print(f"| {goal:.0e} | {name} | {gb:,.0f} | {machines:.0f} | {times} |")
 
 
 if __name__ == "__main__":
