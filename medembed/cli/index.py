@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from medembed.cli.command import AsJson, LibraryPath, emit, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.counted import counted
 
 __all__ = ["index"]
@@ -46,13 +46,14 @@ def index(
     Example: medembed index demo-library --kind exact
     """
     from medembed.index import index_backend, open_index, set_index_backend
+    from medembed.index.backend import SERVER_KEEPS
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
-    if backend is not None:
-        set_index_backend(opened, backend)
+    if backend is not None and not set_index_backend(opened, backend):
+        note(SERVER_KEEPS)
     made = open_index(opened, choose_model(opened, model).fingerprint, kind)
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from medembed.errors import InputError, LibraryError
+from medembed.errors import IndexServerError, InputError, LibraryError
 from medembed.index import library_index
 from medembed.index.library_index import LibraryIndex, index_folder, library_revision
 from medembed.index.search_notes import SearchNote, SearchNoteKind
-from medembed.library.elsewhere import BACKEND_SETTING
+from medembed.library.elsewhere import BACKEND_SETTING, HOLDER_SETTING, is_elsewhere
 
 if TYPE_CHECKING:
     from medembed.embeddings import Embeddings
@@ -22,10 +22,21 @@ if TYPE_CHECKING:
     from medembed.index.hits import Hits
     from medembed.library import CaseLibrary
 
-__all__ = ["Backend", "SearchIndex", "index_backend", "open_index", "set_index_backend"]
+__all__ = [
+    "SERVER_KEEPS",
+    "Backend",
+    "SearchIndex",
+    "index_backend",
+    "open_index",
+    "set_index_backend",
+]
 
 Backend = Literal["local", "milvus"]
 
+SERVER_KEEPS = (
+    "the index server was not reached and keeps the vectors it has; "
+    "medembed index LIBRARY --backend local drops them when it is there"
+)
 _PATIENCE_SECONDS = 60.0
 
 Floats = npt.NDArray[np.float32]
@@ -113,15 +124,20 @@ def index_backend(library: CaseLibrary) -> Backend:
     )
 
 
-def set_index_backend(library: CaseLibrary, backend: str) -> None:
-    """Choose the backend of a library; vectors that a server holds are removed on leaving it.
+def set_index_backend(library: CaseLibrary, backend: str) -> bool:
+    """Choose the backend of a library, and drop what a server holds if it is no longer used.
+
+    Returns
+    -------
+    bool
+        False if the server was not reached and keeps vectors: choose ``"local"`` once more.
 
     Raises
     ------
     InputError
         If there is no such backend.
     IndexServerError
-        If the server cannot be reached; the setting stays then.
+        If a server is chosen that cannot be reached; the setting stays then.
     """
     if backend not in get_args(Backend):
         raise InputError(
@@ -131,11 +147,21 @@ def set_index_backend(library: CaseLibrary, backend: str) -> None:
         from medembed.index.milvus_collection import connect
 
         connect()  # refused here, and not at the next search of somebody else
-    elif index_backend(library) == "milvus":
-        from medembed.index.milvus_cleaning import drop_collections
+        library.set_meta(HOLDER_SETTING, backend)
+        library.set_meta(BACKEND_SETTING, backend)
+        return True
+    library.set_meta(BACKEND_SETTING, None)
+    if not is_elsewhere(library.database.read()):
+        return True
 
+    from medembed.index.milvus_cleaning import drop_collections
+
+    try:
         drop_collections(library.library_id)
-    library.set_meta(BACKEND_SETTING, None if backend == "local" else backend)
+    except IndexServerError:
+        return False
+    library.set_meta(HOLDER_SETTING, None)
+    return True
 
 
 def open_index(

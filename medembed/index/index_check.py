@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from medembed.counted import counted
 from medembed.errors import InputError, MedEmbedError
-from medembed.index.backend import index_backend
+from medembed.index.backend import SERVER_KEEPS, index_backend, set_index_backend
 from medembed.index.backend import open_index as open_on_backend
 from medembed.index.library_index import NOVELTY_FOLDER, index_folder, open_index
 from medembed.index.sealed_files import read_sealed
+from medembed.library.elsewhere import is_elsewhere
 from medembed.library.verification import Check, CheckState
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
             yield Check(what, CheckState.REPAIRED, "; ".join(map(str, opened.notes)))
     if index_backend(library) != "local":
         yield from _check_server(library, sorted(made.values()))
+    elif is_elsewhere(library.database.read()):
+        if set_index_backend(library, "local"):
+            yield Check("index server", CheckState.REPAIRED, "vectors dropped: it is not used")
+        else:
+            yield Check("index server", CheckState.LEFT, SERVER_KEEPS)
 
 
 def _check_server(library: CaseLibrary, fingerprints: list[str]) -> Iterator[Check]:

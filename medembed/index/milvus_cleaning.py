@@ -16,6 +16,7 @@ from medembed.index.milvus_collection import (
     connect,
 )
 from medembed.index.milvus_content import case_numbers, row_sums, state_of
+from medembed.library.elsewhere import BACKEND_SETTING
 from medembed.library.meta import MetaStore
 from medembed.library.vectors import VectorStore
 
@@ -26,7 +27,7 @@ __all__ = ["clean_server", "drop_collections"]
 
 
 def clean_server(database: Database) -> int:
-    """Remove the rows of cases that the library does not have, and collections of no model of it.
+    """Remove the rows of cases that the library does not have, and collections of no use to it.
 
     The server is asked to rewrite the files that held them. When it does, and when its object
     store and its backups let go of the old ones, is up to it.
@@ -47,7 +48,7 @@ def clean_server(database: Database) -> int:
     of_models = {
         collection_name(library_id, space.fingerprint): space.dimensions
         for space in VectorStore(db).embedding_sets()
-        if space.kind == "image" and space.n_vectors
+        if space.kind == "image" and space.n_vectors and meta.get(BACKEND_SETTING) == "milvus"
     }
     ids = [name for (name,) in db.execute("SELECT case_id FROM cases")]
     own = case_numbers(ids, bytes(meta.get("key")))

@@ -26,7 +26,12 @@ from medembed.index import milvus_asking as asking
 from medembed.index import milvus_collection as collections
 from medembed.index.index_check import verify_indexes
 from medembed.index.milvus_cleaning import clean_server
-from medembed.index.milvus_collection import MilvusCollection, collection_name, connect
+from medembed.index.milvus_collection import (
+    MilvusCollection,
+    collection_name,
+    collections_of,
+    connect,
+)
 from medembed.index.milvus_index import MilvusIndex
 from medembed.library import CaseLibrary
 from medembed.library.verification import CheckState, verify_files
@@ -348,13 +353,18 @@ def test_a_server_that_is_away_is_one_line_without_its_address(
     assert "127.0.0.1" not in said
     assert "secret-word" not in said
     assert "\n" not in str(caught.value)
+    assert not set_index_backend(library, "local"), "the server keeps vectors"
+    assert open_index(library, FINGERPRINT).index.kind == "exact"
     monkeypatch.undo()
     checks = {check.what: check for check in verify_files(library)}
     assert (checks["erasures"].state, checks["erasures"].detail) == (
         CheckState.REPAIRED,
         "finished one (server)",
     )
-    assert [c.state for c in verify_indexes(library) if c.what == "index server"] == [CheckState.OK]
+    (check,) = [c for c in verify_indexes(library) if c.what == "index server"]
+    assert (check.state, check.detail) == (CheckState.REPAIRED, "vectors dropped: it is not used")
+    assert collections_of(connect(), library.library_id) == []
+    assert "index server" not in {check.what for check in verify_indexes(library)}
 
 
 @pytest.mark.parametrize(
