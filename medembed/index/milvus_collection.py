@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import IndexServerError, InputError, MedEmbedError
+from medembed.privacy.private_files import private_folder
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -83,6 +85,8 @@ def _client(uri: str, token: str, _process: int) -> MilvusClient:
     # its messages hold the address and what was asked
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
     with _server_errors("does not answer"):
+        if "://" not in uri:
+            private_folder(Path(uri))  # Milvus Lite would let every user of the machine read it
         return MilvusClient(uri, token=token, timeout=_CONNECT_SECONDS)
 
 

@@ -119,6 +119,8 @@ class FaissFlat(Way):
 class FaissIvf(FaissFlat):
     """All lists in order of distance, until a budget of eligible rows is spent."""
 
+    share = 0.05
+
     def make(self, dim):
         n = len(self.vectors)
         self.lists = max(16, int(4 * n**0.5))
@@ -133,9 +135,13 @@ class FaissIvf(FaissFlat):
         return self.faiss.SearchParametersIVF(
             sel=selector,
             nprobe=self.lists,
-            max_codes=max(2_000, len(self.vectors) // 20),
+            max_codes=max(2_000, int(self.share * len(self.vectors))),
             ensure_topk_full=True,
         )
+
+
+class FaissIvfWide(FaissIvf):
+    share = 0.25
 
 
 class FaissHnsw(FaissFlat):
@@ -161,9 +167,12 @@ class Hnswlib(Way):
 
     def search(self, query, mask):
         allowed = mask.tolist()
+        take = min(K, int(mask.sum()))
+        if not take:
+            return []
         try:
-            return self.index.knn_query(query, K, 1, filter=allowed.__getitem__)[0][0].tolist()
-        except RuntimeError:  # fewer than K were found
+            return self.index.knn_query(query, take, 1, filter=allowed.__getitem__)[0][0].tolist()
+        except RuntimeError:  # the walk found fewer
             return []
 
 
@@ -313,7 +322,8 @@ WAYS: dict[str, type[Way]] = {
     "MedEmbed": MedEmbed,
     "MedEmbed over Milvus Lite": MedEmbedOverMilvus,
     "FAISS flat": FaissFlat,
-    "FAISS IVF, soft budget": FaissIvf,
+    "FAISS IVF, soft budget 5%": FaissIvf,
+    "FAISS IVF, soft budget 25%": FaissIvfWide,
     "FAISS HNSW + selector": FaissHnsw,
     "hnswlib, filter": Hnswlib,
     "usearch, over-fetched": UsearchOverfetched,

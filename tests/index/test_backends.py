@@ -334,6 +334,7 @@ def test_nothing_that_names_somebody_leaves_the_machine(library: CaseLibrary, se
     names |= set(library.value_counts("site")) - {"unknown"}
     sent = b"".join(path.read_bytes() for path in server.rglob("*") if path.is_file())
     assert opened.index._collection.name.encode() in sent
+    assert not server.stat().st_mode & 0o077, "a file of Milvus Lite is the owner's alone"
     assert not [name for name in names if name.encode() in sent]
 
 
