@@ -1,14 +1,16 @@
-"""Verbs of the command line that live in ``evaluation``: ``medembed evaluate``."""
+"""Verbs of the command line that live in ``evaluation``: ``evaluate`` and ``compare-models``."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from medembed.cli.command import AsJson, emit, note, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from evaluation.retrieval.runs import RunScores
     from evaluation.retrieval.tasks import Relevance
 
-__all__ = ["evaluate"]
+__all__ = ["compare_models", "evaluate"]
 
 
 @verb
@@ -165,3 +167,76 @@ def _of_run(run: Path, qrels: Path | None, library: Path | None, **options: Any)
     judged = None if qrels is None else read_qrels(qrels)
     with nullcontext() if library is None else CaseLibrary.open(library) as opened:
         return evaluate_run(hits, judged, opened, **options)
+
+
+@verb
+def compare_models(
+    library: LibraryPath,
+    candidate: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name, folder or fingerprint of the candidate.")
+    ],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="MODEL", help="Compare with this model; default: the active one."
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="Hits of each query.")] = 10,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, help="Most cases of the library to use as queries.")
+    ] = 500,
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="A,B,…", help="Groups, by these attributes; empty for none."),
+    ] = "sex,age_band",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Also write comparison.json and comparison.md, which name no case, and "
+            "most-changed.csv, which does.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random draws.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a model that is not active yet with the active one, before the library changes over.
+
+    Cases of the library are the queries: by image, by report, and by the words for their findings.
+    Shown are the share of hits that stay, and the share with the query's finding under both models,
+    with intervals over patients, by group, and the cases whose hits change most. If one of the
+    models was trained on this library, only held-out cases are queries. Both need vectors: medembed
+    embed LIBRARY --model MODEL --no-activate.
+
+    Example: medembed compare-models demo-library demo-int8 --by sex,age_band --out change
+    """
+    from evaluation.shadow.compare import compare_library_models
+    from evaluation.shadow.models import compared_model
+    from evaluation.shadow.text import lines, write_comparison
+    from medembed.library import CaseLibrary
+    from medembed.model.resolve import choose_model
+
+    with CaseLibrary.open(library) as opened, progress_bar("comparing") as progress:
+        found = compare_library_models(
+            opened,
+            compared_model(opened, choose_model(opened, candidate)),
+            compared_model(opened, choose_model(opened, against)),
+            k=k,
+            queries=queries,
+            by=[name.strip() for name in by.split(",") if name.strip()],
+            seed=seed,
+            progress=progress,
+        )
+    written = {} if out is None else write_comparison(found, out)
+    payload: dict[str, Any] = {
+        **found.report,
+        "most_changed": [asdict(one) for one in found.most_changed],
+        "files": {name: str(path) for name, path in written.items()},
+    }
+
+    def human() -> None:
+        shown = [*lines(found), *(f"{name}: {path}" for name, path in written.items())]
+        sys.stdout.write("\n".join(shown) + "\n")
+
+    emit(payload, as_json, human)

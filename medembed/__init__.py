@@ -8,18 +8,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from medembed.telemetry import silence
+
 if TYPE_CHECKING:
     from medembed.cases import Case, Finding, ScanRef
     from medembed.embeddings import Embeddings
     from medembed.index import CaseIndex, Hits
     from medembed.library import CaseLibrary
-    from medembed.lookup import CaseLookup, Result
+    from medembed.lookup import ActiveLookup, CaseLookup, Result
     from medembed.model import DualEncoder
     from medembed.notes import Note
     from medembed.scans import Scan
     from medembed.verbs import embed, evaluate, ingest, train
 
+silence()  # before a library that would report is loaded
+
 _HOME = {
+    "ActiveLookup": "medembed.lookup",
     "Case": "medembed.cases",
     "CaseIndex": "medembed.index",
     "CaseLibrary": "medembed.library",
@@ -39,6 +44,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ActiveLookup",
     "Case",
     "CaseIndex",
     "CaseLibrary",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medembed.counted import counted
 from medembed.errors import FingerprintError, InputError
-from medembed.unit_vectors import unit_rows
+from medembed.unit_vectors import is_unit, unit_rows
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -33,9 +33,9 @@ class Embeddings:
     case_ids : sequence of str
         One for each row, unique.
     vectors : array, shape ``(n, d)``, any real dtype
-        Stored as read-only float32. Each row must have length 1 within :data:`UNIT_TOLERANCE` and
-        is normalized to float32 precision: rounding by bfloat16 or a table is repaired, vectors
-        that were never normalized are refused.
+        Stored as read-only float32, without a copy if they are that already. Each row must have
+        length 1 within :data:`UNIT_TOLERANCE` and is normalized to float32 precision: rounding by
+        bfloat16 or a table is repaired, vectors that were never normalized are refused.
     fingerprint : str
         Fingerprint of the model; not empty.
 
@@ -68,7 +68,7 @@ class Embeddings:
             raise InputError("duplicate case id in the embeddings")
         if not all(isinstance(name, str) and name for name in ids):
             raise InputError("a case id is empty or not a string")
-        unit = unit_rows(array, tolerance=UNIT_TOLERANCE)
+        unit = array if is_unit(array) else unit_rows(array, tolerance=UNIT_TOLERANCE)
         unit.setflags(write=False)
         object.__setattr__(self, "case_ids", ids)
         object.__setattr__(self, "vectors", unit)
@@ -91,6 +91,9 @@ class Embeddings:
                 f"the library has no {kind} vectors of this model",
                 hint="run medembed embed LIBRARY",
             )
+        for array in (vectors, vectors.base):  # nobody else has it: no copy is needed
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
         return cls(case_ids, vectors, fingerprint)
 
     def __len__(self) -> int:

@@ -130,6 +130,11 @@ class ScanError(InputError):
         As in :class:`MedEmbedError`.
     reason : ScanReason, optional
         Short code for tables and programs, such as ``"truncated"``.
+
+    Attributes
+    ----------
+    header : ScanHeader or None
+        The file's header if only its pixels cannot be read; set by the inspection of a file.
     """
 
     def __init__(
@@ -142,6 +147,7 @@ class ScanError(InputError):
     ) -> None:
         super().__init__(what, where=where, hint=hint)
         self.reason = reason
+        self.header: object = None  # a ScanHeader, which this room does not import
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild_scan_error, (self.what, self.where, self.hint, self.reason))

@@ -166,7 +166,7 @@ def embed(
     library: CaseLibrary | str | Path,
     model: DualEncoder | str | Path | None = None,
     *,
-    activate: bool = False,
+    activate: bool | None = None,
     processes: int = 0,
     devices: Sequence[str] = (),
     engine: Literal["local", "ray"] = "local",
@@ -179,8 +179,9 @@ def embed(
     library : CaseLibrary or path
     model : DualEncoder, name or folder, optional
         Default: the newly trained one that has no vectors yet, else the active one.
-    activate : bool
-        Make this model the active one even if it lacks vectors.
+    activate : bool, optional
+        True: make this model the active one even if it lacks vectors. False: leave the active one.
+        None: a newly trained model becomes active if it has its vectors.
     processes : int
         Decode and encode in so many processes; 0 means one per device. A script that asks for
         more than one needs ``if __name__ == "__main__":``, as for :mod:`multiprocessing`.
@@ -200,9 +201,7 @@ def embed(
             name = None if model is None else str(model)
             model = DualEncoder.load(find_model(opened, name, newest=True))
         runs = embed_engine(opened, model, EngineKind(engine), processes=processes, devices=devices)
-        report = embed_library(
-            opened, model, progress, engine=runs, make_active=True if activate else None
-        )
+        report = embed_library(opened, model, progress, engine=runs, make_active=activate)
         calibrate_novelty(opened)
         return report
 

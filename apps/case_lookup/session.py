@@ -31,7 +31,7 @@ from medembed.library import CaseLibrary, Condition
 from medembed.scans import Scan, ScanReader
 
 if TYPE_CHECKING:
-    from medembed.lookup import CaseLookup, Result
+    from medembed.lookup import ActiveLookup, Result
     from medembed.lookup.patient_exclusion import QueryOrigin
 
 __all__ = ["LibrarySession", "SearchRequest"]
@@ -123,7 +123,7 @@ class LibrarySession:
         self.library = CaseLibrary.open(path)
         self._is_replaced = self.library.has_changed_files
         self.not_ready = ""
-        self._lookup: CaseLookup | None = None
+        self._lookup: ActiveLookup | None = None
         self._lookup_lock = threading.Lock()
         self._loaded = threading.Event()
         self._reader = ScanReader(workers=2)
@@ -136,7 +136,7 @@ class LibrarySession:
     def _load_model(self) -> None:
         """Load model and index, and encode once, while the visitor reads the page."""
         try:
-            lookup = self._get_lookup()
+            lookup = self._get_lookup().current
             _ = lookup.index
             lookup.model.encode_notes(["chest"])
             lookup.model.warm_up()
@@ -145,12 +145,12 @@ class LibrarySession:
         finally:
             self._loaded.set()
 
-    def _get_lookup(self) -> CaseLookup:
+    def _get_lookup(self) -> ActiveLookup:
         with self._lookup_lock:
             if self._lookup is None:
-                from medembed.lookup import CaseLookup
+                from medembed.lookup import ActiveLookup
 
-                self._lookup = CaseLookup(self.library)
+                self._lookup = ActiveLookup(self.library)
             return self._lookup
 
     @property

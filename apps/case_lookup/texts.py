@@ -286,7 +286,9 @@ ENGLISH = Texts(
             NoveltyReason.NOT_CALIBRATED: "No novelty check: the library is not calibrated yet.",
             NoveltyReason.FEW_CASES: "No novelty check: too few patients in the library.",
             NoveltyReason.NO_WORDS: "No novelty check: the text has no words to look up.",
-            NoveltyReason.UNREADABLE: "No novelty check: the image of the case cannot be read.",
+            NoveltyReason.UNREADABLE: (
+                "No novelty check: the image is new, or could not be read at the last calibration."
+            ),
             NoveltyReason.VECTOR: "No novelty check for a vector.",
             NoveltyReason.NO_OTHER_PATIENTS: (
                 "No novelty check: no other patients to compare with."

@@ -21,7 +21,13 @@ from evaluation.stats.auc import patient_area
 from medembed.cases import FINDINGS, SIDED_FINDINGS, Finding
 from medembed.errors import InputError
 
-__all__ = ["MINIMUM_PATIENTS", "plain_queries", "zero_shot_means", "zero_shot_table"]
+__all__ = [
+    "MINIMUM_PATIENTS",
+    "finding_phrase",
+    "plain_queries",
+    "zero_shot_means",
+    "zero_shot_table",
+]
 
 MINIMUM_PATIENTS = 5
 """Patients that a group of cases needs; with fewer the row is not assessable."""
@@ -38,6 +44,17 @@ _PHRASES = {
 }
 
 
+def finding_phrase(label: str, side: str = "") -> str:
+    """Say a finding as a reader would.
+
+    Examples
+    --------
+    >>> finding_phrase("effusion", "left"), finding_phrase("cardiomegaly")
+    ('left pleural effusion', 'cardiomegaly')
+    """
+    return f"{side} {_PHRASES.get(label, label)}".strip()
+
+
 def plain_queries(labels: Sequence[str] = FINDINGS) -> list[tuple[str, str, str]]:
     """Give (label, side, phrase) for each finding, and for each side of those that have one.
 
@@ -51,7 +68,7 @@ def plain_queries(labels: Sequence[str] = FINDINGS) -> list[tuple[str, str, str]
      ('edema', '', 'pulmonary edema')]
     """
     return [
-        (label, side, f"{side} {_PHRASES.get(label, label)}".strip())
+        (label, side, finding_phrase(label, side))
         for label in labels
         for side in (("left", "right") if label in SIDED_FINDINGS else ("",))
     ]

@@ -62,6 +62,7 @@ class WhyState(StrEnum):
     NO_ENCODER = "no encoder"
     UNREADABLE = "unreadable"
     TOO_SHORT = "too short"
+    NOT_COMPARED = "not compared"
 
 
 STATE_TEXTS: Mapping[WhyState, str] = MappingProxyType(
@@ -72,6 +73,7 @@ STATE_TEXTS: Mapping[WhyState, str] = MappingProxyType(
         "held-out cases of this library",
         WhyState.NO_ENCODER: "not known: the library has no encoder for these vectors",
         WhyState.UNREADABLE: "not known: the image cannot be read any more",
+        WhyState.NOT_COMPARED: "the query was compared with reports, not with images",
         WhyState.TOO_SHORT: f"the report has fewer than {FEWEST_SENTENCES} sentences",
     }
 )

@@ -22,13 +22,13 @@ __all__ = ["build", "run"]
 
 _VERBS = (
     "ingest", "check-encoder", "train", "use", "embed", "index", "search", "check", "show",
-    "vocabulary", "import-vectors", "export-vectors", "erase", "verify",
+    "vocabulary", "import-vectors", "export-vectors", "remove-model", "erase", "verify",
     "backup", "restore", "export",
 )  # fmt: skip
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
-    "audit", "check", "show", "vocabulary", "import-vectors", "export-vectors",
-    "erase", "verify", "backup", "restore", "export", "app",
+    "audit", "compare-models", "check", "show", "vocabulary", "import-vectors", "export-vectors",
+    "remove-model", "erase", "verify", "backup", "restore", "export", "app",
 )  # fmt: skip
 
 

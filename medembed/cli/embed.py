@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.cli.suggestion import suggested_search
 from medembed.counted import counted
-from medembed.errors import InputError
+from medembed.errors import FingerprintError, InputError
 from medembed.model.engine_kind import EngineKind
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ def embed(
         ),
     ] = None,
     activate: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--activate", help="Make this model the active one, even if it lacks vectors."
+            "--activate/--no-activate",
+            show_default=False,
+            help="Make this model the active one, even if it lacks vectors. Or leave the active "
+            "one, to compare both first: medembed compare-models.",
         ),
-    ] = False,
+    ] = None,
     precision: Annotated[
         Precision,
         typer.Option(
@@ -84,8 +88,8 @@ def embed(
 ) -> None:
     """Embed the scans and reports of the cases that have no vectors yet.
 
-    A newly trained model becomes the active one at the end. If interrupted, run the same command to
-    resume, with the same or other --processes.
+    A newly trained model becomes the active one at the end, unless --no-activate is given. If
+    interrupted, run the same command to resume, with the same or other --processes.
 
     Example: medembed embed demo-library
     """
@@ -94,6 +98,8 @@ def embed(
     devices = _checked(device or [])
     loss: Int8Loss | None = None
     with CaseLibrary.open(library) as opened:
+        from medembed.columns import LibraryColumns
+        from medembed.index import compact_index
         from medembed.lookup.novelty_calibration import calibrate_novelty
         from medembed.model import DualEncoder, embed_library, find_model
         from medembed.model.embed_engines import embed_engine
@@ -101,18 +107,22 @@ def embed(
         folder = find_model(opened, model, newest=True)
         one = len(devices) == 1 and engine is EngineKind.LOCAL
         loaded = DualEncoder.load(folder, device=devices[0] if one else "cpu")
-        make_active = True if activate else None
+        make_active = activate
         if precision is Precision.INT8:
             from medembed.model.int8 import make_int8, measure_int8_loss
 
-            float32, make_active = loaded.fingerprint, activate
+            float32, make_active = loaded.fingerprint, bool(activate)
             loaded = make_int8(opened, loaded, folder.name)
         runs = embed_engine(opened, loaded, engine, processes=processes, devices=devices)
         with progress_bar("embed") as progress:
             report = embed_library(
                 opened, loaded, progress, engine=runs, make_active=make_active, waiting=note
             )
-        calibrate_novelty(opened)
+        with progress_bar("calibrate") as progress:
+            calibrate_novelty(opened, progress=progress)
+        LibraryColumns(opened).current()
+        with suppress(FingerprintError):  # no image has a vector
+            compact_index(opened, loaded.fingerprint)
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 
@@ -174,7 +184,10 @@ def show_embedded(report: EmbedReport, library: str) -> None:
     if report.activated:
         write("this model is now the active one\n")
     elif not report.active:
-        write("this model is not active; use --model to search with it\n")
+        write(
+            "this model is not active; search with --model, compare it with the active one "
+            "(medembed compare-models) or change over to it (medembed use)\n"
+        )
         return
     from medembed.library import CaseLibrary
 

@@ -45,7 +45,8 @@ def index(
 
     Example: medembed index demo-library --kind exact
     """
-    from medembed.index import index_backend, open_index, set_index_backend
+    from medembed.columns import LibraryColumns
+    from medembed.index import compact_index, index_backend, set_index_backend
     from medembed.index.backend import SERVER_KEEPS
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
@@ -54,7 +55,8 @@ def index(
     opened = CaseLibrary.open(library)
     if backend is not None and not set_index_backend(opened, backend):
         note(SERVER_KEEPS)
-    made = open_index(opened, choose_model(opened, model).fingerprint, kind)
+    made = compact_index(opened, choose_model(opened, model).fingerprint, kind)
+    LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
     payload = {

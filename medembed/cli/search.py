@@ -16,7 +16,8 @@ from medembed.errors import QueryError
 if TYPE_CHECKING:
     from medembed.attribution.why import HitWhy
     from medembed.cases import Case
-    from medembed.lookup import Result
+    from medembed.lookup import LookupHit, Result
+    from medembed.lookup.hit_groups import PatientHits
 
 __all__ = ["search", "show_hits"]
 
@@ -27,19 +28,23 @@ _WIDTH = 100
 def search(
     library: LibraryPath,
     text: Annotated[
-        str | None, typer.Option("--text", help="Words, a sentence or a full report.")
+        list[str] | None,
+        typer.Option("--text", help="Words, a sentence or a full report; repeatable."),
     ] = None,
     image: Annotated[
         list[Path] | None,
         typer.Option(
             "--image",
             metavar="FILE",
-            help="DICOM, PNG, JPEG or NIfTI file; repeat for the files of one series.",
+            help="DICOM, PNG, JPEG or NIfTI file, or the folder of a series; repeatable. Several "
+            "DICOM files are one series.",
         ),
     ] = None,
     case: Annotated[
-        str | None,
-        typer.Option("--case", metavar="ID", help="Use a case from the library as the query."),
+        list[str] | None,
+        typer.Option(
+            "--case", metavar="ID", help="Use a case from the library as the query; repeatable."
+        ),
     ] = None,
     vector: Annotated[
         Path | None,
@@ -64,16 +69,53 @@ def search(
         typer.Option(
             "--weights",
             metavar="PART=W,…",
-            help="Weights of the query's parts, such as text=0.6,image=0.4. Default: equal.",
+            help="Weights of the query's parts, such as text=0.6,image=0.4; the second text is "
+            "text2. Default: equal.",
         ),
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="scans|notes|both",
+            help="Compare the query with the cases' images, with their notes, or with both.",
+        ),
+    ] = "scans",
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", metavar="ID", help="Find cases more like this one; repeatable."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--unlike", metavar="ID", help="Find cases less like this one; repeatable."),
     ] = None,
     literal: Annotated[
         bool,
         typer.Option(
             "--literal",
-            help="Compare the text as written: do not read findings, denials or attributes in it.",
+            help="Compare the text as written: read no findings, denials or attributes in it, and "
+            "match no words.",
         ),
     ] = False,
+    per_patient: Annotated[
+        bool,
+        typer.Option(
+            "--per-patient", help="List only the best case of each patient; -k counts patients."
+        ),
+    ] = False,
+    diversity: Annotated[
+        float,
+        typer.Option(
+            "--diversity", metavar="0…1", help="Prefer hits that differ from each other, as 0.3."
+        ),
+    ] = 0.0,
+    bm25: Annotated[
+        bool,
+        typer.Option(
+            "--bm25/--no-bm25",
+            help="Whether the words of the text count in the cases' notes, rare words most.",
+        ),
+    ] = True,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,9 +162,9 @@ def search(
 
     with CaseLibrary.open(library) as opened, CaseLookup(opened, model) as lookup:
         result = lookup.search(
-            text=text,
+            text=text or None,
             image=image or None,
-            case=case,
+            case=case or None,
             vector=None if vector is None else read_vector(vector),
             weights=_weights(weights),
             where=where,
@@ -130,6 +172,12 @@ def search(
             literal=literal,
             ignore=ignore or (),
             rerank=rerank,
+            bm25=bm25,
+            against=against,
+            like=like or None,
+            unlike=unlike or None,
+            per_patient=per_patient,
+            diversity=diversity,
         )
         explained = None if why is None else lookup.why(result, why)
     data = result.to_json()
@@ -179,12 +227,14 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
         table.add_column("findings", overflow="fold", max_width=18)
         table.add_column("impression", overflow="fold", ratio=3)
         table.add_column("why", overflow="fold", ratio=2)
+        groups = {patient.best: patient for patient in result.patients}
         for hit in result.hits:
             case = hit.case
+            beside = _beside(hit, groups.get(hit.case_id))
             cells = (
                 str(hit.rank),
                 f"{hit.score:.3f}",
-                f"{case.case_id}\n{_who(case)}",
+                f"{case.case_id}\n{_who(case)}{beside}",
                 "\n".join(map(str, case.findings)) or "–",
                 impression(case),
                 str(hit.evidence),
@@ -211,6 +261,20 @@ def _who(case: Case) -> str:
     sex = "?" if case.sex == "unknown" else case.sex
     view = case.view if case.view != "unknown" else case.modality
     return f"{age} {sex}, {view}"
+
+
+def _beside(hit: LookupHit, patient: PatientHits | None) -> str:
+    """Name what is listed apart: the same image, and other studies of a patient's best hit."""
+    lines = []
+    if hit.same_image:
+        lines.append(f"same image: {counted(len(hit.same_image), 'case')}")
+    if patient and patient.others:
+        lines.append(
+            f"same patient: {counted(len(patient.others), 'other match', 'other matches')}"
+        )
+    if patient and patient.priors:
+        lines.append(counted(len(patient.priors), "earlier study", "earlier studies"))
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _plain(text: str) -> str:

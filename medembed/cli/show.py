@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ __all__ = ["show"]
 
 _LISTS = ("sources", "encoders", "models")
 _COUNTED = ("split", "kind", "modality", "view", "sex", "race", "site", "scanner", "finding")
+_OF_MODELS = ("models", "active_model", "pending_model", "previous_model", "model_history")
 _MOST = 12
 
 
@@ -55,7 +57,7 @@ def show(
         with CaseLibrary.open(what if library is None else library) as opened:
             payload = _summary(opened)
         if what == "models" and library is not None:
-            payload = {name: payload[name] for name in ("models", "active_model", "pending_model")}
+            payload = {name: payload[name] for name in _OF_MODELS}
         emit(payload, as_json, lambda: _print(payload))
 
 
@@ -101,7 +103,10 @@ def _encoders() -> dict[str, str]:
 
 def _summary(library: CaseLibrary) -> dict[str, Any]:
     from medembed.library import library_vocabulary
-    from medembed.model.activation import PENDING
+    from medembed.model.activation import PENDING, name_in_library, previous_fingerprint
+    from medembed.model.model_history import model_history
+
+    before = previous_fingerprint(library)
 
     return {
         "library": library.path.name,
@@ -111,9 +116,11 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
         "dates": library.get_meta("dates") or "none yet",
         "counts": {name: library.value_counts(name) for name in _COUNTED},
         "attributes": library.attribute_names(),
-        "models": _models(library.path / "models"),
+        "models": _with_progress(library, _models(library.path / "models")),
         "active_model": library.active_model,
         "pending_model": library.get_meta(PENDING) or None,
+        "previous_model": before and name_in_library(library, before),
+        "model_history": [asdict(each) for each in model_history(library)],
         "vocabulary": library_vocabulary(library).name,
         "vectors": [
             {
@@ -126,6 +133,22 @@ def _summary(library: CaseLibrary) -> dict[str, Any]:
         ],
         "indexes": sorted(p.name for p in (library.path / "index").glob("*") if p.is_dir()),
     }
+
+
+def _with_progress(library: CaseLibrary, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add how many of the cases and notes each model has vectors of, and whether it embeds now."""
+    from medembed.library.locks import is_locked
+    from medembed.model.embed_cases import embed_lock
+
+    whole = {"image": len(library), "note": library.n_notes()}
+    stored = {(s.fingerprint, s.kind): s.n_vectors for s in library.embedding_sets()}
+    for model in models:
+        fingerprint = model["fingerprint"] or ""
+        for kind, cases in whole.items():
+            n_vectors = stored.get((fingerprint, kind), 0)
+            model[f"{kind}_vectors"] = {"vectors": n_vectors, "of": cases}
+        model["embeds_now"] = is_locked(embed_lock(library, fingerprint))
+    return models
 
 
 def _models(folder: Path) -> list[dict[str, Any]]:
@@ -171,7 +194,10 @@ def _print(payload: dict[str, Any]) -> None:
         active = " (active)" if model["name"] == payload["active_model"] else ""
         if model["name"] == payload["pending_model"]:
             active += " (pending: run medembed embed)"
+        if model["name"] == payload["previous_model"]:
+            active += " (previous: medembed use --back)"
         lines.append(f"  model:     {model['name']}{active} {model['fingerprint'] or ''}".rstrip())
+        lines.append(f"             {_embedded(model)}")
         lines += [
             f"             the {side} side runs in torch: {about.get('reason', '')}"
             for side, about in model["serving"].items()
@@ -191,3 +217,13 @@ def _print(payload: dict[str, Any]) -> None:
     if payload.get("indexes"):
         lines.append(f"  index:     {', '.join(name[:12] for name in payload['indexes'])}")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _embedded(model: dict[str, Any]) -> str:
+    """How much of a library a model has embedded."""
+    images, notes = model["image_vectors"], model["note_vectors"]
+    line = (
+        f"embedded: {images['vectors']} of {counted(images['of'], 'case')}, "
+        f"{notes['vectors']} of {counted(notes['of'], 'note')}"
+    )
+    return f"{line}, at work now" if model["embeds_now"] else line

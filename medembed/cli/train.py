@@ -124,7 +124,8 @@ def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
     model = DualEncoder.load(folder)
     with progress_bar("embed") as progress:
         report = embed_library(library, model, progress, waiting=note, cached=True)
-    calibrate_novelty(library)
+    with progress_bar("calibrate") as progress:
+        calibrate_novelty(library, progress=progress)
     return report
 
 

@@ -27,6 +27,7 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
 
     Example: medembed verify demo-library
     """
+    from medembed.columns.columns_check import verify_columns
     from medembed.index.index_check import verify_indexes
     from medembed.library.verification import (
         CheckState,
@@ -41,7 +42,7 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
             checks.append(check)
         is_damaged = any(check.state is CheckState.DAMAGED for check in checks)
         if not is_damaged:  # what is derived from a damaged record would be damaged, too
-            checks += [*verify_files(opened), *verify_indexes(opened)]
+            checks += [*verify_files(opened), *verify_indexes(opened), *verify_columns(opened)]
         if opened.database.read_only:
             note(f"{opened.path.name}: read-only, so that nothing is repaired")
         name = opened.path.name

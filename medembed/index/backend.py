@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from medembed.library.elsewhere import BACKEND_SETTING, HOLDER_SETTING, is_elsew
 
 if TYPE_CHECKING:
     from medembed.embeddings import Embeddings
-    from medembed.index.case_index import IndexKind
+    from medembed.index.case_index import CaseIndex, IndexKind
     from medembed.index.hits import Hits
     from medembed.library import CaseLibrary
 
@@ -26,6 +26,8 @@ __all__ = [
     "SERVER_KEEPS",
     "Backend",
     "SearchIndex",
+    "compact_index",
+    "current_index",
     "index_backend",
     "open_index",
     "set_index_backend",
@@ -81,6 +83,10 @@ class SearchIndex(Protocol):
 
     def mask(self, case_ids: Collection[str]) -> Mask:
         """Return which rows are those of the given cases."""
+        ...
+
+    def positions_of(self, case_ids: Collection[str]) -> npt.NDArray[np.intp]:
+        """Return the place of each case in :attr:`case_ids`; -1 for cases that are not here."""
         ...
 
     def vector(self, case_id: str) -> Floats:
@@ -187,13 +193,36 @@ def open_index(
     IndexServerError
         If the backend is a server and it cannot be reached.
     """
-    opened = library_index.open_index(library, fingerprint, kind)
+    return _on_backend(library, library_index.open_index(library, fingerprint, kind))
+
+
+def compact_index(
+    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+) -> LibraryIndex:
+    """Do as :func:`open_index`, and write the index files anew if much was appended to them."""
+    return _on_backend(library, library_index.compact_index(library, fingerprint, kind))
+
+
+def current_index(
+    library: CaseLibrary, fingerprint: str, held: LibraryIndex | None = None
+) -> LibraryIndex:
+    """Return ``held`` if it is up to date and of the library's backend, else one that is."""
+    elsewhere = held is not None and str(held.index.kind) == "milvus"
+    if index_backend(library) == "local":
+        return library_index.current_index(library, fingerprint, None if elsewhere else held)
+    if held is not None and elsewhere and held.revision == library_revision(library, fingerprint):
+        return held
+    return open_index(library, fingerprint)
+
+
+def _on_backend(library: CaseLibrary, opened: LibraryIndex) -> LibraryIndex:
     if index_backend(library) == "local":
         return opened
 
     from medembed.index.milvus_collection import MilvusCollection, collection_name, connect
     from medembed.index.milvus_index import MilvusIndex
 
+    fingerprint = opened.index.fingerprint
     name = collection_name(library.library_id, fingerprint)
     folder = index_folder(library, fingerprint)
 
@@ -226,7 +255,8 @@ def open_index(
     notes = opened.notes
     if sent or removed:
         notes += (SearchNote(SearchNoteKind.SERVER_UPDATED, (sent, removed)),)
-    return replace(opened, index=index, notes=notes)
+    # a lookup asks of it what SearchIndex has, of which CaseIndex has more
+    return replace(opened, index=cast("CaseIndex", index), notes=notes)
 
 
 def _sites(library: CaseLibrary) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,34 +13,29 @@ import numpy.typing as npt
 
 from medembed.counted import counted
 from medembed.embeddings import Embeddings
-from medembed.errors import FingerprintError, InputError, QueryError
-from medembed.index.exact import best_rows, order_candidates
-from medembed.index.hits import Hits, Plan
-from medembed.index.hnsw import HnswGraph
-from medembed.index.sealed_files import read_sealed, write_sealed
-from medembed.index.search_notes import SearchNote, SearchNoteKind
+from medembed.errors import InputError, QueryError
+from medembed.index.case_ids import CaseIds
+from medembed.index.first_pass import FirstPass
+from medembed.index.hits import Hits
+from medembed.index.saved_state import FORMAT, SavedState, load_saved, new_generation
+from medembed.index.sealed_files import write_sealed
+from medembed.index.searching import search_snapshot, unit_queries
 from medembed.index.snapshot import (
-    MOST_SPARE_NODES,
+    IndexKind,
     Snapshot,
-    prepared,
-    read_snapshot,
+    changed,
     snapshot_files,
     snapshot_of,
-    without_removed,
+    with_graph,
 )
-from medembed.index.validation import (
-    allowed_rows,
-    checked_names,
-    checked_queries,
-    checked_vectors,
-    whole_count,
-)
+from medembed.index.validation import checked_names, checked_vectors, whole_count
 
-__all__ = ["CaseIndex", "IndexKind"]
+__all__ = ["MOST_PENDING", "CaseIndex", "IndexKind"]
 
-IndexKind = Literal["auto", "exact", "hnsw"]
-
-_FORMAT = 1
+MOST_PENDING = 0.1
+"""Share of rows in the log from which all files are written anew."""
+_FEWEST_PENDING = 64
+_BLOCK_ROWS = 1 << 14
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
@@ -60,11 +56,22 @@ class CaseIndex:
     ([['a', 'b']], 'exact')
     """
 
-    def __init__(self, state: Snapshot, kind: IndexKind, fingerprint: str) -> None:
-        self._lock = threading.RLock()
+    def __init__(
+        self,
+        state: Snapshot,
+        kind: IndexKind,
+        fingerprint: str,
+        *,
+        generation: int | None = None,
+        lock: threading.RLock | None = None,
+        saved: SavedState | None = None,
+    ) -> None:
+        self._lock = threading.RLock() if lock is None else lock
         self._requested_kind: IndexKind = kind
         self._fingerprint = fingerprint
-        self._state = prepared(state, self._is_graphed)
+        self._state = state
+        self._generation = new_generation() if generation is None else generation
+        self._saved = saved
 
     @classmethod
     def build(
@@ -80,7 +87,8 @@ class CaseIndex:
         Parameters
         ----------
         vectors : array, shape ``(n, d)``, or Embeddings
-            Rows of any nonzero length; stored as unit float32. May be empty.
+            Rows of any nonzero length; stored as unit float32. May be empty. An array of unit
+            float32 rows that nobody can write to is used as it is, without a copy.
         case_ids : sequence of str
             One for each row, unique. Omit if ``vectors`` is Embeddings.
         kind : {"auto", "exact", "hnsw"}
@@ -104,26 +112,38 @@ class CaseIndex:
                 vectors.require(fingerprint)
             if case_ids is not None and tuple(case_ids) != vectors.case_ids:
                 raise InputError("the case ids differ from those of the embeddings")
-            return cls(
-                snapshot_of(vectors.case_ids, vectors.vectors, None), kind, vectors.fingerprint
-            )
-        if case_ids is None:
+            ids: Sequence[str] = vectors.case_ids
+            unit, fingerprint = vectors.vectors, vectors.fingerprint
+        elif case_ids is None:
             raise InputError("arrays of vectors need case ids")
-        ids, unit = checked_vectors(vectors, case_ids)
-        return cls(snapshot_of(ids, unit, None), kind, fingerprint)
+        else:
+            ids, unit = checked_vectors(vectors, case_ids)
+        return cls(snapshot_of(CaseIds.build(ids), unit, kind == "hnsw"), kind, fingerprint)
+
+    def copy(self) -> CaseIndex:
+        """Return an index that can be changed while this one stays as it is, at no cost."""
+        with self._lock:
+            return CaseIndex(
+                self._state,
+                self._requested_kind,
+                self._fingerprint,
+                generation=self._generation,
+                lock=self._lock,
+                saved=self._saved,
+            )
 
     @property
     def _is_graphed(self) -> bool:
         return self._requested_kind == "hnsw"
 
     def __len__(self) -> int:
-        return len(self._state.ids)
+        return len(self._state)
 
     def __repr__(self) -> str:
         return f"CaseIndex({counted(len(self), 'case')}, {self.dim} dimensions, {self.kind})"
 
     def __contains__(self, case_id: object) -> bool:
-        return case_id in self._state.row_of
+        return isinstance(case_id, str) and bool(self._state.rows_of([case_id])[0] >= 0)
 
     @property
     def kind(self) -> Literal["exact", "hnsw"]:
@@ -143,28 +163,71 @@ class CaseIndex:
     @property
     def dim(self) -> int:
         """Dimension of the vectors; 0 for an index built from nothing."""
-        return int(self._state.vectors.shape[1])
+        return int(self._state.rows.shape[1])
 
     @property
     def case_ids(self) -> tuple[str, ...]:
-        """Ids in the order of the rows, which a bool mask refers to."""
-        return self._state.ids
+        """Ids of the cases, in the order of a bool mask over the cases."""
+        return self._state.case_ids
 
     @property
     def vectors(self) -> Floats:
-        """The unit vectors, shape ``(n, d)``, read-only."""
+        """The unit vectors, shape ``(n, d)``, in the same order, read-only."""
         return self._state.vectors
 
+    @property
+    def generation(self) -> int:
+        """A number that changes when rows get other numbers, and only then.
+
+        Within a generation a case keeps its row, new cases get new rows behind the others, and
+        the rows of removed cases stay unused.
+        """
+        return self._generation
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, those of removed cases included: the length of a mask over the rows."""
+        return self._state.n_rows
+
+    @property
+    def n_pending(self) -> int:
+        """Rows that were added behind those of the files, and rows of removed cases."""
+        state = self._state
+        return state.ids.n_tail + len(state.removed)
+
+    def rows_of(self, case_ids: Collection[str]) -> Rows:
+        """Return the row of each case within this generation; -1 for cases that are not here."""
+        return self._state.rows_of(checked_names(case_ids, QueryError))
+
+    def positions_of(self, case_ids: Collection[str]) -> Rows:
+        """Return the place of each case in :attr:`case_ids`; -1 for cases that are not here."""
+        state = self._state
+        rows = state.rows_of(checked_names(case_ids, QueryError))
+        return rows if state.kept is None else np.where(rows < 0, -1, state.kept.searchsorted(rows))
+
+    def rows_at(self, rows: Rows) -> Floats:
+        """Return the vectors of rows, shape ``(len(rows), d)``."""
+        vectors: Floats = self._state.rows[rows]
+        return vectors
+
+    def row_ids(self, first: int = 0) -> npt.NDArray[np.object_]:
+        """Return the id of each row from ``first`` on, those of removed cases included."""
+        state = self._state
+        return state.ids.names(np.arange(first, state.n_rows, dtype=np.intp))
+
     def mask(self, case_ids: Collection[str]) -> Mask:
-        """Return which rows are those of the given cases; unknown ids are ignored."""
-        return allowed_rows(case_ids, self._state.row_of)
+        """Return for each case whether it is one of the given ones; unknown ids are ignored."""
+        state = self._state
+        mask = state.mask(checked_names(case_ids, QueryError))
+        return mask if state.kept is None else mask[state.kept]
 
     def vector(self, case_id: str) -> Floats:
         """Return the vector of one case, shape ``(d,)``; QueryError if it has none."""
         state = self._state
-        if case_id not in state.row_of:
+        row = int(state.rows_of([case_id])[0])
+        if row < 0:
             raise QueryError("the index has no vector for this case")
-        vector: Floats = state.vectors[state.row_of[case_id]]
+        vector: Floats = state.rows[row]
         return vector
 
     def search(
@@ -181,9 +244,9 @@ class CaseIndex:
             Rows of any nonzero length.
         k : int
             At least 1. If fewer cases are eligible, fewer hits are returned.
-        allowed : bool array ``(n,)`` or collection of case ids, optional
-            Eligible cases; ids missing from the index are ignored. If a filter excludes more than
-            a few hundred cases, the remaining ones are searched exactly.
+        allowed : bool array ``(n,)`` or ``(n_rows,)``, or collection of case ids, optional
+            Eligible cases, by case or by row; ids missing from the index are ignored. If a filter
+            excludes more than a few hundred cases, the remaining ones are searched exactly.
 
         Raises
         ------
@@ -193,106 +256,87 @@ class CaseIndex:
         FingerprintError
             If the queries are Embeddings of another model.
         """
-        state = self._state
         wanted = whole_count(k)
-        dim = state.vectors.shape[1]
-        unit_queries = checked_queries(queries, self._fingerprint, dim, len(state.ids))
-        mask = None if allowed is None else allowed_rows(allowed, state.row_of)
-        matching = len(state.ids) if mask is None else int(mask.sum())
-        take = min(wanted, matching)
-        notes: tuple[SearchNote, ...] = ()
-        if not take:
-            notes = (SearchNote(SearchNoteKind.NO_MATCH),)
-        elif take < wanted:
-            notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
-        dropped = len(state.ids) - matching + (state.graph.n_deleted if state.graph else 0)
-        if take and state.graph is not None and dropped <= MOST_SPARE_NODES:
-            rows, scores = self._search_graph(state, state.graph, unit_queries, take, dropped, mask)
-            plan = Plan("ann", len(state.ids), matching, notes)
-        elif take:
-            rows, scores = best_rows(
-                unit_queries,
-                state.vectors,
-                state.rank,
-                take,
-                mask,
-                state.first_pass,
-            )
-            plan = Plan("exact", matching, matching, notes)
-        else:
-            rows = np.empty((len(unit_queries), 0), dtype=np.intp)
-            scores = np.empty((len(unit_queries), 0), dtype=np.float32)
-            plan = Plan("exact", 0, 0, notes)
-        return Hits(state.names[rows], scores, plan, wanted)
+        state = self._state
+        unit = unit_queries(queries, self._fingerprint, state.rows.shape[1], state.n_rows)
+        return search_snapshot(state, unit, wanted, allowed, self._first_pass, self._lock)
 
-    def _search_graph(
-        self,
-        state: Snapshot,
-        graph: HnswGraph,
-        queries: Floats,
-        take: int,
-        dropped: int,
-        mask: Mask | None,
-    ) -> tuple[Rows, Floats]:
-        rows = np.empty((len(queries), take), dtype=np.intp)
-        scores = np.empty((len(queries), take), dtype=np.float32)
+    def _first_pass(self, state: Snapshot) -> FirstPass:
+        """Return codes, which files have already; make and keep them otherwise."""
+        if state.first_pass is not None:
+            return state.first_pass
         with self._lock:
-            found = graph.candidates(queries, take + dropped)
-        for query, near in enumerate(found):
-            kept = near[near < len(state.ids)]
-            near_size = kept.size
-            kept = kept if mask is None else kept[mask[kept]]
-            # An unconnected graph, or many excluded cases near the query: what lies behind them
-            # may be missing, so compare all.
-            if kept.size < take or near_size - kept.size > take:
-                one, its_scores = best_rows(
-                    queries[query : query + 1],
-                    state.vectors,
-                    state.rank,
-                    take,
-                    mask,
-                    state.first_pass,
-                )
-                rows[query], scores[query] = one[0], its_scores[0]
-            else:
-                rows[query], scores[query] = order_candidates(
-                    queries[query], state.vectors, state.rank, kept, take
-                )
-        return rows, scores
+            current = self._state
+            is_current = state.buffer.is_part_of(current.buffer)
+            known = current.first_pass if is_current else None
+            if known is not None and len(known) <= state.n_rows:
+                return known
+            coded = FirstPass.build(state.rows)
+            if is_current:
+                self._state = replace(current, first_pass=coded)
+            return coded
 
     def add(self, vectors: npt.ArrayLike, case_ids: Sequence[str]) -> None:
         """Add cases; InputError, with nothing added, if an id exists already."""
-        ids, unit = checked_vectors(vectors, case_ids)
-        if not ids:
-            return
-        with self._lock:
-            old = self._state
-            if any(name in old.row_of for name in ids):
-                raise InputError("the index already holds one of these case ids; remove it first")
-            if (old.ids or self.dim) and unit.shape[1] != self.dim:
-                raise InputError(f"vectors have dimension {unit.shape[1]}, the index {self.dim}")
-            rows = np.concatenate([old.vectors, unit]) if old.ids else unit
-            if old.graph is not None:
-                old.graph.add(unit, len(old.ids))
-            self._state = prepared(
-                snapshot_of(old.ids + ids, rows, old.graph, old.first_pass), self._is_graphed
-            )
+        self.change(vectors, case_ids)
 
     def remove(self, case_ids: Collection[str]) -> None:
         """Remove cases; InputError, with nothing removed, if one is missing."""
-        names = set(checked_names(case_ids, InputError))
+        self.change([], [], remove=case_ids)
+
+    def update(self, vectors: npt.ArrayLike, case_ids: Sequence[str]) -> None:
+        """Add cases, or replace their vectors where they exist, in one step."""
+        self.change(vectors, case_ids, replace=True)
+
+    def change(
+        self,
+        vectors: npt.ArrayLike,
+        case_ids: Sequence[str],
+        *,
+        remove: Collection[str] = (),
+        replace: bool = False,
+    ) -> None:
+        """Remove cases and add others in one step.
+
+        Parameters
+        ----------
+        vectors : array, shape ``(n, d)``
+        case_ids : sequence of str
+            One for each row.
+        remove : collection of str
+            Cases to remove.
+        replace : bool
+            Whether a case that exists gets the new vector; else it is refused.
+
+        Raises
+        ------
+        InputError
+            With nothing changed, if one to remove is missing, or one to add exists.
+        """
+        names, unit = checked_vectors(vectors, case_ids)
+        if len(set(names)) != len(names):
+            raise InputError("duplicate case id")
+        gone = list(dict.fromkeys(checked_names(remove, InputError)))
         with self._lock:
-            old = self._state
-            if not names <= old.row_of.keys():
-                raise InputError("the index does not hold one of these case ids")
-            keep = np.array([name not in names for name in old.ids], dtype=bool)
-            new_row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.intp)
-            graph = old.graph.renumbered(new_row) if old.graph is not None else None
-            coded = old.first_pass.renumbered(new_row) if old.first_pass is not None else None
-            ids = tuple(name for name in old.ids if name not in names)
-            self._state = prepared(
-                snapshot_of(ids, old.vectors[keep], graph, coded), self._is_graphed
-            )
+            if replace:
+                there = self._state.rows_of(names) >= 0
+                old = [name for name, is_old in zip(names, there, strict=True) if is_old]
+                gone = list(dict.fromkeys([*gone, *old]))
+            if names or gone:
+                self._change(names, unit, gone)
+
+    def _change(self, names: list[str], unit: Floats, gone: list[str]) -> None:
+        """Remove the cases ``gone``, then add those with ``names``; all or nothing."""
+        old = self._state
+        rows = old.rows_of(gone)
+        if (rows < 0).any():
+            raise InputError("the index does not hold one of these case ids")
+        present = old.rows_of(names)
+        if np.setdiff1d(present[present >= 0], rows).size:
+            raise InputError("the index already holds one of these case ids; remove it first")
+        if names and (old.n_rows or self.dim) and unit.shape[1] != self.dim:
+            raise InputError(f"vectors have dimension {unit.shape[1]}, the index {self.dim}")
+        self._state = with_graph(changed(old, rows.tolist(), names, unit), self._is_graphed)
 
     def sync(self, target: Embeddings) -> tuple[int, int]:
         """Make the index hold exactly ``target``; return how many were added and removed.
@@ -303,27 +347,34 @@ class CaseIndex:
             old = self._state
             if self._fingerprint:
                 target.require(self._fingerprint)
-            same = {
-                name
-                for name, vector in zip(target.case_ids, target.vectors, strict=True)
-                if name in old.row_of and np.array_equal(old.vectors[old.row_of[name]], vector)
-            }
-            gone = [name for name in old.ids if name not in same]
-            new = [row for row, name in enumerate(target.case_ids) if name not in same]
+            rows = old.rows_of(list(target.case_ids))
+            same = rows >= 0
+            for at in range(0, len(rows) if old.rows.shape[1] == target.dim else 0, _BLOCK_ROWS):
+                here = slice(at, at + _BLOCK_ROWS)
+                same[here] &= (old.rows[rows[here]] == target.vectors[here]).all(axis=1)
+            n_same = int(same.sum())
+            new, gone = np.flatnonzero(~same), len(old) - n_same
             self._fingerprint = target.fingerprint
-            if len(gone) + len(new) > len(same):
-                self._state = prepared(
-                    snapshot_of(target.case_ids, target.vectors, None), self._is_graphed
+            if gone + len(new) > n_same:
+                self._state = snapshot_of(
+                    CaseIds.build(target.case_ids), target.vectors, self._is_graphed
                 )
+                self._generation, self._saved = new_generation(), None
             else:
-                self.remove(gone)
-                self.add(target.vectors[new], [target.case_ids[row] for row in new])
-            return len(new), len(gone)
+                left = np.ones(old.n_rows, dtype=bool) if old.alive is None else old.alive.copy()
+                left[rows[same]] = False
+                removed = old.ids.names(np.flatnonzero(left)).tolist()
+                names = [target.case_ids[row] for row in new]
+                self._change(names, target.vectors[new], removed)
+            return len(new), gone
 
     def save(
         self, folder: str | Path, *, key: bytes | None = None, extra: dict[str, Any] | None = None
     ) -> None:
         """Write to ``folder`` atomically: after a crash, the old or the new index is there.
+
+        An index that was loaded from this folder appends what has changed to the log of its files,
+        until that is a tenth of them; then, and in all other cases, the files are written anew.
 
         Parameters
         ----------
@@ -334,23 +385,68 @@ class CaseIndex:
             Plain data stored with the index; :meth:`load_with_extra` returns it.
         """
         with self._lock:
-            self._state = state = without_removed(self._state)
-            files = snapshot_files(state)
+            few = self.n_pending <= max(_FEWEST_PENDING, MOST_PENDING * len(self))
+            if not (few and self.save_changes(folder, key=key, extra=extra)):
+                self.compact(folder, key=key, extra=extra)
+
+    def save_changes(
+        self, folder: str | Path, *, key: bytes | None = None, extra: dict[str, Any] | None = None
+    ) -> bool:
+        """Append what has changed since it was loaded or saved to the log in ``folder``.
+
+        Returns
+        -------
+        bool
+            False, with nothing written, if this index does not come from there, or the files or
+            their log have been written by somebody else since.
+        """
+        with self._lock:
+            saved = self._saved
+            after = None if saved is None else saved.append(Path(folder), key, self._state, extra)
+            if after is not None:
+                self._saved = after
+            return after is not None
+
+    def compact(
+        self, folder: str | Path, *, key: bytes | None = None, extra: dict[str, Any] | None = None
+    ) -> None:
+        """Write all files anew, as :meth:`save` does if much has changed.
+
+        An index that was loaded from ``folder`` then uses the new files: its rows get new numbers.
+        """
+        with self._lock:
+            moves = self._saved is not None and self._saved.is_of(Path(folder))
+            is_clean = not self.n_pending
+            generation = self._generation if is_clean and not moves else new_generation()
             head = {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "kind": self._requested_kind,
-                "cases": len(state.ids),
+                "cases": len(self),
                 "dim": self.dim,
                 "fingerprint": self._fingerprint,
+                "generation": generation,
                 "extra": extra or {},
             }
-        write_sealed(Path(folder), head, files, key)
+            write_sealed(Path(folder), head, snapshot_files(self._state), key)
+            if moves:
+                again, _ = self.load_with_extra(folder, key=key)
+                self._state, self._saved = again._state, again._saved
+                self._generation = again._generation
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the index was loaded from files, so that its rows are theirs."""
+        return self._saved is not None
+
+    def is_saved_in(self, folder: str | Path) -> bool:
+        """Return whether the files that the index was loaded from are in this folder now."""
+        return self._saved is not None and self._saved.is_in(Path(folder))
 
     @classmethod
     def load(
         cls, folder: str | Path, *, key: bytes | None = None, fingerprint: str = ""
     ) -> CaseIndex:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote. Vectors and ids stay in their files until they are needed.
 
         Raises
         ------
@@ -363,22 +459,29 @@ class CaseIndex:
 
     @classmethod
     def load_with_extra(
-        cls, folder: str | Path, *, key: bytes | None = None, fingerprint: str = ""
+        cls,
+        folder: str | Path,
+        *,
+        key: bytes | None = None,
+        fingerprint: str = "",
+        trusting: bool = True,
     ) -> tuple[CaseIndex, dict[str, Any]]:
-        """Read the index and the plain data saved with it."""
-        folder = Path(folder)
-        head, files = read_sealed(folder, key, mapped=("vectors",))
-        if head.get("format") != _FORMAT or head.get("kind") not in get_args(IndexKind):
-            raise InputError("index files of another version", where=folder.name)
-        if fingerprint and head["fingerprint"] != fingerprint:
-            raise FingerprintError(
-                "index files of another model", where=folder.name, hint="rebuild the index"
-            )
-        try:
-            state = read_snapshot(files)
-            matches = state.vectors.shape == (head["cases"], head["dim"])
-        except (KeyError, ValueError, TypeError):
-            matches = False
-        if not matches:
-            raise InputError("index files that do not match each other", where=folder.name)
-        return cls(state, head["kind"], head["fingerprint"]), dict(head["extra"])
+        """Read the index and the plain data saved with it.
+
+        Parameters
+        ----------
+        folder, key, fingerprint
+            As in :meth:`load`.
+        trusting : bool
+            Whether a large file that is unchanged since it was last verified on this machine is
+            not hashed again.
+        """
+        kind, own, state, saved, extra = load_saved(Path(folder), key, fingerprint, trusting)
+        index = cls(
+            with_graph(state, kind == "hnsw"),
+            kind,
+            own,
+            generation=saved.generation,
+            saved=saved,
+        )
+        return index, extra

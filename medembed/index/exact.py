@@ -9,22 +9,32 @@ was taken never change a result.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 from medembed.index.first_pass import FirstPass
 
-__all__ = ["best_rows", "cosine", "order_candidates"]
+__all__ = ["CODED_QUERIES", "RowOrder", "best_rows", "cosine", "order_candidates"]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
+
+class RowOrder(Protocol):
+    """The order of rows among each other by case id, as an array of ranks has it."""
+
+    def __getitem__(self, rows: Rows, /) -> Rows:
+        """Return numbers that order these rows."""
+
+
 _NUMPY_QUERIES = 8
 """Up to this many queries, numpy is as fast as FAISS, which then need not be imported."""
 _FAISS_WORK = 2_000_000
 """Below this many pairs of query and row, FAISS is not worth importing."""
-_CODED_QUERIES = 4
+CODED_QUERIES = 4
 """Up to this many queries, codes beat products of whole matrices."""
 _FEWEST_CODED = 0.01
 """Share of eligible rows from which codes beat gathering the rows."""
@@ -44,10 +54,13 @@ def cosine(query: Floats, rows: Floats) -> Floats:
 
 
 def order_candidates(
-    query: Floats, vectors: Floats, rank: Rows, candidates: Rows, k: int
+    query: Floats, vectors: Floats, rank: RowOrder, candidates: Rows, k: int
 ) -> tuple[Rows, Floats]:
     """Score ``candidates`` (rows of ``vectors``); return the best ``k``, ties by ``rank``."""
     scores = cosine(query, vectors[candidates])
+    if k < len(scores):  # only what can be among them is put in order
+        near = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+        candidates, scores = candidates[near], scores[near]
     order = np.lexsort((rank[candidates], -scores))[:k]
     return candidates[order], scores[order]
 
@@ -55,7 +68,7 @@ def order_candidates(
 def best_rows(
     queries: Floats,
     vectors: Floats,
-    rank: Rows,
+    rank: RowOrder,
     k: int,
     mask: Mask | None = None,
     first_pass: FirstPass | None = None,
@@ -66,8 +79,8 @@ def best_rows(
     ----------
     queries : float32 array, shape ``(q, d)``, unit rows
     vectors : float32 array, shape ``(n, d)``, unit rows
-    rank : int array, shape ``(n,)``
-        Position of each row's case id among the sorted ids.
+    rank : RowOrder, or int array of shape ``(n,)``
+        Orders rows by case id.
     k : int
         1 to the number of eligible rows.
     mask : bool array, shape ``(n,)``, optional
@@ -89,7 +102,7 @@ def best_rows(
     pending = np.arange(len(queries), dtype=np.intp)
     if (
         first_pass is not None
-        and len(queries) <= _CODED_QUERIES
+        and len(queries) <= CODED_QUERIES
         and eligible >= max(_FEWEST_CODED * n, 8 * (k + _SPARE_CODED))
     ):
         pending = _by_codes(queries, vectors, rank, k, mask, first_pass, found, scores)
@@ -114,7 +127,7 @@ def _slack(dim: int) -> np.float32:
 def _by_codes(
     queries: Floats,
     vectors: Floats,
-    rank: Rows,
+    rank: RowOrder,
     k: int,
     mask: Mask | None,
     first_pass: FirstPass,
@@ -123,7 +136,7 @@ def _by_codes(
 ) -> Rows:
     """Fill in what the codes prove; return the queries that are still open."""
     still_open = []
-    tail = np.arange(first_pass.n_rows, len(vectors), dtype=np.intp)
+    tail = np.arange(len(first_pass), len(vectors), dtype=np.intp)
     tail = tail if mask is None else tail[mask[tail]]
     for query in range(len(queries)):
         near, limit = first_pass.best(queries[query], k + _SPARE_CODED, mask)
@@ -140,7 +153,7 @@ def _by_codes(
 def _with_faiss(
     queries: Floats,
     vectors: Floats,
-    rank: Rows,
+    rank: RowOrder,
     k: int,
     mask: Mask | None,
     pending: Rows,
@@ -191,7 +204,7 @@ def _top(best: Floats, labels: Rows, wanted: int) -> tuple[Floats, Rows]:
 def _with_numpy(
     queries: Floats,
     vectors: Floats,
-    rank: Rows,
+    rank: RowOrder,
     k: int,
     mask: Mask | None,
     pending: Rows,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from medembed.errors import InputError
 
-__all__ = ["index_from_bytes", "index_to_bytes"]
+__all__ = ["index_at", "index_from_bytes", "index_to_bytes"]
 
 _SLACK_BYTES = 1 << 20
 
@@ -25,6 +27,18 @@ def index_to_bytes(index: Any) -> bytes:
     library.write_index(index, writer)
     del writer  # it keeps what it has not handed over yet
     return b"".join(parts)
+
+
+def index_at(data: memoryview) -> Any:
+    """Use what :func:`index_to_bytes` wrote where it lies, as :func:`index_from_bytes` otherwise.
+
+    Codes are not copied, so that ``data`` must live as long as the index.
+    """
+    import faiss
+
+    library: Any = faiss
+    there: Any = np.frombuffer(data, dtype=np.uint8)
+    return _read(library.ZeroCopyIOReader(library.swig_ptr(there), there.size), len(data))
 
 
 def index_from_bytes(data: memoryview) -> Any:
@@ -46,10 +60,16 @@ def index_from_bytes(data: memoryview) -> Any:
         at += len(part)
         return part
 
+    return _read(library.PyCallbackIOReader(read), len(data))
+
+
+def _read(reader: Any, size: int) -> Any:
+    import faiss
+
     before = faiss.get_deserialization_vector_byte_limit()
-    faiss.set_deserialization_vector_byte_limit(len(data) + _SLACK_BYTES)
+    faiss.set_deserialization_vector_byte_limit(size + _SLACK_BYTES)
     try:
-        return library.read_index(library.PyCallbackIOReader(read))
+        return faiss.read_index(reader)
     except RuntimeError:
         raise InputError("an index file that FAISS cannot read") from None
     finally:

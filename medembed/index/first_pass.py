@@ -11,7 +11,7 @@ others exactly; where this does not settle the answer, it scans all rows.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InputError
-from medembed.index.faiss_bytes import index_from_bytes, index_to_bytes
+from medembed.index.faiss_bytes import index_at, index_to_bytes
 from medembed.index.sealed_files import Buffer
 from medembed.index.selection import search_selected
 
-__all__ = ["FEWEST_ROWS", "FirstPass"]
+__all__ = ["BLOCK", "FEWEST_ROWS", "FirstPass", "block_of", "code_buffers"]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
@@ -33,7 +33,7 @@ Mask = npt.NDArray[np.bool_]
 FEWEST_ROWS = 50_000
 """Below this many rows a plain scan is as fast."""
 
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
 """Most rows of a block; the blocks of one query are searched side by side."""
 
 _STEP = 1 << 14
@@ -43,53 +43,48 @@ _SEED = 20_260
 
 @dataclass(frozen=True)
 class _Block:
-    """Codes of consecutive rows: a FAISS scalar quantizer, its first row, the largest error."""
+    """Codes of consecutive rows: a FAISS scalar quantizer, its first row, the largest error.
+
+    ``memory`` is where FAISS reads the codes, if they are not its own.
+    """
 
     index: Any
     first: int
     error: float
+    memory: Buffer = b""
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
 
 
-class FirstPass:
-    """Codes of the first rows of an index; later rows, the *tail*, have none yet.
+@dataclass(frozen=True, eq=False)
+class _Coder:
+    """How vectors become codes: centered, rotated, cut at two limits."""
 
-    Parameters
-    ----------
-    mean : float32 array, shape ``(d,)``
-    rotation : float32 array, shape ``(d, d)``
-    blocks : sequence of _Block
-    rows : int array, optional
-        Row of each code, -1 if it was removed; None if code and row have the same number.
-    """
-
-    def __init__(
-        self, mean: Floats, rotation: Floats, blocks: Sequence[_Block], rows: Rows | None = None
-    ) -> None:
-        self._mean = mean
-        self._rotation = rotation
-        self._blocks = tuple(blocks)
-        self._rows = rows
+    mean: Floats
+    rotation: Floats
+    limits: Floats
 
     @classmethod
-    def build(cls, vectors: Floats) -> FirstPass:
-        """Code ``vectors``, shape ``(n, d)``, unit rows."""
-        n, dim = vectors.shape
+    def of(cls, vectors: Floats, kept: Rows | None = None) -> _Coder:
+        """Choose mean and limits on a sample of unit rows."""
+        n, dim = len(vectors) if kept is None else len(kept), vectors.shape[1]
         rng = np.random.default_rng(_SEED)
-        sample = vectors[np.sort(rng.choice(n, min(n, _SAMPLE), replace=False))]
-        mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+        chosen = np.sort(rng.choice(n, min(n, _SAMPLE), replace=False))
+        rows = chosen if kept is None else kept[chosen]
+        parts = [rows[at : at + _STEP] for at in range(0, len(rows), _STEP)]
+        total = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts)
+        mean = (total / len(rows)).astype(np.float32)
         rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0].astype(np.float32)
-        reach = (sample - mean) @ rotation
-        limits = np.array([reach.min(), reach.max()], dtype=np.float32)
-        made = cls(mean, rotation, ())
-        made._blocks = tuple(
-            made._coded(vectors[at : at + _BLOCK], at, limits) for at in range(0, n, _BLOCK)
-        )
-        return made
+        limits = np.array([np.inf, -np.inf], dtype=np.float32)
+        for part in parts:
+            reach = (vectors[part] - mean) @ rotation
+            limits = np.array([min(limits[0], reach.min()), max(limits[1], reach.max())])
+        limits = limits.astype(np.float32)
+        return cls(mean, rotation, limits)
 
-    def _coded(self, vectors: Floats, first: int, limits: Floats) -> _Block:
+    def block(self, vectors: Floats, first: int) -> _Block:
+        """Code consecutive rows, of which the first has the number ``first``."""
         import faiss
 
         dim = vectors.shape[1]
@@ -97,42 +92,54 @@ class FirstPass:
             dim, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT
         )
         # FAISS learns the range from the two rows; rows beyond it are cut, and their error counts
-        index.train(np.repeat(limits[:, np.newaxis], dim, axis=1))
+        index.train(np.repeat(self.limits[:, np.newaxis], dim, axis=1))
         error = 0.0
         for at in range(0, len(vectors), _STEP):
-            turned = self._turned(vectors[at : at + _STEP])
+            turned = self.turned(vectors[at : at + _STEP])
             index.add(turned)
             rounded = index.reconstruct_n(at, len(turned))
             error = max(error, float(np.linalg.norm(turned - rounded, axis=1).max()))
         return _Block(index, first, error)
 
-    def _turned(self, vectors: Floats) -> Floats:
-        turned: Floats = ((vectors - self._mean) @ self._rotation).astype(np.float32, copy=False)
+    def turned(self, vectors: Floats) -> Floats:
+        """Return centered and rotated rows."""
+        turned: Floats = ((vectors - self.mean) @ self.rotation).astype(np.float32, copy=False)
         return turned
 
+
+class FirstPass:
+    """Codes of the first rows of an index; later rows, the *tail*, have none yet.
+
+    Parameters
+    ----------
+    coder : _Coder
+    blocks : sequence of _Block
+        Of consecutive rows from row 0 on.
+    """
+
+    def __init__(self, coder: _Coder, blocks: Sequence[_Block]) -> None:
+        self._coder = coder
+        self._blocks = tuple(blocks)
+
+    @classmethod
+    def build(cls, vectors: Floats) -> FirstPass:
+        """Code ``vectors``, shape ``(n, d)``, unit rows."""
+        return cls(_Coder.of(vectors), ()).extended(vectors)
+
+    def extended(self, vectors: Floats) -> FirstPass:
+        """Code the rows behind the last one with a code, of all ``vectors``, too."""
+        starts = range(len(self), len(vectors), BLOCK)
+        more = [self._coder.block(vectors[at : at + BLOCK], at) for at in starts]
+        return FirstPass(self._coder, (*self._blocks, *more))
+
     def __len__(self) -> int:
+        """Return the number of rows that have a code."""
         return sum(map(len, self._blocks))
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows that have a code: the first ones."""
-        return len(self) if self._rows is None else int(np.count_nonzero(self._rows >= 0))
-
-    @property
-    def n_removed(self) -> int:
-        """Number of codes whose row was removed."""
-        return len(self) - self.n_rows
 
     @property
     def error(self) -> float:
         """Largest distance of a row from its code."""
         return max(block.error for block in self._blocks)
-
-    def renumbered(self, new_row: Rows) -> FirstPass:
-        """Apply a renumbering of rows: ``new_row[old]`` is the new row, or -1 if removed."""
-        old = np.arange(len(self), dtype=np.intp) if self._rows is None else self._rows
-        rows = np.where(old >= 0, new_row[old], -1).astype(np.intp)
-        return FirstPass(self._mean, self._rotation, self._blocks, rows)
 
     def best(self, query: Floats, count: int, mask: Mask | None = None) -> tuple[Rows, float]:
         """Return the rows with the best estimates, and what no other coded row can exceed.
@@ -153,53 +160,32 @@ class FirstPass:
             Upper bound of the exact cosine of the eligible rows with a code that were not
             returned; -inf if there are none.
         """
-        turned = (query @ self._rotation)[np.newaxis]
-        shared = float(query.astype(np.float64) @ self._mean.astype(np.float64))
-        eligible = self._of_codes(mask)
+        coder = self._coder
+        turned = (query @ coder.rotation)[np.newaxis]
+        shared = float(query.astype(np.float64) @ coder.mean.astype(np.float64))
 
         def one(block: _Block) -> tuple[Rows, float]:
-            here = slice(block.first, block.first + len(block))
-            own = None if eligible is None else eligible[here]
+            own = None if mask is None else mask[block.first : block.first + len(block)]
             scores, codes = search_selected(block.index, turned, min(count, len(block)), own)
             kept = codes[0][codes[0] >= 0].astype(np.intp) + block.first
             if kept.size < count:  # all that are eligible
                 return kept, -np.inf
             # sums of d float32 products, in the estimate and in the rotation
-            rounding = 8 * self._mean.size * 2.0**-24
+            rounding = 8 * coder.mean.size * 2.0**-24
             return kept, float(scores[0, -1]) + block.error + rounding
 
         found = _side_by_side(one, self._blocks)
-        codes = np.concatenate([codes for codes, _ in found])
-        rows = codes if self._rows is None else self._rows[codes]
+        rows = np.concatenate([codes for codes, _ in found])
         return rows, shared + max(limit for _, limit in found)
 
-    def _of_codes(self, mask: Mask | None) -> Mask | None:
-        """Return which codes are eligible."""
-        if self._rows is None:
-            return None if mask is None else mask[: len(self)]
-        alive: Mask = self._rows >= 0
-        return alive if mask is None else alive & mask[self._rows]
-
-    def to_buffers(self) -> list[Buffer]:
-        """Serialize; refuses codes of removed rows, which must not live on in a file."""
-        if self.n_removed:
-            raise InputError("codes of removed cases must be made again before saving")
-
-        head = np.array([len(self._blocks), self._mean.size, len(self)], dtype="<i8")
-        errors = np.array([block.error for block in self._blocks], dtype="<f8")
-        parts = [index_to_bytes(block.index) for block in self._blocks]
-        sizes = np.array([len(part) for part in parts], dtype="<i8")
-        arrays = (head, errors, sizes, self._mean.astype("<f4"), self._rotation.astype("<f4"))
-        return [*(array.tobytes() for array in arrays), *parts]
-
     @classmethod
-    def from_bytes(cls, data: bytes, n: int, dim: int) -> FirstPass:
-        """Read what :meth:`to_buffers` wrote. Check a digest of ``data`` first: FAISS does not.
+    def from_buffer(cls, data: Buffer, n: int, dim: int) -> FirstPass:
+        """Use what :func:`code_buffers` wrote where it lies, once its digest was checked.
 
         Raises
         ------
         InputError
-            If it does not hold codes of dimension ``dim`` of at most ``n`` rows.
+            If it does not hold codes of dimension ``dim`` of ``n`` rows.
         """
         wrong = InputError("an index file with codes of another kind or size")
         at = 0
@@ -213,21 +199,50 @@ class FirstPass:
             at += size
             return found
 
-        count, own_dim, rows_coded = map(int, take("<i8", 3))
-        if own_dim != dim or rows_coded > n or count != -(-rows_coded // _BLOCK):
+        own_n, own_dim = map(int, take("<i8", 2))
+        if (own_n, own_dim) != (n, dim):
             raise wrong
-        errors, sizes = take("<f8", count), take("<i8", count)
+        limits = take("<f4", 2).astype(np.float32)
         mean = take("<f4", dim).astype(np.float32)
         rotation = take("<f4", dim * dim).astype(np.float32).reshape(dim, dim)
-        blocks = []
-        for number, (error, size) in enumerate(zip(errors, sizes, strict=True)):
-            index = index_from_bytes(take("|u1", int(size)).data)
-            first = number * _BLOCK
-            held = min(_BLOCK, rows_coded - first), dim
-            if type(index).__name__ != "IndexScalarQuantizer" or (index.ntotal, index.d) != held:
+        blocks: list[_Block] = []
+        while (first := sum(map(len, blocks))) < n:
+            (error,), (size,) = take("<f8", 1), take("<i8", 1)
+            own = take("|u1", int(size)).data
+            index = index_at(own)
+            if type(index).__name__ != "IndexScalarQuantizer" or index.d != dim or not index.ntotal:
                 raise wrong
-            blocks.append(_Block(index, first, float(error)))
-        return cls(mean, rotation, blocks)
+            blocks.append(_Block(index, first, float(error), own))
+        if at != len(data) or first != n:
+            raise wrong
+        return cls(_Coder(mean, rotation, limits), blocks)
+
+
+def code_buffers(vectors: Floats, kept: Rows | None = None) -> Iterator[Buffer]:
+    """Code unit rows block by block, and yield what to write.
+
+    Parameters
+    ----------
+    vectors : float32 array, shape ``(n, d)``
+    kept : int array, optional
+        Rows to code; None is all.
+    """
+    coder = _Coder.of(vectors, kept)
+    n = len(vectors) if kept is None else len(kept)
+    yield np.array([n, vectors.shape[1]], dtype="<i8").tobytes()
+    for array in (coder.limits, coder.mean, coder.rotation):
+        yield array.astype("<f4").tobytes()
+    for at in range(0, n, BLOCK):
+        block = coder.block(block_of(vectors, kept, at, BLOCK), at)
+        data = index_to_bytes(block.index)
+        yield np.array(block.error, dtype="<f8").tobytes()
+        yield np.array(len(data), dtype="<i8").tobytes()
+        yield data
+
+
+def block_of(vectors: Floats, kept: Rows | None, at: int, size: int) -> Floats:
+    """Return up to ``size`` rows, of those that are kept, from the one numbered ``at`` on."""
+    return vectors[at : at + size] if kept is None else vectors[kept[at : at + size]]
 
 
 def _side_by_side(

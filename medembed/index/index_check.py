@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from medembed.counted import counted
+from medembed.embeddings import Embeddings
 from medembed.errors import InputError, MedEmbedError
 from medembed.index.backend import SERVER_KEEPS, index_backend, set_index_backend
 from medembed.index.backend import open_index as open_on_backend
-from medembed.index.library_index import NOVELTY_FOLDER, index_folder, open_index
+from medembed.index.library_index import (
+    COLUMNS_FOLDER,
+    NOVELTY_FOLDER,
+    LibraryIndex,
+    index_folder,
+    open_index,
+)
 from medembed.index.sealed_files import read_sealed
 from medembed.library.elsewhere import is_elsewhere
 from medembed.library.verification import Check, CheckState
@@ -27,7 +34,8 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
     """Check every index of a library: its seal, its digests, and that it is of this revision.
 
     An index that was changed, or is behind, is built again or updated; one of vectors that the
-    library no longer has is removed. Nothing is built that was not there.
+    library no longer has is removed. Nothing is built that was not there. The columns of the cases
+    are checked by :func:`medembed.columns.columns_check.verify_columns`.
     """
     made = {
         index_folder(library, space.fingerprint): space.fingerprint
@@ -35,7 +43,7 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
         if space.kind == "image" and space.n_vectors
     }
     for folder in sorted((library.path / "index").glob("[!.]*")):
-        if not folder.is_dir() or folder.is_symlink():
+        if not folder.is_dir() or folder.is_symlink() or folder.name == COLUMNS_FOLDER:
             continue
         what = f"index {folder.name[:12]}"
         if folder.name == NOVELTY_FOLDER:
@@ -46,7 +54,7 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
             yield Check(what, CheckState.REPAIRED, "removed: the library has no such vectors")
             continue
         try:
-            opened = open_index(library, made[folder])
+            opened = _verified(library, made[folder], folder)
         except MedEmbedError as error:
             yield Check(what, CheckState.LEFT, str(error.what))
             continue
@@ -77,6 +85,17 @@ def _check_server(library: CaseLibrary, fingerprints: list[str]) -> Iterator[Che
                 yield Check(what, CheckState.OK, counted(len(index), "case"))
     except MedEmbedError as error:
         yield Check(what, CheckState.LEFT, str(error))
+
+
+def _verified(library: CaseLibrary, fingerprint: str, folder: Path) -> LibraryIndex:
+    """Hash every file, and compare every vector with the library's."""
+    opened = open_index(library, fingerprint, trusting=False)
+    if opened.state == "kept":
+        images = Embeddings.from_library(library, fingerprint, "image")
+        if opened.index.copy().sync(images) != (0, 0):
+            shutil.rmtree(folder, ignore_errors=True)
+            return open_index(library, fingerprint)
+    return opened
 
 
 def _check_novelty(library: CaseLibrary, folder: Path) -> Check:

@@ -5,25 +5,43 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from medembed.embeddings import Embeddings
-from medembed.errors import FingerprintError, InputError, LibraryError
-from medembed.index.case_index import CaseIndex, IndexKind
+from medembed.errors import FingerprintError, InputError, LibraryBusyError, LibraryError
+from medembed.index.case_index import MOST_PENDING, CaseIndex, IndexKind
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 if TYPE_CHECKING:
-    from medembed.index.backend import SearchIndex
     from medembed.library import CaseLibrary
+    from medembed.library.vectors import VectorChanges
 
-__all__ = ["NOVELTY_FOLDER", "LibraryIndex", "index_folder", "library_revision", "open_index"]
+__all__ = [
+    "COLUMNS_FOLDER",
+    "NOVELTY_FOLDER",
+    "LibraryIndex",
+    "compact_index",
+    "current_index",
+    "index_folder",
+    "library_revision",
+    "open_index",
+]
 
 NOVELTY_FOLDER = "novelty"
 """Beside the folders of the indexes: the calibration of the novelty check."""
 
+COLUMNS_FOLDER = "columns"
+"""Beside them: the columns of the cases, for conditions."""
+
 _PATIENCE_SECONDS = 60.0
+_SMALL = 10_000
+"""Up to this many cases, all files are written anew rather than much appended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +50,22 @@ class LibraryIndex:
 
     Parameters
     ----------
-    index : SearchIndex
+    index : CaseIndex
     revision : str
         Revision of the library's vectors that the index was built from.
     state : {"kept", "made", "updated", "rebuilt"}
         What :func:`open_index` had to do.
     notes : tuple of SearchNote
         The same with its numbers; empty if the files were kept.
+    stamp : dict
+        What is stored with the files: up to which change of the library they are.
     """
 
-    index: SearchIndex
+    index: CaseIndex
     revision: str
     state: Literal["kept", "made", "updated", "rebuilt"]
     notes: tuple[SearchNote, ...] = ()
+    stamp: Mapping[str, Any] = field(default_factory=dict)
 
 
 def index_folder(library: CaseLibrary, fingerprint: str) -> Path:
@@ -61,16 +82,39 @@ def library_revision(library: CaseLibrary, fingerprint: str) -> str:
     return f"{library.library_id}/{VectorStore(library.database.read()).revision(fingerprint)}"
 
 
-def _load(folder: Path, key: bytes, fingerprint: str) -> tuple[CaseIndex, dict[str, Any]]:
-    """Read the files; retry once, in case another process has just replaced them."""
-    try:
-        return CaseIndex.load_with_extra(folder, key=key, fingerprint=fingerprint)
-    except (InputError, OSError):
-        return CaseIndex.load_with_extra(folder, key=key, fingerprint=fingerprint)
+def current_index(
+    library: CaseLibrary, fingerprint: str, held: LibraryIndex | None = None
+) -> LibraryIndex:
+    """Return ``held`` if it is up to date, else one that is.
+
+    What has changed since ``held`` is read and added to what it has in memory, so that a search
+    after a change costs what the change costs. If the files were written anew meanwhile, they are
+    opened. Searches that still use ``held`` are not disturbed.
+
+    Parameters
+    ----------
+    library, fingerprint
+        As in :func:`open_index`.
+    held : LibraryIndex, optional
+        What this function or :func:`open_index` returned before.
+    """
+    if held is None:
+        return open_index(library, fingerprint)
+    index = held.index
+    is_ours = not index.has_files or index.is_saved_in(index_folder(library, fingerprint))
+    if not is_ours:
+        return open_index(library, fingerprint)
+    if held.revision == library_revision(library, fingerprint):
+        return held
+    return _brought_up(library, fingerprint, held) or open_index(library, fingerprint)
 
 
 def open_index(
-    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+    library: CaseLibrary,
+    fingerprint: str,
+    kind: IndexKind | None = None,
+    *,
+    trusting: bool = True,
 ) -> LibraryIndex:
     """Open the index of ``library`` for one model; build or update it if needed.
 
@@ -85,32 +129,126 @@ def open_index(
     kind : {"auto", "exact", "hnsw"}, optional
         As in :meth:`CaseIndex.build`. None keeps the kind of the existing files; ``"auto"`` if
         there are none.
+    trusting : bool
+        As in :meth:`CaseIndex.load_with_extra`.
 
     Raises
     ------
     FingerprintError
         If the library has no image vectors of this model.
     """
-    from medembed.library.locks import writer_lock  # indexing arrays needs no library
-
-    # Read before the vectors: the next call notices any change in between.
-    revision = library_revision(library, fingerprint)
     folder = index_folder(library, fingerprint)
     fresh = not (folder / "index.json").exists()
     stale: CaseIndex | None = None
+    if not fresh:
+        stamp = _stamp(library, fingerprint)
+        try:
+            index, extra = _load(folder, library.key, fingerprint, trusting)
+        except (InputError, OSError):
+            index = None
+        if index is not None and kind in (None, index.requested_kind):
+            opened = LibraryIndex(index, str(extra.get("stamp")), "kept", stamp=extra)
+            if opened.revision == stamp["stamp"]:
+                return replace(opened, stamp=stamp)
+            if (brought := _brought_up(library, fingerprint, opened)) is not None:
+                return brought
+            stale = index
+    return _made(library, fingerprint, kind, stale, fresh)
+
+
+def compact_index(
+    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+) -> LibraryIndex:
+    """Open the index, and write its files anew if much has been appended to them.
+
+    For who writes vectors, at the end: a search never does it for a large library. Arguments and
+    errors are those of :func:`open_index`.
+    """
+    opened = open_index(library, fingerprint, kind)
+    index = opened.index
+    if index.n_pending <= MOST_PENDING * len(index):
+        return opened
+    index = index.copy()
+    saved = _save(library, fingerprint, index, opened.stamp, anew=True, wait=_PATIENCE_SECONDS)
+    return replace(opened, index=index) if saved else opened
+
+
+def _stamp(library: CaseLibrary, fingerprint: str) -> dict[str, Any]:
+    """Return up to which change the vectors are that are read after this call.
+
+    A change during the call may be read twice, and never not.
+    """
+    from medembed.library.vectors import VectorStore  # indexing arrays needs no library
+
+    store = VectorStore(library.database.read())
+    change = list(store.last_change())
+    space = store.space(fingerprint, "image")
+    return {"change": change, "space": space, "stamp": library_revision(library, fingerprint)}
+
+
+def _load(
+    folder: Path, key: bytes, fingerprint: str, trusting: bool = True
+) -> tuple[CaseIndex, dict[str, Any]]:
+    """Open the files; retry once, in case another process has just replaced them."""
+    load = CaseIndex.load_with_extra
     try:
-        if not fresh:
-            index, extra = _load(folder, library.key, fingerprint)
-            if kind in (None, index.requested_kind):
-                if extra.get("stamp") == revision:
-                    return LibraryIndex(
-                        index,
-                        revision,
-                        "kept",
-                    )
-                stale = index
+        return load(folder, key=key, fingerprint=fingerprint, trusting=trusting)
     except (InputError, OSError):
-        stale = None
+        return load(folder, key=key, fingerprint=fingerprint, trusting=trusting)
+
+
+def _brought_up(library: CaseLibrary, fingerprint: str, held: LibraryIndex) -> LibraryIndex | None:
+    """Apply what has changed in the library; None if that is not known, or is most of it."""
+    from medembed.library.vectors import VectorStore  # indexing arrays needs no library
+
+    stamp = _stamp(library, fingerprint)
+    own, since = held.stamp, held.stamp.get("change")
+    is_same = str(own.get("stamp")).startswith(f"{library.library_id}/")
+    if not is_same or own.get("space") != stamp["space"] or not isinstance(since, list):
+        return None
+    changes = VectorStore(library.database.read()).changes(
+        fingerprint, "image", (int(since[0]), int(since[1]))
+    )
+    if changes is None or changes.space != stamp["space"]:
+        return None
+    index = held.index.copy()
+    if changes.vectors.size and index.dim != changes.vectors.shape[1]:
+        return None
+    added, removed = _apply(index, changes)
+    if not len(index):
+        return None
+    anew = len(index) <= _SMALL and index.n_pending > MOST_PENDING * len(index)
+    saved = _save(library, fingerprint, index, stamp, anew=anew, wait=0.0)
+    notes = [SearchNote(SearchNoteKind.INDEX_UPDATED, (added, removed))]
+    if saved is None:
+        notes.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
+    return LibraryIndex(index, stamp["stamp"], "updated", tuple(notes), stamp)
+
+
+def _apply(index: CaseIndex, changes: VectorChanges) -> tuple[int, int]:
+    """Add and remove what differs; return how many were added and removed."""
+    gone = [name for name in changes.gone if name in index]
+    rows = index.rows_of(changes.case_ids)
+    known = np.flatnonzero(rows >= 0)
+    same = np.zeros(len(rows), dtype=bool)
+    same[known] = (index.rows_at(rows[known]) == changes.vectors[known]).all(axis=1)
+    new = np.flatnonzero(~same)
+    index.change(
+        changes.vectors[new], [changes.case_ids[at] for at in new], remove=gone, replace=True
+    )
+    return len(new), len(gone) + int((rows[new] >= 0).sum())
+
+
+def _made(
+    library: CaseLibrary,
+    fingerprint: str,
+    kind: IndexKind | None,
+    stale: CaseIndex | None,
+    fresh: bool,
+) -> LibraryIndex:
+    """Build the index of all vectors, or bring an older one to them."""
+    folder = index_folder(library, fingerprint)
+    stamp = _stamp(library, fingerprint)
     try:
         images = Embeddings.from_library(library, fingerprint, "image")
     except FingerprintError:
@@ -130,14 +268,47 @@ def open_index(
         if not fresh:
             what = SearchNoteKind.INDEX_REBUILT if kind else SearchNoteKind.INDEX_REPLACED
         done = [SearchNote(what, (len(index),))]
-
-    try:
-        with writer_lock(
-            folder.with_name(f".{folder.name}.lock"), "writing an index", _PATIENCE_SECONDS
-        ):
-            # Erased meanwhile? That must not come back in a file; the next opening saves.
-            if library_revision(library, fingerprint) == revision:
-                index.save(folder, key=library.key, extra={"stamp": revision})
-    except (OSError, LibraryError):
+    saved = _save(library, fingerprint, index, stamp, anew=True, wait=_PATIENCE_SECONDS)
+    if saved:
+        with suppress(InputError, OSError):  # its vectors are in the files now, not in memory
+            opened, extra = _load(folder, library.key, fingerprint)
+            if extra == stamp:
+                index = opened
+    elif saved is None:
         done.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
-    return LibraryIndex(index, revision, state, tuple(done))
+    return LibraryIndex(index, stamp["stamp"], state, tuple(done), stamp)
+
+
+def _save(
+    library: CaseLibrary,
+    fingerprint: str,
+    index: CaseIndex,
+    stamp: Mapping[str, Any],
+    *,
+    anew: bool,
+    wait: float,
+) -> bool | None:
+    """Append to the files, or write them anew.
+
+    Returns
+    -------
+    bool or None
+        False if they are left to others, who have what the library has; None if they cannot be
+        written.
+    """
+    from medembed.library.locks import writer_lock  # indexing arrays needs no library
+
+    folder = index_folder(library, fingerprint)
+    try:
+        with writer_lock(folder.with_name(f".{folder.name}.lock"), "writing an index", wait):
+            # Erased meanwhile? That must not come back in a file; the next opening saves.
+            if library_revision(library, fingerprint) != stamp["stamp"]:
+                return False
+            if anew:
+                index.compact(folder, key=library.key, extra=dict(stamp))
+                return True
+            return index.save_changes(folder, key=library.key, extra=dict(stamp))
+    except LibraryBusyError:
+        return None if wait else False
+    except (OSError, LibraryError):
+        return None

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +27,9 @@ from medembed.index.milvus_asking import Ask, ways
 from medembed.index.milvus_collection import BUCKETS, MOST_HITS, MilvusCollection
 from medembed.index.milvus_content import Content, content_of
 from medembed.index.search_notes import SearchNote, SearchNoteKind
-from medembed.index.validation import (
-    allowed_rows,
-    checked_names,
-    checked_queries,
-    checked_vectors,
-    whole_count,
-)
+from medembed.index.searching import unit_queries
+from medembed.index.snapshot import bool_filter
+from medembed.index.validation import checked_names, checked_vectors, whole_count
 
 __all__ = ["MilvusIndex", "Writing"]
 
@@ -61,6 +57,23 @@ class _State:
     rank: Rows
     row_of: dict[str, int]
     content: Content
+
+    def rows_of(self, names: Sequence[str]) -> Rows:
+        """Return the row of each case, -1 for one that is not here."""
+        return np.array([self.row_of.get(name, -1) for name in names], dtype=np.intp)
+
+    def mask(self, allowed: Mask | Collection[str]) -> Mask:
+        """Return which rows are eligible for a filter given as mask or as case ids."""
+        array = bool_filter(allowed)
+        if array is not None:
+            if array.shape != (len(self.ids),):
+                n_cases = counted(len(self.ids), "case")
+                raise QueryError(f"the mask has shape {array.shape}, the index {n_cases}")
+            return array
+        rows = self.rows_of(checked_names(cast("Collection[str]", allowed), QueryError))
+        mask = np.zeros(len(self.ids), dtype=bool)
+        mask[rows[rows >= 0]] = True
+        return mask
 
 
 class MilvusIndex:
@@ -150,7 +163,11 @@ class MilvusIndex:
 
     def mask(self, case_ids: Collection[str]) -> Mask:
         """Return which rows are those of the given cases; unknown ids are ignored."""
-        return allowed_rows(case_ids, self._state.row_of)
+        return self._state.mask(checked_names(case_ids, QueryError))
+
+    def positions_of(self, case_ids: Collection[str]) -> Rows:
+        """Return the place of each case in :attr:`case_ids`; -1 for cases that are not here."""
+        return self._state.rows_of(checked_names(case_ids, QueryError))
 
     def vector(self, case_id: str) -> Floats:
         """Return the vector of one case, shape ``(d,)``; QueryError if it has none."""
@@ -245,8 +262,8 @@ class MilvusIndex:
         """
         state = self._state
         wanted = whole_count(k)
-        unit = checked_queries(queries, self._fingerprint, state.vectors.shape[1], len(state.ids))
-        mask = None if allowed is None else allowed_rows(allowed, state.row_of)
+        unit = unit_queries(queries, self._fingerprint, state.vectors.shape[1], len(state.ids))
+        mask = None if allowed is None else state.mask(allowed)
         matching = len(state.ids) if mask is None else int(mask.sum())
         take = min(wanted, matching)
         notes: tuple[SearchNote, ...] = ()
@@ -359,9 +376,12 @@ class MilvusIndex:
 
     def add(self, vectors: npt.ArrayLike, case_ids: Sequence[str]) -> None:
         """Add cases, here and on the server; InputError, with nothing added, if an id exists."""
-        ids, unit = checked_vectors(vectors, case_ids)
+        names, unit = checked_vectors(vectors, case_ids)
+        ids = tuple(names)
         if not ids:
             return
+        if len(set(ids)) != len(ids):
+            raise InputError("duplicate case id")
         with self._lock:
             old = self._state
             if any(name in old.row_of for name in ids):

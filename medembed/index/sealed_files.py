@@ -2,7 +2,8 @@
 
 A folder holds ``index.json`` and the files it names. The files are written first, under new names,
 and synced; replacing ``index.json`` activates them. On reading, every digest is verified before
-any content is used, on the same bytes that are used.
+any content is used. A large file is not hashed again while it is the same file, unchanged since its
+digest was verified on this machine (:mod:`medembed.index.file_stamps`).
 """
 
 from __future__ import annotations
@@ -13,22 +14,85 @@ import json
 import mmap
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from medembed.errors import InputError
+from medembed.index.file_stamps import FileStamps, Stamp, read_stamps, stamp_of, write_stamps
 from medembed.privacy.private_files import private_folder, replace_private
 
-__all__ = ["Buffer", "Content", "read_sealed", "write_sealed"]
+__all__ = [
+    "HEAD",
+    "Buffer",
+    "Content",
+    "SealedFolder",
+    "Spacious",
+    "open_sealed",
+    "read_sealed",
+    "write_sealed",
+]
 
 Buffer: TypeAlias = "bytes | memoryview"
-Content: TypeAlias = "bytes | Sequence[Buffer]"
 
-_HEAD = "index.json"
+
+@dataclass(frozen=True, eq=False)
+class Spacious:
+    """A file with room behind its content, which is a hole on the disk.
+
+    Parameters
+    ----------
+    buffers : iterable of bytes-like
+        The content.
+    size : int
+        Bytes of the file.
+    """
+
+    buffers: Iterable[Buffer]
+    size: int
+
+
+Content: TypeAlias = "bytes | Iterable[Buffer] | Spacious"
+
+HEAD = "index.json"
+"""The file at the head of the others."""
 _MAX_HEAD_BYTES = 1 << 20
 _PREFIX = "part-"
 _ABANDONED_SECONDS = 3600.0
+_BLOCK_BYTES = 1 << 22
+_ALWAYS_HASHED = 1 << 20
+"""Files up to this size are hashed whenever they are read."""
+
+
+@dataclass(frozen=True, eq=False)
+class SealedFolder:
+    """Verified files.
+
+    Parameters
+    ----------
+    head : dict
+        Plain data from ``index.json``.
+    files : dict of str to bytes-like
+    hashed : set of str
+        Files whose digest was computed now.
+    seal : str
+        Seal of ``index.json``.
+    stamp : tuple of int
+        Stamp of ``index.json``: another one means other files.
+    log : Path
+        Where the log of changes belongs; it may not exist.
+    acknowledged : int
+        Bytes of the log that had been acknowledged, as far as is known.
+    """
+
+    head: dict[str, Any]
+    files: dict[str, Buffer]
+    hashed: frozenset[str]
+    seal: str
+    stamp: Stamp
+    log: Path
+    acknowledged: int
 
 
 def _seal(body: bytes, key: bytes | None) -> str:
@@ -53,7 +117,7 @@ def write_sealed(
         Created if missing.
     head : mapping
         Plain data, stored in ``index.json``.
-    files : mapping of str to bytes, or to buffers that are written one after the other
+    files : mapping of str to bytes, to buffers that are written one after the other, or Spacious
     key : bytes, optional
         Signs the head with HMAC-SHA256, so that only a holder of the key can have written it.
         Without a key, SHA-256 detects damage but not tampering.
@@ -67,20 +131,31 @@ def write_sealed(
             own = f"{_PREFIX}{token}-{name}"
             digest, size = hashlib.sha256(), 0
             with replace_private(folder / own) as file:
-                for buffer in (data,) if isinstance(data, bytes) else data:
+                buffers = data.buffers if isinstance(data, Spacious) else data
+                for buffer in (buffers,) if isinstance(buffers, bytes) else buffers:
                     file.write(buffer)
                     digest.update(buffer)
                     size += memoryview(buffer).nbytes
+                if isinstance(data, Spacious) and data.size > size:
+                    file.truncate(data.size)
             parts[name] = {"file": own, "bytes": size, "sha256": digest.hexdigest()}
-        body = {"head": dict(head), "parts": parts}
+            if isinstance(data, Spacious):
+                parts[name]["size"] = max(size, data.size)
+        body = {"head": dict(head), "parts": parts, "log": f"{_PREFIX}{token}-log"}
         sealed = {**body, "seal": _seal(_canonical(body), key)}
-        with replace_private(folder / _HEAD) as file:
+        with replace_private(folder / HEAD) as file:
             file.write(json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False).encode())
     except BaseException:
         for name in files:
             (folder / f"{_PREFIX}{token}-{name}").unlink(missing_ok=True)
         raise
-    for own in named | _abandoned(folder, {part["file"] for part in parts.values()}):
+    files_now = {part["file"] for part in parts.values()}
+    write_stamps(
+        folder,
+        FileStamps(str(sealed["seal"]), {own: stamp_of(folder / own) for own in files_now}),
+        key,
+    )
+    for own in named | _abandoned(folder, {*files_now, str(body["log"])}):
         (folder / own).unlink(missing_ok=True)
 
 
@@ -97,41 +172,24 @@ def _abandoned(folder: Path, ours: set[str]) -> set[str]:
 def _named(folder: Path) -> set[str]:
     """Return the files that the current head names; none if it cannot be read."""
     try:
-        sealed = json.loads((folder / _HEAD).read_bytes())
-        return {
-            part["file"]
-            for part in sealed["parts"].values()
-            if Path(part["file"]).name == part["file"] and part["file"].startswith(_PREFIX)
-        }
+        sealed = json.loads((folder / HEAD).read_bytes())
+        named = {part["file"] for part in sealed["parts"].values()} | {sealed.get("log", "")}
+        return {name for name in named if Path(name).name == name and name.startswith(_PREFIX)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
 
 
-def read_sealed(
-    folder: Path, key: bytes | None = None, mapped: Collection[str] = ()
-) -> tuple[dict[str, Any], dict[str, Buffer]]:
-    """Read and verify what :func:`write_sealed` wrote.
-
-    Parameters
-    ----------
-    folder : Path
-    key : bytes, optional
-    mapped : collection of str
-        Parts that are mapped, not read into memory. No file is rewritten in place, and one that
-        is replaced stays readable where it is mapped.
-
-    Raises
-    ------
-    InputError
-        If something is missing, was changed, or is signed with another key.
-    """
+def _read_head(folder: Path, key: bytes | None) -> tuple[dict[str, Any], str]:
+    """Return the verified content of ``index.json`` and its seal."""
     try:
-        with (folder / _HEAD).open("rb") as file:
+        with (folder / HEAD).open("rb") as file:
             raw = file.read(_MAX_HEAD_BYTES + 1)
         if len(raw) > _MAX_HEAD_BYTES:
             raise InputError("index.json is too large", where=folder.name)
         sealed = json.loads(raw)
-        body = {"head": dict(sealed["head"]), "parts": dict(sealed["parts"])}
+        body: dict[str, Any] = {"head": dict(sealed["head"]), "parts": dict(sealed["parts"])}
+        if "log" in sealed:
+            body["log"] = str(sealed["log"])
         seal = str(sealed["seal"])
     except FileNotFoundError:
         raise InputError("this folder has no index", where=folder.name) from None
@@ -139,26 +197,104 @@ def read_sealed(
         raise InputError("index.json cannot be read", where=folder.name) from None
     if not hmac.compare_digest(seal.encode(), _seal(_canonical(body), key).encode()):
         raise InputError("the index was changed or signed with another key", where=folder.name)
+    return body, seal
+
+
+def read_sealed(folder: Path, key: bytes | None = None) -> tuple[dict[str, Any], dict[str, Buffer]]:
+    """Read what :func:`write_sealed` wrote into memory, and verify it, byte by byte.
+
+    Raises
+    ------
+    InputError
+        If something is missing, was changed, or is signed with another key.
+    """
+    body, _ = _read_head(folder, key)
     files: dict[str, Buffer] = {}
     for name, part in body["parts"].items():
-        files[name] = _read_part(folder, part, name in mapped)
+        with _opened(folder, part) as file:
+            files[name] = file.read(part["bytes"])
+        if hashlib.sha256(files[name]).hexdigest() != part["sha256"]:
+            raise InputError("an index file was changed", where=folder.name)
     return body["head"], files
 
 
-def _read_part(folder: Path, part: Mapping[str, Any], mapped: bool) -> Buffer:
+def open_sealed(
+    folder: Path,
+    key: bytes | None = None,
+    *,
+    private: Collection[str] = (),
+    trusting: bool = True,
+) -> SealedFolder:
+    """Map what :func:`write_sealed` wrote, verified.
+
+    No file is rewritten in place, and one that is replaced stays readable where it is mapped.
+
+    Parameters
+    ----------
+    folder : Path
+    key : bytes, optional
+    private : collection of str
+        Files that are mapped copy-on-write, with the room behind them, to be written in memory.
+    trusting : bool
+        Whether a large file needs no new digest if it is unchanged since the last one.
+
+    Raises
+    ------
+    InputError
+        If something is missing, was changed, or is signed with another key.
+    """
+    try:
+        head = stamp_of(folder / HEAD)
+    except OSError:
+        head = (0, 0, 0, 0, 0)  # missing, as reading it will tell
+    body, seal = _read_head(folder, key)
+    known = read_stamps(folder, seal, key)
+    files: dict[str, Buffer] = {}
+    hashed: set[str] = set()
+    for name, part in body["parts"].items():
+        with _opened(folder, part) as file:
+            stamp = stamp_of(file.fileno())
+            if not (
+                trusting
+                and part["bytes"] > _ALWAYS_HASHED
+                and known.files.get(part["file"]) == stamp
+            ):
+                hashed.add(name)
+                if _digest(file, part["bytes"]) != part["sha256"]:
+                    raise InputError("an index file was changed", where=folder.name)
+            access = mmap.ACCESS_COPY if name in private else mmap.ACCESS_READ
+            size = part.get("size", part["bytes"])
+            files[name] = memoryview(mmap.mmap(file.fileno(), 0, access=access)) if size else b""
+            known.files[part["file"]] = stamp
+    if any(body["parts"][name]["bytes"] > _ALWAYS_HASHED for name in hashed):
+        write_stamps(folder, known, key)
+    log = folder / Path(body.get("log", f"{_PREFIX}none-log")).name
+    return SealedFolder(body["head"], files, frozenset(hashed), seal, head, log, known.log)
+
+
+def _opened(folder: Path, part: Mapping[str, Any]) -> Any:
+    """Open a file of the size that it should have."""
     path = folder / Path(part["file"]).name
     try:
-        size = path.stat().st_size
-        data: Buffer = b""
-        if size and size == part["bytes"]:
-            data = _mapped(path) if mapped else path.read_bytes()
+        file = path.open("rb")
     except FileNotFoundError:
         raise InputError("an index file is missing", where=folder.name) from None
-    if size != part["bytes"] or hashlib.sha256(data).hexdigest() != part["sha256"]:
+    if path.stat().st_size != part.get("size", part["bytes"]):
+        file.close()
         raise InputError("an index file was changed", where=folder.name)
-    return data
+    return file
 
 
-def _mapped(path: Path) -> memoryview:
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def _digest(file: Any, size: int) -> str:
+    """Hash the content of a file, by reading: hashed where it is mapped, it fills memory.
+
+    The room behind the content must be empty; else no digest fits.
+    """
+    digest = hashlib.sha256()
+    while size and (block := file.read(min(size, _BLOCK_BYTES))):
+        digest.update(block)
+        size -= len(block)
+    while block := file.read(_BLOCK_BYTES):
+        if block.count(0) != len(block):
+            return ""
+    return digest.hexdigest()

@@ -38,6 +38,8 @@ class SearchNoteKind(StrEnum):
     """What the words of the query ask for, deny, or name as an attribute (names)."""
     NO_SUCH_CASE = "no such case"
     """Attributes of the query that no case has (names)."""
+    ARCHIVE_LACKS = "archive lacks"
+    """Modality, view and body part of the query's image that no case has (names)."""
     NO_REPORT = "no report"
     """(cases about whose findings nothing is known)"""
     OUT_OF_DEPTH = "out of depth"
@@ -48,10 +50,18 @@ class SearchNoteKind(StrEnum):
     """Cases that are the query itself (names)."""
     OWN_PATIENT = "own patient"
     """(cases excluded, patients that the query may belong to)"""
+    MARKED_PATIENTS = "marked patients"
+    """(cases excluded, patients of the cases marked as like or unlike)"""
+    DUPLICATES = "duplicates"
+    """(cases listed beside a hit that shows the same image)"""
+    DIVERSIFIED = "diversified"
+    """(first hits among which unlike ones were preferred)"""
     RERANKED = "reranked"
     """(first hits that were read together with the text, those whose image could not be read)"""
     FEWER_HITS = "fewer hits"
     """(cases found, cases requested)"""
+    FEWER_PATIENTS = "fewer patients"
+    """(patients found, patients requested)"""
     NO_MATCH = "no match"
 
 
@@ -134,6 +144,14 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         ),
         SearchNoteKind.READ_AS: lambda n: f"read as: {', '.join(n.names)}",
         SearchNoteKind.NO_SUCH_CASE: lambda n: f"no case here has {', '.join(n.names)}",
+        SearchNoteKind.ARCHIVE_LACKS: lambda n: f"the archive holds no {', no '.join(n.names)}",
+        SearchNoteKind.DUPLICATES: lambda n: (
+            f"{counted(n.numbers[0], 'case')} with the same image as a hit listed beside it"
+        ),
+        SearchNoteKind.DIVERSIFIED: lambda n: (
+            f"cases unlike each other preferred among the first {counted(n.numbers[0], 'hit')}; "
+            "the scores shown do not descend"
+        ),
         SearchNoteKind.NO_REPORT: lambda n: (
             f"{counted(n.numbers[0], 'case')} without a readable report: ranked by image only"
         ),
@@ -146,8 +164,15 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         ),
         SearchNoteKind.OWN_CASES: _own_cases,
         SearchNoteKind.OWN_PATIENT: _own_patient,
+        SearchNoteKind.MARKED_PATIENTS: lambda n: (
+            f"excluded {counted(n.numbers[0], 'case')} of patients with a marked case"
+        ),
         SearchNoteKind.RERANKED: _reranked,
         SearchNoteKind.FEWER_HITS: _fewer_hits,
+        SearchNoteKind.FEWER_PATIENTS: lambda n: (
+            f"only {n.numbers[0]} of the {n.numbers[1]} requested patients "
+            f"{'has' if n.numbers[0] == 1 else 'have'} a matching case"
+        ),
         SearchNoteKind.NO_MATCH: lambda _: "no cases match",
     }
 )

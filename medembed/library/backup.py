@@ -26,6 +26,7 @@ from medembed.library.database import add_functions
 from medembed.library.erasing import erasures
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity
+from medembed.library.sweeping import sweep_beside
 from medembed.privacy.private_files import (
     DRAFT_SUFFIX,
     draft_folder,
@@ -111,18 +112,21 @@ def back_up(library: CaseLibrary, file: Path | str, *, derived: bool = False) ->
         )
     if not path.parent.is_dir():
         raise InputError("its folder does not exist", where=path.name)
+    sweep_beside(path)  # of a backup that was killed: it has patients in it
     with file_errors(path.name), draft_folder(path) as draft:
         copy = draft / DATABASE_NAME
         _copy_database(library, copy)
         head = _described(copy)
         listed: dict[str, dict[str, Any]] = {}
-        with replace_private(path) as stream, _archive(stream, "w") as archive:
-            _store(archive, listed, DATABASE_NAME, copy)
-            for name, source in (*_others(home, derived), *_own_scans(copy, home)):
-                if name not in listed:
-                    _store(archive, listed, name, source)
-            head["files"] = listed
-            archive.writestr(_HEAD, json.dumps(head, indent=1, sort_keys=True))
+        with replace_private(path) as stream:
+            with _archive(stream, "w") as archive:
+                _store(archive, listed, DATABASE_NAME, copy)
+                for name, source in (*_others(home, derived), *_own_scans(copy, home)):
+                    if name not in listed:
+                        _store(archive, listed, name, source)
+                head["files"] = listed
+                archive.writestr(_HEAD, json.dumps(head, indent=1, sort_keys=True))
+            copy.unlink()  # now: a kill once the archive has its name would leave it
     models = {name.split("/")[1] for name in listed if name.startswith("models/")}
     return BackupReport(
         file=path.name,
@@ -256,6 +260,7 @@ def restore(file: Path | str, folder: Path | str) -> BackupReport:
             head = _head(archive)
             _verify(archive, head)
             private_folder(target.parent)
+            sweep_beside(target)
             with draft_folder(target) as draft:
                 inner = draft / "library"
                 inner.mkdir(mode=0o700)

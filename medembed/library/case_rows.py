@@ -19,6 +19,7 @@ from medembed.library.seals import case_seal
 from medembed.notes import Assertion, Note, Section, Side
 
 __all__ = [
+    "attribute_names",
     "content_digest",
     "fetch_cases",
     "insert_case",
@@ -57,6 +58,18 @@ def _scalars(case: Case) -> dict[str, str | int | float | None]:
         "site": case.site,
         "scanner": case.scanner,
     }
+
+
+def attribute_names(db: sqlite3.Connection) -> list[str]:
+    """Return the names of the kept attributes, sorted, by one look-up in an index for each."""
+    return [
+        name
+        for (name,) in db.execute(
+            "WITH RECURSIVE names (name) AS (SELECT min(name) FROM attributes UNION ALL "
+            "SELECT (SELECT min(a.name) FROM attributes a WHERE a.name > names.name) FROM names "
+            "WHERE names.name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL"
+        )
+    ]
 
 
 def content_digest(case: Case) -> bytes:

@@ -19,7 +19,15 @@ from medembed.cases import Finding
 from medembed.errors import ConditionError, InputError
 from medembed.notes import canonical_label
 
-__all__ = ["FIELDS", "Condition", "Where", "compile_conditions", "parse_condition", "parse_where"]
+__all__ = [
+    "FIELDS",
+    "Condition",
+    "Where",
+    "attribute_named",
+    "compile_conditions",
+    "parse_condition",
+    "parse_where",
+]
 
 _TEXT_COLUMNS = {
     "case": "case_id",
@@ -178,6 +186,12 @@ def compile_conditions(
     return " AND ".join(parts), params
 
 
+def attribute_named(field: str, attributes: Collection[str]) -> str | None:
+    """Return the kept attribute that a field names, in any case; None if there is none."""
+    named = {name.lower(): name for name in attributes}
+    return field if field in attributes else named.get(field.lower())
+
+
 def _compile(condition: Condition, attributes: Collection[str]) -> tuple[str, list[str | float]]:
     field, op, values = condition.field, condition.op, condition.values
     negated = op in ("!=", "not in")
@@ -194,8 +208,7 @@ def _compile(condition: Condition, attributes: Collection[str]) -> tuple[str, li
             f'"{word}"' for word in words
         )  # quoted, so that no FTS5 operator takes effect
         return "c.id IN (SELECT rowid FROM note_words WHERE note_words MATCH ?)", [query]
-    named = {name.lower(): name for name in attributes}
-    name = field if field in attributes else named.get(field.lower())
+    name = attribute_named(field, attributes)
     if name is None:
         fields = ", ".join((*FIELDS, *sorted(attributes)))
         raise ConditionError(f"unknown field {_show(field)}", hint=f"use one of: {fields}")

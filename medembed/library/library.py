@@ -14,7 +14,7 @@ import numpy.typing as npt
 from medembed.cases import Case, ScanRef
 from medembed.counted import counted
 from medembed.errors import ConditionError, LibraryError
-from medembed.library.case_rows import fetch_cases
+from medembed.library.case_rows import attribute_names, fetch_cases
 from medembed.library.database import DATABASE_NAME, Database
 from medembed.library.faults import file_errors
 from medembed.library.filters import Where, compile_conditions, parse_where
@@ -184,8 +184,8 @@ class CaseLibrary:
     # reading
 
     def n_notes(self) -> int:
-        """Count the cases that have a note."""
-        return int(self._db.execute("SELECT count(*) FROM notes").fetchone()[0])
+        """Count the cases that have a note, without reading any."""
+        return int(self._db.execute("SELECT count(*) FROM note_words_docsize").fetchone()[0])
 
     def cases_with_note(self) -> list[str]:
         """Return the ids of the cases that have a note, in the order they were added."""
@@ -258,7 +258,7 @@ class CaseLibrary:
 
     def attribute_names(self) -> list[str]:
         """Return the names of the kept attributes."""
-        return [name for (name,) in self._db.execute("SELECT DISTINCT name FROM attributes")]
+        return attribute_names(self._db)
 
     def value_counts(self, field: str) -> dict[str, int]:
         """Count the cases by the value of a field, most frequent first.

@@ -15,12 +15,19 @@ from medembed.privacy import new_key
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate", "write_schema"]
 
 APPLICATION_ID = 0x4D454D42  # "MEMB"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def write_schema(db: sqlite3.Connection) -> None:
     """Write schema, library id and key into an empty file, within an open transaction."""
-    for part in (_text("schema.sql"), _text("schema_2.sql"), seal_triggers()):
+    parts = (
+        _text("schema.sql"),
+        _text("schema_2.sql"),
+        _text("schema_4.sql"),
+        _text("schema_4_cases.sql"),
+        seal_triggers(),
+    )
+    for part in parts:
         _execute(db, part)
     db.executemany(
         "INSERT INTO meta (name, value) VALUES (?, ?)",
@@ -34,14 +41,19 @@ def write_schema(db: sqlite3.Connection) -> None:
 def migrate(db: sqlite3.Connection) -> None:
     """Migrate a file of an older schema to the current one, within an open transaction.
 
-    Schema 2 added tables and columns; schema 3 renamed findings (``FORMER_LABELS``).
+    Schema 2 added tables and columns, schema 4 the list of changed vectors and the revision of the
+    cases; schema 3 renamed findings (``FORMER_LABELS``).
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= SCHEMA_VERSION:
         return  # another process has migrated it
     if version == 1:
         _add_schema_2(db)
-    rename_labels(db)
+    if version < 3:
+        rename_labels(db)
+    _execute(db, _text("schema_4.sql"))
+    _execute(db, _text("schema_4_cases.sql"))
+    seal_schema(db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
@@ -53,7 +65,6 @@ def _add_schema_2(db: sqlite3.Connection) -> None:
     db.execute("UPDATE vectors SET seal = vector_seal(id, vector)")
     columns = ", ".join(FILE_COLUMNS)
     db.execute(f"UPDATE files SET seal = row_seal({columns})")  # noqa: S608  own names only
-    seal_schema(db)
 
 
 def _execute(db: sqlite3.Connection, script: str) -> None:

@@ -12,13 +12,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from medembed.library.faults import DATABASE_NAME
 from medembed.library.locks import is_locked
 from medembed.privacy.private_files import DRAFT_SUFFIX, is_being_written, keep_private
 
-__all__ = ["drafts", "sweep", "tighten"]
+__all__ = ["drafts", "sweep", "sweep_beside", "tighten"]
 
 _LOG = logging.getLogger("medembed")
 _YOUNG_SECONDS = 60.0  # between creating a draft and locking it
@@ -46,6 +47,18 @@ def drafts(folder: Path) -> Iterator[Path]:
     yield from folder.glob("ingest-refusals.new")
     for place in (folder / "models", folder / "index"):
         yield from place.glob(f"*/.*{DRAFT_SUFFIX}")
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove drafts of one file or folder outside a library that no running process is writing."""
+    for draft in path.parent.glob(f".{escape(path.name)}.*{DRAFT_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - _changed(draft) < _YOUNG_SECONDS or is_being_written(draft):
+                continue
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink()
 
 
 def _age(path: Path) -> float:

@@ -16,11 +16,12 @@ from medembed.library.faults import damaged
 from medembed.library.seals import vector_seal
 from medembed.unit_vectors import unit_rows
 
-__all__ = ["EmbeddingSet", "VectorKind", "VectorStore"]
+__all__ = ["EmbeddingSet", "VectorChanges", "VectorKind", "VectorStore"]
 
 VectorKind = Literal["image", "note"]
 
 _SPACE = 2**40
+_KEPT_CHANGES = 200_000
 _FLOAT = np.dtype("<f4")
 
 
@@ -44,6 +45,28 @@ class EmbeddingSet:
     dimensions: int
     revision: int
     n_vectors: int
+
+
+@dataclass(frozen=True, eq=False)
+class VectorChanges:
+    """What has changed in a set of vectors.
+
+    Parameters
+    ----------
+    space : int
+        Number of the set.
+    gone : list of str
+        Cases that have no vector any more.
+    case_ids : list of str
+        Cases with a new vector.
+    vectors : float32 array, shape ``(n, d)``
+        Of these.
+    """
+
+    space: int
+    gone: list[str]
+    case_ids: list[str]
+    vectors: npt.NDArray[np.float32]
 
 
 class VectorStore:
@@ -126,6 +149,73 @@ class VectorStore:
             "INSERT OR REPLACE INTO vectors (id, vector, seal) VALUES (?, ?, ?)", rows
         )
         self._db.execute("UPDATE spaces SET revision = revision + 1 WHERE id = ?", (space,))
+        self._db.execute(
+            "DELETE FROM vector_changes WHERE number <= "
+            "(SELECT max(number) FROM vector_changes) - ?",
+            (_KEPT_CHANGES,),
+        )
+
+    def last_change(self) -> tuple[int, int]:
+        """Return number and mark of the last change to any vector; 0 and 0 before the first."""
+        row = self._db.execute(
+            "SELECT number, mark FROM vector_changes ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def changes(self, fingerprint: str, kind: str, since: tuple[int, int]) -> VectorChanges | None:
+        """Read what has changed since a change, at the cost of what has changed.
+
+        Parameters
+        ----------
+        fingerprint, kind
+            Of the set.
+        since : tuple of int
+            What :meth:`last_change` returned.
+
+        Returns
+        -------
+        VectorChanges or None
+            None if it is not known: the change is too long ago or was not in this file, the set
+            is gone, or a case was deleted with its vector.
+        """
+        known = self._space(fingerprint, kind)
+        number, mark = since
+        there = self._db.execute(
+            "SELECT mark FROM vector_changes WHERE number = ?", (number or 1,)
+        ).fetchone()
+        if since == (0, 0):  # all must be there, the first one included
+            is_known = there is not None or self.last_change() == since
+        else:
+            is_known = there == (mark,)
+        if known is None or not is_known:
+            return None
+        space, dimensions = known
+        rows = self._db.execute(
+            "SELECT DISTINCT n.vector, c.case_id, v.vector, v.seal FROM vector_changes n "
+            "LEFT JOIN vectors v ON v.id = n.vector LEFT JOIN cases c ON c.id = n.vector - ? "
+            "WHERE n.number > ? AND n.vector BETWEEN ? AND ? ORDER BY n.vector",
+            (space * _SPACE, number, space * _SPACE, (space + 1) * _SPACE - 1),
+        )
+        gone: list[str] = []
+        ids: list[str] = []
+        blobs: list[bytes] = []
+        for row, case_id, blob, seal in rows:
+            if case_id is None:
+                return None
+            if blob is None:
+                gone.append(case_id)
+                continue
+            if len(blob) != dimensions * _FLOAT.itemsize or seal != vector_seal(row, blob):
+                raise damaged(f"the {kind} vector of case {case_id!a}")
+            ids.append(case_id)
+            blobs.append(blob)
+        found = np.frombuffer(b"".join(blobs), dtype=_FLOAT).reshape(len(ids), dimensions)
+        return VectorChanges(space, gone, ids, found.astype(np.float32, copy=False))
+
+    def space(self, fingerprint: str, kind: str) -> int:
+        """Return the number of a set, which no other set ever gets; 0 if there is none."""
+        known = self._space(fingerprint, kind)
+        return known[0] if known else 0
 
     def get(self, fingerprint: str, kind: str) -> tuple[list[str], npt.NDArray[np.float32]]:
         """Read all vectors of a set: case ids in the order of the library, and ``(n, d)``."""
@@ -164,6 +254,19 @@ class VectorStore:
             "(SELECT 1 FROM vectors v WHERE v.id = c.id + ?) "
             f"{noted if kind == 'note' else ''} ORDER BY c.id",
             (space * _SPACE,),
+        )
+        return [row[0] for row in rows]
+
+    def only_first(self, fingerprint: str, other: str, kind: str) -> list[str]:
+        """Return the ids of cases with a vector of the first model and none of the other."""
+        first, second = self._space(fingerprint, kind), self._space(other, kind)
+        if first is None:
+            return []
+        rows = self._db.execute(
+            "SELECT c.case_id FROM cases c "
+            "WHERE EXISTS (SELECT 1 FROM vectors v WHERE v.id = c.id + ?) "
+            "AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.id = c.id + ?) ORDER BY c.id",
+            (first[0] * _SPACE, second[0] * _SPACE if second else 0),
         )
         return [row[0] for row in rows]
 

@@ -1,8 +1,9 @@
 """Search for past cases similar to a scan, a text or a case: :class:`CaseLookup`."""
 
+from medembed.lookup.active_lookup import ActiveLookup
 from medembed.lookup.case_lookup import CaseLookup
 from medembed.lookup.given import ImageQuery
 from medembed.lookup.query import Where
 from medembed.lookup.result import LookupHit, Result
 
-__all__ = ["CaseLookup", "ImageQuery", "LookupHit", "Result", "Where"]
+__all__ = ["ActiveLookup", "CaseLookup", "ImageQuery", "LookupHit", "Result", "Where"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from medembed.counted import counted
+from medembed.columns import CaseFilter
 from medembed.errors import QueryError
 from medembed.explain import QueryContent, explain
 from medembed.index import (
-    Hits,
     LibraryIndex,
     SearchNote,
     SearchNoteKind,
-    library_revision,
-    open_index,
+    current_index,
 )
 from medembed.index.exact import cosine
-from medembed.lookup.fused import AGREEMENT_WEIGHT, fused_hits
+from medembed.lookup.gallery import Galleries, Gallery
 from medembed.lookup.given import ImageQuery
-from medembed.lookup.novelty_check import NoveltyCheck
-from medembed.lookup.patient_exclusion import (
-    QueryOrigin,
-    cases_of_patients,
-    origin_of_case,
-    origin_of_files,
-    origin_of_scan,
+from medembed.lookup.hit_groups import (
+    Thinned,
+    diversify,
+    group_by_patient,
+    rerank_beside,
+    thin,
 )
-from medembed.lookup.query import Query, Where
+from medembed.lookup.novelty_check import NoveltyCheck
+from medembed.lookup.query import CaseIds, Query, Texts, Where
 from medembed.lookup.query_image import QueryImageReader
 from medembed.lookup.query_remarks import unknown_labels
-from medembed.lookup.query_text import QueryTextReader, term_notes
-from medembed.lookup.reordering import Reordered, Reordering, first_hits
+from medembed.lookup.query_text import QueryTextReader, ReadText
+from medembed.lookup.query_vectors import encode_query, excluded_cases
+from medembed.lookup.ranking import rank
+from medembed.lookup.reordering import Reordered, Reordering
 from medembed.lookup.result import LookupHit, Result
-from medembed.lookup.terms import QueryTerms
+from medembed.lookup.terms import all_terms
 from medembed.model.reranking import CANDIDATES
 from medembed.model.resolve import ModelChoice, choose_model
 from medembed.vector_exchange import short_fingerprint
@@ -50,8 +50,7 @@ if TYPE_CHECKING:
     from medembed.attribution.why import HitWhy
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
-    from medembed.notes import Note
-    from medembed.scans import Limits, Scan, ScanHeader
+    from medembed.scans import Limits
 
 __all__ = ["CaseLookup"]
 
@@ -91,10 +90,12 @@ class CaseLookup:
         self._collapsed = self._choice.collapsed
         self._model: DualEncoder | None = self._choice.loaded
         self._index: LibraryIndex | None = None
+        self._galleries = Galleries(library, self._choice.fingerprint)
         self._images = QueryImageReader(limits)
-        self._novelty = NoveltyCheck(library, lambda files: self._images.read(files)[0])
+        self._novelty = NoveltyCheck(library)
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._reordering = Reordering(library, lambda: self.model)
+        self._filter = CaseFilter.of(library)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -138,16 +139,14 @@ class CaseLookup:
             If the library has no vectors of the model.
         """
         with self._lock:
-            held = self._index
-            if held is None or held.revision != library_revision(self.library, self.fingerprint):
-                self._index = held = open_index(self.library, self.fingerprint)
-            return held
+            self._index = current_index(self.library, self.fingerprint, self._index)
+            return self._index
 
     def search(
         self,
-        text: str | None = None,
+        text: Texts = None,
         image: ImageQuery | None = None,
-        case: str | None = None,
+        case: CaseIds = None,
         *,
         vector: npt.ArrayLike | None = None,
         weights: Mapping[str, float] | None = None,
@@ -156,27 +155,34 @@ class CaseLookup:
         literal: bool = False,
         ignore: Collection[str] = (),
         rerank: bool | None = None,
+        bm25: bool = True,
+        against: str = "scans",
+        like: CaseIds = None,
+        unlike: CaseIds = None,
+        per_patient: bool = False,
+        diversity: float = 0.0,
     ) -> Result:
-        """Find the most similar cases. Give at least one of text, image, case and vector.
+        """Find the most similar cases. Give at least one of text, image, case, vector and like.
 
         A text shorter than a report is read (:mod:`medembed.lookup.terms`): what it asks for,
-        denies, or names as an attribute counts in the score, beside the similarity.
+        denies, or names as an attribute counts in the score, beside the similarity, and so do its
+        words in the cases' notes, the more the rarer they are (:mod:`medembed.lookup.note_words`).
 
         Parameters
         ----------
-        text : str, optional
-            A few words, a sentence or a whole report.
-        image : path, sequence of paths, Scan, PIL image or array, optional
-            One image, or the files of one series; arrays as in
-            :func:`medembed.lookup.given.as_image`.
-        case : str, optional
+        text : str or sequence of str, optional
+            A few words, a sentence or a whole report; or several of them.
+        image : path, sequence of paths, Scan, PIL image, array, or several, optional
+            One image, the files of one series, or several images, as in
+            :func:`medembed.lookup.given.as_images`.
+        case : str or sequence of str, optional
             Id of a case in the library; its image is the query.
         vector : array, shape ``(d,)``, optional
             Made by the model whose vectors are searched, of any length above 0. Nothing is known
             of where it comes from, so no patient is excluded for it.
         weights : mapping, optional
             One for each given part, for example ``{"text": 0.6, "image": 0.4}``; not negative,
-            not all 0. Equal by default.
+            not all 0. Equal by default. The second text is ``text2``, the third ``text3``.
         where : condition or several, optional
             A case must meet all of them: ``["sex=F", "age>=60"]``.
         k : int
@@ -189,6 +195,20 @@ class CaseLookup:
             Whether the model's reranker reads the first 50 hits together with the text and
             reorders them (:mod:`medembed.lookup.reordering`). None does as the model says, which
             depends on what it gained on validation patients.
+        bm25 : bool
+            Whether the words of the text in the cases' notes count.
+        against : {"scans", "notes", "both"}
+            What the query is compared with: the cases' images, their notes, or the mean direction
+            of the two.
+        like, unlike : str or sequence of str, optional
+            Ids of cases that the hits should, or should not, resemble. They move the query's
+            vector (:data:`medembed.lookup.query.LIKE_WEIGHT`) and are excluded with their patients.
+        per_patient : bool
+            Whether only the best case of each patient is a hit; the others are in
+            :attr:`Result.patients`.
+        diversity : float
+            0 to below 1: how much hits that differ from each other are preferred
+            (:func:`medembed.lookup.hit_groups.diversify`).
 
         Returns
         -------
@@ -204,74 +224,95 @@ class CaseLookup:
         FingerprintError
             If the library has no vectors of the model.
         """
-        query = Query.of(text, image, case, weights, where, k, vector)
-        if query.case is not None and query.case not in self.library:
+        query = Query.of(
+            text, image, case, weights, where, k, vector, against=against, like=like, unlike=unlike
+        )
+        named = (*(part.case for part in query.of_kind("case")), *query.marked)
+        if any(name not in self.library for name in named):
             raise QueryError(
                 "no case has this id in this library",
                 hint="list the cases with medembed show LIBRARY",
             )
-        matching = self.library.find(query.where) if query.where else None
         before = self._index
         index = self.index
+        gallery = self._galleries.of(index, query.against)
+        matching = self._filter.mask(gallery.index, query.where) if query.where else None
         notes = list(index.notes) if index is not before else []
         if self._collapsed:
             notes.append(SearchNote(SearchNoteKind.MODEL_COLLAPSED))
-        note, terms = None, QueryTerms()
-        if query.text is not None:
-            note, terms = self._texts.read(query.text, literal, ignore)
-        elif ignore:
-            raise QueryError("the query has no text to ignore terms of", where="ignore")
+        texts = self._texts.read(query, literal, ignore)
+        terms = all_terms([text.terms for text in texts])
 
         with ThreadPoolExecutor(1, thread_name_prefix="medembed-read") as pool:
-            # The worker reads the image while the model is loaded.
-            reading = pool.submit(self._images.read, query.files) if query.files else None
-            parts, own, scan = self._parts(query, terms, index, reading)
-        novelty = self._novelty.judge(query, scan, own.patients, len(index.index))
-        reads = self._reordering.applies(rerank, terms.affirmed)
+            # The worker reads the images while the model is loaded.
+            readings = {
+                part.name: pool.submit(self._images.read, part.files)
+                for part in query.of_kind("image")
+                if part.files
+            }
+            given = encode_query(
+                query, texts, self._texts, readings, self.library, index.index, gallery.index,
+                lambda: self.model,
+            )  # fmt: skip
+        own, parts = given.origin, given.parts
+        notes += given.notes
+        novelty = self._novelty.judge(
+            query,
+            given.scans,
+            own.patients,
+            len(index.index),
+            notes={one.name: one.note for one in texts},
+        )
+        reads = self._reordering.applies(rerank_beside(rerank, diversity), terms.affirmed)
         out_of_depth = False
-        if note is not None:
-            out_of_depth = self._texts.is_out_of_depth(note, terms, novelty)
-            notes += self._texts.notes(note, terms, out_of_depth)
+        for one in texts:
+            strange = self._texts.is_out_of_depth(one.note, one.terms, novelty)
+            notes += self._texts.notes(one.note, one.terms, strange)
+            out_of_depth |= strange
         notes += unknown_labels(self.library, query.where)
-        vector = query.mixed(parts)
-        excluded = {
-            name
-            for name in cases_of_patients(self.library, own.patients) | own.cases
-            if name in index.index
-        }
-        own_cases = tuple(sorted(own.cases))
-        if own_cases:
-            notes.append(SearchNote(SearchNoteKind.OWN_CASES, names=own_cases))
-        if own.patients:
-            counts = len(excluded), len(own.patients)
-            notes.append(SearchNote(SearchNoteKind.OWN_PATIENT, counts))
-        allowed = _allowed(index, matching, excluded)
-        k = max(query.k, CANDIDATES) if reads else query.k
-        hits, agreements, weight, term_remarks = self._rank(query, terms, index, vector, allowed, k)
-        reordered = Reordered(hits.of(0))
+        mixed = query.mixed(parts, given.marks)
+        excluded, n_own, whose = excluded_cases(self.library, given, gallery.index)
+        notes += whose
+        allowed = _allowed(gallery, matching, excluded)
+        depth = max(query.k, CANDIDATES) if reads or diversity else query.k
+        thinned = thin(
+            lambda n: rank(mixed, texts, self._texts, gallery, n, allowed, by_words=bm25),
+            depth,
+            self.library,
+            index.index,
+            per_patient=per_patient,
+        )
+        ranked = thinned.ranked
+        hits = thinned.first(query.k, per_patient)
         if reads:
-            hits = first_hits(hits, query.k)
-            reordered = self._reordering.reorder(
-                reordered.near, terms.affirmed, query.weights["text"]
-            )
-            notes += reordered.notes
-        content = self._content(query, note)
-        found = self._hits(reordered, query.k, parts, content, index, agreements)
-        all_notes = (*notes, *term_remarks, *hits.plan.notes)
+            share = sum(one.weight for one in texts)
+            reordered = self._reordering.reorder(thinned.near, terms.affirmed, share)
+        else:
+            reordered = diversify(thinned.near[:depth], gallery.index, query.k, diversity)
+        notes += reordered.notes
+        content = self._content(query, texts)
+        found = self._hits(reordered, query.k, parts, content, gallery, thinned)
+        eligible = _eligible(gallery, allowed)
+        patients = group_by_patient(self.library, [hit.case_id for hit in found], eligible)
+        all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
         return Result(
             found,
             replace(hits.plan, notes=all_notes),
             novelty,
             self.fingerprint,
             query.to_json(),
-            own_cases=own_cases,
-            own_patient_cases=len(excluded),
+            own_cases=tuple(sorted(own.cases)),
+            own_patient_cases=n_own,
+            patients=patients,
             terms=terms,
-            agreement_weight=weight,
+            agreement_weight=ranked.agreement_weight,
+            bm25_weight=ranked.bm25_weight,
+            bm25_words=ranked.words,
             out_of_depth=out_of_depth,
             reranked=len(reordered.scores),
             asked=query,
             parts=parts,
+            marks=given.marks,
         )
 
     def why(self, result: Result, rank: int = 1) -> HitWhy:
@@ -286,75 +327,21 @@ class CaseLookup:
         """
         from medembed.lookup.why import MatchExplainer, average_vector
 
-        average = average_vector(self.index.index.vectors)
-        explainer = MatchExplainer(self.library, lambda: self.model, self._images, average)
+        index = self.index
+        average = average_vector(index.index.vectors)
+        against = "scans" if result.asked is None else result.asked.against
+        searched = None if against == "scans" else self._galleries.of(index, against).index
+        explainer = MatchExplainer(
+            self.library, lambda: self.model, self._images, average, searched
+        )
         return explainer.why(result, rank)
 
-    def _rank(
-        self,
-        query: Query,
-        terms: QueryTerms,
-        index: LibraryIndex,
-        vector: Floats,
-        allowed: npt.NDArray[np.bool_] | None,
-        k: int,
-    ) -> tuple[Hits, dict[str, float], float, list[SearchNote]]:
-        """Return the hits, the agreement of each with the terms, its weight, and remarks."""
-        weight = AGREEMENT_WEIGHT * query.weights["text"] if terms.terms else 0.0
-        if not weight:
-            return index.index.search(vector, k, allowed), {}, 0.0, []
-        statements = self._texts.statements(index)
-        agreement = statements.agreement(terms.terms)
-        hits = fused_hits(vector, index.index, statements.rank, agreement, weight, k, allowed)
-        agreements = {name: float(agreement[statements.row(name)]) for name, _ in hits.of(0)}
-        return hits, agreements, weight, term_notes(terms, statements)
-
-    def _parts(
-        self,
-        query: Query,
-        terms: QueryTerms,
-        index: LibraryIndex,
-        reading: Future[tuple[Scan, ScanHeader]] | None,
-    ) -> tuple[dict[str, Floats], QueryOrigin, Scan | None]:
-        """Encode each part, find where the query comes from in the library, and read its image."""
-        vectors: dict[str, Floats] = {}
-        scan = query.scan
-        own = QueryOrigin()
-        if query.text is not None:
-            vectors["text"] = self._texts.encode(terms)
-        if "image" in query.parts:
-            model = self.model
-            if reading is not None:
-                scan, header = reading.result()
-                own |= origin_of_files(self.library, query.files, header)
-            if scan is None:
-                raise QueryError("the query has no image")
-            own |= origin_of_scan(self.library, scan)
-            vectors["image"] = model.encode_scans([scan])[0]
-        if query.case is not None:
-            if query.case not in index.index:
-                raise QueryError(
-                    "this case has no vector of the model yet", hint="run medembed embed LIBRARY"
-                )
-            vectors["case"] = index.index.vector(query.case)
-            own |= origin_of_case(self.library, self.library.case(query.case))
-        if query.vector is not None:
-            if len(query.vector) != index.index.dim:
-                raise QueryError(
-                    f"it has {counted(len(query.vector), 'dimension')}, the library's vectors "
-                    f"of this model {index.index.dim}",
-                    where="vector",
-                    hint="make it with the same model",
-                )
-            vectors["vector"] = query.vector
-        return {name: vectors[name] for name in query.parts}, own, scan
-
-    def _content(self, query: Query, note: Note | None) -> QueryContent:
+    def _content(self, query: Query, texts: Sequence[ReadText]) -> QueryContent:
         content = QueryContent()
-        if note is not None:
-            content += QueryContent.of_text(note)
-        if query.case is not None:
-            content += QueryContent.of_case(self.library.case(query.case))
+        for text in texts:
+            content += QueryContent.of_text(text.note)
+        for part in query.of_kind("case"):
+            content += QueryContent.of_case(self.library.case(part.case))
         return content
 
     def _hits(
@@ -363,33 +350,42 @@ class CaseLookup:
         k: int,
         parts: Mapping[str, Floats],
         content: QueryContent,
-        index: LibraryIndex,
-        agreements: Mapping[str, float],
+        gallery: Gallery,
+        thinned: Thinned,
     ) -> tuple[LookupHit, ...]:
         near = reordered.near[:k]
         cases = {case.case_id: case for case in self.library.select([name for name, _ in near])}
+        ranked = thinned.ranked
+        beside = {"agreement": ranked.agreements, "bm25": ranked.bm25, "rerank": reordered.scores}
         found: list[LookupHit] = []
         for case_id, score in near:
             case = cases.get(case_id)
             if case is None:  # erased between the two reads
                 continue
-            row = index.index.vector(case_id)[np.newaxis]
+            row = gallery.index.vector(case_id)[np.newaxis]
             each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
-            if case_id in agreements:
-                each["agreement"] = agreements[case_id]
-            if case_id in reordered.scores:
-                each["rerank"] = reordered.scores[case_id]
-            found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each)))
+            each |= {name: of[case_id] for name, of in beside.items() if case_id in of}
+            why = explain(content, case, each)
+            same = thinned.same_image.get(case_id, ())
+            found.append(LookupHit(len(found) + 1, score, case, why, same))
         return tuple(found)
 
 
 def _allowed(
-    index: LibraryIndex, matching: list[str] | None, excluded: set[str]
+    gallery: Gallery, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
 ) -> npt.NDArray[np.bool_] | None:
     if matching is None and not excluded:
         return None
-    allowed = (
-        np.ones(len(index.index), dtype=bool) if matching is None else index.index.mask(matching)
-    )
-    allowed &= ~index.index.mask(excluded)
+    allowed = np.ones(len(gallery.index), dtype=bool) if matching is None else matching
+    allowed &= ~gallery.index.mask(excluded)
     return allowed
+
+
+def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
+    """Return whether a case may be a hit."""
+
+    def is_eligible(case_id: str) -> bool:
+        at = int(gallery.index.positions_of([case_id])[0])
+        return at >= 0 and (allowed is None or bool(allowed[at]))
+
+    return is_eligible

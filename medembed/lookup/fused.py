@@ -1,8 +1,9 @@
-"""Rank cases by the cosine of their image and the agreement of what they state, exactly.
+"""Rank cases by cosine, by the agreement of what they state and by the words of notes, exactly.
 
-The score is a weighted mean, ``(1 - w) * cosine + w * agreement``: both parts lie in [-1, 1], so
-the score does too, and with ``w = 0`` it is the cosine. Every eligible case is compared, whatever
-the kind of the index: a graph of cosines knows no agreement.
+The score is a weighted mean, ``(1 - b) * ((1 - w) * cosine + w * agreement) + b * words``: all
+parts lie in [-1, 1], so the score does too, and with both weights 0 it is the cosine. A case's
+score does not depend on which others are eligible. Every eligible case is compared, whatever the
+kind of the index: a graph of cosines knows neither agreement nor words.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from medembed.index import Hits, Plan, SearchIndex, SearchNote, SearchNoteKind
 from medembed.index.exact import cosine
+from medembed.lookup.note_words import WordMatch
 
 __all__ = ["AGREEMENT_WEIGHT", "fused_hits"]
 
@@ -29,6 +31,7 @@ def fused_hits(
     weight: float,
     k: int,
     allowed: npt.NDArray[np.bool_] | None = None,
+    words: WordMatch | None = None,
 ) -> Hits:
     """Find the ``k`` best cases.
 
@@ -44,6 +47,8 @@ def fused_hits(
     k : int
     allowed : bool array, shape ``(n,)``, optional
         Eligible cases; default: all.
+    words : WordMatch, optional
+        How well each note matches the words of the query.
     """
     vectors, case_ids = index.vectors, index.case_ids
     rows = np.arange(len(case_ids)) if allowed is None else np.flatnonzero(allowed)
@@ -57,12 +62,18 @@ def fused_hits(
         gallery = vectors if allowed is None else vectors[rows]
         fast = np.float32(1 - weight) * (gallery @ query[0])
         fast += np.float32(weight) * agreement[rows]
-        # The rounding error of a fast score is at most that of its cosine and of two more steps.
-        slack = np.float32(4 * (vectors.shape[1] + 4) * 2.0**-24)
+        if words is not None:
+            fast = np.float32(1 - words.weight) * fast
+            fast += np.float32(words.weight) * words.shares[rows]
+        # The rounding error of a fast score is at most that of its cosine and of a few more steps.
+        slack = np.float32(4 * (vectors.shape[1] + 8) * 2.0**-24)
         kth = np.partition(fast, rows.size - take)[rows.size - take]
         rows = rows[fast >= kth - slack]
     exact = (1 - weight) * cosine(query[0], vectors[rows]).astype(np.float64)
-    scores = (exact + weight * agreement[rows]).astype(np.float32)
+    exact += weight * agreement[rows]
+    if words is not None:
+        exact = (1 - words.weight) * exact + words.weight * words.shares[rows]
+    scores = exact.astype(np.float32)
     order = np.lexsort((rank[rows], -scores))[:take]
     names = np.array([[case_ids[row] for row in rows[order]]], dtype=object).reshape(1, take)
     n = len(case_ids) if allowed is None else int(np.count_nonzero(allowed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,15 @@ from medembed.unit_vectors import unit_rows
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ImageQuery", "as_image", "as_vector"]
+__all__ = ["ImageQuery", "as_image", "as_images", "as_vector"]
 
-ImageQuery: TypeAlias = "str | Path | Sequence[str | Path] | Scan | Image | npt.NDArray[Any]"
+ImageQuery: TypeAlias = (
+    "str | Path | Scan | Image | npt.NDArray[Any] | Sequence[str | Path] "
+    "| Sequence[Sequence[str | Path] | Scan | Image | npt.NDArray[Any] | str | Path]"
+)
+
+_WHOLE = (".png", ".jpg", ".jpeg", ".nii", ".nii.gz")
+"""Files with these names are an image each, never one of a series."""
 
 _PIL_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F", "P", "RGB", "RGBA")
 
@@ -49,12 +55,35 @@ def as_image(image: ImageQuery) -> tuple[Scan | None, tuple[Path, ...]]:
     if isinstance(image, str | Path):
         return None, _files([image])
     if isinstance(image, Sequence):
-        return None, _files(image)
+        return None, _files(cast(Sequence[str | Path], image))  # which refuses anything else
     raise QueryError(
         f"an image cannot be a {type(image).__name__}",
         where="image",
         hint="give a path, several paths of one series, a Scan, a PIL image or a numpy array",
     )
+
+
+def as_images(image: ImageQuery) -> list[tuple[Scan | None, tuple[Path, ...]]]:
+    """Return the scan or the files of each of one or several images.
+
+    Several paths are sorted first: each folder, PNG, JPEG or NIfTI file is an image; the others are
+    the files of one series. A sequence may hold arrays, scans and paths, or the paths of a series.
+
+    Raises
+    ------
+    QueryError
+        As :func:`as_image`.
+    """
+    if isinstance(image, str | Path) or not isinstance(image, Sequence):
+        return [as_image(image)]
+    if not all(isinstance(one, str | Path) for one in image):
+        if not image:
+            raise QueryError("no image file given", hint="give paths, or one array or image")
+        return [as_image(one) for one in image]
+    files = _files([one for one in image if isinstance(one, str | Path)])
+    alone = [path for path in files if path.is_dir() or path.name.lower().endswith(_WHOLE)]
+    series = tuple(path for path in files if path not in alone)
+    return [*([(None, series)] if series else []), *((None, (path,)) for path in alone)]
 
 
 def as_vector(vector: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -7,26 +7,41 @@ from an upside-down, inverted or photographed one, and hardly anything that tell
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from medembed.preprocess import Preprocess
-from medembed.scans import Scan
+if TYPE_CHECKING:
+    from medembed.preprocess import Preprocess
+    from medembed.scans import Scan
 
-__all__ = ["THUMBNAIL", "image_scores", "thumbnail"]
+__all__ = ["EDGE", "NEIGHBORS", "image_scores", "thumbnail", "thumbnail_settings"]
 
 Thumbnails = npt.NDArray[np.uint8]
 
-THUMBNAIL = Preprocess(size=16, slices=1)
-"""Percentile window, proportions kept; the middle slice of a volume."""
+EDGE = 16
+"""Pixels along an edge of a thumbnail."""
 
 NEIGHBORS = 5
 _LEAST_CONTRAST = 5.0  # gray values of 255: an almost empty image is not blown up into noise
 
 
+@cache
+def thumbnail_settings() -> Preprocess:
+    """Return how thumbnails are made: percentile window, proportions, a volume's middle slice.
+
+    Imported on first use: a search by case needs no image.
+    """
+    from medembed.preprocess import Preprocess
+
+    return Preprocess(size=EDGE, slices=1)
+
+
 def thumbnail(scan: Scan) -> Thumbnails:
     """Return the thumbnail of a scan, shape ``(256,)``."""
-    return THUMBNAIL.pixels(scan).reshape(-1).astype(np.uint8)
+    return thumbnail_settings().pixels(scan).reshape(-1).astype(np.uint8)
 
 
 def image_scores(images: Thumbnails, reference: Thumbnails) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from medembed.lookup.conformal import ALPHA
@@ -31,6 +32,7 @@ class NoveltyReason(StrEnum):
     NO_OTHER_PATIENTS = "nobody else"
     UNREADABLE = "image not readable"
     VECTOR = "vector"
+    MARKS = "marks only"
 
 
 _CANNOT_TELL: dict[NoveltyReason, str] = {
@@ -41,13 +43,21 @@ _CANNOT_TELL: dict[NoveltyReason, str] = {
     NoveltyReason.FEW_CASES: "no novelty check: too few patients in the library to calibrate it",
     NoveltyReason.NO_WORDS: "no novelty check: the text has no words to look up",
     NoveltyReason.NO_OTHER_PATIENTS: "no novelty check: no other patients to compare with",
-    NoveltyReason.UNREADABLE: "no novelty check: the image of the case cannot be read",
+    NoveltyReason.UNREADABLE: (
+        "no novelty check: the image is new or could not be read at the last calibration "
+        "(run medembed index LIBRARY)"
+    ),
     NoveltyReason.VECTOR: "no novelty check: a vector may be of an image or of a text",
+    NoveltyReason.MARKS: "no novelty check: the marked cases are the library's own",
 }
 
 
 def novelty_line(
-    state: Novelty, reason: NoveltyReason, p_value: float | None, is_stale: bool
+    state: Novelty,
+    reason: NoveltyReason,
+    p_value: float | None,
+    is_stale: bool,
+    instead: Sequence[str] = (),
 ) -> str:
     """Describe whether the library holds anything like a query."""
     if state is Novelty.CANNOT_TELL or p_value is None:
@@ -61,4 +71,7 @@ def novelty_line(
             f"unlike anything in the library ({unusual}; up to {ALPHA:.0%} counts as unlike{stale})"
         )
     like = f"{p_value:.1%} of them are at least as unusual"
-    return f"like the library's own cases ({like}{stale})"
+    words = (
+        f"; its reports do not use these words, but state: {', '.join(instead)}" if instead else ""
+    )
+    return f"like the library's own cases ({like}{words}{stale})"

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medembed.library import Condition
 from medembed.library.identities import patients_of_id
 from medembed.privacy import is_placeholder
 from medembed.scans.pixel_digest import pixel_digest
@@ -149,10 +148,14 @@ def _of_study(library: CaseLibrary, study_uid: str) -> QueryOrigin:
     if not study_uid.strip():
         return QueryOrigin()
     name = library.pseudonymizer.study(study_uid)
-    found = list(library.select([name]))
-    if _STUDY in library.attribute_names():  # cases of a table have other ids
-        found += library.cases(Condition(_STUDY, "=", (name,)))
-    return QueryOrigin.of(found)
+    rows = library.database.read().execute(  # cases of a table have other ids
+        "SELECT case_id, patient_id FROM cases WHERE case_id = ? UNION SELECT c.case_id, "
+        "c.patient_id FROM attributes a JOIN cases c ON c.id = a.case_row "
+        "WHERE a.name = ? AND a.value = ?",
+        (name, _STUDY, name),
+    )
+    found = [(str(case_id), str(patient)) for case_id, patient in rows]
+    return QueryOrigin(frozenset(c for c, _ in found), frozenset(p for _, p in found))
 
 
 def _ids_of(library: CaseLibrary, patients: Iterable[str]) -> list[tuple[str, str]]:

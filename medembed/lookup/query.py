@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,21 @@ import numpy.typing as npt
 from medembed.embeddings import unit_rows
 from medembed.errors import QueryError
 from medembed.library import Condition, parse_condition
-from medembed.lookup.given import ImageQuery, as_image, as_vector
+from medembed.lookup.given import ImageQuery, as_images, as_vector
 from medembed.scans import Scan
 
-__all__ = ["MOST_CHARACTERS", "ImageQuery", "Query", "Where"]
+__all__ = [
+    "LIKE_WEIGHT",
+    "MOST_CHARACTERS",
+    "UNLIKE_WEIGHT",
+    "Against",
+    "CaseIds",
+    "ImageQuery",
+    "Part",
+    "Query",
+    "Texts",
+    "Where",
+]
 
 Where: TypeAlias = str | Condition | Iterable[str | Condition] | None
 
@@ -27,7 +38,51 @@ MOST_CHARACTERS = 20_000
 Vectors = npt.NDArray[np.float32]
 
 _OPPOSED = 1e-3
-_PARTS = ("text", "image", "case", "vector")
+_KINDS = ("text", "image", "case", "vector")
+_MOST_PARTS = 20
+_MOST_MARKS = 100
+
+PartKind: TypeAlias = Literal["text", "image", "case", "vector"]
+Against: TypeAlias = Literal["scans", "notes", "both"]
+Texts: TypeAlias = str | Sequence[str] | None
+CaseIds: TypeAlias = str | Collection[str] | None
+
+LIKE_WEIGHT, UNLIKE_WEIGHT = 0.75, 0.15
+"""Of the mean of the cases marked as like and unlike, beside 1 for the query itself.
+
+C. D. Manning, P. Raghavan and H. Schütze, "Introduction to Information Retrieval", 2008, section
+9.1.1, names these values for the rule of J. J. Rocchio, "Relevance feedback in information
+retrieval", 1971: wanted cases should count more than unwanted ones.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One of the things that a query consists of.
+
+    Parameters
+    ----------
+    name : str
+        Its kind; the second text is ``text2``.
+    kind : {"text", "image", "case", "vector"}
+    text : str
+        Stripped; never blank for a text.
+    files : tuple of Path
+        Files of an image; empty if it is a Scan.
+    scan : Scan or None
+    case : str
+        Id of a case.
+    vector : float32 array, shape ``(d,)``, or None
+        Of length 1, made by the model whose vectors are searched.
+    """
+
+    name: str
+    kind: PartKind
+    text: str = field(default="", repr=False)
+    files: tuple[Path, ...] = field(default=(), repr=False)
+    scan: Scan | None = None
+    case: str = ""
+    vector: Vectors | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,39 +91,40 @@ class Query:
 
     Parameters
     ----------
-    text : str or None
-        Stripped; never blank.
-    files : tuple of Path
-        Files of the image; empty if there is no image or it is a Scan.
-    scan : Scan or None
-    case : str or None
-    vector : float32 array, shape ``(d,)``, or None
-        Of length 1, made by the model whose vectors are searched.
+    inputs : tuple of Part
+        Texts, images, cases and vector; empty if only :attr:`like` is given.
     weights : mapping of str to float
-        One for each part of the query; they sum to 1.
+        One for each part by its name; they sum to 1.
     where : tuple of Condition
     k : int
+    against : {"scans", "notes", "both"}
+        The vectors of the cases that are compared.
+    like, unlike : tuple of str
+        Ids of cases that the hits should resemble or not.
     """
 
-    text: str | None = field(repr=False)
-    files: tuple[Path, ...] = field(repr=False)
-    scan: Scan | None
-    case: str | None
-    vector: npt.NDArray[np.float32] | None = field(repr=False)
+    inputs: tuple[Part, ...]
     weights: Mapping[str, float]
     where: tuple[Condition, ...]
     k: int
+    against: Against = "scans"
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls,
-        text: str | None,
-        image: ImageQuery | None,
-        case: str | None,
-        weights: Mapping[str, float] | None,
-        where: Where,
-        k: int,
+        text: Texts = None,
+        image: ImageQuery | None = None,
+        case: CaseIds = None,
+        weights: Mapping[str, float] | None = None,
+        where: Where = None,
+        k: int = 10,
         vector: npt.ArrayLike | None = None,
+        *,
+        against: str = "scans",
+        like: CaseIds = None,
+        unlike: CaseIds = None,
     ) -> Query:
         """Check and normalize the arguments of a search.
 
@@ -79,67 +135,179 @@ class Query:
         ConditionError
             If a condition cannot be parsed.
         """
-        words = None if text is None else _text(text)
-        scan, files = (None, ()) if image is None else as_image(image)
-        row = None if vector is None else as_vector(vector)
-        if case is not None and (not isinstance(case, str) or not case.strip()):
-            raise QueryError("the case id is empty")
-        given = {"text": words, "image": scan or files or None, "case": case, "vector": row}
-        parts = [name for name in _PARTS if given[name] is not None]
-        if not parts:
+        given: dict[PartKind, list[dict[str, Any]]] = {
+            "text": [{"text": _text(one)} for one in _listed(text)],
+            "image": [
+                {"scan": scan, "files": files}
+                for scan, files in ([] if image is None else as_images(image))
+            ],
+            "case": [{"case": one} for one in _case_ids(case)],
+            "vector": [] if vector is None else [{"vector": as_vector(vector)}],
+        }
+        inputs = tuple(
+            Part(kind if at == 0 else f"{kind}{at + 1}", kind, **values)
+            for kind, several in given.items()
+            for at, values in enumerate(several)
+        )
+        wanted, unwanted = _marks(like, unlike)
+        if not inputs and not wanted:
             raise QueryError(
                 "nothing to search for",
                 hint="give a text, an image, a case, a vector, or several of them",
             )
+        if len(inputs) > _MOST_PARTS:
+            raise QueryError(f"the query has too many parts; the limit is {_MOST_PARTS}")
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise QueryError("the number of hits must be a whole number of at least 1")
+        if against not in get_args(Against):
+            raise QueryError(
+                "a query is compared with scans, notes or both", where="against", hint="scans"
+            )
         listed = [where] if isinstance(where, str | Condition) else list(where or ())
         conditions = tuple(parse_condition(c) if isinstance(c, str) else c for c in listed)
-        return cls(words, files, scan, case, row, _weights(weights, parts), conditions, int(k))
+        return cls(
+            inputs,
+            _weights(weights, [part.name for part in inputs]),
+            conditions,
+            int(k),
+            cast(Against, against),
+            wanted,
+            unwanted,
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Those of ``text``, ``image``, ``case``, ``vector`` that the query has."""
+        """The names of :attr:`inputs`: ``text``, ``text2``, ``image``, ``case``, ``vector``."""
         return tuple(self.weights)
 
-    def mixed(self, vectors: Mapping[str, Vectors]) -> Vectors:
+    def of_kind(self, kind: PartKind) -> tuple[Part, ...]:
+        """Return the parts of one kind."""
+        return tuple(part for part in self.inputs if part.kind == kind)
+
+    @property
+    def text(self) -> str | None:
+        """The first text; None without one."""
+        return next((part.text for part in self.of_kind("text")), None)
+
+    @property
+    def vector(self) -> Vectors | None:
+        """The vector given; None without one."""
+        return next((part.vector for part in self.of_kind("vector")), None)
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Cases marked as like or unlike."""
+        return (*self.like, *self.unlike)
+
+    def mixed(
+        self, vectors: Mapping[str, Vectors], marks: Mapping[str, Vectors] | None = None
+    ) -> Vectors:
         """Combine vectors ``(d,)`` of the parts into one unit vector ``(1, d)``.
 
-        Its cosines rank cases exactly as the weighted sum of the parts' cosines.
+        Without marks, its cosines rank cases exactly as the weighted sum of the parts' cosines.
+
+        Parameters
+        ----------
+        vectors : mapping of str to float32 array
+            Of each part, by its name.
+        marks : mapping of str to float32 array, optional
+            Of each case marked as like or unlike, by its id.
 
         Raises
         ------
         QueryError
             If the parts differ in dimensions or cancel each other out.
         """
-        if len({vector.shape for vector in vectors.values()}) != 1:
-            raise QueryError("the parts of the query have vectors of different dimensions")
-        total = np.zeros(next(iter(vectors.values())).shape, dtype=np.float64)
-        for name, vector in vectors.items():
-            total += self.weights[name] * vector.astype(np.float64)
+        total = self.total(vectors, marks or {})
         if np.linalg.norm(total) < _OPPOSED:
             raise QueryError(
                 "the parts of the query cancel each other out", hint="choose other weights"
             )
-        return unit_rows(total[np.newaxis])
+        return unit_rows(total)
+
+    def total(
+        self, vectors: Mapping[str, Vectors], marks: Mapping[str, Vectors]
+    ) -> npt.NDArray[np.float64]:
+        """Add vectors of the parts and marks, each ``(d,)`` or ``(n, d)``, to ``(n, d)``.
+
+        Raises
+        ------
+        QueryError
+            If the parts differ in dimensions.
+        """
+        given = (*vectors.values(), *marks.values())
+        if len({vector.shape[-1] for vector in given}) != 1:
+            raise QueryError("the parts of the query have vectors of different dimensions")
+        total = np.zeros((1, given[0].shape[-1]), dtype=np.float64)
+        for name, vector in vectors.items():
+            total = total + self.weights[name] * vector.astype(np.float64)
+        if vectors and marks:  # the coefficients are those of a query of length 1
+            lengths = np.linalg.norm(total, axis=1, keepdims=True)
+            total /= np.where(lengths < _OPPOSED, 1.0, lengths)
+        for names, weight in ((self.like, LIKE_WEIGHT), (self.unlike, -UNLIKE_WEIGHT)):
+            if names and marks:
+                total += weight * np.mean([marks[name] for name in names], axis=0, dtype=np.float64)
+        return total
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data; parts that the query lacks are null."""
-        image: str | list[str] | None = None
-        if self.files:
-            names = [str(path) for path in self.files]
-            image = names[0] if len(names) == 1 else names
-        elif self.scan is not None:
-            image = "scan"
+        """Return plain data; parts that the query lacks are null, several a list."""
+
+        def shown(kind: PartKind) -> Any:
+            values = [_shown(part) for part in self.of_kind(kind)]
+            return values[0] if len(values) == 1 else values or None
+
         return {
-            "text": self.text,
-            "image": image,
-            "case": self.case,
-            "vector": None if self.vector is None else len(self.vector),
+            "text": shown("text"),
+            "image": shown("image"),
+            "case": shown("case"),
+            "vector": shown("vector"),
             "weights": dict(self.weights),
             "where": [_condition(c) for c in self.where],
             "k": self.k,
+            "against": self.against,
+            "like": list(self.like),
+            "unlike": list(self.unlike),
         }
+
+
+def _shown(part: Part) -> Any:
+    if part.kind == "text":
+        return part.text
+    if part.kind == "image":
+        names = [str(path) for path in part.files]
+        return names[0] if len(names) == 1 else names or "scan"
+    return part.case if part.vector is None else len(part.vector)
+
+
+def _listed(text: Texts) -> list[str]:
+    return [text] if isinstance(text, str) else [] if text is None else _sequence(text, "text")
+
+
+def _sequence(given: Collection[str], where: str) -> list[str]:
+    if not isinstance(given, Collection) or isinstance(given, Mapping | bytes):
+        raise QueryError(f"a {where} must be given as text", where=where)
+    if not given:
+        raise QueryError(f"the list of {where}s is empty", where=where)
+    return list(given)
+
+
+def _case_ids(given: CaseIds, where: str = "case") -> tuple[str, ...]:
+    if given is None:
+        return ()
+    names = [given] if isinstance(given, str) else _sequence(given, where)
+    if any(not isinstance(name, str) or not name.strip() for name in names):
+        raise QueryError("the case id is empty", where=None if where == "case" else where)
+    return tuple(dict.fromkeys(names))
+
+
+def _marks(like: CaseIds, unlike: CaseIds) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    wanted = _case_ids(like, "like") if like else ()
+    unwanted = _case_ids(unlike, "unlike") if unlike else ()
+    if set(wanted) & set(unwanted):
+        raise QueryError("a case is marked both as like and as unlike", where="unlike")
+    if len(wanted) + len(unwanted) > _MOST_MARKS:
+        raise QueryError(f"at most {_MOST_MARKS} cases can be marked", where="like")
+    return wanted, unwanted
 
 
 def _text(text: str) -> str:
@@ -158,10 +326,13 @@ def _text(text: str) -> str:
 
 
 def _weights(weights: Mapping[str, float] | None, parts: list[str]) -> dict[str, float]:
+    if not parts:
+        if weights:
+            raise QueryError("the query has no parts to weight", where="weights")
+        return {}
     if weights is None:
         return {name: 1 / len(parts) for name in parts}
-    unknown = sorted(set(weights) - set(_PARTS))
-    if unknown:
+    if any(str(name).rstrip("0123456789") not in _KINDS for name in weights):
         raise QueryError("weights are for text, image, case and vector only", where="weights")
     if set(weights) != set(parts):
         raise QueryError(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.embeddings import unit_rows
-from medembed.index import LibraryIndex, SearchNote, SearchNoteKind
+from medembed.errors import QueryError
+from medembed.index import SearchNote, SearchNoteKind
 from medembed.library import library_vocabulary
 from medembed.lookup.messages import Novelty
+from medembed.lookup.note_words import NoteWords
 from medembed.lookup.novelty_check import NoveltyAnswer, NoveltyCheck
 from medembed.lookup.query_remarks import unknown_words
 from medembed.lookup.statements import Statements
@@ -25,9 +28,11 @@ from medembed.notes.unknown import SHORT
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
+    from medembed.lookup.gallery import Gallery
+    from medembed.lookup.query import Query
     from medembed.model.dual_encoder import DualEncoder
 
-__all__ = ["QueryTextReader", "term_notes"]
+__all__ = ["QueryTextReader", "ReadText", "term_notes"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -35,6 +40,26 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 DENIED_SHARE = 0.5
 """How far the vector of the affirmed words is moved away from that of the denied ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadText:
+    """One text of a query, as it was read.
+
+    Parameters
+    ----------
+    name : str
+        Of the part: ``text``, ``text2``.
+    note : Note
+    terms : QueryTerms
+    weight : float
+        Of the part in the query.
+    """
+
+    name: str
+    note: Note
+    terms: QueryTerms
+    weight: float
 
 
 class QueryTextReader:
@@ -54,18 +79,50 @@ class QueryTextReader:
         self._library = library
         self._model = model
         self._novelty = novelty
-        self._statements: tuple[str, Statements] | None = None
+        self._statements: dict[str, tuple[str, Statements]] = {}
+        self._words: dict[str, tuple[str, NoteWords]] = {}
         self._lock = threading.Lock()
 
-    def read(self, text: str, literal: bool, ignore: Collection[str]) -> tuple[Note, QueryTerms]:
-        """Parse a text and read its terms; none if it is a report or to be taken literally."""
+    def read(self, query: Query, literal: bool, ignore: Collection[str]) -> list[ReadText]:
+        """Parse the texts of a query and read their terms.
+
+        There are none in a report, and none if the text is to be taken literally.
+
+        Raises
+        ------
+        QueryError
+            If ``ignore`` names a term that no text has.
+        """
         ignore = [ignore] if isinstance(ignore, str) else ignore
+        parts = query.of_kind("text")
+        if not parts and ignore:
+            raise QueryError("the query has no text to ignore terms of", where="ignore")
         vocabulary = library_vocabulary(self._library)
-        note = read_note(text, vocabulary)
-        if literal:
-            return note, QueryTerms(affirmed=note_text(note))
         fewest = max(self._novelty.calibration.fewest_words, FEWEST_WORDS)
-        return note, read_terms(note, vocabulary, ignore, is_report=len(text.split()) >= fewest)
+        found = []
+        for part in parts:
+            note = read_note(part.text, vocabulary)
+            weight = query.weights[part.name]
+            if literal:
+                affirmed = QueryTerms(affirmed=note_text(note))
+                found.append(ReadText(part.name, note, affirmed, weight))
+                continue
+            is_report = len(part.text.split()) >= fewest
+            left_out = ignore
+            if len(parts) > 1:  # a term need only be in one of the texts
+                names = set(map(str, read_terms(note, vocabulary, is_report=is_report).terms))
+                left_out = [name for name in ignore if name in names]
+            terms = read_terms(note, vocabulary, left_out, is_report=is_report)
+            found.append(ReadText(part.name, note, terms, weight))
+        ignored = {str(term) for text in found for term in text.terms.ignored}
+        if not literal and not ignored.issuperset(ignore):
+            names = {str(term) for text in found for term in text.terms.terms}
+            raise QueryError(
+                "no text was read as what is to be ignored",
+                where="ignore",
+                hint=f"they were read as: {', '.join(sorted(names)) or 'nothing'}",
+            )
+        return found
 
     def encode(self, terms: QueryTerms) -> Floats:
         """Encode what the text affirms, away from what it denies; shape ``(d,)``."""
@@ -77,16 +134,26 @@ class QueryTextReader:
         moved: Floats = unit_rows((affirmed - DENIED_SHARE * denied)[np.newaxis])[0]
         return moved
 
-    def statements(self, index: LibraryIndex) -> Statements:
-        """Return what the cases of an index state, for its revision.
+    def statements(self, gallery: Gallery) -> Statements:
+        """Return what the cases of a gallery state, for its revision.
 
         A case that changes loses its vector, so the revision covers what it states.
         """
         with self._lock:
-            if self._statements is None or self._statements[0] != index.revision:
-                columns = Statements(self._library, index.index.case_ids)
-                self._statements = index.revision, columns
-            return self._statements[1]
+            kept = self._statements.get(gallery.against)
+            if kept is None or kept[0] != gallery.revision:
+                columns = Statements(self._library, gallery.index.case_ids)
+                kept = self._statements[gallery.against] = gallery.revision, columns
+            return kept[1]
+
+    def words(self, gallery: Gallery) -> NoteWords:
+        """Return the notes of a gallery's cases, to be matched with words, for its revision."""
+        with self._lock:
+            kept = self._words.get(gallery.against)
+            if kept is None or kept[0] != gallery.revision:
+                columns = NoteWords(self._library, gallery.index.case_ids)
+                kept = self._words[gallery.against] = gallery.revision, columns
+            return kept[1]
 
     def is_out_of_depth(self, note: Note, terms: QueryTerms, novelty: NoveltyAnswer) -> bool:
         """Return whether the text names nothing known and is unlike the library's reports.

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medembed.errors import QueryError
-from medembed.index import Hits, SearchNote, SearchNoteKind
+from medembed.index import SearchNote, SearchNoteKind
 from medembed.model.reranking import CANDIDATES, ImageTokens
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
 
-__all__ = ["Reordered", "Reordering", "first_hits"]
+__all__ = ["Reordered", "Reordering"]
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,3 @@ class Reordering:
             {name: weight * score for name, score in read.items()},
             (note,),
         )
-
-
-def first_hits(hits: Hits, k: int) -> Hits:
-    """Return the first ``k`` hits of a search that looked for more."""
-    found = hits.case_ids.shape[1]
-    notes = tuple(n for n in hits.plan.notes if n.kind is not SearchNoteKind.FEWER_HITS)
-    if 0 < found < k:
-        notes = (*notes, SearchNote(SearchNoteKind.FEWER_HITS, (found, k)))
-    plan = replace(hits.plan, notes=notes)
-    return Hits(hits.case_ids[:, :k], hits.scores[:, :k], plan, k)

@@ -10,6 +10,7 @@ from medembed.cases import Case
 from medembed.counted import counted
 from medembed.explain import MatchEvidence
 from medembed.index import Plan
+from medembed.lookup.hit_groups import PatientHits
 from medembed.lookup.messages import Novelty, NoveltyReason
 from medembed.lookup.novelty_check import NoveltyAnswer
 from medembed.lookup.terms import QueryTerms
@@ -33,17 +34,21 @@ class LookupHit:
     rank : int
         From 1.
     score : float
-        Cosine similarity of the query to the case's image; if the words of the query have terms,
-        its weighted mean with the agreement (:mod:`medembed.lookup.fused`).
+        Cosine similarity of the query to the case's vector; if the words of the query count, its
+        weighted mean with the agreement and BM25 (:mod:`medembed.lookup.fused`).
     case : Case
     evidence : MatchEvidence
         Findings and words that both state; it does not explain the model.
+    same_image : tuple of str
+        Cases with the same image, which take no place of their own
+        (:mod:`medembed.lookup.hit_groups`).
     """
 
     rank: int
     score: float
     case: Case
     evidence: MatchEvidence
+    same_image: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"LookupHit({self.rank}, {self.case_id!r}, score {self.score:.3f})"
@@ -68,6 +73,7 @@ class LookupHit:
             "findings": [str(finding) for finding in case.findings],
             "note": case.note.text if case.note else None,
             "why": self.evidence.to_json(),
+            "same_image": list(self.same_image),
         }
 
 
@@ -95,10 +101,17 @@ class Result(Sequence[LookupHit]):
         hits.
     own_patient_cases : int
         Number of excluded cases of the query's own patient, :attr:`own_cases` included.
+    patients : tuple of PatientHits
+        The hits by patient, each with the patient's other matching cases and earlier studies.
     terms : QueryTerms
         How the text was read.
     agreement_weight : float
-        Weight of the agreement with these terms in the scores; 0 if the scores are cosines.
+        Weight of the agreement with these terms beside the cosine; 0 if it does not count.
+    bm25_weight : float
+        Weight of the words of the text in the cases' notes, beside cosine and agreement; 0 if they
+        do not count.
+    bm25_words : tuple of str
+        The words that were looked up in the notes, the rarest first.
     reranked : int
         How many of the first hits were read together with the text; these are not in the order
         of their scores (:mod:`medembed.lookup.reordering`).
@@ -108,6 +121,8 @@ class Result(Sequence[LookupHit]):
         The query, for :meth:`medembed.lookup.CaseLookup.why`.
     parts : mapping of str to float32 array ``(d,)``
         The vector of each part of the query.
+    marks : mapping of str to float32 array ``(d,)``
+        The vector of each case marked as like or unlike.
     """
 
     hits: tuple[LookupHit, ...]
@@ -117,12 +132,18 @@ class Result(Sequence[LookupHit]):
     query: dict[str, Any] = field(repr=False)
     own_cases: tuple[str, ...] = ()
     own_patient_cases: int = 0
+    patients: tuple[PatientHits, ...] = ()
     terms: QueryTerms = field(default_factory=QueryTerms, repr=False)
     agreement_weight: float = 0.0
+    bm25_weight: float = 0.0
+    bm25_words: tuple[str, ...] = ()
     out_of_depth: bool = False
     reranked: int = 0
     asked: Query | None = field(default=None, repr=False, compare=False)
     parts: Mapping[str, npt.NDArray[np.float32]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    marks: Mapping[str, npt.NDArray[np.float32]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -188,6 +209,8 @@ class Result(Sequence[LookupHit]):
                 **self.plan.to_json(),
                 "read_as": self.terms.to_json(),
                 "agreement_weight": round(self.agreement_weight, 6),
+                "bm25_weight": round(self.bm25_weight, 6),
+                "bm25_words": list(self.bm25_words),
                 "out_of_depth": self.out_of_depth,
                 "reranked": self.reranked,
             },
@@ -196,4 +219,5 @@ class Result(Sequence[LookupHit]):
             "own_cases": list(self.own_cases),
             "own_patient_cases": self.own_patient_cases,
             "hits": [hit.to_json() for hit in self.hits],
+            "patients": [patient.to_json() for patient in self.patients],
         }

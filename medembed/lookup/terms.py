@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from medembed.errors import QueryError
+from medembed.library.note_words import query_words
 from medembed.model.report_text import note_text
 from medembed.notes import Note, Side, Status, Vocabulary
 from medembed.notes.affirmed import split_denied
 from medembed.notes.attribute_words import attribute_words
 from medembed.notes.degrees import Degree, degree_of
 
-__all__ = ["QueryTerms", "Term", "TermKind", "read_terms"]
+__all__ = ["QueryTerms", "Term", "TermKind", "all_terms", "read_terms"]
 
 _STATUS: dict[Status, str] = {"present": "", "absent": "no ", "uncertain": "possible "}
 
@@ -87,12 +88,19 @@ class QueryTerms:
         What the model reads; empty if the text only denies.
     denied : str
         The denied findings in the words of the text.
+    unread : tuple of str
+        Words of what it affirms that are no part of a finding: these are looked up in notes.
+    wording : mapping of Term to tuple of str
+        The words of each finding that it does not deny. Beside unread words they are looked up in
+        the notes that state the finding: words by themselves know no denial.
     """
 
     terms: tuple[Term, ...] = ()
     ignored: tuple[Term, ...] = ()
     affirmed: str = ""
     denied: str = ""
+    unread: tuple[str, ...] = ()
+    wording: Mapping[Term, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -102,6 +110,18 @@ class QueryTerms:
             "affirmed": self.affirmed,
             "denied": self.denied,
         }
+
+
+def all_terms(texts: Sequence[QueryTerms]) -> QueryTerms:
+    """Collect what several texts ask for, deny and name."""
+    if len(texts) == 1:
+        return texts[0]
+    return QueryTerms(
+        tuple(dict.fromkeys(term for text in texts for term in text.terms)),
+        tuple(dict.fromkeys(term for text in texts for term in text.ignored)),
+        "; ".join(text.affirmed for text in texts if text.affirmed),
+        ", ".join(text.denied for text in texts if text.denied),
+    )
 
 
 def read_terms(
@@ -125,7 +145,8 @@ def read_terms(
     QueryError
         If ``ignore`` names no term of the text.
     """
-    terms = () if is_report else tuple(dict.fromkeys(_terms(note)))
+    found = [] if is_report else list(_terms(note))
+    terms = tuple(dict.fromkeys(term for term, _ in found))
     names = {str(term) for term in terms}
     if not names.issuperset(ignore):
         raise QueryError(
@@ -143,13 +164,32 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    return QueryTerms(kept, left_out, affirmed, ", ".join(denied))
+    wording: dict[Term, tuple[str, ...]] = {}
+    for term, words in found:
+        if term in kept and words and term.status != "absent":
+            wording[term] = tuple(dict.fromkeys((*wording.get(term, ()), *query_words(words))))
+    unread = _unread(note, affirmed)
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), unread, wording)
 
 
-def _terms(note: Note) -> Iterator[Term]:
+def _unread(note: Note, affirmed: str) -> tuple[str, ...]:
+    rest = list(note.text)
+    for one in note.assertions:
+        rest[one.start : one.end] = " " * (one.end - one.start)
+    wanted = set(query_words(affirmed))
+    return tuple(word for word in query_words("".join(rest)) if word in wanted)
+
+
+def _terms(note: Note) -> Iterator[tuple[Term, str]]:
+    """Yield each term, and the words of a finding."""
     for one in note.assertions:
         if not one.historical:
             degree = degree_of(note.text, one) if one.status != "absent" else ""
-            yield Term(TermKind.FINDING, one.label, one.status, one.side, degree)
-    for words in attribute_words(note.text):
-        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)
+            term = Term(TermKind.FINDING, one.label, one.status, one.side, degree)
+            yield term, note.text[one.start : one.end]
+    text = note.text
+    for one in note.assertions:
+        if one.status == "absent":  # "without chest tube" does not ask for a chest
+            text = text[: one.start] + "x" * (one.end - one.start) + text[one.end :]
+    for words in attribute_words(text):
+        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years), ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -28,8 +28,9 @@ from medembed.scans import Scan
 
 if TYPE_CHECKING:
     from medembed.cases import Case
+    from medembed.index import CaseIndex
     from medembed.library import CaseLibrary
-    from medembed.lookup.query import Query
+    from medembed.lookup.query import Part, Query
     from medembed.lookup.query_image import QueryImageReader
     from medembed.lookup.result import Result
     from medembed.model.dual_encoder import DualEncoder
@@ -58,6 +59,9 @@ class MatchExplainer:
     average : float array ``(dim,)``
         Mean image vector of the library (:func:`average_vector`). What is explained is the
         similarity beyond that of the average case, which every chest shares with every other.
+    searched : CaseIndex, optional
+        The vectors of notes, or of scans and notes, that a query was compared with; by default the
+        scans'.
     """
 
     def __init__(
@@ -66,8 +70,10 @@ class MatchExplainer:
         model: Callable[[], DualEncoder],
         images: QueryImageReader,
         average: npt.NDArray[np.floating],
+        searched: CaseIndex | None = None,
     ) -> None:
         self._library, self._model, self._images = library, model, images
+        self._searched = searched
         self._average = average.astype(np.float64)
 
     def why(self, result: Result, rank: int) -> HitWhy:
@@ -85,21 +91,26 @@ class MatchExplainer:
             model = self._model()
         except ModelError:
             return HitWhy(hit.case_id, ImageWhy(WhyState.NO_ENCODER))
-        towards: Floats = query.mixed(result.parts)[0].astype(np.float64)
+        towards: Floats = query.mixed(result.parts, result.marks)[0].astype(np.float64)
         test = kept_map_test(self._library, result.fingerprint)
         may_show = test is None or bool(test.get("passed"))
 
         images = self._case_images(model, hit.case_id)
         beyond = towards - self._average
-        of_hit = _shown(images, lambda rows: rows @ beyond, lambda rows: rows @ towards, may_show)
+        of_hit = ImageWhy(WhyState.NOT_COMPARED)
+        if query.against != "notes":
+            seen: VectorScore = lambda rows: rows @ towards  # noqa: E731
+            of_hit = _shown(images, lambda rows: rows @ beyond, seen, may_show)
         of_query = None
-        if images is not None and {"image", "case"} & set(query.parts):
-            target = images.vector().astype(np.float64)
-            name = "image" if "image" in query.parts else "case"
+        # Of several images or cases, the one that counts most; the first of equal ones.
+        shown = [part for part in query.inputs if part.kind in ("image", "case")]
+        if shown and (images is not None or self._searched is not None):
+            part = max(shown, key=lambda one: (query.weights[one.name], one.kind == "image"))
+            target, average = self._target(hit.case_id, images)
             of_query = _shown(
-                self._query_images(model, query, name),
-                _with_part(query, result.parts, name, target - self._average),
-                _with_part(query, result.parts, name, target),
+                self._query_images(model, part),
+                _with_part(query, result, part.name, target - average),
+                _with_part(query, result, part.name, target),
                 may_show,
             )
         note: NoteWhy | None = None
@@ -120,13 +131,21 @@ class MatchExplainer:
                 return None
         return _encoded(model, scans[:MOST_SCANS], sources[:MOST_SCANS])
 
-    def _query_images(self, model: DualEncoder, query: Query, name: str) -> CaseImages | None:
-        if name == "case":
-            return self._case_images(model, str(query.case))
-        scan = query.scan
+    def _target(self, case_id: str, images: CaseImages | None) -> tuple[Floats, Floats]:
+        """Return the vector of a hit that the query was compared with, and the average one."""
+        if self._searched is not None:
+            vector = self._searched.vector(case_id).astype(np.float64)
+            return vector, average_vector(self._searched.vectors)
+        assert images is not None  # the caller has looked
+        return images.vector().astype(np.float64), self._average
+
+    def _query_images(self, model: DualEncoder, part: Part) -> CaseImages | None:
+        if part.kind == "case":
+            return self._case_images(model, part.case)
+        scan = part.scan
         try:
             if scan is None:
-                scan, _ = self._images.read(query.files)
+                scan, _ = self._images.read(part.files)
         except ScanError:
             return None
         source = ScanSource(scan.view, scan.modality, body_part=scan.body_part)
@@ -172,15 +191,11 @@ def average_vector(vectors: npt.NDArray[np.floating]) -> Floats:
     return mean
 
 
-def _with_part(
-    query: Query, parts: Mapping[str, Vectors], name: str, target: Floats
-) -> VectorScore:
+def _with_part(query: Query, result: Result, name: str, target: Floats) -> VectorScore:
     """Return the product of ``target`` and the query with other vectors ``(n, d)`` of a part."""
-    others = [query.weights[p] * parts[p].astype(np.float64) for p in query.parts if p != name]
-    rest = np.sum(others, axis=0) if others else np.zeros(len(target))
 
     def score(rows: Vectors) -> Floats:
-        mixed = query.weights[name] * rows.astype(np.float64) + rest
+        mixed = query.total({**result.parts, name: rows}, result.marks)
         lengths = np.linalg.norm(mixed, axis=1)
         products: Floats = (mixed @ target) / np.maximum(lengths, 1e-12)
         return products

@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from medembed.errors import ModelError
+from medembed.library.meta import MetaStore
+from medembed.library.vectors import VectorStore
 from medembed.model.model_files import standing, stated_fingerprint, unwritable
+from medembed.model.model_history import note_activation, previous_activation
 from medembed.privacy.private_files import DRAFT_SUFFIX, keep_private, sync_folder
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ __all__ = [
     "activate",
     "keep_serving",
     "name_in_library",
+    "previous_fingerprint",
     "propose",
     "versioned_name",
     "would_drop",
@@ -71,41 +76,83 @@ def propose(library: CaseLibrary, name: str) -> None:
         space.fingerprint == fingerprint and space.kind == "image" and space.n_vectors
         for space in library.embedding_sets()
     )
-    if has_vectors and not library.missing_vectors(fingerprint, "image"):
-        activate(library, name)
-    else:
+    if not (
+        has_vectors
+        and not library.missing_vectors(fingerprint, "image")
+        and activate(library, name, may_lose=())
+    ):
         library.set_meta(PENDING, name)
 
 
-def activate(library: CaseLibrary, name: str) -> None:
-    """Make a model the active one; it is no longer pending."""
-    with library.database.write() as db:
-        db.execute("DELETE FROM meta WHERE name = ?", (_ACTIVE,))
-        db.execute("INSERT INTO meta VALUES (?, ?)", (_ACTIVE, name))
-        db.execute("DELETE FROM meta WHERE name = ? AND value = ?", (PENDING, name))
+def activate(library: CaseLibrary, name: str, *, may_lose: Collection[str] | None = None) -> bool:
+    """Make a model the active one, in one transaction; it is no longer pending.
 
-
-def would_drop(library: CaseLibrary, fingerprint: str) -> tuple[int, bool]:
-    """Count cases that the active model finds and this one would not.
+    Parameters
+    ----------
+    library : CaseLibrary
+    name : str
+        Of a folder under ``models``.
+    may_lose : collection of str, optional
+        Cases that the active model finds and this one need not. None allows any.
 
     Returns
     -------
-    n : int
+    bool
+        False, with nothing changed, if other cases would be lost: they came in meanwhile.
+    """
+    models = library.path / "models"
+    fingerprint = None
+    with suppress(ModelError):  # a name without a folder fails when it is searched with
+        fingerprint = stated_fingerprint(models / name)
+    with library.database.write() as db:
+        meta = MetaStore(db)
+        serving, before = meta.get(_ACTIVE), None
+        with suppress(ModelError):
+            before = (serving, stated_fingerprint(models / serving)) if serving else None
+        if may_lose is not None and before is not None and fingerprint is not None:
+            lost = VectorStore(db).only_first(before[1], fingerprint, "image")
+            if not set(lost) <= set(may_lose):
+                return False
+        meta.set(_ACTIVE, name)
+        if meta.get(PENDING) == name:
+            meta.set(PENDING, None)
+        if fingerprint is not None:
+            note_activation(db, name, fingerprint, before)
+    return True
+
+
+def previous_fingerprint(library: CaseLibrary) -> str | None:
+    """Return the fingerprint of the model that was active before the present one, if any."""
+    serving = ""
+    with suppress(ModelError):
+        if library.active_model:
+            serving = stated_fingerprint(library.path / "models" / library.active_model)
+    earlier = previous_activation(library, serving)
+    return None if earlier is None else earlier.fingerprint
+
+
+def would_drop(library: CaseLibrary, fingerprint: str) -> tuple[frozenset[str], bool]:
+    """Find the cases that the active model finds and this one would not.
+
+    Returns
+    -------
+    case_ids : frozenset of str
     too_many : bool
         Whether they are too many to activate the model automatically; always if it has no image
         vector at all.
     """
-    missing = set(library.missing_vectors(fingerprint, "image"))
+    missing = library.missing_vectors(fingerprint, "image")
     if len(missing) == len(library):
-        return len(missing), True
+        return frozenset(missing), True
     if not library.active_model:
-        return 0, False
+        return frozenset(), False
     with suppress(ModelError):
         serving = stated_fingerprint(library.path / "models" / library.active_model)
-        found = set(library.find()) - set(library.missing_vectors(serving, "image"))
-        lost = len(found & missing)
-        return lost, lost > max(1, _LOST * len(found))
-    return 0, False
+        store = VectorStore(library.database.read())
+        lost = frozenset(store.only_first(serving, fingerprint, "image"))
+        found = len(library) - len(library.missing_vectors(serving, "image"))
+        return lost, len(lost) > max(1, _LOST * found)
+    return frozenset(), False
 
 
 def keep_serving(library: CaseLibrary, name: str, fingerprint: str) -> None:
@@ -140,10 +187,15 @@ def keep_serving(library: CaseLibrary, name: str, fingerprint: str) -> None:
 
 
 def _sweep(library: CaseLibrary, name: str) -> None:
-    """Remove versions of ``name`` that are no longer in use."""
+    """Remove versions of ``name`` that are no longer in use, nor the previous one."""
+    previous = previous_fingerprint(library)
     for folder in (library.path / "models").glob(f"{name}@*"):
-        if folder.name not in (library.active_model, library.get_meta(PENDING)):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name in (library.active_model, library.get_meta(PENDING)):
+            continue
+        with suppress(ModelError):
+            if stated_fingerprint(folder) == previous:
+                continue
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link(source: str, target: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medembed.errors import FingerprintError
 from medembed.library.locks import writer_lock
 from medembed.library.priors import note_priors_read, with_earlier_studies
 from medembed.library.vectors import VectorKind, VectorStore
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.model.dual_encoder import DualEncoder
 
-__all__ = ["EmbedReport", "embed_library"]
+__all__ = ["EmbedReport", "embed_library", "embed_lock"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def embed_library(
         What decodes and encodes (:func:`medembed.model.embed_engines.embed_engine`). Default: this
         process, with ``workers``.
     make_active : bool, optional
-        Activate the model at the end. None activates it if it is pending or no model is active,
+        Activate the model at the end. False leaves the active one, and the model is no longer
+        pending. None activates it if it is pending or no model is active,
         provided that it is in the library, has not collapsed, and finds the cases that the active
         one finds (:func:`medembed.model.activation.would_drop`).
     waiting : callable, optional
@@ -105,16 +107,21 @@ def embed_library(
         Take the features of frozen encoders that a training has kept, as far as it has. It needs
         torch.
     """
-    lock = library.path / f".embed-{model.fingerprint[:16]}.lock"
-    with writer_lock(lock, "embedding", waiting=waiting):
+    with writer_lock(embed_lock(library, model.fingerprint), "embedding", waiting=waiting):
+        if make_active is False:
+            _not_awaited(library, model.fingerprint)
         if model.n_priors:
             note_priors_read(library, model.fingerprint)
         engine = engine or InProcess(model, library.path / "cache", workers)
         work = _Embedding(library, model, engine, progress)
         if cached:
             work.run_cached()
-        work.run()
-        active, activated, dropped = _activate_if_due(library, model.fingerprint, make_active)
+        while True:
+            work.run()
+            outcome = _activate_if_due(library, model.fingerprint, make_active)
+            if outcome is not None:
+                break  # else the active model has got more cases meanwhile
+        active, activated, dropped = outcome
     return EmbedReport(
         model.fingerprint,
         work.written["image"],
@@ -127,10 +134,25 @@ def embed_library(
     )
 
 
+def _not_awaited(library: CaseLibrary, fingerprint: str) -> None:
+    """Leave the activation to who asks for it: a later ``embed`` takes the active model."""
+    awaited = library.get_meta(PENDING)
+    if awaited and name_in_library(library, fingerprint) == awaited:
+        library.set_meta(PENDING, None)
+
+
+def embed_lock(library: CaseLibrary, fingerprint: str) -> Path:
+    """Return the lock that a process holds while it embeds with a model."""
+    return library.path / f".embed-{fingerprint[:16]}.lock"
+
+
 def _activate_if_due(
     library: CaseLibrary, fingerprint: str, make_active: bool | None
-) -> tuple[bool, bool, int]:
-    """Activate the model if it is due; returns (active, activated, cases dropped)."""
+) -> tuple[bool, bool, int] | None:
+    """Activate the model if it is due; returns (active, activated, cases dropped).
+
+    None if the active model has found more cases between the look at them and the activation.
+    """
     name = name_in_library(library, fingerprint)
     if name is None or name == library.active_model:
         return name is not None, False, 0
@@ -140,11 +162,16 @@ def _activate_if_due(
         wanted = waits and not ModelChoice(fingerprint, library.path / "models" / name).collapsed
     if not wanted:
         return False, False, 0
-    dropped, too_many = would_drop(library, fingerprint)
+    lost, too_many = would_drop(library, fingerprint)
     if too_many and not make_active:
-        return False, False, dropped
-    activate(library, name)
-    return True, True, dropped
+        return False, False, len(lost)
+    with suppress(FingerprintError):  # no vector at all, and yet told to activate it
+        from medembed.index import open_index
+
+        open_index(library, fingerprint)  # the first search finds its index ready
+    if not activate(library, name, may_lose=None if make_active else lost):
+        return None
+    return True, True, len(lost)
 
 
 class _Embedding:
@@ -173,16 +200,16 @@ class _Embedding:
         self.refused: dict[str, int] = {}
         self.unread = 0
         self.tokens = ImageTokens(library, model) if model.has_reranker else None
+        self._tried: dict[VectorKind, set[str]] = {"image": set(), "note": set()}
         self._changed: set[str] = set()
         self._replaced: set[tuple[Path, ...]] = set()
         self._done = self._total = 0
 
     def run(self) -> None:
         """Embed the cases that lack a vector, including those added meanwhile."""
-        tried: dict[VectorKind, set[str]] = {"image": set(), "note": set()}
         while True:
             todo: dict[VectorKind, list[str]] = {}
-            for kind, seen in tried.items():
+            for kind, seen in self._tried.items():
                 seen.difference_update(self._changed)
                 missing = self.library.missing_vectors(self.model.fingerprint, kind)
                 todo[kind] = [case_id for case_id in missing if case_id not in seen]

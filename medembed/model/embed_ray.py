@@ -48,7 +48,6 @@ class RayData:
     cases = 32
 
     def __init__(self, plan: WorkerPlan, device: str = "cpu", processes: int = 0) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray.data
         except ImportError as error:

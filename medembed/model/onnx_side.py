@@ -75,6 +75,7 @@ class OnnxSide:
     ) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()  # it may have been loaded before this package
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or default_threads()
         options.inter_op_num_threads = 1

@@ -258,6 +258,7 @@ class PixelCache:
         workers: int = 0,
         progress: Progress | None = None,
         waiting: Callable[[str], None] | None = None,
+        first_only: bool = False,
     ) -> dict[str, int]:
         """Add the scans of ``cases`` that are not cached yet.
 
@@ -273,6 +274,8 @@ class PixelCache:
             Called with (scans done, scans in total).
         waiting : callable, optional
             Called once with a line naming the process that adds to the cache, if there is a wait.
+        first_only : bool
+            Add the first scan of each case only.
 
         Returns
         -------
@@ -281,7 +284,7 @@ class PixelCache:
         """
         every: dict[str, tuple[Case, int]] = {}
         for case in cases:
-            for at, ref in enumerate(case.scans):
+            for at, ref in enumerate(case.scans[:1] if first_only else case.scans):
                 every.setdefault(self.key_of(ref), (case, at))
         if all(self._is_whole(key) for key in every):
             return {}

@@ -133,6 +133,8 @@ def choose_model(
         return ModelChoice(stated_fingerprint(folder), folder)
     active, pending = library.active_model, library.get_meta(PENDING)
     name = (pending or active) if newest else active
+    if name is not None and name == active:
+        return _active(library, active)
     if name is None and not newest:
         spaces = library.embedding_sets()
         known = [s.fingerprint for s in spaces if s.kind == "image" and s.n_vectors]
@@ -148,6 +150,26 @@ def choose_model(
         raise ModelError("the library has no model yet", hint="train one: medembed train LIBRARY")
     folder = library.path / "models" / name
     return ModelChoice(stated_fingerprint(folder), folder)
+
+
+def _active(library: CaseLibrary, name: str) -> ModelChoice:
+    """Return the active model: its name and what its folder holds, both of one moment.
+
+    A training that takes the name first moves the active model to another one, so a name that is
+    still active after the folder was read belongs to what was read.
+    """
+    while True:
+        folder = library.path / "models" / name
+        try:
+            choice = ModelChoice(stated_fingerprint(folder), folder)
+        except ModelError:
+            if library.active_model == name:
+                raise
+            choice = None
+        now = library.active_model
+        if choice is not None and now in (name, None):
+            return choice
+        name = now or name
 
 
 def find_model(library: CaseLibrary, name: str | None = None, *, newest: bool = False) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from medembed.errors import ModelError
 from medembed.library.locks import writer_lock
-from medembed.model.activation import PENDING, name_in_library
+from medembed.model.activation import PENDING, activate, name_in_library, previous_fingerprint
 from medembed.model.dual_encoder import DualEncoder
 from medembed.model.embed_cases import EmbedReport, embed_library
 from medembed.model.model_files import standing, stated_fingerprint
@@ -21,7 +21,7 @@ from medembed.vector_exchange import EXTERNAL
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
-__all__ = ["UseReport", "use_model"]
+__all__ = ["UseReport", "go_back", "use_model"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEPT = ("training.json", "history.csv")
@@ -62,7 +62,7 @@ def use_model(
     name: str | None = None,
     *,
     revision: str = "main",
-    activate: bool = False,
+    make_active: bool | None = None,
     progress: Progress | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> UseReport:
@@ -82,8 +82,9 @@ def use_model(
         Name in the library for a model from elsewhere; by default that of its folder.
     revision : str
         Commit of the hub's repository.
-    activate : bool
-        Activate it even if it lacks vectors that the active model has, or has collapsed.
+    make_active : bool, optional
+        True: activate it even if it lacks vectors that the active model has, or has collapsed.
+        False: only embed with it, beside the active model.
     progress : callable of (vectors done, vectors in total), optional
     waiting : callable, optional
         Called with a line if another process embeds with this model.
@@ -103,12 +104,51 @@ def use_model(
             f"the library has this model as {own!r}", where="--name", hint="leave --name out"
         )
     model = DualEncoder.load(library.path / "models" / own)
-    if own != library.active_model:
+    if own != library.active_model and make_active is not False:
         library.set_meta(PENDING, own)
-    embedded = embed_library(
-        library, model, progress, make_active=True if activate else None, waiting=waiting
-    )
+    embedded = embed_library(library, model, progress, make_active=make_active, waiting=waiting)
     return UseReport(own, model.fingerprint, origin, model.dim, embedded, _index(library, model))
+
+
+def go_back(
+    library: CaseLibrary,
+    *,
+    at_once: bool = False,
+    progress: Progress | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> UseReport:
+    """Make the model active again that was active before the present one.
+
+    Cases that came in since are embedded with it first, while the present one serves. Called
+    twice, it ends where it began.
+
+    Parameters
+    ----------
+    library : CaseLibrary
+    at_once : bool
+        Activate it first, then embed the cases that came in since: no search finds these meanwhile.
+    progress, waiting
+        As in :func:`use_model`.
+
+    Raises
+    ------
+    ModelError
+        If there was none, or its folder is gone.
+    """
+    fingerprint = previous_fingerprint(library)
+    name = None if fingerprint is None else name_in_library(library, fingerprint)
+    if name is None:
+        raise ModelError(
+            "no model was active before this one"
+            if fingerprint is None
+            else "the model that was active before this one is no longer in the library",
+            where=library.path.name,
+            hint="medembed show LIBRARY lists the models; medembed use LIBRARY MODEL takes one",
+        )
+    if at_once:
+        DualEncoder.load(library.path / "models" / name)  # one that cannot serve is not activated
+        activate(library, name)
+    return use_model(library, name, progress=progress, waiting=waiting)
 
 
 def _index(library: CaseLibrary, model: DualEncoder) -> int:

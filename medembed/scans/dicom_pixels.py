@@ -254,6 +254,8 @@ def _meaningful_bits(array: npt.NDArray[np.generic], layout: Layout) -> npt.NDAr
     below = layout.high_bit + 1 - layout.bits_stored
     if layout.bits_allocated == 1 or (above == 0 and below == 0):
         return array
+    if below == 0 and array.dtype.kind == "u" and int(array.max()) >> layout.bits_stored == 0:
+        return array  # nothing above, as in nearly every file
     # a left shift, then an arithmetic or logical right shift, depending on the sign of the type
     shifted: npt.NDArray[np.generic] = np.right_shift(
         np.left_shift(array, above),

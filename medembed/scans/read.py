@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -128,8 +128,16 @@ def header_from(file: str | Path, opener: Opener) -> ScanHeader:
 
 
 def inspect_from(file: str | Path, opener: Opener) -> ScanHeader:
-    """Like :func:`inspect_file`, with a given opener."""
-    return _read(file, opener, _inspected)
+    """Like :func:`inspect_file`, with a given opener.
+
+    The error for a file whose header can be read has it as ``header``.
+    """
+    try:
+        return _read(file, opener, _inspected)
+    except ScanError as error:
+        with suppress(ScanError):
+            error.header = header_from(file, opener)
+        raise
 
 
 def scan_from(

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from medembed.errors import ScanError
 from medembed.scans.confinement import confine
+from medembed.scans.header import ScanHeader
 from medembed.scans.read import header_from, inspect_from, scan_from
 from medembed.scans.safe_open import BoundedFile, Opener, file_from
 from medembed.scans.scan import Scan
@@ -138,7 +139,9 @@ def _answer(request: Json, channel: socket.socket) -> tuple[Json, Scan | None]:
         read = inspect_from if request["task"] == "inspect" else header_from
         return header_to_json(read(names[0], opener)), None
     except ScanError as error:
-        problem = {"what": error.what, "where": error.where, "hint": error.hint}
+        problem: Json = {"what": error.what, "where": error.where, "hint": error.hint}
+        if isinstance(error.header, ScanHeader):
+            problem["header"] = header_to_json(error.header)
         return {"error": {**problem, "reason": error.reason}}, None
 
 

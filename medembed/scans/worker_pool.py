@@ -119,6 +119,7 @@ class ScanReader:
         Raises
         ------
         ScanError
+            If only the pixels cannot be read, ``header`` is the file's header.
         """
         return cast(ScanHeader, self._ask("inspect", file, None))
 
@@ -175,12 +176,15 @@ class ScanReader:
         if "error" in answer:
             problem = answer["error"]
             named = {str(i): name for i, name in enumerate(given)}
-            raise ScanError(
+            refusal = ScanError(
                 problem["what"],
                 where=named.get(problem["where"], whole),
                 hint=problem["hint"],
                 reason=problem["reason"],
             )
+            if "header" in problem:
+                refusal.header = header_from_json(problem["header"])
+            raise refusal
         if task == "read" and pixels is not None:
             return scan_from_json(answer, pixels)
         return header_from_json(answer)

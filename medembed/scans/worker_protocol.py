@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import date
 from typing import Any
 
@@ -21,7 +21,8 @@ _DATES = ("study_date", "birth_date")
 
 def header_to_json(header: ScanHeader) -> Json:
     """Convert a header to JSON data."""
-    values = asdict(header)
+    # not asdict(), which copies deeply: all values are immutable
+    values = {field.name: getattr(header, field.name) for field in fields(header)}
     for name in _DATES:
         if values[name] is not None:
             values[name] = values[name].isoformat()

@@ -24,15 +24,16 @@ from medembed.sources.study import DicomStudy, choose_scans, kind_of_header
 from medembed.sources.verify_files import (
     HEADER_FAULTS,
     check_files,
+    is_transient,
     known_header,
     message_of,
-    read_headers,
+    read_files,
 )
 
 __all__ = ["DicomFolderSource"]
 
 _CHUNK_FILES = 128
-_HEADER_CHUNK = 512
+_READ_AT_ONCE = 512
 _ALONE = "alone"
 _SAME_AGE_YEARS = 1.0  # some files of a study state whole years, others days
 
@@ -49,6 +50,7 @@ class _ReadState:
     ids: set[bytes] = field(default_factory=set)
     owners: dict[str, str] = field(default_factory=dict)
     shared: set[str] = field(default_factory=set)
+    transient: dict[Path, FileRecord] = field(default_factory=dict)
     steps: int = 0
     total: int = 0
 
@@ -127,9 +129,9 @@ class DicomFolderSource:
     def read(self, context: SourceContext) -> Iterator[Case | Refusal]:
         """Yield a case for each study, and a refusal for each file that is not used.
 
-        All headers are read first, so that a study is complete wherever its files are. Then the
-        studies are decoded and yielded in chunks. The results are in the file cache by then: after
-        an interruption no file is opened again.
+        All files are read first, each once, so that a study is complete wherever its files are.
+        Then the studies are yielded in chunks. The results are in the file cache by then: after an
+        interruption no file that was read is opened again.
         """
         state = _ReadState(context, PathMask(context.names))
         files = [f for f in self._files() if self._notes_path is None or f != self._notes_path]
@@ -149,7 +151,8 @@ class DicomFolderSource:
             notes.drop_ambiguous_accessions(found.accessions)
         without = 0
         for chunk in _chunks(found.studies.values()):
-            known = check_files([path for study in chunk for path in study.files], context)
+            paths = [path for study in chunk for path in study.files]
+            known = check_files(paths, context, state.transient)
             ready = []
             for study in chunk:
                 for outcome in self._choose(study, known, notes, state):
@@ -184,9 +187,10 @@ class DicomFolderSource:
 
     def _find_studies(self, files: Sequence[Path], state: _ReadState) -> _FolderStudies:
         found = _FolderStudies()
-        for start in range(0, len(files), _HEADER_CHUNK):
-            chunk = files[start : start + _HEADER_CHUNK]
-            records = read_headers(chunk, state.context)
+        for start in range(0, len(files), _READ_AT_ONCE):
+            chunk = files[start : start + _READ_AT_ONCE]
+            records = read_files(chunk, state.context)
+            state.transient |= {p: r for p, r in records.items() if is_transient(r)}
             for path in chunk:
                 record, kept = records[path], known_header(records[path])
                 if kept is not None:

@@ -134,6 +134,13 @@ WORDS = (
 )  # fmt: skip
 """Texts about other organs, or about nothing in medicine."""
 
+NO_MEDICINE = (
+    "banana", "banana bread", "wifi password", "hello world", "the weather is nice today",
+    "stock market prices fell", "fettuccine recipe", "cat videos", "cheap flights to Rome",
+    "how to fix a bicycle", "chess opening theory", "guitar lessons for beginners",
+    "train tickets", "lottery numbers", "football results", "tax return deadline",
+)  # fmt: skip
+
 OTHER_LANGUAGES = (
     "Lungenembolie", "Pleuraerguss links", "Kein Nachweis eines Pneumothorax", "Rippenfraktur",
     "Herz normal groß, kein Stauungszeichen", "épanchement pleural gauche", "fracture de côte",
@@ -182,3 +189,25 @@ OWN_WORDS = (
     "rib fracture in the absence of pneumothorax", "normal heart size", "clear lungs",
 )  # fmt: skip
 """Queries that such an archive answers, as a reader would type them."""
+
+OTHER_NAMES = (
+    "heart failure", "congestive heart failure", "hemothorax", "infiltrate", "collapsed lung",
+    "infiltrates in the right lung", "COVID-19 pneumonia", "hydrothorax", "broken rib", "pneumonia",
+    "pulmonary tumor", "lung tumour", "air in the pleural space", "fluid in the lungs", "COPD",
+    "lung cancer", "fluid overload", "airspace disease", "water on the lung", "CHF",
+    "enlarged cardiac silhouette", "hyperinflation", "mediastinal shift",
+)  # fmt: skip
+"""What such an archive holds, mostly in words that none of its reports uses."""
+
+OTHER_PARTS = (
+    "thyroid nodule", "macular edema", "leg edema", "skull fracture", "ankle fracture",
+    "nasal bone fracture", "breast mass", "liver mass", "kidney mass", "brain edema",
+    "bone marrow edema", "adrenal nodule", "knee effusion", "joint effusion of the knee",
+    "fractured femur", "scoliosis of the lumbar spine", "subdural hematoma", "hydrocephalus",
+    "mass in the pancreas", "fracture of the left humerus", "edema of both legs",
+    "nodule of the vocal cord", "pneumonia in a dog", "heart failure in cats",
+    "copd inhaler prices", "ascites", "small bowel obstruction", "free air under the diaphragm",
+    "liver fibrosis", "uterine fibroid", "pelvic mass", "effusion of the hip", "renal failure",
+    "liver failure", "gastric emphysema", "subcutaneous emphysema",
+)  # fmt: skip
+"""A finding that such an archive holds, but elsewhere in the body, or a diagnosis it lacks."""

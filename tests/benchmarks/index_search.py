@@ -92,6 +92,7 @@ def main() -> None:
     ids = [f"C-{i:08d}" for i in range(given.cases)]
     before = time.perf_counter()
     index = CaseIndex.build(vectors, ids)
+    index.search(vectors[0], K)  # makes the codes
     built = time.perf_counter() - before
     coded = index._state.first_pass
     made = peers(vectors)

@@ -1,6 +1,7 @@
 """The novelty check: false alarms on held-out patients, and the share of foreign queries found.
 
     python tests/benchmarks/novelty.py LIBRARY [--foreign 60] [--vectors] [--real FOLDER ...]
+        [--visitors FOLDER ...] [--captions FILE]
 
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``); it is
 copied, and the copy is changed. Its patients are dealt to folds. For each fold, a copy without
@@ -9,7 +10,9 @@ reports, and both. Queries by case are asked by the cases that stay. A few chest
 each copy, so that foreign cases can be asked by case too; other CTs ask as images.
 
 ``--real`` takes folders of real radiographs (``cases.csv`` with ``patient_id`` and ``image_path``)
-and measures the image test on them alone, in ten random thirds of their patients.
+and measures the image test on them alone, in ten random thirds of their patients; ``--visitors``
+asks the first of them with images of other hospitals. ``--captions`` takes a table of real captions
+(``pmc_id``, ``caption``) and measures the word test on them alone.
 
 ``--vectors`` also measures scores of the model's vectors on the foreign images, calibrated on the
 validation cases.
@@ -32,6 +35,7 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
+from medembed.cases import Case, ScanRef
 from medembed.embeddings import Embeddings
 from medembed.library import CaseLibrary, ingest
 from medembed.lookup.conformal import ALPHA, p_value
@@ -40,13 +44,18 @@ from medembed.lookup.messages import Novelty
 from medembed.lookup.novelty_calibration import calibrate_novelty
 from medembed.lookup.novelty_check import NoveltyCheck
 from medembed.lookup.query import Query
-from medembed.lookup.word_novelty import WORD_CLASSES, words_of
+from medembed.lookup.word_novelty import FEWEST_WORDS, WORD_CLASSES, words_of
 from medembed.model import DualEncoder
+from medembed.notes import read_note
 from medembed.scans import Scan, ScanReader
 from medembed.sources import open_source
 from medembed.sources.synthetic import CohortConfig, write_cohort
 
 DRAWS = 2000
+TEXTS = {
+    *foreign.OWN_WORDS, *foreign.OTHER_NAMES, *foreign.WORDS, *foreign.OTHER_PARTS,
+    *foreign.NO_MEDICINE, *foreign.OTHER_LANGUAGES,
+}  # fmt: skip
 
 
 class Tally:
@@ -72,6 +81,10 @@ class Tally:
                 f"| {kind} | {len(called)} | {patients} | {share:.1%} | {low:.1%} to {high:.1%} "
                 f"| {self.undecided[kind]} |"
             )
+        for kind, called in self.called.items():
+            wrong = {text for text, unlike in called if unlike == by_patient} & TEXTS
+            if wrong:
+                print(f"\n{kind}, answered wrongly: {'; '.join(sorted(wrong))}")
 
 
 def over_patients(called: list[tuple[str, bool]]) -> tuple[float, float]:
@@ -113,8 +126,7 @@ def one_fold(
     print(
         f"fold {fold}: {len(library)} cases, calibrated on {made.to_json()['patients']}", flush=True
     )
-    reader = ScanReader(workers=1)
-    check = NoveltyCheck(library, lambda files: reader.read(files if len(files) > 1 else files[0]))
+    check = NoveltyCheck(library)
     rng = np.random.default_rng(fold)
 
     def state(
@@ -122,7 +134,8 @@ def one_fold(
     ) -> Novelty:
         query = Query.of(text, scan, case, None, None, 1)
         patients = [library.case(case).patient_id] if case else []
-        return check.judge(query, scan, patients, len(library)).state
+        given = {} if scan is None else {"image": scan}
+        return check.judge(query, given, patients, len(library)).state
 
     for case in held_out:
         scan, note = scans[case.case_id], case.note.text if case.note else ""
@@ -143,6 +156,8 @@ def one_fold(
             own.add("case", case.patient_id, state(case=case.case_id))
     for text in foreign.OWN_WORDS:
         own.add("query in a reader's words", text, state(text))
+    for text in foreign.OTHER_NAMES:
+        own.add("a finding by another name", text, state(text))
 
     asking = [held_out[i] for i in rng.permutation(len(held_out))[:n_foreign]]
     for name, change in foreign.CHANGED.items():
@@ -159,12 +174,13 @@ def one_fold(
         strange.add("CT, one slice", name, state(scan=one))
     for text in foreign.WORDS:
         strange.add("words about something else", text, state(text))
+    for text in foreign.OTHER_PARTS:
+        strange.add("a finding of another part of the body", text, state(text))
     for text in foreign.OTHER_LANGUAGES:
         strange.add("words in another language", text, state(text))
     for text in foreign.REPORTS:
         strange.add("whole report of something else or in another language", text, state(text))
         strange.add("own image, foreign report", text, state(text, scans[asking[0].case_id]))
-    reader.close()
 
 
 def residual(images: np.ndarray, reference: np.ndarray, components: int) -> np.ndarray:
@@ -175,14 +191,42 @@ def residual(images: np.ndarray, reference: np.ndarray, components: int) -> np.n
     return ((images - center) ** 2).sum(1) - (inside**2).sum(1)
 
 
-def real(folder: Path) -> None:
-    """The image test alone on real radiographs: a third reference, a third calibration."""
-    scans, patients = [], []
+def radiographs(folder: Path) -> tuple[list[Scan], list[str], list[str]]:
+    """Images, patients and modalities of a table of real images."""
+    scans, patients, modalities = [], [], []
     with (folder / "cases.csv").open() as file:
         for row in csv.DictReader(file):
             picture = Image.open(folder / row["image_path"].split(";")[0]).convert("L")
             scans.append(Scan(np.asarray(picture, np.float32)))
             patients.append(row["patient_id"])
+            modalities.append(row.get("modality") or "XR")
+    return scans, patients, modalities
+
+
+def visitors(archive: Path, folder: Path) -> None:
+    """Images of other hospitals against an archive, in ten deals of its patients."""
+    own, patients, _ = radiographs(archive)
+    scans, _, modalities = radiographs(folder)
+    rows = np.stack([thumbnail(scan) for scan in own])
+    asked = np.stack([thumbnail(scan) for scan in scans])
+    rng, shares = np.random.default_rng(0), defaultdict(list)
+    for _ in range(10):
+        third = rng.permuted(np.arange(len(set(patients))) % 3)
+        of = dict(zip(sorted(set(patients)), third, strict=True))
+        part = np.array([of[owner] for owner in patients])
+        calibration = image_scores(rows[part != 0], rows[part == 0])
+        p = np.array([p_value(calibration, each) for each in image_scores(asked, rows[part == 0])])
+        for modality in set(modalities):
+            here = np.array([each == modality for each in modalities])
+            shares[modality, int(here.sum())].append(float((p[here] <= ALPHA).mean()))
+    for (modality, n), found in sorted(shares.items()):
+        print(f"\n{n} {modality} of {folder.name} in {archive.name}: {np.mean(found):.1%} unlike "
+              f"({min(found):.1%} to {max(found):.1%})")  # fmt: skip
+
+
+def real(folder: Path) -> None:
+    """The image test alone on real radiographs: a third reference, a third calibration."""
+    scans, patients, _ = radiographs(folder)
     owners, rng = np.array(patients), np.random.default_rng(0)
     rows = {"own": np.stack([thumbnail(scan) for scan in scans])}
     for name, change in foreign.CHANGED.items():
@@ -211,6 +255,52 @@ def real(folder: Path) -> None:
         cells = [shares[way, name] for way in scores]
         line = " | ".join(f"{np.mean(c):.1%} ({min(c):.1%} to {max(c):.1%})" for c in cells)
         print(f"| {name} | {line} |")
+
+
+def captions(file: Path) -> None:
+    """The word test alone on real captions; articles take the place of patients."""
+    rng = np.random.default_rng(0)
+    with file.open() as opened:
+        rows = [(row["pmc_id"].split("_")[0], row["caption"]) for row in csv.DictReader(opened)]
+    articles = sorted({article for article, _ in rows})
+    gone = {articles[i] for i in rng.permutation(len(articles))[: len(articles) // 3]}
+    own, strange = Tally(), Tally()
+    with (
+        tempfile.TemporaryDirectory() as held,
+        CaseLibrary.create(Path(held) / "library") as library,
+    ):
+        library.add(
+            Case(f"c{at}", article, (ScanRef(("none.png",), f"{at:064x}"),), read_note(text))
+            for at, (article, text) in enumerate(rows)
+            if article not in gone and words_of(text)
+        )
+        made = calibrate_novelty(library, workers=1)
+        check = NoveltyCheck(library)
+
+        def state(text: str) -> Novelty:
+            query = Query.of(text, None, None, None, None, 1)
+            return check.judge(query, None, [], len(library)).state
+
+        asked = [row for row in rows if row[0] in gone and words_of(row[1])]
+        for at in rng.permutation(len(asked))[:1500]:
+            article, text = asked[at]
+            words = words_of(text)
+            if len(text.split()) >= max(made.fewest_words, FEWEST_WORDS):
+                own.add("whole caption of 20 words or more", article, state(text))
+            for kind, (fewest, most) in WORD_CLASSES.items():
+                if len(words) >= fewest:
+                    n = int(rng.integers(fewest, min(most, len(words)) + 1))
+                    first = int(rng.integers(len(words) - n + 1))
+                    own.add(kind, article, state(" ".join(words[first : first + n])))
+        for text in foreign.NO_MEDICINE:
+            strange.add("words outside medicine", text, state(text))
+        for text in foreign.OTHER_LANGUAGES:
+            strange.add("words in another language", text, state(text))
+        for text in foreign.REPORTS[4:]:
+            strange.add("whole text in another language, or a recipe", text, state(text))
+        print(f"\n{file.parent.name}: {len(library)} captions, {made.to_json()['patients']}")
+    own.show("captions", by_patient=True)
+    strange.show("foreign to captions", by_patient=False)
 
 
 def by_vectors(library: CaseLibrary, scans: dict[str, Scan], n_foreign: int) -> None:
@@ -250,12 +340,17 @@ def main() -> None:
     parser.add_argument("--foreign", type=int, default=60, help="foreign images of a kind and fold")
     parser.add_argument("--vectors", action="store_true", help="also by the model's vectors")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
+    parser.add_argument(
+        "--visitors", type=Path, nargs="*", default=[], help="ask the first of --real"
+    )
+    parser.add_argument("--captions", type=Path, help="a table of real captions")
     given = parser.parse_args()
     own, strange = Tally(), Tally()
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
         source = folder / "library"
         shutil.copytree(given.library, source, ignore=shutil.ignore_patterns("models", "cohort"))
+        (source / "cache").mkdir(exist_ok=True)
         (source / "cohort").symlink_to(given.library.absolute() / "cohort")
         ct = write_cohort(
             folder / "ct",
@@ -290,6 +385,10 @@ def main() -> None:
             by_vectors(library, test, given.foreign)
     for each in given.real:
         real(each)
+    for each in given.visitors:
+        visitors(given.real[0], each)
+    if given.captions:
+        captions(given.captions)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-import medembed.lookup.case_lookup as searching
 import medembed.lookup.query_text as reading
+import medembed.lookup.ranking as ranking
 from medembed.cases import FINDINGS, SIDED_FINDINGS
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
@@ -91,10 +91,14 @@ class Bench:
         """The held-out cases, best first, under one condition; the first ``k``."""
         texts = self.lookup._texts
         if condition in self.columns:
-            texts._statements = self.lookup.index.revision, self.columns[condition]
-        searching.AGREEMENT_WEIGHT = 0.0 if condition == "vectors" else self.weight
+            texts._statements["scans"] = self.lookup.index.revision, self.columns[condition]
+        ranking.AGREEMENT_WEIGHT = 0.0 if condition == "vectors" else self.weight
         result = self.lookup.search(
-            text=text, where=self.where, k=k or len(self.ids), literal=condition == "literal"
+            text=text,
+            where=self.where,
+            k=k or len(self.ids),
+            literal=condition == "literal",
+            bm25=condition not in ("vectors", "no reports"),
         )
         return [hit.case_id for hit in result.hits]
 

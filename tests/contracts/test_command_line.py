@@ -37,7 +37,14 @@ OF_DESIGN = {
     "export",
     "app",
 }
-BESIDE_THE_DESIGN = {"export-vectors", "import-vectors", "use", "vocabulary"}
+BESIDE_THE_DESIGN = {
+    "compare-models",
+    "export-vectors",
+    "import-vectors",
+    "remove-model",
+    "use",
+    "vocabulary",
+}
 
 
 def medembed(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

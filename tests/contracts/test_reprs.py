@@ -17,7 +17,7 @@ from medembed.cases import Case, Finding, ScanRef
 from medembed.embeddings import Embeddings
 from medembed.index import CaseIndex
 from medembed.library import CaseLibrary
-from medembed.lookup import CaseLookup
+from medembed.lookup import ActiveLookup, CaseLookup
 from medembed.model import DualEncoder, toy_model
 from medembed.notes import read_note
 from medembed.scans import Scan
@@ -59,6 +59,7 @@ def nouns(tmp_path: Path) -> dict[str, Any]:
     assert result[0].case_id == "case-x"
     assert result[0].case.note == note
     return {
+        "ActiveLookup": ActiveLookup(library),
         "Audit": audit_outcomes(table, ["hit"], ["sex"]),
         "Case": case,
         "CaseIndex": index,

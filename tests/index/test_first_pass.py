@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from medembed.embeddings import unit_rows
 from medembed.errors import InputError
-from medembed.index import CaseIndex, exact, first_pass, snapshot
+from medembed.index import CaseIndex, exact, first_pass, searching, snapshot
 from medembed.index.exact import best_rows
-from medembed.index.first_pass import FirstPass
+from medembed.index.first_pass import FirstPass, code_buffers
 
 DIM = 48
 
@@ -30,8 +32,10 @@ def gallery(n: int, kind: str, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(first_pass, "_BLOCK", 700)
-    monkeypatch.setattr(snapshot, "FEWEST_ROWS", 500)
+    for module in (first_pass, snapshot):
+        monkeypatch.setattr(module, "BLOCK", 700)
+    for module in (snapshot, searching):
+        monkeypatch.setattr(module, "FEWEST_ROWS", 500)
 
 
 @pytest.mark.parametrize("kind", ["plain", "clustered", "a cone", "one outlier", "duplicates"])
@@ -101,19 +105,41 @@ def test_saved_codes_are_read_again_and_wrong_ones_refused(tmp_path) -> None:
     again = CaseIndex.load(tmp_path / "index")
     for query in gallery(5, "plain", 8):
         assert again.search(query, 5).of(0) == index.search(query, 5).of(0)
-    data = b"".join(FirstPass.build(vectors).to_buffers())
-    assert FirstPass.from_bytes(data, 2000, DIM).n_rows == 2000
-    for n, dim in ((1999, DIM), (2000, DIM + 1)):
+    data = b"".join(code_buffers(vectors))
+    assert len(FirstPass.from_buffer(data, 2000, DIM)) == 2000
+    for n, dim in ((1999, DIM), (2001, DIM), (2000, DIM + 1)):
         with pytest.raises(InputError, match="codes"):
-            FirstPass.from_bytes(data, n, dim)
+            FirstPass.from_buffer(data, n, dim)
     for cut in (0, 10, 100, len(data) // 2, len(data) - 1):
-        with pytest.raises(InputError, match="codes"):
-            FirstPass.from_bytes(data[:cut], 2000, DIM)
+        with pytest.raises(InputError):
+            FirstPass.from_buffer(data[:cut], 2000, DIM)
 
 
-def test_codes_of_removed_cases_are_not_written() -> None:
+def test_files_hold_no_codes_of_removed_cases(tmp_path: Path) -> None:
     vectors = gallery(900, "plain")
-    coded = FirstPass.build(vectors).renumbered(np.r_[-1, np.arange(899)].astype(np.intp))
-    assert (coded.n_rows, coded.n_removed) == (899, 1)
-    with pytest.raises(InputError, match="removed"):
-        coded.to_buffers()
+    ids = [f"C-{i:05d}" for i in range(900)]
+    index = CaseIndex.build(vectors, ids)
+    index.remove(ids[::3])
+    index.save(tmp_path / "index")
+    again = CaseIndex.load(tmp_path / "index")
+    left = np.delete(vectors, np.s_[::3], axis=0)
+    assert again._state.first_pass is not None
+    assert len(again._state.first_pass) == again.n_rows == len(left)
+    fresh = b"".join(code_buffers(left))
+    (codes,) = (path for path in (tmp_path / "index").iterdir() if "codes" in path.name)
+    assert codes.read_bytes() == fresh
+
+
+def test_a_long_tail_gets_codes_of_its_own() -> None:
+    vectors = gallery(2600, "clustered")
+    ids = [f"C-{i:05d}" for i in range(2600)]
+    index = CaseIndex.build(vectors[:1000], ids[:1000])
+    fresh = CaseIndex.build(vectors, ids, kind="exact")
+    index.search(vectors[0], 3)
+    for at in range(1000, 2600, 200):
+        index.add(vectors[at : at + 200], ids[at : at + 200])
+    coded = index._state.first_pass
+    assert coded is not None
+    assert 2600 - len(coded) < 700
+    for query in gallery(5, "clustered", 3):
+        assert index.search(query, 9).of(0) == fresh.search(query, 9).of(0)

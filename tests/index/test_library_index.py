@@ -9,11 +9,22 @@ import numpy as np
 import pytest
 from support.example_cases import make_case
 
-from medembed.embeddings import unit_rows
+from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import FingerprintError
-from medembed.index import LibraryIndex, SearchNote, SearchNoteKind, open_index
+from medembed.index import (
+    LibraryIndex,
+    SearchNote,
+    SearchNoteKind,
+    compact_index,
+    current_index,
+    library_index,
+    open_index,
+)
 from medembed.index.library_index import index_folder
-from medembed.library import CaseLibrary
+from medembed.index.sealed_files import read_sealed, write_sealed
+from medembed.library import CaseLibrary, vectors
+from medembed.library.locks import writer_lock
+from medembed.library.vectors import VectorStore
 
 FINGERPRINT = "f" * 64
 
@@ -138,3 +149,158 @@ def test_where_nothing_can_be_written_it_works_all_the_same(library: CaseLibrary
     opened = open_index(library, FINGERPRINT)
     assert SearchNote(SearchNoteKind.INDEX_NOT_SAVED) in opened.notes
     assert holds(opened, library)
+
+
+def test_a_change_is_followed_without_reading_the_other_vectors(
+    library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = current_index(library, FINGERPRINT)
+    assert current_index(library, FINGERPRINT, held) is held
+    monkeypatch.setattr(Embeddings, "from_library", None)  # nobody may read all
+    monkeypatch.setattr(library_index, "_SMALL", 0)  # as in a large library
+    put(library, range(30, 33))
+    put(library, [2], seed=7)
+    with library.database.write() as db:
+        VectorStore(db).forget(FINGERPRINT, "image", 5)  # case-4
+    later = current_index(library, FINGERPRINT, held)
+    assert (later.state, message(later)) == (
+        "updated",
+        "index updated: 4 vectors added, 2 removed",
+    )
+    assert holds(later, library)
+    assert "case-4" not in later.index
+    assert len(held.index) == 30, "a search that still uses it is not disturbed"
+    assert "case-31" not in held.index
+    assert later.index.generation == held.index.generation
+    rows = held.index.rows_of(held.index.case_ids)
+    same = [name for name in held.index.case_ids if name not in ("case-2", "case-4")]
+    kept = later.index.rows_of(same)
+    assert np.array_equal(kept, held.index.rows_of(same))
+    assert rows.size == 30
+    opened = open_index(library, FINGERPRINT)
+    assert (opened.state, opened.index.case_ids) == ("kept", later.index.case_ids)
+    put(library, [7], seed=8)
+    put(library, [7], seed=8)
+    assert holds(open_index(library, FINGERPRINT), library), "another process follows, too"
+    assert holds(current_index(library, FINGERPRINT, later), library)
+
+
+def test_what_was_compacted_by_another_process_is_opened(library: CaseLibrary) -> None:
+    held = current_index(library, FINGERPRINT)
+    put(library, range(30, 34))
+    updated = current_index(library, FINGERPRINT, held)
+    assert updated.index.n_pending in (0, 4)
+    put(library, range(34, 38))
+    written = compact_index(library, FINGERPRINT)
+    assert (written.index.n_pending, len(written.index)) == (0, 38)
+    again = current_index(library, FINGERPRINT, updated)
+    assert again.index.generation == written.index.generation
+    assert current_index(library, FINGERPRINT, again) is again
+    shutil.rmtree(index_folder(library, FINGERPRINT))
+    made = current_index(library, FINGERPRINT, again)
+    assert made.state == "made"
+    assert holds(made, library)
+
+
+@pytest.mark.parametrize("how", ["pruned", "another past", "case deleted", "set made anew"])
+def test_where_the_changes_are_not_known_everything_is_read(library: CaseLibrary, how: str) -> None:
+    held = open_index(library, FINGERPRINT)
+    with library.database.write() as db:
+        if how == "another past":
+            db.execute("UPDATE vector_changes SET mark = mark + 1")
+        elif how == "case deleted":
+            db.execute("DELETE FROM cases WHERE case_id = 'case-3'")
+        elif how == "set made anew":
+            VectorStore(db).drop(FINGERPRINT)
+    put(library, range(25, 40), seed=4)
+    with library.database.write() as db:
+        if how == "pruned":
+            db.execute("DELETE FROM vector_changes WHERE number < 40")
+    assert holds(current_index(library, FINGERPRINT, held), library)
+    assert holds(open_index(library, FINGERPRINT), library)
+    assert open_index(library, FINGERPRINT).state == "kept"
+
+
+def test_vectors_of_another_model_change_nothing(library: CaseLibrary) -> None:
+    held = open_index(library, FINGERPRINT)
+    library.put_vectors("a" * 64, "image", ["case-1"], np.ones((1, 3)))
+    assert current_index(library, FINGERPRINT, held) is held
+    assert open_index(library, FINGERPRINT).state == "kept"
+    assert len(open_index(library, "a" * 64).index) == 1
+    put(library, [1], seed=3)
+    assert holds(current_index(library, FINGERPRINT, held), library)
+
+
+def test_the_list_of_changes_does_not_grow_for_ever(
+    library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "_KEPT_CHANGES", 50)
+    held = open_index(library, FINGERPRINT)
+    for seed in range(4):
+        put(library, range(40), seed=seed)
+    (count,) = library.database.read().execute("SELECT count(*) FROM vector_changes").fetchone()
+    assert 50 <= count <= 130
+    assert holds(current_index(library, FINGERPRINT, held), library)
+
+
+def test_a_search_that_follows_waits_for_no_writer_of_the_files(library: CaseLibrary) -> None:
+    held = open_index(library, FINGERPRINT)
+    folder = index_folder(library, FINGERPRINT)
+    put(library, range(30, 33))
+    with writer_lock(folder.with_name(f".{folder.name}.lock"), "writing an index"):
+        later = current_index(library, FINGERPRINT, held)
+    assert holds(later, library)
+    assert SearchNote(SearchNoteKind.INDEX_NOT_SAVED) not in later.notes
+    assert holds(open_index(library, FINGERPRINT), library)
+    put(library, range(33, 36))
+    assert holds(current_index(library, FINGERPRINT, later), library)
+
+
+def test_files_of_the_first_format_are_replaced(library: CaseLibrary) -> None:
+    open_index(library, FINGERPRINT)
+    folder = index_folder(library, FINGERPRINT)
+    head, files = read_sealed(folder, library.key)
+    write_sealed(folder, {**head, "format": 1}, files, library.key)
+    opened = open_index(library, FINGERPRINT)
+    assert (opened.state, len(opened.notes)) == ("rebuilt", 1)
+    assert holds(opened, library)
+
+
+def test_verify_compares_every_vector_with_the_library(library: CaseLibrary) -> None:
+    from medembed.index.index_check import verify_indexes
+
+    opened = open_index(library, FINGERPRINT)
+    assert [check.state.value for check in verify_indexes(library)] == ["ok"]
+    index = opened.index.copy()
+    index.update(index.vectors[:1], ["case-9"])
+    folder = index_folder(library, FINGERPRINT)
+    assert index.save_changes(folder, key=library.key, extra=dict(opened.stamp))
+    assert not holds(open_index(library, FINGERPRINT), library)  # as if a change had been missed
+    assert [check.state.value for check in verify_indexes(library)] == ["repaired"]
+    assert holds(open_index(library, FINGERPRINT), library)
+
+
+def test_an_erased_patient_leaves_files_and_log_at_once(
+    library: CaseLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_index, "_SMALL", 0)
+    held = open_index(library, FINGERPRINT)
+    put(library, range(30, 33))
+    put(library, [2], seed=7)
+    held = current_index(library, FINGERPRINT, held)
+    patients = {library.case(name).patient_id for name in ("case-2", "case-31")}
+    gone = {name for name, patient in library.patients().items() if patient in patients}
+    needles = [held.index.vector(name).tobytes() for name in gone if name in held.index]
+    needles += [f'"{name}"'.encode() for name in gone]  # as the log has them
+
+    def traces() -> int:
+        files = [path for path in (library.path / "index").rglob("*") if path.is_file()]
+        return sum(needle in path.read_bytes() for path in files for needle in needles)
+
+    assert traces()
+    for patient in patients:
+        library.erase(patient)
+        later = current_index(library, FINGERPRINT, held)
+        assert holds(later, library)
+    assert not traces()
+    assert not gone & set(later.index.case_ids)

@@ -70,9 +70,11 @@ def test_no_changed_byte_gets_as_far_as_faiss(tmp_path: Path, kind: str, data) -
             back = CaseIndex.load(folder, key=KEY)
         except InputError:
             return
-        # Blanks of the head may change without changing what it says.
-        assert path.name == "index.json"
-        assert json.loads(bytes(changed)) == json.loads(before)
+        # Blanks of the head may change without changing what it says. Without stamps that hold,
+        # every file is hashed.
+        assert path.name in ("index.json", "checked.json")
+        if path.name == "index.json":
+            assert json.loads(bytes(changed)) == json.loads(before)
         assert len(back) == 60
     finally:
         path.write_bytes(before)
@@ -135,7 +137,7 @@ def test_removed_vectors_do_not_stay_in_the_files(tmp_path: Path) -> None:
 def test_saving_again_leaves_no_file_behind(tmp_path: Path) -> None:
     for _ in range(3):
         small("hnsw").save(tmp_path / "i")
-    assert len(list((tmp_path / "i").iterdir())) == 4
+    assert len(list((tmp_path / "i").iterdir())) == 5
     left = tmp_path / "i/part-deadbeef-vectors"
     left.write_bytes(b"x")
     small("exact").save(tmp_path / "i")
@@ -144,7 +146,7 @@ def test_saving_again_leaves_no_file_behind(tmp_path: Path) -> None:
     os.utime(left, (long_ago, long_ago))
     small("exact").save(tmp_path / "i")
     assert not left.exists()
-    assert len(list((tmp_path / "i").iterdir())) == 3
+    assert len(list((tmp_path / "i").iterdir())) == 4
 
 
 def test_killed_while_saving_the_old_or_the_new_is_there(tmp_path: Path) -> None:

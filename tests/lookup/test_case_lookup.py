@@ -145,7 +145,7 @@ def test_json_is_what_the_design_promises(library) -> None:
     hit = next(h for h in data["hits"] if h["case_id"] == "case-0")
     assert list(hit) == [
         *("rank", "case_id", "patient_id", "study_date", "score", "modality", "sex", "age"),
-        *("findings", "note", "why"),
+        *("findings", "note", "why", "same_image"),
     ]
     assert hit["study_date"] == "2020-01-01"
     assert hit["age"] == 20

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lookup.known_library import Oracle, fill, vector
+from lookup.known_library import Oracle, fill, make_case, vector
 from PIL import Image
 from scipy import stats
 
@@ -25,10 +27,19 @@ from medembed.lookup.novelty_calibration import (
     calibrate_novelty,
     calibration_folder,
 )
-from medembed.lookup.novelty_check import NoveltyCheck
+from medembed.lookup.novelty_check import NoveltyAnswer, NoveltyCheck
 from medembed.lookup.query import Query
-from medembed.lookup.word_novelty import REPORT, WordRarity, words_of
-from medembed.scans import Scan
+from medembed.lookup.word_novelty import (
+    ENOUGH,
+    REPORT,
+    WordRarity,
+    stated_words,
+    tokens_of,
+    words_of,
+)
+from medembed.model.pixel_cache import read_pixels
+from medembed.notes import read_note
+from medembed.scans import Scan, read_scan
 from medembed.sources import open_source
 
 WORDS = (
@@ -185,11 +196,109 @@ def test_a_case_is_judged_by_its_image_without_its_own_patient(archive: Path) ->
     assert Novelty.CANNOT_TELL not in states
 
 
+def test_a_search_by_case_opens_no_image(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("an image is read")
+
+    monkeypatch.setattr("medembed.lookup.query_image.QueryImageReader.read", refuse)
+    monkeypatch.setattr("medembed.scans.worker_pool.ScanReader.__init__", refuse)
+    monkeypatch.setattr("medembed.model.pixel_cache.PixelCache.__init__", refuse)
+    monkeypatch.setattr("medembed.preprocess.Preprocess.pixels", refuse)
+    states = [judged(archive, case=f"c{i}", k=1).state for i in range(0, 180, 9)]
+    assert Novelty.CANNOT_TELL not in states
+
+
+def test_the_score_of_a_case_is_that_of_its_image_without_its_patient(archive: Path) -> None:
+    with CaseLibrary.open(archive) as library:
+        made = NoveltyCalibration.load(library)
+        check = NoveltyCheck(library)
+        for i in range(0, 180, 20):
+            case = library.case(f"c{i}")
+            others = made.reference_without(library, [case.patient_id])
+            slow = image_scores(thumbnail(read_scan(archive.parent / f"{i}.png"))[None], others)
+            kept = made.cases.of(library.key, case.case_id, case.scans[0])
+            assert kept == pytest.approx(slow[0], abs=1e-5)
+            query = Query.of(None, None, case.case_id, None, None, 1)
+            answer = check.judge(query, None, [case.patient_id], 180)
+            assert answer.p_value == p_value(made.scores[IMAGE], kept)
+        other = replace(case.scans[0], sha256="0" * 64)
+        assert made.cases.of(library.key, case.case_id, other) is None, "another image"
+
+
+def test_adding_cases_decodes_theirs_only_and_until_then_they_cannot_be_told(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(archive, tmp_path / "library")
+    lines = ["case_id,patient_id,image_path,note"]
+    for i in (500, 501, 502):
+        Image.fromarray(radiograph(i)).save(tmp_path / f"{i}.png")
+        lines.append(f"c{i},p{i},{i}.png,The heart is normal.")
+    (tmp_path / "more.csv").write_text("\n".join(lines))
+    with CaseLibrary.open(tmp_path / "library") as library:
+        ingest(library, open_source(tmp_path / "more.csv", "table"))
+        query = Query.of(None, None, "c500", None, None, 1)
+        check = NoveltyCheck(library)
+        answer = check.judge(query, None, ["p500"], 183)
+        assert (answer.state, answer.reason) == (Novelty.CANNOT_TELL, NoveltyReason.UNREADABLE)
+        assert "run medembed index" in str(answer)
+        decoded: list[str] = []
+
+        def counted(library, wanted, *given, **named):
+            decoded.extend(case.case_id for case, _ in wanted)
+            return read_pixels(library, wanted, *given, **named)
+
+        monkeypatch.setattr("medembed.model.pixel_cache.read_pixels", counted)
+        calibrate_novelty(library, workers=1)
+        assert set(decoded) == {"c500", "c501", "c502"}
+        assert check.judge(query, None, ["p500"], 183).state is Novelty.LIKE
+
+
+def test_a_finding_that_reports_state_is_like_whatever_it_is_called(tmp_path: Path) -> None:
+    fillers = [f"{a}{b}" for a in ("ribs", "hilum", "aorta") for b in range(40)]
+    rng = np.random.default_rng(0)
+    findings = ["Pulmonary edema."] * 8 + ["Small pneumothorax."] * 2 + [""] * 140
+    with CaseLibrary.create(tmp_path / "library") as library:
+        library.add(
+            make_case(2 * i, note=read_note(f"Lungs, {', '.join(rng.choice(fillers, 4))}. {one}"))
+            for i, one in enumerate(findings)
+        )
+        made = calibrate_novelty(library, workers=1)
+        assert made.stated == {"edema": 8, "pneumothorax": 2}
+        check = NoveltyCheck(library)
+
+        def answer(text: str) -> NoveltyAnswer:
+            return check.judge(Query.of(text, None, None, None, None, 1), None, [], 150)
+
+        def state(text: str) -> Novelty:
+            return answer(text).state
+
+        assert state("heart failure") is Novelty.LIKE, "stated as edema"
+        assert answer("heart failure").instead == ("edema",)
+        assert "do not use these words, but state: edema" in str(answer("heart failure"))
+        assert answer("pulmonary edema").instead == (), "its words are those of the reports"
+        assert state("pulmonary oedema") is Novelty.LIKE, "another spelling"
+        assert state("collapsed lung") is Novelty.UNLIKE, "no report states it"
+        assert state("hydropneumothorax") is Novelty.UNLIKE, "two reports are not enough"
+        assert state("banana") is Novelty.UNLIKE
+
+
+def test_stated_words_are_those_of_findings_that_enough_reports_state() -> None:
+    note = read_note("Small hemothorax, broken rib, signs of congestive heart failure.")
+    stated = {"effusion": ENOUGH, "fracture": ENOUGH - 1, "cardiomegaly": 40}
+    assert stated_words(note, stated) == {
+        "hemothorax": ("effusion",),
+        **dict.fromkeys(("congestive", "heart", "failure"), ("cardiomegaly",)),
+    }
+    assert stated_words(note, {}) == {}
+    german = read_note("Verdacht auf heart failure, kein Nachweis von Rippenfrakturen der Lunge")
+    assert stated_words(german, stated) == {}
+
+
 def test_words_do_not_count_in_the_reports_of_their_own_patient(archive: Path) -> None:
     with CaseLibrary.open(archive) as library:
         rarity = WordRarity(library)
-        own = [library.case("c0").note.text]
-        word = words_of(own[0])[0]
+        text = library.case("c0").note.text
+        own, word = [tokens_of(text)], words_of(text)[0]
         others = sum(word in words_of(case.note.text) for case in library.cases()) - 1
         assert rarity.score([word], 180, own) == pytest.approx(-math.log((others + 0.5) / 180))
         assert rarity.score(["banana"], 180) == pytest.approx(-math.log(0.5 / 181))
@@ -285,12 +394,31 @@ def test_conditions_do_not_change_the_answer_and_text_without_words_has_none(
     assert judged(archive, vector=vector(3)).reason is NoveltyReason.VECTOR
 
 
+def test_each_of_several_parts_is_judged_and_marks_are_not(archive: Path) -> None:
+    turned = Scan(radiograph(401)[::-1].astype(np.float32))
+    with CaseLibrary.open(archive) as library, CaseLookup(library, Oracle()) as lookup:
+        one = lookup.search(image=turned).novelty_answer
+        others = [Scan(radiograph(seed).astype(np.float32)) for seed in (402, 403)]
+        several = lookup.search(image=[*others, turned], text="heart").novelty_answer
+        assert [*several.parts] == ["1 word", "image", "image (image2)", "image (image3)"]
+        assert several.parts["image (image3)"] == one.parts["image"]
+        assert several.p_value == pytest.approx(4 * min(several.parts.values()))
+        weights = {"image": 1, "image2": 1, "image3": 0, "text": 0}
+        without = lookup.search(image=[*others, turned], text="heart", weights=weights)
+        assert without.novelty is Novelty.LIKE, "a part of no weight does not count"
+        marked = lookup.search(text="heart", like="c5", unlike=["c7"])
+        assert [*marked.novelty_answer.parts] == ["1 word"]
+        only = lookup.search(like=["c5"])
+        assert (only.novelty, only.novelty_reason) == (Novelty.CANNOT_TELL, NoveltyReason.MARKS)
+        assert "marked cases" in only.novelty_line
+
+
 def test_a_grown_library_says_that_the_calibration_is_stale(archive: Path) -> None:
     with CaseLibrary.open(archive) as library:
-        check = NoveltyCheck(library, lambda files: pytest.fail("no image is read"))
+        check = NoveltyCheck(library)
         query = Query.of("heart", None, None, None, None, 1)
-        assert not check.judge(query, None, [], 190).is_stale
-        answer = check.judge(query, None, [], 260)
+        assert not check.judge(query, {}, [], 190).is_stale
+        answer = check.judge(query, {}, [], 260)
         assert answer.is_stale
         assert "run medembed index" in str(answer)
         assert answer.to_json()["stale"] is True

@@ -135,7 +135,7 @@ def test_the_score_is_the_mean_of_cosine_and_agreement_over_every_case(
 ) -> None:
     open_index(library, FINGERPRINT, kind)
     lookup = CaseLookup(library, Oracle())
-    result = lookup.search(text=text, where=where, k=9)
+    result = lookup.search(text=text, where=where, k=9, bm25=False)
     names = lookup.index.index.case_ids
     read = read_terms(read_note(text), load_vocabulary())
     agreement = Statements(library, names).agreement(read.terms)

@@ -23,7 +23,10 @@ from medembed.training.engine import Engine
 
 ONE = [sys.executable, "-m", "medembed.cli"]
 RUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-TWO = [*RUN, "--master_port", "0", "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+# by address: where the machine's own name is not resolved, they would wait for each other in vain
+HERE = ["--local_addr", "127.0.0.1", "--rdzv_backend", "c10d", "--rdzv_endpoint", "127.0.0.1:0"]
+TWO = [*RUN, "--master_port", "0", *HERE]
+PATIENCE = 400
 
 
 def start(*words: object, several: bool = False, **env: str) -> subprocess.Popen[str]:
@@ -45,9 +48,19 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     ]
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it printed; one that hangs is ended and fails the test with what it said."""
+    try:
+        return process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        for pid in (*workers_of(process), process.pid):
+            os.kill(pid, signal.SIGKILL)
+        pytest.fail(f"hung: {process.communicate()}")
+
+
 def trained(*words: object, several: bool = False) -> dict[str, object]:
     process = start(*words, "--json", several=several)
-    out, err = process.communicate()
+    out, err = ended(process)
     assert process.returncode == 0, err
     assert "Traceback" not in err
     report: dict[str, object] = json.loads(out)  # one process speaks
@@ -129,9 +142,9 @@ def test_two_processes_killed_in_the_middle_come_to_the_same_weights(
         time.sleep(0.01)
     for pid in (*workers_of(process), process.pid):
         os.kill(pid, signal.SIGKILL)
-    process.communicate()
+    ended(process)
     one = start(*words, "name=killed", "sharding=none")
-    assert "started with 2 processes, not 1" in one.communicate()[1]
+    assert "started with 2 processes, not 1" in ended(one)[1]
     assert one.returncode == 2
     resumed = trained(*words, "name=killed", several=True)
     assert resumed["fingerprint"] == whole["fingerprint"]
@@ -145,7 +158,7 @@ def test_an_environment_of_processes_that_are_not_there_is_one_line(tmp_path: Pa
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', not a number"),
     ):
         process = start(library.path, "--config", "toy", "--json", **env)
-        out, err = process.communicate()
+        out, err = ended(process)
         assert process.returncode == 2, err
         assert out == ""
         assert said in err
