@@ -102,7 +102,9 @@ class _Demo:
         from medembed.config import load_config
         from medembed.index import open_index
         from medembed.lookup.novelty_calibration import calibrate_novelty
+        from medembed.lookup.score_evaluation import evaluate_if_due
         from medembed.model import DualEncoder, embed_library
+        from medembed.model.resolve import choose_model
         from medembed.training import train
 
         started = time.monotonic()
@@ -120,6 +122,7 @@ class _Demo:
         with self._step("index", "Building the index          "):
             open_index(library, model.fingerprint)
             calibrate_novelty(library)
+            evaluate_if_due(library, choose_model(library, model))
 
     def _evaluate(self, library: CaseLibrary) -> None:
         from apps.text_prompts import score_text_prompts

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evaluation.retrieval.library import LibraryScores
     from evaluation.retrieval.runs import RunScores
     from evaluation.retrieval.tasks import Relevance
+    from medembed.lookup.score_tables import ScoreTables
 
 __all__ = ["compare_models", "evaluate"]
 
@@ -99,16 +100,20 @@ def evaluate(
     without hits counts as 0. Hits of the query's own patient are excluded if patients are known.
     A split of which only some cases have vectors is refused, unless --allow-partial is given.
 
+    Held-out patients (val and test) also ask the whole library, to measure what a score is worth:
+    search says so beside each hit from then on.
+
     Example: medembed evaluate demo-library --split test --pool 300
 
     Example: medembed evaluate --run hits.trec --qrels qrels.csv
     """
     result: LibraryScores | RunScores
+    worth: ScoreTables | None = None
     if run is None:
         if library is None:
             raise InputError("nothing to evaluate", hint="give a LIBRARY, or --run FILE")
         _refuse({"--qrels": qrels, "--relevant": relevant, "--min-grade": min_grade}, "needs --run")
-        result = _of_library(library, split, pool, model, seed, allow_partial)
+        result, worth = _of_library(library, split, pool, model, seed, allow_partial)
     else:
         _refuse(
             {"--pool": pool, "--model": model, "--allow-partial": allow_partial or None},
@@ -124,9 +129,15 @@ def evaluate(
             run, qrels, library, split=split, relevant=cast("Relevance", relevant or "finding"),
             min_grade=min_grade or 0.0, seed=seed,
         )  # fmt: skip
-    from evaluation.retrieval.text_report import print_scores
+    from evaluation.retrieval.text_report import print_scores, print_worth
 
-    emit(result.to_json(), as_json, lambda: print_scores(result))
+    def human() -> None:
+        print_scores(result)
+        if worth is not None:
+            print_worth(worth)
+
+    payload = result.to_json()
+    emit({**payload, "score_worth": worth.to_json()} if worth else payload, as_json, human)
 
 
 def _refuse(given: dict[str, object], why: str) -> None:
@@ -137,26 +148,29 @@ def _refuse(given: dict[str, object], why: str) -> None:
 
 def _of_library(
     library: Path, split: str, pool: int | None, model: str | None, seed: int, partial: bool
-) -> LibraryScores:
+) -> tuple[LibraryScores, ScoreTables]:
     from evaluation.retrieval.library import evaluate_library
     from medembed.library import CaseLibrary
+    from medembed.lookup.score_evaluation import evaluate_scores
     from medembed.model.resolve import choose_model
 
     with CaseLibrary.open(library) as opened:
-        fingerprint = choose_model(opened, model).fingerprint
+        choice = choose_model(opened, model)
         with progress_bar("evaluating") as progress:
             result = evaluate_library(
                 opened,
                 split,
-                fingerprint,
+                choice.fingerprint,
                 pool,
                 allow_partial=partial,
                 seed=seed,
                 progress=progress,
             )
+        with progress_bar("measure scores") as progress:
+            worth = evaluate_scores(opened, choice, progress=progress)
     if split == "train":
         note("medembed: the model was trained on these cases; the scores measure memorization")
-    return result
+    return result, worth
 
 
 def _of_run(run: Path, qrels: Path | None, library: Path | None, **options: Any) -> RunScores:

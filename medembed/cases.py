@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ATTRIBUTES",
     "FINDINGS",
+    "NO_FINDING",
     "SIDED_FINDINGS",
     "UNITS_ATTRIBUTE",
     "UNKNOWN",
@@ -33,6 +34,9 @@ __all__ = [
 
 ATTRIBUTES = ("sex", "age_band", "race", "view", "modality", "site", "scanner")
 """Attributes that every library has; kept columns add more."""
+
+NO_FINDING = frozenset({"no finding", "no findings", "normal"})
+"""Labels by which sources say that there is no finding; two such cases share nothing."""
 
 UNKNOWN = "unknown"
 """Group of a case if the source gives no value."""

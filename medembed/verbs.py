@@ -192,9 +192,11 @@ def embed(
     progress : callable of (done, total), optional
     """
     from medembed.lookup.novelty_calibration import calibrate_novelty
+    from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model import DualEncoder, embed_library, find_model
     from medembed.model.embed_engines import embed_engine
     from medembed.model.engine_kind import EngineKind
+    from medembed.model.resolve import choose_model
 
     with _opened(library) as opened:
         if not isinstance(model, DualEncoder):
@@ -203,6 +205,7 @@ def embed(
         runs = embed_engine(opened, model, EngineKind(engine), processes=processes, devices=devices)
         report = embed_library(opened, model, progress, engine=runs, make_active=activate)
         calibrate_novelty(opened)
+        evaluate_if_due(opened, choose_model(opened, model))
         return report
 
 

@@ -35,11 +35,13 @@ from medembed.cases import Case
 from medembed.errors import ScanError
 from medembed.index import SearchNoteKind
 from medembed.lookup.messages import Novelty
+from medembed.lookup.result_table import percentile_text
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
     from apps.case_lookup.session import LibrarySession
     from medembed.lookup import LookupHit, Result
+    from medembed.lookup.score_worth import ScoreBasis
 
 _MOST_OWN = 5
 _ELSEWHERE = (SearchNoteKind.OWN_CASES, SearchNoteKind.READ_AS, SearchNoteKind.OUT_OF_DEPTH)
@@ -138,7 +140,7 @@ def _show_cases(session: LibrarySession, outcome: SearchOutcome) -> None:
         st.html(_novelty(result))
     with st.container(key="hits"):
         for hit in result.hits:
-            _show_hit(session, hit)
+            _show_hit(session, hit, result.score_basis)
 
 
 def _show_terms(outcome: SearchOutcome) -> None:
@@ -246,9 +248,9 @@ def _show_query(
     st.html(join(*parts))
 
 
-def _show_hit(session: LibrarySession, hit: LookupHit) -> None:
+def _show_hit(session: LibrarySession, hit: LookupHit, basis: ScoreBasis) -> None:
     with st.container(key=f"hit-{hit.rank}"):
-        st.html(_card(session, hit))
+        st.html(_card(session, hit, basis))
         st.button(
             escaped(TEXTS.results.open_case(hit.rank), "markdown"),
             key=f"open-{hit.rank}",
@@ -257,7 +259,7 @@ def _show_hit(session: LibrarySession, hit: LookupHit) -> None:
         )
 
 
-def _card(session: LibrarySession, hit: LookupHit) -> Markup:
+def _card(session: LibrarySession, hit: LookupHit, basis: ScoreBasis) -> Markup:
     case, evidence = hit.case, evidence_text(hit.evidence)
     line = tag(
         "div",
@@ -273,11 +275,26 @@ def _card(session: LibrarySession, hit: LookupHit) -> Markup:
         tag("div", chips(case.findings), class_="rr-chips"),
         tag("p", excerpt(case.note) or TEXTS.results.no_report, class_="rr-text"),
         tag("p", evidence, class_="rr-why") if evidence else None,
+        tag("p", _worth(hit, basis), class_="rr-why rr-quiet"),
         class_="rr-body",
     )
     return tag(
         "article", tag("div", _thumbnail(session, case), class_="rr-thumb"), body, class_="rr-hit"
     )
+
+
+def _worth(hit: LookupHit, basis: ScoreBasis) -> str:
+    """Say what the score means, or why this cannot be told."""
+    texts, worth, parts = TEXTS.results, hit.worth, []
+    if hit.percentile is not None:
+        parts.append(texts.percentile(percentile_text(hit.percentile)))
+    known = (worth.share, worth.low, worth.high, basis.any_case)
+    numbers = [round(100 * value) for value in known if value is not None]
+    if len(numbers) == len(known):
+        parts.append(texts.worth(numbers[0], numbers[1], numbers[2], numbers[3]))
+    else:
+        parts.append(texts.worth_unknown(texts.worth_reasons[worth.reason]))
+    return " · ".join(parts)
 
 
 def _score(score: float) -> Markup:

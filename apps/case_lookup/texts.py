@@ -17,6 +17,7 @@ from medembed.explain import Relation
 from medembed.index import SearchNote, SearchNoteKind
 from medembed.lookup.conformal import ALPHA
 from medembed.lookup.messages import NoveltyReason
+from medembed.lookup.score_worth import WorthReason
 
 __all__ = ["ENGLISH", "TEXTS", "Texts"]
 
@@ -98,6 +99,10 @@ class ResultTexts:
     no_report: str
     image_missing: str
     score_help: str
+    percentile: Callable[[str], str]  # share of the archive's scores that are lower
+    worth: Callable[[int, int, int, int], str]  # of 100 hits: share, its interval; any case
+    worth_reasons: Mapping[WorthReason, str]
+    worth_unknown: Callable[[str], str]  # the reason
     shared: Callable[[str], str]
     conflicts: Callable[[str], str]
     relations: Mapping[Relation, Callable[[str, str], str]]  # the hit's finding, the query's side
@@ -303,6 +308,21 @@ ENGLISH = Texts(
         no_report="No report",
         image_missing="Image missing",
         score_help="Similarity and, for a short text, agreement with it; 1 is the most",
+        percentile=lambda share: f"Higher than {share} of the archive's scores for such queries",
+        worth=lambda share, low, high, any_case: (
+            f"Shares a finding in {share} of 100 such hits ({low}–{high}); any case: {any_case}"
+        ),
+        worth_reasons={
+            WorthReason.NONE: "",
+            WorthReason.NOT_MEASURED: "not measured in this library yet",
+            WorthReason.OTHER_KIND: "not measured for this kind of query",
+            WorthReason.FEW_PATIENTS: "too few held-out patients to measure it",
+            WorthReason.NO_FINDING: "the query states no finding",
+            WorthReason.FILTERED: "the filter on findings decides what the hits share",
+            WorthReason.UNLIKE: "the query is unlike the library",
+            WorthReason.BELOW: "no measured hit scored so low",
+        },
+        worth_unknown=lambda why: f"What such a score is worth cannot be told: {why}",
         shared=lambda findings: f"Shared: {findings}",
         conflicts=lambda findings: f"Differs: {findings}",
         relations={

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.labels import codes
 from evaluation.retrieval.relevance import SharedTrait
+from medembed.cases import NO_FINDING
 from medembed.errors import FingerprintError, LibraryError
 from medembed.pairing import joined, note_key, owner_keys
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
 
 __all__ = ["NO_FINDING", "LoadedCases", "joined", "load_cases", "same_finding"]
-
-NO_FINDING = frozenset({"no finding", "no findings", "normal"})
-"""Labels by which sources say that there is no finding; two such cases share nothing."""
 
 
 @dataclass(frozen=True)

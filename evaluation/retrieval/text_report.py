@@ -12,9 +12,11 @@ from evaluation.retrieval.library import TASKS, LibraryScores
 from evaluation.retrieval.null_controls import NullControl
 from evaluation.retrieval.runs import RunScores
 from evaluation.retrieval.scores import RetrievalScores
+from medembed.lookup.score_curve import FEWEST_PATIENTS
+from medembed.lookup.score_tables import KindScores, ScoreTables
 from medembed.vector_exchange import short_fingerprint
 
-__all__ = ["print_scores", "score_table", "summary_lines", "title"]
+__all__ = ["print_scores", "print_worth", "score_table", "summary_lines", "title"]
 
 _ADJUSTED = "Adjusted: 0 at chance, 1 for a perfect ranking."
 _LEGEND = (
@@ -77,6 +79,39 @@ def print_scores(result: LibraryScores | RunScores) -> None:
     console.print()
     for line in lines:
         console.print(Text(line))
+
+
+def print_worth(tables: ScoreTables) -> None:
+    """Print for each kind of query what hits of low, middle and high scores are worth."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    shown = {kind: one for kind, one in tables.kinds.items() if len(one.curve.floors)}
+    console.print(Text("\nWhat a score is worth: hits that share a finding, of 100", style="bold"))
+    if not shown:
+        console.print(
+            f"Cannot tell: fewer than {FEWEST_PATIENTS} held-out patients have a finding."
+        )
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("query", no_wrap=True)
+    for head in ("patients", "any case", "low scores", "middle", "high scores"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for kind, one in shown.items():
+        middle = len(one.curve.floors) // 2
+        chance = "" if one.any_case is None else f"{100 * one.any_case:.0f}"
+        steps = (_worth_cell(one, at) for at in (0, middle, -1))
+        table.add_row(str(kind), str(one.n_with_finding), chance, *steps)
+    console.print(table)
+    console.print(
+        "Held-out patients asked the whole library; search now says this beside each hit."
+    )
+
+
+def _worth_cell(scores: KindScores, at: int) -> str:
+    curve = scores.curve
+    share, low, high = (100 * float(x[at]) for x in (curve.shares, curve.lows, curve.highs))
+    return f"{share:.0f} [{low:.0f} {high:.0f}] from {curve.floors[at]:.2f}"
 
 
 def title(task: str) -> str:

@@ -101,8 +101,10 @@ def embed(
         from medembed.columns import LibraryColumns
         from medembed.index import compact_index
         from medembed.lookup.novelty_calibration import calibrate_novelty
+        from medembed.lookup.score_evaluation import evaluate_if_due
         from medembed.model import DualEncoder, embed_library, find_model
         from medembed.model.embed_engines import embed_engine
+        from medembed.model.resolve import choose_model
 
         folder = find_model(opened, model, newest=True)
         one = len(devices) == 1 and engine is EngineKind.LOCAL
@@ -123,6 +125,8 @@ def embed(
         LibraryColumns(opened).current()
         with suppress(FingerprintError):  # no image has a vector
             compact_index(opened, loaded.fingerprint)
+        with progress_bar("measure scores") as progress:
+            evaluate_if_due(opened, choose_model(opened, loaded), progress=progress)
         if precision is Precision.INT8:
             loss = measure_int8_loss(opened, float32, loaded.fingerprint)
 

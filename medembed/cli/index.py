@@ -41,7 +41,8 @@ def index(
     """Build or update the search index of a library.
 
     search does so when needed; use index to do it in advance, or to change the kind. It also
-    calibrates the check whether the library has anything like a query, which search only uses.
+    calibrates the check whether the library has anything like a query, and measures what scores are
+    worth; search only uses both.
 
     Example: medembed index demo-library --kind exact
     """
@@ -50,15 +51,19 @@ def index(
     from medembed.index.backend import SERVER_KEEPS
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
+    from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
     if backend is not None and not set_index_backend(opened, backend):
         note(SERVER_KEEPS)
-    made = compact_index(opened, choose_model(opened, model).fingerprint, kind)
+    choice = choose_model(opened, model)
+    made = compact_index(opened, choice.fingerprint, kind)
     LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
+    with progress_bar("measure scores") as progress:
+        scores = evaluate_if_due(opened, choice, after_any_change=True, progress=progress)
     payload = {
         "model": made.index.fingerprint,
         "state": made.state,
@@ -67,6 +72,7 @@ def index(
         "cases": len(made.index),
         "dim": made.index.dim,
         "novelty": novelty.to_json(),
+        "scores": scores.to_json(),
     }
 
     def human() -> None:

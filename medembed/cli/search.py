@@ -213,7 +213,7 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
     from rich.table import Table
     from rich.text import Text
 
-    from medembed.lookup.result_table import impression
+    from medembed.lookup.result_table import impression, score_lines
 
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None, highlight=False)
     console.width = min(console.width, _WIDTH)
@@ -233,7 +233,7 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
             beside = _beside(hit, groups.get(hit.case_id))
             cells = (
                 str(hit.rank),
-                f"{hit.score:.3f}",
+                "\n".join(score_lines(hit)),
                 f"{case.case_id}\n{_who(case)}{beside}",
                 "\n".join(map(str, case.findings)) or "–",
                 impression(case),
@@ -247,6 +247,17 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
     if plan.matching:
         how = "exact" if plan.method == "exact" else "approximate, HNSW"
         console.print(Text(f"Searched {counted(plan.matching, 'matching case')} ({how})."))
+    if result.hits:
+        best = result.hits[0]
+        if best.percentile is not None:
+            console.print(
+                Text(
+                    f"Under a score: the share of the archive's scores for such queries that are "
+                    f"lower, and how many of 100 such hits share a finding with the query (95% "
+                    f"interval). {_sentence(f'hit 1 {best.worth}')}"
+                )
+            )
+        console.print(Text(_sentence(str(result.score_basis))))
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
         console.print(Text(_sentence(str(line)), style="dim"))

@@ -119,13 +119,17 @@ def train(
 
 def _embed(library: CaseLibrary, folder: str) -> EmbedReport:
     from medembed.lookup.novelty_calibration import calibrate_novelty
+    from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model import DualEncoder, embed_library
+    from medembed.model.resolve import choose_model
 
     model = DualEncoder.load(folder)
     with progress_bar("embed") as progress:
         report = embed_library(library, model, progress, waiting=note, cached=True)
     with progress_bar("calibrate") as progress:
         calibrate_novelty(library, progress=progress)
+    with progress_bar("measure scores") as progress:
+        evaluate_if_due(library, choose_model(library, model), progress=progress)
     return report
 
 

@@ -78,6 +78,8 @@ def use(
 
     with CaseLibrary.open(library) as opened:
         from medembed.lookup.novelty_calibration import calibrate_novelty
+        from medembed.lookup.score_evaluation import evaluate_if_due
+        from medembed.model.resolve import choose_model
         from medembed.model.use_model import go_back, use_model
 
         with progress_bar("embed") as progress:
@@ -95,6 +97,8 @@ def use(
                 )
         with progress_bar("calibrate") as progress:
             calibrate_novelty(opened, progress=progress)
+        with progress_bar("measure scores") as progress:
+            evaluate_if_due(opened, choose_model(opened, report.name), progress=progress)
 
     def human() -> None:
         sys.stdout.write(

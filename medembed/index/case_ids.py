@@ -98,7 +98,10 @@ class CaseIds:
         for at, name in enumerate(names, len(self)):
             rows[name] = (*rows.get(name, ()), at)
         tail.extend(names)
-        return CaseIds(self._base, self._order, self._rank, tail, rows, len(tail))
+        grown = CaseIds(self._base, self._order, self._rank, tail, rows, len(tail))
+        if self._all is not None:  # the same strings: who compares them need not read them
+            grown._all = (*self._all, *names)
+        return grown
 
     def __len__(self) -> int:
         return len(self._base) + self._n_tail

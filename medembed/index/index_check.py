@@ -14,6 +14,7 @@ from medembed.index.backend import open_index as open_on_backend
 from medembed.index.library_index import (
     COLUMNS_FOLDER,
     NOVELTY_FOLDER,
+    WORTH_FOLDER,
     LibraryIndex,
     index_folder,
     open_index,
@@ -48,6 +49,9 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
         what = f"index {folder.name[:12]}"
         if folder.name == NOVELTY_FOLDER:
             yield _check_novelty(library, folder)
+            continue
+        if folder.name == WORTH_FOLDER:
+            yield _check_worth(library, folder, {each.name for each in made})
             continue
         if folder not in made:
             shutil.rmtree(folder, ignore_errors=True)
@@ -108,3 +112,22 @@ def _check_novelty(library: CaseLibrary, folder: Path) -> Check:
             "novelty check", CheckState.REPAIRED, "removed: medembed index LIBRARY calibrates it"
         )
     return Check("novelty check", CheckState.OK, "calibrated")
+
+
+def _check_worth(library: CaseLibrary, folder: Path, models: set[str]) -> Check:
+    """Check the seals of what scores are worth; that of a model without vectors is removed."""
+    removed = kept = 0
+    for each in sorted(folder.glob("[!.]*")):
+        try:
+            if each.name not in models:
+                raise InputError("the library has no such vectors", where=each.name)
+            read_sealed(each, library.key)
+            kept += 1
+        except (InputError, OSError):
+            shutil.rmtree(each, ignore_errors=True)
+            removed += 1
+    if removed:
+        return Check(
+            "worth of scores", CheckState.REPAIRED, "removed: medembed index LIBRARY measures it"
+        )
+    return Check("worth of scores", CheckState.OK, counted(kept, "model"))

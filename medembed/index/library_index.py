@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS_FOLDER",
     "NOVELTY_FOLDER",
+    "WORTH_FOLDER",
     "LibraryIndex",
     "compact_index",
     "current_index",
@@ -38,6 +39,9 @@ NOVELTY_FOLDER = "novelty"
 
 COLUMNS_FOLDER = "columns"
 """Beside them: the columns of the cases, for conditions."""
+
+WORTH_FOLDER = "worth"
+"""Beside them, a folder for each model: what its scores are worth."""
 
 _PATIENCE_SECONDS = 60.0
 _SMALL = 10_000

@@ -108,9 +108,8 @@ class Snapshot:
     @cached_property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases."""
-        if self.kept is None:
-            return self.ids.all_names()
-        return tuple(self.ids.names(self.kept).tolist())
+        names = self.ids.all_names()
+        return names if self.kept is None else tuple(names[row] for row in self.kept.tolist())
 
     def rows_of(self, names: list[str]) -> Rows:
         """Return the row of each case; -1 where there is none."""

@@ -149,6 +149,8 @@ def _pixels(folder: Path, db: sqlite3.Connection) -> int:
 def _cached_scans(index: Path) -> set[str]:
     """Return the scans that a cache of pixels names; a damaged line is nobody's."""
     found: set[str] = set()
+    if not index.is_file():
+        return {"?"}
     for line in index.read_bytes().splitlines():
         try:
             found.add(str(json.loads(line)[0]))

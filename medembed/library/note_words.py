@@ -77,7 +77,7 @@ def rarities(library: CaseLibrary, words: Iterable[str]) -> dict[str, float]:
     such as "the", and one of no note tell none apart: they have 0.
     """
     db = library.database.read()
-    (n_notes,) = db.execute("SELECT count(*) FROM notes").fetchone()
+    n_notes = library.n_notes()
     found = {}
     for word in words:
         (n_with,) = db.execute(

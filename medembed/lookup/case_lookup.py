@@ -41,6 +41,7 @@ from medembed.lookup.query_vectors import encode_query, excluded_cases
 from medembed.lookup.ranking import rank
 from medembed.lookup.reordering import Reordered, Reordering
 from medembed.lookup.result import LookupHit, Result
+from medembed.lookup.score_worth import ScoreReader
 from medembed.lookup.terms import all_terms
 from medembed.model.reranking import CANDIDATES
 from medembed.model.resolve import ModelChoice, choose_model
@@ -94,6 +95,7 @@ class CaseLookup:
         self._images = QueryImageReader(limits)
         self._novelty = NoveltyCheck(library)
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
+        self._scores = ScoreReader(library, self._choice.fingerprint)
         self._reordering = Reordering(library, lambda: self.model)
         self._filter = CaseFilter.of(library)
         self._lock = threading.RLock()
@@ -291,7 +293,11 @@ class CaseLookup:
             reordered = diversify(thinned.near[:depth], gallery.index, query.k, diversity)
         notes += reordered.notes
         content = self._content(query, texts)
-        found = self._hits(reordered, query.k, parts, content, gallery, thinned)
+        found, basis = self._scores.mark(
+            self._hits(reordered, query.k, parts, content, gallery, thinned),
+            query, texts, content, len(index.index), novelty.state,
+            by_notes=ranked.bm25_weight > 0, is_usual=bm25 and not literal,
+        )  # fmt: skip
         eligible = _eligible(gallery, allowed)
         patients = group_by_patient(self.library, [hit.case_id for hit in found], eligible)
         all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
@@ -310,6 +316,7 @@ class CaseLookup:
             bm25_words=ranked.words,
             out_of_depth=out_of_depth,
             reranked=len(reordered.scores),
+            score_basis=basis,
             asked=query,
             parts=parts,
             marks=given.marks,
@@ -365,9 +372,8 @@ class CaseLookup:
             row = gallery.index.vector(case_id)[np.newaxis]
             each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
             each |= {name: of[case_id] for name, of in beside.items() if case_id in of}
-            why = explain(content, case, each)
             same = thinned.same_image.get(case_id, ())
-            found.append(LookupHit(len(found) + 1, score, case, why, same))
+            found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each), same))
         return tuple(found)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medembed.columns import CaseFilter
 from medembed.library.note_words import NoteScores, note_scores, rarities
 
 if TYPE_CHECKING:
@@ -76,23 +77,14 @@ class NoteWords:
     def __init__(self, library: CaseLibrary, case_ids: Sequence[str]) -> None:
         self._library = library
         self._n = len(case_ids)
-        self._row_of = row_of = {name: row for row, name in enumerate(case_ids)}
         self.rank = name_ranks(case_ids)
-        pairs = [
-            (case_row, row_of[name])
-            for case_row, name in library.database.read().execute(
-                "SELECT id, case_id FROM cases ORDER BY id"
-            )
-            if name in row_of
-        ]
-        table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        self._case_rows, self._index_rows = table[:, 0].copy(), table[:, 1].copy()
+        self._columns, places = CaseFilter.of(library).placed(tuple(case_ids))
+        there = np.flatnonzero(places >= 0)
+        # the last one is that of a case that the columns do not have
+        self._index_rows = np.full(len(self._columns) + 1, -1, np.intp)
+        self._index_rows[places[there]] = there
         self._rarity: dict[str, float] = {}
         self._lock = threading.Lock()
-
-    def row(self, case_id: str) -> int:
-        """Return the row of a case in the index."""
-        return self._row_of[case_id]
 
     def match(
         self, words: Sequence[str], stated: Sequence[tuple[Sequence[str], Floats]] = ()
@@ -133,11 +125,9 @@ class NoteWords:
             rarity = {word: self._rarity[word] for word in words}
         found = note_scores(self._library, rarity)
         shares = np.zeros(self._n, dtype=np.float32)
-        if self._n and self._case_rows.size and found.case_rows.size:
-            at = np.searchsorted(self._case_rows, found.case_rows)
-            at = np.minimum(at, self._case_rows.size - 1)
-            known = self._case_rows[at] == found.case_rows  # others have no vector
-            shares[self._index_rows[at[known]]] = found.shares[known]
+        rows = self._index_rows[self._columns.positions_of(found.case_rows)]
+        known = rows >= 0  # others have no vector
+        shares[rows[known]] = found.shares[known]
         return found, shares
 
 

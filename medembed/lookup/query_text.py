@@ -54,12 +54,15 @@ class ReadText:
     terms : QueryTerms
     weight : float
         Of the part in the query.
+    is_report : bool
+        Whether it is as long as a report.
     """
 
     name: str
     note: Note
     terms: QueryTerms
     weight: float
+    is_report: bool = False
 
 
 class QueryTextReader:
@@ -113,7 +116,7 @@ class QueryTextReader:
                 names = set(map(str, read_terms(note, vocabulary, is_report=is_report).terms))
                 left_out = [name for name in ignore if name in names]
             terms = read_terms(note, vocabulary, left_out, is_report=is_report)
-            found.append(ReadText(part.name, note, terms, weight))
+            found.append(ReadText(part.name, note, terms, weight, is_report))
         ignored = {str(term) for text in found for term in text.terms.ignored}
         if not literal and not ignored.issuperset(ignore):
             names = {str(term) for text in found for term in text.terms.terms}

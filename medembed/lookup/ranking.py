@@ -93,7 +93,7 @@ def rank(
     columns = reader.words(gallery)
     hits = fused_hits(vector, gallery.index, columns.rank, agreement, weight, k, allowed, words)
     names = [name for name, _ in hits.of(0)]
-    rows = [columns.row(name) for name in names]
+    rows = gallery.index.positions_of(names)
     return Ranked(
         hits,
         dict(zip(names, agreement[rows].tolist(), strict=True)) if stating else {},

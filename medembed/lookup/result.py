@@ -13,6 +13,7 @@ from medembed.index import Plan
 from medembed.lookup.hit_groups import PatientHits
 from medembed.lookup.messages import Novelty, NoveltyReason
 from medembed.lookup.novelty_check import NoveltyAnswer
+from medembed.lookup.score_worth import ScoreBasis, Worth
 from medembed.lookup.terms import QueryTerms
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ class LookupHit:
     same_image : tuple of str
         Cases with the same image, which take no place of their own
         (:mod:`medembed.lookup.hit_groups`).
+    percentile : float or None
+        At least this percentage of the scores between held-out queries of this kind and cases of
+        other patients are lower; None if they were not measured.
+    worth : Worth
+        How many hits of about this score share a finding with their query
+        (:mod:`medembed.lookup.score_worth`).
     """
 
     rank: int
@@ -49,6 +56,8 @@ class LookupHit:
     case: Case
     evidence: MatchEvidence
     same_image: tuple[str, ...] = ()
+    percentile: float | None = None
+    worth: Worth = field(default_factory=Worth)
 
     def __repr__(self) -> str:
         return f"LookupHit({self.rank}, {self.case_id!r}, score {self.score:.3f})"
@@ -67,6 +76,8 @@ class LookupHit:
             "patient_id": case.patient_id,
             "study_date": case.study_date.isoformat() if case.study_date else None,
             "score": round(self.score, 6),
+            "percentile": self.percentile,
+            "worth": self.worth.to_json(),
             "modality": case.modality,
             "sex": case.sex,
             "age": case.age_years,
@@ -117,6 +128,8 @@ class Result(Sequence[LookupHit]):
         of their scores (:mod:`medembed.lookup.reordering`).
     out_of_depth : bool
         Whether the text names nothing known and is unlike the library's reports.
+    score_basis : ScoreBasis
+        What the percentiles and the worth of the hits rest on.
     asked : Query or None
         The query, for :meth:`medembed.lookup.CaseLookup.why`.
     parts : mapping of str to float32 array ``(d,)``
@@ -139,6 +152,7 @@ class Result(Sequence[LookupHit]):
     bm25_words: tuple[str, ...] = ()
     out_of_depth: bool = False
     reranked: int = 0
+    score_basis: ScoreBasis = field(default_factory=ScoreBasis, repr=False)
     asked: Query | None = field(default=None, repr=False, compare=False)
     parts: Mapping[str, npt.NDArray[np.float32]] = field(
         default_factory=dict, repr=False, compare=False
@@ -173,8 +187,9 @@ class Result(Sequence[LookupHit]):
         Returns
         -------
         pandas.DataFrame
-            Columns ``rank, case_id, score, modality, view, sex, age_years, study_date, findings,
-            impression, why``. An unknown age or date is missing. No path and no patient id.
+            Columns ``rank, case_id, score, percentile, worth, worth_low, worth_high, modality,
+            view, sex, age_years, study_date, findings, impression, why``. An unknown age, date,
+            percentile or worth is missing. No path and no patient id.
         """
         from medembed.lookup.result_table import result_frame
 
@@ -216,6 +231,7 @@ class Result(Sequence[LookupHit]):
             },
             "novel": self.novel,
             "novelty": self.novelty_answer.to_json(),
+            "scores": self.score_basis.to_json(),
             "own_cases": list(self.own_cases),
             "own_patient_cases": self.own_patient_cases,
             "hits": [hit.to_json() for hit in self.hits],

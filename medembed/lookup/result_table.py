@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from medembed.cases import Case
     from medembed.lookup.result import LookupHit, Result
 
-__all__ = ["impression", "result_frame", "result_html"]
+__all__ = ["impression", "percentile_text", "result_frame", "result_html", "score_lines"]
 
 _TYPES = {
     "rank": "int64",
     "case_id": "object",
     "score": "float64",
+    "percentile": "float64",
+    "worth": "float64",
+    "worth_low": "float64",
+    "worth_high": "float64",
     "modality": "object",
     "view": "object",
     "sex": "object",
@@ -50,10 +54,10 @@ def result_html(result: Result) -> str:
 
     A notebook keeps what it shows and is passed on, so neither reports nor pictures are in it.
     """
-    lines = [result.novelty_line, *map(str, result.plan.notes)]
+    lines = [str(result.score_basis), result.novelty_line, *map(str, result.plan.notes)]
     caption = "; ".join([f"Searched {result.plan.matching} matching cases", *lines])
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in _SHOWN.values())
-    body = "".join(_html_row(_row(hit)) for hit in result.hits)
+    body = "".join(_html_row(hit) for hit in result.hits)
     if not body:
         body = f'<tr><td colspan="{len(_SHOWN)}">No cases match.</td></tr>'
     return (
@@ -62,11 +66,11 @@ def result_html(result: Result) -> str:
     )
 
 
-def _html_row(row: dict[str, Any]) -> str:
-    cells = []
+def _html_row(hit: LookupHit) -> str:
+    cells, row = [], _row(hit)
     for name in _SHOWN:
         value = row[name]
-        text = f"{value:.3f}" if name == "score" else str(value)
+        text = " ".join(score_lines(hit)) if name == "score" else str(value)
         kind = "th" if name == "case_id" else "td"
         scope = ' scope="row"' if name == "case_id" else ""
         cells.append(f"<{kind}{scope}>{escape(text)}</{kind}>")
@@ -79,6 +83,10 @@ def _row(hit: LookupHit) -> dict[str, Any]:
         "rank": hit.rank,
         "case_id": case.case_id,
         "score": hit.score,
+        "percentile": hit.percentile,
+        "worth": hit.worth.share,
+        "worth_low": hit.worth.low,
+        "worth_high": hit.worth.high,
         "modality": case.modality,
         "view": case.view,
         "sex": case.sex,
@@ -88,6 +96,24 @@ def _row(hit: LookupHit) -> dict[str, Any]:
         "impression": impression(case),
         "why": str(hit.evidence),
     }
+
+
+def percentile_text(percentile: float) -> str:
+    """Write a percentile, which is rounded down: 72%, 99.3%, 99.98%."""
+    digits = 0 if percentile < 99 else 1 if percentile < 99.9 else 2
+    return f"{percentile:.{digits}f}%"
+
+
+def score_lines(hit: LookupHit) -> list[str]:
+    """Give a score, its percentile, and its worth of 100 with the interval, as far as known."""
+    lines = [f"{hit.score:.3f}"]
+    if hit.percentile is not None:
+        lines.append(percentile_text(hit.percentile))
+    worth = hit.worth
+    if worth.share is not None and worth.low is not None and worth.high is not None:
+        share, low, high = (100 * value for value in (worth.share, worth.low, worth.high))
+        lines += [f"{share:.0f} of 100", f"({low:.0f}–{high:.0f})"]
+    return lines
 
 
 def impression(case: Case, most: int = 120) -> str:

@@ -190,6 +190,8 @@ def _read(path: Path) -> dict[str, Features]:
         return {}
     except (OSError, ValueError):
         _LOG.warning("%s: damaged features are computed again", path.parent.name)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         path.unlink(missing_ok=True)
         return {}
     return found

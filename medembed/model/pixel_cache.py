@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -154,7 +155,7 @@ class PixelCache:
             with self._index_path.open("rb") as index:
                 index.seek(self._index_bytes)
                 added = index.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return
         available = os.fstat(self._rows.fileno()).st_size // self._row_bytes
         for line in added.splitlines(keepends=True):
@@ -302,8 +303,10 @@ class PixelCache:
     ) -> dict[str, int]:
         refused: dict[str, int] = {}
         if not self._entries:  # unusable, or of an older MedEmbed; readers keep their open file
-            self._rows_path.unlink(missing_ok=True)
-            self._index_path.unlink(missing_ok=True)
+            for path in (self._rows_path, self._index_path):
+                if path.is_dir():  # put there by nobody's program, and in the way
+                    shutil.rmtree(path)
+                path.unlink(missing_ok=True)
         append = os.O_RDWR | os.O_CREAT | os.O_APPEND
         with (
             os.fdopen(open_private(self._rows_path, append), "r+b") as rows,

@@ -97,8 +97,11 @@ def _small_digest(frame: npt.NDArray[np.generic], low: float, span: int) -> str 
     n_values = int(occurs.sum())
     ranks = (np.cumsum(occurs) - 1).astype("<u2")
     digest = hashlib.sha256(f"{frame.shape[0]}x{frame.shape[1]}".encode())
+    wide = np.empty(_BLOCK, np.intp)  # what numpy takes by; it would make it anew for each block
     for start in range(0, flat.size, _BLOCK):
-        digest.update(ranks[offsets[start : start + _BLOCK]].data)
+        part = offsets[start : start + _BLOCK]
+        wide[: part.size] = part
+        digest.update(np.take(ranks, wide[: part.size]).data)
     return _marked(digest.hexdigest(), n_values, int(counts.max()), flat.size)
 
 

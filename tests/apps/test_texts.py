@@ -15,6 +15,7 @@ from apps.case_lookup.texts import ENGLISH
 from medembed.explain import Relation
 from medembed.index import SearchNoteKind
 from medembed.lookup.messages import NoveltyReason
+from medembed.lookup.score_worth import WorthReason
 
 ROOM = Path(apps.case_lookup.__file__).parent
 
@@ -35,6 +36,7 @@ def test_every_state_has_a_text() -> None:
     assert set(ENGLISH.words.statuses) == {"present", "absent", "uncertain", "historical"}
     assert set(ENGLISH.words.sexes) == {"F", "M", "O"}
     assert set(ENGLISH.results.novelty_reasons) == set(NoveltyReason)
+    assert set(ENGLISH.results.worth_reasons) == set(WorthReason)
     assert set(ENGLISH.results.notes) == set(SearchNoteKind)
     assert set(ENGLISH.results.relations) == set(Relation)
 

@@ -144,7 +144,18 @@ def test_json_is_what_the_design_promises(library) -> None:
     assert data["novel"] is False
     hit = next(h for h in data["hits"] if h["case_id"] == "case-0")
     assert list(hit) == [
-        *("rank", "case_id", "patient_id", "study_date", "score", "modality", "sex", "age"),
+        *(
+            "rank",
+            "case_id",
+            "patient_id",
+            "study_date",
+            "score",
+            "percentile",
+            "worth",
+            "modality",
+            "sex",
+            "age",
+        ),
         *("findings", "note", "why", "same_image"),
     ]
     assert hit["study_date"] == "2020-01-01"

@@ -31,7 +31,7 @@ __all__ = ["KINDS", "Mutations", "derived_files"]
 
 KINDS = ("flip", "truncate", "extend", "blank", "swap", "old", "empty", "gone", "folder")
 _PLACES = ("index", "cache", "thumbnails")
-_N_CASES = 12
+_N_CASES = 18
 _FEATURES = "a" * 16
 
 
@@ -132,6 +132,8 @@ class Mutations:
     def _mutate(self, path: Path, kind: str, chance: random.Random) -> None:
         content = bytearray(path.read_bytes())
         size = len(content)
+        if not size and kind in ("flip", "truncate", "blank"):
+            kind = "extend"
         if kind == "flip":
             content[chance.randrange(size)] ^= 1 << chance.randrange(8)
         elif kind == "truncate":
