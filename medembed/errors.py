@@ -13,7 +13,8 @@
     │   ├── ConfigError          a configuration file or ``key=value`` is not valid
     │   ├── ModelError           a model cannot be found or loaded
     │   ├── FingerprintError     vectors, index or query come from another model
-    │   └── QueryError           a search query is not valid
+    │   ├── QueryError           a search query is not valid
+    │   └── IndexServerError     an index server is away or refuses
     └── InternalError            a bug in MedEmbed; the command line exits with 1
 
 A message is one line: where, what was found, what to do. It never contains a value from a
@@ -28,6 +29,7 @@ __all__ = [
     "ConditionError",
     "ConfigError",
     "FingerprintError",
+    "IndexServerError",
     "InputError",
     "InternalError",
     "LibraryBusyError",
@@ -191,6 +193,10 @@ class FingerprintError(InputError):
 
 class QueryError(InputError):
     """A search query is not valid."""
+
+
+class IndexServerError(InputError):
+    """The server that a library's index is searched on is away, or refuses."""
 
 
 class InternalError(MedEmbedError):

@@ -151,7 +151,7 @@ def _report(receipt: ErasureReceipt) -> None:
         raise LibraryBusyError(
             f"the patient's cases are gone, but the erasure is not finished: "
             f"{'; '.join(receipt.waiting)}",
-            hint="end that process; the next command on this library finishes the erasure",
+            hint="end what is in the way; the next command on this library finishes the erasure",
         )
     if receipt.proof and receipt.proof.in_sources:
         where = ", ".join(receipt.proof.in_sources)

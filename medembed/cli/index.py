@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from medembed.cli.command import AsJson, LibraryPath, emit, progress_bar, verb
+from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
 from medembed.counted import counted
 
 __all__ = ["index"]
@@ -28,6 +28,14 @@ def index(
         str | None,
         typer.Option("--model", help="Name or folder of a model. Default: the active one."),
     ] = None,
+    backend: Annotated[
+        Literal["local", "milvus"] | None,
+        typer.Option(
+            "--backend",
+            help="Where searches run, a setting of the library (index.backend). milvus: on the "
+            "server that MEDEMBED_MILVUS_URI and MEDEMBED_MILVUS_TOKEN name. Default: keep it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build or update the search index of a library.
@@ -39,13 +47,16 @@ def index(
     Example: medembed index demo-library --kind exact
     """
     from medembed.columns import LibraryColumns
-    from medembed.index import compact_index
+    from medembed.index import compact_index, index_backend, set_index_backend
+    from medembed.index.backend import SERVER_KEEPS
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model.resolve import choose_model
 
     opened = CaseLibrary.open(library)
+    if backend is not None and not set_index_backend(opened, backend):
+        note(SERVER_KEEPS)
     choice = choose_model(opened, model)
     made = compact_index(opened, choice.fingerprint, kind)
     LibraryColumns(opened).current()
@@ -57,6 +68,7 @@ def index(
         "model": made.index.fingerprint,
         "state": made.state,
         "kind": made.index.kind,
+        "backend": index_backend(opened),
         "cases": len(made.index),
         "dim": made.index.dim,
         "novelty": novelty.to_json(),

@@ -258,7 +258,7 @@ class CaseIndex:
         """
         wanted = whole_count(k)
         state = self._state
-        unit = unit_queries(queries, self._fingerprint, state)
+        unit = unit_queries(queries, self._fingerprint, state.rows.shape[1], state.n_rows)
         return search_snapshot(state, unit, wanted, allowed, self._first_pass, self._lock)
 
     def _first_pass(self, state: Snapshot) -> FirstPass:

@@ -38,6 +38,8 @@ CODED_QUERIES = 4
 """Up to this many queries, codes beat products of whole matrices."""
 _FEWEST_CODED = 0.01
 """Share of eligible rows from which codes beat gathering the rows."""
+_FEWEST_WHOLE = 0.3
+"""Share of eligible rows from which scoring the others, too, costs less than gathering these."""
 _BLOCK_ROWS = 1 << 16
 _BLOCK_FLOATS = 1 << 24
 _SPARE = 16
@@ -229,6 +231,8 @@ def _products(queries: Floats, vectors: Floats, rows: Rows | None) -> Floats:
     """Float32 scores ``(q, n)``; eligible rows are gathered block by block."""
     if rows is None:
         return (vectors @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ vectors.T
+    if rows.size >= _FEWEST_WHOLE * len(vectors):
+        return _products(queries, vectors, None)[:, rows]
     out = np.empty((len(queries), rows.size), dtype=np.float32)
     for at in range(0, rows.size, _BLOCK_ROWS):
         out[:, at : at + _BLOCK_ROWS] = queries @ vectors[rows[at : at + _BLOCK_ROWS]].T

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from medembed.counted import counted
 from medembed.embeddings import Embeddings
 from medembed.errors import InputError, MedEmbedError
+from medembed.index.backend import SERVER_KEEPS, index_backend, set_index_backend
+from medembed.index.backend import open_index as open_on_backend
 from medembed.index.library_index import (
     COLUMNS_FOLDER,
     NOVELTY_FOLDER,
@@ -18,6 +20,7 @@ from medembed.index.library_index import (
     open_index,
 )
 from medembed.index.sealed_files import read_sealed
+from medembed.library.elsewhere import is_elsewhere
 from medembed.library.verification import Check, CheckState
 
 if TYPE_CHECKING:
@@ -63,6 +66,29 @@ def verify_indexes(library: CaseLibrary) -> Iterator[Check]:
             yield Check(what, CheckState.OK, counted(len(opened.index), "case"))
         else:
             yield Check(what, CheckState.REPAIRED, "; ".join(map(str, opened.notes)))
+    if index_backend(library) != "local":
+        yield from _check_server(library, sorted(made.values()))
+    elif is_elsewhere(library.database.read()):
+        if set_index_backend(library, "local"):
+            yield Check("index server", CheckState.REPAIRED, "vectors dropped: it is not used")
+        else:
+            yield Check("index server", CheckState.LEFT, SERVER_KEEPS)
+
+
+def _check_server(library: CaseLibrary, fingerprints: list[str]) -> Iterator[Check]:
+    """Compare every row on the index server with the library, and repair what differs."""
+    what = "index server"
+    try:
+        for fingerprint in fingerprints:
+            index = open_on_backend(library, fingerprint).index
+            sent, removed = index.synchronize(thorough=True)  # type: ignore[attr-defined]
+            if sent or removed:
+                detail = f"{counted(sent, 'vector')} sent, {removed} removed"
+                yield Check(what, CheckState.REPAIRED, detail)
+            else:
+                yield Check(what, CheckState.OK, counted(len(index), "case"))
+    except MedEmbedError as error:
+        yield Check(what, CheckState.LEFT, str(error))
 
 
 def _verified(library: CaseLibrary, fingerprint: str, folder: Path) -> LibraryIndex:

@@ -26,6 +26,8 @@ class SearchNoteKind(StrEnum):
     INDEX_REPLACED = "index replaced"
     """The files were damaged or belonged to another library (cases)."""
     INDEX_NOT_SAVED = "index not saved"
+    SERVER_UPDATED = "server updated"
+    """(vectors sent to the index server, vectors removed there)"""
     MODEL_COLLAPSED = "model collapsed"
     """The model is kept but never activated."""
     TEXT_CUT = "text cut"
@@ -128,6 +130,9 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
             "(its files were damaged, of another version, or of another library)"
         ),
         SearchNoteKind.INDEX_NOT_SAVED: lambda _: "the index files could not be written",
+        SearchNoteKind.SERVER_UPDATED: lambda n: (
+            f"index server updated: {counted(n.numbers[0], 'vector')} sent, {n.numbers[1]} removed"
+        ),
         SearchNoteKind.MODEL_COLLAPSED: lambda _: (
             "this model collapsed in training; do not rely on the order of the hits"
         ),

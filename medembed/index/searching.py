@@ -24,8 +24,10 @@ Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 
-def unit_queries(queries: npt.ArrayLike | Embeddings, fingerprint: str, state: Snapshot) -> Floats:
-    """Return queries as unit rows of the dimension of a snapshot; QueryError if they are none."""
+def unit_queries(
+    queries: npt.ArrayLike | Embeddings, fingerprint: str, dim: int, n_rows: int
+) -> Floats:
+    """Return queries as unit rows of dimension ``dim``; QueryError if they are none."""
     if isinstance(queries, Embeddings):
         if fingerprint:
             queries.require(fingerprint)
@@ -38,8 +40,8 @@ def unit_queries(queries: npt.ArrayLike | Embeddings, fingerprint: str, state: S
             raise QueryError(f"invalid query: {error.what}") from None
         except ValueError:
             raise QueryError("queries must have shape (q, d), all rows of one length") from None
-    if unit.shape[1] != state.rows.shape[1] and (state.n_rows or state.rows.shape[1]):
-        raise QueryError(f"queries have dimension {unit.shape[1]}, the index {state.rows.shape[1]}")
+    if unit.shape[1] != dim and (n_rows or dim):
+        raise QueryError(f"queries have dimension {unit.shape[1]}, the index {dim}")
     return unit
 
 

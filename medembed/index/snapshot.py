@@ -25,6 +25,7 @@ __all__ = [
     "MOST_SPARE_NODES",
     "IndexKind",
     "Snapshot",
+    "bool_filter",
     "changed",
     "read_snapshot",
     "snapshot_files",
@@ -122,7 +123,7 @@ class Snapshot:
 
         A mask is over the cases, or over the rows.
         """
-        array = _bools(allowed)
+        array = bool_filter(allowed)
         if array is not None:
             if array.shape == (self.n_rows,):
                 return array if self.alive is None else array & self.alive
@@ -140,7 +141,7 @@ class Snapshot:
         return mask
 
 
-def _bools(allowed: Mask | Collection[str]) -> Mask | None:
+def bool_filter(allowed: Mask | Collection[str]) -> Mask | None:
     """Return a filter as bool array; None if it is one of case ids."""
     if isinstance(allowed, str):
         return None

@@ -19,8 +19,9 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medembed.errors import LibraryBusyError, LibraryError
+from medembed.errors import IndexServerError, LibraryBusyError, LibraryError
 from medembed.library.derived_files import CleanUp, clean_derived
+from medembed.library.elsewhere import clean_elsewhere, is_elsewhere
 from medembed.library.locks import writer_lock
 from medembed.library.meta import MetaStore
 
@@ -52,6 +53,7 @@ class Step(Enum):
     PAGES = "pages"
     FILES = "files"
     LOG = "log"
+    SERVER = "server"
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ def note_erasure(db: sqlite3.Connection, receipt: dict[str, Any]) -> dict[str, A
     signed = {**dated, "digest": hashlib.sha256(body.encode()).hexdigest()}
     store = MetaStore(db)
     store.set(_LIST, json.dumps([*erasures(db), signed]))
-    store.set(_STEPS, ",".join(step.value for step in Step))
+    steps = [step for step in Step if step is not Step.SERVER or is_elsewhere(db)]
+    store.set(_STEPS, ",".join(step.value for step in steps))
     return signed
 
 
@@ -302,7 +305,19 @@ def finish_steps(database: Database, wait_seconds: float) -> Finish:
                 "another process is reading an older state of the library, which keeps the "
                 "erased bytes in its files"
             )
-    return Finish(tuple(left), cleaned.removed, tuple(waiting))
+    removed = dict(cleaned.removed)
+    if Step.SERVER in left and Step.FILES not in left:  # nobody sends erased vectors any more
+        try:
+            if not wait_seconds:  # opening a library waits for no server
+                raise IndexServerError("it is not asked now")
+            removed["vectors on the index server"] = clean_elsewhere(database)
+            _keep_steps(database, left, Step.SERVER)
+        except IndexServerError:
+            waiting.append(
+                "the index server was not reached and keeps the vectors; medembed verify LIBRARY "
+                "removes them when it is there"
+            )
+    return Finish(tuple(left), removed, tuple(waiting))
 
 
 def _rewrite(database: Database) -> None:

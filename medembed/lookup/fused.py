@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from medembed.index import CaseIndex, Hits, Plan, SearchNote, SearchNoteKind
+from medembed.index import Hits, Plan, SearchIndex, SearchNote, SearchNoteKind
 from medembed.index.exact import cosine
 from medembed.lookup.note_words import WordMatch
 
@@ -25,7 +25,7 @@ AGREEMENT_WEIGHT = 0.3
 
 def fused_hits(
     query: Floats,
-    index: CaseIndex,
+    index: SearchIndex,
     rank: npt.NDArray[np.intp],
     agreement: Floats,
     weight: float,
@@ -38,7 +38,7 @@ def fused_hits(
     Parameters
     ----------
     query : float32 array, shape ``(1, d)``, unit row
-    index : CaseIndex
+    index : SearchIndex
     rank : int array, shape ``(n,)``
         Position of each id among the sorted ids: the order of equal scores.
     agreement : float32 array, shape ``(n,)``, in [-1, 1]
