@@ -12,8 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,9 @@ from medembed.index.hits import Hits, Plan
 from medembed.index.milvus_asking import Ask, ways
 from medembed.index.milvus_collection import BUCKETS, MOST_HITS, MilvusCollection
 from medembed.index.milvus_content import Content, content_of
+from medembed.index.milvus_state import State
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 from medembed.index.searching import unit_queries
-from medembed.index.snapshot import bool_filter
 from medembed.index.validation import checked_names, checked_vectors, whole_count
 
 __all__ = ["MilvusIndex", "Writing"]
@@ -45,35 +44,6 @@ Floats = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """What a search reads; each change replaces it as a whole."""
-
-    ids: tuple[str, ...]
-    names: npt.NDArray[np.object_]
-    vectors: Floats
-    rank: Rows
-    row_of: dict[str, int]
-    content: Content
-
-    def rows_of(self, names: Sequence[str]) -> Rows:
-        """Return the row of each case, -1 for one that is not here."""
-        return np.array([self.row_of.get(name, -1) for name in names], dtype=np.intp)
-
-    def mask(self, allowed: Mask | Collection[str]) -> Mask:
-        """Return which rows are eligible for a filter given as mask or as case ids."""
-        array = bool_filter(allowed)
-        if array is not None:
-            if array.shape != (len(self.ids),):
-                n_cases = counted(len(self.ids), "case")
-                raise QueryError(f"the mask has shape {array.shape}, the index {n_cases}")
-            return array
-        rows = self.rows_of(checked_names(cast("Collection[str]", allowed), QueryError))
-        mask = np.zeros(len(self.ids), dtype=bool)
-        mask[rows[rows >= 0]] = True
-        return mask
 
 
 class MilvusIndex:
@@ -118,14 +88,14 @@ class MilvusIndex:
         self._writing = writing
         self._state = self._state_of(tuple(case_ids), vectors)
 
-    def _state_of(self, ids: tuple[str, ...], vectors: Floats) -> _State:
+    def _state_of(self, ids: tuple[str, ...], vectors: Floats) -> State:
         names = np.empty(len(ids), dtype=object)
         names[:] = ids
         rank = np.empty(len(ids), dtype=np.intp)
         rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
         row_of = {name: row for row, name in enumerate(ids)}
         content = content_of(ids, vectors, self._key, self._sites)
-        return _State(ids, names, vectors, rank, row_of, content)
+        return State(ids, names, vectors, rank, row_of, content)
 
     def __len__(self) -> int:
         return len(self._state.ids)
@@ -279,7 +249,7 @@ class MilvusIndex:
         return Hits(state.names[rows], scores, Plan("exact", matching, matching, notes), wanted)
 
     def _fill(
-        self, state: _State, queries: Floats, mask: Mask | None, rows: Rows, scores: Floats
+        self, state: State, queries: Floats, mask: Mask | None, rows: Rows, scores: Floats
     ) -> None:
         """Fill in rows and scores from answers of a server that held just this state."""
         for _ in range(_TRIES):
@@ -290,7 +260,7 @@ class MilvusIndex:
         # others are changing the server, or it may not be written from here
         rows[:], scores[:] = best_rows(queries, state.vectors, state.rank, rows.shape[1], mask)
 
-    def _is_in_step(self, state: _State) -> bool:
+    def _is_in_step(self, state: State) -> bool:
         """Return whether the server holds this state, after bringing it there if need be."""
         if self._collection.state() == state.content.state:
             return True
@@ -300,7 +270,7 @@ class MilvusIndex:
         return self._collection.state() == state.content.state
 
     def _ask(
-        self, state: _State, queries: Floats, mask: Mask | None, rows: Rows, scores: Floats
+        self, state: State, queries: Floats, mask: Mask | None, rows: Rows, scores: Floats
     ) -> None:
         take = rows.shape[1]
         pending = np.arange(len(queries), dtype=np.intp)
@@ -323,7 +293,7 @@ class MilvusIndex:
 
     def _settle(
         self,
-        state: _State,
+        state: State,
         queries: Floats,
         mask: Mask | None,
         rows: Rows,
@@ -361,7 +331,7 @@ class MilvusIndex:
             still.append(query)
         return np.array(still, dtype=np.intp)
 
-    def _checked(self, state: _State, keys: Keys, mask: Mask | None) -> Rows:
+    def _checked(self, state: State, keys: Keys, mask: Mask | None) -> Rows:
         found = state.content.rows(keys)
         if (found < 0).any():
             raise IndexServerError(
