@@ -249,8 +249,8 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
         how = "exact" if plan.method == "exact" else "approximate, HNSW"
         console.print(Text(f"Searched {counted(plan.matching, 'matching case')} ({how})."))
     if result.hits:
-        for about in _about_scores(result):
-            console.print(Text(_sentence(about)))
+        for said in _about_scores(result):
+            console.print(Text(_sentence(said)))
     console.print(Text(_sentence(result.novelty_line), style="bold" if result.novel else ""))
     for line in plan.notes:
         console.print(Text(_sentence(str(line)), style="dim"))

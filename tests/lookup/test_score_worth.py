@@ -14,6 +14,7 @@ from scipy.optimize import isotonic_regression
 from support.example_cases import make_case
 
 from medembed.cases import Finding
+from medembed.cli.search import show_hits
 from medembed.embeddings import unit_rows
 from medembed.index.index_check import verify_indexes
 from medembed.library import CaseLibrary
@@ -253,3 +254,18 @@ def test_damaged_tables_are_not_believed(tmp_path: Path) -> None:
         checks = [check for check in verify_indexes(library) if "worth" in check.what]
         assert [check.state for check in checks] == [CheckState.REPAIRED]
         assert not head.exists()
+
+
+def test_the_printed_hits_say_it_in_plain_words(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = found(measured, case="case-1", k=3)
+    show_hits(result)
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{100 * result[0].worth.share:.0f} of 100" in text
+    assert "Hit 1 shares a finding in" in text
+    assert "Any case shares a finding in 24 of 100 (measured on" in text
+    show_hits(found(measured, case="case-1", k=3, where="finding=effusion"))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "cannot tell: a condition on findings decides what the hits share." in text
+    assert "such hits" not in text
