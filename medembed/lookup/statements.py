@@ -116,12 +116,12 @@ class Statements:
             weights += weight
         return total / np.float32(weights) if weights else total
 
-    def worst_agreement(self, terms: Sequence[Term]) -> Floats:
-        """Return the agreement of each case with the term that it contradicts most, ``(n,)``."""
-        worst = np.ones(len(self._case_ids), dtype=np.float32)
+    def contradicts(self, terms: Sequence[Term]) -> npt.NDArray[np.bool_]:
+        """Return whether each case states the opposite of any term, shape ``(n,)``."""
+        opposed = np.zeros(len(self._case_ids), dtype=bool)
         for _, one in self._telling(terms):
-            worst = np.minimum(worst, one)
-        return worst
+            opposed |= one <= -1
+        return opposed
 
     def _telling(self, terms: Sequence[Term]) -> Iterator[tuple[float, Floats]]:
         """Yield weight and agreement of the terms that tell cases apart."""
