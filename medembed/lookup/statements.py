@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -111,26 +112,29 @@ class Statements:
         """
         total = np.zeros(len(self._case_ids), dtype=np.float32)
         weights = 0.0
-        for weight, one in self._telling(terms):
+        for term in terms:
+            weight = 1.0 if term.kind is TermKind.FINDING else _ATTRIBUTE_WEIGHT
+            one = self.agreement_with(term)
+            if term.kind is not TermKind.FINDING and (not one.size or one.min() == one.max()):
+                continue
             total += np.float32(weight) * one
             weights += weight
         return total / np.float32(weights) if weights else total
 
     def contradicts(self, terms: Sequence[Term]) -> npt.NDArray[np.bool_]:
-        """Return whether each case states the opposite of any term, shape ``(n,)``."""
-        opposed = np.zeros(len(self._case_ids), dtype=bool)
-        for _, one in self._telling(terms):
-            opposed |= one <= -1
-        return opposed
+        """Return whether each case states the opposite of any term, shape ``(n,)``.
 
-    def _telling(self, terms: Sequence[Term]) -> Iterator[tuple[float, Floats]]:
-        """Yield weight and agreement of the terms that tell cases apart."""
+        A finding on the other side only is the opposite of one on a side.
+        """
+        opposed = np.zeros(len(self._case_ids), dtype=bool)
         for term in terms:
             one = self.agreement_with(term)
-            if term.kind is TermKind.FINDING:
-                yield 1.0, one
-            elif one.size and one.min() != one.max():
-                yield _ATTRIBUTE_WEIGHT, one
+            if term.kind is TermKind.FINDING or (one.size and one.min() != one.max()):
+                opposed |= one <= -1
+            if term.kind is TermKind.FINDING and term.side and term.status == "present":
+                elsewhere = self.agreement_with(replace(term, side="", degree=""))
+                opposed |= (one < 0) & (elsewhere > 0)
+        return opposed
 
     def has_any(self, term: Term) -> bool:
         """Return whether any case agrees with a term."""
