@@ -16,7 +16,10 @@ from typing import Any
 from medembed.cases import Case, Finding
 from medembed.notes import Note, Side
 
-__all__ = ["FindingMatch", "MatchEvidence", "QueryContent", "Relation", "explain"]
+__all__ = [
+    "FindingMatch", "MatchEvidence", "QueryContent", "Relation", "content_words", "explain",
+    "is_content_word",
+]  # fmt: skip
 
 _FUNCTION_WORDS = """
     a about above after all also an and any are as at be been before below both but by can case
@@ -229,6 +232,11 @@ def content_words(text: str) -> tuple[str, ...]:
     """Return the words of three or more letters, in order, once each, without function words."""
     words = re.findall(r"[^\W\d_][\w'-]{2,}", text.casefold())
     return tuple(dict.fromkeys(w for w in words if w not in _STOPWORDS))
+
+
+def is_content_word(word: str) -> bool:
+    """Return whether a word in small letters is no function word; a side is none."""
+    return word not in _STOPWORDS or word in _SIDE_WORDS
 
 
 def _words_in(words: Sequence[str], note: Note | None) -> tuple[str, ...]:

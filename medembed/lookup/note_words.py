@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.columns import CaseFilter
-from medembed.library.note_words import NoteScores, note_scores, rarities
+from medembed.library.note_words import note_scores, rarities
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -43,20 +43,17 @@ class WordMatch:
     weight: float
     words: tuple[str, ...] = ()
 
-    def beside(self, agreement: Floats) -> WordMatch:
-        """Return the match with what the cases state in mind.
+    def without(self, contradicts: npt.NDArray[np.bool_]) -> WordMatch:
+        """Return the match in which the words of some notes count nothing.
 
-        BM25 knows no denial: "no effusion" has the word. So a share is multiplied by
-        ``1 + agreement``, at most 1: a note that contradicts anything the text asks for gains
-        nothing by its words, one that does not mention a finding half.
+        BM25 knows no denial: "no effusion" has the word. So a note that contradicts anything that
+        the text asks for gains nothing by its words.
 
         Parameters
         ----------
-        agreement : float32 array, shape ``(n,)``, in [-1, 1]
-            With the term that a case contradicts most.
+        contradicts : bool array, shape ``(n,)``
         """
-        kept = np.minimum(np.float32(1), np.float32(1) + agreement)
-        return replace(self, shares=(self.shares * kept).astype(np.float32))
+        return replace(self, shares=np.where(contradicts, np.float32(0), self.shares))
 
 
 class NoteWords:
@@ -86,49 +83,32 @@ class NoteWords:
         self._rarity: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def match(
-        self, words: Sequence[str], stated: Sequence[tuple[Sequence[str], Floats]] = ()
-    ) -> WordMatch:
+    def match(self, words: Sequence[str], unread: Sequence[str] | None = None) -> WordMatch:
         """Match words with every note.
 
         Their weight is ``r / (r + TYPICAL_RARITY)`` with the sum ``r`` of their rarities. The score
-        ``(1 - weight) * cosine + weight * share`` then ranks much as ``cosine + BM25 / constant``
+        ``(1 - weight) * cosine + weight * share`` then ranks as ``cosine + BM25 / constant``
         does, and stays within [-1, 1].
 
         Parameters
         ----------
         words : sequence of str
-            In small letters; without any that tells notes apart, nothing counts.
-        stated : sequence of (words, float32 array of shape ``(n,)``)
-            The words of each finding, and how far each case agrees with it. They count in the
-            notes that state it, and add nothing to the weight.
+            In small letters.
+        unread : sequence of str, optional
+            Unless one of these words tells notes apart, none counts; by default all of them.
         """
-        found, shares = self._scores(words)
-        if not found.rarity:
-            return WordMatch(shares, 0.0)
-        looked_up = dict.fromkeys(found.words)
-        total = np.float64(found.rarity)
-        sums = shares.astype(np.float64) * found.rarity
-        for those, agreement in stated:
-            of_finding, each = self._scores([word for word in those if word not in looked_up])
-            looked_up |= dict.fromkeys(of_finding.words)
-            total += of_finding.rarity
-            sums += np.where(agreement > 0, each.astype(np.float64) * of_finding.rarity, 0.0)
-        weight = found.rarity / (found.rarity + TYPICAL_RARITY)
-        return WordMatch((sums / total).astype(np.float32), weight, tuple(looked_up))
-
-    def _scores(self, words: Sequence[str]) -> tuple[NoteScores, Floats]:
-        """Return the scores of the notes that have one of the words, and the shares of all."""
         with self._lock:
             missing = [word for word in words if word not in self._rarity]
             self._rarity |= rarities(self._library, missing)
             rarity = {word: self._rarity[word] for word in words}
-        found = note_scores(self._library, rarity)
         shares = np.zeros(self._n, dtype=np.float32)
+        if not any(rarity.get(word) for word in (words if unread is None else unread)):
+            return WordMatch(shares, 0.0)
+        found = note_scores(self._library, rarity)
         rows = self._index_rows[self._columns.positions_of(found.case_rows)]
         known = rows >= 0  # others have no vector
         shares[rows[known]] = found.shares[known]
-        return found, shares
+        return WordMatch(shares, found.rarity / (found.rarity + TYPICAL_RARITY), found.words)
 
 
 def name_ranks(case_ids: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -125,10 +125,7 @@ def _words(
 
 
 def _match(terms: QueryTerms, reader: QueryTextReader, gallery: Gallery) -> WordMatch:
-    columns = reader.words(gallery)
-    if not terms.terms:
-        return columns.match(terms.unread)
-    statements = reader.statements(gallery)
-    wording = [(words, statements.agreement_with(term)) for term, words in terms.wording.items()]
-    match = columns.match(terms.unread, wording)
-    return match.beside(statements.worst_agreement(terms.terms))
+    match = reader.words(gallery).match(terms.words, terms.unread)
+    if not match.weight or not terms.terms:
+        return match
+    return match.without(reader.statements(gallery).contradicts(terms.terms))

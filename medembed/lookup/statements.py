@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -122,26 +123,29 @@ class Statements:
         """
         total = np.zeros(len(self._case_ids), dtype=np.float32)
         weights = 0.0
-        for weight, one in self._telling(terms):
+        for term in terms:
+            weight = 1.0 if term.kind is TermKind.FINDING else _ATTRIBUTE_WEIGHT
+            one = self.agreement_with(term)
+            if term.kind is not TermKind.FINDING and (not one.size or one.min() == one.max()):
+                continue
             total += np.float32(weight) * one
             weights += weight
         return total / np.float32(weights) if weights else total
 
-    def worst_agreement(self, terms: Sequence[Term]) -> Floats:
-        """Return the agreement of each case with the term that it contradicts most, ``(n,)``."""
-        worst = np.ones(len(self._case_ids), dtype=np.float32)
-        for _, one in self._telling(terms):
-            worst = np.minimum(worst, one)
-        return worst
+    def contradicts(self, terms: Sequence[Term]) -> npt.NDArray[np.bool_]:
+        """Return whether each case states the opposite of any term, shape ``(n,)``.
 
-    def _telling(self, terms: Sequence[Term]) -> Iterator[tuple[float, Floats]]:
-        """Yield weight and agreement of the terms that tell cases apart."""
+        A finding on the other side only is the opposite of one on a side.
+        """
+        opposed = np.zeros(len(self._case_ids), dtype=bool)
         for term in terms:
             one = self.agreement_with(term)
-            if term.kind is TermKind.FINDING:
-                yield 1.0, one
-            elif one.size and one.min() != one.max():
-                yield _ATTRIBUTE_WEIGHT, one
+            if term.kind is TermKind.FINDING or (one.size and one.min() != one.max()):
+                opposed |= one <= -1
+            if term.kind is TermKind.FINDING and term.side and term.status == "present":
+                elsewhere = self.agreement_with(replace(term, side="", degree=""))
+                opposed |= (one < 0) & (elsewhere > 0)
+        return opposed
 
     def has_any(self, term: Term) -> bool:
         """Return whether any case agrees with a term."""

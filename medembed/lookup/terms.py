@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from medembed.errors import QueryError
+from medembed.explain import is_content_word
 from medembed.library.note_words import query_words
 from medembed.model.report_text import note_text
 from medembed.notes import Note, Side, Status, Vocabulary
@@ -16,6 +17,8 @@ from medembed.notes.attribute_words import attribute_words
 from medembed.notes.degrees import Degree, degree_of
 
 __all__ = ["QueryTerms", "Term", "TermKind", "all_terms", "read_terms"]
+
+_SIDES = frozenset(("left", "right", "bilateral", "bilaterally", "both", "sided"))
 
 _STATUS: dict[Status, str] = {"present": "", "absent": "no ", "uncertain": "possible "}
 
@@ -88,19 +91,18 @@ class QueryTerms:
         What the model reads; empty if the text only denies.
     denied : str
         The denied findings in the words of the text.
+    words : tuple of str
+        Of what it affirms. They are looked up in notes if any of :attr:`unread` tells notes apart.
     unread : tuple of str
-        Words of what it affirms that are no part of a finding: these are looked up in notes.
-    wording : mapping of Term to tuple of str
-        The words of each finding that it does not deny. Beside unread words they are looked up in
-        the notes that state the finding: words by themselves know no denial.
+        Those of the words that no term was read from, without function words.
     """
 
     terms: tuple[Term, ...] = ()
     ignored: tuple[Term, ...] = ()
     affirmed: str = ""
     denied: str = ""
+    words: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
-    wording: Mapping[Term, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -164,24 +166,26 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    wording: dict[Term, tuple[str, ...]] = {}
-    for term, words in found:
-        if term in kept and words and term.status != "absent":
-            wording[term] = tuple(dict.fromkeys((*wording.get(term, ()), *query_words(words))))
-    unread = _unread(note, affirmed)
-    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), unread, wording)
+    words, unread = _words(note, affirmed, [words for _, words in found])
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), words, unread)
 
 
-def _unread(note: Note, affirmed: str) -> tuple[str, ...]:
-    rest = list(note.text)
-    for one in note.assertions:
-        rest[one.start : one.end] = " " * (one.end - one.start)
-    wanted = set(query_words(affirmed))
-    return tuple(word for word in query_words("".join(rest)) if word in wanted)
+def _words(
+    note: Note, affirmed: str, read: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the affirmed words, and those of them that no term was read from."""
+    words = query_words(affirmed)
+    known = {word for text in read for word in query_words(text)}
+    is_sided = any(one.side for one in note.assertions)
+    return tuple(words), tuple(
+        word
+        for word in words
+        if word not in known and is_content_word(word) and not (is_sided and word in _SIDES)
+    )
 
 
 def _terms(note: Note) -> Iterator[tuple[Term, str]]:
-    """Yield each term, and the words of a finding."""
+    """Yield each term and its words."""
     for one in note.assertions:
         if not one.historical:
             degree = degree_of(note.text, one) if one.status != "absent" else ""
@@ -192,4 +196,5 @@ def _terms(note: Note) -> Iterator[tuple[Term, str]]:
         if one.status == "absent":  # "without chest tube" does not ask for a chest
             text = text[: one.start] + "x" * (one.end - one.start) + text[one.end :]
     for words in attribute_words(text):
-        yield Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years), ""
+        term = Term(TermKind(words.kind), words.value, codes=words.codes, years=words.years)
+        yield term, words.words

@@ -131,11 +131,10 @@ def parts_of(library: CaseLibrary, ids: list[str], texts: list[str]) -> tuple[np
     for text in texts:
         terms = read_terms(read_note(text, vocabulary), vocabulary)
         agreement = statements.agreement(terms.terms)
-        wording = [(w, statements.agreement_with(term)) for term, w in terms.wording.items()]
-        match = words.match(terms.unread, wording)
+        match = words.match(terms.words, terms.unread)
         rarity = TYPICAL_RARITY * match.weight / (1 - match.weight)
         alone = words.match(query_words(text)).shares
-        beside = match.beside(statements.worst_agreement(terms.terms)).shares
+        beside = match.without(statements.contradicts(terms.terms)).shares
         rows.append((agreement, alone, beside, np.array(rarity)))
     return tuple(map(np.stack, zip(*rows, strict=True)))
 

@@ -141,6 +141,7 @@ def test_words_of_a_finding_count_where_it_is_stated_and_no_word_where_it_is_den
         "Small effusion. Old marker omega.",
         "Old marker omega.",
         "Small effusion.",
+        "Small effusion on the right. Old marker omega.",
         *("Nothing to see.",) * 9,
     )
     with CaseLibrary.create(tmp_path / "stated") as library:
@@ -159,6 +160,10 @@ def test_words_of_a_finding_count_where_it_is_stated_and_no_word_where_it_is_den
         denied = lookup.search(text="omega, no effusion", k=len(notes))
         assert denied.bm25_words == ("omega",)
         assert {hit.case_id for hit in denied[:2]} == {"case-0", "case-2"}
+        sided = lookup.search(text="left effusion, omega", k=len(notes))
+        bm25 = {hit.case_id: hit.evidence.parts["bm25"] for hit in sided}
+        assert bm25["case-4"] == 0, "it is on the other side"
+        assert bm25["case-1"] > 0
 
 
 def test_the_words_of_a_whole_report_do_not_count(library) -> None:
