@@ -75,7 +75,13 @@ def test_a_table_and_a_folder_go_into_one_library_and_are_shown(
     assert "2 cases of 2 patients" in told.out
     assert set(as_json("show", "sources")["sources"]) >= {"table", "dicom"}
     assert "image toy" in as_json("show", "encoders")["encoders"]
-    nothing = {"models": [], "active_model": None, "pending_model": None}
+    nothing = {
+        "models": [],
+        "active_model": None,
+        "pending_model": None,
+        "previous_model": None,
+        "model_history": [],
+    }
     assert as_json("show", "models", library) == nothing
     assert shown["counts"]["kind"], "what kinds of image there are to filter by"
     assert "read with vocabulary" in told.out
