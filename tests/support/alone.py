@@ -6,9 +6,12 @@ a thread held when it was forked.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -26,14 +29,21 @@ def ran_alone(request: pytest.FixtureRequest) -> bool:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env |= {_IS_ALONE: "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     words = ["-q", "-m", "slow or not slow", request.node.nodeid]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words],
-        cwd=request.config.rootpath,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with tempfile.TemporaryFile("w+") as said:  # a pipe would be held by a child that hangs
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *words],
+            cwd=request.config.rootpath,
+            env=env,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and children that hang
+            process.wait()
+        said.seek(0)
+        assert process.returncode == 0, said.read()
     return True
