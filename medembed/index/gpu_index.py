@@ -17,7 +17,7 @@ import numpy.typing as npt
 from medembed.embeddings import Embeddings
 from medembed.index.case_index import CaseIndex
 from medembed.index.exact import CODED_QUERIES, best_rows, settle, top_labels
-from medembed.index.gpu_rows import MOST_NAMED, GpuRows
+from medembed.index.gpu_rows import MOST_NAMED, GpuRows, require_gpu
 from medembed.index.hits import Hits, Plan
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 from medembed.index.searching import unit_queries
@@ -47,9 +47,9 @@ class GpuIndex(CaseIndex):
     [['a', 'b']]
     """
 
-    def __init__(self, *given: Any, gpu: GpuRows | None = None, **named: Any) -> None:
+    def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._gpu = GpuRows() if gpu is None else gpu
+        self._gpu = GpuRows()
 
     @classmethod
     def of(cls, index: CaseIndex, gpu: GpuRows | None = None) -> GpuIndex:
@@ -60,22 +60,24 @@ class GpuIndex(CaseIndex):
         index : CaseIndex
             Of any kind: a graph is not used.
         gpu : GpuRows, optional
-            Where rows are copied to when they are first searched. Default: the first GPU.
+            Where rows are copied to when they are first searched. Default: the first GPU that
+            CUDA shows.
+
+        Raises
+        ------
+        InputError
+            If FAISS sees no GPU.
         """
-        with index._lock:
-            return cls(
-                index._state,
-                index._requested_kind,
-                index._fingerprint,
-                generation=index._generation,
-                lock=index._lock,
-                saved=index._saved,
-                gpu=gpu,
-            )
+        if gpu is None:
+            require_gpu()
+        made = cls.__new__(cls)
+        vars(made).update(vars(CaseIndex.copy(index)))  # the same state and lock
+        made._gpu = GpuRows() if gpu is None else gpu
+        return made
 
     def copy(self) -> GpuIndex:
         """Return an index that can be changed while this one stays as it is, at no cost."""
-        return GpuIndex.of(super().copy(), self._gpu)
+        return GpuIndex.of(self, self._gpu)
 
     @property
     def kind(self) -> Literal["gpu"]:  # type: ignore[override]  # where it searches

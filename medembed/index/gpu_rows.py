@@ -104,7 +104,7 @@ class GpuRows:
             Descending; ``m`` is ``count``, or the number of rows.
         labels : int array, shape ``(q, m)``
         bound : float32 array, shape ``(q,)``
-            What no other row's score exceeds; -inf if all are named.
+            What no other row's score exceeds: -inf if all are named, inf if that is not known.
         None
             If FAISS failed.
         """
@@ -121,7 +121,8 @@ class GpuRows:
                 return None
             is_all = count == self._index.ntotal
         bound = np.full(len(queries), -np.inf, np.float32) if is_all else fast[:, -1].copy()
-        bound[(labels < 0).any(axis=1)] = np.inf  # fewer named than there are: nothing is known
+        # fewer named than there are, or no number as a score: nothing is known
+        bound[((labels < 0) | ~np.isfinite(fast)).any(axis=1)] = np.inf
         return fast, labels, bound
 
     def _hold(self, rows: RowBuffer) -> None:

@@ -7,12 +7,12 @@ import uuid
 from contextlib import nullcontext
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.example_cases import make_case
+from support.gpu_index import in_place_of_a_gpu, on_gpu
 
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import (
@@ -25,8 +25,6 @@ from medembed.errors import (
 from medembed.index import CaseIndex, gpu_index, open_index, set_index_backend
 from medembed.index import milvus_asking as asking
 from medembed.index import milvus_collection as collections
-from medembed.index.gpu_index import GpuIndex
-from medembed.index.gpu_rows import GpuRows
 from medembed.index.index_check import verify_indexes
 from medembed.index.milvus_cleaning import clean_server
 from medembed.index.milvus_collection import (
@@ -77,16 +75,7 @@ def local(vectors, ids, fingerprint="", sites=None) -> CaseIndex:
     return CaseIndex.build(vectors, ids, kind="exact", fingerprint=fingerprint)
 
 
-def gpu(vectors, ids, fingerprint="", sites=None) -> GpuIndex:
-    return GpuIndex.of(local(vectors, ids, fingerprint))
-
-
-def in_place_of_a_gpu(vectors, ids, fingerprint="", sites=None) -> GpuIndex:
-    """FAISS's flat index for processors where its flat index for GPUs would be."""
-    return GpuIndex.of(local(vectors, ids, fingerprint), GpuRows(faiss.IndexFlatIP))
-
-
-NAMED = [milvus, in_place_of_a_gpu, pytest.param(gpu, marks=pytest.mark.gpu)]
+NAMED = [milvus, in_place_of_a_gpu, pytest.param(on_gpu, marks=pytest.mark.gpu)]
 named = pytest.mark.parametrize("build", NAMED)
 """Backends where something else names candidates."""
 every = pytest.mark.parametrize("build", [local, *NAMED])
