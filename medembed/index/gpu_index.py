@@ -9,7 +9,7 @@ ids, scores and ties are those of a :class:`CaseIndex` of kind ``"exact"``.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class GpuIndex(CaseIndex):
         self._gpu = GpuRows()
 
     @classmethod
-    def of(cls, index: CaseIndex, gpu: GpuRows | None = None) -> GpuIndex:
+    def of(cls, index: CaseIndex, gpu: GpuRows | None = None) -> Self:
         """Return an index of the same cases that is searched on a GPU.
 
         Parameters
@@ -75,9 +75,9 @@ class GpuIndex(CaseIndex):
         made._gpu = GpuRows() if gpu is None else gpu
         return made
 
-    def copy(self) -> GpuIndex:
+    def copy(self) -> Self:
         """Return an index that can be changed while this one stays as it is, at no cost."""
-        return GpuIndex.of(self, self._gpu)
+        return type(self).of(self, self._gpu)
 
     @property
     def kind(self) -> Literal["gpu"]:  # type: ignore[override]  # where it searches
