@@ -188,7 +188,7 @@ def open_index(
     fingerprint : str
         Fingerprint of the model.
     kind : {"auto", "exact", "hnsw"}, optional
-        Of the index files. A server and a GPU always compare all eligible cases.
+        Of the index files. A server always compares all eligible cases.
 
     Raises
     ------
