@@ -29,11 +29,12 @@ def index(
         typer.Option("--model", help="Name or folder of a model. Default: the active one."),
     ] = None,
     backend: Annotated[
-        Literal["local", "milvus"] | None,
+        Literal["local", "gpu", "milvus"] | None,
         typer.Option(
             "--backend",
-            help="Where searches run, a setting of the library (index.backend). milvus: on the "
-            "server that MEDEMBED_MILVUS_URI and MEDEMBED_MILVUS_TOKEN name. Default: keep it.",
+            help="Where searches run, a setting of the library (index.backend). gpu: on a GPU of "
+            "each machine that has one. milvus: on the server that MEDEMBED_MILVUS_URI and "
+            "MEDEMBED_MILVUS_TOKEN name. Default: keep it.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from medembed.errors import IndexServerError, InputError, LibraryError
 from medembed.index import library_index
+from medembed.index.gpu_index import GpuIndex
+from medembed.index.gpu_rows import require_gpu, why_no_gpu
 from medembed.index.library_index import LibraryIndex, index_folder, library_revision
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 from medembed.library.elsewhere import BACKEND_SETTING, HOLDER_SETTING, is_elsewhere
@@ -33,7 +35,7 @@ __all__ = [
     "set_index_backend",
 ]
 
-Backend = Literal["local", "milvus"]
+Backend = Literal["local", "gpu", "milvus"]
 
 SERVER_KEEPS = (
     "the index server was not reached and keeps the vectors it has; "
@@ -141,7 +143,7 @@ def set_index_backend(library: CaseLibrary, backend: str) -> bool:
     Raises
     ------
     InputError
-        If there is no such backend.
+        If there is no such backend, or FAISS sees no GPU that it shall use; the setting stays then.
     IndexServerError
         If a server is chosen that cannot be reached; the setting stays then.
     """
@@ -156,7 +158,9 @@ def set_index_backend(library: CaseLibrary, backend: str) -> bool:
         library.set_meta(HOLDER_SETTING, backend)
         library.set_meta(BACKEND_SETTING, backend)
         return True
-    library.set_meta(BACKEND_SETTING, None)
+    if backend == "gpu":
+        require_gpu()
+    library.set_meta(BACKEND_SETTING, None if backend == "local" else backend)
     if not is_elsewhere(library.database.read()):
         return True
 
@@ -207,17 +211,32 @@ def current_index(
     library: CaseLibrary, fingerprint: str, held: LibraryIndex | None = None
 ) -> LibraryIndex:
     """Return ``held`` if it is up to date and of the library's backend, else one that is."""
-    elsewhere = held is not None and str(held.index.kind) == "milvus"
-    if index_backend(library) == "local":
-        return library_index.current_index(library, fingerprint, None if elsewhere else held)
-    if held is not None and elsewhere and held.revision == library_revision(library, fingerprint):
+    backend = index_backend(library)
+    if backend == "gpu" and why_no_gpu():
+        backend = "local"
+    if held is None or _backend_of(held) != backend:
+        return open_index(library, fingerprint)
+    if backend != "milvus":
+        current = library_index.current_index(library, fingerprint, held)
+        return current if current is held else _on_backend(library, current)
+    if held.revision == library_revision(library, fingerprint):
         return held
     return open_index(library, fingerprint)
 
 
+def _backend_of(opened: LibraryIndex) -> Backend:
+    kind = str(opened.index.kind)
+    return "milvus" if kind == "milvus" else "gpu" if kind == "gpu" else "local"
+
+
 def _on_backend(library: CaseLibrary, opened: LibraryIndex) -> LibraryIndex:
-    if index_backend(library) == "local":
+    backend = index_backend(library)
+    if backend == "local" or isinstance(opened.index, GpuIndex):
         return opened
+    if backend == "gpu":
+        if why_no_gpu():
+            return replace(opened, notes=(*opened.notes, SearchNote(SearchNoteKind.NO_GPU)))
+        return replace(opened, index=GpuIndex.of(opened.index))
 
     from medembed.index.milvus_collection import MilvusCollection, collection_name, connect
     from medembed.index.milvus_index import MilvusIndex

@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from medembed.index.first_pass import FirstPass
 
-__all__ = ["CODED_QUERIES", "RowOrder", "best_rows", "cosine", "order_candidates"]
+__all__ = [
+    "CODED_QUERIES",
+    "RowOrder",
+    "best_rows",
+    "cosine",
+    "order_candidates",
+    "settle",
+    "top_labels",
+]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
@@ -185,18 +193,60 @@ def _with_faiss(
         best = np.concatenate([best, fast], axis=1)
         labels = np.concatenate([labels, rows], axis=1)
         if best.shape[1] > 4 * wanted:
-            best, labels = _top(best, labels, wanted)
-    best, labels = _top(best, labels, wanted)
-    kth = best[:, k - 1] - _slack(vectors.shape[1])
-    settled = best[:, -1] < kth
-    for place in np.flatnonzero(settled):
+            best, labels = top_labels(best, labels, wanted)
+    best, labels = top_labels(best, labels, wanted)
+    return settle(queries, vectors, rank, k, best, labels, best[:, -1], pending, found, scores)
+
+
+def settle(
+    queries: Floats,
+    vectors: Floats,
+    rank: RowOrder,
+    k: int,
+    fast: Floats,
+    labels: Rows,
+    bound: Floats,
+    pending: Rows,
+    found: Rows,
+    scores: Floats,
+) -> Rows:
+    """Fill in the answers that float32 products prove; return the queries that are still open.
+
+    Two scores are in doubt only if they lie within rounding of each other. So the answer is among
+    the rows that do not lie further below the k-th best fast score, if those are all named.
+
+    Parameters
+    ----------
+    queries, vectors, rank, k
+        As in :func:`best_rows`.
+    fast : float32 array, shape ``(p, m)``, ``m`` at least ``k``
+        Scores of the named rows, descending; -inf behind the last.
+    labels : int array, shape ``(p, m)``
+        These rows, each once.
+    bound : float32 array, shape ``(p,)``
+        What no fast score of an eligible row exceeds that is not named.
+    pending : int array, shape ``(p,)``
+        Which queries these are.
+    found, scores : arrays, shape ``(q, k)``
+        The answers.
+    """
+    slack = _slack(vectors.shape[1])
+    kth = fast[:, k - 1] - slack
+    still_open = ~(bound < kth)
+    for place in np.flatnonzero(~still_open):
         query = pending[place]
-        candidates = labels[place][best[place] >= kth[place]]
-        found[query], scores[query] = order_candidates(queries[query], vectors, rank, candidates, k)
-    return pending[~settled]
+        candidates = labels[place][fast[place] >= kth[place]]
+        rows, own = order_candidates(queries[query], vectors, rank, candidates, k)
+        # products that are further off than float32 can be (TF32, a fault of memory) prove nothing
+        if np.abs(own - fast[place, :k]).max() > slack:
+            still_open[place] = True
+            continue
+        found[query], scores[query] = rows, own
+    return pending[still_open]
 
 
-def _top(best: Floats, labels: Rows, wanted: int) -> tuple[Floats, Rows]:
+def top_labels(best: Floats, labels: Rows, wanted: int) -> tuple[Floats, Rows]:
+    """Return the ``wanted`` best scores of each query, descending, and their rows."""
     order = np.argsort(-best, axis=1, kind="stable")[:, :wanted]
     return np.take_along_axis(best, order, axis=1), np.take_along_axis(labels, order, axis=1)
 

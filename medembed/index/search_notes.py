@@ -28,6 +28,10 @@ class SearchNoteKind(StrEnum):
     INDEX_NOT_SAVED = "index not saved"
     SERVER_UPDATED = "server updated"
     """(vectors sent to the index server, vectors removed there)"""
+    NO_GPU = "no GPU"
+    """The library is set to use one, and FAISS sees none."""
+    GPU_FAILED = "GPU failed"
+    """Its memory, mostly, does not suffice."""
     MODEL_COLLAPSED = "model collapsed"
     """The model is kept but never activated."""
     TEXT_CUT = "text cut"
@@ -132,6 +136,14 @@ _ENGLISH: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProxyTyp
         SearchNoteKind.INDEX_NOT_SAVED: lambda _: "the index files could not be written",
         SearchNoteKind.SERVER_UPDATED: lambda n: (
             f"index server updated: {counted(n.numbers[0], 'vector')} sent, {n.numbers[1]} removed"
+        ),
+        SearchNoteKind.NO_GPU: lambda _: (
+            "no GPU is seen here, which the library is set to use: compared on the processor, "
+            "with the same answers"
+        ),
+        SearchNoteKind.GPU_FAILED: lambda _: (
+            "the GPU could not do it (too little free memory?): compared on the processor, "
+            "with the same answers"
         ),
         SearchNoteKind.MODEL_COLLAPSED: lambda _: (
             "this model collapsed in training; do not rely on the order of the hits"

@@ -98,7 +98,9 @@ def test_the_lock_files_pin_every_package_once_with_digests() -> None:
             assert all(re.fullmatch(r"[0-9a-f]{64}", digest.strip()) for digest in digests), head
             seen.append(normalized(head))
     assert len(seen) == len(set(seen))
-    declared = CORE.union(*BY_EXTRA.values()) - {"torch"}
+    # of torch and of FAISS for GPUs, the build is the machine's choice
+    declared = CORE.union(*BY_EXTRA.values()) - {"torch"} - BY_EXTRA["gpu"]
+    assert not BY_EXTRA["gpu"] & set(seen), "it has the files of faiss-cpu"
     assert declared <= set(seen)
     assert not {name for name in seen if name.startswith(("torch", "nvidia-"))}
     run = (ROOT / "constraints.txt").read_text("utf-8")

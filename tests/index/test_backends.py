@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.example_cases import make_case
+from support.gpu_index import in_place_of_a_gpu, on_gpu
 
 from medembed.embeddings import Embeddings, unit_rows
 from medembed.errors import (
@@ -21,7 +22,7 @@ from medembed.errors import (
     InternalError,
     QueryError,
 )
-from medembed.index import CaseIndex, open_index, set_index_backend
+from medembed.index import CaseIndex, gpu_index, open_index, set_index_backend
 from medembed.index import milvus_asking as asking
 from medembed.index import milvus_collection as collections
 from medembed.index.index_check import verify_indexes
@@ -74,7 +75,10 @@ def local(vectors, ids, fingerprint="", sites=None) -> CaseIndex:
     return CaseIndex.build(vectors, ids, kind="exact", fingerprint=fingerprint)
 
 
-both = pytest.mark.parametrize("build", [local, milvus])
+NAMED = [milvus, in_place_of_a_gpu, pytest.param(on_gpu, marks=pytest.mark.gpu)]
+named = pytest.mark.parametrize("build", NAMED)
+"""Backends where something else names candidates."""
+every = pytest.mark.parametrize("build", [local, *NAMED])
 
 
 def answers(hits):
@@ -102,18 +106,19 @@ def searches(draw):
     return queries, rows, ids, dict(zip(ids, sites, strict=True)), draw(st.integers(1, 25)), allowed
 
 
+@named
 @settings(max_examples=8, deadline=None, derandomize=True)
-@given(searches())
-def test_a_server_answers_as_the_definition_says_ties_filters_and_sites_included(case) -> None:
+@given(case=searches())
+def test_it_answers_as_the_definition_says_ties_filters_and_sites_included(build, case) -> None:
     queries, rows, ids, sites, k, allowed = case
-    hits = milvus(rows, ids, sites=sites).search(queries, k, allowed)
+    hits = build(rows, ids, sites=sites).search(queries, k, allowed)
     expected = local(rows, ids).search(queries, k, allowed)
     assert answers(hits) == answers(expected)
     assert hits.plan == expected.plan
     assert hits.k_requested == expected.k_requested
 
 
-@both
+@every
 def test_after_adding_and_removing_it_is_as_if_built_of_what_is_left(build) -> None:
     vectors, ids = corpus(60, 5, seed=3)
     index = build(vectors[:30], ids[:30])
@@ -136,14 +141,14 @@ def test_after_adding_and_removing_it_is_as_if_built_of_what_is_left(build) -> N
     assert index.case_ids == tuple(ids[r] for r in left)
 
 
-@both
+@every
 def test_more_equal_vectors_than_a_server_was_asked_for_come_in_the_order_of_ids(build) -> None:
     ids = [f"C-{i:05d}" for i in np.random.default_rng(0).permutation(400)]
     hits = build(np.tile([[0.6, 0.8]], (400, 1)), ids).search([[1.0, 0.0]] * 3, 7)
     assert hits.case_ids.tolist() == [sorted(ids)[:7]] * 3
 
 
-@both
+@every
 def test_an_empty_index_and_an_empty_question_are_answered_with_nothing(build) -> None:
     index = build([], [])
     assert index.search([[1.0, 2.0]], 3).case_ids.shape == (1, 0)
@@ -155,7 +160,7 @@ def test_an_empty_index_and_an_empty_question_are_answered_with_nothing(build) -
     assert index.search([1.0, 0.0], 1).case_ids.shape == (1, 0)
 
 
-@both
+@every
 def test_what_cannot_be_asked_is_refused_in_one_line(build) -> None:
     index = build(np.eye(3), ["a", "b", "c"], "one")
     for queries, k, allowed in (
@@ -177,11 +182,11 @@ def test_what_cannot_be_asked_is_refused_in_one_line(build) -> None:
         index.vector("z")
 
 
-@pytest.fixture(scope="module")
-def crowd(server):
+@pytest.fixture(scope="module", params=NAMED)
+def crowd(server, request):
     vectors, ids = corpus(1500, 16, seed=5)
     sites = {name: f"hospital {row % 3}" for row, name in enumerate(ids)}
-    return milvus(vectors, ids, sites=sites), local(vectors, ids), sites
+    return request.param(vectors, ids, sites=sites), local(vectors, ids), sites
 
 
 def masks(vectors: np.ndarray, query: np.ndarray, sites: list[str]) -> dict[str, np.ndarray]:
@@ -200,11 +205,12 @@ def masks(vectors: np.ndarray, query: np.ndarray, sites: list[str]) -> dict[str,
     return found
 
 
-@pytest.mark.parametrize("most_named", [8192, 100])
+@pytest.mark.parametrize("most_named", [2048, 100])
 def test_filters_hold_and_lose_nothing_however_the_server_is_asked(
     crowd, most_named: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "_MOST_NAMED", most_named)
+    monkeypatch.setattr(gpu_index, "MOST_NAMED", most_named)
     index, exact, sites = crowd
     query = unit_rows([np.random.default_rng(9).normal(size=16)])
     for name, mask in masks(exact.vectors, query[0], [sites[i] for i in exact.case_ids]).items():
@@ -213,6 +219,7 @@ def test_filters_hold_and_lose_nothing_however_the_server_is_asked(
         assert index.mask(hits.case_ids[0].tolist())[~mask].sum() == 0
 
 
+@pytest.mark.parametrize("crowd", [milvus], indirect=True)
 def test_only_the_sites_that_have_somebody_eligible_are_asked(
     crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
