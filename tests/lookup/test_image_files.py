@@ -226,6 +226,14 @@ def test_the_verb_index_builds_and_then_says_that_nothing_was_to_do(home) -> Non
     assert (data["kind"], data["cases"]) == ("hnsw", 5)
     again = medembed("index", home / "library")
     assert "up to date: 5 cases (hnsw, 4 dimensions)" in again.stdout
+    assert "approximate search, HNSW: as asked; recall@10 1.000" in again.stdout
+    asked = medembed("search", home / "library", "--case", "upper-left", "--json")
+    assert json.loads(asked.stdout)["plan"]["recall"]["share"] == 1.0
+    promised = medembed("index", home / "library", "--min-recall", ".9", "--json")
+    data = json.loads(promised.stdout)
+    assert (data["kind"], data["choice"]["reason"]) == ("exact", "recall too low")
+    refused = medembed("index", home / "library", "--min-recall", "99")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
 
 
 def test_a_report_cannot_steer_the_terminal() -> None:
