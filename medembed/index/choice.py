@@ -164,7 +164,8 @@ class Choice:
                 f"{_mib(budget.max_memory_mib or 0)} are allowed"
             ),
             Reason.RECALL_TOO_LOW: (
-                f"a graph has {self.recall}, and {budget.min_recall} is asked for"
+                f"a graph has {self.recall}, of which the lower limit counts, "
+                f"and {budget.min_recall} is asked for"
             ),
         }[asked]
 
