@@ -201,6 +201,9 @@ def _filters(request: SearchRequest) -> Markup:
 def _summary(outcome: SearchOutcome) -> Markup:
     result, request, texts = outcome.result, outcome.request, TEXTS.results
     parts = [texts.ranked(len(result.hits), result.plan.matching)]
+    if result.plan.method == "ann":
+        recall = result.plan.recall
+        parts.append(texts.approximate(None if recall is None else recall.share))
     if request.own_patients and not result.own_patient_cases:
         parts.append(texts.patient_excluded)
     parts += _remarks(result)

@@ -9,6 +9,7 @@ enums or literals and are looked up here; no text is ever read back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -76,6 +77,7 @@ class ResultTexts:
     no_filter: str
     filters: str
     ranked: Callable[[int, int], str]  # shown, matching
+    approximate: Callable[[float | None], str]  # share of the nearest cases found, if measured
     patient_excluded: str
     seconds: Callable[[float], str]
     in_library: str
@@ -216,6 +218,12 @@ def _ranked(shown: int, matching: int) -> str:
     return "1 matching case" if shown == 1 else f"All {shown} matching cases, closest first"
 
 
+def _approximate(share: float | None) -> str:
+    if share is None:
+        return "Approximate: a close case may be missing"
+    return f"Approximate: finds about {math.floor(100 * share)}% of the closest cases"
+
+
 ENGLISH = Texts(
     welcome=WelcomeTexts(
         title="Find the most similar past cases",
@@ -266,6 +274,7 @@ ENGLISH = Texts(
         no_filter="No filters",
         filters="Filters:",
         ranked=_ranked,
+        approximate=_approximate,
         patient_excluded="same patient excluded",
         seconds=lambda s: f"{s:.2f} s",
         in_library="This image is already in the library (not listed below):",

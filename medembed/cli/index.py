@@ -20,8 +20,35 @@ def index(
         Literal["auto", "exact", "hnsw"] | None,
         typer.Option(
             "--kind",
-            help="exact, auto: compare all cases. hnsw: approximate search, used when few cases "
-            "are filtered out. Default: keep the current kind.",
+            help="exact: compare all cases. auto: the same, except in very large libraries where "
+            "--min-recall and --max-latency-ms allow less. hnsw: approximate search, used when few "
+            "cases are filtered out. Default: keep the current kind.",
+        ),
+    ] = None,
+    max_memory: Annotated[
+        float | None,
+        typer.Option(
+            "--max-memory",
+            metavar="MIB",
+            help="Memory that vectors, codes and graph may take. Codes, a quarter of the vectors "
+            "more, make exact search faster and are left out where they do not fit.",
+        ),
+    ] = None,
+    max_latency: Annotated[
+        float | None,
+        typer.Option(
+            "--max-latency-ms",
+            metavar="MS",
+            help="Time that one search may take, without encoding. Measured here, now.",
+        ),
+    ] = None,
+    min_recall: Annotated[
+        float | None,
+        typer.Option(
+            "--min-recall",
+            metavar="SHARE",
+            help="Share of the ten nearest cases that an approximate search must find, as .99; "
+            "measured on the library's own vectors. Default: 1, which is exact.",
         ),
     ] = None,
     model: Annotated[
@@ -45,21 +72,33 @@ def index(
     calibrates the check whether the library has anything like a query, and measures what scores are
     worth; search only uses both.
 
-    Example: medembed index demo-library --kind exact
+    --max-memory, --max-latency-ms and --min-recall stay until any of them, or --kind, is given
+    again. The output says what was chosen and why.
+
+    Example: medembed index demo-library --kind auto --max-latency-ms 50 --min-recall .99
     """
     from medembed.columns import LibraryColumns
-    from medembed.index import compact_index, index_backend, set_index_backend
+    from medembed.index import (
+        Budget,
+        CaseIndex,
+        compact_index,
+        index_backend,
+        set_index_backend,
+    )
     from medembed.index.backend import SERVER_KEEPS
     from medembed.library import CaseLibrary
     from medembed.lookup.novelty_calibration import calibrate_novelty
     from medembed.lookup.score_evaluation import evaluate_if_due
     from medembed.model.resolve import choose_model
 
+    limits = (max_memory, max_latency, min_recall)
+    budget = None if limits == (None, None, None) else Budget(*limits)
     opened = CaseLibrary.open(library)
     if backend is not None and not set_index_backend(opened, backend):
         note(SERVER_KEEPS)
     choice = choose_model(opened, model)
-    made = compact_index(opened, choice.fingerprint, kind)
+    made = compact_index(opened, choice.fingerprint, kind, budget=budget)
+    searches = made.index.choice if isinstance(made.index, CaseIndex) else None
     LibraryColumns(opened).current()
     with progress_bar("calibrate") as progress:
         novelty = calibrate_novelty(opened, progress=progress)
@@ -69,6 +108,7 @@ def index(
         "model": made.index.fingerprint,
         "state": made.state,
         "kind": made.index.kind,
+        "choice": None if searches is None else searches.to_json(),
         "backend": index_backend(opened),
         "cases": len(made.index),
         "dim": made.index.dim,
@@ -80,5 +120,7 @@ def index(
         current = f"the index is up to date: {counted(len(made.index), 'case')}"
         done = "; ".join(map(str, made.notes)) or current
         sys.stdout.write(f"{done} ({made.index.kind}, {counted(made.index.dim, 'dimension')})\n")
+        if searches is not None:
+            sys.stdout.write(f"{searches}\n")
 
     emit(payload, as_json, human)

@@ -246,8 +246,7 @@ def show_hits(result: Result, explained: HitWhy | None = None, rank: int | None 
         console.print("No cases match.")
     plan = result.plan
     if plan.matching:
-        how = "exact" if plan.method == "exact" else "approximate, HNSW"
-        console.print(Text(f"Searched {counted(plan.matching, 'matching case')} ({how})."))
+        console.print(Text(f"{plan}."))
     if result.hits:
         for said in _about_scores(result):
             console.print(Text(_sentence(said)))

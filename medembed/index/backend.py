@@ -21,6 +21,7 @@ from medembed.library.elsewhere import BACKEND_SETTING, HOLDER_SETTING, is_elsew
 if TYPE_CHECKING:
     from medembed.embeddings import Embeddings
     from medembed.index.case_index import CaseIndex, IndexKind
+    from medembed.index.choice import Budget
     from medembed.index.hits import Hits
     from medembed.library import CaseLibrary
 
@@ -175,7 +176,11 @@ def set_index_backend(library: CaseLibrary, backend: str) -> bool:
 
 
 def open_index(
-    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+    library: CaseLibrary,
+    fingerprint: str,
+    kind: IndexKind | None = None,
+    *,
+    budget: Budget | None = None,
 ) -> LibraryIndex:
     """Open the index of ``library`` for one model on the library's backend; update it if needed.
 
@@ -189,6 +194,8 @@ def open_index(
         Fingerprint of the model.
     kind : {"auto", "exact", "hnsw"}, optional
         Of the index files. A server always compares all eligible cases.
+    budget : Budget, optional
+        As in :func:`medembed.index.library_index.open_index`.
 
     Raises
     ------
@@ -197,14 +204,19 @@ def open_index(
     IndexServerError
         If the backend is a server and it cannot be reached.
     """
-    return _on_backend(library, library_index.open_index(library, fingerprint, kind))
+    return _on_backend(library, library_index.open_index(library, fingerprint, kind, budget=budget))
 
 
 def compact_index(
-    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+    library: CaseLibrary,
+    fingerprint: str,
+    kind: IndexKind | None = None,
+    *,
+    budget: Budget | None = None,
 ) -> LibraryIndex:
     """Do as :func:`open_index`, and write the index files anew if much was appended to them."""
-    return _on_backend(library, library_index.compact_index(library, fingerprint, kind))
+    opened = library_index.compact_index(library, fingerprint, kind, budget=budget)
+    return _on_backend(library, opened)
 
 
 def current_index(

@@ -15,27 +15,21 @@ from medembed.counted import counted
 from medembed.embeddings import Embeddings
 from medembed.errors import InputError, QueryError
 from medembed.index.case_ids import CaseIds
+from medembed.index.changing import difference, with_change
+from medembed.index.choice import Budget, Choice
 from medembed.index.first_pass import FirstPass
 from medembed.index.hits import Hits
-from medembed.index.saved_state import FORMAT, SavedState, load_saved, new_generation
-from medembed.index.sealed_files import write_sealed
+from medembed.index.planner import NoteVectors, planned
+from medembed.index.saved_state import SavedState, load_saved, new_generation, write_saved
 from medembed.index.searching import search_snapshot, unit_queries
-from medembed.index.snapshot import (
-    IndexKind,
-    Snapshot,
-    changed,
-    snapshot_files,
-    snapshot_of,
-    with_graph,
-)
-from medembed.index.validation import checked_names, checked_vectors, whole_count
+from medembed.index.snapshot import IndexKind, Snapshot, snapshot_of, with_graph
+from medembed.index.validation import checked_cases, checked_names, checked_vectors, whole_count
 
 __all__ = ["MOST_PENDING", "CaseIndex", "IndexKind"]
 
 MOST_PENDING = 0.1
 """Share of rows in the log from which all files are written anew."""
 _FEWEST_PENDING = 64
-_BLOCK_ROWS = 1 << 14
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
@@ -61,6 +55,7 @@ class CaseIndex:
         state: Snapshot,
         kind: IndexKind,
         fingerprint: str,
+        choice: Choice,
         *,
         generation: int | None = None,
         lock: threading.RLock | None = None,
@@ -69,6 +64,7 @@ class CaseIndex:
         self._lock = threading.RLock() if lock is None else lock
         self._requested_kind: IndexKind = kind
         self._fingerprint = fingerprint
+        self._choice = choice
         self._state = state
         self._generation = new_generation() if generation is None else generation
         self._saved = saved
@@ -81,6 +77,8 @@ class CaseIndex:
         kind: IndexKind = "auto",
         *,
         fingerprint: str = "",
+        budget: Budget | None = None,
+        notes: NoteVectors | None = None,
     ) -> CaseIndex:
         """Build an index from arrays or from :class:`medembed.Embeddings`.
 
@@ -92,10 +90,17 @@ class CaseIndex:
         case_ids : sequence of str
             One for each row, unique. Omit if ``vectors`` is Embeddings.
         kind : {"auto", "exact", "hnsw"}
-            ``"exact"`` compares every case, and so does ``"auto"``: approximate search is for who
-            asks for it. ``"hnsw"`` searches a graph if few cases are filtered out, else exactly.
+            ``"exact"`` compares every case. So does ``"auto"``, except above two million cases
+            where ``budget`` allows to miss some and comparing all takes longer than it allows.
+            ``"hnsw"`` searches a graph if few cases are filtered out, else exactly.
         fingerprint : str, optional
             Fingerprint of the model that made the vectors.
+        budget : Budget, optional
+            What it may cost, and how much a graph must find. A graph that needs more memory, or
+            finds less, is not used. :attr:`choice` tells what was chosen and why.
+        notes : callable, optional
+            Returns vectors of notes, given a number: a graph is measured with these as queries,
+            too. Of the same model, shape ``(q, d)``, unit rows.
 
         Raises
         ------
@@ -107,18 +112,10 @@ class CaseIndex:
                 f"unknown index kind {kind!r}",
                 hint=f"use one of: {', '.join(get_args(IndexKind))}",
             )
-        if isinstance(vectors, Embeddings):
-            if fingerprint:
-                vectors.require(fingerprint)
-            if case_ids is not None and tuple(case_ids) != vectors.case_ids:
-                raise InputError("the case ids differ from those of the embeddings")
-            ids: Sequence[str] = vectors.case_ids
-            unit, fingerprint = vectors.vectors, vectors.fingerprint
-        elif case_ids is None:
-            raise InputError("arrays of vectors need case ids")
-        else:
-            ids, unit = checked_vectors(vectors, case_ids)
-        return cls(snapshot_of(CaseIds.build(ids), unit, kind == "hnsw"), kind, fingerprint)
+        ids, unit, own = checked_cases(vectors, case_ids, fingerprint)
+        state = snapshot_of(CaseIds.build(ids), unit)
+        state, choice = planned(state, kind, budget or Budget(), notes)
+        return cls(state, kind, own, choice)
 
     def copy(self) -> CaseIndex:
         """Return an index that can be changed while this one stays as it is, at no cost."""
@@ -127,14 +124,11 @@ class CaseIndex:
                 self._state,
                 self._requested_kind,
                 self._fingerprint,
+                self._choice,
                 generation=self._generation,
                 lock=self._lock,
                 saved=self._saved,
             )
-
-    @property
-    def _is_graphed(self) -> bool:
-        return self._requested_kind == "hnsw"
 
     def __len__(self) -> int:
         return len(self._state)
@@ -154,6 +148,11 @@ class CaseIndex:
     def requested_kind(self) -> IndexKind:
         """Kind given to :meth:`build`, possibly ``"auto"``."""
         return self._requested_kind
+
+    @property
+    def choice(self) -> Choice:
+        """How it searches and why, and what was measured when this was chosen."""
+        return self._choice
 
     @property
     def fingerprint(self) -> str:
@@ -261,9 +260,9 @@ class CaseIndex:
         unit = unit_queries(queries, self._fingerprint, state.rows.shape[1], state.n_rows)
         return search_snapshot(state, unit, wanted, allowed, self._first_pass, self._lock)
 
-    def _first_pass(self, state: Snapshot) -> FirstPass:
-        """Return codes, which files have already; make and keep them otherwise."""
-        if state.first_pass is not None:
+    def _first_pass(self, state: Snapshot) -> FirstPass | None:
+        """Return codes, which files have already; make and keep them otherwise, if allowed."""
+        if state.first_pass is not None or not self._choice.codes:
             return state.first_pass
         with self._lock:
             current = self._state
@@ -327,46 +326,38 @@ class CaseIndex:
 
     def _change(self, names: list[str], unit: Floats, gone: list[str]) -> None:
         """Remove the cases ``gone``, then add those with ``names``; all or nothing."""
-        old = self._state
-        rows = old.rows_of(gone)
-        if (rows < 0).any():
-            raise InputError("the index does not hold one of these case ids")
-        present = old.rows_of(names)
-        if np.setdiff1d(present[present >= 0], rows).size:
-            raise InputError("the index already holds one of these case ids; remove it first")
-        if names and (old.n_rows or self.dim) and unit.shape[1] != self.dim:
-            raise InputError(f"vectors have dimension {unit.shape[1]}, the index {self.dim}")
-        self._state = with_graph(changed(old, rows.tolist(), names, unit), self._is_graphed)
+        changed = with_change(self._state, names, unit, gone)
+        self._state = with_graph(changed, self._choice.kind == "hnsw")
 
-    def sync(self, target: Embeddings) -> tuple[int, int]:
+    def sync(self, target: Embeddings, notes: NoteVectors | None = None) -> tuple[int, int]:
         """Make the index hold exactly ``target``; return how many were added and removed.
 
-        A case with a changed vector counts as both. If most vectors change, the index is rebuilt.
+        A case with a changed vector counts as both. If most vectors change, the index is rebuilt,
+        and how it searches is chosen again, with ``notes`` as in :meth:`build`.
         """
         with self._lock:
-            old = self._state
             if self._fingerprint:
                 target.require(self._fingerprint)
-            rows = old.rows_of(list(target.case_ids))
-            same = rows >= 0
-            for at in range(0, len(rows) if old.rows.shape[1] == target.dim else 0, _BLOCK_ROWS):
-                here = slice(at, at + _BLOCK_ROWS)
-                same[here] &= (old.rows[rows[here]] == target.vectors[here]).all(axis=1)
-            n_same = int(same.sum())
-            new, gone = np.flatnonzero(~same), len(old) - n_same
+            new, gone = difference(self._state, target)
             self._fingerprint = target.fingerprint
-            if gone + len(new) > n_same:
-                self._state = snapshot_of(
-                    CaseIds.build(target.case_ids), target.vectors, self._is_graphed
-                )
+            if len(gone) + len(new) > len(target) - len(new):
+                self._state = snapshot_of(CaseIds.build(target.case_ids), target.vectors)
                 self._generation, self._saved = new_generation(), None
+                self.choose_again(notes)
             else:
-                left = np.ones(old.n_rows, dtype=bool) if old.alive is None else old.alive.copy()
-                left[rows[same]] = False
-                removed = old.ids.names(np.flatnonzero(left)).tolist()
-                names = [target.case_ids[row] for row in new]
-                self._change(names, target.vectors[new], removed)
-            return len(new), gone
+                self._change([target.case_ids[row] for row in new], target.vectors[new], gone)
+            return len(new), len(gone)
+
+    def choose_again(self, notes: NoteVectors | None = None) -> Choice:
+        """Choose anew how to search the cases that are here now, within the same budget.
+
+        For who writes the files anew: a graph is made and measured, and times are taken. ``notes``
+        is as in :meth:`build`.
+        """
+        with self._lock:
+            kind, budget = self._requested_kind, self._choice.budget
+            self._state, self._choice = planned(self._state, kind, budget, notes)
+            return self._choice
 
     def save(
         self, folder: str | Path, *, key: bytes | None = None, extra: dict[str, Any] | None = None
@@ -418,16 +409,8 @@ class CaseIndex:
             moves = self._saved is not None and self._saved.is_of(Path(folder))
             is_clean = not self.n_pending
             generation = self._generation if is_clean and not moves else new_generation()
-            head = {
-                "format": FORMAT,
-                "kind": self._requested_kind,
-                "cases": len(self),
-                "dim": self.dim,
-                "fingerprint": self._fingerprint,
-                "generation": generation,
-                "extra": extra or {},
-            }
-            write_sealed(Path(folder), head, snapshot_files(self._state), key)
+            head = (self._requested_kind, self._choice, self._fingerprint, generation)
+            write_saved(Path(folder), key, self._state, head, extra)
             if moves:
                 again, _ = self.load_with_extra(folder, key=key)
                 self._state, self._saved = again._state, again._saved
@@ -476,12 +459,13 @@ class CaseIndex:
             Whether a large file that is unchanged since it was last verified on this machine is
             not hashed again.
         """
-        kind, own, state, saved, extra = load_saved(Path(folder), key, fingerprint, trusting)
+        found = load_saved(Path(folder), key, fingerprint, trusting)
         index = cls(
-            with_graph(state, kind == "hnsw"),
-            kind,
-            own,
-            generation=saved.generation,
-            saved=saved,
+            found.state,
+            found.kind,
+            found.fingerprint,
+            found.choice,
+            generation=found.saved.generation,
+            saved=found.saved,
         )
-        return index, extra
+        return index, found.extra

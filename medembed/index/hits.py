@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,78 @@ from medembed.counted import counted
 from medembed.errors import InternalError
 from medembed.index.search_notes import SearchNote
 
-__all__ = ["Hits", "Method", "Plan"]
+__all__ = ["Hits", "LeftOut", "Method", "Plan", "Recall"]
 
 Method = Literal["exact", "ann"]
+
+
+class LeftOut(StrEnum):
+    """What a filter left out when the recall of a graph was measured."""
+
+    NOTHING = "nothing"
+    OWN_PATIENT = "own patient"
+    """The four nearest cases, as if they were of the query's own patient."""
+    NEAREST = "300 nearest"
+    HALF = "random half"
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How many of the nearest cases a graph found in a measurement.
+
+    Parameters
+    ----------
+    asked : {"scans", "notes"}
+        Whose vectors were the queries.
+    left_out : LeftOut
+        The filter under which it was measured.
+    method : {"exact", "ann"}
+        ``"exact"``: under this filter every eligible case is compared, and none is missed.
+    share : float
+        Mean share of the ``k`` nearest cases that were found, 0 to 1.
+    low, high : float
+        95% interval of the mean: Wilson's (1927), with each query counted as one trial, which is
+        cautious, since a share varies less than a yes or no with the same mean.
+    queries : int
+    k : int
+    """
+
+    asked: Literal["scans", "notes"]
+    left_out: LeftOut
+    method: Method
+    share: float
+    low: float
+    high: float
+    queries: int
+    k: int
+
+    def __str__(self) -> str:
+        return f"recall@{self.k} {self.share:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "asked": self.asked,
+            "left_out": self.left_out.value,
+            "method": self.method,
+            "share": self.share,
+            "low": self.low,
+            "high": self.high,
+            "queries": self.queries,
+            "k": self.k,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Recall:
+        """Read what :meth:`to_json` returned; KeyError, TypeError or ValueError if it is none."""
+        asked, method = data["asked"], data["method"]
+        if asked not in ("scans", "notes") or method not in get_args(Method):
+            raise ValueError("an unknown method or query")
+        share, low, high = (float(data[name]) for name in ("share", "low", "high"))
+        if not 0 <= low <= share <= high <= 1:
+            raise ValueError("shares out of order")
+        left_out, queries, k = LeftOut(data["left_out"]), int(data["queries"]), int(data["k"])
+        return cls(asked, left_out, method, share, low, high, queries, k)
 
 
 @dataclass(frozen=True)
@@ -26,25 +96,39 @@ class Plan:
     method : {"exact", "ann"}
         ``"exact"``: every eligible case was compared. ``"ann"``: an approximate graph was
         searched, which can miss a near case.
-    searched : int
-        Number of cases searched: the eligible ones if exact, the whole index if approximate.
+    compared : int
+        Number of cases whose vector or code was compared with the query: the eligible ones if
+        exact, those that the graph visited if approximate (the mean of several queries).
     matching : int
-        Number of eligible cases: those that pass the filter.
+        Number of allowed cases: those that pass the filter.
     notes : tuple of SearchNote
         What else a reader should know.
+    recall : Recall, optional
+        Of an approximate search: the lowest recall that was measured of this graph, when it was
+        made; None if it was not measured. None if exact, since nothing is missed.
     """
 
     method: Method
-    searched: int
+    compared: int
     matching: int
     notes: tuple[SearchNote, ...] = ()
+    recall: Recall | None = None
+
+    def __str__(self) -> str:
+        """Say in one line what was searched, and how."""
+        line = f"Searched {counted(self.matching, 'matching case')}"
+        if self.method == "exact":
+            return f"{line} (exact)"
+        known = "recall not measured" if self.recall is None else str(self.recall)
+        return f"{line} (approximate, HNSW: {counted(self.compared, 'case')} compared, {known})"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data, its notes in English."""
         return {
             "method": self.method,
-            "searched": self.searched,
+            "compared": self.compared,
             "matching": self.matching,
+            "recall": None if self.recall is None else self.recall.to_json(),
             "notes": list(map(str, self.notes)),
         }
 

@@ -8,6 +8,7 @@ save, and :class:`medembed.index.CaseIndex` searches the graph only if few rows 
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,25 @@ import numpy.typing as npt
 
 from medembed.errors import InputError
 from medembed.index.faiss_bytes import index_from_bytes, index_to_bytes
+from medembed.index.hits import Recall
 
-__all__ = ["HnswGraph"]
+__all__ = ["EF_SEARCH", "HnswGraph", "graph_bytes"]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 
 _NEIGHBORS = 32
 _EF_CONSTRUCTION = 80
-_EF_SEARCH = 64
+EF_SEARCH = (64, 128, 256)
+"""How many nodes a search keeps at least: the usual number, and what to try where it is too few."""
+
+_COUNTING = threading.Lock()
+"""Held during a search: FAISS counts the comparisons of all graphs in one place."""
+
+
+def graph_bytes(n: int, dim: int) -> int:
+    """Return about how much memory a graph over ``n`` vectors takes: its own copy, and links."""
+    return n * (4 * dim + 4 * 2 * _NEIGHBORS + 32)
 
 
 class HnswGraph:
@@ -34,11 +45,23 @@ class HnswGraph:
     index : faiss.IndexHNSWFlat
     rows : int array, shape ``(index.ntotal,)``
         Row of each node; -1 if the row was deleted.
+    ef_search : int
+        How many nodes a search keeps at least.
+    recall : Recall, optional
+        The lowest recall that was measured of it.
     """
 
-    def __init__(self, index: Any, rows: Rows) -> None:
+    def __init__(
+        self, index: Any, rows: Rows, ef_search: int = EF_SEARCH[0], recall: Recall | None = None
+    ) -> None:
         self._index = index
         self._rows = rows
+        self.ef_search = ef_search
+        self.recall = recall
+
+    def measured(self, ef_search: int, recall: Recall | None) -> HnswGraph:
+        """Return the same graph, searched in another way, with what was measured of it."""
+        return HnswGraph(self._index, self._rows, ef_search, recall)
 
     @classmethod
     def build(cls, vectors: Floats) -> HnswGraph:
@@ -70,10 +93,13 @@ class HnswGraph:
         alive = self._rows >= 0
         rows = np.full_like(self._rows, -1)
         rows[alive] = new_row[self._rows[alive]]
-        return HnswGraph(self._index, rows)
+        return HnswGraph(self._index, rows, self.ef_search, self.recall)
 
-    def candidates(self, queries: Floats, take: int) -> list[Rows]:
-        """Search the graph; return the existing rows among the ``take`` nodes near each query.
+    def candidates(self, queries: Floats, take: int) -> tuple[list[Rows], int]:
+        """Search the graph.
+
+        Returns the existing rows among the ``take`` nodes near each query, and how many nodes
+        were compared for all queries together.
 
         Nothing is filtered during the search: FAISS continues from the nearest nodes whether or
         not they are eligible and stops after ``efSearch`` of them, so a filtered search returns
@@ -83,14 +109,17 @@ class HnswGraph:
         import faiss
 
         take = min(take, len(self))
-        ef = min(max(_EF_SEARCH, 2 * take), len(self))
+        ef = min(max(self.ef_search, 2 * take), len(self))
         hnsw: Any = faiss  # its type annotations lack this class
         parameters = hnsw.SearchParametersHNSW(efSearch=ef)
-        _, labels = self._index.search(np.ascontiguousarray(queries), take, params=parameters)
+        with _COUNTING:
+            before = hnsw.cvar.hnsw_stats.ndis
+            _, labels = self._index.search(np.ascontiguousarray(queries), take, params=parameters)
+            compared = int(hnsw.cvar.hnsw_stats.ndis - before)
         # A search that began before a change can meet nodes added since: ignore them.
         known = [line[(line >= 0) & (line < len(self))] for line in labels]
         found = [self._rows[line] for line in known]
-        return [rows[rows >= 0] for rows in found]
+        return [rows[rows >= 0] for rows in found], compared
 
     def to_bytes(self) -> bytes:
         """Serialize; refuses a graph with deleted nodes, which still hold their vectors."""

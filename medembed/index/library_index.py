@@ -16,9 +16,11 @@ import numpy as np
 from medembed.embeddings import Embeddings
 from medembed.errors import FingerprintError, InputError, LibraryBusyError, LibraryError
 from medembed.index.case_index import MOST_PENDING, CaseIndex, IndexKind
+from medembed.index.choice import Budget
 from medembed.index.search_notes import SearchNote, SearchNoteKind
 
 if TYPE_CHECKING:
+    from medembed.index.planner import NoteVectors
     from medembed.library import CaseLibrary
     from medembed.library.vectors import VectorChanges
 
@@ -121,6 +123,7 @@ def open_index(
     fingerprint: str,
     kind: IndexKind | None = None,
     *,
+    budget: Budget | None = None,
     trusting: bool = True,
 ) -> LibraryIndex:
     """Open the index of ``library`` for one model; build or update it if needed.
@@ -136,6 +139,9 @@ def open_index(
     kind : {"auto", "exact", "hnsw"}, optional
         As in :meth:`CaseIndex.build`. None keeps the kind of the existing files; ``"auto"`` if
         there are none.
+    budget : Budget, optional
+        As in :meth:`CaseIndex.build`. None keeps that of the existing files, if ``kind`` is None,
+        too; else there is none.
     trusting : bool
         As in :meth:`CaseIndex.load_with_extra`.
 
@@ -153,29 +159,39 @@ def open_index(
             index, extra = _load(folder, library.key, fingerprint, trusting)
         except (InputError, OSError):
             index = None
-        if index is not None and kind in (None, index.requested_kind):
+        if index is not None and kind is None:
+            kind, budget = index.requested_kind, budget or index.choice.budget
+        if index is not None and (kind, budget or Budget()) == (
+            index.requested_kind,
+            index.choice.budget,
+        ):
             opened = LibraryIndex(index, str(extra.get("stamp")), "kept", stamp=extra)
             if opened.revision == stamp["stamp"]:
                 return replace(opened, stamp=stamp)
             if (brought := _brought_up(library, fingerprint, opened)) is not None:
                 return brought
             stale = index
-    return _made(library, fingerprint, kind, stale, fresh)
+    return _made(library, fingerprint, kind, budget, stale, fresh)
 
 
 def compact_index(
-    library: CaseLibrary, fingerprint: str, kind: IndexKind | None = None
+    library: CaseLibrary,
+    fingerprint: str,
+    kind: IndexKind | None = None,
+    *,
+    budget: Budget | None = None,
 ) -> LibraryIndex:
     """Open the index, and write its files anew if much has been appended to them.
 
-    For who writes vectors, at the end: a search never does it for a large library. Arguments and
-    errors are those of :func:`open_index`.
+    For who writes vectors, at the end: a search never does it for a large library. How to search
+    is chosen again then. Arguments and errors are those of :func:`open_index`.
     """
-    opened = open_index(library, fingerprint, kind)
+    opened = open_index(library, fingerprint, kind, budget=budget)
     index = opened.index
     if index.n_pending <= MOST_PENDING * len(index):
         return opened
     index = index.copy()
+    index.choose_again(_notes(library, fingerprint))
     saved = _save(library, fingerprint, index, opened.stamp, anew=True, wait=_PATIENCE_SECONDS)
     return replace(opened, index=index) if saved else opened
 
@@ -191,6 +207,13 @@ def _stamp(library: CaseLibrary, fingerprint: str) -> dict[str, Any]:
     change = list(store.last_change())
     space = store.space(fingerprint, "image")
     return {"change": change, "space": space, "stamp": library_revision(library, fingerprint)}
+
+
+def _notes(library: CaseLibrary, fingerprint: str) -> NoteVectors:
+    """Return how to read vectors of notes: they ask as a text does, when a graph is measured."""
+    from medembed.library.vectors import VectorStore  # indexing arrays needs no library
+
+    return lambda count: VectorStore(library.database.read()).sample(fingerprint, "note", count)
 
 
 def _load(
@@ -250,6 +273,7 @@ def _made(
     library: CaseLibrary,
     fingerprint: str,
     kind: IndexKind | None,
+    budget: Budget | None,
     stale: CaseIndex | None,
     fresh: bool,
 ) -> LibraryIndex:
@@ -265,11 +289,13 @@ def _made(
         raise
     state: Literal["made", "updated", "rebuilt"]
     if stale is not None:
-        added, removed = stale.sync(images)
+        added, removed = stale.sync(images, _notes(library, fingerprint))
         index, state = stale, "updated"
         done = [SearchNote(SearchNoteKind.INDEX_UPDATED, (added, removed))]
     else:
-        index = CaseIndex.build(images, kind=kind or "auto")
+        index = CaseIndex.build(
+            images, kind=kind or "auto", budget=budget, notes=_notes(library, fingerprint)
+        )
         state = "made" if fresh else "rebuilt"
         what = SearchNoteKind.INDEX_BUILT
         if not fresh:

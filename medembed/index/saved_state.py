@@ -9,11 +9,19 @@ from typing import Any, get_args
 
 from medembed.errors import FingerprintError, InputError
 from medembed.index.change_log import Change, Position, append_change, read_changes
+from medembed.index.choice import Choice, Reason
 from medembed.index.file_stamps import Stamp, read_stamps, stamp_of, write_stamps
-from medembed.index.sealed_files import HEAD, open_sealed
-from medembed.index.snapshot import IndexKind, Snapshot, changed, read_snapshot
+from medembed.index.sealed_files import HEAD, open_sealed, write_sealed
+from medembed.index.snapshot import (
+    IndexKind,
+    Snapshot,
+    changed,
+    read_snapshot,
+    snapshot_files,
+    with_graph,
+)
 
-__all__ = ["FORMAT", "SavedState", "load_saved", "new_generation"]
+__all__ = ["FORMAT", "Loaded", "SavedState", "load_saved", "new_generation", "write_saved"]
 
 FORMAT = 2
 
@@ -85,18 +93,64 @@ class SavedState:
         return replace(self, end=end, n_rows=state.n_rows, removed=state.removed)
 
 
-def load_saved(
-    folder: Path, key: bytes | None, fingerprint: str, trusting: bool
-) -> tuple[IndexKind, str, Snapshot, SavedState, dict[str, Any]]:
-    """Read files and log.
+@dataclass(frozen=True)
+class Loaded:
+    """What files and log hold.
 
-    Returns
-    -------
+    Parameters
+    ----------
     kind : {"auto", "exact", "hnsw"}
+        As it was asked for.
+    choice : Choice
+        How the index searches.
     fingerprint : str
     state : Snapshot
     saved : SavedState
     extra : dict
+    """
+
+    kind: IndexKind
+    choice: Choice
+    fingerprint: str
+    state: Snapshot
+    saved: SavedState
+    extra: dict[str, Any]
+
+
+def write_saved(
+    folder: Path,
+    key: bytes | None,
+    state: Snapshot,
+    head: tuple[IndexKind, Choice, str, int],
+    extra: dict[str, Any] | None,
+) -> None:
+    """Write all files anew.
+
+    Parameters
+    ----------
+    folder, key
+        As in :meth:`CaseIndex.save`.
+    state : Snapshot
+    head : tuple
+        Kind, choice, fingerprint and generation.
+    extra : dict, optional
+    """
+    kind, choice, fingerprint, generation = head
+    plain = {
+        "format": FORMAT,
+        "kind": kind,
+        "choice": choice.to_json(),
+        "cases": len(state),
+        "dim": int(state.rows.shape[1]),
+        "fingerprint": fingerprint,
+        "generation": generation,
+        "extra": extra or {},
+    }
+    write_sealed(folder, plain, snapshot_files(state, codes=choice.codes), key)
+
+
+def load_saved(folder: Path, key: bytes | None, fingerprint: str, trusting: bool) -> Loaded:
+    """Read files and log.
 
     Raises
     ------
@@ -114,8 +168,11 @@ def load_saved(
     try:
         n, dim = int(head["cases"]), int(head["dim"])
         state = read_snapshot(sealed.files, n, dim, sealed.hashed)
+        choice = _choice(head)
     except (KeyError, ValueError, TypeError):
         raise InputError("index files that do not match each other", where=folder.name) from None
+    if state.graph is not None and choice.ef_search is not None:
+        state = replace(state, graph=state.graph.measured(choice.ef_search, choice.recall))
     changes, end = read_changes(sealed.log, key, sealed.seal.encode(), dim, sealed.acknowledged)
     extra = dict(head["extra"])
     for change in changes:
@@ -135,4 +192,15 @@ def load_saved(
         dim,
         state.removed,
     )
-    return head["kind"], str(head["fingerprint"]), state, saved, extra
+    state = with_graph(state, choice.kind == "hnsw")
+    return Loaded(head["kind"], choice, str(head["fingerprint"]), state, saved, extra)
+
+
+def _choice(head: dict[str, Any]) -> Choice:
+    """Return what was chosen; files of before there was a choice have no budget."""
+    if "choice" in head:
+        return Choice.from_json(head["choice"])
+    is_graph = head["kind"] == "hnsw"
+    reason = Reason.EXACT_ASKED if head["kind"] == "auto" else Reason.ASKED
+    mib = 4 * int(head["cases"]) * int(head["dim"]) / (1 << 20)
+    return Choice("hnsw" if is_graph else "exact", reason, mib=mib)

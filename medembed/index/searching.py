@@ -50,7 +50,7 @@ def search_snapshot(
     queries: Floats,
     k: int,
     allowed: Mask | Collection[str] | None,
-    first_pass: Callable[[Snapshot], FirstPass],
+    first_pass: Callable[[Snapshot], FirstPass | None],
     lock: threading.RLock,
 ) -> Hits:
     """Find the ``k`` nearest cases of each query.
@@ -63,7 +63,7 @@ def search_snapshot(
     allowed
         As in :meth:`CaseIndex.search`.
     first_pass : callable
-        Returns codes of a snapshot, and makes them if needed.
+        Returns codes of a snapshot, and makes them if needed; None if none are to be kept.
     lock : RLock
         Held by whoever changes the graph.
     """
@@ -85,8 +85,14 @@ def search_snapshot(
     graph = state.graph
     dropped = len(state) - matching + (graph.n_deleted if graph else 0)
     if take and graph is not None and dropped <= MOST_SPARE_NODES:
-        rows, scores = _search_graph(state, graph, queries, take, dropped, mask, best, lock)
-        plan = Plan("ann", len(state), matching, notes)
+        rows, scores, compared, n_exact = _search_graph(
+            state, graph, queries, take, dropped, mask, best, lock
+        )
+        if n_exact and n_exact == len(queries):
+            plan = Plan("exact", matching, matching, notes)
+        else:
+            mean = -(-(compared + n_exact * matching) // max(len(queries), 1))
+            plan = Plan("ann", mean, matching, notes, graph.recall)
     elif take:
         rows, scores = best(queries)
         plan = Plan("exact", matching, matching, notes)
@@ -106,11 +112,13 @@ def _search_graph(
     mask: Mask | None,
     best: Callable[[Floats], tuple[Rows, Floats]],
     lock: threading.RLock,
-) -> tuple[Rows, Floats]:
+) -> tuple[Rows, Floats, int, int]:
+    """Return rows, scores, how many nodes were compared, and how many queries compared all."""
     rows = np.empty((len(queries), take), dtype=np.intp)
     scores = np.empty((len(queries), take), dtype=np.float32)
+    n_exact = 0
     with lock:
-        found = graph.candidates(queries, take + dropped)
+        found, compared = graph.candidates(queries, take + dropped)
     for query, near in enumerate(found):
         kept = near[near < state.n_rows]
         near_size = kept.size
@@ -118,10 +126,11 @@ def _search_graph(
         # An unconnected graph, or many excluded cases near the query: what lies behind them
         # may be missing, so compare all.
         if kept.size < take or near_size - kept.size > take:
+            n_exact += 1
             one, its_scores = best(queries[query : query + 1])
             rows[query], scores[query] = one[0], its_scores[0]
         else:
             rows[query], scores[query] = order_candidates(
                 queries[query], state.rows, state.ids, kept, take
             )
-    return rows, scores
+    return rows, scores, compared, n_exact

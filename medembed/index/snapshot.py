@@ -153,20 +153,22 @@ def bool_filter(allowed: Mask | Collection[str]) -> Mask | None:
     return array if array.dtype == bool else None
 
 
-def snapshot_of(ids: CaseIds, rows: Floats, graphed: bool) -> Snapshot:
-    """Return a snapshot of given rows."""
-    return with_graph(Snapshot(ids, RowBuffer.of(rows)), graphed)
+def snapshot_of(ids: CaseIds, rows: Floats) -> Snapshot:
+    """Return a snapshot of given rows, without a graph."""
+    return Snapshot(ids, RowBuffer.of(rows))
 
 
 def with_graph(state: Snapshot, graphed: bool) -> Snapshot:
     """Make, keep, make again or drop the graph, as kind and size require."""
-    graph = state.graph
+    graph = old = state.graph
     if not graphed or not len(state):
         graph = None
-    elif graph is None or graph.n_deleted > MOST_SPARE_NODES // 2:
+    elif old is None or old.n_deleted > MOST_SPARE_NODES // 2:
         graph = HnswGraph.build(state.vectors)
         if state.kept is not None:
             graph = graph.renumbered(state.kept)
+        if old is not None:  # nearly the same cases
+            graph = graph.measured(old.ef_search, old.recall)
     return replace(state, graph=graph)
 
 
@@ -190,10 +192,11 @@ def changed(old: Snapshot, gone: list[int], names: list[str], unit: Floats) -> S
     return Snapshot(ids, buffer, old.removed.union(gone), graph, coded)
 
 
-def snapshot_files(state: Snapshot) -> dict[str, Content]:
+def snapshot_files(state: Snapshot, *, codes: bool = True) -> dict[str, Content]:
     """Return the files that :func:`read_snapshot` reads, without the rows of removed cases.
 
-    They are made while they are written, block by block.
+    They are made while they are written, block by block. Without ``codes``, those of the first
+    pass are left out.
     """
     rows, kept = state.rows, state.kept
     n, dim = len(state), rows.shape[1]
@@ -209,7 +212,7 @@ def snapshot_files(state: Snapshot) -> dict[str, Content]:
     if state.graph is not None:
         clean = HnswGraph.build(state.vectors) if state.removed else state.graph
         files["graph"] = clean.to_bytes()
-    if n >= FEWEST_ROWS:
+    if codes and n >= FEWEST_ROWS:
         files["codes"] = code_buffers(rows, kept)
     return files
 

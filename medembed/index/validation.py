@@ -7,12 +7,28 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from medembed.embeddings import Embeddings
 from medembed.errors import InputError, QueryError
 from medembed.unit_vectors import is_unit, unit_rows
 
-__all__ = ["checked_names", "checked_vectors", "whole_count"]
+__all__ = ["checked_cases", "checked_names", "checked_vectors", "whole_count"]
 
 Floats = npt.NDArray[np.float32]
+
+
+def checked_cases(
+    vectors: npt.ArrayLike | Embeddings, case_ids: Sequence[str] | None, fingerprint: str
+) -> tuple[Sequence[str], Floats, str]:
+    """Return ids, unit rows and fingerprint of arrays or embeddings; InputError if unfit."""
+    if not isinstance(vectors, Embeddings):
+        if case_ids is None:
+            raise InputError("arrays of vectors need case ids")
+        return *checked_vectors(vectors, case_ids), fingerprint
+    if fingerprint:
+        vectors.require(fingerprint)
+    if case_ids is not None and tuple(case_ids) != vectors.case_ids:
+        raise InputError("the case ids differ from those of the embeddings")
+    return vectors.case_ids, vectors.vectors, vectors.fingerprint
 
 
 def checked_vectors(vectors: npt.ArrayLike, case_ids: Sequence[str]) -> tuple[list[str], Floats]:

@@ -244,6 +244,31 @@ class VectorStore:
         array = np.frombuffer(memoryview(raw)[: len(ids) * size], dtype=_FLOAT)
         return ids, array.reshape(len(ids), dimensions).astype(np.float32, copy=False)
 
+    def sample(self, fingerprint: str, kind: str, count: int) -> npt.NDArray[np.float32]:
+        """Read up to ``count`` vectors of a set, evenly spaced in it: ``(n, d)``."""
+        known = self._space(fingerprint, kind)
+        if known is None:
+            return np.empty((0, 0), dtype=np.float32)
+        space, dimensions = known
+        bounds = (space * _SPACE, (space + 1) * _SPACE - 1)
+        numbers = [
+            number
+            for (number,) in self._db.execute(
+                "SELECT id FROM vectors WHERE id BETWEEN ? AND ? ORDER BY id", bounds
+            )
+        ]
+        found = []
+        for number in numbers[:: max(1, -(-len(numbers) // count))]:
+            row = self._db.execute(
+                "SELECT vector, seal FROM vectors WHERE id = ?", (number,)
+            ).fetchone()
+            if row is None:  # erased meanwhile
+                continue
+            if len(row[0]) != dimensions * _FLOAT.itemsize or row[1] != vector_seal(number, row[0]):
+                raise damaged(f"a {kind} vector")
+            found.append(np.frombuffer(row[0], dtype=_FLOAT))
+        return np.array(found, dtype=np.float32).reshape(len(found), dimensions)
+
     def missing(self, fingerprint: str, kind: str) -> list[str]:
         """Return the ids of cases without a vector; for ``"note"``, only cases with a note."""
         known = self._space(fingerprint, kind)

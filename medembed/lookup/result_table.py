@@ -55,7 +55,7 @@ def result_html(result: Result) -> str:
     A notebook keeps what it shows and is passed on, so neither reports nor pictures are in it.
     """
     lines = [str(result.score_basis), result.novelty_line, *map(str, result.plan.notes)]
-    caption = "; ".join([f"Searched {result.plan.matching} matching cases", *lines])
+    caption = "; ".join([str(result.plan), *lines])
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in _SHOWN.values())
     body = "".join(_html_row(hit) for hit in result.hits)
     if not body:

@@ -78,3 +78,8 @@ def test_no_sentence_is_written_outside_the_catalog(file: str) -> None:
     assert strings
     sentences = [s for s in strings if len([w for w in s.split() if w.isalpha()]) > 1]
     assert sentences == []
+
+
+def test_an_approximate_answer_says_what_share_it_finds_and_never_more() -> None:
+    assert ENGLISH.results.approximate(0.997).endswith("finds about 99% of the closest cases")
+    assert "may be missing" in ENGLISH.results.approximate(None)

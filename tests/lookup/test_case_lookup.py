@@ -48,7 +48,7 @@ def test_a_text_finds_the_cases_nearest_to_its_vector(library) -> None:
         expected = float(np.dot(query, vector(int(hit.case_id[5:]))))
         assert hit.score == pytest.approx(expected, abs=1e-6)
         assert dict(hit.evidence.parts) == {"text": pytest.approx(expected, abs=1e-6)}
-    assert (result.plan.method, result.plan.searched, result.plan.matching) == ("exact", 40, 40)
+    assert (result.plan.method, result.plan.compared, result.plan.matching) == ("exact", 40, 40)
 
 
 def test_a_pasted_report_is_read_as_those_of_the_library_were(library) -> None:
@@ -103,7 +103,7 @@ def test_conditions_narrow_and_the_own_patient_stays_out(library) -> None:
     result = lookup.search(case="case-10", where=["sex=F", "age>=40"], k=40)
     wanted = [i for i in range(40) if i % 2 and 20 + i >= 40 and i not in (10, 11)]
     assert ids(result) == ranking(vector(10), wanted)
-    assert result.plan.matching == result.plan.searched == len(wanted)
+    assert result.plan.matching == result.plan.compared == len(wanted)
     assert result.query["where"] == ["sex=F", "age>=40.0"]
     one = lookup.search(text="mass", where="case=case-7")
     assert ids(one) == ["case-7"]
@@ -140,7 +140,7 @@ def test_json_is_what_the_design_promises(library) -> None:
     assert (data["own_cases"], data["own_patient_cases"]) == ([], 0)
     assert data["model"] == FINGERPRINT
     assert data["query"]["text"] == "right pleural effusion"
-    assert {"method", "searched", "matching"} <= set(data["plan"])
+    assert {"method", "compared", "matching"} <= set(data["plan"])
     assert data["novel"] is False
     hit = next(h for h in data["hits"] if h["case_id"] == "case-0")
     assert list(hit) == [

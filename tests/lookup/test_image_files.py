@@ -226,6 +226,23 @@ def test_the_verb_index_builds_and_then_says_that_nothing_was_to_do(home) -> Non
     assert (data["kind"], data["cases"]) == ("hnsw", 5)
     again = medembed("index", home / "library")
     assert "up to date: 5 cases (hnsw, 4 dimensions)" in again.stdout
+    assert "approximate search, HNSW: as asked; recall@10 1.000" in again.stdout
+
+
+def test_the_verb_index_says_what_its_budget_led_to(home, monkeypatch, capsys) -> None:
+    def index(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["medembed", "index", str(home / "library"), *words])
+        with pytest.raises(SystemExit) as left:
+            run()
+        return int(left.value.code or 0)
+
+    assert index("--kind", "hnsw", "--min-recall", ".9", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["kind"], data["choice"]["reason"]) == ("exact", "recall too low")
+    assert data["choice"]["budget"]["min_recall"] == 0.9
+    assert index("--min-recall", "99") == 2
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
 
 
 def test_a_report_cannot_steer_the_terminal() -> None:
