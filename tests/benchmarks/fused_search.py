@@ -131,11 +131,10 @@ def parts_of(library: CaseLibrary, ids: list[str], texts: list[str]) -> tuple[np
     for text in texts:
         terms = read_terms(read_note(text, vocabulary), vocabulary)
         agreement = statements.agreement(terms.terms)
-        match = words.match(terms.words, terms.unread)
+        match = words.match(terms.words, terms.unread, statements.opposed(terms))
         rarity = TYPICAL_RARITY * match.weight / (1 - match.weight)
         alone = words.match(query_words(text)).shares
-        beside = match.without(statements.contradicts(terms.terms)).shares
-        rows.append((agreement, alone, beside, np.array(rarity)))
+        rows.append((agreement, alone, match.shares, np.array(rarity)))
     return tuple(map(np.stack, zip(*rows, strict=True)))
 
 
