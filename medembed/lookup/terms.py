@@ -172,24 +172,29 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    words = tuple(w for w in query_words(affirmed) if is_content_word(w) or w not in vocabulary.function)
+    words = tuple(word for word in query_words(affirmed) if not _is_function(word, vocabulary))
     read = {word for _, text in found for word in query_words(text)}
     if any(one.side for one in note.assertions):
         read |= _SIDES
     unread = tuple(word for word in words if word not in read and is_content_word(word))
-    places = frozenset(word for word in unread if _is_place(word, vocabulary))
+    beside = _SIDES.union(word for word in unread if _is_place(word, vocabulary))
     sided = tuple(
-        (term, tuple(word for word in words if word in own))
+        (term, tuple(word for word in words if word in beside or word in query_words(text)))
         for term, text in found
         if term.side and term in kept
-        for own in (_SIDES | places | set(query_words(text)),)
     )
     return QueryTerms(kept, left_out, affirmed, ", ".join(denied), words, unread, sided)
 
 
+def _is_function(word: str, vocabulary: Vocabulary) -> bool:
+    """Whether both lists have it: one has "consistent", the other "patient"."""
+    return word in vocabulary.function and not is_content_word(word)
+
+
 def _is_place(word: str, vocabulary: Vocabulary) -> bool:
     """Whether a word says nothing without a finding: "lobe", "rib", "apical"."""
-    return vocabulary.plain.longest(tokens_of(word), 0, 1) is not None
+    tokens = tokens_of(word)
+    return bool(tokens) and vocabulary.plain.longest(tokens, 0, len(tokens)) is not None
 
 
 def _terms(note: Note) -> Iterator[tuple[Term, str]]:
