@@ -27,7 +27,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from medembed.library.library import CaseLibrary
 
-__all__ = ["MOST_WORDS", "NoteScores", "note_scores", "query_words", "rarities"]
+__all__ = ["MOST_WORDS", "NoteScores", "note_scores", "query_words", "rarest", "rarities"]
 
 MOST_WORDS = 32
 """Only the rarest words of a query are looked up: the others add little and occur everywhere."""
@@ -88,6 +88,12 @@ def rarities(library: CaseLibrary, words: Iterable[str]) -> dict[str, float]:
     return found
 
 
+def rarest(rarity: Mapping[str, float]) -> dict[str, float]:
+    """Return the words that are looked up: those that tell notes apart, the rarest first."""
+    words = sorted((word for word in rarity if rarity[word] > 0), key=lambda w: (-rarity[w], w))
+    return {word: rarity[word] for word in words[:MOST_WORDS]}
+
+
 def note_scores(library: CaseLibrary, rarity: Mapping[str, float]) -> NoteScores:
     """Score every note that has one of the words.
 
@@ -97,13 +103,12 @@ def note_scores(library: CaseLibrary, rarity: Mapping[str, float]) -> NoteScores
     rarity : mapping of str to float
         Words of the query, as :func:`rarities` returns them.
     """
-    words = sorted((word for word in rarity if rarity[word] > 0), key=lambda w: (-rarity[w], w))
-    words = words[:MOST_WORDS]
-    total = sum(rarity[word] for word in words)
+    rarity = rarest(rarity)
+    total = sum(rarity.values())
     if not total:
         return NoteScores(np.empty(0, np.int64), np.empty(0, np.float32))
     # Quoted, so that no word of a query is an operator of FTS5.
-    wanted = " OR ".join(map(_quoted, words))
+    wanted = " OR ".join(map(_quoted, rarity))
     found = (
         library.database.read()
         .execute(
@@ -115,7 +120,7 @@ def note_scores(library: CaseLibrary, rarity: Mapping[str, float]) -> NoteScores
     )
     table = np.array(found, dtype=np.float64).reshape(-1, 2)
     shares = np.clip(table[:, 1] / (_SATURATION * total), 0.0, 1.0).astype(np.float32)
-    return NoteScores(table[:, 0].astype(np.int64), shares, tuple(words), total)
+    return NoteScores(table[:, 0].astype(np.int64), shares, tuple(rarity), total)
 
 
 def _quoted(word: str) -> str:

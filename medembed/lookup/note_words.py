@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.columns import CaseFilter
-from medembed.library.note_words import note_scores, rarities
+from medembed.library.note_words import note_scores, rarest, rarities
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -43,18 +43,6 @@ class WordMatch:
     weight: float
     words: tuple[str, ...] = ()
 
-    def without(self, contradicts: npt.NDArray[np.bool_]) -> WordMatch:
-        """Return the match in which the words of some notes count nothing.
-
-        BM25 knows no denial: "no effusion" has the word. So a note that contradicts anything that
-        the text asks for gains nothing by its words.
-
-        Parameters
-        ----------
-        contradicts : bool array, shape ``(n,)``
-        """
-        return replace(self, shares=np.where(contradicts, np.float32(0), self.shares))
-
 
 class NoteWords:
     """Matches words with the notes of an index's cases; valid for one revision of it.
@@ -83,7 +71,12 @@ class NoteWords:
         self._rarity: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def match(self, words: Sequence[str], unread: Sequence[str] | None = None) -> WordMatch:
+    def match(
+        self,
+        words: Sequence[str],
+        unread: Sequence[str] | None = None,
+        opposed: Sequence[tuple[npt.NDArray[np.bool_], Sequence[str]]] = (),
+    ) -> WordMatch:
         """Match words with every note.
 
         Their weight is ``r / (r + TYPICAL_RARITY)`` with the sum ``r`` of their rarities. The score
@@ -96,19 +89,42 @@ class NoteWords:
             In small letters.
         unread : sequence of str, optional
             Unless one of these words tells notes apart, none counts; by default all of them.
+        opposed : sequence of (bool array, shape ``(n,)``, sequence of str)
+            Words that count nothing in the notes of some cases. BM25 knows no denial: "no effusion"
+            has the word.
         """
         with self._lock:
             missing = [word for word in words if word not in self._rarity]
             self._rarity |= rarities(self._library, missing)
             rarity = {word: self._rarity[word] for word in words}
-        shares = np.zeros(self._n, dtype=np.float32)
         if not any(rarity.get(word) for word in (words if unread is None else unread)):
-            return WordMatch(shares, 0.0)
-        found = note_scores(self._library, rarity)
-        rows = self._index_rows[self._columns.positions_of(found.case_rows)]
-        known = rows >= 0  # others have no vector
-        shares[rows[known]] = found.shares[known]
-        return WordMatch(shares, found.rarity / (found.rarity + TYPICAL_RARITY), found.words)
+            return WordMatch(np.zeros(self._n, dtype=np.float32), 0.0)
+        rarity = rarest(rarity)
+        total = sum(rarity.values())
+        shares = np.zeros(self._n, dtype=np.float32)
+        for group, silent in _groups(rarity, opposed):
+            found = note_scores(self._library, {word: rarity[word] for word in group})
+            rows = self._index_rows[self._columns.positions_of(found.case_rows)]
+            known = rows >= 0  # others have no vector
+            rows = rows[known]
+            part = found.shares[known] * np.float32(found.rarity / total)
+            if silent is not None:
+                part[silent[rows]] = 0
+            shares[rows] += part
+        return WordMatch(shares, total / (total + TYPICAL_RARITY), tuple(rarity))
+
+
+def _groups(
+    words: Iterable[str], opposed: Sequence[tuple[npt.NDArray[np.bool_], Sequence[str]]]
+) -> Iterator[tuple[list[str], npt.NDArray[np.bool_] | None]]:
+    """Yield words with the cases in which they count nothing; those of the same cases together."""
+    opposed = [(cases, own) for cases, own in opposed if cases.any()]
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for word in words:
+        by = tuple(at for at, (_, own) in enumerate(opposed) if word in own)
+        groups.setdefault(by, []).append(word)
+    for by, group in groups.items():
+        yield group, np.any([opposed[at][0] for at in by], axis=0) if by else None
 
 
 def name_ranks(case_ids: Sequence[str]) -> npt.NDArray[np.intp]:

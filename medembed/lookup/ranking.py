@@ -125,7 +125,8 @@ def _words(
 
 
 def _match(terms: QueryTerms, reader: QueryTextReader, gallery: Gallery) -> WordMatch:
-    match = reader.words(gallery).match(terms.words, terms.unread)
-    if not match.weight or not terms.terms:
-        return match
-    return match.without(reader.statements(gallery).contradicts(terms.terms))
+    columns = reader.words(gallery)
+    if not terms.terms:
+        return columns.match(terms.words, terms.unread)
+    statements = reader.statements(gallery)
+    return columns.match(terms.words, terms.unread, statements.opposed(terms))

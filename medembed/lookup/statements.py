@@ -23,7 +23,7 @@ from medembed.lookup.agreement import (
     finding_table,
 )
 from medembed.lookup.note_words import name_ranks
-from medembed.lookup.terms import Term, TermKind
+from medembed.lookup.terms import QueryTerms, Term, TermKind
 from medembed.notes import Assertion, Side, Status, current_label
 from medembed.notes.degrees import degree_of
 
@@ -135,17 +135,32 @@ class Statements:
     def contradicts(self, terms: Sequence[Term]) -> npt.NDArray[np.bool_]:
         """Return whether each case states the opposite of any term, shape ``(n,)``.
 
-        A finding on the other side only is the opposite of one on a side.
+        Not whether it states a finding on the other side: see :meth:`is_elsewhere`.
         """
         opposed = np.zeros(len(self._case_ids), dtype=bool)
         for term in terms:
             one = self.agreement_with(term)
             if term.kind is TermKind.FINDING or (one.size and one.min() != one.max()):
                 opposed |= one <= -1
-            if term.kind is TermKind.FINDING and term.side and term.status == "present":
-                elsewhere = self.agreement_with(replace(term, side="", degree=""))
-                opposed |= (one < 0) & (elsewhere > 0)
         return opposed
+
+    def is_elsewhere(self, term: Term) -> npt.NDArray[np.bool_]:
+        """Return whether each case states a finding only on the other side, shape ``(n,)``."""
+        if term.kind is not TermKind.FINDING or not term.side or term.status != "present":
+            return np.zeros(len(self._case_ids), dtype=bool)
+        anywhere = self.agreement_with(replace(term, side="", degree=""))
+        return (self.agreement_with(term) < 0) & (anywhere > 0)
+
+    def opposed(self, terms: QueryTerms) -> list[tuple[npt.NDArray[np.bool_], tuple[str, ...]]]:
+        """Return cases with the words of a query that count nothing for them.
+
+        No word does for a case that contradicts a term. For one that states a finding on the other
+        side only, the words of that finding do not.
+        """
+        return [
+            (self.contradicts(terms.terms), terms.words),
+            *((self.is_elsewhere(term), words) for term, words in terms.sided),
+        ]
 
     def has_any(self, term: Term) -> bool:
         """Return whether any case agrees with a term."""

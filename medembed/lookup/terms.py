@@ -15,6 +15,7 @@ from medembed.notes import Note, Side, Status, Vocabulary
 from medembed.notes.affirmed import split_denied
 from medembed.notes.attribute_words import attribute_words
 from medembed.notes.degrees import Degree, degree_of
+from medembed.notes.patterns import tokens_of
 
 __all__ = ["QueryTerms", "Term", "TermKind", "all_terms", "read_terms"]
 
@@ -92,9 +93,13 @@ class QueryTerms:
     denied : str
         The denied findings in the words of the text.
     words : tuple of str
-        Of what it affirms. They are looked up in notes if any of :attr:`unread` tells notes apart.
+        Of what it affirms, without function words. They are looked up in notes if any of
+        :attr:`unread` tells notes apart.
     unread : tuple of str
-        Those of the words that no term was read from, without function words.
+        Those of the words that no term was read from.
+    sided : tuple of (Term, tuple of str)
+        Each finding with a side, and those of the words that say nothing of a case that has it on
+        the other side only: its name, its side, and places ("lobe", "rib").
     """
 
     terms: tuple[Term, ...] = ()
@@ -103,6 +108,7 @@ class QueryTerms:
     denied: str = ""
     words: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    sided: tuple[tuple[Term, tuple[str, ...]], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -166,22 +172,29 @@ def read_terms(
     affirmed = split.affirmed if split.denied else note_text(note)
     if not affirmed and not denied:  # every denial was left out, and nothing else is there
         affirmed = note_text(note)
-    words, unread = _words(note, affirmed, [words for _, words in found])
-    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), words, unread)
-
-
-def _words(
-    note: Note, affirmed: str, read: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the affirmed words, and those of them that no term was read from."""
-    words = query_words(affirmed)
-    known = {word for text in read for word in query_words(text)}
-    is_sided = any(one.side for one in note.assertions)
-    return tuple(words), tuple(
-        word
-        for word in words
-        if word not in known and is_content_word(word) and not (is_sided and word in _SIDES)
+    words = tuple(word for word in query_words(affirmed) if not _is_function(word, vocabulary))
+    read = {word for _, text in found for word in query_words(text)}
+    if any(one.side for one in note.assertions):
+        read |= _SIDES
+    unread = tuple(word for word in words if word not in read and is_content_word(word))
+    beside = _SIDES.union(word for word in unread if _is_place(word, vocabulary))
+    sided = tuple(
+        (term, tuple(word for word in words if word in beside or word in query_words(text)))
+        for term, text in found
+        if term.side and term in kept
     )
+    return QueryTerms(kept, left_out, affirmed, ", ".join(denied), words, unread, sided)
+
+
+def _is_function(word: str, vocabulary: Vocabulary) -> bool:
+    """Whether both lists have it: one has "consistent", the other "patient"."""
+    return word in vocabulary.function and not is_content_word(word)
+
+
+def _is_place(word: str, vocabulary: Vocabulary) -> bool:
+    """Whether a word says nothing without a finding: "lobe", "rib", "apical"."""
+    tokens = tokens_of(word)
+    return bool(tokens) and vocabulary.plain.longest(tokens, 0, len(tokens)) is not None
 
 
 def _terms(note: Note) -> Iterator[tuple[Term, str]]:
