@@ -125,7 +125,8 @@ def drops(score: ScoreOfKept, n: int) -> tuple[float, Floats]:
 def rises(score: ScoreOfKept, n: int) -> Floats:
     """Put each of ``n`` parts back in turn; return by how much the score rises, ``(n,)``."""
     alone = score(np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)]))
-    return alone[1:] - alone[0]
+    gains: Floats = alone[1:] - alone[0]
+    return gains
 
 
 def summed(parts: Sequence[Floats], factors: Sequence[float]) -> Floats:

@@ -75,7 +75,8 @@ def feature_losses(
     rows = np.where(away[:, None], other.reshape(shape), own.reshape(shape))
     rows = np.concatenate([own[None], rows.reshape(len(away), -1)])
     scores = images.score_of_features(at, rows, score)
-    return scores[0] - scores[1:]
+    losses: Floats = scores[0] - scores[1:]
+    return losses
 
 
 def feature_places(grid: tuple[int, ...], kept: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -53,10 +53,10 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 VectorScore: TypeAlias = Callable[[Vectors], Floats]
 
 _MOST_PHRASES = 3
-_OF_PIXELS = (3.0, 1.0)
-"""Losses and gains, chosen on validation cases (docs/results/why.md)."""
-_WITH_FEATURES = (1.0, 1.0, 1.0)
-"""The same, and the losses of features."""
+_OF_PIXELS = [3.0, 1.0]
+"""Factors of losses and gains, chosen on validation cases (docs/results/why.md)."""
+_WITH_FEATURES = [1.0, 1.0, 1.0]
+"""Of the same, and of the losses of features."""
 
 
 class WhyState(StrEnum):

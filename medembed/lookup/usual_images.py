@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +85,8 @@ class UsualImages:
                 break
         if len(found) < _FEWEST_USUAL:
             return None
-        mean: Vectors = scan_features(model, np.stack(found)).mean(axis=0)
+        rows = cast("Pixels", np.stack(found))
+        mean: Vectors = scan_features(model, rows).mean(axis=0)
         return mean
 
 

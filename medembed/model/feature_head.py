@@ -35,8 +35,11 @@ def feature_grid(model: DualEncoder) -> tuple[int, ...] | None:
     """Return the cells along each axis that a model's features keep.
 
     Features ``(n, width)`` are then ``(n, channels, *grid)`` flattened. None if they keep no
-    place, or if the image sets of a model with several keep different ones.
+    place, if the image sets of a model with several keep different ones, or if the features are
+    the vectors.
     """
+    if model.architecture.get("projection", {}).get("kind") == "none":
+        return None
     sets = model.architecture.get("image_sets") or [model.architecture["image"]]
     grids = {one.get("grid", 1) if one.get("pooling") == "grid" else 1 for one in sets}
     if len(grids) > 1 or grids == {1}:
