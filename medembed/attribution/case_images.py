@@ -13,7 +13,7 @@ from medembed.attribution.cells import CellImage
 from medembed.attribution.faithfulness import ScoreOfKept
 from medembed.attribution.region import InputFrame
 from medembed.encoders.study_images import ScanSource, StudyImages
-from medembed.model.mean_vectors import mean_vectors
+from medembed.model.mean_vectors import mean_vectors, unit_rows
 from medembed.model.study_vectors import study_vectors
 
 if TYPE_CHECKING:
@@ -95,6 +95,11 @@ class CaseImages:
         pixels: Pixels = self.pixels[scan][at - first]
         return pixels
 
+    def part(self, at: int) -> float:
+        """Return where within its scan image ``at`` lies, from 0 to 1."""
+        own = [i for i, (scan, _) in enumerate(self.places) if scan == self.places[at][0]]
+        return (own.index(at) + 0.5) / len(own)
+
     def vector(self) -> Vectors:
         """Return the unit vector ``(dim,)`` of the case."""
         vector: Vectors = self._pooled(self.rows[None])[0]
@@ -139,6 +144,39 @@ class CaseImages:
             return score(self._pooled(variants))
 
         return of_kept
+
+    def features(self, at: int) -> Vectors:
+        """Return the features ``(width,)`` of image ``at``, from which its vector is made.
+
+        Raises
+        ------
+        ModelError
+            If the model's file does not show them.
+        """
+        normalized = self.model.preprocess.normalize(self.image(at)[None])
+        features: Vectors = self.model.sides.run("image", normalized, output="features")[0]
+        return features
+
+    def is_vector_of(self, at: int, features: Vectors, tolerance: float) -> bool:
+        """Whether the features lead to the vector of image ``at``, within ``tolerance``.
+
+        Raises
+        ------
+        ModelError
+            If vectors cannot be made from the model's features.
+        """
+        made = unit_rows(self.model.sides.run("head", features[None]))
+        return bool(np.abs(made - unit_rows(self.rows[at : at + 1])).max() <= tolerance)
+
+    def score_of_features(
+        self, at: int, features: Vectors, score: Callable[[Vectors], Floats]
+    ) -> Floats:
+        """Return the scores ``(v,)`` of the case with features ``(v, width)`` of image ``at``."""
+        variants = np.repeat(self.rows[None], len(features), axis=0)
+        for first in range(0, len(features), _BATCH):
+            rows = slice(first, first + _BATCH)
+            variants[rows, at] = self.model.sides.run("head", features[rows])
+        return score(self._pooled(variants))
 
     def _encoded(self, images: Pixels) -> Vectors:
         batches = [images[first : first + _BATCH] for first in range(0, len(images), _BATCH)]

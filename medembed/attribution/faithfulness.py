@@ -31,9 +31,10 @@ __all__ = [
     "check_faithfulness",
     "curve_areas",
     "drops",
-    "drops_and_rises",
     "most_runs",
+    "rises",
     "sorted_into",
+    "summed",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -48,8 +49,6 @@ TwoScores: TypeAlias = tuple[ScoreOfKept, ScoreOfKept]
 FRACTIONS = (0.05, 0.1, 0.2, 0.4)
 """Shares of the parts that are taken away or put back, in the order of the weights."""
 
-_LOSSES = 3.0
-"""Chosen on validation cases (docs/results/why.md)."""
 _ROUNDING = 1e-6
 """Scores are made of float32: smaller differences mean nothing."""
 
@@ -123,22 +122,21 @@ def drops(score: ScoreOfKept, n: int) -> tuple[float, Floats]:
     return float(scores[0]), scores[0] - scores[1:]
 
 
-def drops_and_rises(scores: TwoScores, n: int) -> Floats:
-    """Weigh each of ``n`` parts by what the score loses without it and gains by it alone.
+def rises(score: ScoreOfKept, n: int) -> Floats:
+    """Put each of ``n`` parts back in turn; return by how much the score rises, ``(n,)``."""
+    alone = score(np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)]))
+    gains: Floats = alone[1:] - alone[0]
+    return gains
 
-    Returns
-    -------
-    float64 array ``(n,)``
-        Three times the losses and once the gains, each divided by its standard deviation over the
-        parts. Losses alone are blind to what two parts both show; gains alone to what counts only
-        beside other parts, which are those of a whole image.
+
+def summed(parts: Sequence[Floats], factors: Sequence[float]) -> Floats:
+    """Return the sum of weights ``(n,)``, each divided by its standard deviation, times a factor.
+
+    Losses alone are blind to what two parts both show; gains alone to what counts only beside other
+    parts, which are those of a whole image.
     """
-    _, losses = drops(scores[0], n)
-    kept = np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)])
-    alone = scores[1](kept)
-    gains = alone[1:] - alone[0]
-    total = np.zeros(n)
-    for part, factor in ((losses, _LOSSES), (gains, 1.0)):
+    total = np.zeros(len(parts[0]))
+    for part, factor in zip(parts, factors, strict=True):
         spread = float(part.std())
         total += factor * part / spread if spread > _ROUNDING else 0.0
     return total

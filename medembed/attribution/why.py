@@ -22,8 +22,10 @@ from medembed.attribution.faithfulness import (
     Faithfulness,
     check_faithfulness,
     drops,
-    drops_and_rises,
+    rises,
+    summed,
 )
+from medembed.attribution.feature_cells import UsualFeatures, feature_losses
 from medembed.attribution.region import Region, carrying_cells
 from medembed.attribution.sentences import (
     FEWEST_SENTENCES,
@@ -51,6 +53,10 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 VectorScore: TypeAlias = Callable[[Vectors], Floats]
 
 _MOST_PHRASES = 3
+_OF_PIXELS = [3.0, 1.0]
+"""Factors of losses and gains, chosen on validation cases (docs/results/why.md)."""
+_WITH_FEATURES = [1.0, 1.0, 1.0]
+"""Of the same, and of the losses of features."""
 
 
 class WhyState(StrEnum):
@@ -224,7 +230,10 @@ class HitWhy:
 
 
 def why_image(
-    images: CaseImages, score: VectorScore, cosine: VectorScore | None = None
+    images: CaseImages,
+    score: VectorScore,
+    cosine: VectorScore | None = None,
+    usual: UsualFeatures | None = None,
 ) -> ImageWhy:
     """Find the region of a case's images that carries a score of its vector, and test it.
 
@@ -235,6 +244,9 @@ def why_image(
         Scores ``(n,)`` of case vectors ``(n, dim)``.
     cosine : callable, optional
         The score that a reader sees, if it is another.
+    usual : callable, optional
+        Mean features of other images. The map is that of pixels alone without them, or if the model
+        has no features with places.
     """
     at = images.carrying_image(score)
     cells = CellImage(images.image(at))
@@ -242,7 +254,12 @@ def why_image(
         images.score_of_cells(at, cells, score),
         images.score_of_cells(at, cells, score, blurred=True),
     )
-    weights = drops_and_rises(scores, cells.n_cells)
+    _, losses = drops(scores[0], cells.n_cells)
+    parts, factors = [losses, rises(scores[1], cells.n_cells)], _OF_PIXELS
+    deeper = None if usual is None else feature_losses(images, at, score, cells.grid, usual)
+    if deeper is not None:
+        parts, factors = [*parts, deeper], _WITH_FEATURES
+    weights = summed(parts, factors)
     seen = images.score_of_cells(at, cells, cosine or score)
     carrying = carrying_cells(weights, cells.grid)
     whole, without = map(float, seen(np.stack([np.ones_like(carrying), ~carrying])))

@@ -332,14 +332,13 @@ class CaseLookup:
         QueryError
             If there is no such hit.
         """
-        from medembed.lookup.why import MatchExplainer, average_vector
+        from medembed.lookup.why import MatchExplainer
 
         index = self.index
-        average = average_vector(index.index.vectors)
         against = "scans" if result.asked is None else result.asked.against
         searched = None if against == "scans" else self._galleries.of(index, against).index
         explainer = MatchExplainer(
-            self.library, lambda: self.model, self._images, average, searched
+            self.library, lambda: self.model, self._images, index.index, searched
         )
         return explainer.why(result, rank)
 

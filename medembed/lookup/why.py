@@ -23,6 +23,7 @@ from medembed.counted import counted
 from medembed.encoders.study_images import ScanSource
 from medembed.errors import ModelError, QueryError, ScanError
 from medembed.library.priors import with_earlier_studies
+from medembed.lookup.usual_images import UsualImages, read_scan_of
 from medembed.model.study_vectors import source_of
 from medembed.scans import Scan
 
@@ -56,9 +57,10 @@ class MatchExplainer:
         Returns the model.
     images : QueryImageReader
         Reads the files of scans.
-    average : float array ``(dim,)``
-        Mean image vector of the library (:func:`average_vector`). What is explained is the
-        similarity beyond that of the average case, which every chest shares with every other.
+    compared : CaseIndex
+        Image vectors of the library. What is explained is the similarity beyond that of the average
+        case (:func:`average_vector`), which every chest shares with every other, and what a cell
+        shows is taken away by what other cases of it show there.
     searched : CaseIndex, optional
         The vectors of notes, or of scans and notes, that a query was compared with; by default the
         scans'.
@@ -69,12 +71,13 @@ class MatchExplainer:
         library: CaseLibrary,
         model: Callable[[], DualEncoder],
         images: QueryImageReader,
-        average: npt.NDArray[np.floating],
+        compared: CaseIndex,
         searched: CaseIndex | None = None,
     ) -> None:
         self._library, self._model, self._images = library, model, images
         self._searched = searched
-        self._average = average.astype(np.float64)
+        self._average = average_vector(compared.vectors)
+        self._usual = UsualImages(library, images, compared.case_ids)
 
     def why(self, result: Result, rank: int) -> HitWhy:
         """Explain the hit of this rank; see :meth:`medembed.lookup.CaseLookup.why`."""
@@ -100,14 +103,14 @@ class MatchExplainer:
         of_hit = ImageWhy(WhyState.NOT_COMPARED)
         if query.against != "notes":
             seen: VectorScore = lambda rows: rows @ towards  # noqa: E731
-            of_hit = _shown(images, lambda rows: rows @ beyond, seen, may_show)
+            of_hit = self._shown(images, lambda rows: rows @ beyond, seen, may_show)
         of_query = None
         # Of several images or cases, the one that counts most; the first of equal ones.
         shown = [part for part in query.inputs if part.kind in ("image", "case")]
         if shown and (images is not None or self._searched is not None):
             part = max(shown, key=lambda one: (query.weights[one.name], one.kind == "image"))
             target, average = self._target(hit.case_id, images)
-            of_query = _shown(
+            of_query = self._shown(
                 self._query_images(model, part),
                 _with_part(query, result, part.name, target - average),
                 _with_part(query, result, part.name, target),
@@ -117,6 +120,15 @@ class MatchExplainer:
         if hit.case.note is not None:
             note = why_note(model, hit.case.note, lambda rows: rows @ towards)
         return HitWhy(hit.case_id, of_hit, of_query, note)
+
+    def _shown(
+        self, images: CaseImages | None, score: VectorScore, cosine: VectorScore, may_show: bool
+    ) -> ImageWhy:
+        if not may_show:
+            return ImageWhy(WhyState.MODEL_FAILED)
+        if images is None:
+            return ImageWhy(WhyState.UNREADABLE)
+        return why_image(images, score, cosine, self._usual)
 
     def _case_images(self, model: DualEncoder, case_id: str) -> CaseImages | None:
         """Return the images of a case and of earlier studies that the model pools with it."""
@@ -153,16 +165,9 @@ class MatchExplainer:
 
     def _scans(self, case: Case) -> list[tuple[int, Scan]]:
         """Read the scans of a case whose files are those that were ingested."""
-        found = []
-        for at, files in enumerate(self._library.scan_files(case)[:MOST_SCANS]):
-            ref = case.scans[at]
-            try:
-                scan = self._images.read_frame(files, ref.frame)
-            except ScanError:
-                continue
-            if not self._library.has_changed_files(ref):
-                found.append((at, ref.declared(scan)))
-        return found
+        most = range(min(len(case.scans), MOST_SCANS))
+        read = [(at, read_scan_of(self._library, self._images, case, at)) for at in most]
+        return [(at, scan) for at, scan in read if scan is not None]
 
 
 def _encoded(
@@ -172,16 +177,6 @@ def _encoded(
         return CaseImages.of(model, scans, sources) if scans else None
     except ScanError:  # the model does not read this kind of scan
         return None
-
-
-def _shown(
-    images: CaseImages | None, score: VectorScore, cosine: VectorScore, may_show: bool
-) -> ImageWhy:
-    if not may_show:
-        return ImageWhy(WhyState.MODEL_FAILED)
-    if images is None:
-        return ImageWhy(WhyState.UNREADABLE)
-    return why_image(images, score, cosine)
 
 
 def average_vector(vectors: npt.NDArray[np.floating]) -> Floats:

@@ -21,17 +21,19 @@ __all__ = [
     "usable_cores",
 ]
 
-SideName = Literal["image", "text", "study", "reranker"]
+SideName = Literal["image", "text", "study", "head", "reranker"]
 OutputName = Literal["vectors", "features", "tokens", "scores"]
 
 INPUTS: dict[SideName, tuple[str, ...]] = {
     "image": ("pixels",),
     "text": ("ids", "mask"),
     "study": ("elements", "present", "view_codes", "places", "gap_days", "header_codes"),
+    "head": ("features",),
     "reranker": ("images", "words", "mask"),
 }
 """Inputs of each side. ``"study"`` pools the vectors of a case's images, if the model does, and has
-the last input only if the model reads headers (``study.header``)."""
+the last input only if the model reads headers (``study.header``). ``"head"`` is the part of the
+image side behind its features."""
 
 OUTPUT: OutputName = "vectors"
 
@@ -56,7 +58,7 @@ class OnnxSide:
 
     Parameters
     ----------
-    name : {"image", "text", "reranker"}
+    name : {"image", "text", "study", "head", "reranker"}
     data : bytes
         The ONNX file; a file that needs others beside it is refused.
     device : str

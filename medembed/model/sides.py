@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import ModelError
+from medembed.model.feature_head import cut_head
 from medembed.model.model_files import ONNX_FILES, WEIGHTS
 from medembed.model.onnx_side import OnnxSide, OutputName, SideName, has_cuda
 
@@ -126,9 +127,11 @@ class Sides:
         return self._towers is None and ONNX_FILES[name] in self._files.names
 
     def _opened(self, name: SideName) -> OnnxSide | TorchSide:
-        if self._has_onnx(name):
+        file: SideName = "image" if name == "head" else name
+        if self._has_onnx(file):
             if not self.device.startswith("cuda") or has_cuda():
-                return OnnxSide(name, self.onnx_file(name), self.device)
+                data = self.onnx_file(file)
+                return OnnxSide(name, cut_head(data) if name == "head" else data, self.device)
             _LOG.warning(
                 "this ONNX Runtime has no CUDA: the %s side runs in torch "
                 "(pip install onnxruntime-gpu in place of onnxruntime)",
@@ -140,4 +143,7 @@ class Sides:
             from medembed.model.towers import StudySide
 
             return TorchSide(StudySide(cast("ImageSide", self.module("image"))).eval())
+        if name == "head":
+            head = cast("ImageSide", self.module("image")).projection
+            return TorchSide(cast("ImageSide", head))
         return TorchSide(self.module(name))

@@ -1,11 +1,12 @@
 """Whether explanations of hits are faithful, and whether their regions are where findings are.
 
-    python tests/benchmarks/why.py LIBRARY [--cases 120] [--split test] [--keep]
+    python tests/benchmarks/why.py LIBRARY [--cases 120] [--skip 0] [--split test] [--keep]
 
 LIBRARY is a demonstration library with its cohort (``medembed demo LIBRARY --no-app``). Held-out
-cases are drawn in a fixed order. Each of their planted findings is asked for in words ("right
-pleural effusion"), and each case is the query of a search. Where a finding lies is known exactly:
-the water path of the chest with all findings, less that without this one. A region hits if the
+cases are drawn in a fixed order, of which ``--skip`` leaves out the first. Each of their planted
+findings is asked for in words ("right pleural effusion"), and each case is the query of a search.
+Where a finding lies is known exactly: the water path of the chest with all findings, less that
+without this one. A region hits if the
 center of its peak cell lies within 15 of 224 pixels of what has at least a quarter of the finding's
 greatest effect (the pointing game: Zhang et al., ECCV 2016, with their tolerance). ``--keep``
 stores the outcome in the library, which hides the maps of a model that fails.
@@ -32,6 +33,8 @@ from medembed.attribution.why import ImageWhy, NoteWhy, WhyState, why_image, why
 from medembed.encoders.study_images import ScanSource
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
+from medembed.lookup.query_image import QueryImageReader
+from medembed.lookup.usual_images import UsualImages
 from medembed.lookup.why import average_vector, keep_map_test
 from medembed.notes import asserted_findings, read_note
 from medembed.scans import read_scan
@@ -127,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("library", type=Path)
     parser.add_argument("--cases", type=int, default=120)
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
@@ -135,7 +139,9 @@ def main() -> None:
         model = lookup.model
         average = average_vector(lookup.index.index.vectors)
         ids = library.split(arguments.split)
-        drawn = np.random.default_rng(0).permutation(len(ids))[: arguments.cases]
+        drawn = np.random.default_rng(0).permutation(len(ids))[arguments.skip : arguments.cases]
+        images_of = QueryImageReader()
+        usual = UsualImages(library, images_of, lookup.index.index.case_ids)
         words, queries, hits, notes = [], [], [], []
         pointed: list[tuple[str, str, bool, bool, float, bool]] = []
         together: list[tuple[str, bool, bool, float]] = []
@@ -157,7 +163,7 @@ def main() -> None:
             for label, side, region in found:
                 text = f"{side} {WORDS.get(label, label)}".strip()
                 towards = model.encode_notes([text])[0].astype(np.float64)
-                why = why_image(images, lambda rows, to=towards - average: rows @ to)
+                why = why_image(images, lambda rows, to=towards - average: rows @ to, None, usual)
                 words.append((case.patient_id, why))
                 middle = bool(region[SIZE // 2, SIZE // 2])
                 shown = why.state is WhyState.SHOWN
@@ -183,6 +189,7 @@ def main() -> None:
                     share = float(np.any(shared, axis=0).mean())
                     together.append((case.patient_id, is_hit(explained.query, shared),
                                      explained.query.state is WhyState.SHOWN, share))  # fmt: skip
+        images_of.close()
         print("| map | n, patients | deletion, random | insertion, random | "
               "deletion, biased | insertion, biased | shown |")  # fmt: skip
         print("|---" * 7 + "|")

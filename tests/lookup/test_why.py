@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.example_cases import make_case
+from support.linear_toy import linear_toy
 
 from medembed.attribution.faithfulness import most_runs
 from medembed.attribution.why import WhyState
@@ -21,7 +22,6 @@ from medembed.errors import QueryError
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
 from medembed.lookup.why import keep_map_test
-from medembed.model import toy_model
 from medembed.notes import read_note
 from medembed.scans import read_scan
 
@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             scan = ScanRef((str(path),), hashlib.sha256(path.read_bytes()).hexdigest())
             note = read_note("IMPRESSION: Normal." if name == "upper" else NOTE)
             library.add([make_case(i, case_id=name, patient_id=f"P-{i}", scans=(scan,), note=note)])
-        model = toy_model()
+        model = linear_toy()
         model.save(library.path / "models/toy")
         library.active_model = "toy"
         vectors = model.encode_scans([read_scan(path) for path in paths])
@@ -148,8 +148,10 @@ def test_the_number_of_encoder_runs_is_bounded(lookup, monkeypatch) -> None:
     monkeypatch.setattr(lookup.model.sides, "run", counting)
     why = lookup.why(result, 1)
     assert why.query is not None
-    of_one = 1 + most_runs(49, 9) + 2  # the image, its cells with their test, with and without
-    assert sum(encoded) == 2 * of_one == 2 * 175
+    # The image, its cells with their test, with and without the region, and its features.
+    of_one = 1 + most_runs(49, 9) + 2 + 1
+    others = 4  # of hit and query together, as both are of one kind; at most 16
+    assert sum(encoded) == 2 * of_one + others == 2 * 176 + 4
     encoded.clear()
     lookup.search(case="both")
     assert not encoded, "a plain search explains nothing"
@@ -166,6 +168,16 @@ def test_a_file_that_has_gone_or_changed_is_said_to_be_unreadable(lookup, home) 
         assert lookup.why(result, rank).hit.state is WhyState.UNREADABLE
     finally:
         (home / "upper.png").write_bytes(kept)
+
+
+def test_the_map_reads_what_other_cases_show_at_the_same_place(lookup, monkeypatch) -> None:
+    result = lookup.search(text="dog cat", literal=True)
+    rank = rank_of(result, "both")
+    weights = lookup.why(result, rank).hit.weights
+    monkeypatch.setattr("medembed.lookup.usual_images._FEWEST_USUAL", 5)  # of four cases
+    of_pixels = lookup.why(result, rank).hit
+    assert of_pixels.state is WhyState.SHOWN
+    assert not np.allclose(weights, of_pixels.weights, atol=0.1)
 
 
 @pytest.mark.parametrize("rank", [0, 5, -1, True])
