@@ -14,7 +14,7 @@ TORCH ?= -r requirements/torch.in
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := medembed evaluation apps tests requirements
 
-.PHONY: help demo test check lint types layers docs test-slow test-minimum test-browser audit-gates format clean lock
+.PHONY: help demo test check lint types layers docs test-slow test-ray test-minimum test-browser audit-gates format clean lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 16
@@ -41,7 +41,10 @@ docs: .venv/.dev ## check links and the command-line reference
 	$(BIN)/pytest -q tests/contracts/test_docs.py
 
 test-slow: .venv/.dev ## run the slow tests
-	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "slow and not browser and not gpu and not pacs"
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "slow and not browser and not gpu and not pacs and not ray"
+
+test-ray: .venv/.dev ## run the tests that start Ray on this machine
+	$(BIN)/pytest -q -m ray
 
 # old direct dependencies warn about new indirect ones, so warnings are not errors here
 test-minimum: .venv-minimum/.done ## run a part of the fast suite under the oldest declared versions

@@ -118,7 +118,8 @@ class Hashed:
         wanted = [_hash(text, self.key) for text in texts]
         if _hash("unknown", self.key) in wanted:
             wanted.append(0)
-        found: Mask = np.isin(self.hashes, np.array(wanted, np.uint64))
+        # sorted: NumPy before 2.3 overflows where it would make a table of numbers of 64 bits
+        found: Mask = np.isin(self.hashes, np.array(wanted, np.uint64), kind="sort")
         return found
 
     def take(self, at: Positions) -> Hashed:

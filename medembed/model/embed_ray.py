@@ -6,10 +6,12 @@ must be on a file system that all share. Only that machine opens the library's d
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import re
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +23,8 @@ from medembed.model.embed_task import EmbedTask
 from medembed.model.embed_worker import EmbedWorker
 
 __all__ = ["RayData"]
+
+_PATIENCE_SECONDS = 30.0
 
 
 class RayData:
@@ -143,7 +147,16 @@ def _running(ray: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        _let_end()
         ray.shutdown()
+
+
+def _let_end() -> None:
+    """Wait for Ray Data's threads: one that asks Ray after its end would end this process."""
+    gc.collect()  # an iterator that was left in the middle ends its executor
+    for thread in threading.enumerate():
+        if thread.name.startswith("StreamingExecutor"):
+            thread.join(_PATIENCE_SECONDS)
 
 
 def _reach(address: str) -> None:

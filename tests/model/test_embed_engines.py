@@ -169,7 +169,7 @@ def test_no_process_outlives_one_that_was_killed(
         assert report.images + report.notes == 2 * N - kept
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::DeprecationWarning")
 def test_ray_data_gives_the_same_vectors_and_resumes(
     library: CaseLibrary, saved: DualEncoder, monkeypatch: pytest.MonkeyPatch
