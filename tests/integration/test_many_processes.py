@@ -28,7 +28,7 @@ from medembed.sources import open_source
 
 pytestmark = pytest.mark.slow
 
-SECONDS = float(os.environ.get("MEDEMBED_CROWD_SECONDS", "120"))
+SECONDS = float(os.environ.get("MEDEMBED_CROWD_SECONDS", "180"))
 CROWD = Path(__file__).parents[1] / "support" / "library_crowd.py"
 START = 48
 COMMAND = (sys.executable, "-m", "medembed.cli")
