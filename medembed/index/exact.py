@@ -14,7 +14,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from medembed.index.cores import n_cores, side_by_side
 from medembed.index.first_pass import FirstPass
+from medembed.index.selection import nearest_selected
 
 __all__ = [
     "CODED_QUERIES",
@@ -44,14 +46,19 @@ _FAISS_WORK = 2_000_000
 """Below this many pairs of query and row, FAISS is not worth importing."""
 CODED_QUERIES = 4
 """Up to this many queries, codes beat products of whole matrices."""
-_FEWEST_CODED = 0.01
-"""Share of eligible rows from which codes beat gathering the rows."""
+_FEWEST_CODED = 0.15
+"""Share of eligible rows from which comparing all codes beats comparing the eligible rows."""
+_MOST_GATHERED = 1 << 21
+"""Up to this many numbers, copying the eligible rows beats skipping the others."""
 _FEWEST_WHOLE = 0.3
 """Share of eligible rows from which scoring the others, too, costs less than gathering these."""
 _BLOCK_ROWS = 1 << 16
+_GATHERED_ROWS = 1 << 8
+"""Rows that are copied at a time for one query: they stay in a core's cache."""
 _BLOCK_FLOATS = 1 << 24
 _SPARE = 16
-_SPARE_CODED = 48
+_SPARE_FEW = 246
+"""For a few queries: a filter can leave rows that lie far off, within rounding of each other."""
 
 
 def cosine(query: Floats, rows: Floats) -> Floats:
@@ -108,20 +115,16 @@ def best_rows(
     found = np.empty((len(queries), k), dtype=np.intp)
     scores = np.empty((len(queries), k), dtype=np.float32)
     pending = np.arange(len(queries), dtype=np.intp)
-    if (
-        first_pass is not None
-        and len(queries) <= CODED_QUERIES
-        and eligible >= max(_FEWEST_CODED * n, 8 * (k + _SPARE_CODED))
-    ):
+    if first_pass is not None and len(queries) <= CODED_QUERIES and eligible >= _FEWEST_CODED * n:
         pending = _by_codes(queries, vectors, rank, k, mask, first_pass, found, scores)
     if not pending.size:
         return found, scores
-    work = pending.size * eligible
-    if (
-        (pending.size > _NUMPY_QUERIES or first_pass is not None)
-        and work > _FAISS_WORK
-        and k + _SPARE < eligible // 4
-    ):
+    if mask is not None and pending.size <= CODED_QUERIES and first_pass is not None:
+        is_large = eligible * vectors.shape[1] > _MOST_GATHERED
+    else:
+        is_large = pending.size > _NUMPY_QUERIES or first_pass is not None
+        is_large = is_large and pending.size * eligible > _FAISS_WORK
+    if is_large and k + _SPARE_FEW < eligible // 4:
         pending = _with_faiss(queries, vectors, rank, k, mask, pending, found, scores)
     _with_numpy(queries, vectors, rank, k, mask, pending, found, scores)
     return found, scores
@@ -147,7 +150,7 @@ def _by_codes(
     tail = np.arange(len(first_pass), len(vectors), dtype=np.intp)
     tail = tail if mask is None else tail[mask[tail]]
     for query in range(len(queries)):
-        near, limit = first_pass.best(queries[query], k + _SPARE_CODED, mask)
+        near, limit = first_pass.best(queries[query], k, mask)
         near = np.concatenate([near, tail])
         if near.size >= k:
             rows, own = order_candidates(queries[query], vectors, rank, near, k)
@@ -170,26 +173,37 @@ def _with_faiss(
 ) -> Rows:
     """Fill in what float32 products decide; return the queries whose k-th place is still open.
 
-    Rows are taken block by block, so that a filter that leaves most of them copies little.
+    Rows are taken block by block. A few queries skip what the filter excludes, and blocks are
+    searched side by side; for many, the eligible rows of a block are copied.
     """
     import faiss
 
-    wanted = k + _SPARE
     asked = np.ascontiguousarray(queries[pending])
+    few = pending.size <= CODED_QUERIES
+    wanted = k + (_SPARE_FEW if few else _SPARE)
+    size = -(-len(vectors) // (2 * n_cores())) if few else _BLOCK_ROWS
+
+    def one(at: int) -> tuple[Floats, Rows]:
+        block = vectors[at : at + size]
+        own = None if mask is None else mask[at : at + size]
+        n_own = len(block) if own is None else int(np.count_nonzero(own))
+        take = min(wanted, n_own)
+        if not take:
+            fast, rows = np.empty((len(asked), 0), np.float32), np.empty((len(asked), 0), np.intp)
+        elif own is None or n_own == len(block):
+            fast, rows = faiss.knn(asked, block, take, metric=faiss.METRIC_INNER_PRODUCT)
+        elif few:
+            fast, rows = nearest_selected(asked, block, take, own)
+        else:
+            kept = np.flatnonzero(own)
+            fast, rows = faiss.knn(asked, block[kept], take, metric=faiss.METRIC_INNER_PRODUCT)
+            rows = kept[rows]
+        return fast, rows + at
+
     best = np.full((pending.size, 0), -np.inf, dtype=np.float32)
     labels = np.empty((pending.size, 0), dtype=np.intp)
-    for at in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[at : at + _BLOCK_ROWS]
-        own = None if mask is None else np.flatnonzero(mask[at : at + _BLOCK_ROWS])
-        if own is not None and not own.size:
-            continue
-        if own is not None and own.size == len(block):
-            own = None
-        block = block if own is None else block[own]
-        fast, rows = faiss.knn(
-            asked, block, min(wanted, len(block)), metric=faiss.METRIC_INNER_PRODUCT
-        )
-        rows = at + (rows if own is None else own[rows])
+    starts = range(0, len(vectors), size)
+    for fast, rows in side_by_side(one, starts) if few else map(one, starts):
         best = np.concatenate([best, fast], axis=1)
         labels = np.concatenate([labels, rows], axis=1)
         if best.shape[1] > 4 * wanted:
@@ -284,6 +298,10 @@ def _products(queries: Floats, vectors: Floats, rows: Rows | None) -> Floats:
     if rows.size >= _FEWEST_WHOLE * len(vectors):
         return _products(queries, vectors, None)[:, rows]
     out = np.empty((len(queries), rows.size), dtype=np.float32)
-    for at in range(0, rows.size, _BLOCK_ROWS):
-        out[:, at : at + _BLOCK_ROWS] = queries @ vectors[rows[at : at + _BLOCK_ROWS]].T
+    size = _GATHERED_ROWS if len(queries) == 1 else _BLOCK_ROWS
+    room = np.empty((min(size, rows.size), vectors.shape[1]), dtype=np.float32)
+    for at in range(0, rows.size, size):
+        own = rows[at : at + size]
+        block = np.take(vectors, own, axis=0, out=room[: own.size], mode="clip")
+        out[:, at : at + size] = queries @ block.T
     return out

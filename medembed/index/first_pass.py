@@ -10,9 +10,7 @@ others exactly; where this does not settle the answer, it scans all rows.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import InputError
+from medembed.index.cores import side_by_side
 from medembed.index.faiss_bytes import index_at, index_to_bytes
 from medembed.index.sealed_files import Buffer
-from medembed.index.selection import search_selected
 
 __all__ = ["BLOCK", "FEWEST_ROWS", "FirstPass", "block_of", "code_buffers"]
 
@@ -35,6 +33,9 @@ FEWEST_ROWS = 50_000
 
 BLOCK = 1 << 16
 """Most rows of a block; the blocks of one query are searched side by side."""
+
+_NAMED = 512
+"""Estimates of each block that are looked at; a few or these take the same time."""
 
 _STEP = 1 << 14
 _SAMPLE = 1 << 16
@@ -141,21 +142,23 @@ class FirstPass:
         """Largest distance of a row from its code."""
         return max(block.error for block in self._blocks)
 
-    def best(self, query: Floats, count: int, mask: Mask | None = None) -> tuple[Rows, float]:
-        """Return the rows with the best estimates, and what no other coded row can exceed.
+    def best(self, query: Floats, k: int, mask: Mask | None = None) -> tuple[Rows, float]:
+        """Return the rows that may be the best ``k``, and what no other coded row can exceed.
+
+        All rows are compared, since reading codes in order is faster than skipping some; then
+        those that are not eligible are left out.
 
         Parameters
         ----------
         query : float32 array, shape ``(d,)``, of length 1
-        count : int
-            Rows of each block at most.
+        k : int
         mask : bool array, shape ``(n,)``, optional
             Eligible rows.
 
         Returns
         -------
         rows : int array
-            In no order.
+            In no order; fewer than ``k`` if the best estimates are those of other rows.
         limit : float
             Upper bound of the exact cosine of the eligible rows with a code that were not
             returned; -inf if there are none.
@@ -163,20 +166,29 @@ class FirstPass:
         coder = self._coder
         turned = (query @ coder.rotation)[np.newaxis]
         shared = float(query.astype(np.float64) @ coder.mean.astype(np.float64))
+        count = max(_NAMED, 4 * k)
 
-        def one(block: _Block) -> tuple[Rows, float]:
-            own = None if mask is None else mask[block.first : block.first + len(block)]
-            scores, codes = search_selected(block.index, turned, min(count, len(block)), own)
-            kept = codes[0][codes[0] >= 0].astype(np.intp) + block.first
-            if kept.size < count:  # all that are eligible
-                return kept, -np.inf
-            # sums of d float32 products, in the estimate and in the rotation
-            rounding = 8 * coder.mean.size * 2.0**-24
-            return kept, float(scores[0, -1]) + block.error + rounding
+        def one(block: _Block) -> tuple[Floats, Rows, float]:
+            scores, codes = block.index.search(turned, min(count, len(block)))
+            left_out = float(scores[0, -1]) if len(block) > count else -np.inf
+            return scores[0], codes[0].astype(np.intp) + block.first, left_out
 
-        found = _side_by_side(one, self._blocks)
-        rows = np.concatenate([codes for codes, _ in found])
-        return rows, shared + max(limit for _, limit in found)
+        found = side_by_side(one, self._blocks)
+        estimates = np.concatenate([scores for scores, _, _ in found])
+        rows = np.concatenate([codes for _, codes, _ in found])
+        limit = max(left_out for _, _, left_out in found)
+        if mask is not None:
+            own = mask[rows]
+            estimates, rows = estimates[own], rows[own]
+        # sums of d float32 products, in the estimate and in the rotation
+        error = self.error + 8 * coder.mean.size * 2.0**-24
+        if k < rows.size:
+            kth = float(np.partition(estimates, -k)[-k])
+            near = estimates >= kth - 2 * error
+            if not near.all():
+                limit = max(limit, float(estimates[~near].max()))
+            rows = rows[near]
+        return rows, shared + limit + error
 
     @classmethod
     def from_buffer(cls, data: Buffer, n: int, dim: int) -> FirstPass:
@@ -243,14 +255,3 @@ def code_buffers(vectors: Floats, kept: Rows | None = None) -> Iterator[Buffer]:
 def block_of(vectors: Floats, kept: Rows | None, at: int, size: int) -> Floats:
     """Return up to ``size`` rows, of those that are kept, from the one numbered ``at`` on."""
     return vectors[at : at + size] if kept is None else vectors[kept[at : at + size]]
-
-
-def _side_by_side(
-    one: Callable[[_Block], tuple[Rows, float]], blocks: Sequence[_Block]
-) -> list[tuple[Rows, float]]:
-    """Search blocks in threads: FAISS runs one query on one core, and releases Python's lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if len(blocks) == 1 or cores == 1:
-        return [one(block) for block in blocks]
-    with ThreadPoolExecutor(min(cores or 1, len(blocks)), "medembed-search") as threads:
-        return list(threads.map(one, blocks))

@@ -2,9 +2,9 @@
 
 FAISS 1.15.1 ignores a selector in silence in five combinations, among them an HNSW graph with an
 unbounded queue and refined or transformed indexes with an outer selector. In a hospital a filter is
-access control, so a filter reaches FAISS only here, only for kinds of index that a test has tried
-with the FAISS at hand (``tests/index/test_selection.py`` walks the list), and every id that comes
-back is checked against it.
+access control, so a filter reaches FAISS only here, through calls that a test has tried with the
+FAISS at hand (``tests/index/test_selection.py`` walks the list), and every row that comes back is
+checked against it.
 """
 
 from __future__ import annotations
@@ -16,55 +16,71 @@ import numpy.typing as npt
 
 from medembed.errors import InternalError
 
-__all__ = ["TESTED", "search_selected"]
-
-TESTED = frozenset({"IndexFlatIP", "IndexScalarQuantizer"})
-"""Kinds of index whose selectors hold."""
+__all__ = ["TESTED", "nearest_selected"]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 
-def search_selected(
-    index: Any, queries: Floats, k: int, mask: Mask | None = None
+def _products(
+    faiss: Any, queries: Floats, rows: Floats, scores: Floats, found: Rows, selector: Any
+) -> None:
+    """Compare with rows where they lie, in memory or in a mapped file."""
+    faiss.knn_inner_product(
+        faiss.swig_ptr(queries),
+        faiss.swig_ptr(rows),
+        rows.shape[1],
+        len(queries),
+        len(rows),
+        scores.shape[1],
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(found),
+        selector,
+    )
+
+
+TESTED = {"knn_inner_product": _products}
+"""Calls of FAISS whose selectors hold."""
+
+
+def nearest_selected(
+    queries: Floats, rows: Floats, k: int, mask: Mask, call: str = "knn_inner_product"
 ) -> tuple[Floats, Rows]:
-    """Search a FAISS index among the rows of a mask.
+    """Find the rows of a mask that have the largest inner products.
 
     Parameters
     ----------
-    index : faiss.Index
-        Of a kind in :data:`TESTED`.
     queries : float32 array, shape ``(q, d)``
+    rows : float32 array, shape ``(n, d)``
     k : int
-    mask : bool array, shape ``(n,)``, optional
-        Eligible rows; None is all.
+        At most the number of eligible rows.
+    mask : bool array, shape ``(n,)``
+        Eligible rows.
+    call : str
+        One of :data:`TESTED`.
 
     Returns
     -------
-    scores : float32 array, shape ``(q, k)``
-    rows : int array, shape ``(q, k)``
-        -1 where there are fewer.
+    scores : float32 array, shape ``(q, k)``, descending
+    found : int array, shape ``(q, k)``
 
     Raises
     ------
     InternalError
-        If this kind of index has not been tested, or FAISS returns a row outside the mask.
+        If this call has not been tested, or FAISS returns a row outside the mask.
     """
     import faiss
 
     library: Any = faiss  # its annotations do not know how Python calls it
-    if type(index).__name__ not in TESTED:
-        raise InternalError(f"selectors of {type(index).__name__} have not been tested")
-    queries = np.ascontiguousarray(queries)
-    if mask is None:
-        scores, rows = index.search(queries, k)
-        return scores, rows
+    if call not in TESTED:
+        raise InternalError(f"selectors of {call} have not been tested")
+    queries, rows = np.ascontiguousarray(queries), np.ascontiguousarray(rows)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    found = np.empty((len(queries), k), dtype=np.int64)
     bits = np.packbits(mask, bitorder="little")
     # FAISS keeps a pointer only: `bits` must live until the search has ended
-    selector = library.IDSelectorBitmap(bits)
-    scores, rows = index.search(queries, k, params=library.SearchParameters(sel=selector))
-    found = rows[rows >= 0]
-    if found.size and (int(found.max()) >= mask.size or not mask[found].all()):
+    TESTED[call](library, queries, rows, scores, found, library.IDSelectorBitmap(bits))
+    if found.size and (found.min() < 0 or found.max() >= mask.size or not mask[found].all()):
         raise InternalError("FAISS returned a case that the filter excludes")
-    return scores, rows
+    return scores, found.astype(np.intp, copy=False)

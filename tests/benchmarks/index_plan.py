@@ -63,7 +63,7 @@ def main() -> None:
         cpu(lambda q=q: best_rows(q[None], vectors, rank, 10), 3)[0] for q in queries
     )
     coding, codes = cpu(lambda: FirstPass.build(vectors))
-    coded = statistics.median(cpu(lambda q=q: codes.best(q, 58), 3)[0] for q in queries)
+    coded = statistics.median(cpu(lambda q=q: codes.best(q, 10), 3)[0] for q in queries)
     linking, graph = cpu(lambda: HnswGraph.build(vectors))
     walk = statistics.median(cpu(lambda q=q: graph.candidates(q[None], 26), 3)[0] for q in queries)
     del index
