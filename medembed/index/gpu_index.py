@@ -19,7 +19,7 @@ from medembed.index.case_index import CaseIndex
 from medembed.index.exact import CODED_QUERIES, best_rows, settle, top_labels
 from medembed.index.gpu_rows import MOST_NAMED, GpuRows, require_gpu
 from medembed.index.hits import Hits, Plan
-from medembed.index.search_notes import SearchNote, SearchNoteKind
+from medembed.index.search_notes import SearchNote, SearchNoteKind, notes_on_count
 from medembed.index.searching import unit_queries
 from medembed.index.snapshot import FEWEST_ROWS, Snapshot
 from medembed.index.validation import whole_count
@@ -106,11 +106,7 @@ class GpuIndex(CaseIndex):
         mask = state.alive if allowed is None else state.mask(allowed)
         matching = state.n_rows if mask is None else int(mask.sum())
         take = min(wanted, matching)
-        notes: tuple[SearchNote, ...] = ()
-        if not take:
-            notes = (SearchNote(SearchNoteKind.NO_MATCH),)
-        elif take < wanted:
-            notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
+        notes = notes_on_count(take, wanted)
         rows = np.empty((len(unit), take), dtype=np.intp)
         scores = np.empty((len(unit), take), dtype=np.float32)
         if take and len(unit):

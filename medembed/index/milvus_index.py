@@ -26,7 +26,7 @@ from medembed.index.milvus_asking import Ask, ways
 from medembed.index.milvus_collection import BUCKETS, MOST_HITS, MilvusCollection
 from medembed.index.milvus_content import Content, content_of
 from medembed.index.milvus_state import State
-from medembed.index.search_notes import SearchNote, SearchNoteKind
+from medembed.index.search_notes import notes_on_count
 from medembed.index.searching import unit_queries
 from medembed.index.validation import checked_names, checked_vectors, whole_count
 
@@ -236,11 +236,7 @@ class MilvusIndex:
         mask = None if allowed is None else state.mask(allowed)
         matching = len(state.ids) if mask is None else int(mask.sum())
         take = min(wanted, matching)
-        notes: tuple[SearchNote, ...] = ()
-        if not take:
-            notes = (SearchNote(SearchNoteKind.NO_MATCH),)
-        elif take < wanted:
-            notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, wanted)),)
+        notes = notes_on_count(take, wanted)
         rows = np.empty((len(unit), take), dtype=np.intp)
         scores = np.empty((len(unit), take), dtype=np.float32)
         if take and len(unit):

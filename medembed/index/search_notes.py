@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from medembed.counted import counted
 
-__all__ = ["SearchNote", "SearchNoteKind"]
+__all__ = ["SearchNote", "SearchNoteKind", "notes_on_count"]
 
 _MOST_NAMED = 5
 
@@ -88,6 +88,15 @@ class SearchNote:
 
     def __str__(self) -> str:
         return _ENGLISH[self.kind](self)
+
+
+def notes_on_count(found: int, wanted: int) -> tuple[SearchNote, ...]:
+    """Return what to say if ``found`` cases can be named, and ``wanted`` were asked for."""
+    if not found:
+        return (SearchNote(SearchNoteKind.NO_MATCH),)
+    if found < wanted:
+        return (SearchNote(SearchNoteKind.FEWER_HITS, (found, wanted)),)
+    return ()
 
 
 def _own_cases(note: SearchNote) -> str:

@@ -14,7 +14,7 @@ from medembed.index.exact import CODED_QUERIES, best_rows, order_candidates
 from medembed.index.first_pass import FirstPass
 from medembed.index.hits import Hits, Plan
 from medembed.index.hnsw import HnswGraph
-from medembed.index.search_notes import SearchNote, SearchNoteKind
+from medembed.index.search_notes import notes_on_count
 from medembed.index.snapshot import FEWEST_ROWS, MOST_SPARE_NODES, Snapshot
 
 __all__ = ["search_snapshot", "unit_queries"]
@@ -70,11 +70,7 @@ def search_snapshot(
     mask = state.alive if allowed is None else state.mask(allowed)
     matching = len(state) if allowed is None or mask is None else int(mask.sum())
     take = min(k, matching)
-    notes: tuple[SearchNote, ...] = ()
-    if not take:
-        notes = (SearchNote(SearchNoteKind.NO_MATCH),)
-    elif take < k:
-        notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, k)),)
+    notes = notes_on_count(take, k)
 
     def best(asked: Floats) -> tuple[Rows, Floats]:
         coded = state.first_pass

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from medembed.index import Hits, Plan, SearchIndex, SearchNote, SearchNoteKind
+from medembed.index import Hits, Plan, SearchIndex
 from medembed.index.exact import cosine
+from medembed.index.search_notes import notes_on_count
 from medembed.lookup.note_words import WordMatch
 
 __all__ = ["AGREEMENT_WEIGHT", "fused_hits"]
@@ -53,11 +54,7 @@ def fused_hits(
     vectors, case_ids = index.vectors, index.case_ids
     rows = np.arange(len(case_ids)) if allowed is None else np.flatnonzero(allowed)
     take = min(k, rows.size)
-    notes: tuple[SearchNote, ...] = ()
-    if not take:
-        notes = (SearchNote(SearchNoteKind.NO_MATCH),)
-    elif take < k:
-        notes = (SearchNote(SearchNoteKind.FEWER_HITS, (take, k)),)
+    notes = notes_on_count(take, k)
     if take:
         gallery = vectors if allowed is None else vectors[rows]
         fast = np.float32(1 - weight) * (gallery @ query[0])
