@@ -4,8 +4,8 @@
 
 Each step runs in a process of its own. Its peak memory is what the system counted (``VmHWM``, with
 interpreter, libraries, and pages of mapped files, which the system takes back when it needs them),
-and beside it the process's own (``RssAnon``, sampled every 5 ms). The vectors lie in a file, as unit
-float32 rows, and are mapped.
+and beside it the process's own (``RssAnon``, sampled every 5 ms). The vectors lie in a file, as
+unit float32 rows, and are mapped.
 """
 
 from __future__ import annotations
