@@ -125,6 +125,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--patience", type=float, default=2.0, help="seconds")
     parser.add_argument("--no-churn", action="store_true")
+    parser.add_argument("--mask", action="append", default=[], help="only these: part of a name")
+    parser.add_argument("--way", action="append", default=[], help="only these: part of a name")
     parser.add_argument(
         "--environment", action="append", default=[], metavar="PEER=PATH",
         help=f"one of {', '.join(ENVIRONMENT.values())}, and its virtual environment",
@@ -150,6 +152,8 @@ def main() -> None:
         print("| way | version | built in, s | peak, MiB |\n|---|---|---|---|")
         ways = []
         for name in WAYS:
+            if given.way and not any(part in name for part in given.way):
+                continue
             peer = next((e for start, e in ENVIRONMENT.items() if name.startswith(start)), None)
             python = sys.executable if peer is None else pythons.get(peer)
             if python is not None:
@@ -189,6 +193,8 @@ def filtered(
     print("\n| allowed | way | median, ms | p95, ms | recall@10 | outside the filter | answers |")
     print("|---|---|---|---|---|---|---|")
     for at, name in enumerate(NAMES):
+        if given.mask and not any(part in name for part in given.mask):
+            continue
         spent: dict[str, list[float]] = defaultdict(list)
         right: dict[str, int] = defaultdict(int)
         counts: dict[str, int] = defaultdict(int)
