@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import os
 import shutil
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from medembed.library import CaseLibrary
 from medembed.lookup import ActiveLookup
 
@@ -34,19 +35,13 @@ LEFT = 100
 BUSY = "import numpy as np\na = np.ones((512, 512), np.float32)\nwhile True: a = a @ a * 1e-6"
 
 
-def without_vectors(library: Path, fingerprint: str) -> None:
+def without_vectors(library: CaseLibrary, fingerprint: str) -> None:
     """Drop vectors as a library has it whose cases are new."""
-    db = sqlite3.connect(library / "library.sqlite")
-    with db:
-        for (space,) in db.execute("SELECT id FROM spaces WHERE fingerprint = ?", (fingerprint,)):
-            first = space << 40
-            db.execute(
-                "DELETE FROM vectors WHERE id > ? + (SELECT id FROM cases ORDER BY id LIMIT 1 "
-                "OFFSET ?) AND id < ?",
-                (first, LEFT, (space + 1) << 40),
-            )
-            db.execute("UPDATE spaces SET revision = revision + 1 WHERE id = ?", (space,))
-    db.close()
+    names, vectors = library.vectors(fingerprint, "image")
+    first = dict(zip(names, vectors, strict=True))
+    library.drop_vectors(fingerprint)
+    kept = [name for name in library.find()[:LEFT] if name in first]
+    library.put_vectors(fingerprint, "image", kept, np.array([first[name] for name in kept]))
 
 
 @contextlib.contextmanager
@@ -102,7 +97,11 @@ def main() -> None:
                 {"case": names[50], "where": ["age>=50"]},
             ]
             active = str(library.active_model)
-            others = [m.name for m in sorted((copy / "models").iterdir()) if m.name != active]
+            others = [
+                folder.parent.name
+                for folder in sorted((copy / "models").glob("[!.]*/model.json"))
+                if folder.parent.name != active
+            ]
             prints = {lookup.current.model.fingerprint: active}
             from medembed.model import DualEncoder
 
@@ -121,7 +120,7 @@ def main() -> None:
             for _ in range(given.rounds):
                 for name, (command, dropped) in ways.items():
                     if dropped:
-                        without_vectors(copy, dropped)
+                        without_vectors(library, dropped)
                     for query in queries:
                         lookup.search(**query)
                     seen[name] += searched(lookup, queries, command, given.seconds)[0]
