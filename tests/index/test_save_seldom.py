@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medembed.cases import Case
+from medembed.cases import Case, ScanRef
 from medembed.index import library_index
 from medembed.index.library_index import current_index, open_index
 from medembed.library import CaseLibrary
@@ -17,7 +17,8 @@ MODEL = "a" * 64
 
 def library_of(folder: Path, n: int) -> CaseLibrary:
     library = CaseLibrary.create(folder)
-    library.add(Case(case_id=f"C-{i:04d}", patient_id=f"P-{i:04d}") for i in range(n))
+    scan = ScanRef(("/none.dcm",), "0" * 64, "CR", "PA")
+    library.add(Case(f"C-{i:04d}", f"P-{i:04d}", (scan,)) for i in range(n))
     return library
 
 
