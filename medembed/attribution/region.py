@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -52,8 +53,9 @@ class InputFrame:
         shape: tuple[int, ...],
         spacing_mm: tuple[float, ...] | None,
         image: int = 0,
+        slice_at: int | None = None,
     ) -> InputFrame:
-        """Return the frame of image ``image`` of a scan of ``shape``."""
+        """Return the frame of image ``image`` of a scan of ``shape``, or of one of its slices."""
         spacing = spacing_mm or (1.0,) * len(shape)
         axes = preprocess.dimensions
         length = None
@@ -62,7 +64,8 @@ class InputFrame:
             length = tuple(n * s for n, s in lengths)
         at = None
         if axes == 2 and len(shape) == 3:
-            at = int(preprocess.slices_of(shape[0])[image]) + 1
+            read = preprocess.slices_of(shape[0])[image] if slice_at is None else slice_at
+            at = int(read) + 1
         depth = shape[0] if len(shape) == 3 else None
         return cls(preprocess.shape[1:], preprocess.extent(shape, spacing), length, at, depth)
 
@@ -71,6 +74,16 @@ class InputFrame:
         size, extent = np.array(self.input_size), np.array(self.extent)
         ends = [(0.5 + (np.asarray(e) - size / 2) / extent).clip(0, 1) for e in (low, high)]
         return tuple((float(a), float(b)) for a, b in zip(*ends, strict=True))
+
+    def pixels(self, box: Sequence[Interval]) -> tuple[Interval, ...]:
+        """Return a box in fractions of the whole image in pixels of the input: the reverse.
+
+        What the input does not show is left out; the ends of an axis are then equal.
+        """
+        size, extent = np.array(self.input_size), np.array(self.extent)
+        ends = (np.array(box, dtype=np.float64).T - 0.5) * extent + size / 2  # (2, axes)
+        low, high = np.clip(ends, 0, size)
+        return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
 
 
 def carrying_cells(weights: Floats, grid: tuple[int, ...]) -> npt.NDArray[np.bool_]:

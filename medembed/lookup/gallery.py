@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.lookup.query import Against
 
-__all__ = ["Galleries", "Gallery"]
+__all__ = ["Galleries", "Gallery", "allowed_rows", "eligible_in"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -103,3 +104,24 @@ def _both(scans: CaseIndex, notes: CaseIndex) -> CaseIndex:
     vectors = [mixed, notes.vectors[alone]]
     names = case_ids + [notes.case_ids[at] for at in alone]
     return CaseIndex.build(np.concatenate(vectors), names, kind="exact")
+
+
+def allowed_rows(
+    gallery: Gallery, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
+) -> npt.NDArray[np.bool_] | None:
+    """Return which rows of a gallery may be hits: matching and not excluded; None for all."""
+    if matching is None and not excluded:
+        return None
+    allowed = np.ones(len(gallery.index), dtype=bool) if matching is None else matching
+    allowed &= ~gallery.index.mask(excluded)
+    return allowed
+
+
+def eligible_in(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
+    """Return whether a case may be a hit."""
+
+    def is_eligible(case_id: str) -> bool:
+        at = int(gallery.index.positions_of([case_id])[0])
+        return at >= 0 and (allowed is None or bool(allowed[at]))
+
+    return is_eligible
