@@ -58,26 +58,13 @@ class CaseImages:
     rows: Vectors = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", self.encoded(np.concatenate(list(self.pixels))))
+        object.__setattr__(self, "rows", self._encoded(np.concatenate(list(self.pixels))))
 
     @classmethod
     def of(
-        cls,
-        model: DualEncoder,
-        scans: Sequence[Scan],
-        sources: Sequence[ScanSource],
-        slice_at: int | None = None,
+        cls, model: DualEncoder, scans: Sequence[Scan], sources: Sequence[ScanSource]
     ) -> CaseImages:
         """Encode at most :data:`MOST_IMAGES` images, at equal distances within each scan.
-
-        Parameters
-        ----------
-        model : DualEncoder
-        scans : sequence of Scan
-        sources : sequence of ScanSource
-            Of each scan.
-        slice_at : int, optional
-            The only slice, from 0, that a 2D encoder is to read of each volume.
 
         Raises
         ------
@@ -88,11 +75,11 @@ class CaseImages:
         share = max(1, MOST_IMAGES // len(scans))
         pixels, frames, places = [], [], []
         for at, scan in enumerate(scans[:MOST_IMAGES]):
-            images = preprocess.pixels(scan, slice_at)
+            images = preprocess.pixels(scan)
             chosen = _spread(len(images), share)
             pixels.append(images[chosen])
             shape, spacing = scan.pixels.shape, scan.spacing_mm
-            frames += [InputFrame.of(preprocess, shape, spacing, int(i), slice_at) for i in chosen]
+            frames += [InputFrame.of(preprocess, shape, spacing, int(i)) for i in chosen]
             places += [(at, int(i)) for i in chosen]
         return cls(model, tuple(pixels), tuple(sources[:MOST_IMAGES]), tuple(frames), tuple(places))
 
@@ -110,15 +97,12 @@ class CaseImages:
 
     def part(self, at: int) -> float:
         """Return where within its scan image ``at`` lies, from 0 to 1."""
-        frame = self.frames[at]
-        if frame.slice_at is not None and frame.n_slices is not None:
-            return (frame.slice_at - 0.5) / frame.n_slices
         own = [i for i, (scan, _) in enumerate(self.places) if scan == self.places[at][0]]
         return (own.index(at) + 0.5) / len(own)
 
     def vector(self) -> Vectors:
         """Return the unit vector ``(dim,)`` of the case."""
-        vector: Vectors = self.pooled(self.rows[None])[0]
+        vector: Vectors = self._pooled(self.rows[None])[0]
         return vector
 
     def carrying_image(self, score: Callable[[Vectors], Floats]) -> int:
@@ -137,7 +121,7 @@ class CaseImages:
         variants = np.repeat(self.rows[None], len(own), axis=0)
         for row, at in enumerate(own):
             variants[row, at] = np.delete(self.rows[own], row, axis=0).mean(axis=0)
-        return own[int(np.argmin(score(self.pooled(variants))))]
+        return own[int(np.argmin(score(self._pooled(variants))))]
 
     def score_of_cells(
         self,
@@ -156,8 +140,8 @@ class CaseImages:
             variants = np.repeat(self.rows[None], len(kept), axis=0)  # (v, images, dim)
             for first in range(0, len(kept), _BATCH):
                 rows = slice(first, first + _BATCH)
-                variants[rows, at] = self.encoded(image.variants(kept[rows], blurred=blurred))
-            return score(self.pooled(variants))
+                variants[rows, at] = self._encoded(image.variants(kept[rows], blurred=blurred))
+            return score(self._pooled(variants))
 
         return of_kept
 
@@ -184,10 +168,6 @@ class CaseImages:
         made = unit_rows(self.model.sides.run("head", features[None]))
         return bool(np.abs(made - unit_rows(self.rows[at : at + 1])).max() <= tolerance)
 
-    def of_features(self, features: Vectors) -> Vectors:
-        """Return the vectors ``(n, dim)`` that features ``(n, width)`` lead to."""
-        return self.model.sides.run("head", features)
-
     def score_of_features(
         self, at: int, features: Vectors, score: Callable[[Vectors], Floats]
     ) -> Floats:
@@ -196,15 +176,14 @@ class CaseImages:
         for first in range(0, len(features), _BATCH):
             rows = slice(first, first + _BATCH)
             variants[rows, at] = self.model.sides.run("head", features[rows])
-        return score(self.pooled(variants))
+        return score(self._pooled(variants))
 
-    def encoded(self, images: Pixels) -> Vectors:
-        """Return the vectors ``(n, dim)`` of images, as the image side returns them."""
+    def _encoded(self, images: Pixels) -> Vectors:
         batches = [images[first : first + _BATCH] for first in range(0, len(images), _BATCH)]
         normalize, run = self.model.preprocess.normalize, self.model.sides.run
         return np.concatenate([run("image", normalize(batch)) for batch in batches])
 
-    def pooled(self, variants: Vectors) -> Vectors:
+    def _pooled(self, variants: Vectors) -> Vectors:
         """Pool variants ``(v, images, dim)`` of the case into unit vectors ``(v, dim)``."""
         n, m, _ = variants.shape
         counts = [len(scan) for scan in self.pixels]

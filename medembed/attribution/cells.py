@@ -63,11 +63,6 @@ class CellImage:
         """Number of cells, in the order of a flattened grid."""
         return int(np.prod(self.grid))
 
-    def shown(self, mask: npt.NDArray[np.bool_], *, blurred: bool = False) -> Pixels:
-        """Return pixels ``(1, *size)`` of which only those in ``mask (*size)`` are kept."""
-        rest = self._blurred if blurred else self._gray
-        return cast(Pixels, np.where(mask, self._pixels, rest)[None])
-
     def variants(self, kept: npt.NDArray[np.bool_], *, blurred: bool = False) -> Pixels:
         """Return pixels ``(v, 1, *size)`` of variants with the cells ``kept (v, cells)``."""
         rest = self._blurred if blurred else self._gray

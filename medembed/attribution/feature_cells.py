@@ -19,7 +19,7 @@ from medembed.model.feature_head import feature_grid
 if TYPE_CHECKING:
     from medembed.attribution.case_images import CaseImages
 
-__all__ = ["SAME", "UsualFeatures", "feature_losses", "feature_places"]
+__all__ = ["UsualFeatures", "feature_losses", "feature_places"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -27,7 +27,7 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 UsualFeatures: TypeAlias = Callable[["CaseImages", int], "Vectors | None"]
 """Mean features ``(width,)`` of other images like an image of a case; None if there are none."""
 
-SAME = 1e-3
+_SAME = 1e-3
 """Largest difference to the image's own unit vector of what is computed from its features."""
 
 
@@ -63,7 +63,7 @@ def feature_losses(
         return None
     try:
         own = images.features(at)
-        if not images.is_vector_of(at, own, SAME):
+        if not images.is_vector_of(at, own, _SAME):
             return None
         other = usual(images, at)
     except ModelError:  # a file of an earlier version, or a head that cannot be cut out

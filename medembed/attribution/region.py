@@ -53,9 +53,8 @@ class InputFrame:
         shape: tuple[int, ...],
         spacing_mm: tuple[float, ...] | None,
         image: int = 0,
-        slice_at: int | None = None,
     ) -> InputFrame:
-        """Return the frame of image ``image`` of a scan of ``shape``, or of one of its slices."""
+        """Return the frame of image ``image`` of a scan of ``shape``."""
         spacing = spacing_mm or (1.0,) * len(shape)
         axes = preprocess.dimensions
         length = None
@@ -64,8 +63,7 @@ class InputFrame:
             length = tuple(n * s for n, s in lengths)
         at = None
         if axes == 2 and len(shape) == 3:
-            read = preprocess.slices_of(shape[0])[image] if slice_at is None else slice_at
-            at = int(read) + 1
+            at = int(preprocess.slices_of(shape[0])[image]) + 1
         depth = shape[0] if len(shape) == 3 else None
         return cls(preprocess.shape[1:], preprocess.extent(shape, spacing), length, at, depth)
 

@@ -213,7 +213,7 @@ class CaseLookup:
             The part of the image or the case that counts, as ``Region(0.1, 0.2, 0.4, 0.5)`` or
             ``"0.1,0.2,0.4,0.5"``: top, left, bottom and right in fractions of the image. With
             several images, a mapping by the name of the part: ``{"image2": …}``. The hits resemble
-            the query in what the region adds to it (:mod:`medembed.attribution.marked_box`).
+            the query in what the region adds to it (:mod:`medembed.lookup.region_reader`).
         per_patient : bool
             Whether only the best case of each patient is a hit; the others are in
             :attr:`Result.patients`.

@@ -109,13 +109,17 @@ def encode_query(
             raise QueryError("the query has no image")
         own |= origin_of_scan(library, scan)
         scans[part.name] = scan
-        marked = None if part.region is None else regions.of_scan(scan, part.region, images)
+        marked = None
+        if part.region is not None:
+            marked = regions.of_scan(scan, part.region, images, own.patients)
         vectors[part.name] = encoder.encode_scans([scan])[0] if marked is None else marked
     for part in query.of_kind("case"):
         case = library.case(part.case)
-        marked = None if part.region is None else regions.of_case(case, part.region, images)
-        vectors[part.name] = _vector(images.index, part.case) if marked is None else marked
         own |= origin_of_case(library, case)
+        marked = None
+        if part.region is not None:
+            marked = regions.of_case(case, part.region, images, own.patients)
+        vectors[part.name] = _vector(images.index, part.case) if marked is None else marked
     if query.vector is not None:
         if len(query.vector) != gallery.dim:
             raise QueryError(

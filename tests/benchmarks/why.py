@@ -90,7 +90,7 @@ def is_hit(why: ImageWhy, regions: list[Any]) -> bool:
 def remember_vectors() -> dict[bytes, np.ndarray]:
     """Encode each variant of an image once: those of single cells are the same for every query."""
     known: dict[bytes, np.ndarray] = {}
-    encode = CaseImages.encoded
+    encode = CaseImages._encoded
 
     def encoded(images: CaseImages, pixels: np.ndarray) -> np.ndarray:
         names = [hashlib.sha256(each.tobytes()).digest() for each in pixels]
@@ -100,7 +100,7 @@ def remember_vectors() -> dict[bytes, np.ndarray]:
             known.update(zip(fresh, rows, strict=True))
         return np.stack([known[name] for name in names])
 
-    CaseImages.encoded = encoded
+    CaseImages._encoded = encoded
     return known
 
 
