@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -61,11 +62,9 @@ class Region:
                 hint=_HINT,
             )
         for name in _COUNTED:
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise QueryError(f"the {name} of a region is a whole number", where="region")
-            if value is not None and value < 1:
-                raise QueryError(f"the {name} of a region is counted from 1", where="region")
+            object.__setattr__(self, name, _counted(name, getattr(self, name)))
+        if self.image is None:
+            raise QueryError("the image of a region is a whole number", where="region")
 
     @classmethod
     def of(cls, given: Region | str | Sequence[float]) -> Region:
@@ -82,7 +81,8 @@ class Region:
             return cls.parse(given)
         if not isinstance(given, Sequence) or len(given) != len(_ENDS):
             raise QueryError("a region has four ends", where="region", hint=_HINT)
-        return cls(*given)
+        top, left, bottom, right = given
+        return cls(top, left, bottom, right)
 
     @classmethod
     def parse(cls, text: str) -> Region:
@@ -94,15 +94,17 @@ class Region:
             If it is not one.
         """
         numbers = [part.strip() for part in text.split(",") if "=" not in part]
-        named = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+        pairs = (part.split("=", 1) for part in text.split(",") if "=" in part)
+        named = {name.strip(): value for name, value in pairs}
         if len(numbers) != len(_ENDS) or not set(named) <= set(_COUNTED):
             raise QueryError("a region has four ends", where="region", hint=_HINT)
         try:
-            ends = [float(number) for number in numbers]
-            counted = {name: int(value) for name, value in named.items()}
+            top, left, bottom, right = (float(number) for number in numbers)
+            at = int(named["slice"]) if "slice" in named else None
+            image = int(named.get("image", 1))
         except ValueError:
             raise QueryError("a region consists of numbers", where="region", hint=_HINT) from None
-        return cls(*ends, **counted)
+        return cls(top, left, bottom, right, at, image)
 
     def __str__(self) -> str:
         parts = [f"{getattr(self, name):.6g}" for name in _ENDS]
@@ -163,6 +165,20 @@ def regions_of(given: MarkedRegions, parts: Sequence[str]) -> dict[str, Region]:
             where="region",
         )
     return found
+
+
+def _counted(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise QueryError(f"the {name} of a region is a whole number", where="region")
+    if number < 1:
+        raise QueryError(f"the {name} of a region is counted from 1", where="region")
+    return number
 
 
 def _fraction(value: object) -> float:
