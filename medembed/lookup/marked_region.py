@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -79,9 +79,10 @@ class Region:
             return given
         if isinstance(given, str):
             return cls.parse(given)
-        if not isinstance(given, Sequence) or len(given) != len(_ENDS):
+        ends = tuple(given) if isinstance(given, Iterable) else ()
+        if len(ends) != len(_ENDS):
             raise QueryError("a region has four ends", where="region", hint=_HINT)
-        top, left, bottom, right = given
+        top, left, bottom, right = ends
         return cls(top, left, bottom, right)
 
     @classmethod

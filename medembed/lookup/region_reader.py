@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -228,10 +228,10 @@ def _moved(
         return np.zeros(model.dim)
     places = [other.at(parts) for other in others]
     before = np.stack([o.vector(model, at, source) for o, at in zip(others, places, strict=True)])
-    mixed = [
-        np.rint(weights * pixels + (1 - weights) * other.pixels[list(at)]).astype(pixels.dtype)
-        for other, at in zip(others, places, strict=True)
-    ]
+    mixed: list[Pixels] = []
+    for other, at in zip(others, places, strict=True):
+        shown = np.rint(weights * pixels + (1 - weights) * other.pixels[list(at)])
+        mixed.append(cast("Pixels", shown.astype(pixels.dtype)))
     after = model.encode_pixels(mixed, sources=[source] * len(mixed))
     moved: npt.NDArray[np.float64] = (after.astype(np.float64) - before).mean(axis=0)
     return moved
