@@ -12,6 +12,9 @@ cases alone; intervals resample the patients of the queries. *Several*: queries 
 one finding, among which the region has to choose. *In words*: the finding's name as the query, by
 similarity alone, which names what the image can only show. Interrupted, it reports on the cases
 done so far, in an order drawn once. No figure depends on the load of the machine.
+
+``--times N`` measures N searches by image file instead, each as a whole and by a region, on a
+quiet machine.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +117,13 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--cases", type=int, default=10**6)
     parser.add_argument("--margin", type=float, default=0.0)
+    parser.add_argument("--times", type=int, default=0)
     arguments = parser.parse_args()
     asked: list[Asked] = []
     with CaseLibrary.open(arguments.library) as library, CaseLookup(library) as lookup:
+        if arguments.times:
+            report_times(library, lookup, arguments.times)
+            return
         config, studies = studies_of(library)
         ids = library.split(arguments.split)
         drawn = np.random.default_rng(0).permutation(len(ids))[: arguments.cases]
@@ -130,6 +138,22 @@ def main() -> None:
             asked += ask(lookup, case, found, arguments.split, arguments.margin)
     print(file=sys.stderr)
     report(asked)
+
+
+def report_times(library: CaseLibrary, lookup: CaseLookup, n: int) -> None:
+    files = [library.scan_files(case)[0] for case in library.select(library.split("test")[:n])]
+    lookup.search(image=list(files[0]))  # loads model, index and reader
+    seconds: dict[str, list[float]] = {"whole image": [], "region": []}
+    box = Region(0.3, 0.2, 0.5, 0.45)
+    for file in files:
+        for name, region in (("whole image", None), ("region", box)):
+            start = time.perf_counter()
+            lookup.search(image=list(file), region=region)
+            seconds[name].append(time.perf_counter() - start)
+    seconds["the first region"] = [seconds["region"].pop(0)]
+    for name, each in seconds.items():
+        median, p95 = np.percentile(each, [50, 95]) * 1000
+        print(f"{name}: median {median:.0f} ms, p95 {p95:.0f} ms of {len(each)}")
 
 
 def report(asked: list[Asked]) -> None:
