@@ -374,12 +374,12 @@ class CaseLookup:
         ranked = thinned.ranked
         beside = {"agreement": ranked.agreements, "bm25": ranked.bm25, "rerank": reordered.scores}
         found: list[LookupHit] = []
-        for case_id, score in near:
-            case = cases.get(case_id)
-            if case is None:  # erased between the two reads
-                continue
-            row = gallery.index.vector(case_id)[np.newaxis]
-            each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
+        near = [one for one in near if one[0] in cases]  # others were erased between the two reads
+        rows = np.array([gallery.index.vector(name) for name, _ in near])
+        cosines = {name: cosine(part, rows) for name, part in parts.items()} if near else {}
+        for at, (case_id, score) in enumerate(near):
+            case = cases[case_id]
+            each = {name: float(of[at]) for name, of in cosines.items()}
             each |= {name: of[case_id] for name, of in beside.items() if case_id in of}
             same = thinned.same_image.get(case_id, ())
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each), same))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,11 +117,14 @@ def allowed_rows(
     return allowed
 
 
-def eligible_in(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
-    """Return whether a case may be a hit."""
+def eligible_in(
+    gallery: Gallery, allowed: npt.NDArray[np.bool_] | None
+) -> Callable[[Sequence[str]], set[str]]:
+    """Return what tells which of some cases may be hits."""
 
-    def is_eligible(case_id: str) -> bool:
-        at = int(gallery.index.positions_of([case_id])[0])
-        return at >= 0 and (allowed is None or bool(allowed[at]))
+    def eligible(case_ids: Sequence[str]) -> set[str]:
+        at = gallery.index.positions_of(case_ids)
+        is_one = at >= 0 if allowed is None else (at >= 0) & allowed[at]
+        return {name for name, one in zip(case_ids, is_one.tolist(), strict=True) if one}
 
-    return is_eligible
+    return eligible
