@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from medembed.errors import ScanError
 from medembed.lookup.usual_images import read_scan_of
-from medembed.model.pixel_cache import PixelCache
 
 if TYPE_CHECKING:
     from medembed.cases import Case
@@ -30,6 +29,8 @@ _PATIENTS = 4
 """On validation cases, one found fewer cases, and eight no more (docs/results/region.md)."""
 _CANDIDATES = 64
 """Cases, at equal distances, among which images of the same modality and view are sought."""
+_MOST_KINDS, _MOST_VECTORS = 32, 256
+"""Headers of queries may say anything: what is kept for them has to end."""
 
 
 @dataclass(eq=False)
@@ -45,7 +46,7 @@ class OtherImage:
 
     patient_id: str
     pixels: Pixels
-    _vectors: dict[tuple[int, ...], Vectors] = field(default_factory=dict, repr=False)
+    _vectors: dict[object, Vectors] = field(default_factory=dict, repr=False)
 
     def at(self, parts: Sequence[float]) -> tuple[int, ...]:
         """Return which images lie at these parts of the scan, each from 0 to 1."""
@@ -53,10 +54,16 @@ class OtherImage:
         return tuple(min(int(part * n), n - 1) for part in parts)
 
     def vector(self, model: DualEncoder, at: tuple[int, ...], source: ScanSource) -> Vectors:
-        """Return the vector ``(dim,)`` of some of its images, encoded once."""
-        if at not in self._vectors:
-            self._vectors[at] = model.encode_pixels([self.pixels[list(at)]], sources=[source])[0]
-        return self._vectors[at]
+        """Return the vector ``(dim,)`` of some of its images, encoded once for each source.
+
+        Some models read what a header says: the source is that of the image beside which it stands.
+        """
+        known = (at, source)
+        if known not in self._vectors:
+            if len(self._vectors) >= _MOST_VECTORS:
+                self._vectors.clear()
+            self._vectors[known] = model.encode_pixels([self.pixels[list(at)]], sources=[source])[0]
+        return self._vectors[known]
 
 
 class OtherImages:
@@ -95,6 +102,8 @@ class OtherImages:
         kind = (source.modality, source.view)
         with self._lock:
             if kind not in self._kept:  # one more, since one may be the query's own patient's
+                if len(self._kept) >= _MOST_KINDS:
+                    self._kept.pop(next(iter(self._kept)))
                 self._kept[kind] = self._read(model, *kind, _PATIENTS + 1)
             kept = [one for one in self._kept[kind] if one.patient_id not in without]
         return kept[:_PATIENTS]
@@ -103,23 +112,18 @@ class OtherImages:
         cases = self._library.select(self._case_ids)
         known = [(case, at, ref) for case in cases for at, ref in enumerate(case.scans)]
         known.sort(key=lambda one: (one[2].modality != modality, one[2].view != view))
-        cache = PixelCache(self._library.path / "cache", model.preprocess)
         found: dict[str, OtherImage] = {}
         for case, at, _ in known:
             if case.patient_id not in found:
-                pixels = self._pixels(model, cache, case, at)
+                pixels = self._pixels(model, case, at)
                 if pixels is not None:
                     found[case.patient_id] = OtherImage(case.patient_id, pixels)
             if len(found) == n:
                 break
         return list(found.values())
 
-    def _pixels(self, model: DualEncoder, cache: PixelCache, case: Case, at: int) -> Pixels | None:
-        """Read a scan's pixels from the cache, else from its files; None if it cannot be read."""
-        ref = case.scans[at]
-        if ref in cache:
-            first, count = cache.span(ref)
-            return cache.rows(slice(first, first + count))
+    def _pixels(self, model: DualEncoder, case: Case, at: int) -> Pixels | None:
+        """Read a scan's pixels; None if it cannot be read, or not by this model."""
         scan = read_scan_of(self._library, self._images, case, at)
         try:
             return None if scan is None else model.preprocess.pixels(scan)

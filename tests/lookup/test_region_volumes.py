@@ -42,7 +42,7 @@ def asked(tmp_path, monkeypatch):
     """A library in which case i is bright in octant i, and other images of noise."""
     noise = np.random.default_rng(3).integers(90, 110, (8, 1, 1, 8, 8, 8)).astype(np.uint8)
     monkeypatch.setattr(
-        OtherImages, "_pixels", lambda self, model, cache, case, at: noise[int(case.case_id[-1])]
+        OtherImages, "_pixels", lambda self, model, case, at: noise[int(case.case_id[-1])]
     )
     with CaseLibrary.create(tmp_path / "library") as library:
         library.add(make_case(i, patient_id=f"P-{i}") for i in range(8))
@@ -136,3 +136,18 @@ def test_the_pixels_of_one_slice_are_windowed_as_the_volume() -> None:
     np.testing.assert_array_equal(
         preprocess.pixels(Scan(pixels), 1), preprocess.pixels(Scan(pixels))[1:2]
     )
+
+
+def test_what_is_kept_for_headers_of_queries_ends(asked, monkeypatch) -> None:
+    from medembed.encoders.study_images import ScanSource
+
+    others = asked._regions._others_of(asked.index)
+    for i in range(100):
+        (one, *_) = others.like(asked.model, ScanSource(f"view {i}", "CR"), ())
+        for j in range(3):
+            one.vector(asked.model, (0,), ScanSource(body_part=f"part {i} {j}"))
+    assert len(others._kept) <= 32
+    held = others.like(asked.model, ScanSource(), ())[0]
+    for j in range(300):
+        held.vector(asked.model, (0,), ScanSource(body_part=f"part {j}"))
+    assert len(held._vectors) <= 256
