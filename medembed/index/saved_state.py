@@ -82,6 +82,8 @@ class SavedState:
         if not self.is_in(folder):
             return None
         gone = sorted(state.removed - self.removed)
+        if gone and gone[-1] >= self.n_rows:
+            return None  # added and removed since: perhaps erased, and must not reach a file
         names = state.ids.tail_names(self.n_rows)
         change = Change(gone, names, state.rows[self.n_rows :], extra or {})
         end = append_change(self.log, key, self.end, change)
