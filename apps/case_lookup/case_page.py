@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.faults import errors_on_one_line
+from apps.case_lookup.faults import error_line, errors_on_one_line
 from apps.case_lookup.formatting import (
     chips,
     date_text,
@@ -106,7 +106,7 @@ def _view(session: LibrarySession, case: Case, query: Scan | None) -> None:
     try:
         scan = session.scan(case, position)
     except ScanError as error:
-        st.error(escaped(TEXTS.case.image_unreadable(error.what), "markdown"))
+        st.error(escaped(TEXTS.case.image_unreadable(error_line(error)), "markdown"))
         return
     display, compare = _draw_controls(scan, f"{case.case_id}-{position}", query is not None)
     alt = f"{modality_text(case)}, {patient_text(case)}"
@@ -262,7 +262,7 @@ def _facts(case: Case) -> Markup:
         texts.site: case.site,
         texts.scanner: case.scanner,
         texts.n_images: str(len(case.scans)),
-        **{name.replace("_", " ").capitalize(): v for name, v in case.attributes.items()},
+        **{_attribute_text(name): value for name, value in case.attributes.items()},
     }
     shown = {name: value for name, value in facts.items() if value and value != "unknown"}
     return tag(
@@ -270,6 +270,10 @@ def _facts(case: Case) -> Markup:
         *(join(tag("dt", name), tag("dd", value)) for name, value in shown.items()),
         class_="rr-facts",
     )
+
+
+def _attribute_text(name: str) -> str:
+    return TEXTS.case.attributes.get(name) or name.replace("_", " ").capitalize()
 
 
 def _other_studies(session: LibrarySession, case: Case) -> None:

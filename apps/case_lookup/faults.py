@@ -12,7 +12,7 @@ import streamlit as st
 
 from apps.case_lookup.html import escaped
 from apps.case_lookup.texts import TEXTS
-from medembed.errors import MedEmbedError, ScanError
+from medembed.errors import MedEmbedError
 
 __all__ = [
     "error_line",
@@ -27,9 +27,7 @@ _LOG = logging.getLogger("medembed.apps")
 
 def error_line(error: MedEmbedError) -> str:
     """Give what is wrong and what to do; for a scan without its path, which may name a patient."""
-    if isinstance(error, ScanError):
-        return f"{error.what}; {error.hint}" if error.hint else error.what
-    return str(error)
+    return TEXTS.faults.error(error)
 
 
 def error_location(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -12,15 +11,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.faults import errors_on_one_line, show_error
-from apps.case_lookup.html import Markup
+from apps.case_lookup.frame import draw_frame, draw_language_choice
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
 from apps.case_lookup.session import LibrarySession, SearchRequest
 from apps.case_lookup.sidebar import draw_sidebar
 from apps.case_lookup.texts import TEXTS
 from apps.case_lookup.visits import HEADER, register_page
 from medembed.errors import LibraryError, MedEmbedError
-
-_CSS = Path(__file__).with_name("room.css")
 
 
 @st.cache_resource(show_spinner=False, on_release=LibrarySession.close)
@@ -47,6 +44,7 @@ def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
 
 def _draw(session: LibrarySession) -> None:
     request, dropped = draw_sidebar(session)
+    draw_language_choice()
     st.html(undim_style(request))
     case_id = st.query_params.get("case", "")
     if case_id:
@@ -62,21 +60,10 @@ def _draw(session: LibrarySession) -> None:
             show_outcome(session, outcome, dropped)
 
 
-def _connection_texts() -> Markup:
-    """Give the style sheet our texts for Streamlit's connection dialog.
-
-    Streamlit's own text asks whether the user is connected to the internet.
-    """
-    lost = json.dumps(TEXTS.faults.lost, ensure_ascii=False)
-    hint = json.dumps(TEXTS.faults.lost_hint, ensure_ascii=False)
-    return Markup(f"<style>:root {{ --rr-lost: {lost}; --rr-lost-hint: {hint}; }}</style>")
-
-
 def main() -> None:
     """Draw the page; an error is one line without a patient's value."""
     st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
-    st.html(_CSS)
-    st.html(_connection_texts())
+    draw_frame()
     run = get_script_run_ctx()
     if run is not None:
         register_page(st.context.headers.get(HEADER), run.session_id)

@@ -35,7 +35,6 @@ from medembed.cases import Case
 from medembed.errors import ScanError
 from medembed.index import SearchNoteKind
 from medembed.lookup.messages import Novelty
-from medembed.lookup.result_table import percentile_text
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def _show_terms(outcome: SearchOutcome) -> None:
         st.html(tag("p", texts.read_as if terms.terms else texts.read_as_nothing))
         for position, term in enumerate(terms.terms):
             st.button(
-                escaped(texts.term(str(term)), "markdown"),
+                escaped(texts.term(TEXTS.words.terms(term)), "markdown"),
                 key=f"term-{position}",
                 help=TEXTS.results.ignore_term,
                 on_click=ignore_term,
@@ -290,7 +289,7 @@ def _worth(hit: LookupHit, basis: ScoreBasis) -> str:
     """Say what the score means, or why this cannot be told."""
     texts, worth, parts = TEXTS.results, hit.worth, []
     if hit.percentile is not None:
-        parts.append(texts.percentile(percentile_text(hit.percentile)))
+        parts.append(texts.percentile(hit.percentile))
     known = (worth.share, worth.low, worth.high, basis.any_case)
     numbers = [round(100 * value) for value in known if value is not None]
     if len(numbers) == len(known):
@@ -305,7 +304,7 @@ def _score(score: float) -> Markup:
     return tag(
         "span",
         tag("span", tag("i", style=width), class_="rr-bar"),
-        tag("b", f"{score:z.2f}"),
+        tag("b", TEXTS.results.score(score)),
         class_="rr-score",
         title=TEXTS.results.score_help,
     )

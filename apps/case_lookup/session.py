@@ -265,9 +265,9 @@ class LibrarySession:
         _, position, reference = key
         files = [Path(file) for file in self.library.scan_files(case)[position]]
         if not all(file.exists() for file in files):
-            raise ScanError(TEXTS.case.image_moved)
+            raise ScanError(TEXTS.case.image_moved, reason="not-found")
         if self._is_replaced(reference):  # perhaps by another patient's
-            raise ScanError(TEXTS.case.image_replaced)
+            raise ScanError(TEXTS.case.image_replaced, reason="changed")
         scan = reference.declared(self._read(files, reference.frame))
         with _caching:
             self._scans[key] = scan

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from apps.case_lookup.dropped import DroppedImage
-from apps.case_lookup.formatting import finding_text
+from apps.case_lookup.formatting import finding_text, value_text
 from apps.case_lookup.html import Markup, escaped, tag
 from apps.case_lookup.session import SearchRequest
-from apps.case_lookup.texts import TEXTS
+from apps.case_lookup.texts import ENGLISH, TEXTS
 from apps.case_lookup.visits import forget_uploads
 from medembed.cases import Finding
 from medembed.library import Condition
@@ -253,14 +253,14 @@ def _choose(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
             label,
             list(counts),
             key=key,
-            format_func=lambda value: escaped(value, "text"),
+            format_func=lambda value: escaped(value_text(field, value), "text"),
             placeholder=TEXTS.sidebar.any_value,
         )
     return st.pills(
         label,
         list(counts),
         key=key,
-        format_func=lambda value: escaped(value, "markdown"),
+        format_func=lambda value: escaped(value_text(field, value), "markdown"),
         selection_mode="multi",
     )
 
@@ -272,21 +272,25 @@ def _one_of(field: str, chosen: list[str]) -> list[Condition]:
 def _draw_dates() -> list[Condition]:
     first, last = date(1900, 1, 1), date(2199, 12, 31)
     start = st.date_input(
-        TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format="YYYY-MM-DD"
+        TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format=TEXTS.sidebar.date_format
     )
     end = st.date_input(
-        TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format="YYYY-MM-DD"
+        TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format=TEXTS.sidebar.date_format
     )
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 
 
 def example_queries(session: LibrarySession, number: int = 3) -> list[str]:
-    """Suggest the library's most frequent findings, right and left in turn."""
+    """Suggest the library's most frequent findings, right and left in turn.
+
+    In English whatever the page's language is: they are searched for, and the labels are English.
+    """
     queries: list[str] = []
     for label in list(session.value_counts("finding"))[:number]:
         side = "right" if len(queries) % 2 == 0 else "left"
         sided = f"{label}:{side}"
         findings = session.findings()
-        queries.append(finding_text(Finding.parse(sided if sided in findings else label)))
+        named = Finding.parse(sided if sided in findings else label)
+        queries.append(ENGLISH.words.finding(named.label, named.side))
     return queries

@@ -1,0 +1,63 @@
+// What Streamlit's page lacks for a screen reader or says in English only: the language, landmarks,
+// names of controls. The texts come from frame.py in the page's language. Attributes alone are
+// changed, because React owns the elements.
+"use strict";
+(() => {
+  const COOKIE = "medembed-language";
+  let last = null;
+  let due = false;
+
+  const set = (element, name, value) => {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  };
+  const drop = (element, name) => {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+  };
+
+  // selector, and what to do with each element it finds
+  const REMEDIES = [
+    ['[data-testid="stMain"]', (main) => set(main, "id", "cases")],
+    ['[data-testid="stSidebar"]', (side, texts) => set(side, "aria-label", texts.sidebar)],
+    ['[data-testid="stSidebarCollapseButton"] button', (button, texts) => set(button, "aria-label", texts.sidebarClose)],
+    ['[data-testid="stExpandSidebarButton"]', (button, texts) => set(button, "aria-label", texts.sidebarOpen)],
+    ['[data-testid="stFileUploaderDropzone"] button', (button, texts) => set(button, "aria-label", texts.upload)],
+  ];
+
+  const remember = (language) => {
+    if (last !== null && last !== language) {
+      const secure = location.protocol === "https:" ? "; Secure" : "";
+      document.cookie = `${COOKIE}=${language}; Path=/; Max-Age=31536000; SameSite=Strict${secure}`;
+    }
+    last = language;
+  };
+
+  const mend = () => {
+    due = false;
+    const given = document.querySelector(".rr-script-texts");
+    if (given === null) return;
+    set(document.documentElement, "lang", given.lang);
+    remember(given.lang);
+    const skip = document.querySelector(".rr-skip");
+    if (skip !== null && skip.textContent !== given.dataset.skip) skip.textContent = given.dataset.skip;
+    for (const [selector, remedy] of REMEDIES) {
+      for (const element of document.querySelectorAll(selector)) remedy(element, given.dataset);
+    }
+  };
+
+  const schedule = () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(mend);
+  };
+
+  window.addEventListener("click", (event) => {
+    if (!(event.target instanceof Element) || event.target.closest(".rr-skip") === null) return;
+    event.preventDefault(); // the address stays as it is
+    const main = document.getElementById("cases");
+    main?.setAttribute("tabindex", "-1");
+    main?.focus();
+  }, true);
+
+  const watch = { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label", "role", "aria-expanded", "lang"] };
+  window.addEventListener("DOMContentLoaded", () => new MutationObserver(schedule).observe(document.body, watch));
+})();
