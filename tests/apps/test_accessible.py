@@ -1,0 +1,252 @@
+"""The page in every state and at every size: axe-core, contrast, nothing cut off, no complaints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.case_lookup.texts import CATALOG, Language, Texts
+from tests.apps.axe import serious, source
+from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS, serving
+
+pytestmark = pytest.mark.browser
+
+SIZES = {
+    "phone": (390, 844),
+    "desk": (1440, 900),
+    "portrait": (1080, 1920),
+    "4K": (3840, 2160),
+}
+# the elements that reach beyond the right edge, apart from those that scroll inside another
+CUT_OFF = """() => [...document.querySelectorAll('[data-testid="stMain"] *')]
+  .filter(e => e.checkVisibility({checkOpacity: true, visibilityProperty: true}))
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && e.getBoundingClientRect().width > 0)
+  .map(e => `${e.tagName} ${e.className}`).slice(0, 5)"""
+Step = Callable[[Any, Texts], None]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    source()
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(small_library: Path) -> Iterator[str]:
+    with serving(small_library) as (port, _):
+        yield f"http://localhost:{port}/"
+
+
+def new_page(browser: Any, size: str, language: Language = Language.ENGLISH) -> Any:
+    """Open a page whose complaints and outside requests are recorded in ``page.seen``."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        locale={"en": "en-US", "de": "de-DE"}[language],
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.seen = []
+    page.on("pageerror", lambda error: page.seen.append(str(error)))
+    page.on(
+        "console", lambda line: page.seen.append(line.text) if line.type == "error" else None
+    )
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if re.match(r"(data|blob):|https?://localhost[:/]", request.url)
+            else page.seen.append(request.url)
+        ),
+    )
+    return page
+
+
+def settled(page: Any) -> None:
+    """Wait until the script has ended and the page is drawn."""
+    page.wait_for_selector('[data-test-script-state="notRunning"] .rr-foot', state="attached")
+    page.wait_for_timeout(400)
+
+
+def open_sidebar(page: Any) -> None:
+    opener = page.get_by_test_id("stExpandSidebarButton")
+    if opener.is_visible():
+        opener.click()
+        page.wait_for_timeout(400)
+
+
+def close_sidebar(page: Any) -> None:
+    """Close the sidebar where it covers the page."""
+    if page.viewport_size["width"] < 768:
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        page.wait_for_timeout(400)
+
+
+# each goes on from the one before ---------------------------------------------------------------
+
+
+def welcome(page: Any, texts: Texts) -> None:
+    page.get_by_role("heading", level=1).wait_for(timeout=60_000)
+    settled(page)
+
+
+def keys(page: Any, texts: Texts) -> None:
+    page.keyboard.press("Escape")  # leaves the field that has the focus
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name=texts.page.keys).wait_for()
+
+
+def open_findings(page: Any, texts: Texts) -> None:
+    page.keyboard.press("Escape")
+    open_sidebar(page)
+    page.get_by_role("combobox", name=texts.sidebar.findings).click()
+    page.get_by_role("option").first.wait_for()
+
+
+def open_dates(page: Any, texts: Texts) -> None:
+    page.keyboard.press("Escape")
+    page.get_by_text(texts.sidebar.more_filters).click()
+    page.get_by_label(texts.sidebar.date_from).click()
+    page.get_by_role("gridcell").first.wait_for()
+
+
+def open_help(page: Any, texts: Texts) -> None:
+    page.keyboard.press("Escape")
+    page.get_by_text(texts.sidebar.more_filters).click()
+    page.get_by_test_id("stTooltipIcon").first.hover()
+    page.get_by_role("tooltip").wait_for()
+
+
+def results(page: Any, texts: Texts) -> None:
+    page.mouse.move(0, 0)
+    words = page.get_by_label(texts.sidebar.text, exact=True)
+    words.fill("right pleural effusion")
+    words.press("Enter")
+    page.locator(".rr-hit").nth(9).wait_for(timeout=60_000)
+    settled(page)
+    close_sidebar(page)
+
+
+def chosen_chips(page: Any, texts: Texts) -> None:
+    open_sidebar(page)
+    picker = page.get_by_role("combobox", name=texts.sidebar.findings)
+    picker.click()
+    page.get_by_role("option").first.click()
+    page.keyboard.press("Escape")
+    page.locator(".st-key-f_sex button").first.click()
+    page.locator(".rr-force .rr-chip").nth(1).wait_for()
+    settled(page)
+
+
+def stale(page: Any, texts: Texts) -> None:
+    page.get_by_label(texts.sidebar.text, exact=True).fill("left")
+    page.locator(".st-key-changed").wait_for()
+
+
+def no_match(page: Any, texts: Texts) -> None:
+    words = page.get_by_label(texts.sidebar.text, exact=True)
+    words.fill("right pleural effusion")
+    words.press("Enter")
+    settled(page)
+    page.locator(".st-key-f_modality button").last.click()
+    page.locator(".rr-notice").wait_for()
+    settled(page)
+
+
+def error(page: Any, texts: Texts) -> None:
+    page.get_by_role("button", name=texts.sidebar.clear_filters).click()
+    settled(page)
+    broken = {"name": "a.dcm", "mimeType": "application/dicom", "buffer": b"no scan at all"}
+    page.set_input_files("input[type=file]", broken)
+    page.get_by_test_id("stAlert").wait_for()
+    settled(page)
+
+
+def with_image(page: Any, texts: Texts) -> None:
+    page.get_by_role("button", name=texts.sidebar.clear, exact=True).click()
+    settled(page)
+    page.set_input_files("input[type=file]", page.radiograph)
+    page.locator(".rr-query").wait_for(timeout=30_000)
+    settled(page)
+    words = page.get_by_label(texts.sidebar.text, exact=True)
+    words.fill("effusion")
+    words.press("Enter")
+    page.locator(".st-key-share").wait_for()
+    settled(page)
+
+
+def case(page: Any, texts: Texts) -> None:
+    close_sidebar(page)
+    page.get_by_role("button", name=texts.results.open_case(1), exact=True).click()
+    page.locator(".st-key-case-bar").wait_for(timeout=30_000)
+    settled(page)
+
+
+def printed(page: Any, texts: Texts) -> None:
+    page.emulate_media(media="print", reduced_motion="reduce")
+
+
+def no_case(page: Any, texts: Texts) -> None:
+    page.emulate_media(media="screen", reduced_motion="reduce")
+    page.goto(page.url.split("?")[0] + "?case=nobody")
+    page.locator(".rr-notice").wait_for(timeout=60_000)
+    settled(page)
+
+
+STATES: tuple[Step, ...] = (
+    welcome,
+    keys,
+    open_findings,
+    open_dates,
+    open_help,
+    results,
+    chosen_chips,
+    stale,
+    no_match,
+    error,
+    with_image,
+    case,
+    printed,
+    no_case,
+)
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("size", list(SIZES))
+def test_axe_finds_nothing_serious_in_any_state(
+    browser: Any,
+    address: str,
+    radiograph: bytes,
+    tmp_path: Path,
+    size: str,
+    language: Language,
+) -> None:
+    page = new_page(browser, size, language)
+    page.radiograph = {"name": "a.dcm", "mimeType": "application/dicom", "buffer": radiograph}
+    page.goto(address)
+    found: dict[str, list[str]] = {}
+    cut: dict[str, list[str]] = {}
+    for step in STATES:
+        step(page, CATALOG[language])
+        page.screenshot(path=tmp_path / f"{size}-{language}-{step.__name__}.png")
+        found |= {step.__name__: bad} if (bad := serious(page)) else {}
+        if step is not printed:
+            cut |= {step.__name__: wide} if (wide := page.evaluate(CUT_OFF)) else {}
+        if step not in (stale, printed, open_help):  # what is out of date is dimmed on purpose
+            faint = page.evaluate(CONTRAST)
+            found |= {f"{step.__name__}, contrast": faint} if faint else {}
+    assert found == {}
+    assert cut == {}
+    assert page.seen == []
+    page.context.close()

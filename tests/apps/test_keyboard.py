@@ -1,0 +1,235 @@
+"""The page by keyboard alone, and where the focus goes (keyboard.js)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.case_lookup.texts import COOKIE, ENGLISH, GERMAN, Language
+from tests.apps.serving import CHROMIUM, FLAGS, serving
+from tests.apps.test_accessible import new_page, settled
+
+pytestmark = pytest.mark.browser
+
+FOCUSED = """() => {
+  const e = document.activeElement;
+  return [...(e.closest('[class*="st-key-"]')?.classList ?? [])].find(c => c.startsWith('st-key-')) ?? e.tagName;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(small_library: Path) -> Iterator[str]:
+    with serving(small_library) as (port, _):
+        yield f"http://localhost:{port}/"
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    opened = new_page(browser, "desk")
+    opened.goto(address)
+    opened.get_by_role("heading", level=1).wait_for(timeout=60_000)
+    settled(opened)
+    yield opened
+    assert opened.seen == []
+    opened.context.close()
+
+
+def focused(page: Any) -> str:
+    return str(page.evaluate(FOCUSED))
+
+
+def search(page: Any) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("right pleural effusion")
+    page.keyboard.press("Enter")
+    page.locator(".rr-hit").nth(9).wait_for(timeout=60_000)
+    settled(page)
+
+
+def test_a_search_is_typed_at_once_and_hits_are_opened_and_left_by_keys_alone(page: Any) -> None:
+    assert focused(page) == "st-key-text", "the first page waits for words"
+    page.keyboard.type("right pleural effusion")
+    page.keyboard.press("Enter")
+    page.locator(".rr-hit").nth(9).wait_for(timeout=60_000)
+    settled(page)
+    page.keyboard.press("ArrowDown")
+    assert focused(page) == "st-key-open-1"
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    assert focused(page) == "st-key-open-3"
+    page.keyboard.press("k")
+    assert focused(page) == "st-key-open-2"
+    assert page.locator(".st-key-hit-2").evaluate("e => getComputedStyle(e).boxShadow") != "none"
+    page.keyboard.press("Enter")
+    page.locator(".st-key-case-bar").wait_for(timeout=30_000)
+    settled(page)
+    assert focused(page) == "st-key-case-bar", "a reader hears which case this is"
+    page.keyboard.press("Alt+ArrowLeft")
+    page.locator(".rr-hit").nth(9).wait_for(timeout=30_000)
+    settled(page)
+    assert focused(page) == "st-key-open-2", "back at the hit that was opened"
+
+
+def test_the_first_and_the_last_hit_are_ends(page: Any) -> None:
+    search(page)
+    page.keyboard.press("Escape")
+    assert focused(page) == "BODY"
+    page.keyboard.press("k")
+    assert focused(page) == "st-key-open-10"
+    page.keyboard.press("j")
+    assert focused(page) == "st-key-open-10"
+    assert page.locator(".st-key-hit-10").evaluate(
+        "e => e.getBoundingClientRect().bottom <= innerHeight + 1"
+    ), "scrolled into view"
+
+
+def test_keys_do_nothing_while_somebody_types(page: Any) -> None:
+    search(page)
+    page.keyboard.press("/")
+    assert focused(page) == "st-key-text"
+    page.keyboard.press("End")
+    page.keyboard.type(" j/k?")
+    field = page.get_by_label(ENGLISH.sidebar.text, exact=True)
+    assert field.input_value() == "right pleural effusion j/k?"
+    assert page.locator("dialog.rr-keys[open]").count() == 0
+    assert focused(page) == "st-key-text"
+
+
+@pytest.mark.parametrize("modifier", ["Control", "Alt", "Meta"])
+def test_keys_with_a_modifier_stay_the_browsers(page: Any, modifier: str) -> None:
+    search(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press(f"{modifier}+j")
+    assert focused(page) == "BODY"
+
+
+def test_question_mark_lists_the_keys_and_escape_closes_the_list(page: Any) -> None:
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    listed = page.get_by_role("dialog", name="Keys")
+    assert listed.is_visible()
+    for effect in ENGLISH.page.key_effects:
+        assert listed.get_by_text(effect, exact=True).is_visible()
+    page.keyboard.press("j")  # the page behind does not move
+    page.keyboard.press("Escape")
+    assert listed.is_hidden()
+    page.get_by_role("button", name=ENGLISH.page.keys_button).click()
+    assert listed.is_visible()
+    page.get_by_role("button", name=ENGLISH.page.close, exact=True).click()
+    assert listed.is_hidden()
+
+
+def test_single_keys_can_be_switched_off_and_stay_so(page: Any) -> None:
+    search(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.get_by_role("button", name=ENGLISH.page.keys_off).click()
+    page.keyboard.press("Escape")
+    page.reload()
+    page.get_by_role("heading", level=1).wait_for(timeout=60_000)
+    settled(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert page.locator("dialog.rr-keys[open]").count() == 0
+    page.get_by_role("button", name=ENGLISH.page.keys_button).click()
+    page.get_by_role("button", name=ENGLISH.page.keys_on).click()
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    assert page.locator("dialog.rr-keys[open]").count() == 1
+
+
+def test_streamlits_own_keys_are_off(page: Any) -> None:
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")  # would offer to clear the cache
+    page.wait_for_timeout(300)
+    assert page.locator('[role="dialog"]:visible').count() == 0
+
+
+def test_the_first_tab_offers_to_skip_to_the_cases(page: Any) -> None:
+    search(page)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name=ENGLISH.page.skip)
+    assert skip.evaluate("e => e === document.activeElement")
+    assert skip.bounding_box()["y"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "cases"
+    assert "#" not in page.url
+
+
+def test_tab_reaches_every_control_and_each_shows_the_focus(page: Any) -> None:
+    search(page)
+    page.evaluate("document.activeElement.blur()")
+    seen: set[str] = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        name = focused(page)
+        if name == "BODY":
+            break
+        seen.add(name)
+        if not name.startswith("st-key-open-"):
+            marked = page.evaluate(
+                "() => { let e = document.activeElement; for (let i = 0; i < 5 && e; i++, e = e.parentElement) {"
+                " const s = getComputedStyle(e); if (s.outlineStyle !== 'none' && s.outlineWidth !== '0px') return true;"
+                " if (s.boxShadow !== 'none') return true; } return false; }"
+            )
+            assert marked, f"{name} does not show the focus"
+    wanted = {"st-key-text", "st-key-f_sex", "st-key-f_finding", "st-key-f_age", "st-key-show-keys"}
+    wanted |= {f"st-key-open-{rank}" for rank in range(1, 11)}
+    assert wanted <= seen
+
+
+# the language ------------------------------------------------------------------------------
+
+
+def test_the_language_is_the_browsers_until_one_is_chosen(browser: Any, address: str) -> None:
+    page = new_page(browser, "desk", Language.GERMAN)
+    page.goto(address)
+    assert page.evaluate("document.documentElement.lang") == "de"
+    page.get_by_role("heading", name=GERMAN.welcome.title).wait_for(timeout=60_000)
+    settled(page)
+    page.get_by_label(GERMAN.sidebar.text, exact=True).fill("right effusion")
+    page.keyboard.press("Enter")
+    page.locator(".rr-hit").nth(9).wait_for(timeout=60_000)
+    settled(page)
+    page.locator(".st-key-f_sex button").first.click()
+    page.locator(".rr-force .rr-chip").wait_for()
+    settled(page)
+    assert page.context.cookies() == [] or COOKIE not in {c["name"] for c in page.context.cookies()}
+    page.get_by_text("English", exact=True).click()
+    page.get_by_role("button", name=ENGLISH.sidebar.search, exact=True).wait_for()
+    settled(page)
+    assert page.evaluate("document.documentElement.lang") == "en"
+    field = page.get_by_label(ENGLISH.sidebar.text, exact=True)
+    assert field.input_value() == "right effusion", "the query is kept"
+    assert page.locator(".rr-force .rr-chip").all_inner_texts() == ["sex F"], "and so are filters"
+    cookie = next(c for c in page.context.cookies() if c["name"] == COOKIE)
+    assert (cookie["value"], cookie["sameSite"]) == ("en", "Strict")
+    page.goto(address)  # later, in the same browser
+    page.get_by_role("heading", name=ENGLISH.welcome.title).wait_for(timeout=60_000)
+    assert page.seen == []
+    page.context.close()
+
+
+def test_a_browser_in_another_language_gets_english(browser: Any, address: str) -> None:
+    context = browser.new_context(locale="fr-FR")
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("heading", name=ENGLISH.welcome.title).wait_for(timeout=60_000)
+    context.close()
