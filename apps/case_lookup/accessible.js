@@ -16,7 +16,7 @@
 
   // selector, and what to do with each element it finds
   const REMEDIES = [
-    ['[data-testid="stMain"]', (main) => set(main, "id", "cases")],
+    ['[data-testid="stSkipToContent"]', (link, texts) => set(link, "aria-label", texts.skip)],
     ['[data-testid="stSidebar"]', (side, texts) => set(side, "aria-label", texts.sidebar)],
     ['[data-testid="stSidebarCollapseButton"] button', (button, texts) => set(button, "aria-label", texts.sidebarClose)],
     ['[data-testid="stExpandSidebarButton"]', (button, texts) => set(button, "aria-label", texts.sidebarOpen)],
@@ -37,8 +37,6 @@
     if (given === null) return;
     set(document.documentElement, "lang", given.lang);
     remember(given.lang);
-    const skip = document.querySelector(".rr-skip");
-    if (skip !== null && skip.textContent !== given.dataset.skip) skip.textContent = given.dataset.skip;
     for (const [selector, remedy] of REMEDIES) {
       for (const element of document.querySelectorAll(selector)) remedy(element, given.dataset);
     }
@@ -49,14 +47,6 @@
     due = true;
     requestAnimationFrame(mend);
   };
-
-  window.addEventListener("click", (event) => {
-    if (!(event.target instanceof Element) || event.target.closest(".rr-skip") === null) return;
-    event.preventDefault(); // the address stays as it is
-    const main = document.getElementById("cases");
-    main?.setAttribute("tabindex", "-1");
-    main?.focus();
-  }, true);
 
   const watch = { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label", "role", "aria-expanded", "lang"] };
   window.addEventListener("DOMContentLoaded", () => new MutationObserver(schedule).observe(document.body, watch));

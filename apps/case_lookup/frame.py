@@ -13,6 +13,7 @@ from apps.case_lookup.texts.page import LANGUAGE_NAMES
 __all__ = ["draw_frame", "draw_language_choice"]
 
 _CHOICE = "language-choice"
+_FILTERS = "f_"  # how the keys of the sidebar's filters begin
 
 
 def draw_frame() -> None:
@@ -44,7 +45,12 @@ def draw_language_choice() -> None:
 
 
 def _take_choice() -> None:
-    choose(Language(st.session_state[_CHOICE]))
+    state = st.session_state
+    choose(Language(state[_CHOICE]))
+    # Streamlit names what is chosen by its words, which are about to change: set again, it stays
+    for key in [str(key) for key in state]:
+        if key.startswith(_FILTERS):
+            state[key] = state[key]
 
 
 def _words_of_the_style_sheet() -> Markup:
@@ -59,7 +65,7 @@ def _words_of_the_style_sheet() -> Markup:
         "lost-hint": faults.lost_hint,
         "upload": page.upload,
         "upload-drop": page.upload_drop,
-        "loading": page.loading,
+        "skip": page.skip,
     }
     given = " ".join(f"--rr-{name}: {_css_string(text)};" for name, text in words.items())
     return Markup(f"<style>:root {{ {given} }}</style>")

@@ -70,8 +70,7 @@ def adapted(page: str, language: Language) -> str:
         r"<noscript>.*?</noscript>", tag("noscript", tag("p", texts.no_script)), page, flags=re.S
     )
     styles = "".join(f'<link rel="stylesheet" href="./room/{name}">\n    ' for name in _STYLES)
-    skip = tag("a", texts.skip, class_="rr-skip", href="#cases")
-    return page.replace(_ROOT, f"{styles}{skip}\n    {_ROOT}{_outline(texts.loading)}", 1)
+    return page.replace(_ROOT, f"{styles}{_ROOT}{_outline(texts.loading)}", 1)
 
 
 def _outline(loading: str) -> Markup:
