@@ -20,8 +20,32 @@
     ['[data-testid="stSidebar"]', (side, texts) => set(side, "aria-label", texts.sidebar)],
     ['[data-testid="stSidebarCollapseButton"] button', (button, texts) => set(button, "aria-label", texts.sidebarClose)],
     ['[data-testid="stExpandSidebarButton"]', (button, texts) => set(button, "aria-label", texts.sidebarOpen)],
+    ['[data-testid="stDateInputCalendar"]', (dialog, texts) => {
+      set(dialog, "aria-label", texts.chooseDate);
+      drop(dialog, "aria-describedby"); // English
+    }],
     ['[data-testid="stFileUploaderDropzone"] button', (button, texts) => set(button, "aria-label", texts.upload)],
   ];
+
+  // what Streamlit calls things in English, and what the page calls them
+  const NAMES = { "Clear all": "clearAll", "Selected values": "chosen", "Multiselect options": "choices", "file upload": "upload" };
+  const BEGINNINGS = [["Remove ", "remove"], ["Help for ", "help"]];
+  const renamed = new WeakMap(); // element: what it was called, and what it is called now
+
+  const inPageLanguage = (name, texts) => {
+    if (Object.hasOwn(NAMES, name)) return texts[NAMES[name]];
+    const found = BEGINNINGS.find(([beginning]) => name.startsWith(beginning));
+    return found === undefined ? name : `${texts[found[1]]} ${name.slice(found[0].length)}`;
+  };
+
+  const rename = (element, texts) => {
+    const shown = element.getAttribute("aria-label");
+    const known = renamed.get(element);
+    const was = known?.now === shown ? known.was : shown; // React has changed it since, or not
+    const now = inPageLanguage(was, texts);
+    renamed.set(element, { was, now });
+    set(element, "aria-label", now);
+  };
 
   const remember = (language) => {
     if (last !== null && last !== language) {
@@ -37,6 +61,7 @@
     if (given === null) return;
     set(document.documentElement, "lang", given.lang);
     remember(given.lang);
+    for (const element of document.querySelectorAll("#root [aria-label], [role=dialog] [aria-label], [role=listbox][aria-label]")) rename(element, given.dataset);
     for (const [selector, remedy] of REMEDIES) {
       for (const element of document.querySelectorAll(selector)) remedy(element, given.dataset);
     }

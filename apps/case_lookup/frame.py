@@ -91,6 +91,9 @@ def _for_the_scripts() -> Markup:
         data_sidebar_close=page.sidebar_close,
         data_sidebar=page.sidebar,
         data_choices=page.choices,
+        data_chosen=page.chosen,
+        data_choose_date=page.choose_date,
+        data_help=page.help,
         data_no_choice=page.no_choice,
         data_running=page.running,
     )
@@ -110,9 +113,9 @@ def _list_of_keys() -> Markup:
         tag("p", page.keys_typing, class_="rr-quiet"),
         tag(
             "div",
+            tag("button", page.close, class_="rr-keys-close", type="button"),
             tag("button", page.keys_off, class_="rr-keys-off", type="button"),
             tag("button", page.keys_on, class_="rr-keys-on", type="button"),
-            tag("button", page.close, class_="rr-keys-close", type="button"),
             class_="rr-keys-buttons",
         ),
         class_="rr-keys",

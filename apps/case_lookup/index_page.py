@@ -28,7 +28,9 @@ _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _FRESH = {"Cache-Control": "no-cache"}
 # A file's name may name a patient: without the script that replaces it, no file is accepted, even
 # if the style sheet does not load either.
-_NO_FILES = '<style>html:not([data-names="neutral"]) [data-testid="stFileUploader"]{display:none}</style>'
+_NO_FILES = (
+    '<style>html:not([data-names="neutral"]) [data-testid="stFileUploader"]{display:none}</style>'
+)
 _ROOT = '<div id="root">'
 
 

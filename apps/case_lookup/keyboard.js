@@ -79,15 +79,6 @@
     if (done) event.preventDefault();
   });
 
-  // Streamlit's own single keys would clear its cache or run the script again.
-  window.addEventListener("keydown", (event) => {
-    const plain = !(event.ctrlKey || event.altKey || event.metaKey);
-    const target = event.composedPath()[0];
-    if (plain && /^[cr]$/i.test(event.key) && target instanceof Element && !target.matches(TYPING)) {
-      if (target === document.body || target.closest("#root") === null) event.stopPropagation();
-    }
-  }, true);
-
   window.addEventListener("click", (event) => {
     const target = event.target;
     if (!(target instanceof Element)) return;
@@ -109,6 +100,7 @@
     if (app === null || app.dataset.testScriptState !== "notRunning") return;
     const now = document.querySelector(".st-key-case-bar") ? "case" : document.querySelector(".st-key-hits") ? "hits" : "start";
     const before = view;
+    if (now === "start" && before === "" && document.querySelector(WORDS) === null) return; // still loading
     view = now;
     if (before === now) return;
     const lost = document.activeElement === null || document.activeElement === document.body || !document.activeElement.isConnected;

@@ -229,6 +229,7 @@ def _draw_filters(session: LibrarySession) -> tuple[tuple[Condition, ...], int]:
             key="f_finding",
             format_func=lambda name: escaped(finding_text(Finding.parse(name)), "text"),
             placeholder=TEXTS.sidebar.any_value,
+            select_all=False,  # no case has every finding
         )
         where += [Condition("finding", "=", (name,)) for name in chosen]
     low, high = st.slider(TEXTS.sidebar.age, *AGES, AGES, key="f_age")
@@ -255,6 +256,7 @@ def _choose(label: str, field: str, counts: Mapping[str, int]) -> list[str]:
             key=key,
             format_func=lambda value: escaped(value_text(field, value), "text"),
             placeholder=TEXTS.sidebar.any_value,
+            select_all=False,
         )
     return st.pills(
         label,
@@ -270,13 +272,11 @@ def _one_of(field: str, chosen: list[str]) -> list[Condition]:
 
 
 def _draw_dates() -> list[Condition]:
-    first, last = date(1900, 1, 1), date(2199, 12, 31)
+    first, last, form = date(1900, 1, 1), date(2199, 12, 31), TEXTS.sidebar.date_format
     start = st.date_input(
-        TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format=TEXTS.sidebar.date_format
+        TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format=form
     )
-    end = st.date_input(
-        TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format=TEXTS.sidebar.date_format
-    )
+    end = st.date_input(TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format=form)
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 

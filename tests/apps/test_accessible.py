@@ -24,7 +24,8 @@ SIZES = {
 # the elements that reach beyond the right edge, apart from those that scroll inside another
 CUT_OFF = """() => [...document.querySelectorAll('[data-testid="stMain"] *')]
   .filter(e => e.checkVisibility({checkOpacity: true, visibilityProperty: true}))
-  .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && e.getBoundingClientRect().width > 0)
+  .filter(e => e.getBoundingClientRect().width > 0 && e.closest('.st-key-frame') === null)
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
   .map(e => `${e.tagName} ${e.className}`).slice(0, 5)"""
 Step = Callable[[Any, Texts], None]
 
@@ -59,9 +60,7 @@ def new_page(browser: Any, size: str, language: Language = Language.ENGLISH) -> 
     page = context.new_page()
     page.seen = []
     page.on("pageerror", lambda error: page.seen.append(str(error)))
-    page.on(
-        "console", lambda line: page.seen.append(line.text) if line.type == "error" else None
-    )
+    page.on("console", lambda line: page.seen.append(line.text) if line.type == "error" else None)
     page.on(
         "request",
         lambda request: (
@@ -117,7 +116,8 @@ def open_findings(page: Any, texts: Texts) -> None:
 def open_dates(page: Any, texts: Texts) -> None:
     page.keyboard.press("Escape")
     page.get_by_text(texts.sidebar.more_filters).click()
-    page.get_by_label(texts.sidebar.date_from).click()
+    page.locator(".st-key-f_date_from [role=spinbutton]").first.click()
+    page.keyboard.press("Alt+ArrowDown")
     page.get_by_role("gridcell").first.wait_for()
 
 

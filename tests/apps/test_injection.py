@@ -1,4 +1,4 @@
-"""What a case, a note, an attribute, a file or a reader says is text on the page, whatever it is."""
+"""What a case, a note, an attribute or a reader says is text on the page, whatever it is."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def attacked_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = toy_model()
         model.save(path / "models" / "toy")
         library.active_model = "toy"
-        of_case = {case.case_id: read_scan(library.scan_files(case)[0][0]) for case in library.cases()}
+        of_case = {
+            case.case_id: read_scan(library.scan_files(case)[0][0]) for case in library.cases()
+        }
         ids = library.find()
         vectors = model.encode_scans([of_case[case_id] for case_id in ids])
         library.put_vectors(model.fingerprint, "image", ids, vectors)

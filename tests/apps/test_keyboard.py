@@ -16,7 +16,17 @@ pytestmark = pytest.mark.browser
 
 FOCUSED = """() => {
   const e = document.activeElement;
-  return [...(e.closest('[class*="st-key-"]')?.classList ?? [])].find(c => c.startsWith('st-key-')) ?? e.tagName;
+  const classes = [...(e.closest('[class*="st-key-"]')?.classList ?? [])];
+  return classes.find(c => c.startsWith('st-key-')) ?? e.tagName;
+}"""
+
+MARKED = """() => {
+  for (let e = document.activeElement, i = 0; i < 5 && e; i++, e = e.parentElement) {
+    const style = getComputedStyle(e);
+    if (style.outlineStyle !== 'none' && style.outlineWidth !== '0px') return true;
+    if (style.boxShadow !== 'none') return true;
+  }
+  return false;
 }"""
 
 
@@ -184,12 +194,7 @@ def test_tab_reaches_every_control_and_each_shows_the_focus(page: Any) -> None:
             break
         seen.add(name)
         if not name.startswith("st-key-open-"):
-            marked = page.evaluate(
-                "() => { let e = document.activeElement; for (let i = 0; i < 5 && e; i++, e = e.parentElement) {"
-                " const s = getComputedStyle(e); if (s.outlineStyle !== 'none' && s.outlineWidth !== '0px') return true;"
-                " if (s.boxShadow !== 'none') return true; } return false; }"
-            )
-            assert marked, f"{name} does not show the focus"
+            assert page.evaluate(MARKED), f"{name} does not show the focus"
     wanted = {"st-key-text", "st-key-f_sex", "st-key-f_finding", "st-key-f_age", "st-key-show-keys"}
     wanted |= {f"st-key-open-{rank}" for rank in range(1, 11)}
     assert wanted <= seen

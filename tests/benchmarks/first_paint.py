@@ -30,16 +30,18 @@ new PerformanceObserver((list) => {
 }).observe({type: "largest-contentful-paint", buffered: true});
 const waiting = new MutationObserver(() => {
   const field = document.querySelector(".st-key-text input");
-  if (field !== null && window.typed === undefined) { window.typed = performance.now(); waiting.disconnect(); }
+  if (field === null || window.typed !== undefined) return;
+  window.typed = performance.now();
+  waiting.disconnect();
 });
 waiting.observe(document, {subtree: true, childList: true});
 """
 READ = """() => {
-  const paints = Object.fromEntries(performance.getEntriesByType("paint").map(e => [e.name, e.startTime]));
-  const files = performance.getEntriesByType("resource");
-  return {"first paint": paints["first-paint"], "first contentful paint": paints["first-contentful-paint"],
+  const at = (name) => performance.getEntriesByName(name, "paint")[0].startTime;
+  const files = performance.getEntriesByType("resource").filter(f => f.startTime < window.typed);
+  return {"first paint": at("first-paint"), "first contentful paint": at("first-contentful-paint"),
     "largest contentful paint": window.largest, "words can be typed": window.typed,
-    "kB before that": files.filter(f => f.startTime < window.typed).reduce((sum, f) => sum + f.decodedBodySize, 0) / 1000};
+    "kB before that": files.reduce((sum, f) => sum + f.decodedBodySize, 0) / 1000};
 }"""
 
 
@@ -63,14 +65,21 @@ def main() -> int:
     names = list(rows[0])
     summary = {name: spread([row[name] for row in rows]) for name in names}
     worst = summary["first contentful paint"]["most"]
-    result = {"times": len(rows), "load": os.getloadavg()[0], "ms": summary, "within": worst < LIMIT_MS}
+    result = {
+        "times": len(rows),
+        "load": os.getloadavg()[0],
+        "ms": summary,
+        "within": worst < LIMIT_MS,
+    }
     if chosen.json:
         print(json.dumps(result))
     else:
         print(f"{len(rows)} visits with an empty cache, load {result['load']:.2f}")
         for name, values in summary.items():
             print(f"  {name:26} median {values['median']:7.0f}   most {values['most']:7.0f}")
-        print(f"first contentful paint under {LIMIT_MS:.0f} ms: {'yes' if result['within'] else 'NO'}")
+        print(
+            f"first contentful paint under {LIMIT_MS:.0f} ms: {'yes' if result['within'] else 'NO'}"
+        )
     return 0 if result["within"] else 1
 
 

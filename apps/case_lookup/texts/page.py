@@ -38,6 +38,9 @@ class PageTexts:
     sidebar_close: str
     sidebar: str
     choices: str  # the list of a picker
+    chosen: str
+    choose_date: str
+    help: str  # before the name of what is explained
     running: str
 
 
@@ -68,11 +71,14 @@ ENGLISH = PageTexts(
     upload_drop="or drop them anywhere on the page",
     no_choice="Nothing found",
     remove="Remove",
-    clear_all="Remove all",
+    clear_all="Clear all",
     sidebar_open="Show query and filters",
     sidebar_close="Hide query and filters",
     sidebar="Query and filters",
     choices="Choices",
+    chosen="Chosen",
+    choose_date="Choose a date",
+    help="Help for",
     running="Working",
 )
 
@@ -109,5 +115,8 @@ GERMAN = replace(
     sidebar_close="Anfrage und Filter ausblenden",
     sidebar="Anfrage und Filter",
     choices="Auswahl",
+    chosen="Gewählt",
+    choose_date="Datum wählen",
+    help="Hilfe zu",
     running="In Arbeit",
 )

@@ -21,9 +21,7 @@ def _own_cases(note: SearchNote) -> str:
     more = len(note.names) - _MOST_NAMED
     tail = f" und {more} weitere" if more > 0 else ""
     noun = "Fall" if len(note.names) == 1 else "Fälle"
-    return (
-        f"dieses Bild ist in der Sammlung: {noun} {', '.join(note.names[:_MOST_NAMED])}{tail}"
-    )
+    return f"dieses Bild ist in der Sammlung: {noun} {', '.join(note.names[:_MOST_NAMED])}{tail}"
 
 
 def _own_patient(note: SearchNote) -> str:
@@ -74,8 +72,7 @@ GERMAN_NOTES: Mapping[SearchNoteKind, Callable[[SearchNote], str]] = MappingProx
             "die Dateien des Index konnten nicht geschrieben werden"
         ),
         SearchNoteKind.SERVER_UPDATED: lambda n: (
-            f"Indexserver aktualisiert: {_vektoren(n.numbers[0])} gesendet, "
-            f"{n.numbers[1]} entfernt"
+            f"Indexserver aktualisiert: {_vektoren(n.numbers[0])} gesendet, {n.numbers[1]} entfernt"
         ),
         SearchNoteKind.NO_GPU: lambda _: (
             "keine GPU gefunden, die für diese Sammlung eingestellt ist: auf dem Prozessor "
