@@ -68,8 +68,9 @@ class Numbers:
         >>> EN.decimal(0.925), DE.decimal(0.925), DE.decimal(-0.001)
         ('0.93', '0,93', '0,00')
         """
-        written = f"{value:z,.{digits}f}"
-        return written.translate(str.maketrans({",": self.group, ".": self.point}))
+        whole, _, decimals = f"{value:z,.{digits}f}".partition(".")
+        grouped = whole.replace(",", self.group)
+        return f"{grouped}{self.point}{decimals}" if decimals else grouped
 
     def share(self, value: float, digits: int = 0) -> str:
         """Write a share of 0 to 1 as a percentage.
