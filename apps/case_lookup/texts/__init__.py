@@ -20,7 +20,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
-from apps.case_lookup.texts import case, faults, page, results, sidebar, welcome, words
+from apps.case_lookup.texts import (
+    case,
+    faults,
+    page,
+    query,
+    query_german,
+    results,
+    review,
+    sidebar,
+    signed_in,
+    viewer,
+    welcome,
+    words,
+)
 from apps.case_lookup.texts.current import (
     COOKIE,
     begin_run,
@@ -29,6 +42,7 @@ from apps.case_lookup.texts.current import (
     speaking,
 )
 from apps.case_lookup.texts.language import DE, EN, Language, Noun, Numbers, language_of
+from apps.viewer import ViewerTexts
 
 __all__ = [
     "CATALOG",
@@ -60,6 +74,10 @@ class Texts:
     case: case.CaseTexts
     words: words.WordTexts
     faults: faults.FaultTexts
+    query: query.QueryTexts
+    viewer: ViewerTexts
+    review: review.ReviewTexts
+    signed_in: signed_in.SignedInTexts
 
 
 ENGLISH = Texts(
@@ -71,6 +89,10 @@ ENGLISH = Texts(
     case=case.ENGLISH,
     words=words.ENGLISH,
     faults=faults.ENGLISH,
+    query=query.ENGLISH,
+    viewer=viewer.ENGLISH,
+    review=review.ENGLISH,
+    signed_in=signed_in.ENGLISH,
 )
 
 GERMAN = Texts(
@@ -82,6 +104,10 @@ GERMAN = Texts(
     case=case.GERMAN,
     words=words.GERMAN,
     faults=faults.GERMAN,
+    query=query_german.GERMAN,
+    viewer=viewer.GERMAN,
+    review=review.GERMAN,
+    signed_in=signed_in.GERMAN,
 )
 
 CATALOG: Mapping[Language, Texts] = MappingProxyType(
