@@ -122,7 +122,7 @@ GERMAN = replace(
     redo="Wiederholen",
     unread="Ein Teil dieser Adresse ließ sich hier nicht verwenden und wurde weggelassen.",
     gone_image="Das Bild dieser Suche ist nicht mehr hier: Bilder gehören nicht zu einem Link und "
-    "werden zehn Minuten nach ihrer Seite entfernt. Bitte neu ablegen; alles andere bleibt erhalten.",
+    "werden zehn Minuten nach ihrer Seite entfernt. Bitte neu ablegen; alles andere bleibt.",
     gone_words="Der Text dieser Suche ist nicht mehr hier: Text, der einen Patienten nennen kann, "
     "gehört nicht zu einem Link. Bitte neu eingeben; alles andere blieb erhalten.",
     series="Serie",
