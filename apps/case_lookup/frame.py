@@ -65,6 +65,7 @@ def _words_of_the_style_sheet() -> Markup:
         "lost-hint": faults.lost_hint,
         "upload": page.upload,
         "upload-drop": page.upload_drop,
+        "press-enter": page.press_enter,
         "skip": page.skip,
     }
     given = " ".join(f"--rr-{name}: {_css_string(text)};" for name, text in words.items())

@@ -31,6 +31,7 @@ class PageTexts:
     # Streamlit's own words, replaced by our style sheet and script
     upload: str
     upload_drop: str
+    press_enter: str
     no_choice: str
     remove: str  # before the name of what is removed
     clear_all: str
@@ -64,11 +65,12 @@ ENGLISH = PageTexts(
         "This list",
     ),
     keys_typing="Single keys do nothing while you type.",
-    keys_off="Switch single keys off",
-    keys_on="Switch single keys on",
+    keys_off="Turn single keys off",
+    keys_on="Turn single keys on",
     close="Close",
     upload="Choose files",
     upload_drop="or drop them anywhere on the page",
+    press_enter="Enter searches",
     no_choice="Nothing found",
     remove="Remove",
     clear_all="Clear all",
@@ -102,12 +104,13 @@ GERMAN = replace(
         "Drucken: ein Fall je Seite, auf Weiß",
         "Diese Übersicht",
     ),
-    keys_typing="Beim Schreiben wirken einzelne Tasten nicht.",
-    keys_off="Einzelne Tasten abschalten",
-    keys_on="Einzelne Tasten einschalten",
+    keys_typing="Beim Schreiben wirken die Tastenkürzel nicht.",
+    keys_off="Tastenkürzel abschalten",
+    keys_on="Tastenkürzel einschalten",
     close="Schließen",
     upload="Dateien wählen",
     upload_drop="oder irgendwo auf die Seite ziehen",
+    press_enter="Eingabe sucht",
     no_choice="Nichts gefunden",
     remove="Entfernen:",
     clear_all="Alle entfernen",
