@@ -95,8 +95,6 @@ def _for_the_scripts() -> Markup:
         data_chosen=page.chosen,
         data_choose_date=page.choose_date,
         data_help=page.help,
-        data_no_choice=page.no_choice,
-        data_running=page.running,
     )
 
 

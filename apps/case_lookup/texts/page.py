@@ -32,7 +32,6 @@ class PageTexts:
     upload: str
     upload_drop: str
     press_enter: str
-    no_choice: str
     remove: str  # before the name of what is removed
     clear_all: str
     sidebar_open: str
@@ -42,7 +41,6 @@ class PageTexts:
     chosen: str
     choose_date: str
     help: str  # before the name of what is explained
-    running: str
 
 
 ENGLISH = PageTexts(
@@ -71,7 +69,6 @@ ENGLISH = PageTexts(
     upload="Choose files",
     upload_drop="or drop them anywhere on the page",
     press_enter="Enter searches",
-    no_choice="Nothing found",
     remove="Remove",
     clear_all="Clear all",
     sidebar_open="Show query and filters",
@@ -81,7 +78,6 @@ ENGLISH = PageTexts(
     chosen="Chosen",
     choose_date="Choose a date",
     help="Help for",
-    running="Working",
 )
 
 GERMAN = replace(
@@ -111,7 +107,6 @@ GERMAN = replace(
     upload="Dateien wählen",
     upload_drop="oder irgendwo auf die Seite ziehen",
     press_enter="Eingabe sucht",
-    no_choice="Nichts gefunden",
     remove="Entfernen:",
     clear_all="Alle entfernen",
     sidebar_open="Anfrage und Filter zeigen",
@@ -121,5 +116,4 @@ GERMAN = replace(
     chosen="Gewählt",
     choose_date="Datum wählen",
     help="Hilfe zu",
-    running="In Arbeit",
 )
