@@ -159,7 +159,11 @@ def no_match(page: Any, texts: Texts) -> None:
     words.fill("right pleural effusion")
     words.press("Enter")
     settled(page)
-    page.locator(".st-key-f_modality button").last.click()
+    page.get_by_role("combobox", name=texts.sidebar.findings).click()
+    for side in ("right", "left"):  # no case has the finding on one side alone and on the other
+        name = texts.words.finding("effusion", side)
+        page.get_by_role("option", name=name, exact=True).click()
+    page.keyboard.press("Escape")
     page.locator(".rr-notice").wait_for()
     settled(page)
 
