@@ -14,6 +14,8 @@
     if (element.hasAttribute(name)) element.removeAttribute(name);
   };
 
+  const choosing = new WeakSet(); // the buttons that choose files, which have no name of their own
+
   // selector, and what to do with each element it finds
   const REMEDIES = [
     ['[data-testid="stSkipToContent"]', (link, texts) => set(link, "aria-label", texts.skip)],
@@ -24,7 +26,11 @@
       set(dialog, "aria-label", texts.chooseDate);
       drop(dialog, "aria-describedby"); // English
     }],
-    ['[data-testid="stFileUploaderDropzone"] button', (button, texts) => set(button, "aria-label", texts.upload)],
+    ['[data-testid="stFileUploaderDropzone"] button', (button, texts) => {
+      if (button.hasAttribute("aria-label") && !choosing.has(button)) return; // one that removes a file
+      choosing.add(button);
+      set(button, "aria-label", texts.upload);
+    }],
   ];
 
   // what Streamlit calls things in English, and what the page calls them

@@ -35,6 +35,11 @@
     // collapsed parts of the sidebar are not compared
     const differs = [...now].some(([key, value]) => known.state.has(key) && known.state.get(key) !== value);
     document.documentElement.dataset.asked = differs ? "changed" : "answered";
+    const answer = document.querySelector(".st-key-answer"); // what is dimmed is out of use, for a screen reader too
+    if (answer !== null && answer.getAttribute("aria-disabled") !== String(differs)) {
+      answer.setAttribute("role", "group");
+      answer.setAttribute("aria-disabled", String(differs));
+    }
   };
 
   const schedule = () => {

@@ -65,6 +65,7 @@ def _words_of_the_style_sheet() -> Markup:
         "lost-hint": faults.lost_hint,
         "upload": page.upload,
         "upload-drop": page.upload_drop,
+        "press-enter": page.press_enter,
         "skip": page.skip,
     }
     given = " ".join(f"--rr-{name}: {_css_string(text)};" for name, text in words.items())
@@ -94,8 +95,6 @@ def _for_the_scripts() -> Markup:
         data_chosen=page.chosen,
         data_choose_date=page.choose_date,
         data_help=page.help,
-        data_no_choice=page.no_choice,
-        data_running=page.running,
     )
 
 

@@ -272,11 +272,23 @@ def _one_of(field: str, chosen: list[str]) -> list[Condition]:
 
 
 def _draw_dates() -> list[Condition]:
-    first, last, form = date(1900, 1, 1), date(2199, 12, 31), TEXTS.sidebar.date_format
+    first, last = date(1900, 1, 1), date(2199, 12, 31)
     start = st.date_input(
-        TEXTS.sidebar.date_from, None, first, last, key="f_date_from", format=form
+        TEXTS.sidebar.date_from,
+        None,
+        first,
+        last,
+        key="f_date_from",
+        format=TEXTS.sidebar.date_format,
     )
-    end = st.date_input(TEXTS.sidebar.date_to, None, first, last, key="f_date_to", format=form)
+    end = st.date_input(
+        TEXTS.sidebar.date_to,
+        None,
+        first,
+        last,
+        key="f_date_to",
+        format=TEXTS.sidebar.date_format,
+    )
     where = [Condition("date", ">=", (start.isoformat(),))] if start else []
     return where + ([Condition("date", "<=", (end.isoformat(),))] if end else [])
 

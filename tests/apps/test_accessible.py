@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,11 @@ def no_match(page: Any, texts: Texts) -> None:
     words.fill("right pleural effusion")
     words.press("Enter")
     settled(page)
-    page.locator(".st-key-f_modality button").last.click()
+    page.get_by_role("combobox", name=texts.sidebar.findings).click()
+    for side in ("right", "left"):  # no case has the finding on one side alone and on the other
+        name = texts.words.finding("effusion", side)
+        page.get_by_role("option", name=name, exact=True).click()
+    page.keyboard.press("Escape")
     page.locator(".rr-notice").wait_for()
     settled(page)
 
@@ -249,4 +254,65 @@ def test_axe_finds_nothing_serious_in_any_state(
     assert found == {}
     assert cut == {}
     assert page.seen == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("size", list(SIZES))
+def test_what_is_drawn_before_streamlit_runs_is_dark_and_accessible(
+    browser: Any, address: str, size: str, language: Language
+) -> None:
+    page = new_page(browser, size, language)
+    page.route("**/static/js/**", lambda route: route.abort())  # they have not arrived yet
+    page.goto(address)
+    assert page.locator(".rr-outline").is_visible()
+    assert page.get_by_role("status").inner_text() == CATALOG[language].page.loading
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 16, 18)"
+    assert serious(page) == []
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()
+
+
+def test_text_grows_with_the_screen_and_with_the_browsers_setting(
+    browser: Any, address: str
+) -> None:
+    sizes = {}
+    for size in SIZES:
+        page = new_page(browser, size)
+        page.goto(address)
+        script = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
+        sizes[size] = page.evaluate(script)
+        page.context.close()
+    assert sizes["phone"] == 16
+    assert 16 <= sizes["desk"] < 17
+    assert 17 < sizes["portrait"] < 20
+    assert 34 < sizes["4K"] < 37
+
+
+def test_a_lost_connection_is_told_in_an_accessible_dialog(
+    browser: Any, small_library: Path
+) -> None:
+    with serving(small_library) as (port, process):
+        page = new_page(browser, "desk", Language.GERMAN)
+        page.goto(f"http://localhost:{port}/")
+        welcome(page, CATALOG[Language.GERMAN])
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        page.locator("[role=dialog] > h2[slot=title]").wait_for(timeout=60_000)
+        page.wait_for_timeout(500)
+        assert serious(page) == []
+        page.context.close()
+
+
+def test_a_control_that_removes_a_file_says_which(browser: Any, address: str) -> None:
+    page = new_page(browser, "desk", Language.GERMAN)
+    page.goto(address)
+    welcome(page, CATALOG[Language.GERMAN])
+    chosen = {"name": "a.dcm", "mimeType": "application/dicom", "buffer": b"no scan at all"}
+    page.set_input_files("input[type=file]", chosen)
+    page.get_by_test_id("stAlert").wait_for()
+    settled(page)
+    assert page.get_by_role("button", name="Entfernen: image-1.dcm").is_visible()
+    assert page.get_by_role("button", name="Choose files").count() == 0
     page.context.close()

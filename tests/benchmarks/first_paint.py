@@ -99,7 +99,7 @@ def measured(address: str, times: int) -> list[dict[str, float]]:
 def visit(page: Any, address: str) -> dict[str, float]:
     page.add_init_script(OBSERVE)
     page.goto(address)
-    page.wait_for_function("window.typed !== undefined", timeout=60_000)
+    page.locator(".st-key-text input").wait_for(state="attached", timeout=60_000)
     page.wait_for_timeout(500)
     return {name: float(value) for name, value in page.evaluate(READ).items()}
 

@@ -31,7 +31,7 @@ class PageTexts:
     # Streamlit's own words, replaced by our style sheet and script
     upload: str
     upload_drop: str
-    no_choice: str
+    press_enter: str
     remove: str  # before the name of what is removed
     clear_all: str
     sidebar_open: str
@@ -41,7 +41,6 @@ class PageTexts:
     chosen: str
     choose_date: str
     help: str  # before the name of what is explained
-    running: str
 
 
 ENGLISH = PageTexts(
@@ -64,12 +63,12 @@ ENGLISH = PageTexts(
         "This list",
     ),
     keys_typing="Single keys do nothing while you type.",
-    keys_off="Switch single keys off",
-    keys_on="Switch single keys on",
+    keys_off="Turn single keys off",
+    keys_on="Turn single keys on",
     close="Close",
     upload="Choose files",
     upload_drop="or drop them anywhere on the page",
-    no_choice="Nothing found",
+    press_enter="Enter searches",
     remove="Remove",
     clear_all="Clear all",
     sidebar_open="Show query and filters",
@@ -79,7 +78,6 @@ ENGLISH = PageTexts(
     chosen="Chosen",
     choose_date="Choose a date",
     help="Help for",
-    running="Working",
 )
 
 GERMAN = replace(
@@ -102,13 +100,13 @@ GERMAN = replace(
         "Drucken: ein Fall je Seite, auf Weiß",
         "Diese Übersicht",
     ),
-    keys_typing="Beim Schreiben wirken einzelne Tasten nicht.",
-    keys_off="Einzelne Tasten abschalten",
-    keys_on="Einzelne Tasten einschalten",
+    keys_typing="Beim Schreiben wirken die Tastenkürzel nicht.",
+    keys_off="Tastenkürzel abschalten",
+    keys_on="Tastenkürzel einschalten",
     close="Schließen",
     upload="Dateien wählen",
     upload_drop="oder irgendwo auf die Seite ziehen",
-    no_choice="Nichts gefunden",
+    press_enter="Eingabe sucht",
     remove="Entfernen:",
     clear_all="Alle entfernen",
     sidebar_open="Anfrage und Filter zeigen",
@@ -118,5 +116,4 @@ GERMAN = replace(
     chosen="Gewählt",
     choose_date="Datum wählen",
     help="Hilfe zu",
-    running="In Arbeit",
 )
