@@ -31,7 +31,7 @@ from medembed.library.erasure import (
     library_state,
     refuse_if_erased_since,
 )
-from medembed.library.faults import _Connection
+from medembed.machine_faults import _Connection
 from medembed.library.locks import writer_lock
 from medembed.library.priors import note_priors_read
 from medembed.library.traces import traces_of
