@@ -124,6 +124,8 @@ def _log_object(message: ElementTree.Element, entry: Entry, event: Event, journa
     ElementTree.SubElement(found, "ParticipantObjectName").text = LOG_NAME
     chain = {"digest": entry.digest, "previous": entry.previous}
     for name, value in {**chain, **entry.details}.items():
+        if not str(value):
+            continue
         encoded = base64.b64encode(str(value).encode()).decode("ascii")
         ElementTree.SubElement(found, "ParticipantObjectDetail", type=name, value=encoded)
 
