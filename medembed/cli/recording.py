@@ -17,7 +17,10 @@ _VIA = "command_line"
 
 
 def record_search(
-    library: CaseLibrary, parts: Mapping[str, object], hits: Sequence[Mapping[str, Any]]
+    library: CaseLibrary,
+    parts: Mapping[str, object],
+    cases: Sequence[str],
+    hits: Sequence[Mapping[str, Any]],
 ) -> None:
     """Record a search and the hits that it is about to show.
 
@@ -25,7 +28,9 @@ def record_search(
     ----------
     library : CaseLibrary
     parts : mapping
-        Options of the query by name; only the names of those given are recorded, and the cases.
+        Options of the query by name; only the names of those given are recorded.
+    cases : sequence of str
+        Ids of the cases that were asked with.
     hits : sequence of mapping
         Hits as in ``search --json``.
 
@@ -37,9 +42,8 @@ def record_search(
     if _is_read_only(library, "search"):
         return
     given = "+".join(sorted(name for name, value in parts.items() if value))
-    asked = [case for case in parts.get("case") or () if case in library]  # type: ignore[union-attr]
     library.journal.record(
-        Action.QUERY, actor=LOCAL, cases=asked, details={"via": _VIA, "parts": given}
+        Action.QUERY, actor=LOCAL, cases=cases, details={"via": _VIA, "parts": given}
     )
     library.journal.record(
         Action.SHOWN,
@@ -58,8 +62,11 @@ def record_export(library: CaseLibrary, form: str, n_cases: int) -> None:
         If it cannot be recorded.
     """
     if not _is_read_only(library, "export"):
-        details = {"via": _VIA, "format": form, "count": n_cases}
-        library.journal.record(Action.EXPORT, actor=LOCAL, details=details)
+        library.journal.record(
+            Action.EXPORT,
+            actor=LOCAL,
+            details={"via": _VIA, "format": form, "count": n_cases},
+        )
 
 
 def _is_read_only(library: CaseLibrary, what: str) -> bool:

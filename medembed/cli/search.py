@@ -184,7 +184,7 @@ def search(
         explained = None if why is None else lookup.why(result, why)
         data = result.to_json()
         parts = {"text": text, "image": image, "case": case, "vector": vector, "where": where}
-        record_search(opened, parts, data["hits"])
+        record_search(opened, parts, case or (), data["hits"])
     if explained is not None:
         data["explained"] = {"rank": why, **explained.to_json()}
     emit(data, as_json, lambda: show_hits(result, explained, why))

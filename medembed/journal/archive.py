@@ -13,7 +13,7 @@ from typing import Any
 from medembed.errors import InputError, LibraryError
 from medembed.journal.action import SYSTEM, Action, Outcome
 from medembed.journal.chain import Tail
-from medembed.journal.entry import Entry
+from medembed.journal.entry import Details, Entry
 from medembed.journal.journal_file import FORMAT, JOURNAL_NAME, entry_seal, start_seal
 from medembed.journal.reading import sealed_entry
 from medembed.privacy import Pseudonymizer
@@ -113,13 +113,9 @@ def close_part(tail: Tail, part: ArchivedPart) -> None:
     """Record that a part was archived and remove its entries, within one transaction."""
     start = tail.db.execute("SELECT number, digest FROM start").fetchone()
     if tuple(start) != (part.first - 1, part.previous):
-        raise LibraryError(
-            "another process archived entries at the same time", where=JOURNAL_NAME
-        )
-    details = {"first": part.first, "last": part.last, "digest": part.digest}
-    tail.append(
-        Action.ARCHIVED, SYSTEM, Outcome.DONE, (), {**details, "sha256": part.sha256}
-    )
+        raise LibraryError("another process archived entries at the same time", where=JOURNAL_NAME)
+    details: Details = {"first": part.first, "last": part.last, "digest": part.digest}
+    tail.append(Action.ARCHIVED, SYSTEM, Outcome.DONE, (), {**details, "sha256": part.sha256})
     tail.db.execute("DELETE FROM entries WHERE number <= ?", (part.last,))
     tail.db.execute(
         "UPDATE start SET number = ?, digest = ?, seal = ?",

@@ -32,9 +32,7 @@ _REPORT = "3"
 _IP_ADDRESS = "2"
 
 
-def audit_message(
-    entry: Entry, journal: str, case_name: Callable[[str], str] = str
-) -> str:
+def audit_message(entry: Entry, journal: str, case_name: Callable[[str], str] = str) -> str:
     """Return an entry as an ``AuditMessage`` on one line.
 
     Parameters

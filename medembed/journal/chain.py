@@ -132,9 +132,7 @@ class Tail:
                 }
             )
         elif self._digest_at(sealed.count) != sealed.digest:
-            self._lose(
-                {"reason": "another_entry", "entry": sealed.count, "digest": sealed.digest}
-            )
+            self._lose({"reason": "another_entry", "entry": sealed.count, "digest": sealed.digest})
 
     def _digest_at(self, number: int) -> str | None:
         return self.digest if number == self.number else digest_at(self.db, number)

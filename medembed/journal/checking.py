@@ -124,7 +124,8 @@ def check_journal(
         A head that was kept outside.
     """
     if db is None:
-        had_one = bool(known) or (isinstance(sealed, Head) and sealed.count > 1)
+        count = sealed.count if isinstance(sealed, Head) else 0
+        had_one = bool(known) or count > 1 or sealed is HeadFault.DAMAGED
         fault = Fault.ABSENT if had_one or earlier else None
         return JournalCheck(0, fault=fault, has_journal=False)
     db.execute("BEGIN")  # one state: others may be appending

@@ -24,7 +24,7 @@ NO_DIGEST = "0" * 64
 _MOST_DETAILS = 16
 _LONGEST_ACTOR = 128
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/,@{}*-]{0,127}|")
+_WORD = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:+/,@{}*-]{0,127}|")
 _PSEUDONYM = re.compile(r"[PCG]-[A-Z2-7]{20}")
 _FIELDS = ("action", "actor", "cases", "details", "number", "outcome", "previous", "time")
 

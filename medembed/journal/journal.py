@@ -141,7 +141,10 @@ class Journal:
     # what happens to a library
 
     def forget(
-        self, case_ids: Callable[[], Iterable[str]], receipts: Sequence[tuple[str, str, int]] = ()
+        self,
+        case_ids: Callable[[], Iterable[str]],
+        receipts: Sequence[tuple[str, str, int]] = (),
+        wait_seconds: float = 2.0,
     ) -> int:
         """Let no entry lead to a case that is not in the library any more, and record it.
 
@@ -154,6 +157,8 @@ class Journal:
         receipts : sequence of (date, digest, number of patients)
             Of the library's erasures; those since the journal's first entry, and the last one, are
             recorded, each once.
+        wait_seconds : float
+            Longest wait for a reader of an older state.
 
         Returns
         -------
@@ -179,7 +184,7 @@ class Journal:
             for i, details in enumerate(due):
                 last = i == len(due) - 1
                 tail.append(Action.ERASED, SYSTEM, Outcome.DONE, gone if last else (), details)
-        self._writer.rewrite()
+        self._writer.rewrite(wait_seconds)
         return len(gone)
 
     def archive(self, file: Path, before: str) -> ArchivedPart:
@@ -211,7 +216,7 @@ class Journal:
             part = write_part(db, self._names, file.absolute(), before)
         with self._writer.appending() as tail:
             close_part(tail, part)
-        self._writer.rewrite()
+        self._writer.rewrite(WAIT_SECONDS)
         return part
 
     def check_archive(self, file: Path) -> ArchivedPart:
@@ -241,7 +246,9 @@ class Journal:
             # first: a head that is older than the chain is no fault
             data = self._writer.head.path.read_bytes()
             copies.append(folder / HEAD_NAME)
-            with os.fdopen(open_private(copies[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb") as f:
+            with os.fdopen(
+                open_private(copies[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY), "wb"
+            ) as f:
                 f.write(data)
         copies.append(folder / JOURNAL_NAME)
         os.close(open_private(copies[-1], os.O_CREAT | os.O_EXCL | os.O_RDWR))
@@ -251,7 +258,9 @@ class Journal:
 
     # reading
 
-    def entries(self, wanted: EntryFilter | None = None, last: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, wanted: EntryFilter | None = None, last: int | None = None
+    ) -> Iterator[Entry]:
         """Yield the entries in their order, each compared with its seal.
 
         Parameters

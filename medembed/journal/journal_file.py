@@ -121,7 +121,10 @@ def publish_new(
 def insert_entry(db: sqlite3.Connection, names: Pseudonymizer, entry: Entry) -> None:
     """Write an entry and its seal, within a transaction."""
     seal = entry_seal(names, entry.digest)
-    db.execute("INSERT INTO entries VALUES (?, ?, ?)", (entry.number, entry.body, seal))
+    db.execute(
+        "INSERT INTO entries (number, body, seal) VALUES (?, ?, ?)",
+        (entry.number, entry.body, seal),
+    )
 
 
 def open_writer(path: Path, wait_seconds: float) -> sqlite3.Connection:

@@ -13,7 +13,7 @@ from pathlib import Path
 from medembed.errors import LibraryBusyError, LibraryError
 from medembed.journal.chain import Tail
 from medembed.journal.entry import Details
-from medembed.journal.head import HEAD_NAME, Head, HeadFile
+from medembed.journal.head import HEAD_NAME, Head, HeadFault, HeadFile
 from medembed.journal.journal_file import (
     JOURNAL_NAME,
     foreign,
@@ -107,8 +107,13 @@ class JournalWriter:
             self.known = tail.journal
             self.head.write(tail.head)  # after the commit: a head must never be ahead of the chain
 
-    def rewrite(self) -> None:
+    def rewrite(self, wait_seconds: float) -> None:
         """Write every page anew and empty the log: deleted bytes are in neither.
+
+        Parameters
+        ----------
+        wait_seconds : float
+            Longest wait for a reader of an older state.
 
         Raises
         ------
@@ -118,7 +123,11 @@ class JournalWriter:
         with self._locked():
             db = self._connection()
             db.execute("VACUUM")
-            (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            db.execute(f"PRAGMA busy_timeout = {int(1000 * wait_seconds)}")
+            try:
+                (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                db.execute(f"PRAGMA busy_timeout = {int(1000 * WAIT_SECONDS)}")
         if busy:
             raise LibraryBusyError(
                 "another process is reading an older state of the journal", where=self.path.name
@@ -133,7 +142,10 @@ class JournalWriter:
                 hint="grant write permission on the library's folder, or copy it",
             )
         with self._lock, self.head.locked(WAIT_SECONDS), file_errors(self.path.name):
-            yield
+            try:
+                yield
+            except sqlite3.Error as error:  # of its tables: those of the machine are LibraryErrors
+                raise foreign() from error
 
     def _roll_back(self, db: sqlite3.Connection) -> None:
         try:
@@ -163,7 +175,7 @@ class JournalWriter:
         head = self.head.read()
         before = head.count if isinstance(head, Head) else 0
         loss: Details | None = None
-        if self.known or before > 1:
+        if self.known or before > 1 or head is HeadFault.DAMAGED:
             loss = {"reason": "journal_missing", "expected": before}
         name = self.known or (head.journal if isinstance(head, Head) else new_name())
         publish_new(self.path, self._names, name, loss, self.head.write)

@@ -15,9 +15,9 @@ from medembed.journal import Journal
 from medembed.library.erasing import finish_at_opening
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity, needs_check, record_check
+from medembed.library.own_journal import open_journal
 from medembed.library.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, write_schema
 from medembed.library.seals import row_seal, vector_seal
-from medembed.library.own_journal import open_journal
 from medembed.library.sweeping import sweep, tighten
 from medembed.privacy.private_files import draft_folder, open_private, sync_folder
 

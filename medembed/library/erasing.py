@@ -301,7 +301,7 @@ def finish_steps(database: Database, wait_seconds: float) -> Finish:
             _keep_steps(database, left, Step.FILES)
     if Step.JOURNAL in left:
         try:
-            removed["links of the journal to cases"] = _forget_in_journal(database)
+            removed["links of the journal to cases"] = _forget_in_journal(database, wait_seconds)
             _keep_steps(database, left, Step.JOURNAL)
         except LibraryError as error:
             waiting.append(f"the journal still has keyed digests of the cases: {error.what}")
@@ -334,11 +334,11 @@ def _rewrite(database: Database) -> None:
     database.read().execute("VACUUM")
 
 
-def _forget_in_journal(database: Database) -> int:
+def _forget_in_journal(database: Database, wait_seconds: float) -> int:
     """Let no entry of the journal lead to a case that is gone, and record the erasure there."""
     db = database.read()
     receipts = [(kept["date"], kept["digest"], int(kept["n_patients"])) for kept in erasures(db)]
-    return database.journal().forget(lambda: _case_ids(db), receipts)
+    return database.journal().forget(lambda: _case_ids(db), receipts, wait_seconds)
 
 
 def _case_ids(db: sqlite3.Connection) -> list[str]:

@@ -105,9 +105,7 @@ def test_the_message_of_an_export_is_as_in_table_a_5_3_4_1() -> None:
     assert medium[1][0].attrib["csd-code"] == "110037"  # URI
     assert source.attrib == {"AuditSourceID": f"medembed-{JOURNAL}"}
     assert source[0].attrib == {"csd-code": "4"}
-    assert log.attrib["ParticipantObjectID"] == (
-        "urn:uuid:01234567-89ab-cdef-0123-456789abcdef#7"
-    )
+    assert log.attrib["ParticipantObjectID"] == ("urn:uuid:01234567-89ab-cdef-0123-456789abcdef#7")
     details = {
         child.attrib["type"]: base64.b64decode(child.attrib["value"]).decode()
         for child in log

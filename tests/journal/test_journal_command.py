@@ -58,7 +58,11 @@ def test_who_saw_a_case_and_what_a_user_did(folder: Path) -> None:
 def test_reading_the_journal_is_in_the_journal(folder: Path) -> None:
     assert len(entries(folder)) == 4
     *_, last = entries(folder)
-    assert (last["action"], last["actor"], last["details"]) == ("read", "local", {"format": "lines"})
+    assert (last["action"], last["actor"], last["details"]) == (
+        "read",
+        "local",
+        {"format": "lines"},
+    )
 
 
 def test_each_format_is_one_entry_a_line(folder: Path, tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ from medembed.library.erasure import (
     library_state,
     refuse_if_erased_since,
 )
-from medembed.machine_faults import _Connection
 from medembed.library.locks import writer_lock
 from medembed.library.priors import note_priors_read
 from medembed.library.traces import traces_of
+from medembed.machine_faults import _Connection
 from medembed.model.feature_cache import FeatureCache
 from medembed.notes import Note
 from medembed.privacy import Claim

@@ -184,4 +184,3 @@ def _check(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
             else:
                 assert isinstance(value, dict), place
                 _check(value, kind, place)
-

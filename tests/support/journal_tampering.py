@@ -94,14 +94,10 @@ class _Tampering:
 
     def edit_byte_of_seal(self) -> None:
         number = self.pick()
-        (seal,) = self.db.execute(
-            "SELECT seal FROM entries WHERE number = ?", (number,)
-        ).fetchone()
+        (seal,) = self.db.execute("SELECT seal FROM entries WHERE number = ?", (number,)).fetchone()
         changed = bytearray(seal)
         changed[self.rng.randrange(len(changed))] ^= 1 << self.rng.randrange(8)
-        self.db.execute(
-            "UPDATE entries SET seal = ? WHERE number = ?", (bytes(changed), number)
-        )
+        self.db.execute("UPDATE entries SET seal = ? WHERE number = ?", (bytes(changed), number))
 
     def forge_without_the_key(self) -> None:
         """Rewrite the chain from an entry on, as somebody would who has all but the key."""
