@@ -40,9 +40,9 @@ def journal(
         Form,
         typer.Option(
             "--format",
-            help="table to read; lines: JSON lines with digests and seals; fhir: FHIR R4 AuditEvents, "
-            "one a line; fhir-bundle: one Bundle; atna: audit messages of DICOM PS3.15 A.5, one a "
-            "line.",
+            help="table: to read; lines: JSON with digests and seals; fhir: FHIR R4 AuditEvents; "
+            "fhir-bundle: one Bundle of them; atna: audit messages of DICOM PS3.15 A.5. One entry "
+            "a line.",
         ),
     ] = Form.TABLE,
     since: Annotated[

@@ -28,8 +28,8 @@ __all__ = ["Journal"]
 class Journal:
     """The append-only, hash-chained journal of a library.
 
-    Each entry has the digest of the one before, so that no entry can be changed, left out, put in or
-    moved without breaking the chain, and a seal under the library's secret key, so that nobody
+    Each entry has the digest of the one before, so that no entry can be changed, left out, put in
+    or moved without breaking the chain, and a seal under the library's secret key, so that nobody
     without it can write an entry. The sealed head, in a file beside, says how long the chain is.
 
     Several threads and processes append at the same time; each waits for the others for less than a

@@ -1,8 +1,8 @@
 """Which random number stands for which case: the only way from an entry to a case, and back.
 
-An entry names a case by a random number. The table ``links`` has the number under a keyed digest of
-the case's id. Erasing a patient deletes the rows: then nobody, with the key and the id, can find the
-patient's entries, and no entry has to be changed for it.
+An entry names a case by a random number. The table ``links`` has the number under a keyed digest
+of the case's id. Erasing a patient deletes the rows: then nobody, even with the key and the id, can
+find the patient's entries, and no entry has to be changed for it.
 """
 
 from __future__ import annotations

@@ -95,8 +95,7 @@ class JournalWriter:
             db.execute(f"PRAGMA synchronous = {'FULL' if is_due else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:
-                tail = Tail.of(db, self._names)
-                tail.note_losses(self.head.read(), self.known)
+                tail = self._end_of(db)
                 yield tail
                 db.execute("COMMIT")
             except BaseException:
@@ -106,6 +105,15 @@ class JournalWriter:
                 self._synced = now
             self.known = tail.journal
             self.head.write(tail.head)  # after the commit: a head must never be ahead of the chain
+
+    def _end_of(self, db: sqlite3.Connection) -> Tail:
+        """Find the chain's end; what is missing before it is recorded."""
+        try:
+            tail = Tail.of(db, self._names)
+            tail.note_losses(self.head.read(), self.known)
+        except (TypeError, ValueError) as error:  # of values that no entry has
+            raise foreign() from error
+        return tail
 
     def rewrite(self, wait_seconds: float) -> None:
         """Write every page anew and empty the log: deleted bytes are in neither.

@@ -1,8 +1,8 @@
 """One file with everything of a library that cannot be derived, and the way back.
 
 A backup is a zip archive: ``library.sqlite`` as of one moment, the journal, the models, scans that
-lie inside the library's folder, and ``backup.json`` with the digest of each file. It has the key of the
-library's pseudonyms and is as confidential as the library itself.
+lie inside the library's folder, and ``backup.json`` with the digest of each file. It has the key of
+the library's pseudonyms and is as confidential as the library itself.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def back_up(library: CaseLibrary, file: Path | str, *, derived: bool = False) ->
                         _store(archive, listed, name, source)
                 head["files"] = listed
                 archive.writestr(_HEAD, json.dumps(head, indent=1, sort_keys=True))
-            for path in (copy, *journal):
-                path.unlink()  # now: a kill once the archive has its name would leave it
+            for draft_file in (copy, *journal):
+                draft_file.unlink()  # now: a kill once the archive has its name would leave it
     models = {name.split("/")[1] for name in listed if name.startswith("models/")}
     return BackupReport(
         file=path.name,

@@ -16,7 +16,7 @@ from medembed.privacy import Pseudonymizer
 __all__ = ["TraceKind", "still_stored", "traces_of"]
 
 TraceKind = str
-"""``"case id"``, ``"pseudonym"``, ``"note"``, ``"vector"``, ``"digest"``, ``"path"``, ``"journal"``, …"""
+"""``"case id"``, ``"pseudonym"``, ``"note"``, ``"vector"``, ``"digest"``, ``"path"``, …"""
 
 _WINDOW = 32  # bytes of a note or a vector: enough to be nobody else's by chance
 _MOST_WINDOWS = 8
