@@ -33,11 +33,11 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
     """
     from medembed.columns.columns_check import verify_columns
     from medembed.index.index_check import verify_indexes
+    from medembed.library.journal_check import verify_journal
     from medembed.library.verification import (
         CheckState,
         open_unchecked,
         verify_files,
-        verify_journal,
         verify_store,
     )
 

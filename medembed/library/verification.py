@@ -20,19 +20,11 @@ from medembed.library.erasing import Step, finish_erasure, unfinished
 from medembed.library.faults import DATABASE_NAME
 from medembed.library.integrity import record_check
 from medembed.library.library import CaseLibrary
-from medembed.library.own_journal import open_journal
 from medembed.library.seals import FILE_COLUMNS, SEALED_TABLES, schema_seal
 from medembed.library.sweeping import drafts, sweep
 from medembed.privacy.private_files import keep_private
 
-__all__ = [
-    "Check",
-    "CheckState",
-    "open_unchecked",
-    "verify_files",
-    "verify_journal",
-    "verify_store",
-]
+__all__ = ["Check", "CheckState", "open_unchecked", "verify_files", "verify_store"]
 
 _UNIT = 1e-3  # float32 rounding of a length is a thousandth of this
 _SPACE = 2**40
@@ -289,32 +281,6 @@ def _file_records(database: Database) -> Check:
         db.execute(f"DELETE FROM files WHERE seal <> {row}")  # noqa: S608  own names only
     dropped = f"dropped {counted(wrong, 'wrong record')}; the next ingest reads the files again"
     return Check(what, CheckState.REPAIRED, dropped)
-
-
-# the journal
-
-
-def verify_journal(library: CaseLibrary) -> Check:
-    """Prove that the journal is whole; nothing in it is ever repaired.
-
-    Links to cases that are not in the library, of a page that was open while its patient was
-    erased, are removed, which no entry is changed for.
-    """
-    what = "journal"
-    journal = open_journal(library.database, start=False)
-    check = journal.check()
-    if check.fault is not None:
-        return Check(what, CheckState.DAMAGED, check.text)
-    if not check.has_journal:
-        return Check(what, CheckState.OK, "none yet")
-    entries = counted(check.n_entries, "entry", "entries")
-    chain = f"{entries}, {check.first} to {check.last}, in one chain"
-    strays = journal.n_strays(library.find())
-    if strays and not journal.is_read_only:
-        library.journal.forget(library.find)
-        gone = counted(strays, "case")
-        return Check(what, CheckState.REPAIRED, f"{chain}; forgot {gone} not in the library")
-    return Check(what, CheckState.OK, chain)
 
 
 # files beside the database

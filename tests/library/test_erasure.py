@@ -121,7 +121,7 @@ def traces(library: CaseLibrary, *patients: str) -> list[bytes]:
     )
     said = {form for text in (others,) for form in text_forms(text)}
     found = [trace for trace in everything if not any(trace in form for form in said)]
-    assert len(set(everything.values())) == 7
+    assert len(set(everything.values())) == 8
     assert sum(everything[trace] == "note" for trace in found) >= 3
     own = [case for case in library.cases() if case.patient_id in patients]
     words = [w for case in own if case.note for w in case.note.text.split() if w[1:2] == "q"]
