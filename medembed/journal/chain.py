@@ -88,13 +88,13 @@ class Tail:
         self.number, self.digest, self.time = entry.number, entry.digest, entry.time
         return entry
 
-    def has(self, action: Action, word: str) -> bool:
-        """Return whether an entry of this action has this word among its details."""
-        found = self.db.execute(
-            "SELECT 1 FROM entries WHERE instr(body, ?) AND instr(body, ?)",
+    def count(self, action: Action, word: str) -> int:
+        """Count the entries of this action that have this word among their details."""
+        (found,) = self.db.execute(
+            "SELECT count(*) FROM entries WHERE instr(body, ?) AND instr(body, ?)",
             (f'"action":"{action.value}"', f'"{word}"'),
-        )
-        return found.fetchone() is not None
+        ).fetchone()
+        return int(found)
 
     def first_time(self) -> str:
         """Return the time of the first entry that is kept; empty if there is none."""

@@ -193,6 +193,12 @@ class HeadFile:
             return HeadFault.MISSING
         return parse_head(data, self._names)
 
+    def forked(self) -> None:
+        """Close the parent's file in a forked child, which would keep its lock otherwise."""
+        while self._open:
+            _, descriptor = self._open.popitem()
+            os.close(descriptor)
+
     def close(self) -> None:
         """Close the file of this process."""
         descriptor = self._open.pop(os.getpid(), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from medembed.errors import InputError, InternalError, LibraryBusyError, LibraryError
 from medembed.journal.action import ACTED, SYSTEM, Action, Outcome
 from medembed.journal.archive import ArchivedPart, close_part, read_part, write_part
+from medembed.journal.chain import Tail
 from medembed.journal.checking import JournalCheck, check_journal
 from medembed.journal.entry import Details, Entry, check_actor, check_details
 from medembed.journal.head import HEAD_NAME, Head
@@ -172,13 +174,7 @@ class Journal:
         """
         with self._writer.appending() as tail:
             gone = forget_others(tail.db, self._names, case_ids())
-            since = tail.first_time()
-            due: list[Details] = [
-                {"receipt": digest, "patients": n_patients}
-                for date, digest, n_patients in receipts
-                if (date >= since or digest == receipts[-1][1])
-                and not tail.has(Action.ERASED, digest)
-            ]
+            due = _due(receipts, tail)
             if gone and not due:
                 due = [{"reason": "not_in_library"}]
             for i, details in enumerate(due):
@@ -337,3 +333,19 @@ class Journal:
     def close(self) -> None:
         """Close the files of this process; the next call opens them again."""
         self._writer.close()
+
+
+def _due(receipts: Sequence[tuple[str, str, int]], tail: Tail) -> list[Details]:
+    """Return the details of the erasures that are not recorded yet.
+
+    Two erasures of a second may have equal receipts, so that they are counted.
+    """
+    since = tail.first_time()
+    due: list[Details] = []
+    seen: Counter[str] = Counter()
+    for date, digest, n_patients in receipts:
+        if date >= since or digest == receipts[-1][1]:
+            seen[digest] += 1
+            if seen[digest] > tail.count(Action.ERASED, digest):
+                due.append({"receipt": digest, "patients": n_patients})
+    return due

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ WAIT_SECONDS = 10.0
 """Longest wait for another process that writes."""
 
 _SYNC_SECONDS = 1.0
+_writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
 
 class JournalWriter:
@@ -53,6 +55,7 @@ class JournalWriter:
         # by process: SQLite's connection must not be used, nor closed, by a forked child
         self._open: dict[int, tuple[sqlite3.Connection, tuple[int, int]]] = {}
         self._synced = 0.0
+        _writers.add(self)
 
     @property
     def is_read_only(self) -> bool:
@@ -188,6 +191,11 @@ class JournalWriter:
         name = self.known or (head.journal if isinstance(head, Head) else new_name())
         publish_new(self.path, self._names, name, loss, self.head.write)
 
+    def forked(self) -> None:
+        """Let go, in a forked child, of what belongs to its parent: a lock may be held there."""
+        self._lock = threading.Lock()
+        self.head.forked()
+
     def close(self) -> None:
         """Close the files of this process; the next call opens them again."""
         with self._lock:
@@ -204,3 +212,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _after_fork() -> None:
+    for writer in list(_writers):
+        writer.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
