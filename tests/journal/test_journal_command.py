@@ -13,6 +13,7 @@ from support.example_cases import make_case
 from typer.testing import CliRunner, Result
 
 from medembed.cli import build
+from medembed.cli.recording import record_search
 from medembed.journal import Action
 from medembed.library import CaseLibrary
 
@@ -150,3 +151,19 @@ def test_a_changed_entry_stops_the_export_with_its_number(folder: Path) -> None:
     assert done.exit_code == 2
     assert "entry 3 does not match its seal" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_commands_record_what_they_show_and_take_out_and_no_word_of_a_query(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert run("backup", folder, tmp_path / "lib.zip").exit_code == 0
+    with CaseLibrary.open(folder) as library:
+        parts = {"text": "secret words", "image": None, "case": ["C-00002"]}
+        record_search(library, parts, ["C-00002"], [{"case_id": "C-00001"}])
+        *_, export, query, shown = library.journal.entries()
+        numbers = library.journal.case_ids(library.find())
+    assert (export.action, export.details["format"]) == (Action.EXPORT, "backup")
+    assert (query.action, query.details["parts"]) == (Action.QUERY, "case+text")
+    assert [numbers[number] for number in query.cases] == ["C-00002"]
+    assert [numbers[number] for number in shown.cases] == ["C-00001"]
+    assert b"secret" not in (folder / "journal.sqlite").read_bytes()
