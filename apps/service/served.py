@@ -104,10 +104,13 @@ class ServedLibrary:
 
     def _load(self) -> None:
         try:
+            from medembed.model.resolve import choose_model
+
             lookup = self.lookup.current
             _ = lookup.index
-            lookup.model.encode_notes(["chest"])
-            lookup.model.warm_up()
+            if choose_model(self.library).folder is not None:  # else vectors came without a model
+                lookup.model.encode_notes(["chest"])
+                lookup.model.warm_up()
             self._warm.set()
         except MedEmbedError as error:  # each search tries again, and answers why it fails
             _LOG.warning("the library cannot be searched yet: %s", type(error).__name__)
@@ -151,6 +154,7 @@ class ServedLibrary:
         self, asked: SearchQuery, caller: Caller, images: int, data: dict[str, Any]
     ) -> None:
         details = {"parts": asked.kind(images), "conditions": len(asked.where), "k": asked.k}
+        details["model"] = data["model"][:16]
         self.journal.write(Entry.QUERY, caller.name, asked.named_cases, details)
         shown = [hit["case_id"] for hit in data["hits"]]
         for patient in data["patients"]:

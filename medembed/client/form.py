@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medembed.client.answers import ServiceError
+from medembed.client.exchange import JsonBody
 
 __all__ = ["FormBody"]
 
@@ -38,7 +38,7 @@ class FormBody:
         self._parts: list[bytes | Path] = [
             f'--{mark}\r\nContent-Disposition: form-data; name="query"\r\n'
             "Content-Type: application/json\r\n\r\n".encode(),
-            json.dumps(query, allow_nan=False).encode(),
+            JsonBody(query).text,
         ]
         for number, file in enumerate(files):
             name = f"{number:05d}{_extension(file)}"

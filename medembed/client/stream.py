@@ -38,12 +38,17 @@ def search_lines(
             raise unreachable(error) from None
         sender = _Sender(connection, queries)
         sender.start()
+        answered = 0
         try:
-            yield from _answers(connection)
+            for answer in _answers(connection):
+                answered += 1
+                yield answer
         finally:
             sender.stop()
         if sender.error is not None:
             raise sender.error
+        if answered < sender.sent or not sender.is_finished:
+            raise ServiceError(f"ended the batch after {answered} answers")
     finally:
         connection.close()
 
@@ -59,6 +64,8 @@ class _Sender(threading.Thread):
         self._queries = queries
         self._stopped = threading.Event()
         self.error: BaseException | None = None
+        self.sent = 0
+        self.is_finished = False
 
     def stop(self) -> None:
         """End the sending; whatever waits for the service fails with its connection."""
@@ -73,6 +80,7 @@ class _Sender(threading.Thread):
             for query in self._queries:
                 if self._stopped.is_set():
                     return
+                self.sent += 1
                 self._send(JsonBody(query).text + b"\n")
         except (OSError, http.client.HTTPException, AttributeError):
             return  # the service has ended the batch, which its answers tell
@@ -86,6 +94,7 @@ class _Sender(threading.Thread):
     def _finish(self) -> None:
         try:
             self._connection.send(b"0\r\n\r\n")
+            self.is_finished = True
         except (OSError, http.client.HTTPException, AttributeError):
             return
 

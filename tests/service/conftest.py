@@ -1,0 +1,108 @@
+"""A service over a small real library: in this process, and behind a socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from apps.service import ServiceSettings, create_app
+from medembed.library import CaseLibrary
+from medembed.model import toy_model
+from medembed.scans import read_scan
+from tests.apps.conftest import N_CASES, make_case, write_ct, write_radiograph
+from tests.apps.serving import free_port
+
+CT = f"C-{N_CASES - 1:04d}"
+"""The one case with several frames, in Hounsfield units."""
+
+
+def build_library(folder: Path, path: Path) -> Path:
+    """Make the reading room's small library: radiographs of six patients and a CT of a seventh."""
+    files = [[write_radiograph(folder / f"{n}.dcm", n)] for n in range(N_CASES - 1)]
+    files.append(write_ct(folder, N_CASES - 1))
+    with CaseLibrary.create(path) as library:
+        library.add(make_case(n, names) for n, names in enumerate(files))
+        model = toy_model()
+        model.save(path / "models" / "toy")
+        library.active_model = "toy"
+        scans = [read_scan(names if len(names) > 1 else names[0]) for names in files]
+        vectors = model.encode_scans(scans)
+        library.put_vectors(model.fingerprint, "image", library.find(), vectors)
+    return path
+
+
+@pytest.fixture(scope="session")
+def library_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("service-files")
+    return build_library(folder, tmp_path_factory.mktemp("service") / "library")
+
+
+@pytest.fixture(scope="session")
+def settings(library_path: Path) -> ServiceSettings:
+    return ServiceSettings(library_path, rate=0, max_k=50, max_lines=20, max_upload_bytes=2**20)
+
+
+@contextmanager
+def in_process(settings: ServiceSettings) -> Iterator[TestClient]:
+    """Give a client of the application in this process, once its model is loaded."""
+    app = create_app(settings)
+    with TestClient(app, f"http://127.0.0.1:{settings.port}") as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def client(settings: ServiceSettings) -> Iterator[TestClient]:
+    with in_process(settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def address(settings: ServiceSettings) -> Iterator[str]:
+    """Give the address of a service behind a real socket, in a thread of this process."""
+    port = free_port()
+    app = create_app(replace(settings, port=port))
+    config = uvicorn.Config(app, port=port, log_level="error", lifespan="on", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def radiograph(tmp_path: Path) -> Path:
+    """A radiograph that is not in the library, of a patient who is not in it either."""
+    return write_radiograph(tmp_path / "Planted_Name.dcm", 41, "PLANTED-ID")
+
+
+def problem(answer: Any, status: int, tag: str) -> str:
+    """Check that an answer is a problem of this kind, and return its line."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    data = answer.json()
+    assert data["type"] == f"urn:medembed:problem:{tag}"
+    assert data["status"] == status
+    assert data["request_id"] == answer.headers["x-request-id"]
+    assert "\n" not in data["detail"]
+    assert "Planted" not in answer.text
+    assert "/tmp" not in answer.text
+    return str(data["detail"])
