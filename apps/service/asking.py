@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from apps.service.service import Service
 from apps.service.journaling import Entry
 from apps.service.person import Caller, Right, caller_of
 from apps.service.problems import Problem, ProblemKind
+from apps.service.service import Service
 
 __all__ = ["json_answer", "permitted"]
 

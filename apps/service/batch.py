@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -66,7 +66,7 @@ class BatchResponse(Response):
         finally:
             await lines.aclose()
 
-    async def _lines(self) -> AsyncIterator[dict[str, Any]]:
+    async def _lines(self) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the answers in order, a few searches ahead of the client."""
         ahead: asyncio.Queue[asyncio.Task[dict[str, Any]] | None] = asyncio.Queue(_AHEAD)
         tasks: set[asyncio.Task[Any]] = set()

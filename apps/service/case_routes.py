@@ -28,6 +28,7 @@ from medembed.cases import Case
 __all__ = ["case_json", "router"]
 
 router = APIRouter(prefix="/v1/cases", tags=["cases"])
+# an id may hold a slash, so that the address of the case alone comes last
 
 CaseId = Annotated[str, Path(description="Id of a case, as a search gives it.", max_length=200)]
 ScanNumber = Annotated[int, Path(description="Scan of the case, from 1.", ge=1, le=10_000)]
@@ -39,25 +40,7 @@ T = TypeVar("T")
 
 
 @router.get(
-    "/{case_id}",
-    summary="One case",
-    responses={200: {"model": CaseAnswer}, **problems(403, 404)},
-)
-async def one_case(request: Request, case_id: CaseId) -> Response:
-    """Return a case with its report, findings and attributes, and what scans it has."""
-    service = service_of(request)
-    caller = await permitted(request, service, Right.VIEW)
-
-    def read() -> dict[str, Any]:
-        case = visible_case(service.served.library, caller, case_id)
-        service.served.journal.write(Entry.OPENED, caller.name, [case_id])
-        return case_json(case)
-
-    return json_answer(await service.pictures.run(read))
-
-
-@router.get(
-    "/{case_id}/thumbnail",
+    "/{case_id:path}/thumbnail",
     summary="A small picture of a case",
     response_class=Response,
     responses={
@@ -74,7 +57,7 @@ async def thumbnail(request: Request, case_id: CaseId) -> Response:
 
 
 @router.get(
-    "/{case_id}/scans/{scan}/metadata",
+    "/{case_id:path}/scans/{scan}/metadata",
     summary="What is known of a scan",
     responses={
         200: {
@@ -102,7 +85,7 @@ async def metadata(request: Request, case_id: CaseId, scan: ScanNumber) -> Respo
 
 
 @router.get(
-    "/{case_id}/scans/{scan}/frames/{frame}",
+    "/{case_id:path}/scans/{scan}/frames/{frame}",
     summary="One frame, rendered or as values",
     response_class=Response,
     responses={
@@ -146,6 +129,24 @@ async def frame(
 
     picture = await _shown(service, caller, case_id, read, scan=scan, frame=frame)
     return Response(picture, media_type=kind, headers={"Vary": "Accept"})
+
+
+@router.get(
+    "/{case_id:path}",
+    summary="One case",
+    responses={200: {"model": CaseAnswer}, **problems(403, 404, 406, 422, 503)},
+)
+async def one_case(request: Request, case_id: CaseId) -> Response:
+    """Return a case with its report, findings and attributes, and what scans it has."""
+    service = service_of(request)
+    caller = await permitted(request, service, Right.VIEW)
+
+    def read() -> dict[str, Any]:
+        case = visible_case(service.served.library, caller, case_id)
+        service.served.journal.write(Entry.OPENED, caller.name, [case_id])
+        return case_json(case)
+
+    return json_answer(await service.pictures.run(read))
 
 
 async def _shown(

@@ -135,17 +135,10 @@ def _add_examples(operation: dict[str, Any]) -> None:
     described = operation["described"]
     for parameter in described.get("parameters", []):
         parameter["example"] = examples.PARAMETERS[parameter["name"]]
-    described["responses"].pop("422", None) if _is_default(described) else None
     kind, example = _EXAMPLES.get(f"{operation['method']} {operation['path']}", ("", None))
     if kind:
         content = described["responses"]["200"].setdefault("content", {})
         content.setdefault(kind, {})["example"] = example
-    if settled := described["responses"].get("422"):
-        assert PROBLEM_TYPE in settled["content"]
-
-
-def _is_default(described: dict[str, Any]) -> bool:
-    return PROBLEM_TYPE not in described["responses"].get("422", {}).get("content", {})
 
 
 STYLE = """

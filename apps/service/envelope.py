@@ -95,7 +95,7 @@ class Envelope:
                     await problem_response(problem, request_id)(scope, receive, named)
                 elif status != 500:  # the server cuts the answer that has begun
                     _LOG.error("request %s: %s", request_id, error_location(error))
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = getattr(scope.get("route"), "path_format", "unknown")
         self._metrics.answered(scope["method"], route, status or 500, perf_counter() - began)
 
 
@@ -132,9 +132,7 @@ class RateLimit:
             wait = self._buckets.take(client_of(scope))
             if wait:
                 self._metrics.refused("rate")
-                raise Problem(
-                    ProblemKind.TOO_MANY, "slow down", retry_after=round(wait + 0.5)
-                )
+                raise Problem(ProblemKind.TOO_MANY, "slow down", retry_after=round(wait + 0.5))
         await self._app(scope, receive, send)
 
 

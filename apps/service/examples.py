@@ -136,7 +136,9 @@ SEARCH: dict[str, Any] = {
     ],
 }
 
-BATCH_ANSWER = '{"line": 1, "result": {"query": …, "hits": […]}}\n{"line": 2, "error": {"status": 404, …}}\n'
+BATCH_ANSWER = (
+    '{"line": 1, "result": {"query": …, "hits": […]}}\n{"line": 2, "error": {"status": 404, …}}\n'
+)
 
 CASE: dict[str, Any] = {
     "case_id": "S-000017",

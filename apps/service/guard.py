@@ -8,7 +8,6 @@ from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.case_lookup.middleware import allowed_hosts
 from apps.service.problems import PROBLEM_TYPE, Problem, ProblemKind
 from apps.service.settings import ServiceSettings
 from medembed.errors import InputError
@@ -111,6 +110,8 @@ class OwnHost:
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        from apps.case_lookup.middleware import allowed_hosts
+
         self._app = app
         self._hosts = allowed_hosts(host, port)
 

@@ -109,9 +109,9 @@ class Metrics:
             library.register(_LibrarySize(served))
             return generate_latest(self._registry) + generate_latest(library)
         for pid in _gone(Path(folder)):
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            mark_process_dead(pid)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)
         registry.register(_LibrarySize(served))
         return generate_latest(registry)
 

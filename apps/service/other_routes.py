@@ -48,7 +48,7 @@ async def reviews(request: Request) -> Response:
     "/v1/reviews/{link}",
     tags=["reviews"],
     summary="One review session, its readings and measures",
-    responses={200: {"model": ReviewAnswer}, **problems(403, 404, 503)},
+    responses={200: {"model": ReviewAnswer}, **problems(403, 404, 422, 503)},
 )
 async def review(
     request: Request,
@@ -75,7 +75,7 @@ async def review(
     "/v1/audit",
     tags=["audit"],
     summary="The latest audit",
-    responses={200: {"model": AuditAnswer}, **problems(403, 404)},
+    responses={200: {"model": AuditAnswer}, **problems(403, 404, 503)},
 )
 async def audit(request: Request) -> Response:
     """Return the latest audit of this library: how its search treats each group of patients."""
@@ -127,7 +127,10 @@ async def readyz(request: Request) -> Response:
     tags=["service"],
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Of all workers together."}},
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Of all workers together."},
+        **problems(403),
+    },
 )
 async def metrics(request: Request) -> Response:
     """Return counts and times of requests and searches by route, and the size of the library."""

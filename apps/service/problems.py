@@ -63,7 +63,7 @@ class ProblemKind(Enum):
         return f"urn:medembed:problem:{self.tag}"
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818  an answer, not a fault
     """A request that cannot be answered.
 
     Parameters

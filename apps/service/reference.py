@@ -12,11 +12,11 @@ __all__ = ["service_reference"]
 _HEAD = """\
 # The service
 
-Generated from the service's OpenAPI description by `tests/service/reference_source.py`; a test keeps
-it up to date. [The guide](../guides/service.md) explains limits, errors and who may see what.
+Generated from the service's OpenAPI description by `tests/service/reference_source.py`; a test
+keeps it up to date. [The guide](../guides/service.md) explains limits, errors and who may see what.
 
-Every address may also answer 401, 429 and 500. All errors are `application/problem+json` (RFC 9457):
-`type`, `title`, `status`, `detail`, `request_id`."""
+Every address may also answer 401, 429 and 500. All errors are `application/problem+json` (RFC
+9457): `type`, `title`, `status`, `detail`, `request_id`."""
 
 _ALWAYS = ("401", "429", "500")
 
@@ -52,10 +52,7 @@ def _tables(operation: dict[str, Any]) -> list[str]:
     parts = []
     parameters = operation.get("parameters", [])
     if parameters:
-        rows = [
-            f"| `{p['name']}` | {p['in']} | {_cell(p['description'])} |"
-            for p in parameters
-        ]
+        rows = [f"| `{p['name']}` | {p['in']} | {_cell(p['description'])} |" for p in parameters]
         parts.append("\n".join(["| parameter | in | meaning |", "|---|---|---|", *rows]))
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         several = content.get("examples", {"": {"value": content.get("example")}})

@@ -6,6 +6,7 @@ is no longer blind.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from apps.service.person import LOCAL, Caller, Right
 from apps.service.problems import Problem, ProblemKind
 from apps.service.rows import visible_cases
-from medembed.errors import InputError
+from medembed.errors import InputError, LibraryError
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -28,9 +29,8 @@ def list_reviews(library: CaseLibrary, caller: Caller) -> list[dict[str, Any]]:
     store = _store(library)
     if store is None:
         return []
-    sees_all = caller.name == LOCAL.name or caller.may(Right.AUDIT)
     found = []
-    for session in store.sessions(None if sees_all else caller.name):
+    for session in store.sessions(None if _oversees(caller) else caller.name):
         data = _visible(library, caller, session.to_json())
         if data is not None:
             data["cases"] = len(data["cases"])
@@ -51,24 +51,31 @@ def one_review(library: CaseLibrary, caller: Caller, link: str) -> dict[str, Any
         raise Problem(ProblemKind.NOT_FOUND, _NO_SUCH_REVIEW)
     try:
         session = store.session(link)
-    except InputError:
+    except InputError as error:
+        if isinstance(error, LibraryError):
+            raise
         raise Problem(ProblemKind.NOT_FOUND, _NO_SUCH_REVIEW) from None
     data = _visible(library, caller, session.to_json())
     if data is None:
         raise Problem(ProblemKind.NOT_FOUND, _NO_SUCH_REVIEW)
     shown = {case["case_id"] for case in data["cases"]}
-    readings = [one.to_json() for one in store.readings(link) if one.case_id in shown]
+    kept = [one for one in store.readings(link) if one.case_id in shown]
+    readings = [one.to_json() for one in kept]
     own = {one["case_id"]: one["state"] for one in readings if one["reader"] == caller.name}
-    open_to_own = {case_id for case_id, state in own.items() if state == "finished"}
-    blind = set(own) and shown - open_to_own
+    finished = {case_id for case_id, state in own.items() if state == "finished"}
+    oversees = _oversees(caller) or session.creator == caller.name
+    blind = set() if oversees and not own else shown - finished
     seen = [r for r in readings if r["reader"] == caller.name or r["case_id"] not in blind]
-    measures = None if blind else _measures(library, link, caller)
+    measures = None if blind else _measures(library, kept)
     return {"review": data, "readings": seen, "measures": measures}
 
 
-def _visible(
-    library: CaseLibrary, caller: Caller, data: dict[str, Any]
-) -> dict[str, Any] | None:
+def _oversees(caller: Caller) -> bool:
+    """Whether somebody may see the sessions of others: an auditor, or who is alone here."""
+    return caller.name == LOCAL.name or caller.may(Right.AUDIT)
+
+
+def _visible(library: CaseLibrary, caller: Caller, data: dict[str, Any]) -> dict[str, Any] | None:
     """Return a session without the cases that the caller may not see; None if none is left."""
     if not caller.is_restricted:
         return data
@@ -82,13 +89,13 @@ def _visible(
     return {**data, "cases": cases} if cases else None
 
 
-def _measures(library: CaseLibrary, link: str, caller: Caller) -> dict[str, Any] | None:
-    """Return times, revisions and agreement; of a session that is seen in part there are none."""
-    reviews = import_module("medembed.reviews")
-    measure = getattr(reviews, "measures", None)
-    if measure is None or caller.is_restricted:
-        return None
-    data: dict[str, Any] = measure(_store(library), link).to_json()
+def _measures(library: CaseLibrary, readings: Sequence[Any]) -> dict[str, Any]:
+    """Return times, revisions and agreement over the readings that may be seen."""
+    study = import_module("evaluation.reader_study")
+    cases = library.select(sorted({one.case_id for one in readings}))
+    patients = {case.case_id: case.patient_id for case in cases}
+    known = [one for one in readings if one.case_id in patients]
+    data: dict[str, Any] = study.measure_review(known, patients).to_json()
     return data
 
 

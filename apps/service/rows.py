@@ -29,8 +29,8 @@ def visible_cases(library: CaseLibrary, caller: Caller, case_ids: Iterable[str])
     attributes = library.attribute_names() if caller.where else ()
     sql, params = compile_conditions(caller.where, attributes)
     rows = library.database.read().execute(
-        "SELECT c.case_id FROM cases c WHERE c.case_id IN (SELECT value FROM json_each(?)) "
-        f"AND ({sql})",  # values are bound
+        "SELECT c.case_id FROM cases c WHERE "
+        f"c.case_id IN (SELECT value FROM json_each(?)) AND ({sql})",
         (json.dumps(sorted(set(case_ids))), *params),
     )
     return {case_id for (case_id,) in rows}

@@ -101,8 +101,8 @@ class ServedScans:
         file = self._library.path / "thumbnails" / f"{reference.sha256}{frame}.png"
         with suppress(OSError, SyntaxError):  # missing or damaged: Pillow raises either
             stored = file.read_bytes()
-            with Image.open(BytesIO(stored)) as image:
-                image.verify()
+            with Image.open(BytesIO(stored)) as picture:
+                picture.verify()
             return stored
         scan = self.scan(case, 1)
         window = next(iter(presets(scan).values()))

@@ -32,7 +32,7 @@ _BODY_SECONDS = 30.0
 @router.post(
     "/search",
     summary="Find the most similar past cases",
-    responses={200: {"model": SearchAnswer}, **problems(400, 404, 408, 413, 415, 422, 503)},
+    responses={200: {"model": SearchAnswer}, **problems(400, 403, 404, 408, 413, 415, 422, 503)},
     openapi_extra=QUERY_BODY,
 )
 async def search(request: Request) -> Response:
@@ -64,7 +64,7 @@ async def search(request: Request) -> Response:
     summary="Search for many queries, as a stream",
     responses={
         200: {"description": "One line of JSON for each query, in order.", "content": {NDJSON: {}}},
-        **problems(408, 413, 415),
+        **problems(403, 415),
     },
     openapi_extra=BATCH_BODY,
 )
@@ -84,9 +84,7 @@ async def search_batch(request: Request) -> Response:
         while wait := service.buckets.take(client_of(request.scope)):
             await asyncio.sleep(wait)
         try:
-            return await _answer(
-                service, caller, read_query(line, service.settings), patient=True
-            )
+            return await _answer(service, caller, read_query(line, service.settings), patient=True)
         except MedEmbedError as error:
             raise problem_of(error) from None
 

@@ -153,8 +153,12 @@ class ServedLibrary:
     def _write_down(
         self, asked: SearchQuery, caller: Caller, images: int, data: dict[str, Any]
     ) -> None:
-        details = {"parts": asked.kind(images), "conditions": len(asked.where), "k": asked.k}
-        details["model"] = data["model"][:16]
+        details = {
+            "parts": asked.kind(images),
+            "conditions": len(asked.where),
+            "k": asked.k,
+            "model": str(data["model"])[:16],
+        }
         self.journal.write(Entry.QUERY, caller.name, asked.named_cases, details)
         shown = [hit["case_id"] for hit in data["hits"]]
         for patient in data["patients"]:

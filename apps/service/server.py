@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,9 +44,7 @@ def start(settings: ServiceSettings, opened: Callable[[str], None]) -> None:
     """
     missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if not find_spec(name)]
     if missing:  # not imported here: prometheus_client reads the folder below at its import
-        raise InputError(
-            f"the service needs {missing[0]}", hint="pip install 'medembed[service]'"
-        )
+        raise InputError(f"the service needs {missing[0]}", hint="pip install 'medembed[service]'")
     CaseLibrary.open(settings.library).close()  # fail before anything starts
     with tempfile.TemporaryDirectory(prefix="medembed-serve-") as folder:
         shared = Path(folder) / "metrics"
@@ -60,6 +59,7 @@ def start(settings: ServiceSettings, opened: Callable[[str], None]) -> None:
 
 def _run(settings: ServiceSettings, opened: Callable[[str], None]) -> None:
     import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
     from apps.logged_errors import strip_error_messages
@@ -92,18 +92,28 @@ def _run(settings: ServiceSettings, opened: Callable[[str], None]) -> None:
         waiting.start()
         try:
             if settings.workers == 1:
-                server = uvicorn.Server(config)
-                with suppress(KeyboardInterrupt):  # uvicorn raises it again after its own shutdown
-                    server.run(sockets=[listening])
-                started = server.started
+                with suppress(KeyboardInterrupt), _ending_by_interrupt():
+                    uvicorn.Server(config).run(sockets=[listening])
             else:
-                Multiprocess(config, sockets=[listening]).run()
-                started = True
+                workers = Multiprocess(config, sockets=[listening])
+                workers.run()
+                if any(one.exitcode == STARTUP_FAILURE for one in workers.processes):
+                    raise SystemExit(STARTUP_FAILURE)
+        except SystemExit:
+            raise InternalError("the service did not start; its log says where") from None
         finally:
             stopping.set()
             waiting.join()
-    if not started:
-        raise InternalError("the service did not start")
+
+
+@contextmanager
+def _ending_by_interrupt() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl-C does: uvicorn raises it again after its shutdown."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _nothing(*_: object) -> None:

@@ -90,7 +90,7 @@ class Slots:
                 retry_after=round(self._seconds),
             ) from None
 
-    def _end(self, running: asyncio.Future[object]) -> None:
+    def _end(self, running: asyncio.Future[T]) -> None:
         self.running -= 1
         self._free.release()
         if not running.cancelled():

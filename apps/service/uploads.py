@@ -97,8 +97,10 @@ class _Parts:
 
     def callbacks(self) -> dict[str, object]:
         """Return what the parser calls."""
-        names = ("part_begin", "header_field", "header_value", "header_end")
-        names += ("headers_finished", "part_data", "part_end", "end")
+        names = (
+            *("part_begin", "header_field", "header_value", "header_end", "headers_finished"),
+            *("part_data", "part_end", "end"),
+        )
         return {f"on_{name}": getattr(self, name) for name in names}
 
     def close(self) -> None:

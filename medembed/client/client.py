@@ -23,7 +23,7 @@ Texts = str | Sequence[str] | None
 
 
 class Client:
-    """Asks one service. Safe to use from several threads; each has a connection of its own.
+    """Asks one service. Safe to use from several threads.
 
     A call that only reads is tried again if the connection breaks, or the service says that it is
     busy. A search is tried again only if the service has not begun it.

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -28,8 +29,13 @@ _REFUSED = (429, 503)
 class Body(Protocol):
     """What a request sends; sent anew by each try."""
 
-    content_type: str
-    length: int
+    @property
+    def content_type(self) -> str:
+        """Media type."""
+
+    @property
+    def length(self) -> int:
+        """Size in bytes."""
 
     def pieces(self) -> Iterable[bytes]:
         """Give the bytes."""
@@ -86,7 +92,11 @@ class Exchange:
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.path not in ("", "/")
+        ):
             raise ServiceError("the address must be http://host:port or https://host:port")
         if not (math.isfinite(timeout) and timeout > 0) or retries < 0:
             raise ServiceError("the timeout must be positive, and the retries not negative")
@@ -98,17 +108,16 @@ class Exchange:
         self._token = token
         self._timeout = timeout
         self._retries = retries
-        self._local = threading.local()
-        self._all: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections that wait for a request."""
         with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
-            self._local = threading.local()
+            waiting = [connection for connection, _ in self._idle]
+            self._idle.clear()
+        for connection in waiting:
+            connection.close()
 
     def connect(self) -> http.client.HTTPConnection:
         """Make a connection, which is opened with the first request."""
@@ -169,36 +178,34 @@ class Exchange:
         headers = self.headers(accept)
         if body is not None:
             headers |= {"Content-Type": body.content_type, "Content-Length": str(body.length)}
+        response: http.client.HTTPResponse | None = None
         try:
-            try:
-                connection.connect() if connection.sock is None else None
-            except OSError as error:
-                raise unreachable(error) from None
-            try:
-                connection.request(method, path, body and body.pieces(), headers)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # refused before all was sent: the answer may lie here already
-            answer = answer_of(connection.getresponse())
-        except ServiceError as error:
-            if error.status == 0:
-                connection.close()
-            raise
+            if connection.sock is None:
+                try:
+                    connection.connect()
+                except OSError as error:
+                    raise unreachable(error) from None
+            # an answer may lie here already if the request was refused before all of it was sent
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, None if body is None else body.pieces(), headers)
+            response = connection.getresponse()
+            return answer_of(response)
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
             raise broken(error) from None
-        self._local.used = time.monotonic()
-        return answer
+        finally:
+            if response is not None and response.isclosed() and not response.will_close:
+                with self._lock:
+                    self._idle.append((connection, time.monotonic()))
+            else:
+                connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
-        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        used: float = getattr(self._local, "used", 0.0)
-        if kept is not None and time.monotonic() - used > _FRESH_SECONDS:
-            kept.close()
-        if kept is None:
-            kept = self._local.connection = self.connect()
-            with self._lock:
-                self._all.append(kept)
-        return kept
+        """Return the connection that was used last, if the service still has it; else a new one."""
+        with self._lock:
+            connection, used = self._idle.pop() if self._idle else (self.connect(), 0.0)
+        if time.monotonic() - used > _FRESH_SECONDS:
+            connection.close()  # it is opened again
+        return connection
 
 
 def unreachable(error: OSError) -> ServiceError:
@@ -228,9 +235,9 @@ def answer_of(response: http.client.HTTPResponse) -> Answer:
         return Answer(response.status, kind, body)
     try:
         problem = json.loads(body)
-        if not isinstance(problem, dict):
-            raise ValueError
     except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
         problem = {"detail": f"status {response.status} ({response.reason})"}
     try:
         wait = max(0.0, float(response.headers.get("Retry-After", "")))

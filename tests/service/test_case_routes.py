@@ -62,6 +62,22 @@ def test_no_case_of_another_name_is_found(client: TestClient, name: str, rest: s
     problem(client.get(f"/v1/cases/{name}{rest}"), 404, "not-found")
 
 
+def test_an_id_may_hold_a_slash(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tests.apps.conftest import make_case, write_radiograph
+
+    with CaseLibrary.create(tmp_path / "library") as library:
+        case = make_case(1, [write_radiograph(tmp_path / "1.dcm", 1)])
+        library.add([replace(case, case_id="north/1")])
+    from apps.service import create_app
+
+    app = create_app(ServiceSettings(tmp_path / "library"))
+    with TestClient(app, "http://127.0.0.1:8600") as client:
+        assert client.get("/v1/cases/north%2f1").json()["case_id"] == "north/1"
+        assert client.get("/v1/cases/north%2f1/scans/1/frames/1").status_code == 200
+
+
 def test_a_name_that_is_too_long_is_refused(client: TestClient) -> None:
     problem(client.get(f"/v1/cases/{'x' * 201}"), 422, "invalid")
 
@@ -121,8 +137,13 @@ def test_what_a_case_does_not_have_is_not_found(client: TestClient, path: str) -
     problem(client.get(f"/v1/cases/{CT}/{path}"), 404, "not-found")
 
 
-@pytest.mark.parametrize("path", ["scans/0/frames/1", "scans/1/frames/0", "scans/-1/frames/1",
-                                  "scans/x/frames/1", "scans/1/frames/1e3", "scans/1/frames/99999999999999999999"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "scans/0/frames/1", "scans/1/frames/0", "scans/-1/frames/1", "scans/x/frames/1",
+        "scans/1/frames/1e3", "scans/1/frames/99999999999999999999",
+    ],
+)  # fmt: skip
 def test_numbers_begin_at_1(client: TestClient, path: str) -> None:
     problem(client.get(f"/v1/cases/{CT}/{path}"), 422, "invalid")
 

@@ -208,31 +208,53 @@ READY = saying(b'{"status": "ready"}')
 
 def test_a_read_is_tried_again_after_a_broken_connection_and_a_busy_service() -> None:
     with replying(hanging_up, refusing(503), saying(b'{"reviews": []}')) as (url, asked):
-        assert Client(url).reviews() == []
+        with Client(url) as client:
+            assert client.reviews() == []
     assert len(asked) == 3
 
 
 def test_a_search_is_not_sent_again_once_it_may_have_begun() -> None:
-    with replying(hanging_up, READY) as (url, asked):
+    with replying(hanging_up, READY) as (url, asked), Client(url) as client:
         with pytest.raises(ServiceError) as broken:
-            Client(url).search("a")
+            client.search("a")
         assert broken.value.status == 0
     assert len(asked) == 1
-    with replying(refusing(503), saying(b"[]")) as (url, asked), pytest.raises(TypeError):
-        Client(url).search("a")  # tried again: it was refused before it began
+
+
+def test_a_search_that_was_refused_is_sent_again() -> None:
+    with replying(refusing(503), refusing(422)) as (url, asked), Client(url) as client:
+        with pytest.raises(ServiceError) as refused:
+            client.search("a")
+        assert refused.value.status == 422
     assert len(asked) == 2
 
 
 def test_tries_end() -> None:
-    with replying(*[refusing(429)] * 3) as (url, asked):
+    with replying(*[refusing(429)] * 3) as (url, asked), Client(url, retries=2) as client:
         with pytest.raises(ServiceError, match="busy"):
-            Client(url, retries=2).reviews()
+            client.reviews()
     assert len(asked) == 3
 
 
 def test_what_does_not_speak_json_is_not_this_service() -> None:
-    with replying(saying(b"<html>")) as (url, _), pytest.raises(ServiceError, match="not this"):
-        Client(url).reviews()
+    with (
+        replying(saying(b"<html>")) as (url, _),
+        Client(url) as client,
+        pytest.raises(ServiceError, match="not this"),
+    ):
+        client.reviews()
+
+
+def test_one_connection_serves_many_requests_in_turn() -> None:
+    peers: set[Any] = set()
+
+    def noting(handler: http.server.BaseHTTPRequestHandler) -> None:
+        peers.add(handler.client_address)
+        saying(b'{"reviews": []}')(handler)
+
+    with replying(*[noting] * 5) as (url, _), Client(url) as client:
+        assert [client.reviews() for _ in range(5)] == [[]] * 5
+    assert len(peers) == 1
 
 
 def test_a_service_that_is_not_there_is_one_line() -> None:
@@ -268,7 +290,7 @@ def test_a_value_that_json_cannot_hold_is_refused_here(service: Client) -> None:
 def test_the_client_needs_neither_torch_nor_the_service() -> None:
     code = (
         "import sys, medembed.client; "
-        "print([m for m in ('torch', 'streamlit', 'fastapi', 'numpy', 'httpx') if m in sys.modules])"
+        "print([m for m in ('torch', 'fastapi', 'numpy', 'pydantic') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

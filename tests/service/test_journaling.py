@@ -29,7 +29,9 @@ class Written:
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     written = Written()
-    monkeypatch.setattr("apps.service.journaling.JournalWriter.write", lambda _, *a, **k: written(*a, **k))
+    monkeypatch.setattr(
+        "apps.service.journaling.JournalWriter.write", lambda _, *a, **k: written(*a, **k)
+    )
     return written
 
 

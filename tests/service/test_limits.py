@@ -184,9 +184,16 @@ def test_a_library_without_a_model_is_not_ready_and_says_why(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"workers": 0}, {"rate": -1}, {"rate": float("nan")}, {"seconds": 0}, {"queue": -1}, {"max_k": 0}],
+    [
+        {"workers": 0},
+        {"rate": -1},
+        {"rate": float("nan")},
+        {"seconds": 0},
+        {"queue": -1},
+        {"max_k": 0},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
         ServiceSettings(Path("library"), **wrong)  # type: ignore[arg-type]

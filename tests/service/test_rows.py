@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ def as_person(monkeypatch: pytest.MonkeyPatch, caller: Caller) -> None:
 
 
 @pytest.fixture
-def north(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def north(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     as_person(monkeypatch, Caller("nora", (parse_condition("site=north"),)))
-    yield client
+    return client
 
 
 def test_only_visible_cases_are_found(north: TestClient) -> None:
@@ -53,12 +52,21 @@ def test_nothing_of_an_answer_names_a_hidden_case(north: TestClient, library_pat
     own = json.loads(answers[3])
     assert own["own_cases"] == []
     assert own["own_patient_cases"] == 0
-    assert not [note for note in own["plan"]["notes"] if "excluded" in note or "in the library" in note]
+    assert not [
+        note for note in own["plan"]["notes"] if "excluded" in note or "in the library" in note
+    ]
     assert json.loads(answers[1])["hits"] == []
 
 
-@pytest.mark.parametrize("query", [{"case": "C-0009"}, {"text": "a", "like": ["C-0009"]},
-                                   {"text": "a", "unlike": ["C-0002", "C-0009"]}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"case": "C-0009"},
+        {"text": "a", "like": ["C-0009"]},
+        {"text": "a", "unlike": ["C-0002", "C-0009"]},
+    ],
+    ids=str,
+)
 def test_a_hidden_case_cannot_be_asked_with(north: TestClient, query: dict[str, Any]) -> None:
     hidden = problem(north.post("/v1/search", json=query), 404, "not-found")
     missing = json.loads(json.dumps(query).replace("C-0009", "C-9999"))

@@ -53,8 +53,9 @@ def test_an_answer_is_that_of_the_lookup(
 def test_an_answer_holds_what_the_command_line_prints(
     client: TestClient, library_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from medembed.cli import build
     from typer.testing import CliRunner
+
+    from medembed.cli import build
 
     shown = CliRunner().invoke(
         build(), ["search", str(library_path), "--text", "left effusion", "-k", "3", "--json"]

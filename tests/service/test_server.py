@@ -84,7 +84,9 @@ def test_two_workers_answer_alike_count_together_and_follow_the_library(tmp_path
         assert all(answer == answers[0] for answer in answers)
 
         text = fetch(port, "/metrics")[1]
-        counted = re.search(r'^medembed_searches_total\{outcome="answered",parts="text"\} (\S+)', text, re.M)
+        counted = re.search(
+            r'^medembed_searches_total\{outcome="answered",parts="text"\} (\S+)', text, re.M
+        )
         assert counted is not None
         assert float(counted[1]) == 60
         assert "medembed_library_cases 14.0" in text
@@ -188,6 +190,19 @@ def call(capsys: pytest.CaptureFixture[str], **options: Any) -> tuple[int, str]:
     return int(left.value.code or 0), capsys.readouterr().err
 
 
+@pytest.fixture
+def _as_before() -> Iterator[None]:
+    """Undo what a service changes for its whole process: variables and log records."""
+    import logging
+
+    before, make = dict(os.environ), logging.getLogRecordFactory()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    logging.setLogRecordFactory(make)
+
+
+@pytest.mark.usefixtures("_as_before")
 def test_a_folder_without_a_library_is_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,38 +212,31 @@ def test_a_folder_without_a_library_is_one_line_and_exit_2(
     assert str(tmp_path) not in line
 
 
+@pytest.mark.usefixtures("_as_before")
 def test_a_port_in_use_is_one_line_and_exit_2(
-    library_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    library_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = dict(os.environ)
-    try:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            port = taken.getsockname()[1]
-            code, line = call(capsys, library=library_path, port=port)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, line = call(capsys, library=library_path, port=port)
     assert code == 2
     assert line.count("\n") == 1
     assert f"port {port}" in line
     assert "--port" in line
 
 
+@pytest.mark.usefixtures("_as_before")
 def test_another_address_is_refused_without_a_file_of_access(
     library_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = dict(os.environ)
-    try:
-        code, line = call(capsys, library=library_path, host="0.0.0.0")
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    code, line = call(capsys, library=library_path, host="0.0.0.0")
     assert code == 2
     assert "--access" in line
 
 
+@pytest.mark.usefixtures("_as_before")
 def test_a_missing_package_names_what_to_install(
     library_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
