@@ -29,7 +29,7 @@ def visible_cases(library: CaseLibrary, caller: Caller, case_ids: Iterable[str])
     attributes = library.attribute_names() if caller.where else ()
     sql, params = compile_conditions(caller.where, attributes)
     rows = library.database.read().execute(
-        "SELECT c.case_id FROM cases c WHERE "
+        "SELECT c.case_id FROM cases c WHERE "  # noqa: S608  bound
         f"c.case_id IN (SELECT value FROM json_each(?)) AND ({sql})",
         (json.dumps(sorted(set(case_ids))), *params),
     )

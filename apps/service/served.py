@@ -153,7 +153,7 @@ class ServedLibrary:
     def _write_down(
         self, asked: SearchQuery, caller: Caller, images: int, data: dict[str, Any]
     ) -> None:
-        details = {
+        details: dict[str, str | int | float] = {
             "parts": asked.kind(images),
             "conditions": len(asked.where),
             "k": asked.k,

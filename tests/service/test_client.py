@@ -214,25 +214,34 @@ def test_a_read_is_tried_again_after_a_broken_connection_and_a_busy_service() ->
 
 
 def test_a_search_is_not_sent_again_once_it_may_have_begun() -> None:
-    with replying(hanging_up, READY) as (url, asked), Client(url) as client:
-        with pytest.raises(ServiceError) as broken:
-            client.search("a")
-        assert broken.value.status == 0
+    with (
+        replying(hanging_up, READY) as (url, asked),
+        Client(url) as client,
+        pytest.raises(ServiceError) as broken,
+    ):
+        client.search("a")
+    assert broken.value.status == 0
     assert len(asked) == 1
 
 
 def test_a_search_that_was_refused_is_sent_again() -> None:
-    with replying(refusing(503), refusing(422)) as (url, asked), Client(url) as client:
-        with pytest.raises(ServiceError) as refused:
-            client.search("a")
-        assert refused.value.status == 422
+    with (
+        replying(refusing(503), refusing(422)) as (url, asked),
+        Client(url) as client,
+        pytest.raises(ServiceError) as refused,
+    ):
+        client.search("a")
+    assert refused.value.status == 422
     assert len(asked) == 2
 
 
 def test_tries_end() -> None:
-    with replying(*[refusing(429)] * 3) as (url, asked), Client(url, retries=2) as client:
-        with pytest.raises(ServiceError, match="busy"):
-            client.reviews()
+    with (
+        replying(*[refusing(429)] * 3) as (url, asked),
+        Client(url, retries=2) as client,
+        pytest.raises(ServiceError, match="busy"),
+    ):
+        client.reviews()
     assert len(asked) == 3
 
 
