@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +26,16 @@ CT = f"C-{N_CASES - 1:04d}"
 """The one case with several frames, in Hounsfield units."""
 
 
-def build_library(folder: Path, path: Path) -> Path:
-    """Make the reading room's small library: radiographs of six patients and a CT of a seventh."""
-    files = [[write_radiograph(folder / f"{n}.dcm", n)] for n in range(N_CASES - 1)]
-    files.append(write_ct(folder, N_CASES - 1))
+def build_library(path: Path) -> Path:
+    """Make the reading room's small library: radiographs of six patients and a CT of a seventh.
+
+    Its files are inside it, so that a copy of the folder is another library.
+    """
     with CaseLibrary.create(path) as library:
+        folder = path / "files"
+        folder.mkdir()
+        files = [[write_radiograph(folder / f"{n}.dcm", n)] for n in range(N_CASES - 1)]
+        files.append(write_ct(folder, N_CASES - 1))
         library.add(make_case(n, names) for n, names in enumerate(files))
         model = toy_model()
         model.save(path / "models" / "toy")
@@ -42,13 +48,34 @@ def build_library(folder: Path, path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def library_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("service-files")
-    return build_library(folder, tmp_path_factory.mktemp("service") / "library")
+    return build_library(tmp_path_factory.mktemp("service") / "library")
+
+
+@pytest.fixture
+def own_library(library_path: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(library_path, tmp_path / "library"))
 
 
 @pytest.fixture(scope="session")
 def settings(library_path: Path) -> ServiceSettings:
     return ServiceSettings(library_path, rate=0, max_k=50, max_lines=20, max_upload_bytes=2**20)
+
+
+def change_model(path: Path) -> str:
+    """Make another model the active one, with its vectors; return its fingerprint."""
+    other = toy_model(size=16)
+    other.save(path / "models" / "other")
+    with CaseLibrary.open(path) as library:
+        scans = [
+            read_scan(files if len(files) > 1 else files[0])
+            for case in library.cases()
+            for files in library.scan_files(case)
+        ]
+        vectors = other.encode_scans(scans)
+        library.put_vectors(other.fingerprint, "image", library.find(), vectors)
+        library.active_model = "other"
+    return other.fingerprint
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from apps.service.pictures import JPEG, PNG, RAW, choose_type
 from apps.service.problems import Problem
 from medembed.library import CaseLibrary
 from medembed.scans import PRESETS, Scan, read_scan
-from tests.service.conftest import CT, build_library, in_process, problem
+from tests.service.conftest import CT, in_process, problem
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +182,11 @@ def test_a_thumbnail_is_small_and_kept(client: TestClient, library_path: Path) -
     assert client.get("/v1/cases/C-0007/thumbnail").content == first.content
 
 
-def test_files_that_moved_or_were_replaced_are_not_shown(tmp_path: Path) -> None:
-    path = build_library(tmp_path, tmp_path / "library")
-    with in_process(ServiceSettings(path)) as client:
-        (tmp_path / "1.dcm").unlink()
-        shutil.copy(tmp_path / "2.dcm", tmp_path / "3.dcm")
+def test_files_that_moved_or_were_replaced_are_not_shown(own_library: Path) -> None:
+    files = own_library / "files"
+    with in_process(ServiceSettings(own_library)) as client:
+        (files / "1.dcm").unlink()
+        shutil.copy(files / "2.dcm", files / "3.dcm")
         for case, word in (("C-0001", "no longer"), ("C-0003", "replaced")):
             line = problem(client.get(f"/v1/cases/{case}/scans/1/frames/1"), 422, "invalid")
             assert word in line

@@ -207,9 +207,11 @@ READY = saying(b'{"status": "ready"}')
 
 
 def test_a_read_is_tried_again_after_a_broken_connection_and_a_busy_service() -> None:
-    with replying(hanging_up, refusing(503), saying(b'{"reviews": []}')) as (url, asked):
-        with Client(url) as client:
-            assert client.reviews() == []
+    with (
+        replying(hanging_up, refusing(503), saying(b'{"reviews": []}')) as (url, asked),
+        Client(url) as client,
+    ):
+        assert client.reviews() == []
     assert len(asked) == 3
 
 

@@ -14,8 +14,9 @@ from apps.service import ServiceSettings
 from apps.service.answers import SearchAnswer
 from medembed.library import CaseLibrary
 from medembed.lookup import CaseLookup
-from tests.apps.conftest import write_ct
-from tests.service.conftest import CT, in_process, problem
+from medembed.scans import read_scan
+from tests.apps.conftest import make_case, write_ct, write_radiograph
+from tests.service.conftest import CT, change_model, in_process, problem, until
 
 
 @pytest.fixture(scope="module")
@@ -168,46 +169,28 @@ def test_a_batch_of_too_many_lines_is_answered_up_to_the_limit(client: TestClien
     assert "20 lines" in answers[20]["error"]["detail"]
 
 
-def test_a_changed_model_answers_without_a_restart(tmp_path: Path) -> None:
-    from medembed.model import toy_model
-    from medembed.scans import read_scan
-    from tests.service.conftest import build_library, until
-
-    path = build_library(tmp_path, tmp_path / "library")
-    with in_process(ServiceSettings(path)) as client:
+@pytest.mark.slow
+def test_a_changed_model_answers_without_a_restart(own_library: Path) -> None:
+    with in_process(ServiceSettings(own_library)) as client:
         before = client.post("/v1/search", json={"text": "effusion"}).json()["model"]
-        other = toy_model(size=16)
-        with CaseLibrary.open(path) as library:
-            other.save(path / "models" / "other")
-            scans = [
-                read_scan(files if len(files) > 1 else files[0])
-                for case in library.cases()
-                for files in library.scan_files(case)
-            ]
-            library.put_vectors(
-                other.fingerprint, "image", library.find(), other.encode_scans(scans)
-            )
-            library.active_model = "other"
+        after = change_model(own_library)
 
         def changed() -> bool:
             found = client.post("/v1/search", json={"text": "effusion"}).json()["model"]
-            return bool(found == other.fingerprint)
+            return bool(found == after)
 
         until(changed)
-        assert before != other.fingerprint
+        assert before != after
 
 
-def test_a_case_that_is_added_is_found_by_the_next_search(tmp_path: Path) -> None:
-    from medembed.scans import read_scan
-    from tests.apps.conftest import make_case, write_radiograph
-    from tests.service.conftest import build_library
-
-    path = build_library(tmp_path, tmp_path / "library")
-    with in_process(ServiceSettings(path)) as client:
-        file = write_radiograph(tmp_path / "new.dcm", 90)
-        with CaseLibrary.open(path) as library, CaseLookup(library) as lookup:
-            library.add([make_case(90, [file])])
+def test_a_case_that_is_added_is_found_by_the_next_search(
+    own_library: Path, tmp_path: Path
+) -> None:
+    with in_process(ServiceSettings(own_library)) as client:
+        file = write_radiograph(tmp_path / "new.dcm", 25)
+        with CaseLibrary.open(own_library) as library, CaseLookup(library) as lookup:
+            library.add([make_case(25, [file])])
             vectors = lookup.model.encode_scans([read_scan(file)])
-            library.put_vectors(lookup.fingerprint, "image", ["C-0090"], vectors)
+            library.put_vectors(lookup.fingerprint, "image", ["C-0025"], vectors)
         answer = client.post("/v1/search", json={"text": "effusion", "k": 50}).json()
-        assert "C-0090" in {hit["case_id"] for hit in answer["hits"]}
+        assert "C-0025" in {hit["case_id"] for hit in answer["hits"]}

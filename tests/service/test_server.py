@@ -20,9 +20,8 @@ from typing import Any
 import pytest
 
 from medembed.client import Client, Found
-from medembed.library import CaseLibrary
 from tests.apps.serving import START, free_port
-from tests.service.conftest import build_library, until
+from tests.service.conftest import change_model, until
 
 
 @contextmanager
@@ -61,12 +60,8 @@ def fetch(port: int, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_two_workers_answer_alike_count_together_and_follow_the_library(tmp_path: Path) -> None:
-    from medembed.model import toy_model
-    from medembed.scans import read_scan
-
-    path = build_library(tmp_path, tmp_path / "library")
-    with serving(path, "--workers=2", "--rate=0") as (port, _):
+def test_two_workers_answer_alike_count_together_and_follow_the_library(own_library: Path) -> None:
+    with serving(own_library, "--workers=2", "--rate=0") as (port, _):
         url = f"http://127.0.0.1:{port}"
         until(lambda: all(fetch(port, "/readyz")[0] == 200 for _ in range(20)), 60)
         answers: list[Any] = []
@@ -92,24 +87,14 @@ def test_two_workers_answer_alike_count_together_and_follow_the_library(tmp_path
         assert "medembed_library_cases 14.0" in text
         assert text.count("\nmedembed_library_cases ") == 1
 
-        other = toy_model(size=16)
-        with CaseLibrary.open(path) as library:
-            other.save(path / "models" / "other")
-            scans = [
-                read_scan(files if len(files) > 1 else files[0])
-                for case in library.cases()
-                for files in library.scan_files(case)
-            ]
-            vectors = other.encode_scans(scans)
-            library.put_vectors(other.fingerprint, "image", library.find(), vectors)
-            library.active_model = "other"
+        changed = change_model(own_library)
 
         def all_changed() -> bool:
             models = set()
             for _ in range(12):
                 with Client(url) as client:  # a new connection, which any worker may take
                     models.add(client.search("effusion", k=1).model)
-            return models == {other.fingerprint}
+            return models == {changed}
 
         until(all_changed, 60)
 
