@@ -103,6 +103,8 @@ def as_problem(error: Exception, request_id: str) -> Problem:
     """Return the problem for any error, and log the place of one that is our own fault."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, ClientDisconnect):
+        return Problem(ProblemKind.BAD_REQUEST, "the request broke off")  # nobody reads it
     if isinstance(error, MedEmbedError):
         problem = problem_of(error)
         if problem.kind is not ProblemKind.FAULT:

@@ -54,7 +54,9 @@ def library_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own_library(library_path: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
-    return Path(shutil.copytree(library_path, tmp_path / "library"))
+    path = Path(shutil.copytree(library_path, tmp_path / "library"))
+    CaseLibrary.open(path).close()  # it says once that it restricts its files to their owner
+    return path
 
 
 @pytest.fixture(scope="session")
