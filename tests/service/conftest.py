@@ -43,6 +43,7 @@ def build_library(path: Path) -> Path:
         scans = [read_scan(names if len(names) > 1 else names[0]) for names in files]
         vectors = model.encode_scans(scans)
         library.put_vectors(model.fingerprint, "image", library.find(), vectors)
+    CaseLibrary.open(path).close()  # it says once that it restricts its files to their owner
     return path
 
 
@@ -54,9 +55,7 @@ def library_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own_library(library_path: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
-    path = Path(shutil.copytree(library_path, tmp_path / "library"))
-    CaseLibrary.open(path).close()  # it says once that it restricts its files to their owner
-    return path
+    return Path(shutil.copytree(library_path, tmp_path / "library"))
 
 
 @pytest.fixture(scope="session")
