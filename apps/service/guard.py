@@ -110,10 +110,9 @@ class OwnHost:
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        from apps.case_lookup.middleware import allowed_hosts
-
         self._app = app
-        self._hosts = allowed_hosts(host, port)
+        names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host.lower()}
+        self._hosts = {name if port == 80 else f"{name}:{port}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
