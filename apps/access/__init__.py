@@ -18,9 +18,10 @@ from apps.access.people import (
     person_of,
 )
 from apps.access.presence import person_of_handle, set_door
-from apps.access.rows import conditions, visible, visible_case, visible_cases
+from apps.access.rows import conditions, visible, visible_case, visible_cases, visible_result
 from apps.access.service import guarded_service
 from apps.access.tokens import TokenFile
+from apps.access.visible_library import VisibleLibrary
 
 __all__ = [
     "LOCAL_PERSON",
@@ -38,6 +39,7 @@ __all__ = [
     "SameOrigin",
     "SecurityHeaders",
     "TokenFile",
+    "VisibleLibrary",
     "conditions",
     "find_access_file",
     "guarded_service",
@@ -52,4 +54,5 @@ __all__ = [
     "visible",
     "visible_case",
     "visible_cases",
+    "visible_result",
 ]

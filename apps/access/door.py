@@ -76,6 +76,11 @@ class Door:
         if session.ended is not None:
             self.recorder.logout(session.person.name, session.ended.value)
 
+    def close(self) -> None:
+        """End every session, and wait until the journal has everything."""
+        self.sessions.close()
+        self.recorder.close()
+
     def person_of_token(self, token: str, client: str) -> Person | None:
         """Give whom a token stands for; None if it is not valid.
 

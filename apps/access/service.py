@@ -11,6 +11,7 @@ from apps.access.guard import Guard, Kind, Need
 from apps.access.needs import SERVICE_NEEDS, need_by_path
 from apps.access.origin import SameOrigin
 from apps.access.people import Permission
+from apps.access.recording import Recorder, recorder_of
 
 __all__ = ["guarded_service"]
 
@@ -50,8 +51,14 @@ def guarded_service(
         If others can reach the service and nothing says who may see what, or the access file is
         not valid.
     """
-    folder = library if library is not None else (access or Path()).parent
-    door = open_door(folder, host, access, no_login, with_login=False)
+    door = open_door(
+        library if library is not None else (access or Path()).parent,
+        host,
+        access,
+        no_login,
+        with_login=False,
+        recorder=recorder_of if library is not None else lambda _: Recorder(),
+    )
     guard = Guard(app, door, Kind.SERVICE, need_by_path(needs, Permission.ADMIN))
     if door is not None:  # a page of another site has no token
         return guard

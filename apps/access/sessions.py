@@ -29,6 +29,7 @@ class Ended(StrEnum):
     IDLE = "idle"
     ABSOLUTE = "absolute"
     REPLACED = "replaced"
+    CLOSED = "closed"
 
 
 @dataclass(eq=False)
@@ -154,6 +155,11 @@ class Sessions:
             del self._by_id[key]
         session.end.set()
         self._ended(session)
+
+    def close(self) -> None:
+        """End every session: the server stops."""
+        for session in list(self._by_id.values()):
+            self.finish(session, Ended.CLOSED)
 
     def sweep(self) -> None:
         """End every session whose limit has passed."""

@@ -47,7 +47,8 @@ ENGLISH = SignInTexts(
         "dropped were removed.",
         Ended.ABSOLUTE: "Your session reached its longest time. Images that you had dropped were "
         "removed.",
-        Ended.REPLACED: "Your session was ended to make room for others.",
+        Ended.REPLACED: "Your session ended because you signed in again.",
+        Ended.CLOSED: "The reading room was restarted.",
     },
     failed="You are not signed in",
     faults={
@@ -83,7 +84,8 @@ GERMAN = SignInTexts(
         "entfernt.",
         Ended.ABSOLUTE: "Ihre Sitzung hat ihre längste Dauer erreicht. Abgelegte Bilder wurden "
         "entfernt.",
-        Ended.REPLACED: "Ihre Sitzung wurde beendet, um Platz für andere zu schaffen.",
+        Ended.REPLACED: "Ihre Sitzung endete, weil Sie sich erneut angemeldet haben.",
+        Ended.CLOSED: "Der Befundraum wurde neu gestartet.",
     },
     failed="Sie sind nicht angemeldet",
     faults={

@@ -15,8 +15,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +29,7 @@ from apps.access.strict_yaml import read_strictly
 from medembed.errors import ConditionError, ConfigError, InputError
 from medembed.library import parse_condition
 
-__all__ = ["TokenFile", "TokenRecord", "token_id"]
+__all__ = ["TokenFile", "TokenRecord", "TokenState", "token_id"]
 
 _PREFIX = "medembed"  # so that a scanner for secrets recognizes one in a log or a repository
 _SECRET_BYTES = 32
@@ -43,6 +43,14 @@ def _is_condition(text: object) -> object:
     except ConditionError as error:
         raise ValueError(str(error)) from None
     return text
+
+
+class TokenState(StrEnum):
+    """Whether a token opens anything."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 class TokenRecord(BaseModel):
@@ -59,10 +67,6 @@ class TokenRecord(BaseModel):
     revoked: date | None = None
     salt: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-    def is_valid(self, today: date) -> bool:
-        """Whether the token is neither revoked nor expired."""
-        return self.revoked is None and today <= self.expires
 
     def person(self) -> Person:
         """Give whom the token stands for."""
@@ -110,6 +114,12 @@ class TokenFile:
         """
         return list(self._current().values())
 
+    def state(self, record: TokenRecord) -> TokenState:
+        """Say whether a token opens anything today."""
+        if record.revoked is not None:
+            return TokenState.REVOKED
+        return TokenState.VALID if self._today() <= record.expires else TokenState.EXPIRED
+
     def _current(self) -> dict[str, TokenRecord]:
         try:
             found = self.path.stat()
@@ -138,7 +148,7 @@ class TokenFile:
         # an unknown id costs the same comparison as a known one
         salt, wanted = (record.salt, record.hash) if record else ("0" * 32, "0" * 64)
         is_right = hmac.compare_digest(_hashed(salt, token), wanted)
-        if record is None or not is_right or not record.is_valid(self._today()):
+        if record is None or not is_right or self.state(record) is not TokenState.VALID:
             return None
         return record.person()
 
@@ -191,7 +201,7 @@ class TokenFile:
                 f"a name has 1 to {_MOST_NAME} letters, digits, dots, dashes or @", where="--name"
             ) from None
         with self._changing() as records:
-            if any(r.name == name and r.is_valid(today) for r in records):
+            if any(r.name == name and self.state(r) is TokenState.VALID for r in records):
                 raise InputError(
                     "a valid token has this name",
                     where="--name",
