@@ -144,6 +144,9 @@ class Guard:
             await self._refuse(scope, receive, send, 503)
             return
         if person is None:
+            if not is_navigation(scope) or self._kind is Kind.SERVICE:
+                shown = self._kind is Kind.SERVICE and header_values(scope, b"authorization")
+                door.recorder.refusal("unknown", "token" if shown else "no-login")
             await self._ask_to_sign_in(scope, receive, send)
         elif isinstance(need, Permission) and not person.may(need):
             door.recorder.refusal(person.name, f"permission:{need.value}")
@@ -160,12 +163,9 @@ class Guard:
         if self._door is None or self._kind is not Kind.SERVICE or not lines:
             return None
         scheme, _, token = lines[0].partition(" ")
-        person = None
-        if len(lines) == 1 and scheme.lower() == "bearer":
-            person = self._door.person_of_token(token.strip(), client_address(scope))
-        if person is None:
-            self._door.recorder.refusal("unknown", "token")
-        return person
+        if len(lines) != 1 or scheme.lower() != "bearer":
+            return None
+        return self._door.person_of_token(token.strip(), client_address(scope))
 
     async def _within(
         self, session: Session, scope: Message, receive: Receive, send: Send

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from apps.access.asgi import Asgi, Message, Receive, Send, header_values, refuse_socket, respond
@@ -67,6 +67,8 @@ class SameOrigin:
         Paths that a person may come to by a link of another site.
     unchecked : collection of str
         Paths that any host may ask for, such as a load balancer's check of health.
+    refused : callable
+        Called for each request that is refused.
 
     References
     ----------
@@ -83,6 +85,7 @@ class SameOrigin:
         programs: bool = False,
         openings: Collection[str] = ("/",),
         unchecked: Collection[str] = (),
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._app = app
         self._port = port
@@ -97,12 +100,15 @@ class SameOrigin:
         self._programs = programs
         self._openings = frozenset(openings)
         self._unchecked = frozenset(unchecked)
+        self._refused = refused
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] not in ("http", "websocket") or self._is_own(scope):
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return
+        self._refused()
+        if scope["type"] == "websocket":
             await refuse_socket(receive, send)
         else:
             await respond(send, 403, _REFUSED)

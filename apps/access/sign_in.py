@@ -43,10 +43,9 @@ def local_path(text: str) -> str:
     >>> local_path("/?case=C-1"), local_path("//evil.example/"), local_path("https://evil.example")
     ('/?case=C-1', '/', '/')
     """
-    is_own = text.startswith("/") and not text.startswith("//") and "\\" not in text
-    if not is_own or len(text) > _MOST_PATH or not text.isprintable() or text.startswith(PREFIX):
-        return "/"
-    return text
+    # the page has one path; its state is in the query
+    is_own = text == "/" or text.startswith("/?")
+    return text if is_own and len(text) <= _MOST_PATH and text.isprintable() else "/"
 
 
 @dataclass(frozen=True)

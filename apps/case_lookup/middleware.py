@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +62,7 @@ def page_middleware(host: str, port: int, door: Door | None) -> list[Middleware]
             public_url=public_url,
             openings=_OPENINGS,
             unchecked=(HEALTH,) if door is not None else (),  # for a load balancer
+            refused=_recorded(door),
         ),
         Middleware(
             Guard,
@@ -71,6 +74,13 @@ def page_middleware(host: str, port: int, door: Door | None) -> list[Middleware]
         ),
         Middleware(OpenPages),
     ]
+
+
+def _recorded(door: Door | None) -> Callable[[], None]:
+    """Tell the journal of requests that come from elsewhere."""
+    if door is None:
+        return lambda: None
+    return partial(door.recorder.refusal, "unknown", "origin")
 
 
 def is_by_a_person(message: Message) -> bool:
