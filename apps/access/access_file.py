@@ -35,6 +35,7 @@ FILE_NAME = "access.yaml"
 """Name of an access file in a library's folder, which is used if no other is given."""
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_MOST_IDENTITY = 128  # as long as the journal takes
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 def _role(value: object) -> Role:
@@ -253,7 +254,8 @@ class AccessFile(_Section):
         if self.login is None:
             return None
         identity = _claim(claims, self.login.identity)
-        if not isinstance(identity, str) or not identity.strip() or not identity.isprintable():
+        is_name = isinstance(identity, str) and 0 < len(identity.strip()) <= _MOST_IDENTITY
+        if not is_name or not identity.isprintable():
             return None
         shown = _claim(claims, self.login.name)
         roles = {r for rule in self.roles if _has(claims, rule) for r in rule.roles}

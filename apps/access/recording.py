@@ -22,9 +22,10 @@ _MOST = 10_000
 
 
 class Event(StrEnum):
-    """What happens at the door; the names are those of the journal's actions."""
+    """What happens at the door."""
 
     LOGIN = "LOGIN"
+    LOGIN_FAILED = "LOGIN_FAILED"
     LOGOUT = "LOGOUT"
     REFUSED = "REFUSED"
 
@@ -63,7 +64,11 @@ class Recorder:
         """Record the end of a session."""
         self._quietly(Event.LOGOUT, actor, {"reason": why})
 
-    def refusal(self, actor: str, reason: str) -> None:
+    def failed_login(self, actor: str, reason: str) -> None:
+        """Record that somebody did not get in; ``reason`` is a code."""
+        self.refusal(actor, reason, Event.LOGIN_FAILED)
+
+    def refusal(self, actor: str, reason: str, event: Event = Event.REFUSED) -> None:
         """Record that something was refused.
 
         Parameters
@@ -72,6 +77,7 @@ class Recorder:
             Who asked, as far as that is known.
         reason : str
             A code, such as ``"token"``; never an address or a value of the request.
+        event : Event
         """
         key, now = (actor, reason), self._clock()
         since, count = self._refusals.get(key, (float("-inf"), 0))
@@ -82,7 +88,7 @@ class Recorder:
         self._refusals.move_to_end(key)
         while len(self._refusals) > _MOST:
             self._refusals.popitem(last=False)
-        self._quietly(Event.REFUSED, actor, {"reason": reason, "more_before": count})
+        self._quietly(event, actor, {"reason": reason, "more_before": count})
 
     def _quietly(self, event: Event, actor: str, details: Mapping[str, str | int | float]) -> None:
         """Record what happens anyway; a full disk must not keep anybody from signing out."""
@@ -107,7 +113,15 @@ def recorder_of(library: Path) -> Recorder:
     room: Any = import_module("medembed.journal")
     journal = room.Journal.open(library)
 
+    known = {
+        Event.LOGIN: (room.Action.LOGIN, room.Outcome.DONE),
+        Event.LOGIN_FAILED: (room.Action.LOGIN, room.Outcome.REFUSED),
+        Event.LOGOUT: (room.Action.LOGOUT, room.Outcome.DONE),
+        Event.REFUSED: (room.Action.REFUSED, room.Outcome.REFUSED),
+    }
+
     def write(event: Event, actor: str, details: Mapping[str, str | int | float]) -> None:
-        journal.record(room.Action[event.name], actor=actor, details=dict(details))
+        action, outcome = known[event]
+        journal.record(action, actor=actor, outcome=outcome, details=dict(details))
 
     return Recorder(write)

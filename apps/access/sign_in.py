@@ -155,7 +155,7 @@ class SignIn:
             if person is None:
                 raise SignInError(SignInFault.MISCONFIGURED, "no usable identity claim")
             if not person.may(Permission.SEARCH):
-                self._recorder.refusal(person.name, f"sign-in:{SignInFault.NO_ROLE.value}")
+                self._recorder.failed_login(person.name, SignInFault.NO_ROLE.value)
                 raise SignInError(SignInFault.NO_ROLE)
             await self._recorder.login(person.name)
         except SignInError as error:
@@ -213,7 +213,7 @@ class SignIn:
         if error.fault in (SignInFault.UNREACHABLE, SignInFault.MISCONFIGURED):
             _LOG.error("sign-in failed: %s", error)
         if error.fault is not SignInFault.NO_ROLE:
-            self._recorder.refusal("unknown", f"sign-in:{error.fault.value}")
+            self._recorder.failed_login("unknown", error.fault.value)
         status = {SignInFault.NO_ROLE: 403, SignInFault.BUSY: 503}.get(error.fault, 400)
         page = failed_page(texts_for(scope), error.fault, f"{PREFIX}login")
         gone = f"{self._start_cookie}=; Max-Age=0{self._attributes}"

@@ -68,6 +68,7 @@ def test_without_a_rule_that_fits_nothing_is_allowed_and_nothing_is_seen(
         {"sub": 3},
         {"sub": ["anna"]},
         {"sub": "an\nna"},
+        {"sub": "a" * 129},
         {"name": "Anna Reader"},
     ],
 )

@@ -166,7 +166,7 @@ def refused(room: Room, scenario: Callable[[httpx.AsyncClient], Any], reason: st
 
     run(room, inside)
     room.door.recorder.close()
-    assert [details["reason"] for _, _, details in room.written] == [f"sign-in:{reason}"]
+    assert [details["reason"] for _, _, details in room.written] == [reason]
     assert len(room.door.sessions) == 0
 
 
