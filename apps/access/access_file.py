@@ -38,6 +38,7 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_IDENTITY = 128  # as long as the journal takes
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
+
 def _role(value: object) -> Role:
     try:
         return Role(str(value))
@@ -159,9 +160,7 @@ def check_provider_url(text: str) -> None:
     parts = urlsplit(text)
     if not parts.hostname or parts.fragment or parts.username:
         raise ValueError("it must be a web address")
-    if parts.scheme != "https" and (
-        parts.scheme != "http" or parts.hostname not in LOOPBACK_HOSTS
-    ):
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK_HOSTS):
         raise ValueError("it must begin with https:, except on this machine")
 
 
@@ -254,8 +253,9 @@ class AccessFile(_Section):
         if self.login is None:
             return None
         identity = _claim(claims, self.login.identity)
-        is_name = isinstance(identity, str) and 0 < len(identity.strip()) <= _MOST_IDENTITY
-        if not is_name or not identity.isprintable():
+        if not isinstance(identity, str) or not identity.strip() or not identity.isprintable():
+            return None
+        if len(identity) > _MOST_IDENTITY:
             return None
         shown = _claim(claims, self.login.name)
         roles = {r for rule in self.roles if _has(claims, rule) for r in rule.roles}

@@ -40,7 +40,8 @@ def token(
         typer.Argument(metavar="ACCESS", help="Access file, or the library's folder that has one."),
     ],
     name: Annotated[
-        str, typer.Option(help="With create: the program that uses the token. With revoke: it, too.")
+        str,
+        typer.Option(help="With create: the program that uses the token. With revoke: it, too."),
     ] = "",
     role: Annotated[
         list[_RoleName] | None, typer.Option(help="With create: a role; repeat for several.")

@@ -24,7 +24,7 @@ __all__ = ["Door", "TooManyAttempts", "open_door"]
 
 
 class TooManyAttempts(Exception):  # noqa: N818  an answer to give, no fault
-    """This source failed too often.
+    """A source failed too often.
 
     Parameters
     ----------

@@ -167,9 +167,7 @@ class Guard:
             return None
         return self._door.person_of_token(token.strip(), client_address(scope))
 
-    async def _within(
-        self, session: Session, scope: Message, receive: Receive, send: Send
-    ) -> None:
+    async def _within(self, session: Session, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request of a session on; a socket closes when the session ends."""
         assert self._door is not None
         if not self._is_idle_path(scope["path"]):

@@ -65,9 +65,7 @@ def not_allowed_page(texts: SignInTexts, address: str) -> bytes:
     return _page(texts, texts.not_allowed, "", note, (address, texts.sign_out))
 
 
-def _page(
-    texts: SignInTexts, title: str, line: str, note: str, button: tuple[str, str]
-) -> bytes:
+def _page(texts: SignInTexts, title: str, line: str, note: str, button: tuple[str, str]) -> bytes:
     address, label = button
     parts = [
         f'<p class="product">{escape(texts.product)}</p>',

@@ -111,15 +111,17 @@ class Provider:
         from authlib.integrations.httpx_client import AsyncOAuth2Client
 
         return AsyncOAuth2Client(
-            client_id=self._settings.client_id,
-            client_secret=self._secret,
-            scope=" ".join(self._settings.scopes),
-            redirect_uri=self._redirect_uri,
-            code_challenge_method="S256",
-            timeout=_TIMEOUT_SECONDS,
-            follow_redirects=False,
-            **options,
+            **self._options(), timeout=_TIMEOUT_SECONDS, follow_redirects=False, **options
         )
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "client_id": self._settings.client_id,
+            "client_secret": self._secret,
+            "scope": " ".join(self._settings.scopes),
+            "redirect_uri": self._redirect_uri,
+            "code_challenge_method": "S256",
+        }
 
     async def address(self, challenge: Challenge) -> str:
         """Give the address to send a person to.
@@ -129,14 +131,16 @@ class Provider:
         SignInError
             If the provider cannot be reached, or its metadata is not what the access file says.
         """
+        from authlib.oauth2.client import OAuth2Client
+
         metadata = await self._load_metadata()
-        async with self._client() as client:
-            address, _ = client.create_authorization_url(
-                metadata["authorization_endpoint"],
-                state=challenge.state,
-                nonce=challenge.nonce,
-                code_verifier=challenge.verifier,
-            )
+        client = OAuth2Client(None, **self._options())
+        address, _ = client.create_authorization_url(
+            metadata["authorization_endpoint"],
+            state=challenge.state,
+            nonce=challenge.nonce,
+            code_verifier=challenge.verifier,
+        )
         return str(address)
 
     async def redeem(self, code: str, issuer: str | None, challenge: Challenge) -> Identity:
@@ -251,9 +255,7 @@ class Provider:
             raise SignInError(SignInFault.UNREACHABLE, type(error).__name__) from None
         return dict(token)
 
-    async def _checked(
-        self, id_token: str, nonce: str, access_token: object
-    ) -> dict[str, Any]:
+    async def _checked(self, id_token: str, nonce: str, access_token: object) -> dict[str, Any]:
         """Check an ID token as OpenID Connect Core 3.1.3.7 demands."""
         from authlib.oidc.core import CodeIDToken
         from joserfc.errors import JoseError

@@ -65,7 +65,9 @@ def read_strictly(path: Path, kind: type[M]) -> M:
 
 
 def _in_one_line(error: ValidationError, kind: type[BaseModel], where: str) -> ConfigError:
-    first = error.errors(include_input=False, include_url=False)[0]
+    errors = error.errors(include_input=False, include_url=False)
+    # a mistyped key is unknown, and often another one is missing for it
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     parts = [str(part) for part in first["loc"]]
     key = ".".join(parts)
     if first["type"] == "extra_forbidden":

@@ -77,9 +77,8 @@ class VisibleLibrary(CaseLibrary):
         """Return the ids of the visible cases with a note."""
         return self._visible(super().cases_with_note())
 
-    @property
     def n_notes(self) -> int:
-        """Number of visible cases with a note."""
+        """Count the visible cases with a note."""
         return len(self.cases_with_note())
 
     def value_counts(self, field: str) -> dict[str, int]:
@@ -88,19 +87,19 @@ class VisibleLibrary(CaseLibrary):
         sql, values = self._of_person()
         if field == "finding":
             query = (
-                "SELECT f.label, count(DISTINCT f.case_row) AS n FROM findings f "
-                f"JOIN cases c ON c.id = f.case_row WHERE {sql} "  # noqa: S608  bound
+                "SELECT f.label, count(DISTINCT f.case_row) AS n FROM findings f "  # noqa: S608
+                f"JOIN cases c ON c.id = f.case_row WHERE {sql} "
                 "GROUP BY f.label ORDER BY n DESC, f.label"
             )
         elif field in self.attribute_names():
             query = (
-                "SELECT a.value, count(*) AS n FROM attributes a JOIN cases c ON c.id = a.case_row "
-                f"WHERE a.name = ? AND {sql} GROUP BY a.value ORDER BY n DESC, a.value"  # noqa: S608
+                "SELECT a.value, count(*) AS n FROM attributes a "  # noqa: S608
+                f"JOIN cases c ON c.id = a.case_row WHERE a.name = ? AND {sql} GROUP BY a.value ORDER BY n DESC, a.value"
             )
             values = [field, *values]
         else:
             query = (
-                f"SELECT c.{field}, count(*) AS n FROM cases c WHERE {sql} "  # noqa: S608  checked
+                f"SELECT c.{field}, count(*) AS n FROM cases c WHERE {sql} "  # noqa: S608
                 f"GROUP BY c.{field} ORDER BY n DESC, c.{field}"
             )
         return {value: n for value, n in self._db.execute(query, values) if value in known}

@@ -187,9 +187,7 @@ def _resumed(scope: Message) -> str:
     return entries[2] if len(entries) > 2 else ""
 
 
-def _protocols(
-    headers: list[tuple[bytes, bytes]], resumed: str
-) -> list[tuple[bytes, bytes]]:
+def _protocols(headers: list[tuple[bytes, bytes]], resumed: str) -> list[tuple[bytes, bytes]]:
     """Drop the session from Streamlit's subprotocols unless it is to be resumed."""
     if resumed:
         return headers

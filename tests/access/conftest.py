@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.access.oidc_provider import CLIENT_SECRET, Provider, provider
 
 PEOPLE = {

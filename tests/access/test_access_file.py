@@ -136,9 +136,7 @@ def test_a_dotted_name_leads_into_nested_claims_unless_a_claim_has_that_name(
         (LOGIN.replace("client_id", "scopes: [profile], client_id") + ROLES, "scope openid"),
     ],
 )
-def test_what_is_wrong_is_one_line_that_names_the_key(
-    tmp_path: Path, text: str, line: str
-) -> None:
+def test_what_is_wrong_is_one_line_that_names_the_key(tmp_path: Path, text: str, line: str) -> None:
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, text)
     said = str(raised.value)

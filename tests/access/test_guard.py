@@ -372,8 +372,8 @@ def test_a_full_disk_keeps_nobody_from_signing_out() -> None:
 
 def test_headers_are_strict_and_nothing_of_a_patient_is_stored() -> None:
     async def page(scope: Any, receive: Any, send: Any) -> None:
-        given = [(b"Cache-Control", b"public"), (b"Server", b"uvicorn"), (b"X-Frame-Options", b"")]
-        await send({"type": "http.response.start", "status": 200, "headers": given})
+        own = [(b"Cache-Control", b"public"), (b"Server", b"uvicorn"), (b"X-Frame-Options", b"")]
+        await send({"type": "http.response.start", "status": 200, "headers": own})
 
     app = SecurityHeaders(page, "default-src 'self'", https=True, lasting=("/static/",))
     for path, stored in (("/", b"no-store"), ("/media/0.png", b"no-store"), ("/static/a", None)):
@@ -409,8 +409,8 @@ def test_a_service_on_this_machine_needs_no_token_but_is_no_page_of_another_port
 def test_a_service_takes_the_access_file_of_its_library(tmp_path: Path) -> None:
     (tmp_path / "access.yaml").write_text("{}", encoding="utf-8")
     secret, _ = TokenFile(tmp_path / "access-tokens.yaml").create("a", [Role.READER])
-    for given in (None, tmp_path / "access.yaml"):
-        app = guarded_service(inner, given, library=None if given else tmp_path)
+    for file in (None, tmp_path / "access.yaml"):
+        app = guarded_service(inner, file, library=None if file else tmp_path)
         assert ask(app, "/v1/search")[0] == 401
         assert ask(app, "/v1/search", Authorization=f"Bearer {secret}")[0] == 200
 

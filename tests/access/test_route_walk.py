@@ -75,7 +75,7 @@ Promise.all([opened, ...reads, ...changes]).then((a) => { window.answers = a; })
 
 @dataclass
 class Recorded:
-    """A running page with logins, its routes, what a browser asked for, and who has which cookie."""
+    """A running page with logins, its routes, what a browser asked for, and the cookies."""
 
     port: int
     cookies: dict[str, str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import OctKey, RSAKey
+from joserfc.jwk import RSAKey
 
 from apps.access import Door, Guard, Kind, Permission, TokenFile, need_by_path, read_access_file
 from apps.access.people import person_of
@@ -53,9 +54,7 @@ class Room:
         self.door.sign_in = SignIn(
             settings, self.door.sessions, recorder, clock=lambda: self.wall[0]
         )
-        self.app = Guard(
-            page, self.door, Kind.PAGE, need_by_path(PAGE_NEEDS, Permission.SEARCH)
-        )
+        self.app = Guard(page, self.door, Kind.PAGE, need_by_path(PAGE_NEEDS, Permission.SEARCH))
         self.provider = provider
         provider.redirect_uris = {f"{URL}/access/callback"}
 
@@ -76,8 +75,6 @@ async def approve(browser: httpx.AsyncClient, address: str, user: str) -> str:
     """Choose who one is at the provider; give the address that it sends back to."""
     shown = await browser.get(address)
     assert shown.status_code == 200, shown.text
-    answer = await browser.get(address.replace("/authorize?", "/approve?"), params=None)
-    assert answer.status_code in (303, 500)
     answer = await browser.get(f"{address.replace('/authorize?', '/approve?')}&user={user}")
     assert answer.status_code == 303
     return answer.headers["location"]
@@ -86,6 +83,11 @@ async def approve(browser: httpx.AsyncClient, address: str, user: str) -> str:
 async def sign_in(browser: httpx.AsyncClient, user: str = "anna", after: str = "/") -> Any:
     back = await approve(browser, await start(browser, after), user)
     return await browser.get(back)
+
+
+def told(room: Room) -> list[Any]:
+    """What the journal was told, but that somebody without a login was refused."""
+    return [entry for entry in room.written if entry[2].get("reason") != "no-login"]
 
 
 def run(room: Room, scenario: Callable[[httpx.AsyncClient], Any]) -> Any:
@@ -97,8 +99,8 @@ def run(room: Room, scenario: Callable[[httpx.AsyncClient], Any]) -> Any:
 
 
 @pytest.fixture
-def room(tmp_path: Path, idp: Provider) -> Iterator[Room]:
-    yield Room(tmp_path, idp)
+def room(tmp_path: Path, idp: Provider) -> Room:
+    return Room(tmp_path, idp)
 
 
 def test_a_person_signs_in_comes_back_and_signs_out(room: Room, idp: Provider) -> None:
@@ -124,7 +126,7 @@ def test_a_person_signs_in_comes_back_and_signs_out(room: Room, idp: Provider) -
 
     run(room, scenario)
     room.door.close()
-    assert [(str(event), actor) for event, actor, _ in room.written] == [
+    assert [(str(event), actor) for event, actor, details in told(room)] == [
         ("LOGIN", "sub-anna"),
         ("LOGOUT", "sub-anna"),
     ]
@@ -166,7 +168,7 @@ def refused(room: Room, scenario: Callable[[httpx.AsyncClient], Any], reason: st
 
     run(room, inside)
     room.door.recorder.close()
-    assert [details["reason"] for _, _, details in room.written] == [reason]
+    assert [details["reason"] for _, _, details in told(room)] == [reason]
     assert len(room.door.sessions) == 0
 
 
@@ -273,8 +275,8 @@ def test_a_token_that_is_not_for_this_sign_in_is_refused(
     refused(room, sign_in, "token")
 
 
-def unsigned(claims: Claims) -> str:
-    parts = [{"alg": "none", "typ": "JWT"}, claims]
+def unsigned(claims: Claims, algorithm: str = "none") -> str:
+    parts = [{"alg": algorithm, "typ": "JWT", "kid": "one"}, claims]
     coded = [base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts]
     return ".".join([*coded, ""])
 
@@ -303,12 +305,9 @@ def test_the_public_key_is_no_shared_secret(room: Room, idp: Provider) -> None:
     pem = idp.key.as_pem(private=False)
 
     def sign(claims: Claims) -> str:
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            key = OctKey.import_key({"kty": "oct", "k": base64.urlsafe_b64encode(pem).decode().rstrip("=")})
-            return jwt.encode({"alg": "HS256", "kid": "one"}, claims, key)
+        head, body, _ = unsigned(claims, "HS256").split(".")
+        mac = hmac.digest(pem, f"{head}.{body}".encode(), "sha256")
+        return f"{head}.{body}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
     idp.sign = sign
     refused(room, sign_in, "token")
@@ -333,9 +332,7 @@ def test_an_answer_that_names_another_issuer_is_refused(room: Room, idp: Provide
     refused(room, scenario, "token")
 
 
-def test_an_answer_must_name_its_issuer_where_the_provider_does(
-    room: Room, idp: Provider
-) -> None:
+def test_an_answer_must_name_its_issuer_where_the_provider_does(room: Room, idp: Provider) -> None:
     async def scenario(browser: httpx.AsyncClient) -> Any:
         back = await approve(browser, await start(browser), "anna")
         return await browser.get(back.replace("&iss=", "&left_out="))
@@ -364,9 +361,7 @@ def test_metadata_that_lead_elsewhere_are_refused(
     refused(room, scenario, reason)
 
 
-def test_a_provider_that_is_away_is_named_and_asked_again_later(
-    room: Room, idp: Provider
-) -> None:
+def test_a_provider_that_is_away_is_named_and_asked_again_later(room: Room, idp: Provider) -> None:
     async def scenario(browser: httpx.AsyncClient) -> Any:
         idp.is_down = True
         answer = await browser.get("/access/start")
@@ -456,9 +451,7 @@ def test_two_sessions_of_one_person_are_independent(room: Room) -> None:
     run(room, scenario)
 
 
-def test_claims_can_come_from_userinfo_of_the_same_person(
-    tmp_path: Path, idp: Provider
-) -> None:
+def test_claims_can_come_from_userinfo_of_the_same_person(tmp_path: Path, idp: Provider) -> None:
     file = write_access(tmp_path, idp.issuer, URL)
     text = file.read_text(encoding="utf-8").replace("  name: name", "  userinfo: true")
     text = text.replace("claim: groups, value: radiology", "claim: department, value: radiology")

@@ -78,7 +78,16 @@ def serving(
     """
     port = free_port() if port is None else port
     process = subprocess.Popen(
-        [sys.executable, "-c", start, "app", str(library), f"--port={port}", "--no-browser", *options],
+        [
+            sys.executable,
+            "-c",
+            start,
+            "app",
+            str(library),
+            f"--port={port}",
+            "--no-browser",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -22,7 +22,7 @@ from apps.access import (
 from apps.case_lookup import signed_in
 from apps.case_lookup.session import LibrarySession, SearchRequest
 from medembed.errors import ConditionError, LibraryError
-from medembed.library import CaseLibrary, Condition
+from medembed.library import Condition
 from medembed.scans import read_scan
 from tests.apps.acting import PAGE, html, search
 
@@ -90,7 +90,7 @@ def test_a_library_seen_by_a_person_has_their_cases_only(
     assert library.value_counts("finding") == {"effusion": len(seen)}
     assert library.mask("sex=F").tolist() == [library.case(c).sex == "F" for c in seen]
     assert set(library.cases_with_note()) == set(seen) - {"C-0003"}
-    assert library.n_notes == len(set(seen) - {"C-0003"})
+    assert library.n_notes() == len(set(seen) - {"C-0003"})
     hidden = next(c for c in EVERY if c not in seen)
     with pytest.raises(LibraryError):
         library.case(hidden)
@@ -193,11 +193,11 @@ def test_people_with_equal_rules_share_what_is_counted_and_others_do_not(
 
 
 @pytest.fixture
-def as_anna(small_library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def as_anna(small_library: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("MEDEMBED_LIBRARY", str(small_library))
     monkeypatch.setattr(signed_in, "person_of_handle", lambda _: NORTH)
     monkeypatch.setattr(signed_in, "has_logins", lambda: True)
-    yield AppTest.from_file(PAGE, default_timeout=30)
+    return AppTest.from_file(PAGE, default_timeout=30)
 
 
 def test_the_page_shows_the_rows_of_its_person_and_who_that_is(as_anna: AppTest) -> None:
