@@ -94,7 +94,8 @@ class VisibleLibrary(CaseLibrary):
         elif field in self.attribute_names():
             query = (
                 "SELECT a.value, count(*) AS n FROM attributes a "  # noqa: S608
-                f"JOIN cases c ON c.id = a.case_row WHERE a.name = ? AND {sql} GROUP BY a.value ORDER BY n DESC, a.value"
+                f"JOIN cases c ON c.id = a.case_row WHERE a.name = ? AND {sql} "
+                "GROUP BY a.value ORDER BY n DESC, a.value"
             )
             values = [field, *values]
         else:

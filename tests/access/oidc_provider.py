@@ -156,7 +156,9 @@ class _Server(uvicorn.Server):
 @contextmanager
 def served(app: Any, port: int) -> Iterator[None]:
     """Serve an application in a thread."""
-    config = uvicorn.Config(app, "127.0.0.1", port, log_level="error", lifespan="off")
+    config = uvicorn.Config(
+        app, "127.0.0.1", port, log_level="error", lifespan="off", timeout_keep_alive=120
+    )
     server = _Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
