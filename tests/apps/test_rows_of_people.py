@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from apps.access import (
     visible,
     visible_case,
     visible_cases,
+    visible_result,
 )
 from apps.case_lookup import signed_in
 from apps.case_lookup.session import LibrarySession, SearchRequest
 from medembed.errors import ConditionError, LibraryError
+from medembed.index.search_notes import SearchNote, SearchNoteKind
 from medembed.library import Condition
-from medembed.scans import read_scan
 from tests.apps.acting import PAGE, html, search
 
 NORTH = Person("anna", [Role.READER], [Condition("site", "in", ("north",))])
@@ -135,18 +137,37 @@ def test_no_search_finds_a_hidden_case(shared: LibrarySession, request_: SearchR
     assert result.plan.matching <= len(NORTHERN)
 
 
-def test_a_search_by_the_image_of_a_hidden_case_names_no_case(
-    shared: LibrarySession, small_library: Path
-) -> None:
-    scan = read_scan(shared.library.scan_files(shared.library.case("C-0009"))[0][0])
-    everything = shared.search(SearchRequest(scan=scan, k=50))
-    assert everything.own_cases == ("C-0009",)
-    assert "C-0009" in str(everything.plan.notes)
-    result = shared.for_person(NORTH).search(SearchRequest(scan=scan, k=50))
-    assert result.own_cases == ()
-    assert result.own_patient_cases == 0
-    for hidden in set(EVERY) - set(NORTHERN):
-        assert hidden not in str(result.to_json())
+def test_a_result_says_nothing_of_hidden_cases_beside_its_hits(shared: LibrarySession) -> None:
+    result = shared.for_person(NORTH).search(SearchRequest(text="effusion", k=50))
+    patient = replace(result.patients[0], others=("C-0008", "C-0002"), priors={"C-0009": 3})
+    notes = (
+        SearchNote(SearchNoteKind.OWN_CASES, (), ("C-0009", "C-0001")),
+        SearchNote(SearchNoteKind.OWN_PATIENT, (3, 1)),
+        SearchNote(SearchNoteKind.FEWER_HITS, (7, 50)),
+    )
+    told = replace(
+        result,
+        own_cases=("C-0009", "C-0001"),
+        own_patient_cases=3,
+        patients=(patient,),
+        plan=replace(result.plan, notes=notes),
+        hits=(replace(result.hits[0], same_image=("C-0010", "C-0003")),),
+    )
+    assert visible_result(shared.library, LOCAL_PERSON, told) is told
+    seen = visible_result(shared.library, NORTH, told)
+    assert seen.own_cases == ("C-0001",)
+    assert seen.own_patient_cases == 1
+    assert seen.patients[0].others == ("C-0002",)
+    assert seen.patients[0].priors == {}
+    assert seen.hits[0].same_image == ("C-0003",)
+    assert [(n.kind, n.names) for n in seen.plan.notes] == [
+        (SearchNoteKind.OWN_CASES, ("C-0001",)),
+        (SearchNoteKind.FEWER_HITS, ()),
+    ]
+    hidden = visible_result(shared.library, NORTH, replace(told, own_cases=("C-0009",)))
+    assert [n.kind for n in hidden.plan.notes] == [SearchNoteKind.FEWER_HITS]
+    for case_id in set(EVERY) - set(NORTHERN):
+        assert case_id not in str(seen.to_json()["patients"])
 
 
 def test_a_hidden_case_cannot_be_the_query(shared: LibrarySession) -> None:
