@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlencode
 
 from apps.access.access_file import LoginSettings, check_provider_url
+from medembed.errors import InputError
 
 __all__ = ["Challenge", "Identity", "Provider", "SignInError", "SignInFault"]
 
@@ -100,6 +102,8 @@ class Provider:
         redirect_uri: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if find_spec("authlib") is None or find_spec("joserfc") is None:
+            raise InputError("signing in needs Authlib", hint="pip install 'medembed[app]'")
         self._settings = settings
         self._secret = settings.secret()  # a missing one shows at the start, not at the first login
         self._redirect_uri = redirect_uri

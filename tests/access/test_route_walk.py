@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apps.case_lookup.texts import ENGLISH
 from tests.access.conftest import write_access
 from tests.access.oidc_provider import CLIENT_SECRET, Provider
 from tests.apps.conftest import small_library as small_library  # noqa: PLC0414  a fixture
@@ -169,7 +170,7 @@ def room(
                 if user == "anna":
                     _work(page)
                 elif user == "audra":
-                    page.get_by_text("may not use the reading room").wait_for(timeout=30_000)
+                    page.get_by_text("may not use the reading room").wait_for(timeout=60_000)
                 else:
                     page.wait_for_selector(".rr-foot", timeout=60_000)
                 held = {c["name"]: c["value"] for c in context.cookies(made.url)}
@@ -332,7 +333,7 @@ def test_a_row_rule_holds_for_links_and_searches(room: Recorded, chromium: Any) 
     page = context.new_page()
     sign_in(page, room.url, "anna", "/?case=C-0009")
     page.get_by_text("Signed in as Anna Reader.").wait_for(timeout=60_000)
-    page.get_by_text("There is no such case").or_(page.get_by_text("no case")).first.wait_for()
+    page.get_by_text(ENGLISH.case.not_found).wait_for(timeout=60_000)
     assert page.locator(".rr-stage img").count() == 0
     page.goto(f"{room.url}/")
     page.get_by_label("Findings or report text", exact=True).fill("pleural effusion")
@@ -352,8 +353,8 @@ def test_signing_out_ends_every_page_of_the_session(room: Recorded, chromium: An
     other.goto(f"{room.url}/?case=C-0002")
     other.locator(".rr-stage img").first.wait_for(timeout=60_000)
     page.get_by_role("link", name="Sign out").click()
-    page.get_by_text("You are signed out.").wait_for(timeout=30_000)
-    other.get_by_text("You are signed out.").wait_for(timeout=30_000)
+    page.get_by_text("You are signed out.").wait_for(timeout=60_000)
+    other.get_by_text("You are signed out.").wait_for(timeout=60_000)
     assert other.locator(".rr-stage").count() == 0
     assert "next=%2F%3Fcase%3DC-0002" in other.url
     context.close()
@@ -375,7 +376,7 @@ def test_a_page_that_nobody_uses_is_taken_off_the_screen_with_its_files(
         page.set_input_files(
             "input[type=file]", {"name": "a.png", "mimeType": "image/png", "buffer": _png()}
         )
-        page.get_by_alt_text("Query: Your image").wait_for(timeout=30_000)
+        page.get_by_alt_text("Query: Your image").wait_for(timeout=60_000)
         page.get_by_text("nothing happened for a while").wait_for(timeout=60_000)
         assert page.locator(".rr-foot").count() == 0
         assert told.read_text(encoding="utf-8") == "0"
