@@ -125,7 +125,7 @@ class LibrarySession:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._of_people: OrderedDict[Person, LibrarySession] = OrderedDict()
+        self._of_people: OrderedDict[tuple[Condition, ...], LibrarySession] = OrderedDict()
         self.library = CaseLibrary.open(path)
         self._is_replaced = self.library.has_changed_files
         self.not_ready = ""
@@ -147,13 +147,13 @@ class LibrarySession:
         if not person.where:
             return self
         with self._count_lock:
-            seen = self._of_people.pop(person, None)
+            seen = self._of_people.pop(person.where, None)
             if seen is None:
                 seen = copy.copy(self)
                 seen.library, seen._person = VisibleLibrary(self.library, person), person
                 seen._counts, seen._count_lock = {}, threading.Lock()
                 seen._get_lookup = self._get_lookup  # type: ignore[method-assign]
-            self._of_people[person] = seen
+            self._of_people[person.where] = seen
             if len(self._of_people) > _MOST_PEOPLE:
                 self._of_people.popitem(last=False)
             return seen

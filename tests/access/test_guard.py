@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.access import (
@@ -133,6 +133,7 @@ paths = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(path=paths, method=st.sampled_from(METHODS), kind=st.sampled_from(["http", "websocket"]))
 def test_without_a_login_nothing_reaches_the_page(
     tmp_path_factory: pytest.TempPathFactory, path: str, method: str, kind: str
