@@ -365,7 +365,7 @@ class CaseLookup:
         beside = {"agreement": ranked.agreements, "bm25": ranked.bm25, "rerank": reordered.scores}
         found: list[LookupHit] = []
         near = [one for one in near if one[0] in cases]  # others were erased between the two reads
-        rows = np.array([gallery.index.vector(name) for name, _ in near]).reshape(len(near), -1)
+        rows = np.array([gallery.index.vector(name) for name, _ in near])
         cosines = {name: cosine(part, rows) for name, part in parts.items()} if near else {}
         for at, (case_id, score) in enumerate(near):
             case = cases[case_id]
