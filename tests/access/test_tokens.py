@@ -66,9 +66,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> tuple[TokenFile, str, str]:
 
 @settings(deadline=None)
 @given(text=st.text(max_size=80))
-def test_nothing_but_the_token_itself_is_valid(
-    one: tuple[TokenFile, str, str], text: str
-) -> None:
+def test_nothing_but_the_token_itself_is_valid(one: tuple[TokenFile, str, str], text: str) -> None:
     tokens, secret, identity = one
     for wrong in (text, f"medembed_{identity}_{text}", secret + text, text + secret):
         assert (tokens.person(wrong) is not None) is (wrong == secret)
