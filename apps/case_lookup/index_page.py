@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["insert_scripts", "routes"]
 
-_SCRIPTS = ("neutral_names.js", "changed.js")
+_SCRIPTS = ("neutral_names.js", "changed.js", "session_end.js")
 _FRESH = {"Cache-Control": "no-cache"}
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from apps.access import Permission, Person
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.faults import errors_on_one_line, show_error
 from apps.case_lookup.html import Markup
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
 from apps.case_lookup.session import LibrarySession, SearchRequest
 from apps.case_lookup.sidebar import draw_sidebar
+from apps.case_lookup.signed_in import person_on_page, show_signed_in
 from apps.case_lookup.texts import TEXTS
 from apps.case_lookup.visits import HEADER, register_page
 from medembed.errors import LibraryError, MedEmbedError
@@ -45,8 +47,9 @@ def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
     return outcome
 
 
-def _draw(session: LibrarySession) -> None:
+def _draw(session: LibrarySession, person: Person) -> None:
     request, dropped = draw_sidebar(session)
+    show_signed_in(person)
     st.html(undim_style(request))
     case_id = st.query_params.get("case", "")
     if case_id:
@@ -84,7 +87,9 @@ def main() -> None:
         path = os.environ.get("MEDEMBED_LIBRARY", "")
         if not path:
             raise LibraryError(TEXTS.faults.no_library, hint=TEXTS.faults.no_library_hint)
-        _draw(open_session(path))
+        person = person_on_page()
+        person.require(Permission.SEARCH)
+        _draw(open_session(path).for_person(person), person)
 
 
 if __name__ == "__main__":  # as Streamlit runs it; a decoding worker that imports it does not

@@ -6,6 +6,7 @@ visitor's script runs in its own thread: what they share is locked and bounded i
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import tempfile
@@ -21,12 +22,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from apps.access import LOCAL_PERSON, Person, VisibleLibrary, conditions, visible_result
 from apps.case_lookup.dropped import DroppedImage, Upload, decoding_folder, write_uploads
 from apps.case_lookup.faults import error_line
 from apps.case_lookup.rendering import DisplaySettings, n_slices, presets, render
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
-from medembed.errors import MedEmbedError, ScanError
+from medembed.errors import LibraryError, MedEmbedError, ScanError
 from medembed.library import CaseLibrary, Condition
 from medembed.scans import Scan, ScanReader
 
@@ -39,6 +41,7 @@ __all__ = ["LibrarySession", "SearchRequest"]
 _CACHE_BYTES = 512 * 2**20
 _RECOUNT_SECONDS = 30.0
 _THUMBNAILS, _THUMBNAIL_PX, _PART = "thumbnails", 360, ".part"
+_MOST_PEOPLE = 200
 _ABANDONED_SECONDS = 600.0  # writing a thumbnail takes less than a second
 
 _Key = tuple[str, int, ScanRef]
@@ -118,8 +121,11 @@ class LibrarySession:
     # whether a scan's files were replaced since ingest; __init__ sets the library's method
     _is_replaced: Callable[[ScanRef], bool] = staticmethod(lambda _: False)
 
+    _person = LOCAL_PERSON
+
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._of_people: OrderedDict[tuple[Condition, ...], LibrarySession] = OrderedDict()
         self.library = CaseLibrary.open(path)
         self._is_replaced = self.library.has_changed_files
         self.not_ready = ""
@@ -132,6 +138,25 @@ class LibrarySession:
         self._scans: OrderedDict[_Key, Scan] = OrderedDict()
         _remove_partial(self.library.path / _THUMBNAILS)
         threading.Thread(target=self._load_model, name="model", daemon=True).start()
+
+    def for_person(self, person: Person) -> LibrarySession:
+        """Give this session as one person may see it: all that is drawn comes from it.
+
+        Cases that are hidden from the person are neither found, nor counted, nor opened.
+        """
+        if not person.where:
+            return self
+        with self._count_lock:
+            seen = self._of_people.pop(person.where, None)
+            if seen is None:
+                seen = copy.copy(self)
+                seen.library, seen._person = VisibleLibrary(self.library, person), person
+                seen._counts, seen._count_lock = {}, threading.Lock()
+                seen._get_lookup = self._get_lookup  # type: ignore[method-assign]
+            self._of_people[person.where] = seen
+            if len(self._of_people) > _MOST_PEOPLE:
+                self._of_people.popitem(last=False)
+            return seen
 
     def _load_model(self) -> None:
         """Load model and index, and encode once, while the visitor reads the page."""
@@ -179,7 +204,9 @@ class LibrarySession:
             share = request.image_weight
             other = "image" if request.scan is not None else "case"
             weights = {"text": 1 - share, other: share}
-        where = request.where
+        if request.case_id and request.case_id not in self.library:
+            raise LibraryError(TEXTS.case.not_found, hint=TEXTS.case.not_found_hint)
+        where = (*request.where, *conditions(self._person))
         if request.own_patients:
             where = (*where, Condition("patient", "not in", request.own_patients))
         self._loaded.wait()
@@ -193,7 +220,7 @@ class LibrarySession:
             ignore=request.ignore,
         )
         self.not_ready = ""
-        return result
+        return visible_result(self.library, self._person, result)
 
     def still_has(self, result: Result) -> bool:
         """Whether the library still has every case of a result."""
@@ -303,8 +330,9 @@ class LibrarySession:
             try:
                 scan = self._read(files)
                 own = self._own(files)
+                cases = [case.case_id for case in self.library.select(sorted(own.cases))]
                 return DroppedImage(
-                    key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
+                    key, scan, cases=tuple(cases), patients=tuple(sorted(own.patients))
                 )
             except ScanError as error:
                 return DroppedImage(key, refusal=error_line(error))

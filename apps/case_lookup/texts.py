@@ -197,6 +197,14 @@ class FaultTexts:
 
 
 @dataclass(frozen=True)
+class SignedInTexts:
+    """Who is at the page; the pages around the sign-in have theirs in ``apps/access/texts.py``."""
+
+    as_person: Callable[[str], str]  # name
+    sign_out: str
+
+
+@dataclass(frozen=True)
 class Texts:
     """All texts in one language."""
 
@@ -205,6 +213,7 @@ class Texts:
     results: ResultTexts
     case: CaseTexts
     words: WordTexts
+    signed_in: SignedInTexts
     faults: FaultTexts
 
 
@@ -431,6 +440,10 @@ ENGLISH = Texts(
         at_most_age=lambda age: f"age ≤ {age:.0f}",
         from_date=lambda date: f"from {date}",
         until_date=lambda date: f"through {date}",
+    ),
+    signed_in=SignedInTexts(
+        as_person=lambda name: f"Signed in as {name}.",
+        sign_out="Sign out",
     ),
     faults=FaultTexts(
         internal=lambda place: f"Internal error ({place}). Reload the page to continue.",
