@@ -2,8 +2,9 @@
 
 from medembed.lookup.active_lookup import ActiveLookup
 from medembed.lookup.case_lookup import CaseLookup
+from medembed.lookup.encoded import EncodedParts
 from medembed.lookup.given import ImageQuery
 from medembed.lookup.query import Where
 from medembed.lookup.result import LookupHit, Result
 
-__all__ = ["ActiveLookup", "CaseLookup", "ImageQuery", "LookupHit", "Result", "Where"]
+__all__ = ["ActiveLookup", "CaseLookup", "EncodedParts", "ImageQuery", "LookupHit", "Result", "Where"]

@@ -23,6 +23,7 @@ from medembed.index import (
     current_index,
 )
 from medembed.index.exact import cosine
+from medembed.lookup.encoded import EncodedParts
 from medembed.lookup.gallery import Galleries, Gallery
 from medembed.lookup.given import ImageQuery
 from medembed.lookup.hit_groups import (
@@ -163,6 +164,7 @@ class CaseLookup:
         unlike: CaseIds = None,
         per_patient: bool = False,
         diversity: float = 0.0,
+        encoded: EncodedParts | None = None,
     ) -> Result:
         """Find the most similar cases. Give at least one of text, image, case, vector and like.
 
@@ -211,6 +213,9 @@ class CaseLookup:
         diversity : float
             0 to below 1: how much hits that differ from each other are preferred
             (:func:`medembed.lookup.hit_groups.diversify`).
+        encoded : EncodedParts, optional
+            Vectors of this reader's texts and images from earlier searches: what is in there is
+            not encoded again, and what is new is added.
 
         Returns
         -------
@@ -254,7 +259,7 @@ class CaseLookup:
             }
             given = encode_query(
                 query, texts, self._texts, readings, self.library, index.index, gallery.index,
-                lambda: self.model,
+                lambda: self.model, EncodedParts() if encoded is None else encoded,
             )  # fmt: skip
         own, parts = given.origin, given.parts
         notes += given.notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from medembed.lookup.query_remarks import archive_lacks
 if TYPE_CHECKING:
     from medembed.index import CaseIndex
     from medembed.library import CaseLibrary
+    from medembed.lookup.encoded import EncodedParts
     from medembed.lookup.query import Query
     from medembed.lookup.query_text import QueryTextReader, ReadText
     from medembed.model.dual_encoder import DualEncoder
@@ -71,6 +73,7 @@ def encode_query(
     images: CaseIndex,
     gallery: CaseIndex,
     model: Callable[[], DualEncoder],
+    encoded: EncodedParts,
 ) -> QueryVectors:
     """Encode each part of a query and find where it comes from in the library.
 
@@ -89,11 +92,15 @@ def encode_query(
         What is searched: marked cases move the query in its space.
     model : callable
         Returns the model; called for texts and images only.
+    encoded : EncodedParts
+        What was encoded before; what is new is added.
     """
     vectors: dict[str, Floats] = {}
     own, scans, notes = QueryOrigin(), dict[str, "Scan"](), list[SearchNote]()
     for text in texts:
-        vectors[text.name] = reader.encode(text.terms)
+        terms = text.terms
+        key = (model().fingerprint, terms.affirmed, terms.denied)
+        vectors[text.name] = encoded.of_text(key, partial(reader.encode, terms))
     for part in query.of_kind("image"):
         encoder = model()
         scan = part.scan
@@ -105,7 +112,9 @@ def encode_query(
             raise QueryError("the query has no image")
         own |= origin_of_scan(library, scan)
         scans[part.name] = scan
-        vectors[part.name] = encoder.encode_scans([scan])[0]
+        vectors[part.name] = encoded.of_scan(
+            scan, (encoder.fingerprint, ""), partial(_encoded, encoder, scan)
+        )
     for part in query.of_kind("case"):
         vectors[part.name] = _vector(images, part.case)
         own |= origin_of_case(library, library.case(part.case))
@@ -148,6 +157,11 @@ def excluded_cases(
         notes.append(SearchNote(SearchNoteKind.MARKED_PATIENTS, (len(marked), len(others))))
         excluded |= marked
     return excluded, n_own, notes
+
+
+def _encoded(encoder: DualEncoder, scan: Scan) -> Floats:
+    vector: Floats = encoder.encode_scans([scan])[0]
+    return vector
 
 
 def _within(gallery: CaseIndex, case_ids: Iterable[str]) -> set[str]:
