@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from evaluation.stats.verdict import Verdict
 from medembed.privacy.private_files import private_folder, replace_private
 
 __all__ = ["AuditedGroup", "AuditedOutcome", "LatestAudit", "keep_latest", "read_latest"]
 
 FOLDER, FILE = "audit", "latest.json"
 VERSION = 1
+_NO_VERDICT = "not_assessable"
+"""Verdict.NOT_ASSESSABLE of evaluation.stats, which a page that only reads this need not load."""
 _SIDES = {"image": "image_to_image.", "text": "text_to_image."}
 _UNSEEN = ("val", "test", "all")
 """On the cases that a model was trained on, an audit measures memorization."""
@@ -61,7 +62,7 @@ class AuditedGroup:
     attribute: str
     group: str
     side: str
-    verdict: str = Verdict.NOT_ASSESSABLE
+    verdict: str = _NO_VERDICT
     n_patients: int | None = None
     estimate: float | None = None
     low: float | None = None
@@ -164,7 +165,7 @@ def keep_latest(library: Path, report: Mapping[str, Any]) -> Path | None:
     Path or None
         None if the audited cases were those of training, or the folder cannot be written to.
     """
-    if report["stamp"]["split"] not in _UNSEEN:
+    if report["stamp"].get("split") not in _UNSEEN:
         return None
     file = library / FOLDER / FILE
     text = json.dumps({"version": VERSION, **asdict(LatestAudit.of(report))}, indent=1) + "\n"

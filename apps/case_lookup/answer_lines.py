@@ -202,9 +202,8 @@ def _basis(result: Result) -> Markup:
     """State what the percentiles and shares of the hits rest on."""
     basis, texts = result.score_basis, TEXTS.query
     if basis.reason or basis.any_case is None:
-        return tag(
-            "p", texts.worth_unknown(TEXTS.results.worth_reasons[basis.reason]), class_="rr-quiet"
-        )
+        reason = TEXTS.results.worth_reasons[basis.reason]
+        return tag("p", texts.worth_unknown(reason), class_="rr-quiet") if reason else Markup("")
     line = texts.basis(basis.day, basis.n_with_finding, basis.any_case)
     stale = f" {texts.basis_stale}" if basis.is_stale else ""
     return tag("p", f"{line}{stale}", class_="rr-quiet")
