@@ -253,6 +253,10 @@ def follow_address() -> None:
     kept = st.session_state
     parts = _parts()
     if "asked" in kept and (kept.get("acted") or parts == kept.get("address")):
+        if "text" not in kept or "f_age" not in kept:  # forgotten on a page without the sidebar
+            has_acted = kept.get("acted", False)
+            put_state(asked_state())
+            kept["acted"] = has_acted
         return
     is_first = "asked" not in kept
     state, is_whole = QueryState.from_address(parts)
