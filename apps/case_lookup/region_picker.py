@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from apps.case_lookup.asking import search_region
 from apps.case_lookup.faults import errors_on_one_line
-from apps.case_lookup.html import tag
+from apps.case_lookup.html import escaped, tag
 from apps.case_lookup.rendering import DisplaySettings, data_uri, n_slices, presets, render
 from apps.case_lookup.texts import TEXTS
 from medembed.scans import Scan
@@ -96,8 +96,8 @@ def _picker(scan: Scan, region: str) -> None:
     with errors_on_one_line():
         box = Box.parse(region)
         texts = TEXTS.query
-        rows = _range(texts.top_to_bottom, "rows", box and (box.top, box.bottom))
-        columns = _range(texts.left_to_right, "columns", box and (box.left, box.right))
+        rows = _range(texts.top_to_bottom, f"rows-{region}", box and (box.top, box.bottom))
+        columns = _range(texts.left_to_right, f"columns-{region}", box and (box.left, box.right))
         number = None
         if scan.is_volume and n_slices(scan) > 1:
             st.session_state.setdefault("region-slice", n_slices(scan) // 2 + 1)
@@ -120,5 +120,6 @@ def _picker(scan: Scan, region: str) -> None:
 
 def _range(label: str, name: str, ends: tuple[float, float] | None) -> tuple[float, float]:
     shown = _MIDDLE if ends is None else (round(100 * ends[0]), round(100 * ends[1]))
-    low, high = st.slider(label, 0, 100, shown, key=f"region-{name}", format="%d%%")
+    text = escaped(label, "markdown")
+    low, high = st.slider(text, 0, 100, shown, key=f"region-{name}", format="%d%%")
     return low / 100, high / 100

@@ -197,9 +197,9 @@ class LibrarySession:
 
     def studies_of(self, patients: Sequence[str]) -> list[Case]:
         """List the studies of these patients, the latest first."""
-        if not patients:
-            return []
-        studies = self.library.cases([Condition("patient", "in", tuple(patients))])
+        from medembed.lookup.patient_exclusion import cases_of_patients
+
+        studies = self.select(sorted(cases_of_patients(self.library, patients))).values()
         return sorted(studies, key=lambda c: (c.study_date or date.min, c.case_id), reverse=True)
 
     def select(self, case_ids: Sequence[str]) -> dict[str, Case]:
