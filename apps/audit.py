@@ -103,8 +103,8 @@ def audit(
     10 patients are merged, or shown without numbers. --against compares the model with another
     one of the library on the same queries; --before lists the verdicts that changed since an
     earlier audit. The main figures of a library's audit are also kept in its folder
-    (audit/latest.json): the reading room shows them. With --gate the exit code is 0 if the release check passes and 3 if it does not;
-    no other verb exits with 3.
+    (audit/latest.json), where the reading room finds them. With --gate the exit code is 0 if the
+    release check passes and 3 if it does not; no other verb exits with 3.
 
     Example: medembed audit demo-library --out audit --by sex,age_band
 

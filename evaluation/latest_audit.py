@@ -1,7 +1,7 @@
 """The latest audit of a library in a few numbers, kept beside it for those who search it.
 
-``medembed audit LIBRARY`` writes ``audit/latest.json`` into the library's folder. It holds a part of
-the report that was written, whose small groups are merged, withheld or rounded already
+``medembed audit LIBRARY`` writes ``audit/latest.json`` into the library's folder. It holds a part
+of the report that was written, whose small groups are merged, withheld or rounded already
 (:func:`evaluation.stats.suppression.protect`): nothing that the report does not show.
 """
 

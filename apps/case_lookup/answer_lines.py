@@ -75,9 +75,7 @@ def _novelty(result: Result) -> Markup:
     stale = f" {words.novelty_stale}" if answer.is_stale else ""
     if answer.state is Novelty.UNLIKE and answer.p_value is not None:
         detail = f" {texts.novel_detail(answer.p_value)}{stale}"
-        return tag(
-            "div", tag("strong", texts.novel), detail, class_="rr-novel", role="status"
-        )
+        return tag("div", tag("strong", texts.novel), detail, class_="rr-novel", role="status")
     if answer.state is Novelty.LIKE and answer.p_value is not None:
         detail = f" {words.like_detail(answer.p_value)}{stale}"
         instead = f" {words.instead(answer.instead)}" if answer.instead else ""

@@ -176,12 +176,14 @@ def use_all_terms() -> None:
 
 def undo() -> None:
     """Go back to what was asked before."""
-    _search(trail().before)
+    st.session_state["trail"] = trail().undone()
+    _search(trail().present)
 
 
 def redo() -> None:
     """Take an undo back."""
-    _search(trail().after)
+    st.session_state["trail"] = trail().redone()
+    _search(trail().present)
 
 
 def search_again() -> None:
@@ -193,9 +195,7 @@ def search_again() -> None:
 def clear_query() -> None:
     """Clear what was asked for and free this visit's images at once; the filters stay."""
     state = asked_state()
-    kept = QueryState(
-        filters=state.filters, k=state.k, one_per_patient=state.one_per_patient
-    )
+    kept = QueryState(filters=state.filters, k=state.k, one_per_patient=state.one_per_patient)
     HELD.forget(session_id())
     _put_image(None)
     encoded_parts().clear()
@@ -266,8 +266,7 @@ def follow_address() -> None:
     put_state(state)
     kept["acted"] = False
     kept["address"], kept["unread"] = parts, not is_whole
-    if is_first:
-        kept["trail"] = Trail((state,))
+    kept["trail"] = Trail((state,)) if is_first else trail().go_to(state)
 
 
 def settle(session: LibrarySession, read: QueryState) -> QueryState:
@@ -292,8 +291,8 @@ def settle(session: LibrarySession, read: QueryState) -> QueryState:
         read = replace(read, typed=_typed(session, read.words))
     kept["asked"] = read
     kept["trail"] = trail().visit(read)
-    has_acted = kept.pop("acted", False) or read != before
-    if not has_acted:
+    has_acted = kept.pop("acted", False)
+    if not has_acted and read == before:
         return read
     mine, goes_to = read.to_address(), kept.pop("to_case", None)
     others = {name: st.query_params.get_all(name) for name in st.query_params if name not in KEYS}
@@ -305,12 +304,11 @@ def settle(session: LibrarySession, read: QueryState) -> QueryState:
         one_or_all = {n: values[0] if len(values) == 1 else values for n, values in wanted.items()}
         st.query_params.from_dict(one_or_all)
     if mine != kept.get("address"):
-        kept["address"], kept["unread"] = mine, False
+        kept["address"] = mine
+        kept["unread"] = kept.get("unread", False) and not has_acted
     return read
 
 
 def _parts() -> Mapping[str, list[str]]:
     """Return the parts of the address that belong to the query."""
-    return {
-        name: st.query_params.get_all(name) for name in sorted(st.query_params) if name in KEYS
-    }
+    return {name: st.query_params.get_all(name) for name in sorted(st.query_params) if name in KEYS}

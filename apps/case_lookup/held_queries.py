@@ -78,7 +78,7 @@ class HeldQueries:
         ----------
         thing : DroppedImage or str
         browser : str
-            As :func:`browser_key` gives it; empty for none, and then only this session gets it back.
+            As :func:`browser_key` gives it; empty for none: only this session gets it back.
         session : str
             Of the page that uses it.
         """

@@ -46,9 +46,7 @@ def show_own_cases(session: LibrarySession, outcome: SearchOutcome, case: Case |
     others = [one for one in session.studies_of(sorted(patients)) if one.case_id not in known]
     if own:
         line = texts.also_in_library if request.case_id else texts.in_library
-        with st.container(
-            key="own", horizontal=True, vertical_alignment="center", gap="small"
-        ):
+        with st.container(key="own", horizontal=True, vertical_alignment="center", gap="small"):
             st.html(tag("p", line, role="status"))
             for position, case_id in enumerate(own[:_MOST]):
                 label = escaped(texts.case(case_id), "markdown")

@@ -352,11 +352,10 @@ class _Reading:
         given = self.one(name)
         if not given:
             return usual
-        if not (given.isascii() and given.isdigit()) or int(given) % step:
+        number = int(given) if given.isascii() and given.isdigit() and len(given) < 5 else -1
+        if not low <= number <= high or number % step:
             self.whole = False
             return usual
-        number = min(max(int(given), low), high)
-        self.whole &= number == int(given)
         return number
 
     def ages(self) -> tuple[int, int]:

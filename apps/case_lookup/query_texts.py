@@ -84,15 +84,15 @@ def _fit(fitting: int, n: int, contradicting: int) -> str:
     against = " One of them contradicts it." if contradicting == 1 else against
     if not fitting:
         return f"None of {hits} states everything you asked for.{against}"
-    return f"{fitting} of {hits} {'states' if fitting == 1 else 'state'} everything you asked for.{against}"
+    state = "states" if fitting == 1 else "state"
+    return f"{fitting} of {hits} {state} everything you asked for.{against}"
 
 
 def _in_ten(share: float, low: float, high: float) -> str:
     """Round the share, and the interval outward."""
     ends = f"{math.floor(10 * low + 1e-9)} to {math.ceil(10 * high - 1e-9)}"
-    return (
-        f"Of 10 hits like this, about {math.floor(10 * share + 0.5)} share the finding (95%: {ends})"
-    )
+    about = math.floor(10 * share + 0.5)
+    return f"Of 10 hits like this, about {about} share the finding (95%: {ends})"
 
 
 def _before(days: int) -> str:
@@ -169,9 +169,7 @@ ENGLISH_QUERY = QueryTexts(
     like_detail=lambda p_value: f"{p_value:.0%} of its own cases are at least as unusual.",
     not_known="Not known whether the library holds anything like this.",
     novelty_stale="This was calibrated before the library changed.",
-    instead=lambda names: (
-        f"Its reports do not use these words, but state: {', '.join(names)}."
-    ),
+    instead=lambda names: f"Its reports do not use these words, but state: {', '.join(names)}.",
     aspects={Aspect.MODALITY: "Modality", Aspect.BODY_PART: "Body part", Aspect.VIEW: "View"},
     checks={
         CheckState.HOLDS: lambda aspect, value, n: (

@@ -55,9 +55,7 @@ def show_refinements() -> None:
     lines = state.refinements
     if not lines and not steps.can_undo and not steps.can_redo:
         return
-    with st.container(
-        key="refinements", horizontal=True, vertical_alignment="center", gap="small"
-    ):
+    with st.container(key="refinements", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(tag("h2", texts.asked_for, class_="rr-label"))
         for position, line in enumerate(lines):
             st.button(

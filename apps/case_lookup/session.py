@@ -308,6 +308,7 @@ class LibrarySession:
 
         return origin_of_files(self.library, files, header)
 
+
 def _name(reference: ScanRef) -> str:
     frame = "" if reference.frame is None else f"-{reference.frame}"
     return f"{reference.sha256}{frame}"

@@ -102,9 +102,7 @@ def _head(session: LibrarySession) -> Markup:
     return tag("div", tag("strong", "MedEmbed"), tag("span", library), class_="rr-head")
 
 
-def _draw_drop_zone(
-    session: LibrarySession, state: QueryState
-) -> tuple[DroppedImage | None, str]:
+def _draw_drop_zone(session: LibrarySession, state: QueryState) -> tuple[DroppedImage | None, str]:
     """Take dropped files; new ones are decoded once. Give the image and its token."""
     kept, texts = st.session_state, TEXTS.sidebar
     uploads = st.file_uploader(

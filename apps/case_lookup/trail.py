@@ -15,9 +15,6 @@ _MOST = 100
 class Trail:
     """States of a query in their order, and which of them is the present one.
 
-    The browser's Back and Forward lead along it, too: going to the state before the present one is
-    an undo, however it was done.
-
     Parameters
     ----------
     states : tuple of QueryState
@@ -26,6 +23,11 @@ class Trail:
 
     states: tuple[QueryState, ...] = (QueryState(),)
     at: int = 0
+
+    @property
+    def present(self) -> QueryState:
+        """The present state."""
+        return self.states[self.at]
 
     @property
     def can_undo(self) -> bool:
@@ -37,26 +39,30 @@ class Trail:
         """Whether a state was undone."""
         return self.at + 1 < len(self.states)
 
-    @property
-    def before(self) -> QueryState:
-        """The state that an undo leads to; the present one if there is none."""
-        return self.states[max(self.at - 1, 0)]
+    def undone(self) -> Trail:
+        """Return the trail one step back."""
+        return Trail(self.states, max(self.at - 1, 0))
 
-    @property
-    def after(self) -> QueryState:
-        """The state that a redo leads to; the present one if there is none."""
-        return self.states[min(self.at + 1, len(self.states) - 1)]
+    def redone(self) -> Trail:
+        """Return the trail one step forth."""
+        return Trail(self.states, min(self.at + 1, len(self.states) - 1))
 
     def visit(self, state: QueryState) -> Trail:
-        """Return the trail with this state as the present one.
+        """Return the trail with a new state; what had been undone is forgotten.
 
-        A neighbor is gone to; any other state is new, and what had been undone is forgotten.
+        The present state again is no step.
         """
-        if state == self.states[self.at]:
+        if state == self.present:
             return self
-        if self.can_undo and state == self.before:
-            return Trail(self.states, self.at - 1)
-        if self.can_redo and state == self.after:
-            return Trail(self.states, self.at + 1)
         kept = (*self.states[: self.at + 1], state)[-_MOST:]
         return Trail(kept, len(kept) - 1)
+
+    def go_to(self, state: QueryState) -> Trail:
+        """Return the trail at a state that the browser went to, by Back, Forward or a link.
+
+        It is one of the trail, the nearest of equal ones, or a new one.
+        """
+        same = [at for at, one in enumerate(self.states) if one == state]
+        if not same:
+            return self.visit(state)
+        return Trail(self.states, min(same, key=lambda at: abs(at - self.at)))

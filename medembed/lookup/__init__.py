@@ -7,4 +7,12 @@ from medembed.lookup.given import ImageQuery
 from medembed.lookup.query import Where
 from medembed.lookup.result import LookupHit, Result
 
-__all__ = ["ActiveLookup", "CaseLookup", "EncodedParts", "ImageQuery", "LookupHit", "Result", "Where"]
+__all__ = [
+    "ActiveLookup",
+    "CaseLookup",
+    "EncodedParts",
+    "ImageQuery",
+    "LookupHit",
+    "Result",
+    "Where",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_hits_of_one_patient_stand_together_and_earlier_studies_apart(room: AppT
     result = result_of(room)
     shown = [int(rank) for rank in ranked(room)]
     of_patient = [result.hits[rank - 1].case.patient_id for rank in shown]
-    changes = sum(a != b for a, b in zip(of_patient, of_patient[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(of_patient))
     assert changes == len(set(of_patient)) - 1
     room.toggle(key="one").set_value(True).run()
     priors = [b for b in room.button if b.key and b.key.startswith("priors-")]
@@ -200,7 +201,10 @@ def test_one_of_several_dropped_series_is_the_query(
     assert not room.error
     assert room.session_state["outcome"].request.scan.modality == "CT"
     chooser = room.selectbox[0]
-    assert [option.split(": ")[1] for option in chooser.options] == ["CT, 6 images", "DX PA, 1 image"]
+    assert [option.split(": ")[1] for option in chooser.options] == [
+        "CT, 6 images",
+        "DX PA, 1 image",
+    ]
     before = room.query_params["image"]
     chooser.set_value(1).run()
     assert room.session_state["outcome"].request.scan.modality == "DX"

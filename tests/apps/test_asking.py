@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def ids(room: AppTest) -> list[str]:
 
 
 @pytest.fixture
-def encodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def encodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts and scans were encoded, call by call."""
     counted: list[int] = []
     for name in ("encode_notes", "encode_scans"):
@@ -61,7 +60,7 @@ def encodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             return real(self, given, **more)
 
         monkeypatch.setattr(DualEncoder, name, counting)
-    yield counted
+    return counted
 
 
 # the list and the steps --------------------------------------------------------------------

@@ -147,7 +147,15 @@ SHOWING = {
 CHOOSING = {"multiselect", "pills", "radio", "segmented_control", "selectbox"}
 UNREAD = {"key", "on_click", "on_change", "args", "type", "width", "value", "default", "icon"}
 UNREAD |= {"label_visibility", "selection_mode", "min_value", "max_value", "step", "required"}
-UNREAD |= {"disabled", "expanded", "accept_multiple_files", "layout", "initial_sidebar_state", "format_func", "options"}
+UNREAD |= {
+    "disabled",
+    "expanded",
+    "accept_multiple_files",
+    "layout",
+    "initial_sidebar_state",
+    "format_func",
+    "options",
+}
 OF_OURS = {("sidebar.py", "_choose", "label")}
 
 

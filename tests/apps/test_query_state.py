@@ -172,20 +172,32 @@ def words(*texts: str) -> Trail:
 
 def test_undo_and_redo_lead_along_the_trail() -> None:
     trail = words("a", "b", "c")
-    assert trail.before.words == "b"
-    back = trail.visit(trail.before)
-    assert (back.at, back.before.words, back.after.words) == (2, "a", "c")
-    assert back.visit(back.after) == trail
+    back = trail.undone()
+    assert back.present.words == "b"
+    assert back.redone() == trail
+    assert back.undone().undone().undone().undone().present == QueryState()
+    assert not Trail().can_undo
+    assert not trail.can_redo
 
 
-def test_the_browsers_back_is_an_undo() -> None:
-    trail = words("a", "b").visit(QueryState(words="a"))
-    assert trail.can_redo
-    assert trail.after.words == "b"
+def test_the_browsers_back_and_forward_lead_along_it_too() -> None:
+    trail = words("a", "b", "c").go_to(QueryState(words="a"))
+    assert trail.present.words == "a"
+    assert trail.redone().present.words == "b"
+    assert trail.go_to(QueryState(words="c")) == words("a", "b", "c")
+    assert trail.go_to(QueryState(words="new")).states[-1].words == "new"
+    twice = words("a", "b", "a", "c", "d")
+    assert twice.go_to(QueryState(words="a")).at == 3, "the nearest"
+
+
+def test_what_a_reader_does_is_a_new_step_even_if_it_was_asked_before() -> None:
+    trail = words("a", "b", "a")
+    assert [state.words for state in trail.states] == ["", "a", "b", "a"]
+    assert trail.undone().present.words == "b"
 
 
 def test_something_new_after_an_undo_forgets_what_was_undone() -> None:
-    trail = words("a", "b").visit(QueryState(words="a")).visit(QueryState(words="x"))
+    trail = words("a", "b").undone().visit(QueryState(words="x"))
     assert not trail.can_redo
     assert [state.words for state in trail.states] == ["", "a", "x"]
 
@@ -197,5 +209,4 @@ def test_the_same_again_is_no_step() -> None:
 def test_a_long_trail_keeps_its_end() -> None:
     trail = words(*map(str, range(500)))
     assert len(trail.states) == 100
-    assert trail.states[trail.at].words == "499"
-    assert not Trail().can_undo
+    assert trail.present.words == "499"

@@ -45,8 +45,7 @@ def test_what_is_kept_is_what_the_report_shows(
         )
         assert women is not None
         assert (women.estimate, women.low, women.high, women.rest, women.verdict) == tuple(
-            row[name]
-            for name in ("estimate", "ci_low", "ci_high", "rest_estimate", "verdict")
+            row[name] for name in ("estimate", "ci_low", "ci_high", "rest_estimate", "verdict")
         )
     assert kept.of_group("sex", "nobody", "image") is None
     assert not [one for one in kept.groups if "*" in one.attribute], "no crossings"
