@@ -144,9 +144,10 @@ def _no_such_case(result: Result) -> Markup:
 
 
 def fitting_hits(result: Result) -> tuple[int, int] | None:
-    """Count the hits that state every finding of the words, and those that contradict one.
+    """Count the hits that fit every finding of the words, and those that contradict one.
 
-    None if the words name no finding that could be compared.
+    A report that says nothing of a finding that the words deny fits. None if the words name no
+    finding that could be compared.
     """
     wanted = [
         term
@@ -156,11 +157,11 @@ def fitting_hits(result: Result) -> tuple[int, int] | None:
     if not wanted or not result.hits:
         return None
     present = {term.value for term in wanted if term.status == "present"}
-    fitting = sum(_states(hit, present) for hit in result.hits)
+    fitting = sum(_fits(hit, present) for hit in result.hits)
     return fitting, sum(bool(hit.evidence.conflicts) for hit in result.hits)
 
 
-def _states(hit: LookupHit, present: set[str]) -> bool:
+def _fits(hit: LookupHit, present: set[str]) -> bool:
     if hit.evidence.conflicts:
         return False
     shared = {m.finding.label for m in hit.evidence.shared if m.relation in _FITTING}
@@ -168,7 +169,7 @@ def _states(hit: LookupHit, present: set[str]) -> bool:
 
 
 def _fit(result: Result) -> Markup:
-    """Say how many hits state what the words ask for: a list is never empty, however far it is."""
+    """Say how many hits fit what the words ask for: a list is never empty, however far it is."""
     counted = fitting_hits(result)
     if counted is None:
         return Markup("")

@@ -41,7 +41,8 @@ def show_hits(session: LibrarySession, result: Result) -> None:
     beside = session.select(_beside(result))
     with st.container(key="hits"):
         for position, patient in enumerate(result.patients):
-            with st.container(key=f"patient-{position}", gap="small"):
+            several = "several-" if len(patient.hits) > 1 else ""
+            with st.container(key=f"patient-{several}{position}", gap="small"):
                 for case_id in patient.hits:
                     _show_hit(session, hits[case_id], result.score_basis, beside)
                 _show_studies(patient, position, beside)

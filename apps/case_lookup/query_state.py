@@ -8,9 +8,10 @@ back (:mod:`apps.case_lookup.held_queries`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from medembed.library import Condition
 from medembed.lookup.query import MOST_CHARACTERS
@@ -141,8 +142,12 @@ class Filters:
                 kept = tuple(name for name in self.finding if name not in condition.values)
                 return replace(self, finding=kept)
             case name, _:
-                known = {one.name for one in fields(self)}
-                return replace(self, **{name: ()}) if name in known else self
+                return self.choosing(name, ()) if name in FILTER_LISTS else self
+
+    def choosing(self, name: str, values: tuple[str, ...]) -> Filters:
+        """Return the filters with other values of one of :data:`FILTER_LISTS`."""
+        given: dict[str, Any] = {name: values}
+        return replace(self, **given)
 
 
 @dataclass(frozen=True)
@@ -214,14 +219,12 @@ class QueryState:
 
     def marking(self, case_id: str, more: bool) -> QueryState:
         """Return the state with a case marked: the query stays and the mark is added."""
-        kept = {
-            name: tuple(c for c in getattr(self, name) if c != case_id)
-            for name in ("like", "unlike")
-        }
-        kept["like" if more else "unlike"] += (case_id,)
-        if len(kept["like"]) + len(kept["unlike"]) > _MOST_MARKS:
+        like, unlike = _but(self.like, case_id), _but(self.unlike, case_id)
+        if len(like) + len(unlike) >= _MOST_MARKS:
             return self
-        return replace(self, **kept)
+        if more:
+            return replace(self, like=(*like, case_id), unlike=unlike)
+        return replace(self, like=like, unlike=(*unlike, case_id))
 
     @property
     def refinements(self) -> tuple[Refinement, ...]:

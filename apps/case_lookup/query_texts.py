@@ -79,13 +79,14 @@ class QueryTexts:
 
 
 def _fit(fitting: int, n: int, contradicting: int) -> str:
-    hits = f"this {_counted(n, 'hit')}" if n == 1 else f"these {n} hits"
-    against = f" {contradicting} of them contradict it." if contradicting > 1 else ""
-    against = " One of them contradicts it." if contradicting == 1 else against
+    hits = "this hit" if n == 1 else f"these {n} hits"
+    against = f" {contradicting} contradict{'s' if contradicting == 1 else ''} it."
+    if not contradicting:
+        against = ""
     if not fitting:
-        return f"None of {hits} states everything you asked for.{against}"
-    state = "states" if fitting == 1 else "state"
-    return f"{fitting} of {hits} {state} everything you asked for.{against}"
+        return f"None of {hits} fits everything you asked for.{against}"
+    fit = "fits" if fitting == 1 else "fit"
+    return f"{fitting} of {hits} {fit} everything you asked for.{against}"
 
 
 def _in_ten(share: float, low: float, high: float) -> str:

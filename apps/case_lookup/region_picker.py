@@ -52,7 +52,7 @@ class Box:
             number = int(named["slice"]) if "slice" in named else None
         except ValueError:
             return None
-        return cls(*ends, slice_number=number) if len(ends) == 4 else None
+        return cls(ends[0], ends[1], ends[2], ends[3], number) if len(ends) == 4 else None
 
     def __str__(self) -> str:
         ends = (self.top, self.left, self.bottom, self.right)
@@ -96,8 +96,9 @@ def _picker(scan: Scan, region: str) -> None:
     with errors_on_one_line():
         box = Box.parse(region)
         texts = TEXTS.query
-        rows = _range(texts.top_to_bottom, f"rows-{region}", box and (box.top, box.bottom))
-        columns = _range(texts.left_to_right, f"columns-{region}", box and (box.left, box.right))
+        ends = ((box.top, box.bottom), (box.left, box.right)) if box else (None, None)
+        rows = _range(texts.top_to_bottom, f"rows-{region}", ends[0])
+        columns = _range(texts.left_to_right, f"columns-{region}", ends[1])
         number = None
         if scan.is_volume and n_slices(scan) > 1:
             st.session_state.setdefault("region-slice", n_slices(scan) // 2 + 1)
