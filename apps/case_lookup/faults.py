@@ -51,5 +51,3 @@ def errors_on_one_line() -> Iterator[None]:
         where = error_location(error)
         _LOG.error("reading room: %s", where)
         st.error(escaped(TEXTS.faults.internal(where), "markdown"))
-
-

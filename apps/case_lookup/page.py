@@ -14,8 +14,10 @@ from apps.access import Permission, Person
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.faults import errors_on_one_line, show_error
 from apps.case_lookup.html import Markup
+from apps.case_lookup.refinement_list import show_refinements
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
-from apps.case_lookup.session import LibrarySession, SearchRequest
+from apps.case_lookup.search_request import SearchRequest
+from apps.case_lookup.session import LibrarySession
 from apps.case_lookup.sidebar import draw_sidebar
 from apps.case_lookup.signed_in import person_on_page, show_signed_in
 from apps.case_lookup.texts import TEXTS
@@ -23,6 +25,7 @@ from apps.case_lookup.visits import HEADER, register_page
 from medembed.errors import LibraryError, MedEmbedError
 
 _CSS = Path(__file__).with_name("room.css")
+_QUERY_CSS = Path(__file__).with_name("query.css")
 
 
 @st.cache_resource(show_spinner=False, on_release=LibrarySession.close)
@@ -54,7 +57,11 @@ def _draw(session: LibrarySession, person: Person) -> None:
     case_id = st.query_params.get("case", "")
     if case_id:
         show_case(session, case_id, request)
-    elif request.is_empty:
+        return
+    show_refinements()
+    if request.is_incomplete:
+        return  # the hits of what is left would answer another question
+    if request.is_empty:
         show_welcome(session)
     else:
         try:
@@ -79,6 +86,7 @@ def main() -> None:
     """Draw the page; an error is one line without a patient's value."""
     st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
     st.html(_CSS)
+    st.html(_QUERY_CSS)
     st.html(_connection_texts())
     run = get_script_run_ctx()
     if run is not None:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from apps.case_lookup.query_texts import ENGLISH_QUERY, QueryTexts
 from apps.case_lookup.rendering import Preset
 from medembed.explain import Relation
 from medembed.index import SearchNote, SearchNoteKind
@@ -102,7 +103,6 @@ class ResultTexts:
     image_missing: str
     score_help: str
     percentile: Callable[[str], str]  # share of the archive's scores that are lower
-    worth: Callable[[int, int, int, int], str]  # of 100 hits: share, its interval; any case
     worth_reasons: Mapping[WorthReason, str]
     worth_unknown: Callable[[str], str]  # the reason
     shared: Callable[[str], str]
@@ -211,6 +211,7 @@ class Texts:
     welcome: WelcomeTexts
     sidebar: SidebarTexts
     results: ResultTexts
+    query: QueryTexts
     case: CaseTexts
     words: WordTexts
     signed_in: SignedInTexts
@@ -328,9 +329,6 @@ ENGLISH = Texts(
         image_missing="Image missing",
         score_help="Similarity and, for a short text, agreement with it; 1 is the most",
         percentile=lambda share: f"Higher than {share} of the archive's scores for such queries",
-        worth=lambda share, low, high, any_case: (
-            f"Shares a finding in {share} of 100 such hits ({low}–{high}); any case: {any_case}"
-        ),
         worth_reasons={
             WorthReason.NONE: "",
             WorthReason.NOT_MEASURED: "not measured in this library yet",
@@ -363,6 +361,7 @@ ENGLISH = Texts(
         without=lambda condition, n: f"Remove “{condition}” ({_cases(n)})",
         remove_more="Removing one filter is not enough. Remove two or more.",
     ),
+    query=ENGLISH_QUERY,
     case=CaseTexts(
         to_search="Back to search",
         to_results="Back to results",
