@@ -1,0 +1,27 @@
+"""Review sessions: several readers judge cases blind first, then see the report and may revise."""
+
+from __future__ import annotations
+
+from medembed.reviews.session import (
+    Impression,
+    Mark,
+    Reading,
+    ReadingState,
+    ReviewCase,
+    ReviewQuery,
+    ReviewSession,
+    SessionState,
+)
+from medembed.reviews.store import ReviewStore
+
+__all__ = [
+    "Impression",
+    "Mark",
+    "Reading",
+    "ReadingState",
+    "ReviewCase",
+    "ReviewQuery",
+    "ReviewSession",
+    "ReviewStore",
+    "SessionState",
+]
