@@ -14,6 +14,8 @@ from apps.case_lookup.case_page import show_case
 from apps.case_lookup.faults import errors_on_one_line, show_error
 from apps.case_lookup.html import Markup
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
+from apps.case_lookup.review_create import list_reviews, offer_review
+from apps.case_lookup.review_page import show_review
 from apps.case_lookup.session import LibrarySession, SearchRequest
 from apps.case_lookup.sidebar import draw_sidebar
 from apps.case_lookup.texts import TEXTS
@@ -46,6 +48,9 @@ def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
 
 
 def _draw(session: LibrarySession) -> None:
+    if link := st.query_params.get("review", ""):
+        show_review(session, link)
+        return
     request, dropped = draw_sidebar(session)
     st.html(undim_style(request))
     case_id = st.query_params.get("case", "")
@@ -53,6 +58,7 @@ def _draw(session: LibrarySession) -> None:
         show_case(session, case_id, request)
     elif request.is_empty:
         show_welcome(session)
+        list_reviews(session)
     else:
         try:
             outcome = _search(session, request)
@@ -60,6 +66,7 @@ def _draw(session: LibrarySession) -> None:
             show_error(error)
         else:
             show_outcome(session, outcome, dropped)
+            offer_review(session, outcome)
 
 
 def _connection_texts() -> Markup:

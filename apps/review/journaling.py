@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medembed.library import CaseLibrary
 
 __all__ = ["ReviewAction", "record"]
 
@@ -20,28 +22,28 @@ class ReviewAction(StrEnum):
 
 
 def record(
-    folder: Path,
+    library: CaseLibrary,
     action: ReviewAction,
     *,
     actor: str,
     cases: Sequence[str] = (),
     details: Mapping[str, str | int | float] | None = None,
 ) -> None:
-    """Write one entry; nothing is written where the journal is not part of the installation.
+    """Write one entry before the thing is done: what cannot be recorded is not done.
+
+    Nothing is written where the journal is not part of the installation.
 
     Parameters
     ----------
-    folder : Path
-        Of the library.
+    library : CaseLibrary
     action : ReviewAction
     actor : str
     cases : sequence of str
-        Case ids; the journal keeps keyed digests of them.
+        Case ids; the journal keeps no id that leads to a case without the library's key.
     details : mapping, optional
     """
-    if find_spec("medembed.journal") is None:
+    journal = getattr(library, "journal", None)
+    if journal is None:
         return
-    journal = import_module("medembed.journal")
-    journal.Journal.open(folder).record(
-        journal.Action[action.value], actor=actor, cases=cases, details=dict(details or {})
-    )
+    actions = import_module("medembed.journal").Action
+    journal.record(actions[action.value], actor=actor, cases=cases, details=dict(details or {}))

@@ -28,7 +28,7 @@ _VERBS = (
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
     "audit", "compare-models", "check", "show", "vocabulary", "import-vectors", "export-vectors",
-    "remove-model", "erase", "verify", "backup", "restore", "export", "app",
+    "remove-model", "erase", "verify", "backup", "restore", "export", "reviews", "app",
 )  # fmt: skip
 
 

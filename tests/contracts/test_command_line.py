@@ -42,6 +42,7 @@ BESIDE_THE_DESIGN = {
     "export-vectors",
     "import-vectors",
     "remove-model",
+    "reviews",
     "use",
     "vocabulary",
 }
