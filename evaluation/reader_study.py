@@ -303,9 +303,7 @@ def _agreement(
         len(cases),
         cohen_kappa(pooled[0], pooled[1], owners * len(labels)),
         {label: cohen_kappa(a, b, owners) for label, (a, b) in chosen.items()},
-        tuple(
-            found for c in cases if (found := _disagreement(c, one[c], other[c])) is not None
-        ),
+        tuple(found for c in cases if (found := _disagreement(c, one[c], other[c])) is not None),
     )
 
 
@@ -326,9 +324,7 @@ def _disagreement(case_id: str, one: Impression, other: Impression) -> Disagreem
     sides = [label for label in sorted(shared) if _sides(one, label) != _sides(other, label)]
     if not labels and not sides:
         return None
-    return Disagreement(
-        case_id, one.findings, other.findings, tuple(sorted(labels)), tuple(sides)
-    )
+    return Disagreement(case_id, one.findings, other.findings, tuple(sorted(labels)), tuple(sides))
 
 
 def _sides(impression: Impression, label: str) -> frozenset[str]:

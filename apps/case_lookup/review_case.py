@@ -77,6 +77,7 @@ def show_review_case(
         return
     reading = store.open_case(review.link, place.case_id, reader)
     if not reading.is_finished and review.state is SessionState.OPEN:
+        st.session_state["review_opened"] = True
         _beat(store, review.link, place.case_id, reader)
     image, form = st.columns([1.45, 1], gap="medium")
     with image:
@@ -97,6 +98,8 @@ def show_review_case(
 @st.fragment(run_every=_BEAT_SECONDS)
 def _beat(store: ReviewStore, link: str, case_id: str, reader: str) -> None:
     """Count the time while the page is open; the time of a closed page is not counted."""
+    if st.session_state.pop("review_opened", False):
+        return  # by this run of the whole page
     with errors_on_one_line(), suppress(LibraryBusyError):  # the next beat counts this time, too
         store.open_case(link, case_id, reader)
 
@@ -114,7 +117,11 @@ def _bar(
     key = f"{review.link}-{place.position}"
     with st.container(key="review-bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
-            texts.to_overview, icon=":material/list:", on_click=go_to, args=(None,), key="r-overview"
+            texts.to_overview,
+            icon=":material/list:",
+            on_click=go_to,
+            args=(None,),
+            key="r-overview",
         )
         st.html(
             tag(
@@ -297,7 +304,9 @@ def _revealed(steps: _Steps, reading: Reading, case: Case) -> None:
     st.html(join(tag("p", texts.first, class_="rr-label"), _shown(reading.impression)))
     if reading.is_finished:
         word = texts.revised if reading.is_revised else texts.unchanged
-        st.html(join(tag("p", f"{texts.final} ({word})", class_="rr-label"), _shown(reading.revision)))
+        st.html(
+            join(tag("p", f"{texts.final} ({word})", class_="rr-label"), _shown(reading.revision))
+        )
     else:
         known = reading.revision or reading.impression
         _inputs(steps, "final", known, steps.keep_final, texts.final)
@@ -341,7 +350,9 @@ def _answer(case: Case, place: ReviewCase) -> Markup:
     """What was covered: recorded findings, the report, and how the case came into the session."""
     texts = TEXTS.case
     report = (
-        tag("p", texts.no_report, class_="rr-quiet") if case.note is None else marked_note(case.note)
+        tag("p", texts.no_report, class_="rr-quiet")
+        if case.note is None
+        else marked_note(case.note)
     )
     query = query_text(place.query)
     return join(

@@ -127,9 +127,7 @@ def _try(step: Callable[[str], object], link: str) -> None:
         note_error(error)
 
 
-def _progress(
-    review: ReviewSession, places: Sequence[ReviewCase], own: dict[str, Reading]
-) -> None:
+def _progress(review: ReviewSession, places: Sequence[ReviewCase], own: dict[str, Reading]) -> None:
     texts = TEXTS.review
     done = sum(reading.is_finished for reading in own.values())
     st.html(tag("p", texts.progress(done, len(places)), class_="rr-summary", role="status"))
@@ -258,9 +256,7 @@ def _from_shortlist(
 ) -> None:
     def make(_: str) -> None:
         name = TEXTS.review.shortlist_of(review.name)[:200]
-        record(
-            session.library, ReviewAction.REVIEW, actor=reader, cases=[c.case_id for c in cases]
-        )
+        record(session.library, ReviewAction.REVIEW, actor=reader, cases=[c.case_id for c in cases])
         made = ReviewStore(session.library).create(name, reader, cases)
         enter_review(made.link)
 
@@ -289,14 +285,14 @@ def _exports(
     if n_left_out:
         st.html(tag("p", texts.left_out(n_left_out), class_="rr-quiet"))
     st.download_button(
-                escaped(texts.download(file_name), "markdown"),
-                content,
-                file_name,
-                _TYPES[kind],
-                on_click="ignore",  # a rerun could take the bytes away before they are fetched
-                type="primary",
-                key="r-download",
-            )
+        escaped(texts.download(file_name), "markdown"),
+        content,
+        file_name,
+        _TYPES[kind],
+        on_click="ignore",  # a rerun could take the bytes away before they are fetched
+        type="primary",
+        key="r-download",
+    )
 
 
 def _make(

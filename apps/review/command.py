@@ -75,10 +75,16 @@ def _check_options(
     if session is None and (wanted or out is not None):
         raise InputError("which session?", hint="give its link or name after the library")
     if bool(wanted) != (out is not None):
-        hint = "give a new folder with --out" if wanted else "add --pdf, --csv, --sr, --ko or --teaching"
+        hint = (
+            "give a new folder with --out"
+            if wanted
+            else "add --pdf, --csv, --sr, --ko or --teaching"
+        )
         raise InputError("an export needs a folder and at least one format", hint=hint)
     if with_reports and not wanted:
-        raise InputError("--with-reports belongs to an export", hint="add --pdf, --csv or --teaching")
+        raise InputError(
+            "--with-reports belongs to an export", hint="add --pdf, --csv or --teaching"
+        )
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             "the folder exists and is not empty", where=out.name, hint="choose a new folder"

@@ -51,8 +51,8 @@ def long_string(text: str, longest: int = 64) -> str:
 
 
 def person_name(text: str) -> str:
-    """Return a reader's name as the value of PN, in the family name's place."""
-    return long_string(re.sub(r"[\^=\\]", " ", text)) or "unknown"
+    """Return a name as the value of PN: as family name, which the caret says (PS3.5 6.2)."""
+    return f"{long_string(re.sub(r'[\^=\\]', ' ', text), 63) or 'unknown'}^"
 
 
 def study_of(library: CaseLibrary, case: Case) -> Dataset:
@@ -60,7 +60,7 @@ def study_of(library: CaseLibrary, case: Case) -> Dataset:
     study = Dataset()
     study.SpecificCharacterSet = "ISO_IR 192"
     study.PatientID = long_string(case.patient_id)
-    study.PatientName = long_string(case.patient_id)
+    study.PatientName = person_name(case.patient_id)
     study.PatientBirthDate = ""
     study.PatientSex = {"F": "F", "M": "M", "O": "O"}.get(case.sex, "")
     study.PatientIdentityRemoved = "YES"

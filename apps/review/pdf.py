@@ -128,9 +128,7 @@ class _Pages:
             from reportlab.lib.pagesizes import A4
             from reportlab.pdfgen.canvas import Canvas
         except ImportError:
-            raise InputError(
-                "a PDF needs reportlab", hint="pip install 'medembed[app]'"
-            ) from None
+            raise InputError("a PDF needs reportlab", hint="pip install 'medembed[app]'") from None
         self._glyphs = _register_fonts()
         self._width, self._height = A4
         self._stream = io.BytesIO()

@@ -152,9 +152,7 @@ def _tree(reading: Reading, instances: Sequence[Dataset]) -> Any:
     ):
         if impression is None or (name == _FINAL and not reading.is_finished):
             continue
-        part = ContainerContentItem(
-            name=name, relationship_type=RelationshipTypeValues.CONTAINS
-        )
+        part = ContainerContentItem(name=name, relationship_type=RelationshipTypeValues.CONTAINS)
         part.ContentSequence = ContentSequence(_impression(impression, seconds))
         children.append(part)
     if reading.is_finished:

@@ -35,8 +35,7 @@ def write_teaching_file(document: ReviewDocument, picture: PictureOf) -> bytes:
     """
     marked = document.marked(Mark.TEACHING)
     sections = [
-        _section(document, entry, number, picture)
-        for number, entry in enumerate(marked.entries, 1)
+        _section(document, entry, number, picture) for number, entry in enumerate(marked.entries, 1)
     ]
     head = join(
         Markup('<meta charset="utf-8">'),
@@ -51,9 +50,7 @@ def write_teaching_file(document: ReviewDocument, picture: PictureOf) -> bytes:
     return page.encode("utf-8")
 
 
-def _section(
-    document: ReviewDocument, entry: CaseEntry, number: int, picture: PictureOf
-) -> Markup:
+def _section(document: ReviewDocument, entry: CaseEntry, number: int, picture: PictureOf) -> Markup:
     image = picture(entry.case)
     shown = tag("p", "The image cannot be shown.")
     if image is not None:
@@ -61,9 +58,7 @@ def _section(
         # the data is ours: escaping would look at each of its characters
         alt = escaped(case_facts(entry.case), "html")
         shown = Markup(f'<img src="data:image/png;base64,{data}" alt="{alt}">')
-    answer = [
-        tag("p", f"Findings: {findings_text(list(map(str, entry.case.findings))) or 'none'}")
-    ]
+    answer = [tag("p", f"Findings: {findings_text(list(map(str, entry.case.findings))) or 'none'}")]
     if document.with_reports and report_text(entry.case):
         answer += [tag("h3", "Report"), tag("pre", report_text(entry.case))]
     for at, reading in enumerate(entry.readings, 1):

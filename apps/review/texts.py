@@ -35,7 +35,7 @@ MARKS = {Mark.SHORTLIST: "shortlist for the tumor board", Mark.TEACHING: "teachi
 STAGES = {Stage.FIRST: "first impressions (blind)", Stage.FINAL: "final impressions"}
 
 _KAPPA_REASONS = {
-    KappaReason.NO_CASE: "no case that both have read",
+    KappaReason.NO_CASE: "nothing to compare",
     KappaReason.CONSTANT: "not defined: each reader gave one answer throughout",
     KappaReason.RARE: "too few patients for an interval",
 }

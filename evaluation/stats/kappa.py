@@ -125,9 +125,7 @@ def cohen_kappa(
     agreement = float((counts[0] + counts[3]) / counts.sum())
     value = _kappa(counts[None])[0]
     if not np.isfinite(value):
-        return Kappa(
-            None, None, None, agreement, *numbers, n_patients, reason=KappaReason.CONSTANT
-        )
+        return Kappa(None, None, None, agreement, *numbers, n_patients, reason=KappaReason.CONSTANT)
     sums = np.stack([np.bincount(owners, column, n_patients) for column in cells.T], axis=1)
     resampler = PatientResampler(owners, repetitions, seed, level)
     draws = np.concatenate([_kappa(weights @ sums) for weights in resampler.weights()])

@@ -27,7 +27,9 @@ __all__ = [
 
 _LONGEST = 20_000
 _MOST_FINDINGS = 100
-_FIELDS = frozenset(("modality", "view", "sex", "age", "date", "finding", "site", "scanner", "kind"))
+_FIELDS = frozenset(
+    ("modality", "view", "sex", "age", "date", "finding", "site", "scanner", "kind")
+)
 
 
 class SessionState(StrEnum):

@@ -59,7 +59,9 @@ def open_room(place: Path, **address: str) -> AppTest:
     return room
 
 
-def at(place: Path, board: ReviewSession, position: int | None = None, reader: str = "Ben") -> AppTest:
+def at(
+    place: Path, board: ReviewSession, position: int | None = None, reader: str = "Ben"
+) -> AppTest:
     address = {"review": board.link, "reader": reader}
     return open_room(place, **address, **({} if position is None else {"at": str(position)}))
 
@@ -338,7 +340,7 @@ def test_names_and_impressions_are_shown_as_text(place: Path, library: CaseLibra
     for address in ({"at": "1"}, {}):
         room = open_room(place, review=link, reader="<b>Ben</b>", **address)
         page = html(room)
-        for markup in ("<script", "onerror=\"", "<b>Ben", "<i>x", "\u202e"):
+        for markup in ("<script", 'onerror="', "<b>Ben", "<i>x", "\u202e"):
             assert markup not in without_css(room), markup
         assert "&lt;script&gt;" in page
         for label in [b.label for b in room.button]:

@@ -49,7 +49,7 @@ def reviewed(library: CaseLibrary) -> str:
         store.mark(link, case_id, "Anna", Mark.TEACHING)
     read_case(
         store, clock, link, "C-000002", "Anna",
-        Impression("Like C-000000, and PSEUD-0 had it, too."), Impression("C-0000001 is no id"),
+        Impression("Like C-000000, and PSEUD-0 had it, too."), Impression("No change."),
     )  # fmt: skip
     return link
 
@@ -77,9 +77,20 @@ def test_an_erased_patient_is_in_no_review(library: CaseLibrary) -> None:
     assert session.name == "Board with [erased]"
     (reading,) = store.readings(link)
     assert reading.impression == Impression("Like [erased], and [erased] had it, too.")
-    assert reading.revision == Impression("C-0000001 is no id")
+    assert reading.revision == Impression("No change.")
     assert reading.is_finished
     check_integrity(library.database.read())
+
+
+def test_only_the_whole_name_is_cleared(library: CaseLibrary) -> None:
+    store, clock = ReviewStore(library, Clock()), Clock()
+    link = store.create("C-0000009", "Anna", [ReviewCase("C-000004")]).link
+    text = "xC-000000, C-0000001 and PSEUD-01 are others; C-000000."
+    read_case(store, clock, link, "C-000004", "Anna", Impression(text))
+    erase_patients(library, ["PSEUD-0"])
+    assert store.session(link).name == "C-0000009"
+    (reading,) = store.readings(link)
+    assert reading.impression == Impression(text.replace("C-000000.", "[erased]."))
 
 
 def test_a_session_without_cases_goes_with_its_last_patient(library: CaseLibrary) -> None:

@@ -240,9 +240,7 @@ def test_a_closed_session_takes_nothing_until_it_is_reopened(
     assert store.reveal(*at).reveal_seconds == 0.0
 
 
-def test_marks_are_the_readers_own(
-    store: ReviewStore, clock: Clock, board: ReviewSession
-) -> None:
+def test_marks_are_the_readers_own(store: ReviewStore, clock: Clock, board: ReviewSession) -> None:
     read_case(store, clock, board.link, "case-0", ANNA, EFFUSION)
     store.open_case(board.link, "case-0", BEN)
     assert store.mark(board.link, "case-0", ANNA, Mark.SHORTLIST).marks == {Mark.SHORTLIST}

@@ -19,7 +19,9 @@ class Clock:
         self.now += seconds
 
 
-def session_of(store: ReviewStore, library: CaseLibrary, n: int, name: str = "Board") -> ReviewSession:
+def session_of(
+    store: ReviewStore, library: CaseLibrary, n: int, name: str = "Board"
+) -> ReviewSession:
     return store.create(name, "creator", [ReviewCase(i) for i in library.find()[:n]])
 
 

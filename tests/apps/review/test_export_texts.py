@@ -30,7 +30,7 @@ from tests.apps.nasty import NASTY
 from tests.apps.review.conftest import Reviewed
 from tests.apps.review.test_exports import complaints, text_of
 
-FORMULA = "=HYPERLINK(\"http://evil.example\",\"x\")"
+FORMULA = '=HYPERLINK("http://evil.example","x")'
 NAME = "=cmd <b>&amp; $x$ \u202ename"
 
 

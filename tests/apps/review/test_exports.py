@@ -188,11 +188,11 @@ def test_a_structured_report_says_what_was_written_before_and_after(reviewed: Re
     assert device.TextValue == "support device", "no code is known"
     measured = named(first, "Time the case was open until then")[0].MeasuredValueSequence[0]
     assert float(measured.NumericValue) == 45
-    assert named(report, "Person Observer Name")[0].PersonName == "Anna"
+    assert named(report, "Person Observer Name")[0].PersonName == "Anna^"
     begun = next(r for name, r in reports.items() if "ben" in name)
     assert begun.CompletionFlag == "PARTIAL"
     assert named(begun, "Final impression, after the reveal") == []
-    assert named(begun, "Person Observer Name")[0].PersonName == "Ben Ärzte"
+    assert named(begun, "Person Observer Name")[0].PersonName == "Ben Ärzte^"
 
 
 def test_references_are_pseudonyms_that_are_the_same_everywhere(reviewed: Reviewed) -> None:
@@ -201,7 +201,9 @@ def test_references_are_pseudonyms_that_are_the_same_everywhere(reviewed: Review
     assert set(selections) == {"ko-001-teaching.dcm", "ko-002-shortlisted.dcm"}
     ct = selections["ko-002-shortlisted.dcm"]
     assert ct.ConceptNameCodeSequence[0].CodeMeaning == "For Conference"
-    assert selections["ko-001-teaching.dcm"].ConceptNameCodeSequence[0].CodeMeaning == "For Teaching"
+    assert (
+        selections["ko-001-teaching.dcm"].ConceptNameCodeSequence[0].CodeMeaning == "For Teaching"
+    )
     report = next(r for name, r in reports.items() if name.startswith("sr-002"))
     for one in (ct, report):
         (study,) = one.CurrentRequestedProcedureEvidenceSequence
