@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.review.document import CaseEntry, ReviewDocument, gather, visible_cases
-from apps.review.exports import ExportKind, Exported, export
+from apps.review.exports import Exported, ExportKind, export
 
 __all__ = [
     "CaseEntry",

@@ -53,7 +53,7 @@ def reviews(
     with its 95% interval, and the times to the first impression and to the end, apart. For each two
     readers: Cohen's kappa for every finding, and the cases on which they disagree.
 
-    Exports carry pseudonyms only. DICOM objects name no date, no UID of the hospital and no case id.
+    Exports carry pseudonyms only; DICOM objects name no date and no UID of the hospital.
 
     Example: medembed reviews demo-library "Tumor board" --pdf --csv --out board
     """

@@ -52,7 +52,8 @@ def long_string(text: str, longest: int = 64) -> str:
 
 def person_name(text: str) -> str:
     """Return a name as the value of PN: as family name, which the caret says (PS3.5 6.2)."""
-    return f"{long_string(re.sub(r'[\^=\\]', ' ', text), 63) or 'unknown'}^"
+    plain = long_string(re.sub(r"[\^=\\]", " ", text), 63)
+    return f"{plain or 'unknown'}^"
 
 
 def study_of(library: CaseLibrary, case: Case) -> Dataset:

@@ -199,7 +199,9 @@ def _register_fonts() -> frozenset[int]:
     ]
     for font in fonts:
         registerFont(font)
-    return frozenset(fonts[0].face.charToGlyph) & frozenset(fonts[1].face.charToGlyph)
+    known = set(fonts[0].face.charToGlyph) & set(fonts[1].face.charToGlyph)
+    # a PDF's map back to text, as reportlab writes it, has four digits for a character
+    return frozenset(code for code in known if code <= 0xFFFF)
 
 
 def _wrapped(text: str, room: float, width: Any) -> list[str]:

@@ -8,7 +8,7 @@ agreement and :math:`p_e` the one expected of readers with these shares who deci
 References
 ----------
 Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological Measurement
-20:37, 1960. The interval draws patients, as all intervals here do (:mod:`evaluation.stats.bootstrap`).
+20:37, 1960. The interval draws patients, as others here do (:mod:`evaluation.stats.bootstrap`).
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def cohen_kappa(
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     cells = np.stack([a & b, a & ~b, ~a & b, ~a & ~b], axis=1).astype(np.float64)
     counts = cells.sum(axis=0)
-    numbers = [int(count) for count in counts]
+    both, only_first, only_second, neither = (int(count) for count in counts)
     if not len(cells):
         return Kappa(None, None, None, None, 0, 0, 0, 0, 0, KappaReason.NO_CASE)
     owners = codes(np.asarray(patients))
@@ -125,15 +125,18 @@ def cohen_kappa(
     agreement = float((counts[0] + counts[3]) / counts.sum())
     value = _kappa(counts[None])[0]
     if not np.isfinite(value):
-        return Kappa(None, None, None, agreement, *numbers, n_patients, reason=KappaReason.CONSTANT)
+        return Kappa(
+            None, None, None, agreement, both, only_first, only_second, neither, n_patients,
+            KappaReason.CONSTANT,
+        )  # fmt: skip
     sums = np.stack([np.bincount(owners, column, n_patients) for column in cells.T], axis=1)
     resampler = PatientResampler(owners, repetitions, seed, level)
     draws = np.concatenate([_kappa(weights @ sums) for weights in resampler.weights()])
     ends = resampler.interval(draws, bounds=(-1.0, 1.0)) if n_patients > 1 else None
     low, high = ends or (None, None)
     return Kappa(
-        round(float(value), 12), low, high, agreement, *numbers, n_patients,
-        reason=KappaReason.NONE if ends else KappaReason.RARE,
+        round(float(value), 12), low, high, agreement, both, only_first, only_second, neither,
+        n_patients, KappaReason.NONE if ends else KappaReason.RARE,
     )  # fmt: skip
 
 

@@ -60,6 +60,13 @@ class Place:
 
 
 def named(text: str, what: str) -> str:
+    """Return a name on one line.
+
+    Raises
+    ------
+    ReviewError
+        If it is empty or too long.
+    """
     name = " ".join(plain_text(text, f"the name of {what}", _LONGEST_NAME).split())
     if not name:
         raise ReviewError(f"{what} needs a name")
@@ -67,6 +74,13 @@ def named(text: str, what: str) -> str:
 
 
 def session_row(db: sqlite3.Connection, link: str) -> int:
+    """Return the row of the session with this link.
+
+    Raises
+    ------
+    ReviewError
+        If there is none.
+    """
     found = None
     if link.isascii():  # anything may stand in an address
         found = db.execute("SELECT id FROM review_sessions WHERE link = ?", (link,)).fetchone()
@@ -78,16 +92,25 @@ def session_row(db: sqlite3.Connection, link: str) -> int:
 
 
 def state_of(db: sqlite3.Connection, row: int) -> SessionState:
+    """Return the state of a session."""
     (state,) = db.execute("SELECT state FROM review_sessions WHERE id = ?", (row,)).fetchone()
     return SessionState(state)
 
 
 def find_row(db: sqlite3.Connection, case_id: str) -> int | None:
+    """Return the row of a case, None if the library has no such case."""
     row = db.execute("SELECT id FROM cases WHERE case_id = ?", (case_id,)).fetchone()
     return None if row is None else int(row[0])
 
 
 def case_row(db: sqlite3.Connection, case_id: str) -> int:
+    """Return the row of a case of the library.
+
+    Raises
+    ------
+    ReviewError
+        If there is none.
+    """
     row = find_row(db, case_id)
     if row is None:
         raise ReviewError(
@@ -97,6 +120,13 @@ def case_row(db: sqlite3.Connection, case_id: str) -> int:
 
 
 def place_of(db: sqlite3.Connection, link: str, case_id: str, reader: str) -> Place:
+    """Return the key of a reading, whether it exists or not.
+
+    Raises
+    ------
+    ReviewError
+        If there is no such session, or the case is not in it.
+    """
     session = session_row(db, link)
     row = db.execute(
         "SELECT p.case_row FROM review_cases p JOIN cases c ON c.id = p.case_row "
@@ -109,6 +139,7 @@ def place_of(db: sqlite3.Connection, link: str, case_id: str, reader: str) -> Pl
 
 
 def load_session(db: sqlite3.Connection, row: int) -> ReviewSession:
+    """Return the session of this row."""
     head = db.execute(
         "SELECT link, name, creator, created, state FROM review_sessions WHERE id = ?", (row,)
     ).fetchone()
@@ -138,6 +169,7 @@ def load_session(db: sqlite3.Connection, row: int) -> ReviewSession:
 
 
 def find_reading(db: sqlite3.Connection, place: Place) -> Reading | None:
+    """Return a reading, None if the reader has not opened the case."""
     row = db.execute(
         f"SELECT {_COLUMNS} FROM {_FROM} "  # noqa: S608  own names only
         "WHERE r.session = ? AND r.case_row = ? AND r.reader = ?",
@@ -147,6 +179,7 @@ def find_reading(db: sqlite3.Connection, place: Place) -> Reading | None:
 
 
 def kept_reading(db: sqlite3.Connection, place: Place) -> Reading:
+    """Return a reading that must exist."""
     found = find_reading(db, place)
     if found is None:
         raise ReviewError("this case was not opened", hint="open it first")
@@ -164,7 +197,7 @@ def _reading(values: Sequence[object]) -> Reading:
             _loaded(text, findings), str(written or ""), _number(written_after),
             str(revealed or ""), _number(revealed_after),
             _loaded(revision, revised), str(finished or ""), _number(finished_after),
-            frozenset(m for m, on in zip((Mark.SHORTLIST, Mark.TEACHING), marks, strict=True) if on),
+            frozenset(mark for mark, on in zip(Mark, marks, strict=True) if on),
         )  # fmt: skip
     except (ValueError, TypeError) as error:
         raise damaged("a reading of a review") from error
@@ -175,6 +208,7 @@ def _number(value: object) -> float | None:
 
 
 def stored(impression: Impression) -> tuple[str, str]:
+    """Return text and findings as they are stored."""
     return impression.text, json.dumps(impression.findings, ensure_ascii=False)
 
 

@@ -22,7 +22,7 @@ from medembed.reviews import (
     ReviewSession,
     ReviewStore,
 )
-from tests.apps.acting import PAGE, button, html, press, ranked, search, without_css
+from tests.apps.acting import PAGE, html, press, ranked, search, without_css
 from tests.apps.nasty import NASTY
 
 # what a report, a finding, a score or a query of the small library would show

@@ -121,7 +121,7 @@ def test_overall_pools_findings_and_draws_patients() -> None:
     assert (overall.both, overall.first_only, overall.second_only, overall.neither) == total
     assert overall.n == 24
     assert overall.n_patients == 12
-    assert first.by_finding["nodule"].reason is KappaReason.NONE
+    assert first.by_finding["mass"].reason is KappaReason.NONE
 
 
 def test_bilateral_is_both_sides_and_no_finding_is_none() -> None:

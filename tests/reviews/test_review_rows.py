@@ -118,13 +118,13 @@ def test_a_backup_has_the_reviews(library: CaseLibrary, tmp_path: Path) -> None:
 
 
 def test_an_export_leaves_the_reviews_behind(library: CaseLibrary, tmp_path: Path) -> None:
+    import hashlib
+
     from PIL import Image
 
     from medembed.cases import ScanRef
     from medembed.library.exporting import export_library
     from medembed.scans.scan_hash import scan_sha256
-
-    import hashlib
 
     file = tmp_path / "one.png"
     Image.new("L", (8, 8), 90).save(file)
@@ -170,7 +170,7 @@ def test_a_changed_row_is_found(library: CaseLibrary, sql: str) -> None:
     ).fetchall():
         text = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0]
         db.execute(f"DROP TRIGGER {name}")
-        db.execute(f"CREATE TEMP TABLE IF NOT EXISTS kept (sql TEXT)")
+        db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (sql TEXT)")
         db.execute("INSERT INTO kept VALUES (?)", (text,))
     db.execute(sql)
     for (text,) in db.execute("SELECT sql FROM kept").fetchall():

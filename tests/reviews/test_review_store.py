@@ -194,7 +194,7 @@ def test_nothing_comes_before_the_first_impression(
     with pytest.raises(ReviewError, match="not opened"):
         store.reveal(*at)
     store.open_case(*at)
-    with pytest.raises(ReviewError, match="no first impression yet|not revealed yet"):
+    with pytest.raises(ReviewError, match=r"no first impression yet|not revealed yet"):
         _do(store, step)(*at)
     with pytest.raises(ReviewError, match="needs a text or a finding"):
         store.write_impression(*at, Impression(" \n "))
@@ -296,9 +296,9 @@ def test_no_writer_can_break_the_order(
     store.open_case(board.link, "case-1", ANNA)
     read_case(store, clock, board.link, "case-2", ANNA, EFFUSION)
     before = store.readings(board.link)
-    with pytest.raises((sqlite3.IntegrityError, LibraryError), match=match):
-        with library.database.write() as db:
-            db.execute(sql)
+    broken = (sqlite3.IntegrityError, LibraryError)
+    with pytest.raises(broken, match=match), library.database.write() as db:
+        db.execute(sql)
     assert store.readings(board.link) == before
 
 
