@@ -54,9 +54,11 @@ def offer_review(session: LibrarySession, outcome: SearchOutcome) -> None:
         show_error(error)
     with st.expander(texts.offer), st.form("review-new", border=False):
         st.html(tag("p", texts.offer_help, class_="rr-quiet"))
-        st.text_input(texts.name, key="review_name", help=texts.name_help)
+        st.text_input(texts.name, key="review_name", help=texts.name_help, autocomplete="off")
         if not has_logins():
-            st.text_input(texts.your_name, key="review_creator", help=texts.your_name_help)
+            st.text_input(
+                texts.your_name, key="review_creator", help=texts.your_name_help, autocomplete="off"
+            )
         st.multiselect(
             texts.which_cases,
             [hit.rank for hit in hits],

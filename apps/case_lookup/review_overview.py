@@ -99,6 +99,7 @@ def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
                     texts.name,
                     review.name,
                     key="review_rename",
+                    autocomplete="off",
                     on_change=_rename,
                     args=(store, review.link),
                 )

@@ -77,7 +77,9 @@ def _ask_for_name(name: str) -> None:
     texts = TEXTS.review
     st.html(tag("h1", name, class_="rr-review-name"))
     with st.form("review-who", border=False), st.container(width=480):
-        st.text_input(texts.your_name, key="review_reader", help=texts.your_name_help)
+        st.text_input(
+            texts.your_name, key="review_reader", help=texts.your_name_help, autocomplete="off"
+        )
         st.form_submit_button(escaped(texts.begin, "markdown"), type="primary", on_click=_take_name)
     st.button(texts.leave, on_click=leave_review)
 

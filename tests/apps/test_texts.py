@@ -65,10 +65,13 @@ def test_no_text_is_empty_and_every_text_is_used() -> None:
         assert f".{name}" in source, f"{name} is never shown"
 
 
-@pytest.mark.parametrize("file", [
+@pytest.mark.parametrize(
+    "file",
+    [
         *("case_page.py", "results.py", "sidebar.py", "formatting.py"),
         *("review_case.py", "review_create.py", "review_overview.py", "review_page.py"),
-    ])
+    ],
+)
 def test_no_sentence_is_written_outside_the_catalog(file: str) -> None:
     """Two words or more in a string that is no docstring belong into texts.py."""
     tree = ast.parse((ROOM / file).read_text(encoding="utf-8"))
