@@ -364,12 +364,12 @@ class CaseLookup:
         ranked = thinned.ranked
         beside = {"agreement": ranked.agreements, "bm25": ranked.bm25, "rerank": reordered.scores}
         found: list[LookupHit] = []
-        for case_id, score in near:
-            case = cases.get(case_id)
-            if case is None:  # erased between the two reads
-                continue
-            row = gallery.index.vector(case_id)[np.newaxis]
-            each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
+        near = [one for one in near if one[0] in cases]  # others were erased between the two reads
+        rows = np.array([gallery.index.vector(name) for name, _ in near])
+        cosines = {name: cosine(part, rows) for name, part in parts.items()} if near else {}
+        for at, (case_id, score) in enumerate(near):
+            case = cases[case_id]
+            each = {name: float(of[at]) for name, of in cosines.items()}
             each |= {name: of[case_id] for name, of in beside.items() if case_id in of}
             same = thinned.same_image.get(case_id, ())
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each), same))
@@ -386,11 +386,14 @@ def _allowed(
     return allowed
 
 
-def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
-    """Return whether a case may be a hit."""
+def _eligible(
+    gallery: Gallery, allowed: npt.NDArray[np.bool_] | None
+) -> Callable[[Sequence[str]], set[str]]:
+    """Return what tells which of some cases may be hits."""
 
-    def is_eligible(case_id: str) -> bool:
-        at = int(gallery.index.positions_of([case_id])[0])
-        return at >= 0 and (allowed is None or bool(allowed[at]))
+    def eligible(case_ids: Sequence[str]) -> set[str]:
+        at = gallery.index.positions_of(case_ids)
+        is_one = at >= 0 if allowed is None else (at >= 0) & allowed[at]
+        return {name for name, one in zip(case_ids, is_one.tolist(), strict=True) if one}
 
-    return is_eligible
+    return eligible
