@@ -29,6 +29,7 @@ from apps.review.texts import query_text
 from medembed.cases import FINDINGS, NO_FINDING, SIDED_FINDINGS, Case, Finding
 from medembed.errors import LibraryBusyError, MedEmbedError
 from medembed.reviews import (
+    NO_FINDING_LABEL,
     Impression,
     Mark,
     Reading,
@@ -296,7 +297,7 @@ def _choices(session: LibrarySession) -> list[str]:
             (label, f"{label}:right", f"{label}:left") if label in SIDED_FINDINGS else (label,)
         )
     ]
-    return ["no finding", *(n for n in [*session.findings(), *core] if n not in NO_FINDING)]
+    return [NO_FINDING_LABEL, *(n for n in [*session.findings(), *core] if n not in NO_FINDING)]
 
 
 def _revealed(steps: _Steps, reading: Reading, case: Case) -> None:

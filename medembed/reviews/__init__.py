@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medembed.reviews.session import (
+    NO_FINDING_LABEL,
     Impression,
     Mark,
     Reading,
@@ -15,6 +16,7 @@ from medembed.reviews.session import (
 from medembed.reviews.store import ReviewStore
 
 __all__ = [
+    "NO_FINDING_LABEL",
     "Impression",
     "Mark",
     "Reading",

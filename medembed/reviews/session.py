@@ -13,6 +13,7 @@ from medembed.errors import ReviewError
 from medembed.library import Condition
 
 __all__ = [
+    "NO_FINDING_LABEL",
     "Impression",
     "Mark",
     "Reading",
@@ -24,6 +25,9 @@ __all__ = [
     "marked",
     "plain_text",
 ]
+
+NO_FINDING_LABEL = "no finding"
+"""The choice that there is none."""
 
 _LONGEST = 20_000
 _MOST_FINDINGS = 100
