@@ -74,9 +74,9 @@ def main() -> None:
         n_filters += 1
     print(
         f"`python tests/benchmarks/index_filters.py --answers {given.answers}`: {answers:,} "
-        f"answers under {n_filters:,} filters: {outside} outside the filter; {missed} of {compared:,} "
-        f"compared differ from a scan ({ways}). {time.perf_counter() - start:.0f} s, load "
-        f"{os.getloadavg()[0]:.1f}."
+        f"answers under {n_filters:,} filters: {outside} outside the filter; {missed} of "
+        f"{compared:,} compared differ from a scan ({ways}). "
+        f"{time.perf_counter() - start:.0f} s, load {os.getloadavg()[0]:.1f}."
     )
 
 

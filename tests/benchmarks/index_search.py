@@ -120,10 +120,10 @@ def batches(index: CaseIndex, flat: faiss.Index, given: argparse.Namespace) -> N
         asked = gallery(size, given.dim, 6)
         spent: dict[str, list[float]] = {"MedEmbed": [], "FAISS flat": []}
         for _ in range(given.rounds + 1):
-            for name in spent:
+            for name, times in spent.items():
                 before = time.perf_counter()
                 index.search(asked, K) if name == "MedEmbed" else flat.search(asked, K)
-                spent[name].append(time.perf_counter() - before)
+                times.append(time.perf_counter() - before)
         for name, times in spent.items():
             print(f"| {size} | {name} | {size / statistics.median(times[1:]):.0f} |", flush=True)
 
