@@ -103,7 +103,7 @@ class Provider:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if find_spec("authlib") is None or find_spec("joserfc") is None:
-            raise InputError("signing in needs Authlib", hint="pip install 'medembed[app]'")
+            raise InputError("signing in needs Authlib", hint="pip install 'medembed[access]'")
         self._settings = settings
         self._secret = settings.secret()  # a missing one shows at the start, not at the first login
         self._redirect_uri = redirect_uri

@@ -16,6 +16,8 @@ from apps.case_lookup.faults import errors_on_one_line, show_error
 from apps.case_lookup.html import Markup
 from apps.case_lookup.refinement_list import show_refinements
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
+from apps.case_lookup.review_create import list_reviews, offer_review
+from apps.case_lookup.review_page import show_review
 from apps.case_lookup.search_request import SearchRequest
 from apps.case_lookup.session import LibrarySession
 from apps.case_lookup.sidebar import draw_sidebar
@@ -51,6 +53,9 @@ def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
 
 
 def _draw(session: LibrarySession, person: Person) -> None:
+    if link := st.query_params.get("review", ""):
+        show_review(session, link)
+        return
     request, dropped = draw_sidebar(session)
     show_signed_in(person)
     st.html(undim_style(request))
@@ -63,6 +68,7 @@ def _draw(session: LibrarySession, person: Person) -> None:
         return  # the hits of what is left would answer another question
     if request.is_empty:
         show_welcome(session)
+        list_reviews(session)
     else:
         try:
             outcome = _search(session, request)
@@ -70,6 +76,7 @@ def _draw(session: LibrarySession, person: Person) -> None:
             show_error(error)
         else:
             show_outcome(session, outcome, dropped)
+            offer_review(session, outcome)
 
 
 def _connection_texts() -> Markup:

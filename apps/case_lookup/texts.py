@@ -15,11 +15,14 @@ from dataclasses import dataclass
 
 from apps.case_lookup.query_texts import ENGLISH_QUERY, QueryTexts
 from apps.case_lookup.rendering import Preset
+from apps.review.exports import ExportKind
+from evaluation.reader_study import Stage
 from medembed.explain import Relation
 from medembed.index import SearchNote, SearchNoteKind
 from medembed.lookup.conformal import ALPHA
 from medembed.lookup.messages import NoveltyReason
 from medembed.lookup.score_worth import WorthReason
+from medembed.reviews import Mark, ReadingState
 
 __all__ = ["ENGLISH", "TEXTS", "Texts"]
 
@@ -205,6 +208,92 @@ class SignedInTexts:
 
 
 @dataclass(frozen=True)
+class ReviewTexts:
+    """Review sessions."""
+
+    # making one
+    offer: str
+    offer_help: str
+    name: str
+    name_help: str
+    your_name: str
+    your_name_help: str
+    which_cases: str
+    result: Callable[[int], str]  # rank
+    shuffle: str
+    shuffle_help: str
+    make: str
+    sessions: str
+    session: Callable[[str, int], str]  # its name, number of cases
+    # around a session
+    not_allowed: str
+    not_allowed_hint: str
+    not_found: str
+    not_found_hint: str
+    no_cases: str
+    no_cases_hint: str
+    leave: str
+    to_overview: str
+    begin: str
+    by: Callable[[str], str]  # who made it
+    read_by: Callable[[str], str]  # the reader
+    share: str
+    settings: str
+    close: str
+    close_help: str
+    reopen: str
+    closed: str
+    closed_hint: str
+    progress: Callable[[int, int], str]  # finished, of how many
+    go_on_with: Callable[[int], str]  # position
+    cases: str
+    states: Mapping[ReadingState, str]
+    # one case
+    case: Callable[[int], str]  # position
+    case_of: Callable[[int, int], str]  # number from 1, of how many
+    previous: str
+    next: str
+    pause: str
+    paused: str
+    paused_hint: str
+    go_on: str
+    blind: str
+    first: str
+    final: str
+    impression_placeholder: str
+    findings: str
+    findings_placeholder: str
+    kept: str
+    reveal: str
+    reveal_help: str
+    revised: str
+    unchanged: str
+    finish: str
+    next_case: str
+    all_done: str
+    came_by: Callable[[str], str]  # the query
+    marks: Mapping[Mark, str]
+    # what came out
+    nothing_visible: str
+    measures: str
+    everyone: str
+    agreement: Callable[[str, str, Stage], str]  # the readers, which impressions
+    both_read: Callable[[int], str]
+    overall: str
+    disagreements: Callable[[int], str]
+    and_more: Callable[[int], str]
+    marked: Callable[[str, int], str]  # the mark, number of cases
+    session_of_shortlist: str
+    shortlist_of: Callable[[str], str]  # name of the session
+    exports: Callable[[int], str]  # number of cases
+    with_reports: str
+    with_reports_help: str
+    export_kinds: Mapping[ExportKind, str]
+    download: Callable[[str], str]  # name of the file
+    left_out: Callable[[int], str]
+
+
+@dataclass(frozen=True)
 class Texts:
     """All texts in one language."""
 
@@ -216,6 +305,7 @@ class Texts:
     words: WordTexts
     signed_in: SignedInTexts
     faults: FaultTexts
+    review: ReviewTexts
 
 
 def _cases(n: int) -> str:
@@ -451,6 +541,100 @@ ENGLISH = Texts(
         lost="No connection to the reading room",
         lost_hint="It has stopped, or this machine was asleep. If the page does not return, start "
         "the reading room again (medembed app LIBRARY) and reload this page.",
+    ),
+    review=ReviewTexts(
+        offer="Start a review session with these cases",
+        offer_help="Readers see each case blind first: images only, until they have written an "
+        "impression. You have seen these results, so ask colleagues to read.",
+        name="Name of the session",
+        name_help="Never the name of a patient.",
+        your_name="Your name or initials",
+        your_name_help="Impressions are kept by reader. Use the same name in every browser.",
+        which_cases="Cases",
+        result=lambda rank: f"Result {rank}",
+        shuffle="Random order",
+        shuffle_help="So that the order says nothing of the scores.",
+        make="Start session",
+        sessions="Review sessions",
+        session=lambda name, n: f"{name} ({_cases(n)})",
+        not_allowed="Your account may not read in review sessions",
+        not_allowed_hint="Ask the administrator for the role reviewer.",
+        not_found="Review session not found",
+        not_found_hint="Check the link.",
+        no_cases="This session has no case to show",
+        no_cases_hint="Its cases may have been erased.",
+        leave="Back to search",
+        to_overview="Overview",
+        begin="Begin",
+        by=lambda name: f"by {name}",
+        read_by=lambda name: f"Reader {name}",
+        share="Link to share",
+        settings="Settings",
+        close="Close the session",
+        close_help="No more readings. Everyone with the link sees all that was written.",
+        reopen="Reopen the session",
+        closed="This session is closed",
+        closed_hint="Ask its creator to reopen it.",
+        progress=lambda done, n: f"Finished {done} of {_cases(n)}",
+        go_on_with=lambda position: f"Continue with case {position}",
+        cases="Cases",
+        states={
+            ReadingState.OPENED: "opened",
+            ReadingState.IMPRESSION: "first impression",
+            ReadingState.REVEALED: "revealed",
+            ReadingState.FINISHED: "finished",
+        },
+        case=lambda position: f"Case {position}",
+        case_of=lambda number, n: f"Case {number} of {n}",
+        previous="Previous",
+        next="Next",
+        pause="Pause",
+        paused="Paused",
+        paused_hint="The case is covered, and its time does not count.",
+        go_on="Continue",
+        blind="Report, findings and diagnosis are covered until you have written your impression.",
+        first="First impression",
+        final="Final impression",
+        impression_placeholder="Write or dictate",
+        findings="Findings",
+        findings_placeholder="Choose findings, or “no finding”",
+        kept="Saved. You can change it until the reveal.",
+        reveal="Reveal",
+        reveal_help="Shows report and findings. Your first impression stays as it is from then on.",
+        revised="revised",
+        unchanged="unchanged",
+        finish="Finish case",
+        next_case="Next case",
+        all_done="Overview",
+        came_by=lambda query: f"In this session by {query}",
+        marks={Mark.SHORTLIST: "Tumor board shortlist", Mark.TEACHING: "Teaching file"},
+        nothing_visible="Agreement, marked cases and exports appear here once you have finished a "
+        "case, so that nobody reads a case after seeing what others wrote.",
+        measures="Revisions and times",
+        everyone="All readers",
+        agreement=lambda one, other, stage: (
+            f"{one} and {other}: "
+            f"{'first impressions' if stage is Stage.FIRST else 'final impressions'}"
+        ),
+        both_read=lambda n: f"{_cases(n)} read by both",
+        overall="All findings",
+        disagreements=lambda n: f"Disagreements ({n})" if n else "No disagreement",
+        and_more=lambda n: f"and {n} more in the CSV",
+        marked=lambda mark, n: f"{mark}: {_cases(n)}",
+        session_of_shortlist="Make a session of the shortlist",
+        shortlist_of=lambda name: f"{name}: shortlist",
+        exports=lambda n: f"Export {_cases(n)}",
+        with_reports="With reports",
+        with_reports_help="Reports may name the patient.",
+        export_kinds={
+            ExportKind.PDF: "PDF",
+            ExportKind.CSV: "CSV",
+            ExportKind.SR: "DICOM SR",
+            ExportKind.KO: "DICOM key objects",
+            ExportKind.TEACHING: "Teaching file",
+        },
+        download=lambda name: f"Download {name}",
+        left_out=lambda n: f"Left out, since they have no DICOM image: {_cases(n)}",
     ),
 )
 

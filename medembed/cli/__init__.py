@@ -28,8 +28,8 @@ _VERBS = (
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
     "audit", "compare-models", "check", "show", "vocabulary", "import-vectors", "export-vectors",
-    "remove-model", "erase", "verify", "journal", "backup", "restore", "export", "app", "serve",
-    "token",
+    "remove-model", "erase", "verify", "journal", "backup", "restore", "export", "reviews", "app",
+    "serve", "token",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from medembed.library.derived_files import clean_derived
 from medembed.library.elsewhere import clean_elsewhere, is_elsewhere
 from medembed.library.locks import writer_lock
 from medembed.library.meta import MetaStore
+from medembed.library.review_rows import count_reviews, forget_in_reviews
 
 if TYPE_CHECKING:
     from medembed.library.database import Database
@@ -135,9 +136,18 @@ def delete_patients(
             wanted,
         ),
     }
+    found["review entries"] = count_reviews(db, patients)
+    case_ids = [
+        case_id
+        for (case_id,) in db.execute(
+            f"SELECT case_id FROM cases WHERE patient_id IN {of}",  # noqa: S608  own text only
+            (wanted,),
+        )
+    ]
     found["records of files read"] = _delete_file_records(db, patients, names, home)
     # the rows in other tables, the words and the vectors go with the case: triggers and keys
     db.execute(f"DELETE FROM cases WHERE patient_id IN {of}", (wanted,))  # noqa: S608
+    forget_in_reviews(db, patients, case_ids)
     db.execute(f"DELETE FROM patients WHERE patient_id IN {of}", (wanted,))  # noqa: S608
     found["identities"] = db.execute(
         f"DELETE FROM identities WHERE patient_id IN {of}",  # noqa: S608  own text only

@@ -12,10 +12,12 @@ import pytest
 import apps.case_lookup
 from apps.case_lookup.rendering import Preset
 from apps.case_lookup.texts import ENGLISH
+from apps.review.exports import ExportKind
 from medembed.explain import Relation
 from medembed.index import SearchNoteKind
 from medembed.lookup.messages import NoveltyReason
 from medembed.lookup.score_worth import WorthReason
+from medembed.reviews import Mark, ReadingState
 
 ROOM = Path(apps.case_lookup.__file__).parent
 
@@ -39,6 +41,9 @@ def test_every_state_has_a_text() -> None:
     assert set(ENGLISH.results.worth_reasons) == set(WorthReason)
     assert set(ENGLISH.results.notes) == set(SearchNoteKind)
     assert set(ENGLISH.results.relations) == set(Relation)
+    assert set(ENGLISH.review.states) == set(ReadingState)
+    assert set(ENGLISH.review.marks) == set(Mark)
+    assert set(ENGLISH.review.export_kinds) == set(ExportKind)
 
 
 @pytest.mark.parametrize(("n", "word"), [(0, "0 cases"), (1, "1 case"), (2, "2 cases")])
@@ -60,7 +65,13 @@ def test_no_text_is_empty_and_every_text_is_used() -> None:
         assert f".{name}" in source, f"{name} is never shown"
 
 
-@pytest.mark.parametrize("file", ["case_page.py", "results.py", "sidebar.py", "formatting.py"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("case_page.py", "results.py", "sidebar.py", "formatting.py"),
+        *("review_case.py", "review_create.py", "review_overview.py", "review_page.py"),
+    ],
+)
 def test_no_sentence_is_written_outside_the_catalog(file: str) -> None:
     """Two words or more in a string that is no docstring belong into texts.py."""
     tree = ast.parse((ROOM / file).read_text(encoding="utf-8"))

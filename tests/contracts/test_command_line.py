@@ -43,6 +43,7 @@ BESIDE_THE_DESIGN = {
     "import-vectors",
     "journal",
     "remove-model",
+    "reviews",
     "token",
     "use",
     "vocabulary",

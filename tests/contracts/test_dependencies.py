@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = {
     "medembed": ("lora", "milvus", "ray"),
     "evaluation": ("audit",),
-    "apps": ("audit", "app", "access", "service", "review"),
+    "apps": ("audit", "app", "access", "service"),
 }
 """Extras that each package may count on, beside the core."""
 PLUGINS = {
