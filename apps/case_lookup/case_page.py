@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from apps.case_lookup.faults import errors_on_one_line
 from apps.case_lookup.formatting import (
     chips,
     date_text,
@@ -19,7 +20,7 @@ from apps.case_lookup.formatting import (
 from apps.case_lookup.html import Markup, escaped, join, notice, tag
 from apps.case_lookup.sidebar import close_case, open_case, search_similar
 from apps.case_lookup.texts import TEXTS
-from apps.pixels import QUERY_IMAGES, address_of_case, address_of_query
+from apps.pixels import QUERY_IMAGES, Visitor, address_of_case, address_of_query
 from apps.viewer import Layer, Panel, Picture, viewer
 from medembed.cases import Case, Finding
 from medembed.errors import LibraryError, MedEmbedError
@@ -33,7 +34,9 @@ _MOST_STUDIES = 12
 _MOST_LAYERS = 24
 
 
-def show_case(session: LibrarySession, case_id: str, request: SearchRequest) -> None:
+def show_case(
+    session: LibrarySession, case_id: str, request: SearchRequest, visitor: Visitor | None = None
+) -> None:
     """Draw the case, or one line if the library has no such case.
 
     Parameters
@@ -42,16 +45,24 @@ def show_case(session: LibrarySession, case_id: str, request: SearchRequest) -> 
     case_id : str
         From the page's address, so it may be anything.
     request : SearchRequest
-        The current query; its image can be shown beside the case's.
+        The current query; its image is shown beside the case's.
+    visitor : Visitor, optional
+        Who looks at it; by default, the single user of this machine.
     """
+    who = visitor or Visitor()
     texts = TEXTS.case
     back = texts.to_search if request.is_empty else texts.to_results
     try:
-        case = session.library.case(case_id)
+        case = session.library.case(case_id) if who.may_see(case_id) else None
     except MedEmbedError:
+        case = None
+    if case is None:
         st.html(notice(texts.not_found, texts.not_found_hint))
         st.button(escaped(back, "markdown"), on_click=close_case)
         return
+    if st.session_state.get("opened") != case_id:
+        who.opened(case_id)
+        st.session_state["opened"] = case_id
     hits = _Hits.around(case_id)
     with st.container(key="case-bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.button(escaped(back, "markdown"), icon=":material/arrow_back:", on_click=close_case)
@@ -63,10 +74,10 @@ def show_case(session: LibrarySession, case_id: str, request: SearchRequest) -> 
         )
     with st.container(key="case"):
         image, report = st.columns([2, 1], gap="medium")
-        with image, st.container(key="viewer"):
-            _viewer(session, case, request, hits)
+        with image, st.container(key="viewer"), errors_on_one_line():
+            _viewer(session, case, request, hits, who)
         with report:
-            _report(session, case)
+            _report(session, case, who)
 
 
 def _step_buttons(hits: _Hits) -> None:
@@ -95,10 +106,12 @@ def _title(case: Case) -> Markup:
     )
 
 
-def _viewer(session: LibrarySession, case: Case, request: SearchRequest, hits: _Hits) -> None:
+def _viewer(
+    session: LibrarySession, case: Case, request: SearchRequest, hits: _Hits, who: Visitor
+) -> None:
     """Mount the viewer: the query, if it has an image, beside the case."""
-    panels = [_case_panel(session, case, TEXTS.case.this_case)]
-    query = _query_panel(session, case, request)
+    panels = [_case_panel(session, case, TEXTS.case.this_case, who)]
+    query = _query_panel(session, case, request, who)
     if query is not None:
         panels.insert(0, query)
     # what the page shows until the viewer has started, and if it cannot start
@@ -119,10 +132,10 @@ def _still(panel: Panel) -> Markup:
     return tag("figure", image, tag("figcaption", panel.label))
 
 
-def _case_panel(session: LibrarySession, case: Case, label: str) -> Panel:
+def _case_panel(session: LibrarySession, case: Case, label: str, who: Visitor) -> Panel:
     layers = [
         Layer(address_of_case(other.case_id, position), _layer_label(other, position))
-        for other in session.other_studies(case)[:_MOST_STUDIES]
+        for other in _other_studies(session, case, who)
         for position in range(len(other.scans))
         if other.modality == case.modality
     ]
@@ -138,22 +151,24 @@ def _case_panel(session: LibrarySession, case: Case, label: str) -> Panel:
     )
 
 
-def _query_panel(session: LibrarySession, case: Case, request: SearchRequest) -> Panel | None:
+def _query_panel(
+    session: LibrarySession, case: Case, request: SearchRequest, who: Visitor
+) -> Panel | None:
     """Describe the image that was searched for: dropped on the page, or another case's."""
     texts = TEXTS.results
     if request.scan is not None:
         run = get_script_run_ctx()
         session_id = run.session_id if run is not None else ""
-        token = QUERY_IMAGES.offer(request.scan, session_id, request.dropped)
+        token = QUERY_IMAGES.offer(request.scan, session_id, request.dropped, who.name)
         alt = texts.query_alt(texts.query_image)
         return Panel("query", texts.query_image, alt, [Picture(address_of_query(token))])
-    if not request.case_id or request.case_id == case.case_id:
+    if request.case_id in ("", case.case_id) or not who.may_see(request.case_id):
         return None
     try:
         similar_to = session.library.case(request.case_id)
     except LibraryError:  # erased since
         return None
-    panel = _case_panel(session, similar_to, texts.query)
+    panel = _case_panel(session, similar_to, texts.query, who)
     return replace(panel, name="query", alt=texts.query_alt(panel.alt))
 
 
@@ -207,7 +222,7 @@ class _Hits:
             open_case(target)
 
 
-def _report(session: LibrarySession, case: Case) -> None:
+def _report(session: LibrarySession, case: Case, who: Visitor) -> None:
     texts = TEXTS.case
     parts: list[Markup] = [
         tag("p", texts.findings, class_="rr-label"),
@@ -220,7 +235,7 @@ def _report(session: LibrarySession, case: Case) -> None:
     else:
         parts.append(marked_note(case.note))
     st.html(join(*parts))
-    _other_studies(session, case)
+    _show_other_studies(_other_studies(session, case, who))
     st.html(join(tag("p", texts.study, class_="rr-label"), _facts(case)))
 
 
@@ -259,13 +274,18 @@ def _facts(case: Case) -> Markup:
     )
 
 
-def _other_studies(session: LibrarySession, case: Case) -> None:
-    others = session.other_studies(case)
+def _other_studies(session: LibrarySession, case: Case, who: Visitor) -> list[Case]:
+    """List the patient's other studies that this person may see."""
+    others = [other for other in session.other_studies(case) if who.may_see(other.case_id)]
+    return others[:_MOST_STUDIES]
+
+
+def _show_other_studies(others: list[Case]) -> None:
     if not others:
         return
     st.html(tag("p", TEXTS.case.other_studies, class_="rr-label"))
     with st.container(key="studies", gap="small"):
-        for position, other in enumerate(others[:_MOST_STUDIES]):
+        for position, other in enumerate(others):
             named = ", ".join(map(finding_text, other.findings)) or TEXTS.words.no_finding
             st.button(
                 escaped(f"{date_text(other)} · {modality_text(other)} · {named}", "markdown"),

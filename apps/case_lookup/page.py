@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -15,18 +14,13 @@ from apps.case_lookup.faults import errors_on_one_line, show_error
 from apps.case_lookup.html import Markup
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
 from apps.case_lookup.session import LibrarySession, SearchRequest
+from apps.case_lookup.shared_session import served_session
 from apps.case_lookup.sidebar import draw_sidebar
 from apps.case_lookup.texts import TEXTS
 from apps.case_lookup.visits import HEADER, register_page
-from medembed.errors import LibraryError, MedEmbedError
+from medembed.errors import MedEmbedError
 
 _CSS = Path(__file__).with_name("room.css")
-
-
-@st.cache_resource(show_spinner=False, on_release=LibrarySession.close)
-def open_session(path: str) -> LibrarySession:
-    """Open the library once for all visitors; its model loads in the background."""
-    return LibrarySession(Path(path))
 
 
 def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
@@ -81,10 +75,7 @@ def main() -> None:
     if run is not None:
         register_page(st.context.headers.get(HEADER), run.session_id)
     with errors_on_one_line():
-        path = os.environ.get("MEDEMBED_LIBRARY", "")
-        if not path:
-            raise LibraryError(TEXTS.faults.no_library, hint=TEXTS.faults.no_library_hint)
-        _draw(open_session(path))
+        _draw(served_session())
 
 
 if __name__ == "__main__":  # as Streamlit runs it; a decoding worker that imports it does not

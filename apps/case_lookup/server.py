@@ -17,6 +17,7 @@ from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.index_page import routes
 from apps.case_lookup.middleware import ANY_ADDRESS, SameOrigin, SecurityHeaders
 from apps.case_lookup.visits import OpenPages
+from apps.pixels import pixel_routes
 from medembed.errors import InputError
 
 __all__ = ["settings", "start"]
@@ -66,6 +67,8 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
     try:
         from starlette.middleware import Middleware
         from streamlit.starlette import App
+
+        from apps.case_lookup.shared_session import served_session
     except ImportError:
         raise InputError(
             "the reading room needs Streamlit", hint="pip install 'medembed[app]'"
@@ -82,7 +85,7 @@ def start(library: Path, host: str, port: int, opened: Callable[[str], None]) ->
 
     app = App(
         _HERE / "page.py",
-        routes=routes(),
+        routes=[*routes(), *pixel_routes(served_session)],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(SameOrigin, host=host, port=port),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "Visitor"]
 
 Scope = Mapping[str, Any]
 
@@ -26,6 +26,10 @@ def _every_case(_: Scope, case_id: str) -> bool:
 
 
 def _nowhere(actor: str, case_id: str) -> None:
+    """Record nothing: there is no journal."""
+
+
+def _unrecorded(case_id: str) -> None:
     """Record nothing: there is no journal."""
 
 
@@ -72,3 +76,24 @@ class Guard:
             self._recorded.move_to_end(key)
             while len(self._recorded) > _MOST_REMEMBERED:
                 self._recorded.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """The person in front of a page, for the script that draws it.
+
+    The default is the single user of this machine.
+
+    Parameters
+    ----------
+    name : str
+        As :attr:`Guard.person_of` names the sender of the page's requests.
+    may_see : callable
+        Whether this person may see a case, by its id.
+    opened : callable
+        Writes to the journal that this person has opened a case.
+    """
+
+    name: str = "local"
+    may_see: Callable[[str], bool] = bool
+    opened: Callable[[str], None] = _unrecorded

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUILD", "Layer", "Panel", "Picture", "ViewerTexts", "viewer"]
+__all__ = ["BUILT", "Layer", "Panel", "Picture", "ViewerTexts", "viewer"]
 
-BUILD = Path(__file__).parent / "build"
+BUILT = Path(__file__).parent / "built"
 """The component as it is shipped: built from ``frontend``, which has the command."""
 
 _PROJECT, _NAME = "medembed", "viewer"
@@ -91,7 +91,7 @@ class ViewerTexts:
     no_layer: str
     opacity: str
     not_registered: str
-    adjust: str
+    move_layer: str
     adjust_window: str
     pan: str
     zoom: str
@@ -106,7 +106,6 @@ class ViewerTexts:
     help_title: str
     close: str
     tools: str
-    more: str
     picture: str
     slice_: str  # {n} of {of}
     slice_name: str
@@ -121,12 +120,11 @@ class ViewerTexts:
     planes_names: Mapping[str, str]  # axial, coronal, sagittal, and the three of unknown sides
     loading: str
     loaded: str  # {n} of {of}
-    failed: str
+    failed: str  # {reason}
+    no_connection: str
     try_again: str
     without_gpu: str
     as_stored: str
-    previous: str
-    next: str
     keys: Sequence[tuple[str, str]]  # the keys and what they do, for the list of help
 
 
@@ -144,9 +142,9 @@ def _register() -> Callable[..., Any]:
     manager = get_bidi_component_manager()
     name = f"{_PROJECT}.{_NAME}"
     if manager.get_component_asset_root(name) is None:
-        parts = [ComponentConfig(name=_NAME, asset_dir=BUILD.name)]
+        parts = [ComponentConfig(name=_NAME, asset_dir=BUILT.name)]
         manifest = ComponentManifest(name=_PROJECT, version="0", components=parts)
-        manager.register_from_manifest(manifest, BUILD.parent)
+        manager.register_from_manifest(manifest, BUILT.parent)
     mount: Callable[..., Any] = st.components.v2.component(name, js=_SCRIPT)
     return mount
 
