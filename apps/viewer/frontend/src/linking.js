@@ -38,6 +38,12 @@ export const mapWindow = (window, from, to) => {
   };
 };
 
+/** A window without a lookup table: the table counts as the full range of its study. */
+export const linear = (window, header) =>
+  window.values === undefined
+    ? window
+    : { center: (header.low + header.high) / 2, width: header.high - header.low, function: "LINEAR_EXACT" };
+
 /** How far through the body a slice lies, from 0 to 1. */
 export const fractionOf = (index, count) => (count > 1 ? index / (count - 1) : 0.5);
 

@@ -1,7 +1,8 @@
 // One study on the screen: its picture, or the three planes of its volume, and what lies over it.
 import { element, View } from "./view.js";
 import { filled } from "./engine.js";
-import { mapSlice, mapWindow, sliceAt } from "./linking.js";
+import { linear, mapSlice, mapWindow, sliceAt } from "./linking.js";
+import { windowFor } from "./looks.js";
 import { acquire, PixelError, release } from "./pixels.js";
 import { planesOf, storedPlane, toPlane, toVolume } from "./planes.js";
 
@@ -96,7 +97,7 @@ export class Panel {
     const { viewer, source } = this;
     const planes = viewer.planes && this.isVolume ? planesOf(source.header) : [storedPlane(source.header)];
     this.cells.classList.toggle("mv-three", planes.length > 1);
-    const window = viewer.windowFor(source.header);
+    const window = windowFor(source.header);
     this.views = planes.map((plane) => this.#view(plane));
     await Promise.all(
       this.views.map(async (view, at) => {
@@ -148,7 +149,7 @@ export class Panel {
     for (const other of this.views) {
       const at = toPlane(this.header, other.plane, place);
       if (other !== view) other.setIndex(at.across);
-      if (this.views.length > 1) other.mark(at);
+      other.mark(at);
     }
     return place;
   }
@@ -259,11 +260,3 @@ export class Panel {
     this.box.remove();
   }
 }
-
-/** A window without a lookup table: the table's study maps by its opening window. */
-const linear = (window, header) =>
-  window.values === undefined
-    ? window
-    : { center: (header.low + header.high) / 2, width: header.high - header.low, function: "LINEAR_EXACT" };
-
-export { linear };

@@ -1,14 +1,15 @@
 // The viewer: panels, tools, keys, and the links between the panels.
+import { perform } from "./actions.js";
 import { annotation, chooseTool, renderingEngine, setMarkTexts, start } from "./engine.js";
 import { keyAction } from "./keys.js";
-import { mapCamera, mapSlice, mapWindow } from "./linking.js";
-import { linear, Panel } from "./panel.js";
+import { linear, mapCamera, mapSlice, mapWindow } from "./linking.js";
+import { keepLook } from "./looks.js";
+import { Panel } from "./panel.js";
+import { listenToPointer } from "./pointer.js";
 import { keep, settings } from "./settings.js";
 import { Toolbar } from "./toolbar.js";
 import { element } from "./view.js";
 
-const ZOOM_STEP = 1.2;
-const PAN_PIXELS = 40;
 const LEVEL_STEP = 0.05; // of the window's width
 
 export class Viewer {
@@ -63,9 +64,7 @@ export class Viewer {
       this.box.dataset.graphics = graphics ? "card" : "none";
       this.toolbar = new Toolbar(this.box, this);
       this.stage = element("div", "mv-stage", this.box);
-      this.stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-      this.stage.addEventListener("pointerdown", (event) => this.#locating(event));
-      this.stage.addEventListener("pointermove", (event) => this.#locating(event));
+      listenToPointer(this);
       this.note = element("p", "mv-note", this.box);
       this.resizing = new ResizeObserver(() => this.#resize());
       this.resizing.observe(this.stage);
@@ -159,7 +158,7 @@ export class Viewer {
     if (panel.views.length > 1 && view.marked) panel.locate(view, { ...view.marked, across: view.asked });
     if (!this.linked) return;
     for (const other of this.panels) {
-      const its = other === panel ? undefined : this.#counterpart(view, other);
+      const its = other === panel ? undefined : this.counterpart(view, other);
       if (its === undefined) continue;
       its.setIndex(mapSlice(view.asked, view.shape.across, its.shape.across, this.#anchor(view, panel, other)));
       this.#follow(other, its);
@@ -173,7 +172,8 @@ export class Viewer {
     layer.view.setIndex(mapSlice(view.asked, view.shape.across, layer.view.shape.across, layer.anchor));
   }
 
-  #counterpart(view, other) {
+  /** The view of another panel that shows the same plane. */
+  counterpart(view, other) {
     return other.views.find((one) => one.plane.name === view.plane.name);
   }
 
@@ -189,7 +189,7 @@ export class Viewer {
     } else {
       this.anchors = new Map();
       for (const view of this.panels[0].views) {
-        const all = this.panels.map((panel) => [panel, this.#counterpart(view, panel)?.asked]);
+        const all = this.panels.map((panel) => [panel, this.counterpart(view, panel)?.asked]);
         if (all.every(([, index]) => index !== undefined)) this.anchors.set(view.plane.name, new Map(all));
       }
       keep({ link: true });
@@ -197,38 +197,17 @@ export class Viewer {
     this.draw();
   }
 
-  #scrollBy(by) {
+  scrollBy(by) {
     const { panel, view } = this.active ?? {};
     if (view) this.scrollTo(panel, view, view.asked + by);
   }
 
   // window ------------------------------------------------------------------------------------
 
-  /** The window that a study opens with: as the reader has it, else its own. */
-  windowFor(header) {
-    const look = settings.looks[header.units];
-    const own = header.windows[0];
-    if (look === undefined) return own;
-    if (look.preset !== undefined) return header.windows.find(({ id }) => id === look.preset) ?? own;
-    if (look.center !== undefined) return { ...look, function: "LINEAR_EXACT" };
-    const first = linear(own, header);
-    return { center: first.center + look.shift * first.width, width: look.scale * first.width, function: "LINEAR_EXACT" };
-  }
-
-  #keepLook(window, header) {
-    const first = linear(header.windows[0], header);
-    const adjusted =
-      header.units === "HU"
-        ? { center: window.center, width: window.width }
-        : { shift: (window.center - first.center) / first.width, scale: window.width / first.width };
-    const look = window.id === undefined ? adjusted : { preset: window.id };
-    keep({ looks: { ...settings.looks, [header.units]: look } });
-  }
-
   /** The reader has dragged the window of a view. */
   windowed(panel, view, window) {
     if (view.layer) return;
-    this.#keepLook(window, view.source.header);
+    keepLook(window, view.source.header);
     this.#spreadWindow(view, window, this.obeying.includes(panel) ? this.obeying : [panel]);
     this.draw();
   }
@@ -256,7 +235,7 @@ export class Viewer {
         panel.layer.source.header.windows.find((one) => one.id === id) ??
           mapWindow(linear(window, panel.header), panel.header, panel.layer.source.header),
       );
-      this.#keepLook(window, panel.header);
+      keepLook(window, panel.header);
     }
     this.draw();
   }
@@ -276,7 +255,7 @@ export class Viewer {
     return this.active?.view.window?.id ?? "";
   }
 
-  #adjustWindow(level, width) {
+  adjustWindow(level, width) {
     const { panel, view } = this.active ?? {};
     if (!view?.window) return;
     const { center, width: wide } = linear(view.window, view.source.header);
@@ -353,7 +332,7 @@ export class Viewer {
   chooseTool(name) {
     keep({ tool: name });
     chooseTool(name);
-    this.box.dataset.tool = name;
+    if (name !== "locate") for (const { views } of this.panels) if (views.length === 1) views[0].mark(null);
     this.draw();
   }
 
@@ -390,7 +369,7 @@ export class Viewer {
     this.draw();
   }
 
-  #nextOverlay() {
+  nextOverlay() {
     const panel = this.layered;
     if (panel === null) return;
     const all = [undefined, ...panel.data.layers.map(({ address }) => address)];
@@ -411,93 +390,12 @@ export class Viewer {
 
   // mouse and keys ----------------------------------------------------------------------------
 
-  #under(event) {
-    for (const panel of this.panels) {
-      if (this.movingLayer && panel.layer?.view && event.composedPath().includes(panel.views[0]?.box)) {
-        return { panel, view: panel.layer.view };
-      }
-      for (const view of panel.views) if (event.composedPath().includes(view.box)) return { panel, view };
-    }
-    return null;
-  }
-
-  #wheel(event) {
-    const at = this.#under(event);
-    if (at === null) return;
-    event.preventDefault();
-    const { panel, view } = at;
-    if (!view.layer) this.activate(panel, view);
-    const lines = event.deltaMode === 0 ? event.deltaY / 40 : event.deltaY;
-    if (event.ctrlKey || view.count < 2) {
-      view.zoomBy(ZOOM_STEP ** Math.max(-1, Math.min(1, -lines)));
-      return;
-    }
-    this.rolled = (this.rolled ?? 0) + lines;
-    // a mouse's wheel comes in steps, a touchpad's in many small parts
-    const steps = Math.abs(lines) >= 1 ? Math.sign(lines) : Math.trunc(this.rolled);
-    if (steps === 0) return;
-    this.rolled = 0;
-    this.scrollTo(panel, view, view.asked + steps);
-  }
-
-  #locating(event) {
-    if (settings.tool !== "locate" || (event.buttons & 1) === 0) return;
-    const at = this.#under(event);
-    if (at === null || at.view.layer) return;
-    const { panel, view } = at;
-    const pixel = view.pixelAt(event.clientX, event.clientY);
-    panel.locate(view, pixel);
-    if (panel.views.length < 2) view.mark(pixel);
-    if (!this.linked) return;
-    for (const other of this.panels) {
-      const its = other === panel ? undefined : this.#counterpart(view, other);
-      if (its === undefined) continue;
-      const like = (name) => Math.round((pixel[name] / Math.max(view.shape[name].count - 1, 1)) * (its.shape[name].count - 1));
-      const place = { across: its.asked, down: like("down"), right: like("right") };
-      other.locate(its, place);
-      if (other.views.length < 2) its.mark(place);
-    }
-  }
-
   #key(event) {
     if (!this.box.isConnected || this.toolbar === undefined) return;
     const action = keyAction(event);
-    if (action === null || !this.#does(action)) return;
+    if (action === null || !perform(this, action)) return;
     event.preventDefault();
     event.stopPropagation();
-  }
-
-  #does([name, value]) {
-    if (this.toolbar.helping) {
-      if (name === "escape" || name === "help") this.toolbar.hideHelp();
-      return name === "escape" || name === "help";
-    }
-    const view = this.active?.view;
-    const actions = {
-      step: () => this.goTo(value),
-      scroll: () => this.#scrollBy(value),
-      end: () => view && this.scrollTo(this.active.panel, view, value < 0 ? 0 : view.count - 1),
-      preset: () => this.stepPreset(value),
-      presetNumber: () => this.presets[value - 1] && this.choosePreset(this.presets[value - 1].id),
-      level: () => this.#adjustWindow(value, 0),
-      width: () => this.#adjustWindow(0, value),
-      zoom: () => view?.zoomBy(ZOOM_STEP ** value),
-      pan: () => view?.panBy(value[0] * PAN_PIXELS, value[1] * PAN_PIXELS),
-      fit: () => this.fit(),
-      invert: () => this.invert(),
-      rotate: () => this.rotate(),
-      reset: () => this.reset(),
-      link: () => this.panels.length > 1 && this.toggleLink(),
-      anchor: () => this.panels.length > 1 && this.toggleAnchor(),
-      planes: () => this.panels.some((panel) => panel.isVolume) && this.togglePlanes(),
-      overlay: () => this.#nextOverlay(),
-      tool: () => this.chooseTool(value),
-      deleteMarks: () => this.deleteMarks(),
-      escape: () => this.chooseTool("adjust"),
-      help: () => this.toolbar.showHelp(),
-    };
-    actions[name]();
-    return true;
   }
 
   /** Ask the page for the previous or the next hit. */
