@@ -222,7 +222,7 @@ def test_an_unreadable_image_is_one_line_without_its_path(session: LibrarySessio
     assert answer.text == "the file is cut off"
 
 
-@pytest.mark.parametrize("case_id", ["a/b", "a%2Fb", "../x", "a?b#c", "ü 1", "x/image/0/slice"])
+@pytest.mark.parametrize("case_id", ["a/b", "../x", "a?b#c", "ü 1", "x/image/0/slice"])
 def test_any_case_id_has_an_address_of_its_own(case_id: str) -> None:
     def case(asked: str) -> object:
         assert asked == case_id

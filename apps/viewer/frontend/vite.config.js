@@ -75,7 +75,10 @@ const thirdPartyLicenses = () => {
 export default defineConfig({
   base: "./",
   plugins: [sourceDigest(), thirdPartyLicenses()],
-  worker: { format: "es", plugins: () => [] },
+  worker: { format: "es" },
+  resolve: {
+    alias: [{ find: /^.*\/registerComputeWorker(\.js)?$/, replacement: join(HERE, "src", "no_worker.js") }],
+  },
   build: {
     outDir: "../built",
     emptyOutDir: true,

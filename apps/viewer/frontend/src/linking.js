@@ -38,10 +38,10 @@ export const mapWindow = (window, from, to) => {
   };
 };
 
-/** A window without a lookup table: the table counts as the full range of its study. */
+/** A straight line near a window: a lookup table counts as the full range of its study. */
 export const linear = (window, header) =>
   window.values === undefined
-    ? window
+    ? { ...window, function: window.function === "SIGMOID" ? "LINEAR_EXACT" : window.function }
     : { center: (header.low + header.high) / 2, width: header.high - header.low, function: "LINEAR_EXACT" };
 
 /** How far through the body a slice lies, from 0 to 1. */

@@ -6,7 +6,19 @@ import { cut, shapeOf, storedPlane } from "./planes.js";
 const SCHEME = "pixels";
 const PARALLEL = 4; // requests at a time: a browser allows six, and the page needs some
 const KEPT_BYTES = 512 * 2 ** 20; // of scans that are not on the screen
-const LUT_RANGE = 4095;
+
+/** The brightest of the gray levels behind a curve. */
+export const CURVE_TOP = 4095;
+
+/** Whether a window is no straight line: the file's lookup table, or a sigmoid. */
+export const isCurve = (window) => window.values !== undefined || window.function === "SIGMOID";
+
+/** The gray levels of a curve (DICOM PS3.3 C.11.2.1.1, C.11.2.1.3.1), from 0 to 1. */
+const curveOf = ({ values, first, center, width }) => {
+  if (values === undefined) return (value) => 1 / (1 + Math.exp((-4 * (value - center)) / width));
+  const last = values.length - 1;
+  return (value) => values[Math.min(Math.max(Math.round(value - first), 0), last)];
+};
 
 const sources = new Map(); // by address, the least recently used first
 const byNumber = new Map();
@@ -124,16 +136,11 @@ class Source {
     return this.slices[index];
   }
 
-  /** Apply one of the file's lookup tables, where it is chosen; gray levels from 0 to 4095. */
+  /** Send the values through a curve, if one is chosen; Cornerstone then draws its output. */
   #through(pixels, table) {
     if (table === undefined) return pixels;
-    const last = table.values.length - 1;
-    const shown = new Int16Array(pixels.length);
-    for (let i = 0; i < pixels.length; i += 1) {
-      const at = Math.min(Math.max(Math.round(pixels[i] - table.first), 0), last);
-      shown[i] = Math.round(table.values[at] * LUT_RANGE);
-    }
-    return shown;
+    const level = curveOf(table);
+    return Int16Array.from(pixels, (value) => Math.round(level(value) * CURVE_TOP));
   }
 
   async pixelsOf(plane, index, table) {
@@ -208,7 +215,7 @@ const image = (imageId, pixels, { source, plane, table }) => {
   const { header } = source;
   const { down, right } = shapeOf(header, plane);
   const spacing = spacingOf(header, plane);
-  const [low, high] = table === undefined ? [header.low, header.high] : [0, LUT_RANGE];
+  const [low, high] = table === undefined ? [header.low, header.high] : [0, CURVE_TOP];
   const voxelManager = utilities.VoxelManager.createImageVoxelManager({
     width: right.count,
     height: down.count,

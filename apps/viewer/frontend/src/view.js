@@ -2,10 +2,10 @@
 import { Enums } from "@cornerstonejs/core";
 import { Events, filled, renderingEngine, toolGroup } from "./engine.js";
 import { fractionOf, rangeOf, windowOf } from "./linking.js";
-import { imageIds } from "./pixels.js";
+import { CURVE_TOP, imageIds, isCurve } from "./pixels.js";
 import { edgeLetters, shapeOf } from "./planes.js";
 
-const { ViewportType, VOILUTFunctionType } = Enums;
+const { ViewportType } = Enums;
 
 let numbers = 0;
 
@@ -71,7 +71,7 @@ export class View {
 
   /** Show a slice of the stack in a window; the first time, and after the lookup table has changed. */
   async open(index, window) {
-    const table = window.values === undefined ? undefined : window;
+    const table = isCurve(window) ? window : undefined;
     this.ids = imageIds(this.source, this.plane, table);
     this.tableId = table?.id ?? "";
     this.index = Math.min(Math.max(index, 0), this.count - 1);
@@ -99,8 +99,7 @@ export class View {
     if (near(range.lower, this.range.lower, by) && near(range.upper, this.range.upper, by)) return;
     this.range = range;
     if (this.tableId === "") {
-      const shape = this.window.function === "SIGMOID" ? "LINEAR_EXACT" : this.window.function;
-      this.window = windowOf(range, shape);
+      this.window = windowOf(range, this.window.function);
       this.onWindow(this, this.window);
     }
     this.#read();
@@ -116,8 +115,29 @@ export class View {
     this.onCamera(this, before, after);
   }
 
+  /** The middle of the picture, in Cornerstone's world. */
+  get #middle() {
+    const { down, right, across } = this.shape;
+    const half = ({ count, mm }) => ((count - 1) / 2) * (mm ?? 1);
+    return [half(right), half(down), this.index * (across.mm ?? 1)];
+  }
+
+  /** Pixels of the screen per millimeter, and where the picture's middle is on the screen. */
+  #measure() {
+    const middle = this.#middle;
+    const here = this.viewport.worldToCanvas(middle);
+    const aside = this.viewport.worldToCanvas([middle[0] + 1, middle[1], middle[2]]);
+    return { here, scale: Math.hypot(aside[0] - here[0], aside[1] - here[1]) };
+  }
+
+  /**
+   * Zoom relative to the fitted picture, and how far its middle is from the panel's, in pixels.
+   * Cornerstone's own pan means something else for each way of drawing.
+   */
   #camera() {
-    return { zoom: this.viewport.getZoom(), pan: [...this.viewport.getPan()] };
+    const { here, scale } = this.#measure();
+    const { clientWidth, clientHeight } = this.canvas;
+    return { zoom: scale * this.fitted, pan: [here[0] - clientWidth / 2, here[1] - clientHeight / 2] };
   }
 
   /** Change the viewport without taking the change for the reader's. */
@@ -148,7 +168,7 @@ export class View {
   }
 
   async setWindow(window) {
-    const tableId = window.values === undefined ? "" : window.id;
+    const tableId = isCurve(window) ? window.id : "";
     if (tableId === this.tableId) {
       this.#apply(window);
       this.#read();
@@ -161,12 +181,9 @@ export class View {
 
   #apply(window) {
     this.window = window;
-    const range = window.values === undefined ? rangeOf(window) : { lower: 0, upper: 4095 };
-    const shape = window.function === "SIGMOID" ? VOILUTFunctionType.SAMPLED_SIGMOID : VOILUTFunctionType.LINEAR;
+    const range = isCurve(window) ? { lower: 0, upper: CURVE_TOP } : rangeOf(window);
     this.range = range;
-    this.#silently(() => {
-      this.viewport.setProperties({ voiRange: range, VOILUTFunction: shape, invert: this.inverted });
-    });
+    this.#silently(() => this.viewport.setProperties({ voiRange: range, invert: this.inverted }));
     this.range = this.viewport.getProperties().voiRange ?? range;
   }
 
@@ -182,9 +199,16 @@ export class View {
   }
 
   setCamera({ zoom, pan }) {
+    const { clientWidth, clientHeight } = this.canvas;
     this.#silently(() => {
-      this.viewport.setZoom(zoom);
-      this.viewport.setPan(pan);
+      this.viewport.setCamera({ parallelScale: (clientHeight * this.fitted) / (2 * zoom) });
+      const { here } = this.#measure();
+      const center = [clientWidth / 2, clientHeight / 2];
+      const aim = this.viewport.canvasToWorld([here[0] - pan[0], here[1] - pan[1]]);
+      const from = this.viewport.canvasToWorld(center);
+      const { focalPoint, position } = this.viewport.getCamera();
+      const moved = (point) => point.map((value, axis) => value + (axis < 2 ? aim[axis] - from[axis] : 0));
+      this.viewport.setCamera({ focalPoint: moved(focalPoint), position: moved(position) });
     });
     this.camera = this.#camera();
   }
