@@ -90,9 +90,7 @@ def _step_buttons(hits: _Hits) -> None:
             disabled=hits.previous is None,
         )
         st.html(tag("span", TEXTS.case.hit_of(hits.rank, hits.of), class_="rr-quiet"))
-        st.button(
-            TEXTS.case.next_hit, on_click=hits.step, args=(1,), disabled=hits.next is None
-        )
+        st.button(TEXTS.case.next_hit, on_click=hits.step, args=(1,), disabled=hits.next is None)
 
 
 def _title(case: Case) -> Markup:

@@ -11,8 +11,8 @@ from medembed.errors import ScanError
 
 __all__ = [
     "SAME_PLACE_MM",
-    "axes_of",
     "along_normal",
+    "axes_of",
     "fits_line",
     "is_tilted",
     "normal_of",
@@ -111,9 +111,7 @@ def axes_of(orientation: Sequence[float]) -> tuple[str, str, str]:
 def _side_of(direction: npt.NDArray[np.float64]) -> str:
     order = np.argsort(-np.abs(direction), kind="stable")
     return "".join(
-        _SIDES[axis][int(direction[axis] < 0)]
-        for axis in order
-        if abs(direction[axis]) > _OBLIQUE
+        _SIDES[axis][int(direction[axis] < 0)] for axis in order if abs(direction[axis]) > _OBLIQUE
     )
 
 

@@ -361,7 +361,12 @@ def test_the_text_of_a_case_is_always_plain_text(browser: Any, nasty_library: Pa
         page.get_by_role("button", name="Open case 1", exact=True).click()
         expect(page.locator(".mv-reading")).not_to_be_empty(timeout=60_000)
         page.wait_for_timeout(1000)
-        for where in (".rr-note", ".rr-facts", ".st-key-studies button", ".mv-panel .mv-choice option"):
+        for where in (
+            ".rr-note",
+            ".rr-facts",
+            ".st-key-studies button",
+            ".mv-panel .mv-choice option",
+        ):
             is_text(where)
         assert page.title() == "MedEmbed"
         assert page.locator("a[href*=evil], img[src*=evil], .katex").count() == 0

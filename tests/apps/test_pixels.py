@@ -103,7 +103,9 @@ def test_presets_in_hounsfield_units_only_for_hounsfield_units() -> None:
     assert [window["id"] for window in header["windows"]] == ["auto", "full"]
 
 
-def test_a_radiograph_is_measured_at_the_detector_and_a_picture_without_spacing_not_at_all() -> None:
+def test_a_radiograph_is_measured_at_the_detector_and_a_picture_without_spacing_not_at_all() -> (
+    None
+):
     pixels = np.zeros((2, 2), np.float32)
     radiograph = Scan(pixels, spacing_mm=(0.2, 0.1), modality="DX")
     assert json.loads(pixel_header(radiograph))["scale"] == "detector"
@@ -228,9 +230,7 @@ def test_any_case_id_has_an_address_of_its_own(case_id: str) -> None:
         assert asked == case_id
         return SimpleNamespace(scans=[None])
 
-    source = SimpleNamespace(
-        library=SimpleNamespace(case=case), scan=lambda *_: SCANS["constant"]
-    )
+    source = SimpleNamespace(library=SimpleNamespace(case=case), scan=lambda *_: SCANS["constant"])
     answer = client(source).get(f"/{address_of_case(case_id, 0)}/slice/0")  # type: ignore[arg-type]
     assert answer.content == frame_bytes(SCANS["constant"], 0)
 

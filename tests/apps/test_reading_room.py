@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apps.case_lookup.rendering import Preset
 from medembed.library import CaseLibrary
 from tests.apps.acting import (
     button,
@@ -222,9 +221,7 @@ def test_no_pixel_travels_through_the_script(case_page: AppTest) -> None:
     assert 'src="pixels/case/C-0004/image/0/still"' in body
 
 
-def test_an_image_that_was_dropped_stands_beside_the_case(
-    room: AppTest, radiograph: bytes
-) -> None:
+def test_an_image_that_was_dropped_stands_beside_the_case(room: AppTest, radiograph: bytes) -> None:
     drop(room, ("a.dcm", radiograph))
     press(room, "Open case 1")
     stills = re.findall(r'src="pixels/(.*?)/still"', html(room))

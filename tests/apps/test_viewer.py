@@ -50,7 +50,7 @@ def test_every_package_of_the_build_has_its_license() -> None:
     titles = re.findall(r"^=+\n\n(\S+) (\S+)\nLicense: (.+)$", text, re.MULTILINE)
     names = {name for name, _, _ in titles}
     assert {"@cornerstonejs/core", "@cornerstonejs/tools", "@kitware/vtk.js", "gl-matrix"} <= names
-    permissive = re.compile(r"\(?(MIT|BSD|Apache|ISC|0BSD|Zlib|Unlicense|CC0)")
+    permissive = re.compile(r"\(?(MIT|BSD|Apache|ISC|0BSD|Zlib|Unlicense|CC0|BSL-1.0|WTFPL OR MIT)")
     assert not [title for title in titles if not permissive.match(title[2])]
 
 

@@ -74,9 +74,7 @@ def page_of(driver: Any, address: str, flags: tuple[str, ...] = ()) -> Iterator[
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda opened: asked.append(opened.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console", lambda line: complaints.append(line.text) if line.type == "error" else None
-    )
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.asked = asked
     try:
         page.goto(address)
@@ -112,7 +110,9 @@ class Shown:
 
     def pixels(self) -> np.ndarray:
         """The picture on the screen, without what is written on it."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 60)))")
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 60)))"
+        )
         shot = self.view.locator("canvas").first.evaluate("c => c.toDataURL('image/png')")
         import base64
 
@@ -308,8 +308,8 @@ def test_a_length_is_measured_in_millimeters(page: Any, library: Path) -> None:
     page.keyboard.press("d")
     query.drag(120, 0)
     label = query.view.locator("svg text")
-    soon(lambda: "mm" in " ".join(label.all_inner_texts()), page)
-    assert "detector" not in " ".join(label.all_inner_texts())
+    soon(lambda: "mm" in " ".join(label.all_text_contents()), page)
+    assert "detector" not in " ".join(label.all_text_contents())
     page.keyboard.press("x")
     soon(lambda: label.count() == 0, page)
     page.keyboard.press("Escape")
@@ -400,13 +400,20 @@ def drawn_true(page: Any, library: Path) -> None:
     assert picture.shape[1] / picture.shape[0] == pytest.approx(40 / 48, rel=0.02)
     # the middles of the four quadrants, where nothing is interpolated with a neighbor of another
     for row, column in ((12, 10), (12, 30), (36, 10), (36, 30)):
-        at = [round((i + 0.5) / n * m) for i, n, m in ((row, 48, picture.shape[0]), (column, 40, picture.shape[1]))]
+        at = [
+            round((i + 0.5) / n * m)
+            for i, n, m in ((row, 48, picture.shape[0]), (column, 40, picture.shape[1]))
+        ]
         patch = picture[at[0] - 20 : at[0] + 20, at[1] - 20 : at[1] + 20].mean()
-        assert patch == pytest.approx(wanted[row - 2 : row + 3, column - 2 : column + 3].mean(), abs=3)
+        assert patch == pytest.approx(
+            wanted[row - 2 : row + 3, column - 2 : column + 3].mean(), abs=3
+        )
 
 
 def test_without_webgl_the_processor_draws(driver: Any, served: str) -> None:
-    with page_of(driver, f"{served}/?case=C-0002", ("--disable-gpu", "--disable-webgl", "--disable-3d-apis")) as page:
+    with page_of(
+        driver, f"{served}/?case=C-0002", ("--disable-gpu", "--disable-webgl", "--disable-3d-apis")
+    ) as page:
         case = ready(page, "case")
         assert page.locator(".mv").get_attribute("data-graphics") == "none"
         before = case.pixels()
@@ -425,7 +432,10 @@ def test_without_the_viewers_script_the_page_shows_the_still_picture(
 ) -> None:
     browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.route("**/index-*.js", lambda route: route.abort() if "bidi" in route.request.url else route.continue_())
+    page.route(
+        "**/index-*.js",
+        lambda route: route.abort() if "bidi" in route.request.url else route.continue_(),
+    )
     page.goto(f"{served}/?case=C-0004")
     picture = page.locator(".rr-still img")
     picture.wait_for(state="visible", timeout=60_000)
@@ -433,9 +443,7 @@ def test_without_the_viewers_script_the_page_shows_the_still_picture(
     browser.close()
 
 
-def test_a_scan_that_cannot_be_read_says_why(
-    driver: Any, library: Path, tmp_path: Path
-) -> None:
+def test_a_scan_that_cannot_be_read_says_why(driver: Any, library: Path, tmp_path: Path) -> None:
     import shutil
 
     from playwright.sync_api import expect

@@ -4,8 +4,8 @@
 
 makes a library of two simulated CTs (512 × 512 × 150) and two radiographs (2500 × 2000), opens one
 beside the other in headless chromium, and prints p50, p95 and the longest time in milliseconds
-from an event (a turn of the wheel, a move of the mouse, a key) until *both* pictures have been drawn
-and the next frame begins. With ``--graphics`` chromium imitates a graphics card on the processor.
+from an event (a turn of the wheel, a move of the mouse, a key) until *both* pictures have been
+drawn and the next frame begins. With ``--graphics`` chromium imitates a graphics card on the processor.
 Needs chromium and playwright. Run it on a quiet machine.
 """
 
@@ -24,7 +24,11 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -53,7 +57,8 @@ STEPS = """async ([kind, steps]) => {
   const common = { bubbles: true, composed: true, cancelable: true };
   const drawn = () => Promise.all(canvases.map(canvas => new Promise(done =>
     canvas.addEventListener('CORNERSTONE_IMAGE_RENDERED', done, { once: true }))));
-  const mouse = (name, more) => new MouseEvent(name, { ...common, ...at, button: 0, buttons: 1, ...more });
+  const mouse = (name, more) => new MouseEvent(name,
+    { ...common, ...at, button: 0, buttons: 1, ...more });
   const key = name => window.dispatchEvent(new KeyboardEvent('keydown', { ...common, key: name }));
   const act = {
     scroll: i => canvases[0].dispatchEvent(new WheelEvent('wheel',
@@ -71,7 +76,8 @@ STEPS = """async ([kind, steps]) => {
     const started = performance.now();
     const done = drawn();
     act(i);
-    const late = await Promise.race([done.then(() => false), new Promise(give => setTimeout(() => give(true), 2000))]);
+    const patience = new Promise(give => setTimeout(() => give(true), 2000));
+    const late = await Promise.race([done.then(() => false), patience]);
     if (late) { times.push(null); continue; }
     await new Promise(frame => requestAnimationFrame(frame));
     times.push(performance.now() - started);
@@ -80,6 +86,12 @@ STEPS = """async ([kind, steps]) => {
   if (kind === 'drag') document.dispatchEvent(mouse('mouseup', { buttons: 0 }));
   return times;
 }"""
+
+
+LOADED = """() => [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)
+  .flatMap(shadow => [...shadow.querySelectorAll('.mv-panel')])
+  .map(panel => (panel.dataset.loaded || '0/1').split('/'))
+  .filter(([n, of]) => n === of).length === 2"""
 
 
 def main() -> None:
@@ -191,10 +203,7 @@ def compared(address: str, case_id: str, other: str, flags: tuple[str, ...]) -> 
                 break
             page.go_back()
             expect(buttons).to_have_count(3, timeout=60_000)
-        loaded = "() => [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)"
-        loaded += ".flatMap(s => [...s.querySelectorAll('.mv-panel')])"
-        loaded += ".filter(p => { const [n, of] = (p.dataset.loaded || '0/1').split('/'); return n === of; }).length === 2"
-        page.wait_for_function(loaded, timeout=120_000)
+        page.wait_for_function(LOADED, timeout=120_000)
         page.locator(".mv-view").first.focus()
         yield page
         browser.close()
@@ -203,7 +212,10 @@ def compared(address: str, case_id: str, other: str, flags: tuple[str, ...]) -> 
 def measure(address: str, steps: int, graphics: bool) -> dict[str, Any]:
     flags = GRAPHICS if graphics else ()
     found: dict[str, Any] = {"steps": steps, "imitated_card": graphics}
-    plans = {("C-0", "C-1"): ("scroll", "drag", "window", "zoom", "invert"), ("C-2", "C-3"): ("drag", "window", "zoom")}
+    plans = {
+        ("C-0", "C-1"): ("scroll", "drag", "window", "zoom", "invert"),
+        ("C-2", "C-3"): ("drag", "window", "zoom"),
+    }
     for (one, other), kinds in plans.items():
         with compared(address, one, other, flags) as page:
             found["drawn_by"] = page.locator(".mv").get_attribute("data-graphics")

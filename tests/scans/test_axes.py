@@ -40,7 +40,12 @@ def test_a_volume_of_slices_has_three_and_one_slice_two(tmp_path: Path) -> None:
 def test_a_radiograph_has_those_of_its_patient_orientation(tmp_path: Path) -> None:
     file = write_radiograph(tmp_path / "a.dcm", 1)
     assert read_scan(file).axes == ()
-    for stated, axes in ((["L", "F"], ("F", "L")), (["", ""], ()), (["LEFT", "FOOT"], ()), (["L"], ())):
+    for stated, axes in (
+        (["L", "F"], ("F", "L")),
+        (["", ""], ()),
+        (["LEFT", "FOOT"], ()),
+        (["L"], ()),
+    ):
         data = dcmread(file)
         data.PatientOrientation = stated
         data.save_as(file)

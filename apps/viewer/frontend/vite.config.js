@@ -42,6 +42,31 @@ const packageOf = (id) => {
   return null;
 };
 
+// For the packages that name the license and do not ship its text.
+const MIT = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software
+and associated documentation files (the "Software"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute,
+sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or
+substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
+OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.`;
+
+/** The license's text: the package's file, else what its manifest says, with the text it names. */
+const licenseTexts = ({ folder, manifest }) => {
+  const files = readdirSync(folder).filter((file) => /^(licen[sc]e|copying|notice)/i.test(file));
+  if (files.length > 0) return files.sort().map((file) => readFileSync(join(folder, file), "utf8").trim());
+  if (!/MIT/.test(manifest.license)) throw new Error(`${manifest.name}: no text of its license`);
+  const author = manifest.author?.name ?? manifest.author ?? `the authors of ${manifest.name}`;
+  return [`Copyright (c) ${author} (${manifest.repository?.url ?? manifest.repository ?? ""})`, MIT];
+};
+
 /** Writes the licenses of all packages that are in the build. */
 const thirdPartyLicenses = () => {
   const modules = new Set();
@@ -59,10 +84,7 @@ const thirdPartyLicenses = () => {
       const parts = [...packages.keys()].sort().map((title) => {
         const { folder, manifest } = packages.get(title);
         const license = manifest.license?.type ?? manifest.license ?? "see below";
-        const texts = readdirSync(folder)
-          .filter((file) => /^(licen[sc]e|copying|notice)/i.test(file))
-          .sort()
-          .map((file) => readFileSync(join(folder, file), "utf8").trim());
+        const texts = licenseTexts({ folder, manifest });
         return [`${title}\nLicense: ${license}`, ...texts].join("\n\n");
       });
       const head = "Packages in the built viewer, with their licenses.";

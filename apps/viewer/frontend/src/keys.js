@@ -49,7 +49,7 @@ const CHOICES = '[role="slider"],[role="option"],[role="listbox"],[role="combobo
 
 /** What a key asks for, as [name, value]; null if it is not ours. */
 export const keyAction = (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.isComposing) return null;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;
   const target = event.composedPath()[0];
   const name = target?.tagName;
   if (name === "TEXTAREA" || name === "SELECT" || target?.isContentEditable) return null;

@@ -45,7 +45,23 @@ export class View {
       defaultOptions: { background: [0, 0, 0] },
     });
     this.viewport = engine.getViewport(this.id);
+    if (this.viewport.useCPURendering) this.#mendZoom();
     if (!layer) toolGroup().addViewport(this.id, engine.id);
+  }
+
+  /**
+   * Drawing on the processor, Cornerstone takes a zoom relative to the rows' distance but applies it
+   * to the smaller one of rows and columns: unequal ones would jump at the first zoom.
+   */
+  #mendZoom() {
+    const { down, right } = this.shape;
+    const smaller = Math.min(down.mm ?? 1, right.mm ?? 1);
+    const set = this.viewport.setCamera.bind(this.viewport);
+    this.viewport.setCamera = (camera, ...more) => {
+      const { parallelScale } = camera;
+      const scale = parallelScale ? (this.canvas.clientHeight * smaller) / (2 * parallelScale) : camera.scale;
+      set({ ...camera, scale }, ...more);
+    };
   }
 
   /** Everything around the picture: letters, readings, the slider. */

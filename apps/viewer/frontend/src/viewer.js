@@ -23,7 +23,8 @@ export class Viewer {
     style.textContent = css;
     root.append(style, this.box);
     this.onKey = (event) => this.#key(event);
-    window.addEventListener("keydown", this.onKey);
+    // before Cornerstone, which takes every key for itself while a picture has the focus
+    window.addEventListener("keydown", this.onKey, true);
   }
 
   get planes() {
@@ -405,7 +406,7 @@ export class Viewer {
   }
 
   close() {
-    window.removeEventListener("keydown", this.onKey);
+    window.removeEventListener("keydown", this.onKey, true);
     this.resizing?.disconnect();
     for (const panel of this.panels) panel.close();
     this.panels = [];
