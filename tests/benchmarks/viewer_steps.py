@@ -5,7 +5,7 @@
 makes a library of two simulated CTs (512 × 512 × 150) and two radiographs (2500 × 2000), opens one
 beside the other in headless chromium, and prints p50, p95 and the longest time in milliseconds
 from an event (a turn of the wheel, a move of the mouse, a key) until *both* pictures have been
-drawn and the next frame begins. With ``--graphics`` chromium imitates a graphics card on the processor.
+drawn and the next frame begins. With ``--graphics`` chromium imitates a graphics card.
 Needs chromium and playwright. Run it on a quiet machine.
 """
 
