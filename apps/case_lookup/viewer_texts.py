@@ -26,7 +26,6 @@ ENGLISH_VIEWER = ViewerTexts(
     link_help="Window, slice, zoom, pan, rotation and inversion go to both studies",
     anchor="Anchor",
     anchor_help="The slices now on the screen show the same place; scroll on from here",
-    anchored="anchored",
     planes="Planes",
     planes_help="Axial, coronal and sagittal planes of a volume",
     fuse="Overlay a prior",

@@ -84,7 +84,6 @@ class ViewerTexts:
     link_help: str
     anchor: str
     anchor_help: str
-    anchored: str
     planes: str
     planes_help: str
     fuse: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -71,6 +72,16 @@ class InputFrame:
         size, extent = np.array(self.input_size), np.array(self.extent)
         ends = [(0.5 + (np.asarray(e) - size / 2) / extent).clip(0, 1) for e in (low, high)]
         return tuple((float(a), float(b)) for a, b in zip(*ends, strict=True))
+
+    def pixels(self, box: Sequence[Interval]) -> tuple[Interval, ...]:
+        """Return a box in fractions of the whole image in pixels of the input: the reverse.
+
+        What the input does not show is left out; the ends of an axis are then equal.
+        """
+        size, extent = np.array(self.input_size), np.array(self.extent)
+        ends = (np.array(box, dtype=np.float64).T - 0.5) * extent + size / 2  # (2, axes)
+        low, high = np.clip(ends, 0, size)
+        return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
 
 
 def carrying_cells(weights: Floats, grid: tuple[int, ...]) -> npt.NDArray[np.bool_]:

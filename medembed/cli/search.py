@@ -47,6 +47,16 @@ def search(
             "--case", metavar="ID", help="Use a case from the library as the query; repeatable."
         ),
     ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="[PART:]TOP,LEFT,BOTTOM,RIGHT",
+            help="Search by a part of the query's image, in fractions from 0 to 1 as displayed: "
+            "0.1,0.2,0.4,0.5. Append slice=30 for a slice of a volume, image=2 for the second "
+            "image of a case. With several images, name one, as in image2:…; repeatable.",
+        ),
+    ] = None,
     vector: Annotated[
         Path | None,
         typer.Option(
@@ -177,6 +187,7 @@ def search(
             against=against,
             like=like or None,
             unlike=unlike or None,
+            region=_regions(region),
             per_patient=per_patient,
             diversity=diversity,
         )
@@ -185,6 +196,22 @@ def search(
     if explained is not None:
         data["explained"] = {"rank": why, **explained.to_json()}
     emit(data, as_json, lambda: show_hits(result, explained, why))
+
+
+def _regions(given: list[str] | None) -> dict[str, str] | str | None:
+    if not given or (len(given) == 1 and ":" not in given[0]):
+        return given[0] if given else None
+    found: dict[str, str] = {}
+    for one in given:
+        part, sign, region = one.partition(":")
+        if not sign or part.strip() in found:
+            raise QueryError(
+                "several regions need the name of the image each belongs to, each once",
+                where="--region",
+                hint="for example image:0.1,0.2,0.4,0.5 and image2:0.3,0.3,0.6,0.6",
+            )
+        found[part.strip()] = region
+    return found
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -46,6 +48,9 @@ WORTH_FOLDER = "worth"
 """Beside them, a folder for each model: what its scores are worth."""
 
 _PATIENCE_SECONDS = 60.0
+_SAVE_SECONDS = 10.0
+"""While vectors arrive, who searches writes them to the files once in this time, and not for each
+change: the files are derived, and whoever embeds writes them at the end."""
 _SMALL = 10_000
 """Up to this many cases, all files are written anew rather than much appended."""
 
@@ -64,7 +69,9 @@ class LibraryIndex:
     notes : tuple of SearchNote
         The same with its numbers; empty if the files were kept.
     stamp : dict
-        What is stored with the files: up to which change of the library they are.
+        Up to which change of the library the index is; stored with the files.
+    saved_at : float
+        Seconds of a steady clock, when this process last wrote the files.
     """
 
     index: CaseIndex
@@ -72,6 +79,7 @@ class LibraryIndex:
     state: Literal["kept", "made", "updated", "rebuilt"]
     notes: tuple[SearchNote, ...] = ()
     stamp: Mapping[str, Any] = field(default_factory=dict)
+    saved_at: float = -math.inf
 
 
 def index_folder(library: CaseLibrary, fingerprint: str) -> Path:
@@ -94,8 +102,9 @@ def current_index(
     """Return ``held`` if it is up to date, else one that is.
 
     What has changed since ``held`` is read and added to what it has in memory, so that a search
-    after a change costs what the change costs. If the files were written anew meanwhile, they are
-    opened. Searches that still use ``held`` are not disturbed.
+    after a change costs what the change costs; once in ten seconds at most it is written to the
+    files, too. If these were written anew meanwhile, they are opened. Searches that still use
+    ``held`` are not disturbed.
 
     Parameters
     ----------
@@ -247,12 +256,14 @@ def _brought_up(library: CaseLibrary, fingerprint: str, held: LibraryIndex) -> L
     added, removed = _apply(index, changes)
     if not len(index):
         return None
-    anew = len(index) <= _SMALL and index.n_pending > MOST_PENDING * len(index)
-    saved = _save(library, fingerprint, index, stamp, anew=anew, wait=0.0)
     notes = [SearchNote(SearchNoteKind.INDEX_UPDATED, (added, removed))]
-    if saved is None:
-        notes.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
-    return LibraryIndex(index, stamp["stamp"], "updated", tuple(notes), stamp)
+    now, saved_at = time.monotonic(), held.saved_at
+    if now - saved_at >= _SAVE_SECONDS:
+        anew = len(index) <= _SMALL and index.n_pending > MOST_PENDING * len(index)
+        if _save(library, fingerprint, index, stamp, anew=anew, wait=0.0) is None:
+            notes.append(SearchNote(SearchNoteKind.INDEX_NOT_SAVED))
+        saved_at = now
+    return LibraryIndex(index, stamp["stamp"], "updated", tuple(notes), stamp, saved_at)
 
 
 def _apply(index: CaseIndex, changes: VectorChanges) -> tuple[int, int]:

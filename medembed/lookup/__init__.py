@@ -3,7 +3,8 @@
 from medembed.lookup.active_lookup import ActiveLookup
 from medembed.lookup.case_lookup import CaseLookup
 from medembed.lookup.given import ImageQuery
+from medembed.lookup.marked_region import Region
 from medembed.lookup.query import Where
 from medembed.lookup.result import LookupHit, Result
 
-__all__ = ["ActiveLookup", "CaseLookup", "ImageQuery", "LookupHit", "Result", "Where"]
+__all__ = ["ActiveLookup", "CaseLookup", "ImageQuery", "LookupHit", "Region", "Result", "Where"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from medembed.index import (
     current_index,
 )
 from medembed.index.exact import cosine
-from medembed.lookup.gallery import Galleries, Gallery
+from medembed.lookup.gallery import Galleries, Gallery, allowed_rows, eligible_in
 from medembed.lookup.given import ImageQuery
 from medembed.lookup.hit_groups import (
     Thinned,
@@ -32,6 +32,7 @@ from medembed.lookup.hit_groups import (
     rerank_beside,
     thin,
 )
+from medembed.lookup.marked_region import MarkedRegions
 from medembed.lookup.novelty_check import NoveltyCheck
 from medembed.lookup.query import CaseIds, Query, Texts, Where
 from medembed.lookup.query_image import QueryImageReader
@@ -39,6 +40,7 @@ from medembed.lookup.query_remarks import unknown_labels
 from medembed.lookup.query_text import QueryTextReader, ReadText
 from medembed.lookup.query_vectors import encode_query, excluded_cases
 from medembed.lookup.ranking import rank
+from medembed.lookup.region_reader import RegionReader
 from medembed.lookup.reordering import Reordered, Reordering
 from medembed.lookup.result import LookupHit, Result
 from medembed.lookup.score_worth import ScoreReader
@@ -93,6 +95,7 @@ class CaseLookup:
         self._index: LibraryIndex | None = None
         self._galleries = Galleries(library, self._choice.fingerprint)
         self._images = QueryImageReader(limits)
+        self._regions = RegionReader(library, lambda: self.model, self._images)
         self._novelty = NoveltyCheck(library)
         self._texts = QueryTextReader(library, lambda: self.model, self._novelty)
         self._scores = ScoreReader(library, self._choice.fingerprint)
@@ -161,6 +164,7 @@ class CaseLookup:
         against: str = "scans",
         like: CaseIds = None,
         unlike: CaseIds = None,
+        region: MarkedRegions = None,
         per_patient: bool = False,
         diversity: float = 0.0,
     ) -> Result:
@@ -205,6 +209,11 @@ class CaseLookup:
         like, unlike : str or sequence of str, optional
             Ids of cases that the hits should, or should not, resemble. They move the query's
             vector (:data:`medembed.lookup.query.LIKE_WEIGHT`) and are excluded with their patients.
+        region : Region, text, four numbers, or mapping, optional
+            The part of the image or the case that counts, as ``Region(0.1, 0.2, 0.4, 0.5)`` or
+            ``"0.1,0.2,0.4,0.5"``: top, left, bottom and right in fractions of the image. With
+            several images, a mapping by the name of the part: ``{"image2": …}``. The hits resemble
+            the query in what the region adds to it (:mod:`medembed.lookup.region_reader`).
         per_patient : bool
             Whether only the best case of each patient is a hit; the others are in
             :attr:`Result.patients`.
@@ -227,8 +236,9 @@ class CaseLookup:
             If the library has no vectors of the model.
         """
         query = Query.of(
-            text, image, case, weights, where, k, vector, against=against, like=like, unlike=unlike
-        )
+            text, image, case, weights, where, k, vector,
+            against=against, like=like, unlike=unlike, region=region,
+        )  # fmt: skip
         named = (*(part.case for part in query.of_kind("case")), *query.marked)
         if any(name not in self.library for name in named):
             raise QueryError(
@@ -253,8 +263,8 @@ class CaseLookup:
                 if part.files
             }
             given = encode_query(
-                query, texts, self._texts, readings, self.library, index.index, gallery.index,
-                lambda: self.model,
+                query, texts, self._texts, readings, self.library, index, gallery.index,
+                lambda: self.model, self._regions,
             )  # fmt: skip
         own, parts = given.origin, given.parts
         notes += given.notes
@@ -275,7 +285,7 @@ class CaseLookup:
         mixed = query.mixed(parts, given.marks)
         excluded, n_own, whose = excluded_cases(self.library, given, gallery.index)
         notes += whose
-        allowed = _allowed(gallery, matching, excluded)
+        allowed = allowed_rows(gallery, matching, excluded)
         depth = max(query.k, CANDIDATES) if reads or diversity else query.k
         thinned = thin(
             lambda n: rank(mixed, texts, self._texts, gallery, n, allowed, by_words=bm25),
@@ -298,7 +308,7 @@ class CaseLookup:
             query, texts, content, len(index.index), novelty.state,
             by_notes=ranked.bm25_weight > 0, is_usual=bm25 and not literal,
         )  # fmt: skip
-        eligible = _eligible(gallery, allowed)
+        eligible = eligible_in(gallery, allowed)
         patients = group_by_patient(self.library, [hit.case_id for hit in found], eligible)
         all_notes = (*dict.fromkeys(notes), *ranked.notes, *hits.plan.notes)
         return Result(
@@ -364,33 +374,13 @@ class CaseLookup:
         ranked = thinned.ranked
         beside = {"agreement": ranked.agreements, "bm25": ranked.bm25, "rerank": reordered.scores}
         found: list[LookupHit] = []
-        for case_id, score in near:
-            case = cases.get(case_id)
-            if case is None:  # erased between the two reads
-                continue
-            row = gallery.index.vector(case_id)[np.newaxis]
-            each = {name: float(cosine(part, row)[0]) for name, part in parts.items()}
+        near = [one for one in near if one[0] in cases]  # others were erased between the two reads
+        rows = np.array([gallery.index.vector(name) for name, _ in near])
+        cosines = {name: cosine(part, rows) for name, part in parts.items()} if near else {}
+        for at, (case_id, score) in enumerate(near):
+            case = cases[case_id]
+            each = {name: float(of[at]) for name, of in cosines.items()}
             each |= {name: of[case_id] for name, of in beside.items() if case_id in of}
             same = thinned.same_image.get(case_id, ())
             found.append(LookupHit(len(found) + 1, score, case, explain(content, case, each), same))
         return tuple(found)
-
-
-def _allowed(
-    gallery: Gallery, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
-) -> npt.NDArray[np.bool_] | None:
-    if matching is None and not excluded:
-        return None
-    allowed = np.ones(len(gallery.index), dtype=bool) if matching is None else matching
-    allowed &= ~gallery.index.mask(excluded)
-    return allowed
-
-
-def _eligible(gallery: Gallery, allowed: npt.NDArray[np.bool_] | None) -> Callable[[str], bool]:
-    """Return whether a case may be a hit."""
-
-    def is_eligible(case_id: str) -> bool:
-        at = int(gallery.index.positions_of([case_id])[0])
-        return at >= 0 and (allowed is None or bool(allowed[at]))
-
-    return is_eligible

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from medembed.library import CaseLibrary
     from medembed.lookup.query import Against
 
-__all__ = ["Galleries", "Gallery"]
+__all__ = ["Galleries", "Gallery", "allowed_rows", "eligible_in"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -103,3 +104,27 @@ def _both(scans: CaseIndex, notes: CaseIndex) -> CaseIndex:
     vectors = [mixed, notes.vectors[alone]]
     names = case_ids + [notes.case_ids[at] for at in alone]
     return CaseIndex.build(np.concatenate(vectors), names, kind="exact")
+
+
+def allowed_rows(
+    gallery: Gallery, matching: npt.NDArray[np.bool_] | None, excluded: set[str]
+) -> npt.NDArray[np.bool_] | None:
+    """Return which rows of a gallery may be hits: matching and not excluded; None for all."""
+    if matching is None and not excluded:
+        return None
+    allowed = np.ones(len(gallery.index), dtype=bool) if matching is None else matching
+    allowed &= ~gallery.index.mask(excluded)
+    return allowed
+
+
+def eligible_in(
+    gallery: Gallery, allowed: npt.NDArray[np.bool_] | None
+) -> Callable[[Sequence[str]], set[str]]:
+    """Return what tells which of some cases may be hits."""
+
+    def eligible(case_ids: Sequence[str]) -> set[str]:
+        at = gallery.index.positions_of(case_ids)
+        is_one = at >= 0 if allowed is None else (at >= 0) & allowed[at]
+        return {name for name, one in zip(case_ids, is_one.tolist(), strict=True) if one}
+
+    return eligible

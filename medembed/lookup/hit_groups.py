@@ -215,7 +215,7 @@ def _cases(library: CaseLibrary, case_ids: Sequence[str]) -> dict[str, _Case]:
 
 
 def group_by_patient(
-    library: CaseLibrary, hits: Sequence[str], is_eligible: Callable[[str], bool]
+    library: CaseLibrary, hits: Sequence[str], eligible: Callable[[Sequence[str]], set[str]]
 ) -> tuple[PatientHits, ...]:
     """Group hits by their patient, in the order of each patient's best.
 
@@ -224,8 +224,8 @@ def group_by_patient(
     library : CaseLibrary
     hits : sequence of str
         Best first.
-    is_eligible : callable
-        Whether a case matches the conditions of the search.
+    eligible : callable
+        Returns those of some cases that match the conditions of the search.
     """
     cases = _cases(library, hits)
     grouped: dict[str, list[str]] = {}
@@ -241,8 +241,9 @@ def group_by_patient(
     studies: dict[str, list[tuple[str, str | None]]] = {}
     for patient, name, day in rows:
         studies.setdefault(patient, []).append((name, day))
+    matching = eligible([name for each in studies.values() for name, _ in each])
     return tuple(
-        _patient(patient, names, studies.get(patient, []), cases[names[0]], is_eligible)
+        _patient(patient, names, studies.get(patient, []), cases[names[0]], matching)
         for patient, names in grouped.items()
     )
 
@@ -252,7 +253,7 @@ def _patient(
     names: Sequence[str],
     studies: Sequence[tuple[str, str | None]],
     best: _Case,
-    is_eligible: Callable[[str], bool],
+    matching: set[str],
 ) -> PatientHits:
     when = date.fromisoformat(best.study_date) if best.study_date else None
     priors = {}
@@ -260,7 +261,7 @@ def _patient(
         days = (when - date.fromisoformat(day)).days if when and day else 0
         if days > 0:
             priors[name] = days
-    others = tuple(name for name, _ in studies if name not in names and is_eligible(name))
+    others = tuple(name for name, _ in studies if name not in names and name in matching)
     return PatientHits(patient, tuple(names), others, priors)
 
 

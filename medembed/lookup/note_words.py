@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.columns import CaseFilter
-from medembed.library.note_words import note_scores, rarest, rarities
+from medembed.library.note_words import NoteScores, note_scores, rarest, rarities
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -23,6 +24,9 @@ Floats = npt.NDArray[np.float32]
 TYPICAL_RARITY = 1.0
 """The rarity of a query's words at which they count as much as its vector; chosen on validation
 cases (``tests/benchmarks/fused_search.py --choose``)."""
+
+_MOST_KEPT = 32
+"""Groups of words whose scores are kept: up to 12 bytes for each note that has one of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ class NoteWords:
         self._index_rows = np.full(len(self._columns) + 1, -1, np.intp)
         self._index_rows[places[there]] = there
         self._rarity: dict[str, float] = {}
+        self._scores: OrderedDict[tuple[str, ...], NoteScores] = OrderedDict()
         self._lock = threading.Lock()
 
     def match(
@@ -103,7 +108,7 @@ class NoteWords:
         total = sum(rarity.values())
         shares = np.zeros(self._n, dtype=np.float32)
         for group, silent in _groups(rarity, opposed):
-            found = note_scores(self._library, {word: rarity[word] for word in group})
+            found = self._scores_of(tuple(group))
             rows = self._index_rows[self._columns.positions_of(found.case_rows)]
             known = rows >= 0  # others have no vector
             rows = rows[known]
@@ -112,6 +117,19 @@ class NoteWords:
                 part[silent[rows]] = 0
             shares[rows] += part
         return WordMatch(shares, total / (total + TYPICAL_RARITY), tuple(rarity))
+
+    def _scores_of(self, words: tuple[str, ...]) -> NoteScores:
+        """Score the notes by some words; those of recent queries are kept."""
+        with self._lock:
+            found = self._scores.pop(words, None)
+            rarity = {word: self._rarity[word] for word in words}
+        if found is None:
+            found = note_scores(self._library, rarity)
+        with self._lock:
+            self._scores[words] = found
+            while len(self._scores) > _MOST_KEPT:
+                self._scores.popitem(last=False)
+        return found
 
 
 def _groups(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -15,6 +15,7 @@ from medembed.embeddings import unit_rows
 from medembed.errors import QueryError
 from medembed.library import Condition, parse_condition
 from medembed.lookup.given import ImageQuery, as_images, as_vector
+from medembed.lookup.marked_region import MarkedRegions, Region, regions_of
 from medembed.scans import Scan
 
 __all__ = [
@@ -74,6 +75,8 @@ class Part:
         Id of a case.
     vector : float32 array, shape ``(d,)``, or None
         Of length 1, made by the model whose vectors are searched.
+    region : Region or None
+        The part of an image or a case that counts; None for all of it.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Part:
     scan: Scan | None = None
     case: str = ""
     vector: Vectors | None = field(default=None, repr=False)
+    region: Region | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +129,7 @@ class Query:
         against: str = "scans",
         like: CaseIds = None,
         unlike: CaseIds = None,
+        region: MarkedRegions = None,
     ) -> Query:
         """Check and normalize the arguments of a search.
 
@@ -149,6 +154,8 @@ class Query:
             for kind, several in given.items()
             for at, values in enumerate(several)
         )
+        regions = regions_of(region, [p.name for p in inputs if p.kind in ("image", "case")])
+        inputs = tuple(replace(part, region=regions.get(part.name)) for part in inputs)
         wanted, unwanted = _marks(like, unlike)
         if not inputs and not wanted:
             raise QueryError(
@@ -183,6 +190,11 @@ class Query:
     def of_kind(self, kind: PartKind) -> tuple[Part, ...]:
         """Return the parts of one kind."""
         return tuple(part for part in self.inputs if part.kind == kind)
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """The region of each image or case in which one was marked, by the name of the part."""
+        return {part.name: part.region for part in self.inputs if part.region is not None}
 
     @property
     def text(self) -> str | None:
@@ -261,6 +273,7 @@ class Query:
             "image": shown("image"),
             "case": shown("case"),
             "vector": shown("vector"),
+            "region": {name: one.to_json() for name, one in self.regions.items()} or None,
             "weights": dict(self.weights),
             "where": [_condition(c) for c in self.where],
             "k": self.k,

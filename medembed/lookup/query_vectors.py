@@ -23,10 +23,11 @@ from medembed.lookup.patient_exclusion import (
 from medembed.lookup.query_remarks import archive_lacks
 
 if TYPE_CHECKING:
-    from medembed.index import CaseIndex
+    from medembed.index import CaseIndex, LibraryIndex
     from medembed.library import CaseLibrary
     from medembed.lookup.query import Query
     from medembed.lookup.query_text import QueryTextReader, ReadText
+    from medembed.lookup.region_reader import RegionReader
     from medembed.model.dual_encoder import DualEncoder
     from medembed.scans import Scan, ScanHeader
 
@@ -68,9 +69,10 @@ def encode_query(
     reader: QueryTextReader,
     readings: Mapping[str, Future[tuple[Scan, ScanHeader]]],
     library: CaseLibrary,
-    images: CaseIndex,
+    images: LibraryIndex,
     gallery: CaseIndex,
     model: Callable[[], DualEncoder],
+    regions: RegionReader,
 ) -> QueryVectors:
     """Encode each part of a query and find where it comes from in the library.
 
@@ -83,12 +85,14 @@ def encode_query(
     readings : mapping of str to Future
         The images that are being read, by the name of the part.
     library : CaseLibrary
-    images : CaseIndex
+    images : LibraryIndex
         Image vectors of the cases, of which a case as query has one.
     gallery : CaseIndex
         What is searched: marked cases move the query in its space.
     model : callable
-        Returns the model; called for texts and images only.
+        Returns the model; called for texts, images and regions only.
+    regions : RegionReader
+        Encodes the regions that were marked.
     """
     vectors: dict[str, Floats] = {}
     own, scans, notes = QueryOrigin(), dict[str, "Scan"](), list[SearchNote]()
@@ -105,10 +109,17 @@ def encode_query(
             raise QueryError("the query has no image")
         own |= origin_of_scan(library, scan)
         scans[part.name] = scan
-        vectors[part.name] = encoder.encode_scans([scan])[0]
+        marked = None
+        if part.region is not None:
+            marked = regions.of_scan(scan, part.region, images, own.patients)
+        vectors[part.name] = encoder.encode_scans([scan])[0] if marked is None else marked
     for part in query.of_kind("case"):
-        vectors[part.name] = _vector(images, part.case)
-        own |= origin_of_case(library, library.case(part.case))
+        case = library.case(part.case)
+        own |= origin_of_case(library, case)
+        marked = None
+        if part.region is not None:
+            marked = regions.of_case(case, part.region, images, own.patients)
+        vectors[part.name] = _vector(images.index, part.case) if marked is None else marked
     if query.vector is not None:
         if len(query.vector) != gallery.dim:
             raise QueryError(

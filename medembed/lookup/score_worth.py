@@ -157,8 +157,8 @@ def worth_line(basis: ScoreBasis) -> str:
 def kind_of(query: Query, texts: Sequence[ReadText], *, by_notes: bool) -> QueryKind | None:
     """Return the kind of a query; None if scores of such a query are not measured.
 
-    That is: against notes, with marks or unequal weights, a vector, several parts of a kind, words
-    that name no finding, deny one, or name an attribute.
+    That is: against notes, with marks, regions or unequal weights, a vector, several parts of a
+    kind, words that name no finding, deny one, or name an attribute.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def kind_of(query: Query, texts: Sequence[ReadText], *, by_notes: bool) -> Query
     """
     parts = sorted(part.kind for part in query.inputs)
     weights = query.weights.values()
-    if query.against != "scans" or query.marked or not parts:
+    if query.against != "scans" or query.marked or query.regions or not parts:
         return None
     if max(weights) - min(weights) > _EVEN:
         return None

@@ -106,7 +106,8 @@ class MatchExplainer:
             of_hit = self._shown(images, lambda rows: rows @ beyond, seen, may_show)
         of_query = None
         # Of several images or cases, the one that counts most; the first of equal ones.
-        shown = [part for part in query.inputs if part.kind in ("image", "case")]
+        # A region is what the reader has marked: no map says more about it.
+        shown = [p for p in query.inputs if p.kind in ("image", "case") and p.region is None]
         if shown and (images is not None or self._searched is not None):
             part = max(shown, key=lambda one: (query.weights[one.name], one.kind == "image"))
             target, average = self._target(hit.case_id, images)

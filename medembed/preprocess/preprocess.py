@@ -237,8 +237,15 @@ class Preprocess:
         scaled = pixels.astype(np.float32) / np.float32(self.full_scale)
         return (scaled - mean) / std
 
-    def pixels(self, scan: Scan) -> Pixels:
+    def pixels(self, scan: Scan, slice_at: int | None = None) -> Pixels:
         """Return windowed and resized pixels, not yet normalized.
+
+        Parameters
+        ----------
+        scan : Scan
+        slice_at : int, optional
+            The only slice of a volume that a 2D encoder is to read, from 0. Default: those of
+            :meth:`slices_of`.
 
         Returns
         -------
@@ -259,7 +266,10 @@ class Preprocess:
                 values, spacing, self.shape[1:], self.spacing_mm, lambda one: _unit(one, low, high)
             )
             return cast(Pixels, self._quantized(box)[None, None])
-        values = values[self.slices_of(len(values))] if scan.is_volume else values[None]
+        if scan.is_volume:
+            values = values[self.slices_of(len(values)) if slice_at is None else [slice_at]]
+        else:
+            values = values[None]
         images = [self._image(one, spacing[-2:], low, high) for one in values]
         return cast(Pixels, np.stack(images)[:, None])
 

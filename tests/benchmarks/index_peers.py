@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,8 @@ ENVIRONMENT = {
     "MedEmbed over": "medembed-milvus",
 }
 CHURN, STEPS = 0.3, 10
+BUILDING, ANSWERING = 3600.0, 60.0
+"""Seconds after which a process is taken to hang."""
 ALL = len(NAMES)
 
 
@@ -68,30 +71,42 @@ class Process:
 
     def __init__(self, way: str, python: str, folder: Path) -> None:
         self.name = way
+        self.is_dead = False
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  a pipe that nobody reads fills up
         self._process = subprocess.Popen(
             [python, str(RUNNER), way, str(folder)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
         )  # fmt: skip
-        self.about = self._answer()
+        self.about = self._answer(BUILDING)
 
     def ask(self, **asked: Any) -> dict[str, Any]:
+        """Return the answer; one that takes longer than ``ANSWERING`` ends the process."""
+        if self.is_dead:
+            return {"seconds": ANSWERING, "rows": []}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
-        return self._answer()
+        return self._answer(ANSWERING)
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, patience: float) -> dict[str, Any]:
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], patience)[0]:
+            print(f"{self.name} did not answer within {patience:.0f} s, and was ended", flush=True)
+            self.is_dead = True
+            self._process.kill()
+            return {"seconds": patience, "rows": []}
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            sys.exit(f"{self.name}: {self._process.stderr.read()[-2000:]}")  # type: ignore[union-attr]
+            self._errors.seek(0)
+            sys.exit(f"{self.name}: {self._errors.read()[-2000:]}")
         return json.loads(line)
 
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(60)
+        self._errors.close()
 
 
 def best(vectors: np.ndarray, query: np.ndarray, mask: np.ndarray, exact: np.ndarray) -> set[int]:
@@ -110,6 +125,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--patience", type=float, default=2.0, help="seconds")
     parser.add_argument("--no-churn", action="store_true")
+    parser.add_argument("--mask", action="append", default=[], help="only these: part of a name")
+    parser.add_argument("--way", action="append", default=[], help="only these: part of a name")
     parser.add_argument(
         "--environment", action="append", default=[], metavar="PEER=PATH",
         help=f"one of {', '.join(ENVIRONMENT.values())}, and its virtual environment",
@@ -135,10 +152,14 @@ def main() -> None:
         print("| way | version | built in, s | peak, MiB |\n|---|---|---|---|")
         ways = []
         for name in WAYS:
+            if given.way and not any(part in name for part in given.way):
+                continue
             peer = next((e for start, e in ENVIRONMENT.items() if name.startswith(start)), None)
             python = sys.executable if peer is None else pythons.get(peer)
             if python is not None:
                 way = Process(name, python, at)
+                if way.is_dead:
+                    continue
                 about = way.about
                 built = f"{about['built']:.1f} | {about['peak_mib']:,}"
                 print(f"| {name} | {about['version']} | {built} |", flush=True)
@@ -172,6 +193,8 @@ def filtered(
     print("\n| allowed | way | median, ms | p95, ms | recall@10 | outside the filter | answers |")
     print("|---|---|---|---|---|---|---|")
     for at, name in enumerate(NAMES):
+        if given.mask and not any(part in name for part in given.mask):
+            continue
         spent: dict[str, list[float]] = defaultdict(list)
         right: dict[str, int] = defaultdict(int)
         counts: dict[str, int] = defaultdict(int)

@@ -51,11 +51,14 @@ class Way:
 
 class MedEmbed(Way):
     package = "medembed"
+    kind = "auto"
 
     def build(self) -> None:
         from medembed.index import CaseIndex
 
-        self.index = CaseIndex.build(self.vectors, [f"{i:09d}" for i in range(len(self.vectors))])
+        names = [f"{i:09d}" for i in range(len(self.vectors))]
+        self.index = CaseIndex.build(self.vectors, names, kind=self.kind)
+        self.index.search(self.vectors[0], K)  # makes the codes, which a library keeps in a file
         self.row = {name: int(name) for name in self.index.case_ids}
 
     def here(self, mask: np.ndarray) -> np.ndarray:
@@ -72,6 +75,12 @@ class MedEmbed(Way):
         self.index.remove(names)
         self.index.add(vectors, names)
         self.moved = True
+
+
+class MedEmbedGraph(MedEmbed):
+    """Approximate where the filter leaves out few cases, exact otherwise."""
+
+    kind = "hnsw"
 
 
 class MedEmbedOverMilvus(MedEmbed):
@@ -320,6 +329,7 @@ class MilvusLite(Way):
 
 WAYS: dict[str, type[Way]] = {
     "MedEmbed": MedEmbed,
+    "MedEmbed, kind hnsw": MedEmbedGraph,
     "MedEmbed over Milvus Lite": MedEmbedOverMilvus,
     "FAISS flat": FaissFlat,
     "FAISS IVF, soft budget 5%": FaissIvf,

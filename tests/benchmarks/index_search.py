@@ -109,7 +109,23 @@ def main() -> None:
     for share in SHARES[: 1 if given.full_only else None]:
         for where in ("random",) if share == 1 else ("random", "near", "far"):
             measure(index, made, vectors, queries, share, where, given.rounds, rng)
+    batches(index, made["FAISS flat"], given)
     print(f"\nload {os.getloadavg()[0]:.2f} after")
+
+
+def batches(index: CaseIndex, flat: faiss.Index, given: argparse.Namespace) -> None:
+    """Many queries at once, in interleaved rounds."""
+    print("\n| queries at once | way | queries per second |\n|---|---|---|")
+    for size in (32, 256, 1024):
+        asked = gallery(size, given.dim, 6)
+        spent: dict[str, list[float]] = {"MedEmbed": [], "FAISS flat": []}
+        for _ in range(given.rounds + 1):
+            for name, times in spent.items():
+                before = time.perf_counter()
+                index.search(asked, K) if name == "MedEmbed" else flat.search(asked, K)
+                times.append(time.perf_counter() - before)
+        for name, times in spent.items():
+            print(f"| {size} | {name} | {size / statistics.median(times[1:]):.0f} |", flush=True)
 
 
 def measure(

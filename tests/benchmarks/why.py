@@ -57,7 +57,9 @@ def studies_of(library: CaseLibrary) -> tuple[CohortConfig, dict[str, Study]]:
     return config, {f"p{s.patient:06d}-{s.number}": s for s in plan_cohort(config)}
 
 
-def planted(config: CohortConfig, study: Study, view_name: str) -> Iterator[tuple[str, str, Any]]:
+def planted(
+    config: CohortConfig, study: Study, view_name: str, tolerance: float = TOLERANCE
+) -> Iterator[tuple[str, str, Any]]:
     """Label, side and region (with the tolerance) of each finding of a frontal view."""
     chest = build_chest(study.build, study.pose, study.lesions, 0.5)
     order = study.views.index(view_name)
@@ -71,7 +73,7 @@ def planted(config: CohortConfig, study: Study, view_name: str) -> Iterator[tupl
             less = water_path(build_chest(study.build, study.pose, rest, 0.5), view)
             effect = np.abs(whole - less)
             region = effect >= 0.25 * effect.max()
-            near = ndimage.distance_transform_edt(~region) <= TOLERANCE * SIZE
+            near = ndimage.distance_transform_edt(~region) <= tolerance * SIZE
             yield lesion.label, lesion.side, near
 
 

@@ -11,6 +11,7 @@ from support.small_pairs import write_library
 
 from medembed.errors import ModelError
 from medembed.library import CaseLibrary
+from medembed.lookup import CaseLookup, Region
 from medembed.model import DualEncoder, embed_library
 from medembed.model.activation import activate
 from medembed.model.int8 import Int8Loss, make_int8, measure_int8_loss
@@ -126,3 +127,19 @@ def test_the_loss_is_that_of_a_plain_loop(tmp_path: Path) -> None:
 def test_nothing_is_said_of_a_library_that_is_too_small(tmp_path: Path) -> None:
     with write_library(tmp_path, 4) as library:
         assert measure_int8_loss(library, "a", "b") == Int8Loss(0)
+
+
+def test_a_marked_region_is_encoded_by_the_variant(
+    library: CaseLibrary, small: DualEncoder, int8: DualEncoder
+) -> None:
+    embed_library(library, int8, make_active=False)
+    name = library.find()[0]
+    found = []
+    for model in (small.fingerprint, int8.fingerprint):
+        with CaseLookup(library, model) as lookup:
+            result = lookup.search(case=name, region=Region(0.1, 0.2, 0.7, 0.6), k=5)
+            assert result.fingerprint == model
+            assert len(result) == 5
+            found.append(result.parts["case"])
+    assert float(found[0] @ found[1]) > 0.7
+    assert not np.array_equal(*found)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from medembed.encoders.settings import ImageSettings, TextSettings
+from medembed.encoders.study_pooling import StudySettings
 from medembed.model.dual_encoder import DualEncoder
 from medembed.model.towers import ProjectionSettings, build_towers
 from medembed.preprocess import Preprocess
 
 
-def linear_toy(size: int = 32) -> DualEncoder:
+def linear_toy(size: int = 32, study: StudySettings | None = None) -> DualEncoder:
     """Build it; see :func:`medembed.model.toy_model`."""
     towers, tokens, architecture = build_towers(
         ImageSettings(encoder="toy", pooling="grid", grid=2),
@@ -18,6 +19,7 @@ def linear_toy(size: int = 32) -> DualEncoder:
         ProjectionSettings(dim=4, kind="linear"),
         dimensions=2,
         size=(size, size),
+        study=study,
     )
     with torch.no_grad():
         for side in (towers.image, towers.text):
