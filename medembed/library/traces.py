@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medembed.journal.links import case_lookup
 from medembed.library.byte_search import SHORTEST, text_forms
 from medembed.privacy import Pseudonymizer
 
@@ -63,6 +64,8 @@ def traces_of(
             add("identity", one, one.hex().encode())
     for row, case_id, _, group, content in cases:
         add("case id", *text_forms(case_id))
+        lookup = case_lookup(names, case_id)
+        add("journal", lookup, lookup.hex().encode())
         add("group", *text_forms(group or ""))
         add("digest", content)
         for files, sha256 in db.execute(

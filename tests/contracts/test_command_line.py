@@ -41,6 +41,7 @@ BESIDE_THE_DESIGN = {
     "compare-models",
     "export-vectors",
     "import-vectors",
+    "journal",
     "remove-model",
     "use",
     "vocabulary",
