@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -19,24 +18,20 @@ from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, 
 from apps.case_lookup.review_create import list_reviews, offer_review
 from apps.case_lookup.review_page import show_review
 from apps.case_lookup.search_request import SearchRequest
+from apps.case_lookup.seen import note_result, visitor_of
 from apps.case_lookup.session import LibrarySession
+from apps.case_lookup.shared_session import served_session
 from apps.case_lookup.sidebar import draw_sidebar
 from apps.case_lookup.signed_in import person_on_page, show_signed_in
 from apps.case_lookup.texts import TEXTS
 from apps.case_lookup.visits import HEADER, register_page
-from medembed.errors import LibraryError, MedEmbedError
+from medembed.errors import MedEmbedError
 
 _CSS = Path(__file__).with_name("room.css")
 _QUERY_CSS = Path(__file__).with_name("query.css")
 
 
-@st.cache_resource(show_spinner=False, on_release=LibrarySession.close)
-def open_session(path: str) -> LibrarySession:
-    """Open the library once for all visitors; its model loads in the background."""
-    return LibrarySession(Path(path))
-
-
-def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
+def _search(session: LibrarySession, request: SearchRequest, person: Person) -> SearchOutcome:
     """Search, or give the last outcome if the request is the same and no case was erased."""
     state = st.session_state
     last: SearchOutcome | None = state.get("outcome")
@@ -48,6 +43,7 @@ def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
         started = time.perf_counter()
         result = session.search(request)
         seconds = time.perf_counter() - started
+    note_result(session.library, person, result)
     state["outcome"] = outcome = SearchOutcome(request, result, seconds)
     return outcome
 
@@ -61,7 +57,7 @@ def _draw(session: LibrarySession, person: Person) -> None:
     st.html(undim_style(request))
     case_id = st.query_params.get("case", "")
     if case_id:
-        show_case(session, case_id, request)
+        show_case(session, case_id, request, visitor_of(session, person))
         return
     show_refinements()
     if request.is_incomplete:
@@ -71,7 +67,7 @@ def _draw(session: LibrarySession, person: Person) -> None:
         list_reviews(session)
     else:
         try:
-            outcome = _search(session, request)
+            outcome = _search(session, request, person)
         except MedEmbedError as error:
             show_error(error)
         else:
@@ -99,12 +95,9 @@ def main() -> None:
     if run is not None:
         register_page(st.context.headers.get(HEADER), run.session_id)
     with errors_on_one_line():
-        path = os.environ.get("MEDEMBED_LIBRARY", "")
-        if not path:
-            raise LibraryError(TEXTS.faults.no_library, hint=TEXTS.faults.no_library_hint)
         person = person_on_page()
         person.require(Permission.SEARCH)
-        _draw(open_session(path).for_person(person), person)
+        _draw(served_session().for_person(person), person)
 
 
 if __name__ == "__main__":  # as Streamlit runs it; a decoding worker that imports it does not

@@ -36,6 +36,7 @@ class QueryTexts:
     mark_region: str
     top_to_bottom: str
     left_to_right: str
+    slice_: str
     search_region: str
     # is there anything like it
     like_library: str
@@ -165,6 +166,7 @@ ENGLISH_QUERY = QueryTexts(
     mark_region="Search by a region",
     top_to_bottom="Top to bottom",
     left_to_right="Left to right",
+    slice_="Slice",
     search_region="Search with this region",
     like_library="The library holds cases like this.",
     like_detail=lambda p_value: f"{p_value:.0%} of its own cases are at least as unusual.",

@@ -102,7 +102,7 @@ def _picker(scan: Scan, region: str) -> None:
         number = None
         if scan.is_volume and n_slices(scan) > 1:
             st.session_state.setdefault("region-slice", n_slices(scan) // 2 + 1)
-            number = st.slider(TEXTS.case.slice_, 1, n_slices(scan), key="region-slice")
+            number = st.slider(TEXTS.query.slice_, 1, n_slices(scan), key="region-slice")
         marked = Box(rows[0], columns[0], rows[1], columns[1], number)
         picture = data_uri(query_picture(scan, marked))
         st.html(tag("img", src=picture, alt=texts.region, class_="rr-query"))

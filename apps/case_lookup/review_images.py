@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup import case_page
+from apps.case_lookup.case_page import case_panel, mount_viewer
+from apps.case_lookup.texts import TEXTS
 
 if TYPE_CHECKING:
     from apps.case_lookup.session import LibrarySession
@@ -17,5 +19,6 @@ __all__ = ["show_images"]
 
 def show_images(session: LibrarySession, case: Case) -> None:
     """Draw the images of a case: no report, no finding, no other study."""
+    panel = replace(case_panel(session, case, TEXTS.case.this_case), layers=())
     with st.container(key="viewer"):
-        case_page._viewer(session, case, None)
+        mount_viewer([panel])

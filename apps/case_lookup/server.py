@@ -19,6 +19,8 @@ from apps.case_lookup.dropped import remove_abandoned_folders
 from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.index_page import routes
 from apps.case_lookup.middleware import page_middleware
+from apps.case_lookup.seen import pixel_guard
+from apps.pixels import pixel_routes
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def build_app(
     """
     from streamlit.starlette import App
 
+    from apps.case_lookup.shared_session import served_session
+
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         if opened is not None:
@@ -81,7 +85,7 @@ def build_app(
     set_door(door)
     return App(
         _HERE / "page.py",
-        routes=routes(),
+        routes=[*routes(), *pixel_routes(served_session, pixel_guard(served_session))],
         middleware=page_middleware(host, port, door),
         lifespan=lifespan,
     )

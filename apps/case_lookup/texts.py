@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.case_lookup.query_texts import ENGLISH_QUERY, QueryTexts
-from apps.case_lookup.rendering import Preset
+from apps.case_lookup.viewer_texts import ENGLISH_VIEWER
 from apps.review.exports import ExportKind
+from apps.viewer import ViewerTexts
 from evaluation.reader_study import Stage
 from medembed.explain import Relation
 from medembed.index import SearchNote, SearchNoteKind
@@ -130,24 +131,10 @@ class CaseTexts:
     not_found: str
     not_found_hint: str
     find_similar: str
-    images: str
-    image_unreadable: Callable[[str], str]  # the reason
+    previous_hit: str
+    next_hit: str
+    hit_of: Callable[[int, int], str]  # rank, number of hits
     this_case: str
-    window: str
-    windows: Mapping[Preset, str]
-    invert: str
-    compare: str
-    center: str
-    center_hu: str
-    width: str
-    width_hu: str
-    slice_: str
-    size: Callable[[int, int], str]  # columns, rows
-    spacing_mm: Callable[[Sequence[float]], str]
-    slice_of: Callable[[int, int], str]  # number from 1, of how many
-    window_values: Callable[[int, int], str]  # center, width
-    voi_lut: str
-    orientation: str
     findings: str
     uncertain: Callable[[str], str]  # the findings
     absent: Callable[[str], str]
@@ -302,6 +289,7 @@ class Texts:
     results: ResultTexts
     query: QueryTexts
     case: CaseTexts
+    viewer: ViewerTexts
     words: WordTexts
     signed_in: SignedInTexts
     faults: FaultTexts
@@ -458,33 +446,10 @@ ENGLISH = Texts(
         not_found="Case not found",
         not_found_hint="Check the link. The case may have been erased.",
         find_similar="Find similar cases",
-        images="Images of this study",
-        image_unreadable=lambda reason: f"Cannot show this image: {reason}.",
+        previous_hit="Previous hit",
+        next_hit="Next hit",
+        hit_of=lambda rank, n: f"Hit {rank} of {n}",
         this_case="This case",
-        window="Window",
-        windows={
-            Preset.FILE: "File window",
-            Preset.FILE_2: "File window 2",
-            Preset.FILE_3: "File window 3",
-            Preset.LUNG: "Lung",
-            Preset.MEDIASTINUM: "Mediastinum",
-            Preset.BONE: "Bone",
-            Preset.AUTO: "Auto",
-            Preset.FULL: "Full range",
-        },
-        invert="Invert",
-        compare="Show query",
-        center="Level",
-        center_hu="Level (HU)",
-        width="Width",
-        width_hu="Width (HU)",
-        slice_="Slice",
-        size=lambda columns, rows: f"{columns} × {rows} pixels",
-        spacing_mm=lambda values: " × ".join(f"{mm:.2f}" for mm in values) + " mm",
-        slice_of=lambda number, n: f"slice {number} of {n}",
-        window_values=lambda center, width: f"level {center}, width {width}",
-        voi_lut="lookup table from the file",
-        orientation="orientation as stored",
         findings="Findings",
         uncertain=lambda findings: f"Uncertain: {findings}",
         absent=lambda findings: f"Absent: {findings}",
@@ -502,6 +467,7 @@ ENGLISH = Texts(
         image_moved="the image file has been moved or deleted since the case was added",
         image_replaced="the image file was replaced after the case was added",
     ),
+    viewer=ENGLISH_VIEWER,
     words=WordTexts(
         years=lambda age: f"{age} y",
         unknown_age="age unknown",
