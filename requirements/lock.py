@@ -14,9 +14,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 EXTRAS = {
-    "constraints.txt": ("app", "audit", "access", "service", "review"),
+    "constraints.txt": ("app", "audit", "access", "service"),
     "constraints-dev.txt": (
-        *("app", "audit", "access", "service", "review", "lora", "milvus", "ray"),
+        *("app", "audit", "access", "service", "lora", "milvus", "ray"),
         "dev",
     ),
 }

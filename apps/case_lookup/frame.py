@@ -13,7 +13,8 @@ from apps.case_lookup.texts.page import LANGUAGE_NAMES
 __all__ = ["draw_frame", "draw_language_choice"]
 
 _CHOICE = "language-choice"
-_FILTERS = "f_"  # how the keys of the sidebar's filters begin
+# how the keys of the pickers begin whose choices are words of ours
+_PICKERS = ("f_", "series-", "first-findings-", "final-findings-", "review_ranks")
 
 
 def draw_frame() -> None:
@@ -29,9 +30,9 @@ def draw_frame() -> None:
 
 
 def draw_language_choice() -> None:
-    """Let the reader choose the language, and show that there is a list of keys."""
+    """Draw, in the present container, the choice of language and the button for the list of keys."""
     st.session_state[_CHOICE] = current_language()
-    with st.sidebar, st.container(key="language", horizontal=True, gap="small"):
+    with st.container(key="language", horizontal=True, gap="small"):
         st.segmented_control(
             TEXTS.page.language,
             list(Language),
@@ -49,7 +50,7 @@ def _take_choice() -> None:
     choose(Language(state[_CHOICE]))
     # Streamlit names what is chosen by its words, which are about to change: set again, it stays
     for key in [str(key) for key in state]:
-        if key.startswith(_FILTERS):
+        if key.startswith(_PICKERS):
             state[key] = state[key]
 
 

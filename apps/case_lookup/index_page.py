@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["adapted", "preferred_language", "routes"]
 
-_SCRIPTS = ("neutral_names.js", "changed.js", "keyboard.js", "accessible.js")
-_STYLES = ("room.css", "print.css")
+_SCRIPTS = (
+    "neutral_names.js",
+    "changed.js",
+    "session_end.js",
+    "keyboard.js",
+    "accessible.js",
+)
+_STYLES = ("room.css", "query.css", "print.css")
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _FRESH = {"Cache-Control": "no-cache"}
 # A file's name may name a patient: without the script that replaces it, no file is accepted, even

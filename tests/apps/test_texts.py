@@ -28,6 +28,7 @@ from apps.case_lookup.texts import (
 )
 from apps.case_lookup.texts.faults import GERMAN_SCAN_REASONS
 from apps.case_lookup.texts.finding_names import GERMAN_FINDINGS
+from apps.review.exports import ExportKind
 from medembed.cases import Finding
 from medembed.errors import InternalError, LibraryError, ModelError, ScanError, ScanReason
 from medembed.explain import Relation
@@ -36,6 +37,7 @@ from medembed.lookup.messages import NoveltyReason
 from medembed.lookup.score_worth import WorthReason
 from medembed.lookup.terms import Term, TermKind
 from medembed.notes.vocabulary import load_vocabulary
+from medembed.reviews import Mark, ReadingState
 
 ROOM = Path(apps.case_lookup.__file__).parent
 # the same word in both languages; `part.field` or `part.field.key`
@@ -123,7 +125,7 @@ def test_a_text_without_german_is_shown_in_english() -> None:
 
 def test_every_state_has_a_text() -> None:
     for texts in CATALOG.values():
-        assert set(texts.case.windows) == set(Preset)
+        assert set(texts.viewer.windows) == set(Preset)
         assert set(texts.words.statuses) == {"present", "absent", "uncertain", "historical"}
         assert set(texts.words.sexes) == {"F", "M", "O"}
         assert set(texts.words.sides) == {"left", "right", "bilateral"}
@@ -131,6 +133,9 @@ def test_every_state_has_a_text() -> None:
         assert set(texts.results.worth_reasons) == set(WorthReason)
         assert set(texts.results.notes) == set(SearchNoteKind)
         assert set(texts.results.relations) == set(Relation)
+        assert set(texts.review.states) == set(ReadingState)
+        assert set(texts.review.marks) == set(Mark)
+        assert set(texts.review.export_kinds) == set(ExportKind)
         assert len(texts.page.key_names) == len(texts.page.key_effects)
     assert set(GERMAN_SCAN_REASONS) == set(get_args(ScanReason))
 
@@ -148,7 +153,9 @@ def test_no_text_is_empty_and_every_text_is_used() -> None:
             if isinstance(text, str) and name != "results.worth_reasons.":
                 assert text.strip(), name
     for name, _ in texts_of(ENGLISH):
-        field = name.split(".")[1]
+        part, field = name.split(".")[:2]
+        if part == "viewer":
+            continue  # shown by the viewer: tests/apps/test_viewer.py
         assert f".{field}" in source, f"{name} is never shown"
 
 
@@ -217,7 +224,6 @@ def test_numbers_and_dates_are_written_as_each_language_does() -> None:
     assert GERMAN.results.seconds(1.5) == "1,50 s"
     day = date(2020, 3, 9)
     assert (ENGLISH.words.day(day), GERMAN.words.day(day)) == ("2020-03-09", "09.03.2020")
-    assert GERMAN.case.spacing_mm((0.5, 1.25)) == "0,50 × 1,25 mm"
     assert "0,50" in GERMAN.results.part_scores({"text": 0.5})
     assert "Höher als 99,5\u00a0% der" in GERMAN.results.percentile(99.5)
     assert "Higher than 99.5% of" in ENGLISH.results.percentile(99.5)

@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = {"medembed": ("lora", "milvus", "ray"), "evaluation": ("audit",), "apps": ("audit", "app", "access", "service", "review")}
+EXTRAS = {
+    "medembed": ("lora", "milvus", "ray"),
+    "evaluation": ("audit",),
+    "apps": ("audit", "app", "access", "service"),
+}
 """Extras that each package may count on, beside the core."""
 PLUGINS = {
     "einops": "MONAI's ViT imports it",

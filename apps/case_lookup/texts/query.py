@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.case_lookup.archive_checks import Aspect, CheckState
+from apps.case_lookup.texts.words import ENGLISH as WORDS
 
 __all__ = ["ENGLISH", "QueryTexts"]
 
@@ -36,6 +37,7 @@ class QueryTexts:
     mark_region: str
     top_to_bottom: str
     left_to_right: str
+    slice_: str
     search_region: str
     # is there anything like it
     like_library: str
@@ -148,7 +150,7 @@ ENGLISH = QueryTexts(
     region="Marked region",
     like=lambda case_id: f"More like case {case_id}",
     unlike=lambda case_id: f"Less like case {case_id}",
-    left_out=lambda name: f"Not counted: {name.replace(':', ', ')}",
+    left_out=lambda name: f"Not counted: {WORDS.term_name(name)}",
     weight=lambda percent: f"Image {percent}%",
     one_per_patient="One case per patient",
     undo="Undo",
@@ -165,6 +167,7 @@ ENGLISH = QueryTexts(
     mark_region="Search by a region",
     top_to_bottom="Top to bottom",
     left_to_right="Left to right",
+    slice_="Slice",
     search_region="Search with this region",
     like_library="The library holds cases like this.",
     like_detail=lambda p_value: f"{p_value:.0%} of its own cases are at least as unusual.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import date
 
 from apps.case_lookup.archive_checks import Aspect, CheckState
 from apps.case_lookup.texts.language import DE, Noun
 from apps.case_lookup.texts.query import ENGLISH
+from apps.case_lookup.texts.words import GERMAN as WORDS
 
 __all__ = ["GERMAN"]
 
@@ -85,7 +87,15 @@ _ASPECTS = {
 
 
 def _on_german(day: str) -> str:
-    return f"vom {day}" if day else "(ohne Datum)"
+    return f"vom {_day_german(day)}" if day else "(ohne Datum)"
+
+
+def _day_german(day: str) -> str:
+    """Write a day of a file: what is no date is shown as it is."""
+    try:
+        return WORDS.day(date.fromisoformat(day))
+    except ValueError:
+        return day
 
 
 def _audit_group_german(attribute: str, group: str) -> str:
@@ -115,7 +125,7 @@ GERMAN = replace(
     region="Markierter Bereich",
     like=lambda case_id: f"Mehr wie Fall {case_id}",
     unlike=lambda case_id: f"Weniger wie Fall {case_id}",
-    left_out=lambda name: f"Zählt nicht: {name.replace(':', ', ')}",
+    left_out=lambda name: f"Zählt nicht: {WORDS.term_name(name)}",
     weight=lambda percent: f"Bild {percent}\u00a0%",
     one_per_patient="Ein Fall je Patient",
     undo="Rückgängig",
@@ -132,6 +142,7 @@ GERMAN = replace(
     mark_region="Nach einem Bereich suchen",
     top_to_bottom="Von oben nach unten",
     left_to_right="Von links nach rechts",
+    slice_="Schicht",
     search_region="Mit diesem Bereich suchen",
     like_library="Die Sammlung enthält solche Fälle.",
     like_detail=lambda p_value: (
@@ -161,7 +172,7 @@ GERMAN = replace(
     in_ten=_in_ten_german,
     basis=lambda day, n, any_case: (
         f"Von 10 beliebigen Fällen teilen etwa {math.floor(10 * any_case + 0.5)} den Befund. "
-        f"Gemessen am {day} an {_patienten(n)}."
+        f"Gemessen am {_day_german(day)} an {_patienten(n)}."
     ),
     basis_stale="Die Sammlung hat sich seither geändert (medembed index SAMMLUNG ausführen).",
     worth_unknown=lambda why: (

@@ -53,7 +53,6 @@ class ResultTexts:
     score: Callable[[float], str]
     score_help: str
     percentile: Callable[[float], str]  # percent of the archive's scores that are lower
-    worth: Callable[[int, int, int, int], str]  # of 100 hits: share, its interval; any case
     worth_reasons: Mapping[WorthReason, str]
     worth_unknown: Callable[[str], str]  # the reason
     shared: Callable[[str], str]
@@ -166,9 +165,6 @@ ENGLISH = ResultTexts(
     percentile=lambda percent: (
         f"Higher than {EN.percentile(percent)} of the archive's scores for such queries"
     ),
-    worth=lambda share, low, high, any_case: (
-        f"Shares a finding in {share} of 100 such hits ({low}–{high}); any case: {any_case}"
-    ),
     worth_reasons={
         WorthReason.NONE: "",
         WorthReason.NOT_MEASURED: "not measured in this library yet",
@@ -267,10 +263,6 @@ GERMAN = replace(
     score_help="Ähnlichkeit und, bei kurzem Text, Übereinstimmung mit ihm; 1 ist das Höchste",
     percentile=lambda percent: (
         f"Höher als {DE.percentile(percent)} der Werte dieser Sammlung bei solchen Anfragen"
-    ),
-    worth=lambda share, low, high, any_case: (
-        f"Von 100 solchen Treffern teilen {share} einen Befund ({low}–{high}); "
-        f"beliebige Fälle: {any_case}"
     ),
     worth_reasons={
         WorthReason.NONE: "",

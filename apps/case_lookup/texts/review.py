@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evaluation.reader_study import Stage
-from medembed.reviews import Mark, ReadingState
-
 from apps.case_lookup.texts.language import DE, Noun
+from apps.case_lookup.texts.reading_german import kappa_german, measures_german, query_german
 from apps.review.exports import ExportKind
+from apps.review.texts import kappa_text, measure_lines, query_text
+from evaluation.reader_study import ReaderMeasures, Stage
+from evaluation.stats.kappa import Kappa
+from medembed.reviews import Mark, ReadingState, ReviewQuery
 
 __all__ = ["ENGLISH", "GERMAN", "ReviewTexts"]
 
@@ -78,14 +80,16 @@ class ReviewTexts:
     finish: str
     next_case: str
     all_done: str
-    came_by: Callable[[str], str]  # the query
+    came_by: Callable[[ReviewQuery], str]
     marks: Mapping[Mark, str]
     # what came out
     nothing_visible: str
     measures: str
     everyone: str
+    measures_of: Callable[[ReaderMeasures], Sequence[str]]
     agreement: Callable[[str, str, Stage], str]  # the readers, which impressions
     both_read: Callable[[int], str]
+    kappa: Callable[[Kappa], str]
     overall: str
     disagreements: Callable[[int], str]
     and_more: Callable[[int], str]
@@ -166,16 +170,18 @@ ENGLISH = ReviewTexts(
     finish="Finish case",
     next_case="Next case",
     all_done="Overview",
-    came_by=lambda query: f"In this session by {query}",
+    came_by=lambda query: f"In this session by {query_text(query)}",
     marks={Mark.SHORTLIST: "Tumor board shortlist", Mark.TEACHING: "Teaching file"},
     nothing_visible="Agreement, marked cases and exports appear here once you have finished a "
     "case, so that nobody reads a case after seeing what others wrote.",
     measures="Revisions and times",
     everyone="All readers",
+    measures_of=measure_lines,
     agreement=lambda one, other, stage: (
         f"{one} and {other}: {'first impressions' if stage is Stage.FIRST else 'final impressions'}"
     ),
     both_read=lambda n: f"{_cases(n)} read by both",
+    kappa=kappa_text,
     overall="All findings",
     disagreements=lambda n: f"Disagreements ({n})" if n else "No disagreement",
     and_more=lambda n: f"and {n} more in the CSV",
@@ -256,7 +262,7 @@ GERMAN = replace(
     final="Endgültige Beurteilung",
     impression_placeholder="Schreiben oder diktieren",
     findings="Befunde",
-    findings_placeholder="Befunde wählen, oder „no finding“ für keinen",
+    findings_placeholder="Befunde wählen, auch „kein pathologischer Befund“",
     kept="Gesichert. Bis zum Aufdecken änderbar.",
     reveal="Aufdecken",
     reveal_help="Zeigt Befundbericht und Befunde. Die erste Beurteilung bleibt dann, wie sie ist.",
@@ -265,18 +271,20 @@ GERMAN = replace(
     finish="Fall abschließen",
     next_case="Nächster Fall",
     all_done="Übersicht",
-    came_by=lambda query: f"In dieser Sitzung durch {query}",
+    came_by=lambda query: f"In dieser Sitzung durch {query_german(query)}",
     marks={Mark.SHORTLIST: "Liste für das Tumorboard", Mark.TEACHING: "Lehrsammlung"},
     nothing_visible="Übereinstimmung, markierte Fälle und Exporte erscheinen, sobald Sie einen "
     "Fall abgeschlossen haben: so liest niemand einen Fall, nachdem er gesehen hat, was andere "
     "schrieben.",
     measures="Änderungen und Zeiten",
     everyone="Alle Leser",
+    measures_of=measures_german,
     agreement=lambda one, other, stage: (
         f"{one} und {other}: "
         f"{'erste Beurteilungen' if stage is Stage.FIRST else 'endgültige Beurteilungen'}"
     ),
     both_read=lambda n: f"{_faelle(n)} von beiden gelesen",
+    kappa=kappa_german,
     overall="Alle Befunde",
     disagreements=lambda n: f"Abweichungen ({n})" if n else "Keine Abweichung",
     and_more=lambda n: f"und {n} weitere in der CSV-Datei",

@@ -32,6 +32,7 @@ class WordTexts:
     finding: Callable[[str, str], str]  # label, side ("" without)
     statuses: Mapping[str, str]
     terms: Callable[[Term], str]
+    term_name: Callable[[str], str]  # by which a term is left out
     fields: Mapping[str, str]  # of conditions
     one_of: Callable[[Sequence[str]], str]
     at_least_age: Callable[[float], str]
@@ -59,6 +60,7 @@ ENGLISH = WordTexts(
         "historical": "previous",
     },
     terms=lambda term: str(term).replace(":", ", "),
+    term_name=lambda name: name.replace(":", ", "),
     fields={
         "modality": "modality",
         "view": "view",
@@ -76,6 +78,7 @@ _SIDES = {"left": "links", "right": "rechts", "bilateral": "beidseits"}
 _SEXES = {"F": "w", "M": "m", "O": "divers"}
 _DEGREES = {"mild": "gering", "moderate": "mäßig", "severe": "ausgeprägt"}
 _STATUSES = {"present": "", "absent": "ohne ", "uncertain": "V. a. "}
+_BEFORE = {"no ": "ohne ", "possible ": "V. a. "}
 _KINDS = {
     "modality": "Modalität",
     "view": "Projektion",
@@ -99,6 +102,21 @@ def _term(term: Term) -> str:
     return f"{_KINDS[term.kind]} {about}{value}"
 
 
+def _term_name(name: str) -> str:
+    """Name a term that was left out: of it, only the English name is kept."""
+    kind = next((kind for kind in _KINDS if name.startswith(f"{kind} ")), None)
+    if kind is not None:
+        value = name.removeprefix(f"{kind} ")
+        value = _SEXES.get(value, value) if kind == "sex" else value
+        return f"{_KINDS[kind]} {value.replace('about ', 'etwa ')}"
+    label, _, side = name.partition(":")
+    before = next((word for word in _BEFORE if label.startswith(word)), "")
+    label = label.removeprefix(before)
+    degree = next((word for word in _DEGREES if label.startswith(f"{word} ")), "")
+    named = f"{_BEFORE.get(before, '')}{_finding(label.removeprefix(degree).strip(), side)}"
+    return f"{named}, {_DEGREES[degree]}" if degree else named
+
+
 GERMAN = replace(
     ENGLISH,
     years=lambda age: f"{age} J.",
@@ -119,6 +137,7 @@ GERMAN = replace(
         "historical": "früher",
     },
     terms=_term,
+    term_name=_term_name,
     fields={
         "modality": "Modalität",
         "view": "Projektion",
