@@ -22,9 +22,9 @@ class CheckState(StrEnum):
 
     HOLDS = "holds"
     LACKS = "lacks"
-    NOT_STATED = "not stated"
+    NOT_STATED = "not-stated"
     """The query's image does not say."""
-    NOT_RECORDED = "not recorded"
+    NOT_RECORDED = "not-recorded"
     """The library knows it of none of its cases."""
 
 

@@ -58,7 +58,7 @@ def pick_series(
     ]
     if not images:
         first = next((h for h in headers if isinstance(h, ScanError)), None)
-        raise first or ScanError("none of these files is an image")
+        raise first or ScanError("none of these files is an image", reason="not-a-scan")
     known = [file for file, _ in images]
     found = [one for one in group_series(images) if one.error is None]
     if len(found) < 2:

@@ -19,7 +19,7 @@ class Certainty(StrEnum):
     STATED = "stated"
     """The report states it, or says nothing of it and the case was labeled with it."""
     POSSIBLE = "possible"
-    RULED_OUT = "ruled out"
+    RULED_OUT = "ruled-out"
     """The case is labeled with it, and its report denies it."""
 
 

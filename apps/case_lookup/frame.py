@@ -30,7 +30,7 @@ def draw_frame() -> None:
 
 
 def draw_language_choice() -> None:
-    """Draw, in the present container, the choice of language and the button for the list of keys."""
+    """Draw the choice of language, and show that there is a list of keys."""
     st.session_state[_CHOICE] = current_language()
     with st.container(key="language", horizontal=True, gap="small"):
         st.segmented_control(

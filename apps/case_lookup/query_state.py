@@ -58,10 +58,10 @@ class RefinementKind(StrEnum):
     SIMILAR = "similar"
     LIKE = "like"
     UNLIKE = "unlike"
-    LEFT_OUT = "left out"
+    LEFT_OUT = "left-out"
     WEIGHT = "weight"
     FILTER = "filter"
-    ONE_PER_PATIENT = "one per patient"
+    ONE_PER_PATIENT = "one-per-patient"
 
 
 @dataclass(frozen=True)

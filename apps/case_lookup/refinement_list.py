@@ -31,7 +31,7 @@ def refinement_text(one: Refinement) -> str:
         RefinementKind.SIMILAR: TEXTS.sidebar.similar_to,
         RefinementKind.LIKE: texts.like,
         RefinementKind.UNLIKE: texts.unlike,
-        RefinementKind.LEFT_OUT: texts.left_out,
+        RefinementKind.LEFT_OUT: lambda name: texts.left_out(TEXTS.words.term_name(name)),
         RefinementKind.WEIGHT: texts.weight,
     }
     if kind in with_value:

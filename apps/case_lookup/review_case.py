@@ -117,7 +117,7 @@ def _bar(
     key = f"{review.link}-{place.position}"
     with st.container(key="review-bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
-            texts.to_overview,
+            TEXTS.review.to_overview,
             icon=":material/list:",
             on_click=go_to,
             args=(None,),
@@ -136,7 +136,7 @@ def _bar(
             to = at + step
             inside = 0 <= to < len(order)
             st.button(
-                label,
+                escaped(label, "markdown"),
                 on_click=go_to,
                 args=(order[to] if inside else None,),
                 disabled=not inside,
@@ -144,7 +144,7 @@ def _bar(
             )
         if not st.session_state.get(f"paused-{key}"):
             st.button(
-                texts.pause,
+                TEXTS.review.pause,
                 icon=":material/pause:",
                 on_click=_pause,
                 args=(store, review.link, place.case_id, reader, key),
@@ -255,7 +255,11 @@ def _blind(steps: _Steps, reading: Reading) -> None:
     st.html(tag("p", texts.blind, class_="rr-quiet", role="status"))
     _inputs(steps, "first", reading.impression, steps.keep_first, texts.first)
     st.button(
-        texts.reveal, type="primary", on_click=steps.reveal, key="r-reveal", help=texts.reveal_help
+        TEXTS.review.reveal,
+        type="primary",
+        on_click=steps.reveal,
+        key="r-reveal",
+        help=TEXTS.review.reveal_help,
     )
     if reading.state is ReadingState.IMPRESSION:
         st.html(tag("p", texts.kept, class_="rr-quiet", role="status"))
@@ -268,22 +272,26 @@ def _inputs(
     keep: Callable[[], None],
     label: str,
 ) -> None:
-    texts, state = TEXTS.review, st.session_state
+    state = st.session_state
     text_key, findings_key = f"{part}-text-{steps.key}", f"{part}-findings-{steps.key}"
     shown = known or Impression()
     state.setdefault(text_key, shown.text)
     state.setdefault(findings_key, list(shown.findings))
     options = list(dict.fromkeys([*_choices(steps.session), *state[findings_key]]))
     st.text_area(
-        label, key=text_key, on_change=keep, height=160, placeholder=texts.impression_placeholder
+        escaped(label, "markdown"),
+        key=text_key,
+        on_change=keep,
+        height=160,
+        placeholder=TEXTS.review.impression_placeholder,
     )
     st.multiselect(
-        texts.findings,
+        TEXTS.review.findings,
         options,
         key=findings_key,
         on_change=keep,
         format_func=lambda name: escaped(finding_text(Finding.parse(name)), "text"),
-        placeholder=texts.findings_placeholder,
+        placeholder=TEXTS.review.findings_placeholder,
     )
 
 
@@ -310,7 +318,7 @@ def _revealed(steps: _Steps, reading: Reading, case: Case) -> None:
     else:
         known = reading.revision or reading.impression
         _inputs(steps, "final", known, steps.keep_final, texts.final)
-        st.button(texts.finish, type="primary", on_click=steps.finish, key="r-finish")
+        st.button(TEXTS.review.finish, type="primary", on_click=steps.finish, key="r-finish")
     _marks(steps, reading)
     st.html(_answer(case, steps.place))
     if reading.is_finished:
@@ -324,7 +332,7 @@ def _marks(steps: _Steps, reading: Reading) -> None:
             key = f"mark-{mark.value}-{steps.key}"
             st.session_state.setdefault(key, mark in reading.marks)
             st.checkbox(
-                TEXTS.review.marks[mark],
+                escaped(TEXTS.review.marks[mark], "markdown"),
                 key=key,
                 on_change=steps.mark,
                 args=(mark,),
@@ -390,4 +398,6 @@ def _next(
     after = [c for c in places if c.position > place.position] + list(places)
     left = next((case.position for case in after if case.case_id not in done), None)
     label = TEXTS.review.all_done if left is None else TEXTS.review.next_case
-    st.button(label, type="primary", on_click=go_to, args=(left,), key="r-next")
+    st.button(
+        escaped(label, "markdown"), type="primary", on_click=go_to, args=(left,), key="r-next"
+    )

@@ -47,26 +47,34 @@ def list_reviews(session: LibrarySession) -> None:
 
 def offer_review(session: LibrarySession, outcome: SearchOutcome) -> None:
     """Offer to make a session of the results that are shown."""
-    hits, texts = outcome.result.hits, TEXTS.review
+    hits = outcome.result.hits
+    texts = TEXTS.review
     if not hits or not may("review"):
         return
     if error := st.session_state.pop("review_error", None):
         show_error(error)
-    with st.expander(texts.offer), st.form("review-new", border=False):
+    with st.expander(TEXTS.review.offer), st.form("review-new", border=False):
         st.html(tag("p", texts.offer_help, class_="rr-quiet"))
-        st.text_input(texts.name, key="review_name", help=texts.name_help, autocomplete="off")
+        st.text_input(
+            TEXTS.review.name, key="review_name", help=TEXTS.review.name_help, autocomplete="off"
+        )
         if not has_logins():
             st.text_input(
-                texts.your_name, key="review_creator", help=texts.your_name_help, autocomplete="off"
+                TEXTS.review.your_name,
+                key="review_creator",
+                help=TEXTS.review.your_name_help,
+                autocomplete="off",
             )
         st.multiselect(
-            texts.which_cases,
+            TEXTS.review.which_cases,
             [hit.rank for hit in hits],
             [hit.rank for hit in hits],
             key="review_ranks",
             format_func=lambda rank: escaped(texts.result(rank), "text"),
         )
-        st.checkbox(texts.shuffle, True, key="review_shuffle", help=texts.shuffle_help)
+        st.checkbox(
+            TEXTS.review.shuffle, True, key="review_shuffle", help=TEXTS.review.shuffle_help
+        )
         st.form_submit_button(texts.make, on_click=_make, args=(session, outcome))
 
 

@@ -83,7 +83,9 @@ def show_overview(
 def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
     texts = TEXTS.review
     with st.container(key="review-bar", horizontal=True, vertical_alignment="center", gap="small"):
-        st.button(texts.leave, icon=":material/arrow_back:", on_click=leave_review, key="r-leave")
+        st.button(
+            TEXTS.review.leave, icon=":material/arrow_back:", on_click=leave_review, key="r-leave"
+        )
         st.html(
             tag(
                 "div",
@@ -95,9 +97,9 @@ def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
             )
         )
         if reader == review.creator:
-            with st.popover(texts.settings):
+            with st.popover(TEXTS.review.settings):
                 st.text_input(
-                    texts.name,
+                    TEXTS.review.name,
                     review.name,
                     key="review_rename",
                     autocomplete="off",
@@ -106,8 +108,8 @@ def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
                 )
                 closed = review.state is SessionState.CLOSED
                 st.button(
-                    texts.reopen if closed else texts.close,
-                    help=texts.close_help,
+                    TEXTS.review.reopen if closed else TEXTS.review.close,
+                    help=TEXTS.review.close_help,
                     on_click=_try,
                     args=(store.reopen if closed else store.close, review.link),
                     key="r-close",
@@ -115,7 +117,7 @@ def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
     st.html(tag("p", texts.share, class_="rr-label"))
     base = str(getattr(st.context, "url", "") or "").partition("?")[0]
     # without the reader: whoever follows the link reads under an own name
-    st.code(f"{base}?review={review.link}", language=None)
+    st.code(escaped(f"{base}?review={review.link}", "text"), language=None)
 
 
 def _rename(store: ReviewStore, link: str) -> None:
@@ -143,7 +145,7 @@ def _progress(review: ReviewSession, places: Sequence[ReviewCase], own: dict[str
         )
     states = {c.position: own[c.case_id].state if c.case_id in own else None for c in places}
     st.pills(
-        texts.cases,
+        TEXTS.review.cases,
         [case.position for case in places],
         key="review_position",
         on_change=_go_to_chosen,
@@ -252,7 +254,7 @@ def _shortlist(
                 )
             if mark is Mark.SHORTLIST:
                 st.button(
-                    texts.session_of_shortlist,
+                    TEXTS.review.session_of_shortlist,
                     key="r-from-shortlist",
                     on_click=_from_shortlist,
                     args=(session, review, chosen, reader),
@@ -276,12 +278,14 @@ def _exports(
 ) -> None:
     texts = TEXTS.review
     st.html(tag("p", texts.exports(len(visible)), class_="rr-label"))
-    with_reports = st.checkbox(texts.with_reports, help=texts.with_reports_help, key="r-reports")
+    with_reports = st.checkbox(
+        TEXTS.review.with_reports, help=TEXTS.review.with_reports_help, key="r-reports"
+    )
     with st.container(key="review-exports", horizontal=True, gap="small"):
         for kind in ExportKind:
             name = f"{kind.value}-{review.link}-{with_reports}"
             st.button(
-                texts.export_kinds[kind],
+                escaped(texts.export_kinds[kind], "markdown"),
                 key=f"r-export-{kind.value}",
                 on_click=_make,
                 args=(session, review, visible, reader, kind, with_reports, name),

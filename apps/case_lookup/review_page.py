@@ -64,7 +64,7 @@ def show_review(session: LibrarySession, link: str) -> None:
             show_review_case(session, store, review, places, place, reader)
     except MedEmbedError as error:  # a case was erased, the library cannot be written, …
         show_error(error)
-        st.button(texts.to_overview, on_click=go_to, args=(None,))
+        st.button(TEXTS.review.to_overview, on_click=go_to, args=(None,))
 
 
 def _nothing(line: str, more: str) -> None:
@@ -78,10 +78,13 @@ def _ask_for_name(name: str) -> None:
     st.html(tag("h1", name, class_="rr-review-name"))
     with st.form("review-who", border=False), st.container(width=480):
         st.text_input(
-            texts.your_name, key="review_reader", help=texts.your_name_help, autocomplete="off"
+            TEXTS.review.your_name,
+            key="review_reader",
+            help=TEXTS.review.your_name_help,
+            autocomplete="off",
         )
         st.form_submit_button(escaped(texts.begin, "markdown"), type="primary", on_click=_take_name)
-    st.button(texts.leave, on_click=leave_review)
+    st.button(TEXTS.review.leave, on_click=leave_review)
 
 
 def _take_name() -> None:

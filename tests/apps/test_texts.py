@@ -43,11 +43,26 @@ ROOM = Path(apps.case_lookup.__file__).parent
 # the same word in both languages; `part.field` or `part.field.key`
 SAME = {
     "case.patient",
-    "case.windows.mediastinum",
     "results.term",
     "results.worth_reasons.",
     "results.relations.shared",
+    "query.removable",
+    "review.pause",
+    "review.export_kinds.pdf",
+    "review.export_kinds.csv",
+    "review.export_kinds.sr",
+    "viewer.windows.mediastinum",
+    "viewer.zoom",
+    "viewer.slice_",
+    "viewer.millimeters",
+    "viewer.pixels",
+    "viewer.degrees",
+    "viewer.mean",
+    "viewer.planes_names.stack",
+    "viewer.planes_names.axial",
+    "viewer.planes_names.sagittal",
 }
+EMPTY = {"results.worth_reasons.", "viewer.planes_names.stack"}  # nothing is said
 NOTE_NAMES = ("first", "second")
 
 
@@ -98,7 +113,9 @@ def test_what_is_said_to_be_the_same_is_the_same() -> None:
 
 
 def said_by_relation(text: Any) -> str:
-    return str(text("pneumothorax", "left") if callable(text) else text)
+    if not callable(text):
+        return str(text)
+    return str(text(*("pneumothorax", "left")[: len(inspect.signature(text).parameters)]))
 
 
 def test_a_text_takes_the_same_values_in_both_languages() -> None:
@@ -150,7 +167,7 @@ def test_no_text_is_empty_and_every_text_is_used() -> None:
     source = "\n".join(file.read_text(encoding="utf-8") for file in ROOM.glob("*.py"))
     for texts in CATALOG.values():
         for name, text in texts_of(texts):
-            if isinstance(text, str) and name != "results.worth_reasons.":
+            if isinstance(text, str) and name not in EMPTY:
                 assert text.strip(), name
     for name, _ in texts_of(ENGLISH):
         part, field = name.split(".")[:2]
@@ -262,6 +279,8 @@ def test_what_a_text_was_read_as_is_said_in_each_language(
 ) -> None:
     assert ENGLISH.words.terms(term) == english
     assert GERMAN.words.terms(term) == german
+    assert ENGLISH.words.term_name(str(term)) == english
+    assert GERMAN.words.term_name(str(term)) == german, "also once it was left out"
 
 
 def test_an_error_is_said_by_its_kind_in_german() -> None:
@@ -284,7 +303,7 @@ def test_no_german_word_is_left_from_the_english_catalog() -> None:
     found = [
         (name, text)
         for name, text in texts_of(GERMAN)
-        if isinstance(text, str) and english.search(text)
+        if isinstance(text, str) and english.search(re.sub(r"{\w+}", "", text))
     ]
     assert found == []
 
@@ -352,6 +371,11 @@ def test_no_sentence_is_written_outside_the_catalog(file: Path) -> None:
     """Two words or more in a string that is no docstring belong into the catalog."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    docs |= {  # a type
+        id(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "cast"
+    }
     strings = [
         node.value
         for node in ast.walk(tree)
@@ -365,3 +389,4 @@ def test_no_sentence_is_written_outside_the_catalog(file: Path) -> None:
 OPERATORS = {"not in"}
 # what these say is for a log, a terminal or a program, or documents an attribute
 SPEAKS_ELSEWHERE = {"server.py", "middleware.py", "visits.py", "index_page.py", "faults.py"}
+SPEAKS_ELSEWHERE |= {"dropped_series.py"}  # an error, which the catalog says by its reason

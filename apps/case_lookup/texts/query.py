@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.case_lookup.archive_checks import Aspect, CheckState
-from apps.case_lookup.texts.words import ENGLISH as WORDS
 
 __all__ = ["ENGLISH", "QueryTexts"]
 
@@ -24,7 +23,7 @@ class QueryTexts:
     region: str
     like: Callable[[str], str]  # case id
     unlike: Callable[[str], str]  # case id
-    left_out: Callable[[str], str]  # name of a term
+    left_out: Callable[[str], str]  # a term, in words
     weight: Callable[[str], str]  # percent
     one_per_patient: str
     undo: str
@@ -150,7 +149,7 @@ ENGLISH = QueryTexts(
     region="Marked region",
     like=lambda case_id: f"More like case {case_id}",
     unlike=lambda case_id: f"Less like case {case_id}",
-    left_out=lambda name: f"Not counted: {WORDS.term_name(name)}",
+    left_out=lambda name: f"Not counted: {name}",
     weight=lambda percent: f"Image {percent}%",
     one_per_patient="One case per patient",
     undo="Undo",
