@@ -47,7 +47,8 @@ def list_reviews(session: LibrarySession) -> None:
 
 def offer_review(session: LibrarySession, outcome: SearchOutcome) -> None:
     """Offer to make a session of the results that are shown."""
-    hits, texts = outcome.result.hits, TEXTS.review
+    hits = outcome.result.hits
+    texts = TEXTS.review
     if not hits or not may("review"):
         return
     if error := st.session_state.pop("review_error", None):

@@ -114,7 +114,7 @@ def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
     st.html(tag("p", texts.share, class_="rr-label"))
     base = str(getattr(st.context, "url", "") or "").partition("?")[0]
     # without the reader: whoever follows the link reads under an own name
-    st.code(f"{base}?review={review.link}", language=None)
+    st.code(escaped(f"{base}?review={review.link}", "text"), language=None)
 
 
 def _rename(store: ReviewStore, link: str) -> None:
