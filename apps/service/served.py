@@ -110,6 +110,7 @@ class ServedLibrary:
             _ = lookup.index
             if choose_model(self.library).folder is not None:  # else vectors came without a model
                 lookup.model.encode_notes(["chest"])
+                read_note("no rib")  # loads what tells languages apart
                 lookup.model.warm_up()
             self._warm.set()
         except MedEmbedError as error:  # each search tries again, and answers why it fails
