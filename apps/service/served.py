@@ -16,6 +16,7 @@ from apps.service.rows import require_visible, seen_by
 from apps.service.scans import ServedScans
 from medembed.errors import MedEmbedError
 from medembed.library import CaseLibrary
+from medembed.notes import read_note
 
 if TYPE_CHECKING:
     from medembed.lookup import ActiveLookup
