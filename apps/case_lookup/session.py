@@ -31,6 +31,7 @@ from apps.case_lookup.texts import TEXTS
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
 from medembed.errors import ConditionError, LibraryError, MedEmbedError, ScanError
 from medembed.library import CaseLibrary, Condition
+from medembed.notes import read_note
 from medembed.scans import Scan, ScanHeader, ScanReader
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class LibrarySession:
             lookup = self._get_lookup().current
             _ = lookup.index
             lookup.model.encode_notes(["chest"])
+            read_note("no rib")  # loads what tells languages apart
             lookup.model.warm_up()
         except MedEmbedError as error:
             self.not_ready = str(error)  # the next search tries again and raises it

@@ -25,6 +25,7 @@ from apps.review.texts import (
     query_text,
     report_text,
 )
+from medembed.counted import counted
 from medembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _summary(page: _Pages, document: ReviewDocument) -> None:
     page.text(
         [
             f"Review session by {session.creator}, made {session.created}, {session.state.value}",
-            f"{len(document.entries)} of {len(session.cases)} cases in this document",
+            f"{len(document.entries)} of {counted(len(session.cases), 'case')} in this document",
         ]
     )
     for reader in (measures.everyone, *measures.readers):
@@ -77,7 +78,9 @@ def _summary(page: _Pages, document: ReviewDocument) -> None:
     for one in measures.agreements:
         page.gap()
         page.text([f"{one.first} and {one.second}: {STAGES[one.stage]}"], bold=True)
-        page.text([f"{one.n_cases} cases read by both", f"Overall: {kappa_text(one.overall)}"])
+        page.text(
+            [f"{counted(one.n_cases, 'case')} read by both", f"Overall: {kappa_text(one.overall)}"]
+        )
         page.text([f"{label}: {kappa_text(kappa)}" for label, kappa in one.by_finding.items()])
         shown = one.disagreements[:_MOST_DISAGREEMENTS]
         page.text(

@@ -16,6 +16,7 @@ from apps.service.rows import require_visible, seen_by
 from apps.service.scans import ServedScans
 from medembed.errors import MedEmbedError
 from medembed.library import CaseLibrary
+from medembed.notes import read_note
 
 if TYPE_CHECKING:
     from medembed.lookup import ActiveLookup
@@ -110,6 +111,7 @@ class ServedLibrary:
             _ = lookup.index
             if choose_model(self.library).folder is not None:  # else vectors came without a model
                 lookup.model.encode_notes(["chest"])
+                read_note("no rib")  # loads what tells languages apart
                 lookup.model.warm_up()
             self._warm.set()
         except MedEmbedError as error:  # each search tries again, and answers why it fails

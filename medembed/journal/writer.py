@@ -60,8 +60,10 @@ class JournalWriter:
     @property
     def is_read_only(self) -> bool:
         """Whether nothing can be written here, for want of permission."""
-        writable = os.access(self.path.parent, os.W_OK)
-        return not (writable and (os.access(self.path, os.W_OK) or not self.path.exists()))
+        if not os.access(self.path.parent, os.W_OK):
+            return True
+        # in this order: another thread may make the file in between
+        return self.path.exists() and not os.access(self.path, os.W_OK)
 
     def begin(self) -> str:
         """Start the journal if there is none; return its name.

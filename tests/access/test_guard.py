@@ -36,6 +36,7 @@ from apps.access.recording import Event, Recorder
 from apps.access.sessions import Sessions
 from apps.case_lookup.middleware import PAGE_NEEDS
 from medembed.errors import InternalError
+from medembed.library import CaseLibrary
 from tests.access.conftest import write_access
 
 READER = Person("anna", [Role.READER])
@@ -408,6 +409,7 @@ def test_a_service_on_this_machine_needs_no_token_but_is_no_page_of_another_port
 
 
 def test_a_service_takes_the_access_file_of_its_library(tmp_path: Path) -> None:
+    CaseLibrary.create(tmp_path).close()
     (tmp_path / "access.yaml").write_text("{}", encoding="utf-8")
     secret, _ = TokenFile(tmp_path / "access-tokens.yaml").create("a", [Role.READER])
     for file in (None, tmp_path / "access.yaml"):

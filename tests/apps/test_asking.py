@@ -208,9 +208,9 @@ def test_an_open_case_keeps_the_query_in_the_address(room: AppTest) -> None:
 def test_parts_of_other_pages_stay_in_the_address(
     small_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = at(small_library, monkeypatch, review="R-1")
+    room = at(small_library, monkeypatch, reader="R-1")
     search(room, "right effusion")
-    assert address(room) == {"review": ["R-1"], "words": ["right effusion"]}
+    assert address(room) == {"reader": ["R-1"], "words": ["right effusion"]}
 
 
 @pytest.mark.parametrize(

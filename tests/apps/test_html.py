@@ -188,7 +188,10 @@ def is_escaped(node: ast.AST, makes_markup: set[str], own: set[str]) -> bool:
     if isinstance(node, ast.Name):
         return node.id in own
     if isinstance(node, ast.Attribute):  # a text of the catalog, never one with values in it
-        return ast.unparse(node).startswith("TEXTS.")
+        name = ast.unparse(node)
+        return name.startswith("TEXTS.") or (name.startswith("texts.") and "texts" in own)
+    if isinstance(node, ast.Subscript):  # a text of each state
+        return isinstance(node.value, ast.Attribute) and is_escaped(node.value, makes_markup, own)
     if isinstance(node, ast.IfExp):
         return all(is_escaped(part, makes_markup, own) for part in (node.body, node.orelse))
     if isinstance(node, ast.JoinedStr):

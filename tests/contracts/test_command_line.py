@@ -36,6 +36,7 @@ OF_DESIGN = {
     "restore",
     "export",
     "app",
+    "serve",
 }
 BESIDE_THE_DESIGN = {
     "compare-models",

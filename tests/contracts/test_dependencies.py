@@ -30,6 +30,7 @@ PLUGINS = {
 }
 """Declared, and imported by others only."""
 OPTIONAL = {
+    "protobuf": "Streamlit's messages are its own, and it brings it along",
     "sentence-transformers": "check-encoder compares a folder with it if it is installed",
 }
 """Imported if it is there, and not declared."""
