@@ -57,11 +57,21 @@
     return true;
   };
 
+  const typingIn = (target) => target.matches(TYPING) || target.isContentEditable;
+
+  // switched off, or under the list of keys, single keys do not reach the viewer: it listens later
+  window.addEventListener("keydown", (event) => {
+    if ((root.dataset.keys !== "off" && !dialog()?.open) || event.key.length !== 1 || event.key === " ") return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const target = event.composedPath()[0];
+    if (target instanceof Element && !typingIn(target)) event.stopImmediatePropagation();
+  }, true);
+
   window.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
     const target = event.composedPath()[0];
     if (!(target instanceof Element) || dialog()?.open) return;
-    const typing = target.matches(TYPING) || target.isContentEditable;
+    const typing = typingIn(target);
     const step = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[event.key] ?? 0;
     const arrow = event.key.startsWith("Arrow");
     let done = false;

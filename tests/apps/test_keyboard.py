@@ -150,7 +150,7 @@ def test_single_keys_can_be_switched_off_and_stay_so(page: Any) -> None:
     page.get_by_role("button", name=ENGLISH.page.keys_off).click()
     page.keyboard.press("Escape")
     page.reload()
-    page.get_by_role("heading", level=1).wait_for(timeout=60_000)
+    page.locator(".rr-hit").first.wait_for(timeout=60_000)
     settled(page)
     page.keyboard.press("Escape")
     page.keyboard.press("?")

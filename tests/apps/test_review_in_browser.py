@@ -51,7 +51,8 @@ def test_two_readers_read_a_session_blind_and_compare(small_library: Path, tmp_p
         page.get_by_role("button", name="Begin").click()
         box = page.get_by_role("textbox", name="First impression")
         expect(box).to_be_visible(timeout=30_000)
-        expect(page.locator("[class*=st-key-viewer] img").first).to_be_visible()
+        expect(page.locator(".mv-reading")).to_have_count(1, timeout=30_000)
+        expect(page.locator(".mv-reading")).not_to_be_empty(timeout=30_000)
         blind = page.content()
         assert "IMPRESSION" not in blind
         assert "stable over many weeks" not in blind
