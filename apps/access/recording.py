@@ -9,10 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+from medembed.journal import Action, Journal, Outcome
 
 __all__ = ["Event", "Recorder", "no_record", "recorder_of"]
 
@@ -108,16 +107,12 @@ class Recorder:
 
 def recorder_of(library: Path) -> Recorder:
     """Give the recorder of a library's journal."""
-    if find_spec("medembed.journal") is None:
-        return Recorder()
-    room: Any = import_module("medembed.journal")
-    journal = room.Journal.open(library)
-
+    journal = Journal.open(library)
     known = {
-        Event.LOGIN: (room.Action.LOGIN, room.Outcome.DONE),
-        Event.LOGIN_FAILED: (room.Action.LOGIN, room.Outcome.REFUSED),
-        Event.LOGOUT: (room.Action.LOGOUT, room.Outcome.DONE),
-        Event.REFUSED: (room.Action.REFUSED, room.Outcome.REFUSED),
+        Event.LOGIN: (Action.LOGIN, Outcome.DONE),
+        Event.LOGIN_FAILED: (Action.LOGIN, Outcome.REFUSED),
+        Event.LOGOUT: (Action.LOGOUT, Outcome.DONE),
+        Event.REFUSED: (Action.REFUSED, Outcome.REFUSED),
     }
 
     def write(event: Event, actor: str, details: Mapping[str, str | int | float]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from medembed.journal import Action
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -31,8 +32,6 @@ def record(
 ) -> None:
     """Write one entry before the thing is done: what cannot be recorded is not done.
 
-    Nothing is written where the journal is not part of the installation.
-
     Parameters
     ----------
     library : CaseLibrary
@@ -42,8 +41,5 @@ def record(
         Case ids; the journal keeps no id that leads to a case without the library's key.
     details : mapping, optional
     """
-    journal = getattr(library, "journal", None)
-    if journal is None:
-        return
-    actions = import_module("medembed.journal").Action
-    journal.record(actions[action.value], actor=actor, cases=cases, details=dict(details or {}))
+    details = dict(details or {})
+    library.journal.record(Action[action.value], actor=actor, cases=cases, details=details)

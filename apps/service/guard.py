@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import cast
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from apps.access import guarded_service
 from apps.service.problems import PROBLEM_TYPE, Problem, ProblemKind
 from apps.service.settings import ServiceSettings
-from medembed.errors import InputError
 
-__all__ = ["OwnHost", "PlainRefusals", "guarded"]
+__all__ = ["PlainRefusals", "guarded"]
 
 _LINES = {
     401: (ProblemKind.NO_LOGIN, "send a token that is valid: Authorization: Bearer TOKEN"),
@@ -33,29 +29,14 @@ def guarded(app: ASGIApp, settings: ServiceSettings) -> ASGIApp:
     InputError
         If others can reach the service and nothing says who may see what.
     """
-    if find_spec("apps.access") is None:
-        return _alone(app, settings)
-    access = import_module("apps.access")
-    guard = access.guarded_service(
+    guard = guarded_service(
         app,
         settings.access,
         library=settings.library,
         host=settings.host,
         port=settings.port,
     )
-    return PlainRefusals(cast(ASGIApp, guard))
-
-
-def _alone(app: ASGIApp, settings: ServiceSettings) -> ASGIApp:
-    if settings.access is not None:
-        raise InputError("this installation cannot check logins", where="--access")
-    if not settings.is_local:
-        raise InputError(
-            "others can reach this address, and nothing says who may see what",
-            where="--host",
-            hint="give --access FILE, or stay on 127.0.0.1",
-        )
-    return OwnHost(app, settings.host, settings.port)
+    return PlainRefusals(guard)
 
 
 class PlainRefusals:
@@ -93,42 +74,3 @@ def _refusal(message: Message) -> Problem | None:
     kind, line = _LINES[message["status"]]
     kept = {name.decode(): headers[name].decode("latin-1") for name in _KEPT if name in headers}
     return Problem(kind, line, headers=kept)
-
-
-class OwnHost:
-    """ASGI middleware: no page of a browser gets anything, by whatever name it came here.
-
-    A page of another site, or of another port of this machine, sends its ``Origin``; a page whose
-    name was pointed at this address (DNS rebinding) sends that name as ``Host``.
-
-    Parameters
-    ----------
-    app : ASGI application
-    host : str
-        Address that the service listens on.
-    port : int
-    """
-
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self._app = app
-        names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host.lower()}
-        self._hosts = {name if port == 80 else f"{name}:{port}" for name in names}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] == "http" and not self._is_own(scope):
-            raise Problem(ProblemKind.FORBIDDEN, "not a request to this service's own address")
-        await self._app(scope, receive, send)
-
-    def _is_own(self, scope: Scope) -> bool:
-        hosts, origins, sites = (
-            [value.decode("latin-1").lower() for name, value in scope["headers"] if name == wanted]
-            for wanted in (b"host", b"origin", b"sec-fetch-site")
-        )
-        if scope["path"] == "/healthz":
-            return True
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
-            return False
-        if origins and origins != [f"http://{hosts[0]}"]:
-            return False
-        return sites in ([], ["same-origin"], ["none"])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+from medembed.journal import Action, Journal, Outcome
 
 __all__ = ["Entry", "JournalWriter"]
 
@@ -38,9 +37,8 @@ class JournalWriter:
 
     def __init__(self, library: Path) -> None:
         self._library = library
-        self._journal: Any = None
+        self._journal: Journal | None = None
         self._lock = threading.Lock()
-        self._is_there = find_spec("medembed.journal") is not None
 
     def write(
         self,
@@ -65,17 +63,14 @@ class JournalWriter:
         refused : bool
             Whether it was not done.
         """
-        if not self._is_there:
-            return
-        journal = import_module("medembed.journal")
         with self._lock:
             if self._journal is None:
-                self._journal = journal.Journal.open(self._library)
-        outcome = journal.Outcome.REFUSED if refused else journal.Outcome.DONE
-        self._journal.record(
-            journal.Action[entry.name],
+                self._journal = Journal.open(self._library)
+            journal = self._journal
+        journal.record(
+            Action[entry.name],
             actor=actor,
-            outcome=outcome,
+            outcome=Outcome.REFUSED if refused else Outcome.DONE,
             cases=list(cases),
             details=dict(details or {}),
         )

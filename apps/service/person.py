@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
+from apps.access import Permission, person_of
 from medembed.library import Condition
 
 __all__ = ["LOCAL", "Caller", "Right", "caller_of"]
@@ -54,12 +53,9 @@ LOCAL = Caller("local")
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
     """Return who sent the request of an ASGI scope."""
-    if find_spec("apps.access") is None:
-        return LOCAL
-    access = import_module("apps.access")
-    person = access.person_of(scope)
+    person = person_of(dict(scope))
     return Caller(
         person.name,
         tuple(person.where),
-        lambda right: bool(person.may(access.Permission(right.value))),
+        lambda right: person.may(Permission(right.value)),
     )

@@ -7,14 +7,14 @@ is no longer blind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from apps.service.person import LOCAL, Caller, Right
 from apps.service.problems import Problem, ProblemKind
 from apps.service.rows import visible_cases
+from evaluation.reader_study import measure_review
 from medembed.errors import InputError, LibraryError
+from medembed.reviews import ReviewStore
 
 if TYPE_CHECKING:
     from medembed.library import CaseLibrary
@@ -26,9 +26,7 @@ _NO_SUCH_REVIEW = "there is no such review session; check the link, or ask who s
 
 def list_reviews(library: CaseLibrary, caller: Caller) -> list[dict[str, Any]]:
     """Return the sessions that the caller made or reads in, the newest first; an auditor all."""
-    store = _store(library)
-    if store is None:
-        return []
+    store = ReviewStore(library)
     found = []
     for session in store.sessions(None if _oversees(caller) else caller.name):
         data = _visible(library, caller, session.to_json())
@@ -46,9 +44,7 @@ def one_review(library: CaseLibrary, caller: Caller, link: str) -> dict[str, Any
     Problem
         NOT_FOUND if there is none, or none of its cases may be seen.
     """
-    store = _store(library)
-    if store is None:
-        raise Problem(ProblemKind.NOT_FOUND, _NO_SUCH_REVIEW)
+    store = ReviewStore(library)
     try:
         session = store.session(link)
     except InputError as error:
@@ -91,15 +87,8 @@ def _visible(library: CaseLibrary, caller: Caller, data: dict[str, Any]) -> dict
 
 def _measures(library: CaseLibrary, readings: Sequence[Any]) -> dict[str, Any]:
     """Return times, revisions and agreement over the readings that may be seen."""
-    study = import_module("evaluation.reader_study")
     cases = library.select(sorted({one.case_id for one in readings}))
     patients = {case.case_id: case.patient_id for case in cases}
     known = [one for one in readings if one.case_id in patients]
-    data: dict[str, Any] = study.measure_review(known, patients).to_json()
+    data: dict[str, Any] = measure_review(known, patients).to_json()
     return data
-
-
-def _store(library: CaseLibrary) -> Any:
-    if find_spec("medembed.reviews") is None:
-        return None
-    return import_module("medembed.reviews").ReviewStore(library)
