@@ -103,6 +103,12 @@ class HeldQueries:
             self._use(token, session)
             return held.thing
 
+    def has(self, token: str, session: str) -> bool:
+        """Return whether this session, still open, has what was kept under a token."""
+        with self._lock:
+            held = self._held.get(token)
+            return held is not None and session in held.sessions and self._is_open(session)
+
     def forget(self, session: str) -> None:
         """Remove at once what this session's page used."""
         with self._lock:

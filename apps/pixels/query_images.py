@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from weakref import ref
 
+from apps.case_lookup.held_queries import HELD
 from medembed.scans import Scan
 
 __all__ = ["QUERY_IMAGES", "QueryImages"]
@@ -23,29 +24,24 @@ class _Offer:
     scan: ref[Scan]
 
 
-def _held_by_streamlit(session_id: str, uploads: Sequence[str]) -> bool:
-    """Whether the session still has these uploads: not closed, not cleared, not expired."""
-    from streamlit.runtime import exists, get_instance
-
-    if not exists():
-        return False
-    held = get_instance().uploaded_file_mgr.get_files(session_id, list(uploads))
-    return len(held) == len(set(uploads))
+def _held_by_session(session_id: str, images: Sequence[str]) -> bool:
+    """Whether the session still has these images: not closed, not cleared, not expired."""
+    return all(HELD.has(token, session_id) for token in images)
 
 
 class QueryImages:
     """Decoded uploads by an unguessable token.
 
-    A token is valid while the session that made it still has the upload, and for the person who
+    A token is valid while the session that made it still has the image, and for the person who
     dropped it. The pixels are not kept alive by it: they belong to the session.
 
     Parameters
     ----------
     is_held : callable
-        Whether a session still has some uploads, by session and their ids.
+        Whether a session still has some images, by session and their tokens in the page's address.
     """
 
-    def __init__(self, is_held: IsHeld = _held_by_streamlit) -> None:
+    def __init__(self, is_held: IsHeld = _held_by_session) -> None:
         self._is_held = is_held
         self._offers: dict[str, _Offer] = {}
         self._lock = threading.Lock()
@@ -65,7 +61,7 @@ class QueryImages:
         session_id : str
             Streamlit's.
         uploads : sequence of str
-            Ids of the uploads that the scan was read from.
+            Tokens of the images that the scan was read from (``SearchRequest.dropped``).
         person : str
             Who dropped it.
         """

@@ -49,6 +49,19 @@ def test_without_a_cookie_only_the_session_itself_gets_it_back(pages: Pages) -> 
     assert pages.held.take(token, "", "T") is None
 
 
+def test_pixels_are_handed_out_only_while_the_page_that_has_the_image_is_open(
+    pages: Pages,
+) -> None:
+    token = pages.held.keep(image(), "browser", "S")
+    assert pages.held.has(token, "S")
+    assert not pages.held.has(token, "T"), "a session that never took it"
+    pages.open.clear()
+    assert not pages.held.has(token, "S")
+    pages.open = {"S"}
+    pages.held.forget("S")
+    assert not pages.held.has(token, "S")
+
+
 def test_it_stays_while_a_page_is_open_and_ten_minutes_after(pages: Pages) -> None:
     token = pages.held.keep(image(), "browser", "S")
     pages.now += 5 * 3600
