@@ -292,6 +292,7 @@ def _inputs(
         on_change=keep,
         format_func=lambda name: escaped(finding_text(Finding.parse(name)), "text"),
         placeholder=TEXTS.review.findings_placeholder,
+        select_all=False,
     )
 
 

@@ -71,6 +71,7 @@ def offer_review(session: LibrarySession, outcome: SearchOutcome) -> None:
             [hit.rank for hit in hits],
             key="review_ranks",
             format_func=lambda rank: escaped(texts.result(rank), "text"),
+            select_all=False,  # all are chosen to begin with
         )
         st.checkbox(
             TEXTS.review.shuffle, True, key="review_shuffle", help=TEXTS.review.shuffle_help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from apps.case_lookup.texts import CATALOG, Language, Texts
+from apps.review.exports import ExportKind
 from tests.apps.axe import serious, source
 from tests.apps.serving import CHROMIUM, CONTRAST, FLAGS, serving
 
@@ -45,8 +47,10 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address(small_library: Path) -> Iterator[str]:
-    with serving(small_library) as (port, _):
+def address(small_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    own = tmp_path_factory.mktemp("reviewed") / "library"
+    shutil.copytree(small_library, own)
+    with serving(own) as (port, _):
         yield f"http://localhost:{port}/"
 
 
@@ -209,6 +213,48 @@ def no_case(page: Any, texts: Texts) -> None:
     settled(page)
 
 
+def offer(page: Any, texts: Texts) -> None:
+    page.goto(page.url.split("?")[0] + "?words=right+pleural+effusion")
+    page.locator(".rr-hit").nth(9).wait_for(timeout=60_000)
+    settled(page)
+    page.get_by_text(texts.review.offer).click()
+    page.get_by_role("textbox", name=texts.review.name).wait_for()
+    page.wait_for_timeout(400)
+
+
+def overview(page: Any, texts: Texts) -> None:
+    page.get_by_role("textbox", name=texts.review.name).fill("Board")
+    page.get_by_role("textbox", name=texts.review.your_name).fill("Anna")
+    page.get_by_role("button", name=texts.review.make).click()
+    page.get_by_text(texts.review.nothing_visible).wait_for(timeout=60_000)
+    page.wait_for_timeout(400)
+
+
+def blind(page: Any, texts: Texts) -> None:
+    page.get_by_role("button", name=texts.review.begin).click()
+    page.get_by_role("textbox", name=texts.review.first).wait_for(timeout=60_000)
+    page.locator(".mv-reading").wait_for(timeout=60_000)
+    page.wait_for_timeout(400)
+
+
+def revealed(page: Any, texts: Texts) -> None:
+    page.get_by_role("textbox", name=texts.review.first).fill("Effusion")
+    page.get_by_role("button", name=texts.review.reveal).click()
+    page.get_by_role("button", name=texts.review.finish).wait_for(timeout=60_000)
+    page.wait_for_timeout(400)
+
+
+def measured(page: Any, texts: Texts) -> None:
+    page.get_by_role("button", name=texts.review.finish).click()
+    page.get_by_role("button", name=texts.review.next_case).wait_for(timeout=60_000)
+    page.locator(".st-key-r-overview button").click()
+    page.get_by_text(texts.review.measures).click()
+    page.get_by_text(texts.review.export_kinds[ExportKind.TEACHING], exact=True).wait_for(
+        timeout=60_000
+    )
+    page.wait_for_timeout(400)
+
+
 STATES: tuple[Step, ...] = (
     welcome,
     keys,
@@ -224,6 +270,11 @@ STATES: tuple[Step, ...] = (
     case,
     printed,
     no_case,
+    offer,
+    overview,
+    blind,
+    revealed,
+    measured,
 )
 
 
