@@ -186,7 +186,7 @@ def with_image(page: Any, texts: Texts) -> None:
     page.get_by_role("button", name=texts.sidebar.clear, exact=True).click()
     settled(page)
     page.set_input_files("input[type=file]", page.radiograph)
-    page.locator(".rr-query").wait_for(timeout=30_000)
+    page.locator(".st-key-query .rr-query").first.wait_for(timeout=30_000)
     settled(page)
     words = page.get_by_label(texts.sidebar.text, exact=True)
     words.fill("effusion")

@@ -72,20 +72,31 @@ def search(page: Any) -> None:
     settled(page)
 
 
+def hits(page: Any) -> list[str]:
+    """List the hits as they lie on the page: the hits of one patient together."""
+    given = page.locator("[class*='st-key-open-']").evaluate_all(
+        "all => all.map(e => [...e.classList].find(c => c.startsWith('st-key-open-')))"
+    )
+    assert len(given) == 10
+    return [str(name) for name in given]
+
+
 def test_a_search_is_typed_at_once_and_hits_are_opened_and_left_by_keys_alone(page: Any) -> None:
     assert focused(page) == "st-key-text", "the first page waits for words"
     page.keyboard.type("right pleural effusion")
     page.keyboard.press("Enter")
     page.locator(".rr-hit").nth(9).wait_for(timeout=60_000)
     settled(page)
+    first, second, third, *_ = hits(page)
     page.keyboard.press("ArrowDown")
-    assert focused(page) == "st-key-open-1"
+    assert focused(page) == first
     page.keyboard.press("j")
     page.keyboard.press("ArrowDown")
-    assert focused(page) == "st-key-open-3"
+    assert focused(page) == third
     page.keyboard.press("k")
-    assert focused(page) == "st-key-open-2"
-    assert page.locator(".st-key-hit-2").evaluate("e => getComputedStyle(e).boxShadow") != "none"
+    assert focused(page) == second
+    card = page.locator(f".{second.replace('open', 'hit')}")
+    assert card.evaluate("e => getComputedStyle(e).boxShadow") != "none"
     page.keyboard.press("Enter")
     page.locator(".st-key-case-bar").wait_for(timeout=30_000)
     settled(page)
@@ -93,18 +104,19 @@ def test_a_search_is_typed_at_once_and_hits_are_opened_and_left_by_keys_alone(pa
     page.go_back()  # Alt+← in a browser with a window
     page.locator(".rr-hit").nth(9).wait_for(timeout=30_000)
     settled(page)
-    assert focused(page) == "st-key-open-2", "back at the hit that was opened"
+    assert focused(page) == second, "back at the hit that was opened"
 
 
 def test_the_first_and_the_last_hit_are_ends(page: Any) -> None:
     search(page)
     page.keyboard.press("Escape")
     assert focused(page) == "BODY"
+    last = hits(page)[-1]
     page.keyboard.press("k")
-    assert focused(page) == "st-key-open-10"
+    assert focused(page) == last
     page.keyboard.press("j")
-    assert focused(page) == "st-key-open-10"
-    assert page.locator(".st-key-hit-10").evaluate(
+    assert focused(page) == last
+    assert page.locator(f".{last.replace('open', 'hit')}").evaluate(
         "e => e.getBoundingClientRect().bottom <= innerHeight + 1"
     ), "scrolled into view"
 
@@ -161,6 +173,24 @@ def test_single_keys_can_be_switched_off_and_stay_so(page: Any) -> None:
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("?")
     assert page.locator("dialog.rr-keys[open]").count() == 1
+
+
+def test_switched_off_single_keys_do_not_reach_the_viewer_either(page: Any) -> None:
+    search(page)
+    page.get_by_role("button", name=ENGLISH.page.keys_button).click()
+    page.get_by_role("button", name=ENGLISH.page.keys_off).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=ENGLISH.results.open_case(1), exact=True).click()
+    invert = page.get_by_role("button", name=ENGLISH.viewer.invert)
+    invert.wait_for(timeout=60_000)
+    page.keyboard.press("i")
+    assert invert.get_attribute("aria-pressed") != "true"
+    page.get_by_role("button", name=ENGLISH.page.keys_button).click()
+    page.get_by_role("button", name=ENGLISH.page.keys_on).click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("i")
+    page.wait_for_timeout(300)
+    assert invert.get_attribute("aria-pressed") == "true"
 
 
 def test_streamlits_own_keys_are_off(page: Any) -> None:
