@@ -12,6 +12,7 @@ MINIMUM := .venv-minimum/bin
 TORCH ?= -r requirements/torch.in
 # parallel by file: each file runs in one process, so that its fixtures are built once
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+AXE := 4.10.3
 SOURCES := medembed evaluation apps tests requirements
 
 .PHONY: help demo test check lint types layers docs test-slow test-ray test-minimum test-browser audit-gates format clean lock
@@ -51,7 +52,7 @@ test-minimum: .venv-minimum/.done ## run a part of the fast suite under the olde
 	$(MINIMUM)/python -m pytest -q $(SIDE_BY_SIDE) -W default tests/scans tests/model tests/encoders \
 	  tests/index tests/lookup tests/evaluation/mitigation
 
-test-browser: .venv/.dev ## test the reading room and the audit page in headless chromium
+test-browser: .venv/.dev .venv/.axe ## test the reading room and the audit page in headless chromium
 	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
 
@@ -80,6 +81,12 @@ clean: ## remove the environment and caches
 .venv/.dev: .venv/.run
 	@$(LOCKED) -r constraints-dev.txt
 	@touch $@
+
+# axe-core (MPL-2.0) for the tests of accessibility; without npm they are skipped
+.venv/.axe: .venv/.dev
+	@if command -v npm >/dev/null; then \
+	  npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix .venv/axe axe-core@$(AXE) && touch $@; \
+	else echo "test-browser: no npm on this machine; the tests with axe-core are skipped"; fi
 
 .venv-minimum/.done: .venv/bin/python pyproject.toml requirements/minimum.py
 	@echo "Setting up .venv-minimum (a few minutes, once)" >&2

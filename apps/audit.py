@@ -102,13 +102,15 @@ def audit(
     are declared beforehand in a protocol, whose digest is stamped into the report. Groups of 1 to
     10 patients are merged, or shown without numbers. --against compares the model with another
     one of the library on the same queries; --before lists the verdicts that changed since an
-    earlier audit. With --gate the exit code is 0 if the release check passes and 3 if it does not;
-    no other verb exits with 3.
+    earlier audit. The main figures of a library's audit are also kept in its folder
+    (audit/latest.json), where the reading room finds them. With --gate the exit code is 0 if the
+    release check passes and 3 if it does not; no other verb exits with 3.
 
     Example: medembed audit demo-library --out audit --by sex,age_band
 
     Example: medembed audit outcomes.csv --protocol our-table.yaml --out audit
     """
+    from evaluation.latest_audit import keep_latest
     from evaluation.report import write_report
 
     earlier = None if before is None else _earlier(before)
@@ -133,6 +135,8 @@ def audit(
             hint="give the folder of a library, or a csv or parquet file",
         )
     written = write_report(report, out)
+    if source.is_dir():
+        keep_latest(source, report)  # the reading room states it beside its hits
     found = {
         "gate": report["gate"],
         "files": {name: str(path) for name, path in written.items()},

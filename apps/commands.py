@@ -13,7 +13,21 @@ from medembed.cli.command import AsJson, LibraryPath, emit, note, verb
 
 __all__ = ["app", "open_reading_room"]
 
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+AccessPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--access",
+        metavar="FILE",
+        help="Access file: who may sign in and see what (default: access.yaml in the library).",
+    ),
+]
+NoLogin = Annotated[
+    bool,
+    typer.Option(
+        "--no-login", help="Show every case to everybody who can reach the address, without login."
+    ),
+]
 
 
 @verb
@@ -23,10 +37,11 @@ def app(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on. The page has no login: on any address other than "
-            "127.0.0.1, everyone who can reach it sees the library's cases."
+            help="Address to listen on; any other than 127.0.0.1 needs --access or --no-login."
         ),
     ] = "127.0.0.1",
+    access: AccessPath = None,
+    no_login: NoLogin = False,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Serve the page without opening a browser.")
     ] = False,
@@ -40,7 +55,13 @@ def app(
     Example: medembed app my-library --port 8600
     """
     open_reading_room(
-        library, port=port, host=host, browser=not (no_browser or as_json), as_json=as_json
+        library,
+        port=port,
+        host=host,
+        access=access,
+        no_login=no_login,
+        browser=not (no_browser or as_json),
+        as_json=as_json,
     )
 
 
@@ -49,6 +70,8 @@ def open_reading_room(
     *,
     port: int = 8501,
     host: str = "127.0.0.1",
+    access: Path | None = None,
+    no_login: bool = False,
     browser: bool = True,
     as_json: bool = False,
 ) -> None:
@@ -61,6 +84,10 @@ def open_reading_room(
     port : int
     host : str
         Address to listen on.
+    access : Path, optional
+        Access file; without one, that of the library's folder if it has one.
+    no_login : bool
+        Let everybody in who can reach the address.
     browser : bool
         Whether to open the page in the user's browser.
     as_json : bool
@@ -71,14 +98,20 @@ def open_reading_room(
     LibraryError
         If the folder is not a library.
     InputError
-        If the port is in use, or Streamlit is not installed.
+        If the port is in use, Streamlit is not installed, or others can reach the address and
+        nothing says who may see what.
+    ConfigError
+        If the access file is not valid.
     """
+    from apps.access import open_door
+    from apps.access.access_file import LOOPBACK_HOSTS
     from apps.case_lookup.server import show_in_browser, start
     from medembed.library import CaseLibrary
 
     CaseLibrary.open(library)  # fail before anything starts
-    if host not in _LOCAL:
-        note("The page has no login: everyone who can reach this address sees the library's cases.")
+    door = open_door(library, host, access, no_login)
+    if door is None and host not in LOOPBACK_HOSTS:
+        note("There is no login: everyone who can reach this address sees the library's cases.")
 
     def opened(address: str) -> None:
         payload = {"library": str(library), "url": address}
@@ -88,5 +121,5 @@ def open_reading_room(
             show_in_browser(address)
 
     with suppress(KeyboardInterrupt):  # the usual way to stop
-        start(library, host, port, opened)
+        start(library, host, port, opened, door)
     note("Reading room closed.")

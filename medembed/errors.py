@@ -14,6 +14,7 @@
     │   ├── ModelError           a model cannot be found or loaded
     │   ├── FingerprintError     vectors, index or query come from another model
     │   ├── QueryError           a search query is not valid
+    │   ├── ReviewError          a review session or a step of it is not possible
     │   └── IndexServerError     an index server is away or refuses
     └── InternalError            a bug in MedEmbed; the command line exits with 1
 
@@ -38,6 +39,7 @@ __all__ = [
     "ModelError",
     "NoteError",
     "QueryError",
+    "ReviewError",
     "ScanError",
     "ScanReason",
     "SourceError",
@@ -193,6 +195,10 @@ class FingerprintError(InputError):
 
 class QueryError(InputError):
     """A search query is not valid."""
+
+
+class ReviewError(InputError):
+    """A review session, or a step of a reading, is not possible."""
 
 
 class IndexServerError(InputError):

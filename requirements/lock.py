@@ -14,8 +14,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 EXTRAS = {
-    "constraints.txt": ("app", "audit"),
-    "constraints-dev.txt": ("app", "audit", "lora", "milvus", "ray", "dev"),
+    "constraints.txt": ("app", "audit", "access", "service"),
+    "constraints-dev.txt": (
+        *("app", "audit", "access", "service", "lora", "milvus", "ray"),
+        "dev",
+    ),
 }
 OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
 HEAD = "# Made by `make lock`; docs/guides/dependencies.md says how it is installed.\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apps.case_lookup.faults import errors_on_one_line
 from apps.case_lookup.formatting import (
@@ -17,30 +19,25 @@ from apps.case_lookup.formatting import (
     patient_text,
 )
 from apps.case_lookup.html import Markup, escaped, join, notice, tag
-from apps.case_lookup.rendering import (
-    DisplaySettings,
-    data_uri,
-    n_slices,
-    plane,
-    presets,
-    render,
-    value_range,
-)
 from apps.case_lookup.sidebar import close_case, open_case, search_similar
 from apps.case_lookup.texts import TEXTS
+from apps.pixels import QUERY_IMAGES, Visitor, address_of_case, address_of_query
+from apps.viewer import Layer, Panel, Picture, viewer
 from medembed.cases import Case, Finding
-from medembed.errors import MedEmbedError, ScanError
-from medembed.scans import Scan, VoiLut, Window
+from medembed.errors import LibraryError, MedEmbedError
 
 if TYPE_CHECKING:
     from apps.case_lookup.session import LibrarySession, SearchRequest
 
-__all__ = ["show_case"]
+__all__ = ["case_panel", "mount_viewer", "show_case"]
 
 _MOST_STUDIES = 12
+_MOST_LAYERS = 24
 
 
-def show_case(session: LibrarySession, case_id: str, request: SearchRequest) -> None:
+def show_case(
+    session: LibrarySession, case_id: str, request: SearchRequest, visitor: Visitor | None = None
+) -> None:
     """Draw the case, or one line if the library has no such case.
 
     Parameters
@@ -49,27 +46,52 @@ def show_case(session: LibrarySession, case_id: str, request: SearchRequest) -> 
     case_id : str
         From the page's address, so it may be anything.
     request : SearchRequest
-        The current query; its image can be shown beside the case's.
+        The current query; its image is shown beside the case's.
+    visitor : Visitor, optional
+        Who looks at it; by default, the single user of this machine.
     """
+    who = visitor or Visitor()
     texts = TEXTS.case
     back = texts.to_search if request.is_empty else texts.to_results
     try:
-        case = session.library.case(case_id)
+        case = session.library.case(case_id) if who.may_see(case_id) else None
     except MedEmbedError:
+        case = None
+    if case is None:
         st.html(notice(texts.not_found, texts.not_found_hint))
         st.button(escaped(back, "markdown"), on_click=close_case)
         return
+    if st.session_state.get("opened") != case_id:
+        who.opened(case_id)
+        st.session_state["opened"] = case_id
+    hits = _Hits.around(case_id)
     with st.container(key="case-bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.button(escaped(back, "markdown"), icon=":material/arrow_back:", on_click=close_case)
+        if hits.rank:
+            _step_buttons(hits)
         st.html(_title(case))
         st.button(
             TEXTS.case.find_similar, type="primary", on_click=search_similar, args=(case.case_id,)
         )
-    image, report = st.columns([1.45, 1], gap="medium")
-    with image, st.container(key="viewer"):
-        _viewer(session, case, request.scan)
-    with report:
-        _report(session, case)
+    with st.container(key="case"):
+        image, report = st.columns([2, 1], gap="medium")
+        with image, st.container(key="viewer"), errors_on_one_line():
+            _viewer(session, case, request, hits, who)
+        with report:
+            _report(session, case, who)
+
+
+def _step_buttons(hits: _Hits) -> None:
+    """Draw the way to the previous and the next hit; the viewer has keys for it."""
+    with st.container(key="steps", horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            TEXTS.case.previous_hit,
+            on_click=hits.step,
+            args=(-1,),
+            disabled=hits.previous is None,
+        )
+        st.html(tag("span", TEXTS.case.hit_of(hits.rank, hits.of), class_="rr-quiet"))
+        st.button(TEXTS.case.next_hit, on_click=hits.step, args=(1,), disabled=hits.next is None)
 
 
 def _title(case: Case) -> Markup:
@@ -83,41 +105,79 @@ def _title(case: Case) -> Markup:
     )
 
 
-@st.fragment
-def _viewer(session: LibrarySession, case: Case, query: Scan | None) -> None:
-    """Draw the image with its controls; moving a slider redraws only this part."""
-    with errors_on_one_line():
-        _view(session, case, query)
+def _viewer(
+    session: LibrarySession, case: Case, request: SearchRequest, hits: _Hits, who: Visitor
+) -> None:
+    """Mount the viewer: the query, if it has an image, beside the case."""
+    panels = [case_panel(session, case, TEXTS.case.this_case, who)]
+    query = _query_panel(session, case, request, who)
+    if query is not None:
+        panels.insert(0, query)
+    mount_viewer(panels, hits)
 
 
-def _view(session: LibrarySession, case: Case, query: Scan | None) -> None:
-    position = 0
-    if len(case.scans) > 1:
-        with st.container(key="images"):
-            position = st.segmented_control(
-                TEXTS.case.images,
-                range(len(case.scans)),
-                default=0,
-                required=True,
-                key=f"image-{case.case_id}",
-                format_func=lambda i: escaped(_image_label(case, i), "markdown"),
-                label_visibility="collapsed",
-            )
+def mount_viewer(panels: Sequence[Panel], hits: _Hits | None = None) -> None:
+    """Mount the viewer, with the still pictures that are shown until it has started."""
+    hits = hits or _Hits()
+    st.html(tag("div", *(_still(panel) for panel in panels), class_="rr-still"))
+    viewer(
+        panels,
+        key="pictures",
+        texts=TEXTS.viewer,
+        steps=(hits.previous is not None, hits.next is not None),
+        on_step=hits.step,
+    )
+
+
+def _still(panel: Panel) -> Markup:
+    picture = panel.pictures[0]
+    # lazy: not fetched while the style sheet hides it, that is, while the viewer runs
+    image = tag("img", src=f"{picture.address}/still", alt=panel.alt, loading="lazy")
+    return tag("figure", image, tag("figcaption", panel.label))
+
+
+def case_panel(
+    session: LibrarySession, case: Case, label: str, who: Visitor | None = None
+) -> Panel:
+    """Describe a case: its pictures, and earlier studies to lay over them."""
+    who = who or Visitor()
+    layers = [
+        Layer(address_of_case(other.case_id, position), _layer_label(other, position))
+        for other in _other_studies(session, case, who)
+        for position in range(len(other.scans))
+        if other.modality == case.modality
+    ]
+    return Panel(
+        "case",
+        label,
+        alt=f"{modality_text(case)}, {patient_text(case)}",
+        pictures=[
+            Picture(address_of_case(case.case_id, position), _image_label(case, position))
+            for position in range(len(case.scans))
+        ],
+        layers=layers[:_MOST_LAYERS],
+    )
+
+
+def _query_panel(
+    session: LibrarySession, case: Case, request: SearchRequest, who: Visitor
+) -> Panel | None:
+    """Describe the image that was searched for: dropped on the page, or another case's."""
+    texts = TEXTS.results
+    if request.scan is not None:
+        run = get_script_run_ctx()
+        session_id = run.session_id if run is not None else ""
+        token = QUERY_IMAGES.offer(request.scan, session_id, request.dropped, who.name)
+        alt = texts.query_alt(texts.query_image)
+        return Panel("query", texts.query_image, alt, [Picture(address_of_query(token))])
+    if request.case_id in ("", case.case_id) or not who.may_see(request.case_id):
+        return None
     try:
-        scan = session.scan(case, position)
-    except ScanError as error:
-        st.error(escaped(TEXTS.case.image_unreadable(error.what), "markdown"))
-        return
-    display, compare = _draw_controls(scan, f"{case.case_id}-{position}", query is not None)
-    alt = f"{modality_text(case)}, {patient_text(case)}"
-    figures = [_figure(scan, display, alt, TEXTS.case.this_case)]
-    if query is not None and compare:
-        window = next(iter(presets(query).values()))
-        query_display = DisplaySettings(window, n_slices(query) // 2)
-        label = TEXTS.results.query
-        figures.insert(0, _figure(query, query_display, label, label))
-    st.html(tag("div", *figures, class_="rr-stage"))
-    st.html(tag("p", _caption(scan, display), class_="rr-quiet"))
+        similar_to = session.library.case(request.case_id)
+    except LibraryError:  # erased since
+        return None
+    panel = case_panel(session, similar_to, texts.query, who)
+    return replace(panel, name="query", alt=texts.query_alt(panel.alt))
 
 
 def _image_label(case: Case, position: int) -> str:
@@ -125,102 +185,52 @@ def _image_label(case: Case, position: int) -> str:
     return f"{position + 1}" if view == "unknown" else f"{position + 1} {view}"
 
 
-def _figure(scan: Scan, display: DisplaySettings, alt: str, caption: str) -> Markup:
-    image = data_uri(render(scan, display))
-    return tag("figure", tag("img", src=image, alt=alt), tag("figcaption", caption))
+def _layer_label(case: Case, position: int) -> str:
+    label = f"{date_text(case)} {modality_text(case)}"
+    return label if len(case.scans) == 1 else f"{label} {_image_label(case, position)}"
 
 
-def _draw_controls(scan: Scan, name: str, has_query: bool) -> tuple[DisplaySettings, bool]:
-    """Draw the controls; give the display settings and whether to show the query, too."""
-    offered = presets(scan)
-    keys = {what: f"{what}-{name}" for what in ("preset", "center", "width", "slice", "invert")}
-    state = st.session_state
-    low, high = value_range(scan)
-    reach = high - low
-    step = 1.0 if reach > 50 else reach / 100
+@dataclass(frozen=True)
+class _Hits:
+    """The results that a case belongs to, and those before and after it.
 
-    def limits(window: Window | VoiLut) -> tuple[float, float]:
-        if isinstance(window, VoiLut):
-            return (low + high) / 2, reach
-        return min(max(window.center, low), high), min(max(window.width, step), 2 * reach)
+    Parameters
+    ----------
+    rank : int
+        From 1; 0 if the case is not among the results.
+    of : int
+    previous, next : str or None
+        Case ids.
+    """
 
-    def take_preset() -> None:
-        chosen = state.get(keys["preset"])
-        if chosen in offered:
-            state[keys["center"]], state[keys["width"]] = limits(offered[chosen])
+    rank: int = 0
+    of: int = 0
+    previous: str | None = None
+    next: str | None = None
 
-    def leave_preset() -> None:
-        state[keys["preset"]] = None
-
-    if keys["center"] not in state:
-        first = next(iter(offered))
-        state[keys["preset"]] = first
-        state[keys["center"]], state[keys["width"]] = limits(offered[first])
-    compare = False
-    with st.container(key="window", horizontal=True, vertical_alignment="center", gap="medium"):
-        st.pills(
-            TEXTS.case.window,
-            list(offered),
-            key=keys["preset"],
-            on_change=take_preset,
-            format_func=lambda preset: escaped(TEXTS.case.windows[preset], "markdown"),
-            label_visibility="collapsed",
+    @staticmethod
+    def around(case_id: str) -> _Hits:
+        """Find a case in the visitor's results."""
+        outcome = st.session_state.get("outcome")
+        ids = [] if outcome is None else [hit.case_id for hit in outcome.result.hits]
+        if case_id not in ids:
+            return _Hits()
+        at = ids.index(case_id)
+        return _Hits(
+            at + 1,
+            len(ids),
+            ids[at - 1] if at > 0 else None,
+            ids[at + 1] if at + 1 < len(ids) else None,
         )
-        invert = st.toggle(TEXTS.case.invert, key=keys["invert"])
-        if has_query:
-            compare = st.toggle(TEXTS.case.compare, key="compare")
-    columns = st.columns(3 if scan.is_volume else 2, gap="medium")
-    is_hu = scan.units == "HU"
-    center = columns[0].slider(
-        TEXTS.case.center_hu if is_hu else TEXTS.case.center,
-        low,
-        high,
-        step=step,
-        key=keys["center"],
-        on_change=leave_preset,
-        format="%.0f",
-    )
-    width = columns[1].slider(
-        TEXTS.case.width_hu if is_hu else TEXTS.case.width,
-        step,
-        2 * reach,
-        step=step,
-        key=keys["width"],
-        on_change=leave_preset,
-        format="%.0f",
-    )
-    slice_index = 0
-    if scan.is_volume and n_slices(scan) > 1:
-        state.setdefault(keys["slice"], n_slices(scan) // 2 + 1)
-        slice_index = columns[2].slider(TEXTS.case.slice_, 1, n_slices(scan), key=keys["slice"]) - 1
-    chosen = state.get(keys["preset"])
-    # a preset may exceed the range of the sliders, so it is used as it is
-    window = offered[chosen] if chosen in offered else Window(center, width)
-    return DisplaySettings(window, slice_index, invert), compare
+
+    def step(self, by: int) -> None:
+        """Open the case before or after; nothing happens at the ends."""
+        target = self.previous if by < 0 else self.next
+        if target is not None:
+            open_case(target)
 
 
-def _caption(scan: Scan, display: DisplaySettings) -> str:
-    texts, window = TEXTS.case, display.window
-    rows, columns = plane(scan, display.slice_index).shape
-    parts = [texts.size(columns, rows)]
-    if scan.spacing_mm is not None:
-        parts.append(texts.spacing_mm(tuple(reversed(scan.spacing_mm))))
-    if scan.is_volume:
-        parts.append(texts.slice_of(display.slice_index + 1, n_slices(scan)))
-    if isinstance(window, Window):
-        parts.append(texts.window_values(_whole(window.center), _whole(window.width)))
-    else:
-        parts.append(texts.voi_lut)
-    parts.append(texts.orientation)
-    return " · ".join(parts)
-
-
-def _whole(value: float) -> int:
-    """Round half up, as the sliders do."""
-    return math.floor(value + 0.5)
-
-
-def _report(session: LibrarySession, case: Case) -> None:
+def _report(session: LibrarySession, case: Case, who: Visitor) -> None:
     texts = TEXTS.case
     parts: list[Markup] = [
         tag("p", texts.findings, class_="rr-label"),
@@ -233,7 +243,7 @@ def _report(session: LibrarySession, case: Case) -> None:
     else:
         parts.append(marked_note(case.note))
     st.html(join(*parts))
-    _other_studies(session, case)
+    _show_other_studies(_other_studies(session, case, who))
     st.html(join(tag("p", texts.study, class_="rr-label"), _facts(case)))
 
 
@@ -262,7 +272,7 @@ def _facts(case: Case) -> Markup:
         texts.site: case.site,
         texts.scanner: case.scanner,
         texts.n_images: str(len(case.scans)),
-        **{name.replace("_", " ").capitalize(): v for name, v in case.attributes.items()},
+        **{_attribute_text(name): value for name, value in case.attributes.items()},
     }
     shown = {name: value for name, value in facts.items() if value and value != "unknown"}
     return tag(
@@ -272,13 +282,22 @@ def _facts(case: Case) -> Markup:
     )
 
 
-def _other_studies(session: LibrarySession, case: Case) -> None:
-    others = session.other_studies(case)
+def _attribute_text(name: str) -> str:
+    return TEXTS.case.attributes.get(name) or name.replace("_", " ").capitalize()
+
+
+def _other_studies(session: LibrarySession, case: Case, who: Visitor) -> list[Case]:
+    """List the patient's other studies that this person may see."""
+    others = [other for other in session.other_studies(case) if who.may_see(other.case_id)]
+    return others[:_MOST_STUDIES]
+
+
+def _show_other_studies(others: list[Case]) -> None:
     if not others:
         return
     st.html(tag("p", TEXTS.case.other_studies, class_="rr-label"))
     with st.container(key="studies", gap="small"):
-        for position, other in enumerate(others[:_MOST_STUDIES]):
+        for position, other in enumerate(others):
             named = ", ".join(map(finding_text, other.findings)) or TEXTS.words.no_finding
             st.button(
                 escaped(f"{date_text(other)} · {modality_text(other)} · {named}", "markdown"),

@@ -9,6 +9,7 @@
   let known = { list: null, state: new Map() };
   let wasRunning = true;
   let due = false;
+  let touched = false; // by the reader, since the results came
 
   const sidebarState = () => {
     const all = new Map();
@@ -30,11 +31,22 @@
     const running = app.dataset.testScriptState !== "notRunning";
     const list = document.querySelector('[class*="st-key-outcome-"]')?.className ?? null;
     const now = sidebarState();
-    if (!running && (wasRunning || list !== known.list)) known = { list, state: now };
+    if (!running && (wasRunning || list !== known.list)) {
+      known = { list, state: now };
+      touched = false;
+    }
     wasRunning = running;
     // collapsed parts of the sidebar are not compared
     const differs = [...now].some(([key, value]) => known.state.has(key) && known.state.get(key) !== value);
-    document.documentElement.dataset.asked = differs ? "changed" : "answered";
+    // a widget that takes over its value late, after a reload or an undo, is no change
+    if (differs && !running && !touched) known.state = now;
+    const isChanged = differs && (running || touched);
+    document.documentElement.dataset.asked = isChanged ? "changed" : "answered";
+    const answer = document.querySelector(".st-key-answer"); // what is dimmed is out of use, for a screen reader too
+    if (answer !== null && answer.getAttribute("aria-disabled") !== String(isChanged)) {
+      answer.setAttribute("role", "group");
+      answer.setAttribute("aria-disabled", String(isChanged));
+    }
   };
 
   const schedule = () => {
@@ -46,4 +58,8 @@
   const watch = { subtree: true, childList: true, attributes: true, characterData: true };
   window.addEventListener("DOMContentLoaded", () => new MutationObserver(schedule).observe(document.body, watch));
   for (const kind of ["input", "change", "click", "keyup"]) window.addEventListener(kind, schedule, true);
+  const touch = () => {
+    touched = true;
+  };
+  for (const kind of ["input", "change", "click", "keydown"]) window.addEventListener(kind, touch, true);
 })();

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from apps.case_lookup.dropped_series import FoundSeries
 from medembed.scans import Scan
 
 __all__ = ["DroppedImage", "Upload", "decoding_folder", "remove_abandoned_folders", "write_uploads"]
@@ -44,6 +45,15 @@ class DroppedImage:
         Why they cannot be used; empty if they can.
     cases, patients : tuple of str
         Cases of the library that hold this image, and its patients there; mostly none or one.
+    sex : str
+        As the header says; "unknown" without one.
+    age_years : float or None
+    series : tuple of FoundSeries
+        The series that the files form, if there are several.
+    chosen : int
+        Which of them the scan is.
+    token : str
+        Under which the page's address has it.
     """
 
     key: tuple[str, ...]
@@ -51,6 +61,11 @@ class DroppedImage:
     refusal: str = ""
     cases: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
+    sex: str = "unknown"
+    age_years: float | None = None
+    series: tuple[FoundSeries, ...] = ()
+    chosen: int = 0
+    token: str = ""
 
 
 @contextmanager

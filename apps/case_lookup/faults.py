@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import streamlit as st
 
 from apps.case_lookup.html import escaped
 from apps.case_lookup.texts import TEXTS
-from medembed.errors import MedEmbedError, ScanError
+from apps.logged_errors import error_location, strip_error_messages
+from medembed.errors import MedEmbedError
 
 __all__ = [
     "error_line",
@@ -27,16 +26,7 @@ _LOG = logging.getLogger("medembed.apps")
 
 def error_line(error: MedEmbedError) -> str:
     """Give what is wrong and what to do; for a scan without its path, which may name a patient."""
-    if isinstance(error, ScanError):
-        return f"{error.what}; {error.hint}" if error.hint else error.what
-    return str(error)
-
-
-def error_location(error: BaseException) -> str:
-    """Give type and place of an error (``KeyError at page.py:120``), but not its message."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}"
+    return TEXTS.faults.error(error)
 
 
 def show_error(error: MedEmbedError) -> None:
@@ -59,17 +49,3 @@ def errors_on_one_line() -> Iterator[None]:
         where = error_location(error)
         _LOG.error("reading room: %s", where)
         st.error(escaped(TEXTS.faults.internal(where), "markdown"))
-
-
-def strip_error_messages() -> None:
-    """Strip messages and tracebacks from all errors that this process logs from now on."""
-    make = logging.getLogRecordFactory()
-
-    def record(*args: object, **kwargs: object) -> logging.LogRecord:
-        made = make(*args, **kwargs)
-        if made.exc_info and made.exc_info[1] is not None:
-            made.msg = f"{made.msg} ({error_location(made.exc_info[1])})"
-            made.exc_info = made.exc_text = None
-        return made
-
-    logging.setLogRecordFactory(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import date
 
 from apps.case_lookup.html import Markup, join, tag
 from apps.case_lookup.texts import TEXTS
@@ -23,6 +24,7 @@ __all__ = [
     "modality_text",
     "patient_text",
     "status_text",
+    "value_text",
 ]
 
 
@@ -42,8 +44,8 @@ def modality_text(case: Case) -> str:
 
 
 def date_text(case: Case) -> str:
-    """Give the study date as the library keeps it, or that there is none."""
-    return case.study_date.isoformat() if case.study_date else TEXTS.words.no_date
+    """Give the study date in the page's language, or that there is none."""
+    return TEXTS.words.day(case.study_date) if case.study_date else TEXTS.words.no_date
 
 
 def finding_text(finding: Finding) -> str:
@@ -60,8 +62,15 @@ def condition_text(condition: Condition) -> str:
         bound = words.at_least_age if condition.op == ">=" else words.at_most_age
         return bound(float(values[0]))
     if condition.field == "date":
-        return (words.from_date if condition.op == ">=" else words.until_date)(values[0])
-    return f"{words.fields.get(condition.field, condition.field)} {words.one_of(values)}"
+        day = words.day(date.fromisoformat(values[0]))
+        return (words.from_date if condition.op == ">=" else words.until_date)(day)
+    named = [value_text(condition.field, value) for value in values]
+    return f"{words.fields.get(condition.field, condition.field)} {words.one_of(named)}"
+
+
+def value_text(field: str, value: str) -> str:
+    """Name a value of a filter: a sex in words, others as the library has them."""
+    return TEXTS.words.sexes.get(value, value) if field == "sex" else value
 
 
 def chips(findings: Iterable[Finding]) -> Markup:
@@ -85,8 +94,10 @@ def excerpt(note: Note | None, length: int = 220) -> str:
 
 def status_text(assertion: Assertion) -> str:
     """Give what the report states about a finding: ``"present, right"``."""
-    status = TEXTS.words.statuses[_status(assertion)]
-    return f"{status}, {assertion.side}" if assertion.side else status
+    words = TEXTS.words
+    status = words.statuses[_status(assertion)]
+    side = words.sides.get(assertion.side, assertion.side)
+    return f"{status}, {side}" if side else status
 
 
 def _status(assertion: Assertion) -> str:
@@ -109,7 +120,8 @@ def evidence_text(evidence: MatchEvidence) -> str:
 
 def _match_text(match: FindingMatch) -> str:
     finding = finding_text(match.finding)
-    return TEXTS.results.relations[match.relation](finding, match.wanted_side)
+    side = TEXTS.words.sides.get(match.wanted_side, match.wanted_side)
+    return TEXTS.results.relations[match.relation](finding, side)
 
 
 def _marked(note: Note, start: int, end: int) -> Markup:

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from apps.access import Permission, Person
 from apps.case_lookup.case_page import show_case
 from apps.case_lookup.faults import errors_on_one_line, show_error
-from apps.case_lookup.html import Markup
+from apps.case_lookup.frame import draw_frame, draw_language_choice
+from apps.case_lookup.refinement_list import show_refinements
 from apps.case_lookup.results import SearchOutcome, show_outcome, show_welcome, undim_style
-from apps.case_lookup.session import LibrarySession, SearchRequest
+from apps.case_lookup.review_create import list_reviews, offer_review
+from apps.case_lookup.review_page import show_review
+from apps.case_lookup.search_request import SearchRequest
+from apps.case_lookup.seen import note_result, visitor_of
+from apps.case_lookup.session import LibrarySession
+from apps.case_lookup.shared_session import served_session
 from apps.case_lookup.sidebar import draw_sidebar
+from apps.case_lookup.signed_in import person_on_page, show_signed_in
 from apps.case_lookup.texts import TEXTS
 from apps.case_lookup.visits import HEADER, register_page
-from medembed.errors import LibraryError, MedEmbedError
-
-_CSS = Path(__file__).with_name("room.css")
+from medembed.errors import MedEmbedError
 
 
-@st.cache_resource(show_spinner=False, on_release=LibrarySession.close)
-def open_session(path: str) -> LibrarySession:
-    """Open the library once for all visitors; its model loads in the background."""
-    return LibrarySession(Path(path))
-
-
-def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
+def _search(session: LibrarySession, request: SearchRequest, person: Person) -> SearchOutcome:
     """Search, or give the last outcome if the request is the same and no case was erased."""
     state = st.session_state
     last: SearchOutcome | None = state.get("outcome")
@@ -41,50 +38,52 @@ def _search(session: LibrarySession, request: SearchRequest) -> SearchOutcome:
         started = time.perf_counter()
         result = session.search(request)
         seconds = time.perf_counter() - started
+    note_result(session.library, person, result)
     state["outcome"] = outcome = SearchOutcome(request, result, seconds)
     return outcome
 
 
-def _draw(session: LibrarySession) -> None:
+def _draw(session: LibrarySession, person: Person) -> None:
+    if link := st.query_params.get("review", ""):
+        show_review(session, link)
+        draw_language_choice()
+        return
     request, dropped = draw_sidebar(session)
+    with st.sidebar:
+        draw_language_choice()
+    show_signed_in(person)
     st.html(undim_style(request))
     case_id = st.query_params.get("case", "")
     if case_id:
-        show_case(session, case_id, request)
-    elif request.is_empty:
+        show_case(session, case_id, request, visitor_of(session, person))
+        return
+    show_refinements()
+    if request.is_incomplete:
+        return  # the hits of what is left would answer another question
+    if request.is_empty:
         show_welcome(session)
+        list_reviews(session)
     else:
         try:
-            outcome = _search(session, request)
+            outcome = _search(session, request, person)
         except MedEmbedError as error:
             show_error(error)
         else:
             show_outcome(session, outcome, dropped)
-
-
-def _connection_texts() -> Markup:
-    """Give the style sheet our texts for Streamlit's connection dialog.
-
-    Streamlit's own text asks whether the user is connected to the internet.
-    """
-    lost = json.dumps(TEXTS.faults.lost, ensure_ascii=False)
-    hint = json.dumps(TEXTS.faults.lost_hint, ensure_ascii=False)
-    return Markup(f"<style>:root {{ --rr-lost: {lost}; --rr-lost-hint: {hint}; }}</style>")
+            offer_review(session, outcome)
 
 
 def main() -> None:
     """Draw the page; an error is one line without a patient's value."""
     st.set_page_config(page_title="MedEmbed", layout="wide", initial_sidebar_state=300)
-    st.html(_CSS)
-    st.html(_connection_texts())
+    draw_frame()
     run = get_script_run_ctx()
     if run is not None:
         register_page(st.context.headers.get(HEADER), run.session_id)
     with errors_on_one_line():
-        path = os.environ.get("MEDEMBED_LIBRARY", "")
-        if not path:
-            raise LibraryError(TEXTS.faults.no_library, hint=TEXTS.faults.no_library_hint)
-        _draw(open_session(path))
+        person = person_on_page()
+        person.require(Permission.SEARCH)
+        _draw(served_session().for_person(person), person)
 
 
 if __name__ == "__main__":  # as Streamlit runs it; a decoding worker that imports it does not

@@ -2,68 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.case_lookup.dropped import DroppedImage
-from apps.case_lookup.faults import error_line
-from apps.case_lookup.formatting import (
-    chips,
-    condition_text,
-    date_text,
-    evidence_text,
-    excerpt,
-    modality_text,
-    patient_text,
-)
-from apps.case_lookup.html import Markup, escaped, join, notice, tag
-from apps.case_lookup.rendering import DisplaySettings, data_uri, n_slices, presets, render
-from apps.case_lookup.session import SearchRequest
-from apps.case_lookup.sidebar import (
-    example_queries,
+from apps.case_lookup.answer_lines import answer_markup, filters_markup
+from apps.case_lookup.asking import (
     ignore_term,
-    open_case,
     remove_filter,
     search_again,
     search_text,
     use_all_terms,
 )
+from apps.case_lookup.dropped import DroppedImage
+from apps.case_lookup.faults import error_line
+from apps.case_lookup.formatting import condition_text
+from apps.case_lookup.hit_cards import show_hits
+from apps.case_lookup.html import Markup, escaped, join, notice, tag
+from apps.case_lookup.own_cases import show_own_cases
+from apps.case_lookup.region_picker import Box, draw_region_picker, query_picture
+from apps.case_lookup.rendering import data_uri
+from apps.case_lookup.search_outcome import SearchOutcome
+from apps.case_lookup.search_request import SearchRequest
+from apps.case_lookup.sidebar import example_queries
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import Case
-from medembed.errors import ScanError
-from medembed.index import SearchNoteKind
-from medembed.lookup.messages import Novelty
-from medembed.lookup.result_table import percentile_text
+from medembed.errors import MedEmbedError, ScanError
 from medembed.scans import Scan
 
 if TYPE_CHECKING:
     from apps.case_lookup.session import LibrarySession
-    from medembed.lookup import LookupHit, Result
-    from medembed.lookup.score_worth import ScoreBasis
-
-_MOST_OWN = 5
-_ELSEWHERE = (SearchNoteKind.OWN_CASES, SearchNoteKind.READ_AS, SearchNoteKind.OUT_OF_DEPTH)
 
 __all__ = ["SearchOutcome", "show_outcome", "show_welcome", "undim_style"]
-
-
-@dataclass(frozen=True)
-class SearchOutcome:
-    """A request with its result, kept while the visitor looks at a case.
-
-    Parameters
-    ----------
-    request : SearchRequest
-    result : Result
-    seconds : float
-        How long the search took.
-    """
-
-    request: SearchRequest
-    result: Result
-    seconds: float
 
 
 def show_welcome(session: LibrarySession) -> None:
@@ -114,33 +84,41 @@ def _show_query_and_cases(
     session: LibrarySession, outcome: SearchOutcome, dropped: DroppedImage | None
 ) -> None:
     request = outcome.request
-    if request.scan is None and not request.case_id:
-        st.html(tag("p", request.text, class_="rr-asked"))
-        _show_cases(session, outcome)
+    case = _query_case(session, request)
+    if request.scan is None and case is None:
+        if request.text:
+            st.html(tag("p", request.text, class_="rr-asked"))
+        _show_cases(session, outcome, dropped, case)
         return
     beside, main = st.columns([1, 2.6], gap="medium")
     with beside, st.container(key="query"):
-        _show_query(session, request, dropped)
+        _show_query(session, request, dropped, case)
     with main:
-        _show_cases(session, outcome)
+        _show_cases(session, outcome, dropped, case)
 
 
-def _show_cases(session: LibrarySession, outcome: SearchOutcome) -> None:
+def _query_case(session: LibrarySession, request: SearchRequest) -> Case | None:
+    try:
+        return session.library.case(request.case_id) if request.case_id else None
+    except MedEmbedError:  # erased since the search
+        return None
+
+
+def _show_cases(
+    session: LibrarySession,
+    outcome: SearchOutcome,
+    dropped: DroppedImage | None,
+    case: Case | None,
+) -> None:
     result = outcome.result
-    st.html(_filters(outcome.request))
+    st.html(filters_markup(outcome.request))
     _show_terms(outcome)
-    _show_own_cases(outcome)
+    show_own_cases(session, outcome, case)
     if not result.hits:
         _show_no_match(session, outcome)
         return
-    st.html(_summary(outcome))
-    if result.out_of_depth:
-        st.html(tag("div", TEXTS.results.out_of_depth, class_="rr-novel", role="status"))
-    elif result.novelty is not Novelty.LIKE:
-        st.html(_novelty(result))
-    with st.container(key="hits"):
-        for hit in result.hits:
-            _show_hit(session, hit, result.score_basis)
+    st.html(answer_markup(session, outcome, dropped, case))
+    show_hits(session, result)
 
 
 def _show_terms(outcome: SearchOutcome) -> None:
@@ -152,94 +130,34 @@ def _show_terms(outcome: SearchOutcome) -> None:
         st.html(tag("p", texts.read_as if terms.terms else texts.read_as_nothing))
         for position, term in enumerate(terms.terms):
             st.button(
-                escaped(texts.term(str(term)), "markdown"),
+                escaped(texts.term(TEXTS.words.terms(term)), "markdown"),
                 key=f"term-{position}",
                 help=TEXTS.results.ignore_term,
                 on_click=ignore_term,
-                args=(outcome.request.text, str(term)),
+                args=(str(term),),
             )
         if terms.ignored:
             st.button(TEXTS.results.use_all_terms, key="all-terms", on_click=use_all_terms)
 
 
-def _show_own_cases(outcome: SearchOutcome) -> None:
-    """List the cases that hold the query's own image, apart from the similar ones."""
-    request, texts = outcome.request, TEXTS.results
-    own = sorted({*outcome.result.own_cases, *request.own_cases})[:_MOST_OWN]
-    if not own:
-        return
-    line = texts.also_in_library if request.case_id else texts.in_library
-    with st.container(key="own", horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(tag("p", line, role="status"))
-        for position, case_id in enumerate(own):
-            label = escaped(texts.case(case_id), "markdown")
-            st.button(label, key=f"own-{position}", on_click=open_case, args=(case_id,))
-
-
-def _novelty(result: Result) -> Markup:
-    """State that nothing in the library is close to the query, or why this was not checked."""
-    texts, answer = TEXTS.results, result.novelty_answer
-    if answer.state is Novelty.CANNOT_TELL or answer.p_value is None:
-        return tag("p", texts.novelty_reasons[answer.reason], class_="rr-quiet")
-    return tag(
-        "div",
-        tag("strong", texts.novel),
-        f" {texts.novel_detail(answer.p_value)}",
-        class_="rr-novel",
-        role="status",
-    )
-
-
-def _filters(request: SearchRequest) -> Markup:
-    """List the filters that the results were made with."""
-    if not request.where:
-        return tag("p", TEXTS.results.no_filter, class_="rr-force")
-    named = [tag("span", condition_text(c), class_="rr-chip") for c in request.where]
-    return tag("p", f"{TEXTS.results.filters} ", join(*named), class_="rr-force")
-
-
-def _summary(outcome: SearchOutcome) -> Markup:
-    result, request, texts = outcome.result, outcome.request, TEXTS.results
-    parts = [texts.ranked(len(result.hits), result.plan.matching)]
-    if result.plan.method == "ann":
-        recall = result.plan.recall
-        parts.append(texts.approximate(None if recall is None else recall.share))
-    if request.own_patients and not result.own_patient_cases:
-        parts.append(texts.patient_excluded)
-    parts += _remarks(result)
-    return tag(
-        "div",
-        tag("span", " · ".join(parts)),
-        tag("span", texts.seconds(outcome.seconds)),
-        class_="rr-summary",
-    )
-
-
-def _remarks(result: Result) -> list[str]:
-    """Give what else a reader should know and no other line states."""
-    return [
-        TEXTS.results.notes[note.kind](note)
-        for note in result.plan.notes
-        if note.kind not in _ELSEWHERE
-    ]
-
-
 def _show_query(
-    session: LibrarySession, request: SearchRequest, dropped: DroppedImage | None
+    session: LibrarySession,
+    request: SearchRequest,
+    dropped: DroppedImage | None,
+    case: Case | None,
 ) -> None:
     texts = TEXTS.results
     parts: list[Markup] = [tag("p", texts.query, class_="rr-label")]
     scan: Scan | None = dropped.scan if dropped else None
     title = texts.query_image
-    if scan is None and request.case_id:
-        title = texts.case(request.case_id)
+    if scan is None and case is not None:
+        title = texts.case(case.case_id)
         try:
-            scan = session.scan(session.library.case(request.case_id))
+            scan = session.scan(case)
         except ScanError as error:
             parts.append(tag("p", f"{error_line(error)}.", class_="rr-quiet"))
     if scan is not None:
-        window = next(iter(presets(scan).values()))
-        image = render(scan, DisplaySettings(window, n_slices(scan) // 2), 900)
+        image = query_picture(scan, Box.parse(request.region))
         alt = texts.query_alt(title)
         parts.append(tag("img", src=data_uri(image), alt=alt, class_="rr-query"))
         parts.append(tag("p", title, class_="rr-quiet"))
@@ -249,75 +167,8 @@ def _show_query(
         share = round(100 * request.image_weight)
         parts.append(tag("p", texts.weights(share, 100 - share), class_="rr-quiet"))
     st.html(join(*parts))
-
-
-def _show_hit(session: LibrarySession, hit: LookupHit, basis: ScoreBasis) -> None:
-    with st.container(key=f"hit-{hit.rank}"):
-        st.html(_card(session, hit, basis))
-        st.button(
-            escaped(TEXTS.results.open_case(hit.rank), "markdown"),
-            key=f"open-{hit.rank}",
-            on_click=open_case,
-            args=(hit.case_id,),
-        )
-
-
-def _card(session: LibrarySession, hit: LookupHit, basis: ScoreBasis) -> Markup:
-    case, evidence = hit.case, evidence_text(hit.evidence)
-    line = tag(
-        "div",
-        tag("span", str(hit.rank), class_="rr-rank"),
-        tag("strong", patient_text(case)),
-        tag("span", modality_text(case)),
-        tag("span", date_text(case)),
-        class_="rr-line",
-    )
-    body = tag(
-        "div",
-        tag("div", line, _score(hit.score), class_="rr-top"),
-        tag("div", chips(case.findings), class_="rr-chips"),
-        tag("p", excerpt(case.note) or TEXTS.results.no_report, class_="rr-text"),
-        tag("p", evidence, class_="rr-why") if evidence else None,
-        tag("p", _worth(hit, basis), class_="rr-why rr-quiet"),
-        class_="rr-body",
-    )
-    return tag(
-        "article", tag("div", _thumbnail(session, case), class_="rr-thumb"), body, class_="rr-hit"
-    )
-
-
-def _worth(hit: LookupHit, basis: ScoreBasis) -> str:
-    """Say what the score means, or why this cannot be told."""
-    texts, worth, parts = TEXTS.results, hit.worth, []
-    if hit.percentile is not None:
-        parts.append(texts.percentile(percentile_text(hit.percentile)))
-    known = (worth.share, worth.low, worth.high, basis.any_case)
-    numbers = [round(100 * value) for value in known if value is not None]
-    if len(numbers) == len(known):
-        parts.append(texts.worth(numbers[0], numbers[1], numbers[2], numbers[3]))
-    else:
-        parts.append(texts.worth_unknown(texts.worth_reasons[worth.reason]))
-    return " · ".join(parts)
-
-
-def _score(score: float) -> Markup:
-    width = f"width:{100 * min(max(score, 0.0), 1.0):.0f}%"
-    return tag(
-        "span",
-        tag("span", tag("i", style=width), class_="rr-bar"),
-        tag("b", f"{score:z.2f}"),
-        class_="rr-score",
-        title=TEXTS.results.score_help,
-    )
-
-
-def _thumbnail(session: LibrarySession, case: Case) -> Markup:
-    try:
-        image = session.thumbnail(case)
-    except ScanError:
-        return tag("span", TEXTS.results.image_missing, class_="rr-quiet")
-    alt = f"{modality_text(case)}, {patient_text(case)}"
-    return tag("img", src=data_uri(image, lossless=False), alt=alt)
+    if scan is not None:
+        draw_region_picker(session, scan, request.region)
 
 
 def _show_no_match(session: LibrarySession, outcome: SearchOutcome) -> None:

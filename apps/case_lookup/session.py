@@ -6,7 +6,8 @@ visitor's script runs in its own thread: what they share is locked and bounded i
 
 from __future__ import annotations
 
-import hashlib
+import copy
+import inspect
 import os
 import tempfile
 import threading
@@ -14,22 +15,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from apps.access import LOCAL_PERSON, Person, VisibleLibrary, conditions, visible_result
 from apps.case_lookup.dropped import DroppedImage, Upload, decoding_folder, write_uploads
+from apps.case_lookup.dropped_series import FoundSeries, pick_series
 from apps.case_lookup.faults import error_line
 from apps.case_lookup.rendering import DisplaySettings, n_slices, presets, render
+from apps.case_lookup.search_request import SearchRequest
 from apps.case_lookup.texts import TEXTS
 from medembed.cases import SIDED_FINDINGS, Case, ScanRef
-from medembed.errors import MedEmbedError, ScanError
+from medembed.errors import ConditionError, LibraryError, MedEmbedError, ScanError
 from medembed.library import CaseLibrary, Condition
 from medembed.notes import read_note
-from medembed.scans import Scan, ScanReader
+from medembed.scans import Scan, ScanHeader, ScanReader
 
 if TYPE_CHECKING:
     from medembed.lookup import ActiveLookup, Result
@@ -40,66 +43,13 @@ __all__ = ["LibrarySession", "SearchRequest"]
 _CACHE_BYTES = 512 * 2**20
 _RECOUNT_SECONDS = 30.0
 _THUMBNAILS, _THUMBNAIL_PX, _PART = "thumbnails", 360, ".part"
+_MOST_PEOPLE = 200
 _ABANDONED_SECONDS = 600.0  # writing a thumbnail takes less than a second
 
 _Key = tuple[str, int, ScanRef]
 
 _caching = threading.Lock()
 _decoding = tuple(threading.Lock() for _ in range(32))  # one decoding at a time for each scan
-
-
-@dataclass(frozen=True)
-class SearchRequest:
-    """A query with its filters, as the sidebar sets it.
-
-    Parameters
-    ----------
-    text : str
-        May be empty.
-    scan : Scan or None
-    dropped : tuple of str
-        Ids of the uploads that the scan was read from.
-    case_id : str
-        A case of the library as the query; may be empty.
-    image_weight : float
-        From 0 to 1; used if both a text and an image (or case) are given.
-    where : tuple of Condition
-        All must hold.
-    own_cases, own_patients : tuple of str
-        Cases that hold the dropped image, and the pseudonyms of its patients; neither may be among
-        the results.
-    k : int
-    ignore : tuple of str
-        Terms of the text that do not count.
-    """
-
-    text: str = ""
-    scan: Scan | None = None
-    dropped: tuple[str, ...] = ()
-    case_id: str = ""
-    image_weight: float = 0.5
-    where: tuple[Condition, ...] = ()
-    own_cases: tuple[str, ...] = ()
-    own_patients: tuple[str, ...] = ()
-    k: int = 10
-    ignore: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """Equal for equal queries with equal filters, and only for those."""
-        share = self.image_weight if self.is_mixed else None
-        content = (self.text, self.dropped, self.case_id, share, self.where, self.k, self.ignore)
-        return hashlib.sha256(repr(content).encode("utf-8", "backslashreplace")).hexdigest()[:16]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to search for."""
-        return not (self.text or self.scan is not None or self.case_id)
-
-    @property
-    def is_mixed(self) -> bool:
-        """Whether the query has a text and an image (or case)."""
-        return bool(self.text) and (self.scan is not None or bool(self.case_id))
 
 
 class LibrarySession:
@@ -119,8 +69,11 @@ class LibrarySession:
     # whether a scan's files were replaced since ingest; __init__ sets the library's method
     _is_replaced: Callable[[ScanRef], bool] = staticmethod(lambda _: False)
 
+    _person = LOCAL_PERSON
+
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._of_people: OrderedDict[tuple[Condition, ...], LibrarySession] = OrderedDict()
         self.library = CaseLibrary.open(path)
         self._is_replaced = self.library.has_changed_files
         self.not_ready = ""
@@ -133,6 +86,25 @@ class LibrarySession:
         self._scans: OrderedDict[_Key, Scan] = OrderedDict()
         _remove_partial(self.library.path / _THUMBNAILS)
         threading.Thread(target=self._load_model, name="model", daemon=True).start()
+
+    def for_person(self, person: Person) -> LibrarySession:
+        """Give this session as one person may see it: all that is drawn comes from it.
+
+        Cases that are hidden from the person are neither found, nor counted, nor opened.
+        """
+        if not person.where:
+            return self
+        with self._count_lock:
+            seen = self._of_people.pop(person.where, None)
+            if seen is None:
+                seen = copy.copy(self)
+                seen.library, seen._person = VisibleLibrary(self.library, person), person
+                seen._counts, seen._count_lock = {}, threading.Lock()
+                seen._get_lookup = self._get_lookup  # type: ignore[method-assign]
+            self._of_people[person.where] = seen
+            if len(self._of_people) > _MOST_PEOPLE:
+                self._of_people.popitem(last=False)
+            return seen
 
     def _load_model(self) -> None:
         """Load model and index, and encode once, while the visitor reads the page."""
@@ -181,10 +153,13 @@ class LibrarySession:
             share = request.image_weight
             other = "image" if request.scan is not None else "case"
             weights = {"text": 1 - share, other: share}
-        where = request.where
+        if request.case_id and request.case_id not in self.library:
+            raise LibraryError(TEXTS.case.not_found, hint=TEXTS.case.not_found_hint)
+        where = (*request.where, *conditions(self._person))
         if request.own_patients:
             where = (*where, Condition("patient", "not in", request.own_patients))
         self._loaded.wait()
+        region = {"region": request.region} if request.region else {}
         result = self._get_lookup().search(
             text=request.text or None,
             image=request.scan,
@@ -193,9 +168,21 @@ class LibrarySession:
             where=where,
             k=request.k,
             ignore=request.ignore,
+            like=request.like,
+            unlike=request.unlike,
+            per_patient=request.one_per_patient,
+            encoded=request.encoded,
+            **region,
         )
         self.not_ready = ""
-        return result
+        return visible_result(self.library, self._person, result)
+
+    @staticmethod
+    def can_search_regions() -> bool:
+        """Whether a search may be limited to a region of its image."""
+        from medembed.lookup import CaseLookup
+
+        return "region" in inspect.signature(CaseLookup.search).parameters
 
     def still_has(self, result: Result) -> bool:
         """Whether the library still has every case of a result."""
@@ -210,7 +197,9 @@ class LibrarySession:
         with self._count_lock:
             counted, counts = self._counts.get(field, (float("-inf"), {}))
             if time.monotonic() - counted >= _RECOUNT_SECONDS:
-                all_counts = self.library.value_counts(field)
+                all_counts: Mapping[str, int] = {}
+                with suppress(ConditionError):  # an attribute that no case has
+                    all_counts = self.library.value_counts(field)
                 counts = {v: n for v, n in all_counts.items() if v and v != "unknown"}
                 self._counts[field] = (time.monotonic(), counts)
             return counts
@@ -232,9 +221,19 @@ class LibrarySession:
 
     def other_studies(self, case: Case) -> list[Case]:
         """List the patient's other studies, oldest first."""
-        of_patient = Condition("patient", "=", (case.patient_id,))
-        others = [c for c in self.library.cases([of_patient]) if c.case_id != case.case_id]
-        return sorted(others, key=lambda c: (c.study_date or date.min, c.case_id))
+        others = [c for c in self.studies_of([case.patient_id]) if c.case_id != case.case_id]
+        return others[::-1]
+
+    def studies_of(self, patients: Sequence[str]) -> list[Case]:
+        """List the studies of these patients, the latest first."""
+        from medembed.lookup.patient_exclusion import cases_of_patients
+
+        studies = self.select(sorted(cases_of_patients(self.library, patients))).values()
+        return sorted(studies, key=lambda c: (c.study_date or date.min, c.case_id), reverse=True)
+
+    def select(self, case_ids: Sequence[str]) -> dict[str, Case]:
+        """Look up several cases by id; those that are not in the library are left out."""
+        return {case.case_id: case for case in self.library.select(list(case_ids))}
 
     def _read(self, files: Sequence[Path], frame: int | None = None) -> Scan:
         return self._reader.read(files[0] if len(files) == 1 else files, frame)
@@ -267,9 +266,9 @@ class LibrarySession:
         _, position, reference = key
         files = [Path(file) for file in self.library.scan_files(case)[position]]
         if not all(file.exists() for file in files):
-            raise ScanError(TEXTS.case.image_moved)
+            raise ScanError(TEXTS.case.image_moved, reason="not-found")
         if self._is_replaced(reference):  # perhaps by another patient's
-            raise ScanError(TEXTS.case.image_replaced)
+            raise ScanError(TEXTS.case.image_replaced, reason="changed")
         scan = reference.declared(self._read(files, reference.frame))
         with _caching:
             self._scans[key] = scan
@@ -294,27 +293,50 @@ class LibrarySession:
             _store(image, file)
         return image
 
-    def read_dropped(self, uploads: Sequence[Upload]) -> DroppedImage:
-        """Decode dropped files: one image, or the files of one series.
+    def read_dropped(self, uploads: Sequence[Upload], chosen: int | None = None) -> DroppedImage:
+        """Decode dropped files: one image, or one of the series that they form.
 
         The bytes are in files of mode 0600, without their names, and only during decoding.
+
+        Parameters
+        ----------
+        uploads : sequence of Upload
+            The files of an image or a series; or those of a study, or its folder.
+        chosen : int, optional
+            Which of several series, from 0; default: the first, the one of most images.
         """
         key = tuple(upload.file_id for upload in uploads)
+        series: tuple[FoundSeries, ...] = ()
         with decoding_folder() as folder:
             files = write_uploads(uploads, folder)
             try:
-                scan = self._read(files)
-                own = self._own(files)
-                return DroppedImage(
-                    key, scan, cases=tuple(sorted(own.cases)), patients=tuple(sorted(own.patients))
-                )
+                try:
+                    scan = self._read(files)
+                except ScanError:
+                    if len(files) < 2:
+                        raise
+                    files, series = pick_series(self._reader, files, chosen or 0)
+                    scan = self._read(files)
+                header = self._reader.header(files[0])
+                own = self._own(files, header)
             except ScanError as error:
-                return DroppedImage(key, refusal=error_line(error))
+                return DroppedImage(key, refusal=error_line(error), series=series)
+        seen = [case.case_id for case in self.library.select(sorted(own.cases))]
+        return DroppedImage(
+            key,
+            scan,
+            cases=tuple(seen),
+            patients=tuple(sorted(own.patients)),
+            sex=header.sex,
+            age_years=header.age_years,
+            series=series,
+            chosen=chosen or 0,
+        )
 
-    def _own(self, files: list[Path]) -> QueryOrigin:
+    def _own(self, files: list[Path], header: ScanHeader) -> QueryOrigin:
         from medembed.lookup.patient_exclusion import origin_of_files
 
-        return origin_of_files(self.library, files, self._reader.header(files[0]))
+        return origin_of_files(self.library, files, header)
 
 
 def _name(reference: ScanRef) -> str:

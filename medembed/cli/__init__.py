@@ -23,12 +23,13 @@ __all__ = ["build", "run"]
 _VERBS = (
     "ingest", "check-encoder", "train", "use", "embed", "index", "search", "check", "show",
     "vocabulary", "import-vectors", "export-vectors", "remove-model", "erase", "verify",
-    "backup", "restore", "export",
+    "backup", "restore", "export", "journal",
 )  # fmt: skip
 _ORDER = (
     "demo", "ingest", "check-encoder", "train", "use", "embed", "index", "search", "evaluate",
     "audit", "compare-models", "check", "show", "vocabulary", "import-vectors", "export-vectors",
-    "remove-model", "erase", "verify", "backup", "restore", "export", "app",
+    "remove-model", "erase", "verify", "journal", "backup", "restore", "export", "reviews", "app",
+    "serve", "token",
 )  # fmt: skip
 
 

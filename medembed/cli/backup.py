@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.cli.recording import record_export
 from medembed.counted import counted
 
 __all__ = ["backup"]
@@ -39,6 +40,7 @@ def backup(
 
     with CaseLibrary.open(library) as opened:
         report = back_up(opened, file, derived=derived)
+        record_export(opened, "backup", report.n_cases)
 
     def human() -> None:
         sys.stdout.write(

@@ -43,7 +43,7 @@ EXIT_GATE = 3
 mistyped option (2) or a crash (1); neither Python (1, 2, 120) nor click (1, 2) uses it."""
 
 _OWN_NAME = re.compile(
-    r"library\.sqlite.*|(model|training|index)\.json|checkpoint\.pt|weights\.safetensors"
+    r"library\.sqlite.*|journal\.(sqlite.*|head)|(model|training|index)\.json|checkpoint\.pt|weights\.safetensors"
     r"|ingest-refusals\.csv|pixels-[0-9a-f]+\.\w+|(audit|report)\.(html|json|csv)"
 )
 

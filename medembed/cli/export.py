@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, note, progress_bar, verb
+from medembed.cli.recording import record_export
 from medembed.counted import counted
 
 __all__ = ["export"]
@@ -57,6 +58,7 @@ def export(
             keep_columns=keep_columns or (),
             progress=progress,
         )
+        record_export(opened, "library", report.n_cases)
 
     def human() -> None:
         sys.stdout.write(

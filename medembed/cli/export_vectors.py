@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.cli.recording import record_export
 from medembed.counted import counted
 
 __all__ = ["export_vectors"]
@@ -51,6 +52,7 @@ def export_vectors(
     with CaseLibrary.open(library) as opened:
         fingerprint = choose_model(opened, model).fingerprint
         report = write(opened, file, fingerprint, kind, overwrite=overwrite)
+        record_export(opened, "vectors", report.n_vectors)
 
     def human() -> None:
         sys.stdout.write(

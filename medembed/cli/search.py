@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medembed.cli.command import AsJson, LibraryPath, emit, verb
+from medembed.cli.recording import record_search
 from medembed.counted import counted
 from medembed.errors import QueryError
 
@@ -192,7 +193,9 @@ def search(
             diversity=diversity,
         )
         explained = None if why is None else lookup.why(result, why)
-    data = result.to_json()
+        data = result.to_json()
+        parts = {"text": text, "image": image, "case": case, "vector": vector, "where": where}
+        record_search(opened, parts, case or (), data["hits"])
     if explained is not None:
         data["explained"] = {"rank": why, **explained.to_json()}
     emit(data, as_json, lambda: show_hits(result, explained, why))

@@ -23,12 +23,17 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
     data are built again or dropped; an interrupted erasure is finished. Cached pixels and features
     have checksums of their own, which are checked when they are used.
 
-    Exit 2 if the record itself is damaged: the cases are named, and a backup must be restored.
+    Proves the journal: every entry matches its seal and follows from the one before, and none is
+    missing at the end. The first wrong entry is named, and nothing of the journal is repaired.
+
+    Exit 2 if the record itself is damaged: the cases are named, and a backup must be restored; and
+    if the journal is not whole.
 
     Example: medembed verify demo-library
     """
     from medembed.columns.columns_check import verify_columns
     from medembed.index.index_check import verify_indexes
+    from medembed.library.journal_check import verify_journal
     from medembed.library.verification import (
         CheckState,
         open_unchecked,
@@ -43,6 +48,8 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
         is_damaged = any(check.state is CheckState.DAMAGED for check in checks)
         if not is_damaged:  # what is derived from a damaged record would be damaged, too
             checks += [*verify_files(opened), *verify_indexes(opened), *verify_columns(opened)]
+        journal = verify_journal(opened)
+        checks.append(journal)
         if opened.database.read_only:
             note(f"{opened.path.name}: read-only, so that nothing is repaired")
         name = opened.path.name
@@ -52,7 +59,8 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
             named = f" ({', '.join(check.case_ids)})" if check.case_ids else ""
             sys.stdout.write(f"{check.what}: {check.state.value}, {check.detail}{named}\n")
 
-    payload = {"ok": not is_damaged, "checks": [check.to_json() for check in checks]}
+    is_whole = journal.state is not CheckState.DAMAGED
+    payload = {"ok": not is_damaged and is_whole, "checks": [check.to_json() for check in checks]}
     emit(payload, as_json, human)
     if is_damaged:
         which = ", ".join(check.what for check in checks if check.state is CheckState.DAMAGED)
@@ -60,4 +68,10 @@ def verify(library: LibraryPath, as_json: AsJson = False) -> None:
             f"damaged: {which}",
             where=name,
             hint="restore a backup with medembed restore, or ingest the sources into a new library",
+        )
+    if not is_whole:
+        raise LibraryError(
+            f"the journal is not whole: {journal.detail}",
+            where=name,
+            hint="keep its files as they are; docs/guides/journal.md says what to do",
         )

@@ -1,8 +1,8 @@
 """One file with everything of a library that cannot be derived, and the way back.
 
-A backup is a zip archive: ``library.sqlite`` as of one moment, the models, scans that lie inside
-the library's folder, and ``backup.json`` with the digest of each file. It has the key of the
-library's pseudonyms and is as confidential as the library itself.
+A backup is a zip archive: ``library.sqlite`` as of one moment, the journal, the models, scans that
+lie inside the library's folder, and ``backup.json`` with the digest of each file. It has the key of
+the library's pseudonyms and is as confidential as the library itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,10 +22,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from medembed.errors import InputError, LibraryError
+from medembed.journal import HEAD_NAME, JOURNAL_NAME, Action, Journal
 from medembed.library.database import add_functions
 from medembed.library.erasing import erasures
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity
+from medembed.library.own_journal import library_names, open_journal
 from medembed.library.sweeping import sweep_beside
 from medembed.privacy.private_files import (
     DRAFT_SUFFIX,
@@ -44,6 +46,7 @@ __all__ = ["BackupReport", "back_up", "restore"]
 _HEAD = "backup.json"
 _FORMAT = 1
 _DERIVED = ("index", "cache", "thumbnails")
+_JOURNAL = (JOURNAL_NAME, HEAD_NAME)
 _BLOCK = 1 << 20
 _MAX_HEAD_BYTES = 64 << 20
 
@@ -121,12 +124,18 @@ def back_up(library: CaseLibrary, file: Path | str, *, derived: bool = False) ->
         with replace_private(path) as stream:
             with _archive(stream, "w") as archive:
                 _store(archive, listed, DATABASE_NAME, copy)
-                for name, source in (*_others(home, derived), *_own_scans(copy, home)):
+                journal = open_journal(library.database, start=False).copy_to(draft)
+                for name, source in (
+                    *((path.name, path) for path in journal),
+                    *_others(home, derived),
+                    *_own_scans(copy, home),
+                ):
                     if name not in listed:
                         _store(archive, listed, name, source)
                 head["files"] = listed
                 archive.writestr(_HEAD, json.dumps(head, indent=1, sort_keys=True))
-            copy.unlink()  # now: a kill once the archive has its name would leave it
+            for draft_file in (copy, *journal):
+                draft_file.unlink()  # now: a kill once the archive has its name would leave it
     models = {name.split("/")[1] for name in listed if name.startswith("models/")}
     return BackupReport(
         file=path.name,
@@ -268,7 +277,11 @@ def restore(file: Path | str, folder: Path | str) -> BackupReport:
                     _unpack(archive, name, inner)
                 with closing(_checked(inner / DATABASE_NAME)):
                     pass
-                _as_written(inner / DATABASE_NAME)
+                for name in (DATABASE_NAME, JOURNAL_NAME):
+                    if name in head["files"]:
+                        _as_written(inner / name)
+                if JOURNAL_NAME in head["files"]:
+                    _note_restored(inner, str(head["made"]))
                 if target.exists():
                     target.rmdir()  # empty
                 inner.rename(target)
@@ -321,7 +334,7 @@ def _head(archive: zipfile.ZipFile) -> dict[str, Any]:
 def _is_inside(name: str) -> bool:
     """Return whether a name leads to a folder in the library, or is that of the database."""
     parts = PurePosixPath(name).parts
-    if name == DATABASE_NAME:
+    if name in (DATABASE_NAME, *_JOURNAL):
         return True
     plain = not any(part.startswith(".") or "\\" in part or ":" in part for part in parts)
     return plain and len(parts) > 1 and "/".join(parts) == name and parts[0] != "/"
@@ -347,6 +360,15 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path) -> None:
         shutil.copyfileobj(source, target, _BLOCK)
         target.flush()
         os.fsync(target.fileno())
+
+
+def _note_restored(folder: Path, made: str) -> None:
+    """Record in the journal that it goes on from a backup, which a later head outside shows."""
+    with closing(connect(folder / DATABASE_NAME)) as db:
+        add_functions(db)
+        names = library_names(db)
+    with suppress(LibraryError), Journal(folder, names) as journal:  # verify says what is wrong
+        journal.note(Action.RESTORED, {"made": made})
 
 
 def _as_written(path: Path) -> None:

@@ -11,9 +11,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from medembed.errors import LibraryError
+from medembed.journal import Journal
 from medembed.library.erasing import finish_at_opening
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity, needs_check, record_check
+from medembed.library.own_journal import open_journal
 from medembed.library.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, write_schema
 from medembed.library.seals import row_seal, vector_seal
 from medembed.library.sweeping import sweep, tighten
@@ -54,6 +56,7 @@ class Database:
         self._opened = ""
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
         self._lock = threading.Lock()
+        self._journal: Journal | None = None
         with file_errors(path.name):
             if not path.is_file() or path.stat().st_size == 0:
                 raise LibraryError(
@@ -224,8 +227,16 @@ class Database:
         with suppress(sqlite3.Error):
             connection.close()
 
+    def journal(self) -> Journal:
+        """Return the journal of the library; started when it is first asked for."""
+        if self._journal is None:
+            self._journal = open_journal(self)
+        return self._journal
+
     def close(self) -> None:
         """Close the connections of this process."""
+        if self._journal is not None:
+            self._journal.close()
         if self._close_connections() and not self.read_only:
             record_check(self.path)
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medembed.errors import IndexServerError, LibraryBusyError, LibraryError
-from medembed.library.derived_files import CleanUp, clean_derived
+from medembed.library.derived_files import clean_derived
 from medembed.library.elsewhere import clean_elsewhere, is_elsewhere
 from medembed.library.locks import writer_lock
 from medembed.library.meta import MetaStore
+from medembed.library.review_rows import count_reviews, forget_in_reviews
 
 if TYPE_CHECKING:
     from medembed.library.database import Database
@@ -52,6 +53,7 @@ class Step(Enum):
 
     PAGES = "pages"
     FILES = "files"
+    JOURNAL = "journal"
     LOG = "log"
     SERVER = "server"
 
@@ -134,9 +136,18 @@ def delete_patients(
             wanted,
         ),
     }
+    found["review entries"] = count_reviews(db, patients)
+    case_ids = [
+        case_id
+        for (case_id,) in db.execute(
+            f"SELECT case_id FROM cases WHERE patient_id IN {of}",  # noqa: S608  own text only
+            (wanted,),
+        )
+    ]
     found["records of files read"] = _delete_file_records(db, patients, names, home)
     # the rows in other tables, the words and the vectors go with the case: triggers and keys
     db.execute(f"DELETE FROM cases WHERE patient_id IN {of}", (wanted,))  # noqa: S608
+    forget_in_reviews(db, patients, case_ids)
     db.execute(f"DELETE FROM patients WHERE patient_id IN {of}", (wanted,))  # noqa: S608
     found["identities"] = db.execute(
         f"DELETE FROM identities WHERE patient_id IN {of}",  # noqa: S608  own text only
@@ -286,7 +297,7 @@ def erasing(database: Database, wait_seconds: float) -> AbstractContextManager[N
 
 def finish_steps(database: Database, wait_seconds: float) -> Finish:
     """Do what :func:`finish_erasure` does, for who holds :func:`erasing`."""
-    cleaned = CleanUp({}, ())
+    removed: dict[str, int] = {}
     waiting: list[str] = []
     left = list(unfinished(database.read()))
     if Step.PAGES in left:
@@ -294,9 +305,16 @@ def finish_steps(database: Database, wait_seconds: float) -> Finish:
         _keep_steps(database, left, Step.PAGES)
     if Step.FILES in left:
         cleaned = clean_derived(database.path.parent, database.read(), wait_seconds)
+        removed |= cleaned.removed
         waiting += cleaned.waiting
         if not cleaned.waiting:
             _keep_steps(database, left, Step.FILES)
+    if Step.JOURNAL in left:
+        try:
+            removed["links of the journal to cases"] = _forget_in_journal(database, wait_seconds)
+            _keep_steps(database, left, Step.JOURNAL)
+        except LibraryError as error:
+            waiting.append(f"the journal still has keyed digests of the cases: {error.what}")
     if Step.LOG in left:
         if _empty_log(database.read(), wait_seconds):
             _keep_steps(database, left, Step.LOG)
@@ -305,7 +323,6 @@ def finish_steps(database: Database, wait_seconds: float) -> Finish:
                 "another process is reading an older state of the library, which keeps the "
                 "erased bytes in its files"
             )
-    removed = dict(cleaned.removed)
     if Step.SERVER in left and Step.FILES not in left:  # nobody sends erased vectors any more
         try:
             if not wait_seconds:  # opening a library waits for no server
@@ -325,6 +342,17 @@ def _rewrite(database: Database) -> None:
     with database.write() as db:
         db.execute("INSERT INTO note_words (note_words) VALUES ('rebuild')")
     database.read().execute("VACUUM")
+
+
+def _forget_in_journal(database: Database, wait_seconds: float) -> int:
+    """Let no entry of the journal lead to a case that is gone, and record the erasure there."""
+    db = database.read()
+    receipts = [(kept["date"], kept["digest"], int(kept["n_patients"])) for kept in erasures(db)]
+    return database.journal().forget(lambda: _case_ids(db), receipts, wait_seconds)
+
+
+def _case_ids(db: sqlite3.Connection) -> list[str]:
+    return [case_id for (case_id,) in db.execute("SELECT case_id FROM cases")]
 
 
 def _empty_log(db: sqlite3.Connection, wait_seconds: float) -> bool:

@@ -372,6 +372,7 @@ def _prove(library: CaseLibrary, traces: dict[bytes, str]) -> Proof:
 
 def _own_name(where: Path) -> str:
     """Name a file without what may identify somebody: only the part that MedEmbed chose."""
-    if len(where.parts) == 1 and not where.name.startswith(("library.sqlite", "ingest-", ".")):
+    own = ("library.sqlite", "journal.", "ingest-", ".")
+    if len(where.parts) == 1 and not where.name.startswith(own):
         return "a file of other origin"
     return where.name if len(where.parts) == 1 else where.parts[0]

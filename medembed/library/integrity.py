@@ -16,7 +16,7 @@ from pathlib import Path
 from medembed.errors import LibraryBusyError
 from medembed.library.case_rows import read_cases
 from medembed.library.faults import damaged
-from medembed.library.seals import SEALED_TABLES, schema_seal
+from medembed.library.seals import REVIEW_TABLES, SEALED_TABLES, schema_seal
 from medembed.privacy.private_files import replace_private
 
 __all__ = ["CHECK_RECORD_NAME", "check_integrity", "needs_check", "record_check"]
@@ -57,7 +57,7 @@ def _check_rows(db: sqlite3.Connection) -> None:
     (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok" or db.execute("PRAGMA foreign_key_check").fetchone():
         raise damaged("part of the library")
-    for table, columns in SEALED_TABLES.items():
+    for table, columns in (SEALED_TABLES | REVIEW_TABLES).items():
         wanted = {
             seal for (seal,) in db.execute("SELECT seal FROM seals WHERE owner = ?", (table,))
         }

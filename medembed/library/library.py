@@ -20,14 +20,15 @@ from medembed.library.faults import file_errors
 from medembed.library.filters import Where, compile_conditions, parse_where
 from medembed.library.integrity import CHECK_RECORD_NAME
 from medembed.library.meta import MetaStore
+from medembed.library.own_journal import library_names
 from medembed.library.upsert import AddReport, add_cases
 from medembed.library.vectors import EmbeddingSet, VectorStore
-from medembed.privacy import Pseudonymizer
 from medembed.privacy.private_files import private_folder
 from medembed.progress import Progress
 from medembed.sources.refusal import Refusal
 
 if TYPE_CHECKING:
+    from medembed.journal import Journal
     from medembed.library.erasure import ErasureReceipt
 
 __all__ = ["CaseLibrary"]
@@ -52,10 +53,7 @@ class CaseLibrary:
     def __init__(self, path: Path, database: Database) -> None:
         self.path = path
         self._database = database
-        key = MetaStore(self._db).get("key")
-        if key is None:
-            raise LibraryError("the library's key is missing", where=DATABASE_NAME)
-        self.pseudonymizer = Pseudonymizer(bytes(key))
+        self.pseudonymizer = library_names(self._db)
 
     @classmethod
     def create(cls, path: Path | str) -> CaseLibrary:
@@ -133,6 +131,11 @@ class CaseLibrary:
         """Connections to ``library.sqlite``, for the modules of this package."""
         return self._database
 
+    @property
+    def journal(self) -> Journal:
+        """Journal of who searched, saw and exported what; started when it is first asked for."""
+        return self._database.journal()
+
     # adding
 
     def add(
@@ -189,10 +192,8 @@ class CaseLibrary:
 
     def cases_with_note(self) -> list[str]:
         """Return the ids of the cases that have a note, in the order they were added."""
-        rows = self._db.execute(
-            "SELECT c.case_id FROM notes n JOIN cases c ON c.id = n.case_row ORDER BY c.id"
-        )
-        return [case_id for (case_id,) in rows]
+        sql = "SELECT c.case_id FROM notes n JOIN cases c ON c.id = n.case_row ORDER BY c.id"
+        return [case_id for (case_id,) in self._db.execute(sql)]
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM cases").fetchone()[0])
@@ -394,7 +395,7 @@ class CaseLibrary:
 
     def set_meta(self, name: str, value: str | None) -> None:
         """Store a setting; None deletes it."""
-        if name in ("key", "library_id"):
-            raise LibraryError("a library's key and id cannot be changed")
+        if name in ("key", "library_id", "journal"):
+            raise LibraryError("a library's key, id and journal cannot be changed")
         with self._database.write() as db:
             MetaStore(db).set(name, value)

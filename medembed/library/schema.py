@@ -9,13 +9,19 @@ from importlib.resources import files
 
 from medembed.library.case_rows import seal_cases
 from medembed.library.migrations import rename_labels
-from medembed.library.seals import FILE_COLUMNS, seal_rows, seal_schema, seal_triggers
+from medembed.library.seals import (
+    FILE_COLUMNS,
+    REVIEW_TABLES,
+    seal_rows,
+    seal_schema,
+    seal_triggers,
+)
 from medembed.privacy import new_key
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate", "write_schema"]
 
 APPLICATION_ID = 0x4D454D42  # "MEMB"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def write_schema(db: sqlite3.Connection) -> None:
@@ -25,7 +31,9 @@ def write_schema(db: sqlite3.Connection) -> None:
         _text("schema_2.sql"),
         _text("schema_4.sql"),
         _text("schema_4_cases.sql"),
+        _text("schema_5.sql"),
         seal_triggers(),
+        seal_triggers(REVIEW_TABLES),
     )
     for part in parts:
         _execute(db, part)
@@ -42,7 +50,7 @@ def migrate(db: sqlite3.Connection) -> None:
     """Migrate a file of an older schema to the current one, within an open transaction.
 
     Schema 2 added tables and columns, schema 4 the list of changed vectors and the revision of the
-    cases; schema 3 renamed findings (``FORMER_LABELS``).
+    cases, schema 5 the review sessions; schema 3 renamed findings (``FORMER_LABELS``).
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= SCHEMA_VERSION:
@@ -53,6 +61,8 @@ def migrate(db: sqlite3.Connection) -> None:
         rename_labels(db)
     _execute(db, _text("schema_4.sql"))
     _execute(db, _text("schema_4_cases.sql"))
+    _execute(db, _text("schema_5.sql"))
+    _execute(db, seal_triggers(REVIEW_TABLES))
     seal_schema(db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

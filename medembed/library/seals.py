@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
     "FILE_COLUMNS",
+    "REVIEW_TABLES",
     "SEALED_TABLES",
     "case_seal",
     "row_seal",
@@ -31,8 +32,19 @@ SEALED_TABLES: dict[str, tuple[str, ...]] = {
     "ingests": ("id", "started", "finished", "source", "added", "unchanged", "refused"),
     "identities": ("person", "bare", "issuer", "sex", "birth", "patient_id"),
 }
-"""Tables whose rows are sealed by triggers, and the sealed columns."""
+"""Tables of schema 2 whose rows are sealed by triggers, and the sealed columns."""
 
+REVIEW_TABLES: dict[str, tuple[str, ...]] = {
+    "review_sessions": ("id", "link", "name", "creator", "created", "state"),
+    "review_cases": ("session", "case_row", "position", "query", "query_case"),
+    "review_readings": (
+        *("session", "case_row", "reader", "state", "open_seconds", "seen", "opened"),
+        *("impression", "findings", "impression_at", "impression_seconds"),
+        *("revealed_at", "reveal_seconds", "revision", "revision_findings"),
+        *("finished_at", "end_seconds", "shortlisted", "teaching"),
+    ),
+}
+"""Tables of schema 5, sealed in the same way."""
 
 FILE_COLUMNS = (
     *("path", "size", "mtime_ns", "sha256", "modality", "view", "code", "reason", "shown"),
@@ -64,10 +76,10 @@ def vector_seal(number: int, vector: bytes) -> int:
     return zlib.crc32(vector, zlib.crc32(number.to_bytes(8, "little")))
 
 
-def seal_triggers() -> str:
-    """Return the SQL of the triggers that maintain ``seals``."""
+def seal_triggers(tables: Mapping[str, tuple[str, ...]] = SEALED_TABLES) -> str:
+    """Return the SQL of the triggers that maintain ``seals`` for these tables."""
     statements = []
-    for table, columns in SEALED_TABLES.items():
+    for table, columns in tables.items():
         new = ", ".join(f"new.{column}" for column in columns)
         old = ", ".join(f"old.{column}" for column in columns)
         put = f"INSERT OR IGNORE INTO seals VALUES ('{table}', row_seal({new}));"  # noqa: S608  own
@@ -78,7 +90,8 @@ def seal_triggers() -> str:
             ("changed", "UPDATE", f"{drop}\n  {put}"),
         ):
             statements.append(
-                f"CREATE TRIGGER {table}_{name} AFTER {event} ON {table} BEGIN\n  {action}\nEND;\n"
+                f"CREATE TRIGGER IF NOT EXISTS {table}_{name} AFTER {event} ON {table} BEGIN\n"
+                f"  {action}\nEND;\n"
             )
     return "".join(statements)
 

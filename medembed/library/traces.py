@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from medembed.journal.links import case_lookup
 from medembed.library.byte_search import SHORTEST, text_forms
+from medembed.library.review_rows import review_texts
 from medembed.privacy import Pseudonymizer
 
 __all__ = ["TraceKind", "still_stored", "traces_of"]
@@ -63,6 +65,8 @@ def traces_of(
             add("identity", one, one.hex().encode())
     for row, case_id, _, group, content in cases:
         add("case id", *text_forms(case_id))
+        lookup = case_lookup(names, case_id)
+        add("journal", lookup, lookup.hex().encode())
         add("group", *text_forms(group or ""))
         add("digest", content)
         for files, sha256 in db.execute(
@@ -79,6 +83,9 @@ def traces_of(
         for (text,) in db.execute("SELECT text FROM notes WHERE case_row = ?", (row,)):
             for part in _windows(text):
                 add("note", *text_forms(part))
+        for text in review_texts(db, row):
+            for part in _windows(text):
+                add("impression", *text_forms(part))
         for (vector,) in db.execute(
             "SELECT vector FROM vectors WHERE id IN (SELECT (id << 40) + ? FROM spaces)", (row,)
         ):
@@ -127,6 +134,9 @@ _TEXTS = (
     "SELECT pixel_sha256 FROM scan_contents",
     "SELECT text FROM notes",
     "SELECT value FROM attributes",
+    "SELECT name, creator FROM review_sessions",
+    "SELECT query FROM review_cases",
+    "SELECT reader, impression, findings, revision, revision_findings FROM review_readings",
     "SELECT name, value FROM meta",
     "SELECT person, bare, issuer, sex, birth, patient_id FROM identities",
     "SELECT path, sha256, shown, header, frame_digests FROM files",

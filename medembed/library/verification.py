@@ -20,7 +20,7 @@ from medembed.library.erasing import Step, finish_erasure, unfinished
 from medembed.library.faults import DATABASE_NAME
 from medembed.library.integrity import record_check
 from medembed.library.library import CaseLibrary
-from medembed.library.seals import FILE_COLUMNS, SEALED_TABLES, schema_seal
+from medembed.library.seals import FILE_COLUMNS, REVIEW_TABLES, SEALED_TABLES, schema_seal
 from medembed.library.sweeping import drafts, sweep
 from medembed.privacy.private_files import keep_private
 
@@ -153,7 +153,7 @@ def _references(database: Database) -> Check:
 def _sealed_rows(database: Database) -> Check:
     what, db = "settings and identities", database.read()
     n_rows, bad = 0, []
-    for table, columns in SEALED_TABLES.items():
+    for table, columns in (SEALED_TABLES | REVIEW_TABLES).items():
         wanted = {s for (s,) in db.execute("SELECT seal FROM seals WHERE owner = ?", (table,))}
         row = f"row_seal({', '.join(columns)})"
         found = [s for (s,) in db.execute(f"SELECT {row} FROM {table}")]  # noqa: S608  own names

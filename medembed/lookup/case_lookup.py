@@ -23,6 +23,7 @@ from medembed.index import (
     current_index,
 )
 from medembed.index.exact import cosine
+from medembed.lookup.encoded import EncodedParts
 from medembed.lookup.gallery import Galleries, Gallery, allowed_rows, eligible_in
 from medembed.lookup.given import ImageQuery
 from medembed.lookup.hit_groups import (
@@ -167,6 +168,7 @@ class CaseLookup:
         region: MarkedRegions = None,
         per_patient: bool = False,
         diversity: float = 0.0,
+        encoded: EncodedParts | None = None,
     ) -> Result:
         """Find the most similar cases. Give at least one of text, image, case, vector and like.
 
@@ -220,6 +222,9 @@ class CaseLookup:
         diversity : float
             0 to below 1: how much hits that differ from each other are preferred
             (:func:`medembed.lookup.hit_groups.diversify`).
+        encoded : EncodedParts, optional
+            Vectors of this reader's texts and images from earlier searches: what is in there is
+            not encoded again, and what is new is added.
 
         Returns
         -------
@@ -264,7 +269,7 @@ class CaseLookup:
             }
             given = encode_query(
                 query, texts, self._texts, readings, self.library, index, gallery.index,
-                lambda: self.model, self._regions,
+                lambda: self.model, self._regions, EncodedParts() if encoded is None else encoded,
             )  # fmt: skip
         own, parts = given.origin, given.parts
         notes += given.notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,8 @@ from medembed.lookup.query_remarks import archive_lacks
 if TYPE_CHECKING:
     from medembed.index import CaseIndex, LibraryIndex
     from medembed.library import CaseLibrary
+    from medembed.lookup.encoded import EncodedParts
+    from medembed.lookup.marked_region import Region
     from medembed.lookup.query import Query
     from medembed.lookup.query_text import QueryTextReader, ReadText
     from medembed.lookup.region_reader import RegionReader
@@ -73,6 +76,7 @@ def encode_query(
     gallery: CaseIndex,
     model: Callable[[], DualEncoder],
     regions: RegionReader,
+    encoded: EncodedParts,
 ) -> QueryVectors:
     """Encode each part of a query and find where it comes from in the library.
 
@@ -93,11 +97,15 @@ def encode_query(
         Returns the model; called for texts, images and regions only.
     regions : RegionReader
         Encodes the regions that were marked.
+    encoded : EncodedParts
+        What was encoded before; what is new is added.
     """
     vectors: dict[str, Floats] = {}
     own, scans, notes = QueryOrigin(), dict[str, "Scan"](), list[SearchNote]()
     for text in texts:
-        vectors[text.name] = reader.encode(text.terms)
+        terms = text.terms
+        key = (model().fingerprint, terms.affirmed, terms.denied)
+        vectors[text.name] = encoded.of_text(key, partial(reader.encode, terms))
     for part in query.of_kind("image"):
         encoder = model()
         scan = part.scan
@@ -109,10 +117,11 @@ def encode_query(
             raise QueryError("the query has no image")
         own |= origin_of_scan(library, scan)
         scans[part.name] = scan
-        marked = None
+        make = partial(_encoded, encoder, scan)
         if part.region is not None:
-            marked = regions.of_scan(scan, part.region, images, own.patients)
-        vectors[part.name] = encoder.encode_scans([scan])[0] if marked is None else marked
+            make = partial(_marked, regions, scan, part.region, images, own.patients, make)
+        which = (encoder.fingerprint, "" if part.region is None else str(part.region))
+        vectors[part.name] = encoded.of_scan(scan, which, make)
     for part in query.of_kind("case"):
         case = library.case(part.case)
         own |= origin_of_case(library, case)
@@ -159,6 +168,24 @@ def excluded_cases(
         notes.append(SearchNote(SearchNoteKind.MARKED_PATIENTS, (len(marked), len(others))))
         excluded |= marked
     return excluded, n_own, notes
+
+
+def _encoded(encoder: DualEncoder, scan: Scan) -> Floats:
+    vector: Floats = encoder.encode_scans([scan])[0]
+    return vector
+
+
+def _marked(
+    regions: RegionReader,
+    scan: Scan,
+    region: Region,
+    images: LibraryIndex,
+    patients: frozenset[str],
+    whole: Callable[[], Floats],
+) -> Floats:
+    """Encode a region; one that is the whole image is that."""
+    marked = regions.of_scan(scan, region, images, patients)
+    return whole() if marked is None else marked
 
 
 def _within(gallery: CaseIndex, case_ids: Iterable[str]) -> set[str]:

@@ -6,7 +6,7 @@ from medembed.notes.language import detect
 from medembed.notes.patterns import Token, tokens_of
 from medembed.notes.vocabulary import Vocabulary, load_vocabulary
 
-__all__ = ["SHORT", "is_known_finding", "unknown_findings"]
+__all__ = ["SHORT", "is_known_finding", "unknown_findings", "unread_words"]
 
 SHORT = 12
 """Up to this many words, every word of a query may name a finding."""
@@ -59,6 +59,22 @@ def unknown_findings(text: str, vocabulary: Vocabulary | None = None) -> tuple[s
                 found.append(word)
             last = at
         at += 1
+    return tuple(dict.fromkeys(found))
+
+
+def unread_words(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the words, in small letters, that no phrase of the vocabulary covers: names, too.
+
+    Unlike :func:`unknown_findings`, it leaves out no word, however short or in whatever language.
+    """
+    tokens = tokens_of(text.lower())
+    found: list[str] = []
+    at = 0
+    while at < len(tokens):
+        known = _known(tokens, at, vocabulary)
+        if known == at and any(char.isalpha() for char in tokens[at].word):
+            found.append(tokens[at].word)
+        at = max(known, at + 1)
     return tuple(dict.fromkeys(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from medembed.counted import counted
 from medembed.errors import ScanError
-from medembed.scans.dicom_file import DicomFile, items, numbers, text
+from medembed.scans.dicom_file import DicomFile, items, numbers, text, texts
 from medembed.scans.dicom_header import view_of
 from medembed.scans.dicom_pixels import Layout, frames
 from medembed.scans.dicom_values import (
@@ -24,6 +25,7 @@ from medembed.scans.dicom_values import (
 )
 from medembed.scans.geometry import (
     along_normal,
+    axes_of,
     rounding_mm,
     same_direction,
     same_spacing,
@@ -34,6 +36,7 @@ from medembed.scans.scan import Scan, VoiLut, Window
 
 __all__ = ["scan_of"]
 
+_SIDE = re.compile("[APRLHF]{1,3}")
 _SMALLEST_MM, _LARGEST_MM = 1e-5, 1e3  # pixel size: from electron microscopy to whole-body scans
 
 
@@ -101,7 +104,28 @@ def scan_of(file: DicomFile, frame: int | None = None) -> Scan:
         instance_uids=(text(ds, "SOPInstanceUID"),),
         remarks=tuple(file.remarks),
         body_part=text(ds, "BodyPartExamined"),
+        axes=_axes(file, groups, order),
     )
+
+
+def _axes(file: DicomFile, groups: _FunctionalGroups, order: list[int]) -> tuple[str, ...]:
+    """Sides to which the axes of the result run; empty if the file does not state them."""
+    holder = groups.item(order[0], "PlaneOrientationSequence") or file.dataset
+    try:
+        orientation = numbers(holder, "ImageOrientationPatient")
+        if len(orientation) == 6:
+            slices, rows, columns = axes_of(orientation)
+            if len(order) == 1:
+                return rows, columns
+            # frames without positions are in the order of the file, which names no side
+            placed = groups.item(order[0], "PlanePositionSequence") is not None
+            return slices if placed else "", rows, columns
+    except ScanError:
+        return ()
+    stated = tuple(part.strip().upper() for part in texts(file.dataset, "PatientOrientation"))
+    if len(order) > 1 or len(stated) != 2 or not all(_SIDE.fullmatch(part) for part in stated):
+        return ()
+    return stated[1], stated[0]
 
 
 def _pixels(

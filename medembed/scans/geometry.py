@@ -12,6 +12,7 @@ from medembed.errors import ScanError
 __all__ = [
     "SAME_PLACE_MM",
     "along_normal",
+    "axes_of",
     "fits_line",
     "is_tilted",
     "normal_of",
@@ -33,6 +34,8 @@ _STEP_RATIO = 1.6  # longest to shortest step: rounding makes 2 or 3 mm of 2.5 m
 _DIRECTION = 5e-3  # 0.3 degrees
 _SPACING = 5e-3
 _TILT = 0.03  # 1.7 degrees
+_OBLIQUE = 0.25  # 14 degrees: from here on, an axis is named by two sides or three
+_SIDES = (("L", "R"), ("P", "A"), ("H", "F"))  # positive and negative x, y and z of the patient
 
 
 def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -72,6 +75,44 @@ def normal_of(orientation: Sequence[float]) -> npt.NDArray[np.float64]:
         normal = -normal
     unit: npt.NDArray[np.float64] = normal / np.linalg.norm(normal) + 0.0  # no negative zero
     return unit
+
+
+def axes_of(orientation: Sequence[float]) -> tuple[str, str, str]:
+    """Name the sides of the patient to which slices, rows and columns run.
+
+    Parameters
+    ----------
+    orientation : 6 floats
+        ``ImageOrientationPatient``.
+
+    Returns
+    -------
+    tuple of 3 str
+        As in ``PatientOrientation`` (DICOM PS3.3 C.7.6.1.1.1): L, R, P, A, H, F; an oblique axis
+        has two or three letters, the largest component first.
+
+    Raises
+    ------
+    ScanError
+        ``bad-geometry``, see :func:`normal_of`.
+
+    Examples
+    --------
+    >>> axes_of((1, 0, 0, 0, 1, 0))
+    ('H', 'P', 'L')
+    >>> axes_of((0.8, 0.6, 0, 0, 0, -1))
+    ('PR', 'F', 'LP')
+    """
+    directions = normal_of(orientation), orientation[3:], orientation[:3]
+    slices, rows, columns = (_side_of(np.asarray(direction, float)) for direction in directions)
+    return slices, rows, columns
+
+
+def _side_of(direction: npt.NDArray[np.float64]) -> str:
+    order = np.argsort(-np.abs(direction), kind="stable")
+    return "".join(
+        _SIDES[axis][int(direction[axis] < 0)] for axis in order if abs(direction[axis]) > _OBLIQUE
+    )
 
 
 def along_normal(

@@ -29,6 +29,7 @@ back, sagittal ones from right to left."""
 
 _WORLD = {"L": 0, "P": 1, "S": 2, "I": 2}
 _SAME_SPACING = 0.01
+_SIDE_OF = {"S": "H", "I": "F"}  # NIfTI's letters for DICOM's head and feet
 
 
 def nifti_header(file: BoundedFile) -> ScanHeader:
@@ -107,9 +108,13 @@ def nifti_scan(file: BoundedFile, frame: int | None = None) -> Scan:
             raise ScanError(f"the file has {counted(len(pixels), 'slice')}", reason="no-such-frame")
         pixels = pixels[frame : frame + 1]
     remarks = tuple(str(remark) for remark in found)
+    sides: tuple[str, ...] = ()
+    if Remark.SIDE_UNKNOWN not in found and Remark.SIDE_DISPUTED not in found:
+        sides = tuple(_SIDE_OF.get(direction, direction) for direction in axes.directions)
     if len(pixels) == 1:
-        return Scan(pixels[0], spacing_mm=spacing and spacing[1:], units=units, remarks=remarks)
-    return Scan(pixels, spacing_mm=spacing, units=units, remarks=remarks)
+        plane = spacing and spacing[1:]
+        return Scan(pixels[0], plane, units=units, remarks=remarks, axes=sides[1:])
+    return Scan(pixels, spacing, units=units, remarks=remarks, axes=sides)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from medembed.errors import ScanError
-from medembed.scans.geometry import along_normal, rounding_mm, slice_distance
+from medembed.scans.geometry import along_normal, axes_of, rounding_mm, slice_distance
 from medembed.scans.header import ScanHeader
 from medembed.scans.pixel_digest import frame_digest
 from medembed.scans.safe_open import BoundedFile, Opener, check_size, open_file, sniff
@@ -220,6 +220,7 @@ def _stack(series: Series, opener: Opener, where: str) -> Scan:
         instance_uids=tuple(h.instance_uid for h in series.headers),
         remarks=tuple(remarks),
         body_part=lead.body_part,
+        axes=() if first.orientation is None else axes_of(first.orientation),
     )
 
 

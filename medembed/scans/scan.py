@@ -90,6 +90,10 @@ class Scan:
         ``"PA"``, ``"AP"``, ``"LATERAL"``, another ``ViewPosition``, or ``"unknown"``.
     body_part : str
         DICOM ``BodyPartExamined``; empty if missing.
+    axes : tuple of str
+        The side of the patient to which each axis of ``pixels`` runs, in the letters of
+        ``PatientOrientation`` (L, R, P, A, H, F), ``""`` for an axis whose side is unknown;
+        empty if none is known.
     windows : tuple of Window
         The file's own VOI windows, first is default.
     voi_luts : tuple of VoiLut
@@ -120,6 +124,7 @@ class Scan:
     instance_uids: tuple[str, ...] = field(default=(), repr=False)
     remarks: tuple[str, ...] = ()
     body_part: str = ""
+    axes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
@@ -136,6 +141,8 @@ class Scan:
             if not all(np.isfinite(s) and s > 0 for s in spacing):
                 raise ScanError("pixel spacing is not positive")
             object.__setattr__(self, "spacing_mm", spacing)
+        if self.axes and len(self.axes) != pixels.ndim:
+            raise ScanError(f"{counted(len(self.axes), 'direction')} for {pixels.ndim} axes")
         if self.units not in ("HU", "stored"):
             raise ScanError(f"units must be 'HU' or 'stored', not {self.units!r}")
         if pixels.flags.writeable:

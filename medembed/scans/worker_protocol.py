@@ -57,6 +57,7 @@ def scan_to_json(scan: Scan) -> Json:
         "instance_uids": scan.instance_uids,
         "remarks": scan.remarks,
         "body_part": scan.body_part,
+        "axes": scan.axes,
     }
 
 
@@ -76,4 +77,5 @@ def scan_from_json(answer: Json, pixels: npt.NDArray[np.float32]) -> Scan:
         instance_uids=tuple(answer["instance_uids"]),
         remarks=tuple(answer["remarks"]),
         body_part=answer["body_part"],
+        axes=tuple(answer["axes"]),
     )

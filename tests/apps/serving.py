@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +62,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(library: Path, start: str = START) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+def serving(
+    library: Path, start: str = START, options: Sequence[str] = (), port: int | None = None
+) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """Give port and process of a running reading room; it must not log anything.
 
     Parameters
@@ -70,10 +72,22 @@ def serving(library: Path, start: str = START) -> Iterator[tuple[int, subprocess
     library : Path
     start : str
         Code of the process; it may change something before it calls ``main()``.
+    options : sequence of str
+        Further options of the command.
+    port : int, optional
     """
-    port = free_port()
+    port = free_port() if port is None else port
     process = subprocess.Popen(
-        [sys.executable, "-c", start, "app", str(library), f"--port={port}", "--no-browser"],
+        [
+            sys.executable,
+            "-c",
+            start,
+            "app",
+            str(library),
+            f"--port={port}",
+            "--no-browser",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

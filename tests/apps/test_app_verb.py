@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import socket
@@ -14,7 +13,7 @@ from streamlit import config
 
 from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.html import Markup, join, tag
-from apps.case_lookup.middleware import SecurityHeaders
+from apps.case_lookup.middleware import content_policy, page_middleware
 from apps.case_lookup.server import settings
 from apps.commands import app, open_reading_room
 from medembed.errors import InputError
@@ -52,16 +51,24 @@ def test_a_port_in_use_is_one_line_and_exit_2(
     assert "--port" in output
 
 
-def test_another_address_brings_a_warning(
+def test_another_address_needs_an_access_file_or_an_explicit_word(
     small_library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[tuple[Any, ...]] = []
     monkeypatch.setattr("apps.case_lookup.server.start", lambda *a: started.append(a))
     open_reading_room(small_library, browser=False)
     assert "no login" not in capsys.readouterr().err
-    open_reading_room(small_library, host="0.0.0.0", browser=False)
+    for host in ("0.0.0.0", "::", "10.0.0.5", "room.example.org"):
+        assert call(library=small_library, host=host) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "--no-login" in said
+        assert "--access" in said
+    assert len(started) == 1
+    open_reading_room(small_library, host="0.0.0.0", no_login=True, browser=False)
     assert "no login" in capsys.readouterr().err
     assert [call[1] for call in started] == ["127.0.0.1", "0.0.0.0"]
+    assert [call[4] for call in started] == [None, None]
 
 
 def test_streamlit_knows_every_setting() -> None:
@@ -79,27 +86,32 @@ def test_settings_keep_everything_on_this_machine() -> None:
     assert chosen["client.showErrorDetails"] == "none"
 
 
-def test_every_response_forbids_other_addresses() -> None:
-    sent: list[dict[str, Any]] = []
-
-    async def page(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"x-frame-options", b"ALLOWALL"), (b"content-type", b"text/html")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def take(message: Any) -> None:
-        sent.append(dict(message))
-
-    async def nothing() -> dict[str, Any]:
-        return {}
-
-    asyncio.run(SecurityHeaders(page)({"type": "http"}, nothing, take))
-    headers = dict(sent[0]["headers"])
-    policy = headers[b"content-security-policy"].decode()
+def test_the_pages_policy_forbids_other_addresses() -> None:
+    policy = content_policy()
     assert "default-src 'self'" in policy
     assert "connect-src 'self'" in policy
+    assert "form-action 'none'" in policy
     assert not re.search(r"https?:|\*|unsafe-eval'(?<!wasm-unsafe-eval')", policy)
-    assert headers[b"x-frame-options"] == b"DENY"
-    assert len(sent[0]["headers"]) == 7
+
+
+def test_only_streamlits_known_paths_may_be_stored_by_the_browser() -> None:
+    headers = page_middleware("127.0.0.1", 8501, None)[0]
+    assert not [p for p in headers.kwargs["lasting"] if "media" in p or "pixels" in p or p == "/"]
+
+
+def test_proxies_are_trusted_only_if_the_access_file_names_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import uvicorn
+
+    from apps.access import AccessFile, Door, TokenFile, trust_proxies
+
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    trust_proxies(None)
+    assert uvicorn.Config(app="").forwarded_allow_ips == ""
+    settings = AccessFile.model_validate({"proxies": ["10.0.0.5", "10.1.0.0/16"]})
+    trust_proxies(Door(settings, TokenFile(tmp_path / "t"), with_login=False))
+    assert uvicorn.Config(app="").forwarded_allow_ips == "10.0.0.5,10.1.0.0/16"
 
 
 def test_text_cannot_break_out_of_markup() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.case_lookup.middleware import SameOrigin, allowed_hosts
+from apps.access.origin import SameOrigin, allowed_hosts
 from tests.apps.serving import free_port, serving
 
 PAGES = ("/", "/_stcore/health", "/_stcore/host-config", "/media/0.png", "/room/changed.js", "/x")
@@ -116,12 +116,53 @@ def test_a_link_from_elsewhere_opens_the_page_and_nothing_else(port: int) -> Non
     assert status(port, "GET", "/media/0.png", Sec_Fetch_Dest="document", **followed) == 403
 
 
-def is_own(host: str, port: int, asked: str, scheme: str = "http") -> bool:
+def is_own(
+    host: str, port: int, asked: str, scheme: str = "http", public_url: str | None = None
+) -> bool:
     async def nothing(*_: object) -> None: ...
 
     headers = [(b"host", asked.encode()), (b"origin", f"{scheme}://{asked}".encode())]
-    gate = SameOrigin(nothing, host, port)
+    gate = SameOrigin(nothing, host, port, public_url)
     return gate._is_own({"type": "websocket", "headers": headers})
+
+
+def test_behind_a_proxy_scheme_host_and_port_are_those_of_the_public_address() -> None:
+    public = "https://room.example.org"
+    for host in ("127.0.0.1", "0.0.0.0"):
+        assert is_own(host, 8501, "room.example.org", "https", public)
+        assert is_own(host, 8501, "ROOM.example.org", "https", public)
+        for wrong in (
+            ("room.example.org", "http"),
+            ("room.example.org:8501", "https"),
+            ("room.example.org:443", "https"),
+            ("127.0.0.1:8501", "http"),
+            ("127.0.0.1:8501", "https"),
+            ("10.1.2.3:8501", "http"),
+            ("evil.example", "https"),
+            ("room.example.org.evil.example", "https"),
+        ):
+            assert not is_own(host, 8501, *wrong, public_url=public), wrong
+    assert is_own("127.0.0.1", 8501, "room.example.org:8443", "https", f"{public}:8443")
+    assert not is_own("127.0.0.1", 8501, "room.example.org", "https", f"{public}:8443")
+
+
+def test_forwarded_headers_change_nothing() -> None:
+    """They come from whoever asks; the public address is configured."""
+
+    async def nothing(*_: object) -> None: ...
+
+    gate = SameOrigin(nothing, "127.0.0.1", 8501, "https://room.example.org")
+    forged = [
+        (b"host", b"evil.example"),
+        (b"origin", b"https://evil.example"),
+        (b"x-forwarded-host", b"room.example.org"),
+        (b"x-forwarded-proto", b"https"),
+        (b"forwarded", b"host=room.example.org;proto=https"),
+    ]
+    assert not gate._is_own({"type": "websocket", "headers": forged, "scheme": "wss"})
+    plain = [(b"host", b"room.example.org"), (b"origin", b"http://room.example.org")]
+    more = [*plain, (b"x-forwarded-proto", b"http")]
+    assert not gate._is_own({"type": "websocket", "headers": more, "scheme": "ws"})
 
 
 def test_every_address_means_every_numeric_address_and_this_machines_name() -> None:

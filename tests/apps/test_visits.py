@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from apps.access.session_sockets import SESSION_ENDED
 from apps.case_lookup import visits
 from apps.case_lookup.visits import HEADER, OpenPages, register_page
 
@@ -125,3 +127,91 @@ def test_a_visitor_cannot_name_another_page(runtime: Runtime) -> None:
     asyncio.run(visit(OpenPages(app), runtime, 1001, headers=forged))
     register_page("of another page", "S")
     assert visits._sessions == {}
+
+
+# --- a session belongs to the sign-in that began it
+
+
+def signed_in(scope: dict[str, Any], handle: str) -> dict[str, Any]:
+    return {**scope, "medembed.session": handle}
+
+
+def test_a_page_ends_with_its_sign_in(runtime: Runtime) -> None:
+    asyncio.run(visit(OpenPages(streamlit(runtime)), runtime, SESSION_ENDED))
+    assert runtime.told == [("close", "S"), ("files", "S")]
+    assert (visits._sessions, visits._handles, visits._owners) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(("handle", "asked"), [("anna", b"S"), ("eve", None), ("", None)])
+def test_a_session_is_resumed_only_by_the_sign_in_that_began_it(
+    runtime: Runtime, handle: str, asked: bytes | None
+) -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(v for k, v in scope["headers"] if k == b"sec-websocket-protocol")
+        await receive()
+
+    back = [(b"sec-websocket-protocol", b"streamlit, token, S")]
+
+    async def lose_and_ask_for_it() -> None:
+        pages = OpenPages(streamlit(runtime), lost_seconds=60)
+        await visit(pages, runtime, 1006, **signed_in({}, "anna"))
+        pages._app = app
+        runtime.active.add("S")
+        await visit(pages, runtime, 1001, headers=back, **signed_in({}, handle))
+
+    try:
+        asyncio.run(lose_and_ask_for_it())
+        given = seen[0].split(b",")
+        assert (given[2].strip() if len(given) > 2 else None) == asked
+        assert runtime.told == []
+    finally:
+        visits._owners.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "handle", "status"),
+    [
+        ("/_stcore/upload_file/S/file", "anna", 200),
+        ("/_stcore/upload_file/S/file", "eve", 404),
+        ("/_stcore/upload_file/T/file", "anna", 404),
+        ("/media/abc.pdf", "anna", 200),
+        ("/media/abc.pdf", "eve", 404),
+        ("/media/def.pdf", "anna", 404),
+        ("/media/", "anna", 404),
+        ("/static/a.js", "eve", 200),
+        ("/media/abc.pdf", "", 200),  # without logins there is one person
+    ],
+)
+def test_uploads_and_downloads_are_for_the_page_that_has_them(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, path: str, handle: str, status: int
+) -> None:
+    monkeypatch.setattr(visits, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(visits, "_owners", {"S": "anna", "T": "eve"})
+    files = {"S": {"row-1": "abc"}, "U": {"row-1": "def"}}
+    runtime.media_file_mgr = SimpleNamespace(_files_by_session_and_coord=files)  # type: ignore[attr-defined]
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any: ...
+
+    scope = signed_in({"type": "http", "path": path, "headers": []}, handle)
+    asyncio.run(OpenPages(app)(scope, receive, send))
+    assert sent[0]["status"] == status
+
+
+def test_streamlit_keeps_its_media_by_session_as_we_read_it() -> None:
+    from streamlit.runtime.media_file_manager import MediaFileManager
+    from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+
+    manager = MediaFileManager(MemoryMediaFileStorage("/media"))
+    address = manager.add(b"a", "application/pdf", "row-1", "a.pdf")
+    held = manager._files_by_session_and_coord
+    kept = {file for files in held.values() for file in files.values()}
+    assert address.removeprefix("/media/").partition(".")[0] in kept

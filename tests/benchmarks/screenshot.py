@@ -79,7 +79,7 @@ def take(address: str, dropped: Path, words: str, out: Path) -> None:
         calm(page)
         keep(page, out)
         page.get_by_role("button", name="Open case 1", exact=True).click()
-        expect(page.locator(".rr-stage img")).to_be_visible(timeout=60_000)
+        expect(page.locator(".mv-reading").last).not_to_be_empty(timeout=60_000)
         calm(page)
         keep(page, out.with_stem(f"{out.stem}-case"))
         browser.close()

@@ -22,6 +22,7 @@ NEVER_ONE = {
     "{len(at)} different notes": "a hundred or more",
     "{n_patients} patients": "one patient has a sentence of its own",
     "{len(found)} series": "several series, one plural",
+    "{len(found)} review sessions": "one session needs no choice",
     "{len(unit)} vectors": "a fault of the calling program, not a message to a user",
     "{len(text)} characters": "longer than the limit",
     "{len(ids)} case ids": "a fault of the calling program, not a message to a user",

@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = {"medembed": ("lora", "milvus", "ray"), "evaluation": ("audit",), "apps": ("audit", "app")}
+EXTRAS = {
+    "medembed": ("lora", "milvus", "ray"),
+    "evaluation": ("audit",),
+    "apps": ("audit", "app", "access", "service"),
+}
 """Extras that each package may count on, beside the core."""
 PLUGINS = {
     "einops": "MONAI's ViT imports it",
@@ -26,6 +30,7 @@ PLUGINS = {
 }
 """Declared, and imported by others only."""
 OPTIONAL = {
+    "protobuf": "Streamlit's messages are its own, and it brings it along",
     "sentence-transformers": "check-encoder compares a folder with it if it is installed",
 }
 """Imported if it is there, and not declared."""

@@ -31,10 +31,10 @@ from medembed.library.erasure import (
     library_state,
     refuse_if_erased_since,
 )
-from medembed.library.faults import _Connection
 from medembed.library.locks import writer_lock
 from medembed.library.priors import note_priors_read
 from medembed.library.traces import traces_of
+from medembed.machine_faults import _Connection
 from medembed.model.feature_cache import FeatureCache
 from medembed.notes import Note
 from medembed.privacy import Claim
@@ -121,7 +121,7 @@ def traces(library: CaseLibrary, *patients: str) -> list[bytes]:
     )
     said = {form for text in (others,) for form in text_forms(text)}
     found = [trace for trace in everything if not any(trace in form for form in said)]
-    assert len(set(everything.values())) == 7
+    assert len(set(everything.values())) == 8
     assert sum(everything[trace] == "note" for trace in found) >= 3
     own = [case for case in library.cases() if case.patient_id in patients]
     words = [w for case in own if case.note for w in case.note.text.split() if w[1:2] == "q"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medembed.library import faults
+from medembed import machine_faults as faults
 
 __all__ = ["Fault", "Steps"]
 

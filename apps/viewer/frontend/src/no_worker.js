@@ -1,0 +1,2 @@
+// Stands in for Cornerstone's worker for segmentations, which the viewer does not have.
+export const registerComputeWorker = () => {};
