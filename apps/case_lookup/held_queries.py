@@ -2,7 +2,8 @@
 
 A page that is reloaded is a new session of Streamlit, and the browser does not send its files
 again. So they are kept here, in memory, until ten minutes after the last page that used them has
-gone. A token opens nothing by itself: it must come from the browser to which it was given.
+gone. A token opens nothing by itself: it must come from the browser and the person to which it was
+given.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from apps.case_lookup.signed_in import person_on_page
 from medembed.library import library_vocabulary
 from medembed.library.statements import words_in_reports
 from medembed.notes.unknown import unread_words
@@ -179,9 +181,10 @@ def session_id() -> str:
 
 
 def browser_key() -> str:
-    """Return a digest that tells the browser of the running script; empty if it has no cookie.
+    """Return a digest that tells browser and person of the running script; empty without cookie.
 
     Streamlit gives every browser a random token in a cookie, masked anew at each load of the page.
+    Who signs in after somebody else at the same browser has another key.
     """
     import streamlit as st
     from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
@@ -189,7 +192,10 @@ def browser_key() -> str:
     token = None
     with suppress(KeyError):
         token, _ = decode_xsrf_token_string(st.context.cookies["_streamlit_xsrf"])
-    return hashlib.sha256(b"medembed-held" + token).hexdigest() if token else ""
+    if not token:
+        return ""
+    name = person_on_page().name.encode()
+    return hashlib.sha256(b"medembed-held\0" + token + b"\0" + name).hexdigest()
 
 
 def may_stand_in_address(library: CaseLibrary, words: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import streamlit as st
 from PIL import Image, ImageDraw
@@ -14,9 +13,6 @@ from apps.case_lookup.html import escaped, tag
 from apps.case_lookup.rendering import DisplaySettings, data_uri, n_slices, presets, render
 from apps.case_lookup.texts import TEXTS
 from medembed.scans import Scan
-
-if TYPE_CHECKING:
-    from apps.case_lookup.session import LibrarySession
 
 __all__ = ["Box", "draw_region_picker", "query_picture"]
 
@@ -83,11 +79,10 @@ def query_picture(scan: Scan, box: Box | None) -> Image.Image:
     return image
 
 
-def draw_region_picker(session: LibrarySession, scan: Scan, region: str) -> None:
-    """Offer to mark a region of the query's image; nothing if the search cannot use one."""
-    if session.can_search_regions():
-        with st.expander(TEXTS.query.mark_region, expanded=bool(region)):
-            _picker(scan, region)
+def draw_region_picker(scan: Scan, region: str) -> None:
+    """Offer to mark a region of the query's image."""
+    with st.expander(TEXTS.query.mark_region, expanded=bool(region)):
+        _picker(scan, region)
 
 
 @st.fragment

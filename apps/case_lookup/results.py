@@ -168,7 +168,7 @@ def _show_query(
         parts.append(tag("p", texts.weights(share, 100 - share), class_="rr-quiet"))
     st.html(join(*parts))
     if scan is not None:
-        draw_region_picker(session, scan, request.region)
+        draw_region_picker(scan, request.region)
 
 
 def _show_no_match(session: LibrarySession, outcome: SearchOutcome) -> None:

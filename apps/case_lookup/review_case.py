@@ -263,6 +263,7 @@ def _blind(steps: _Steps, reading: Reading) -> None:
     )
     if reading.state is ReadingState.IMPRESSION:
         st.html(tag("p", texts.kept, class_="rr-quiet", role="status"))
+    _marks(steps, reading)
 
 
 def _inputs(

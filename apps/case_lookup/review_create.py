@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from apps.access import Permission
+from apps.access.presence import has_logins
 from apps.case_lookup.faults import show_error
 from apps.case_lookup.html import escaped, tag
-from apps.case_lookup.review_access import has_logins, may, reader_name
+from apps.case_lookup.review_access import may, reader_name
 from apps.case_lookup.review_address import enter_review, note_error
 from apps.case_lookup.texts import TEXTS
 from apps.review.journaling import ReviewAction, record
@@ -27,7 +29,7 @@ _MOST_LISTED = 8
 
 def list_reviews(session: LibrarySession) -> None:
     """List the sessions that this person made or reads in; without logins, all of them."""
-    if not may("review"):
+    if not may(Permission.REVIEW):
         return
     person = reader_name() if has_logins() else None
     found = ReviewStore(session.library).sessions(person)
@@ -49,7 +51,7 @@ def offer_review(session: LibrarySession, outcome: SearchOutcome) -> None:
     """Offer to make a session of the results that are shown."""
     hits = outcome.result.hits
     texts = TEXTS.review
-    if not hits or not may("review"):
+    if not hits or not may(Permission.REVIEW):
         return
     if error := st.session_state.pop("review_error", None):
         show_error(error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from apps.access import Permission
 from apps.case_lookup.formatting import finding_text
 from apps.case_lookup.html import Markup, escaped, join, tag
 from apps.case_lookup.review_access import may
@@ -71,12 +72,12 @@ def show_overview(
     _head(store, review, reader)
     _progress(review, places, own)
     visible = visible_cases(review, readings, reader) & {case.case_id for case in places}
+    _shortlist(session, review, places, readings, visible, reader)
     if not visible:
         st.html(tag("p", TEXTS.review.nothing_visible, class_="rr-quiet"))
         return
     _measures(session, places, [r for r in readings if r.case_id in visible])
-    _shortlist(session, review, places, readings, visible, reader)
-    if may("export"):
+    if may(Permission.EXPORT):
         _exports(session, review, visible, reader)
 
 
@@ -236,10 +237,14 @@ def _shortlist(
     visible: frozenset[str],
     reader: str,
 ) -> None:
-    """List the marked cases; the shortlist can become a session of its own."""
+    """List the cases that this reader marked; of finished ones also those that others marked.
+
+    The shortlist can become a session of its own.
+    """
     texts = TEXTS.review
+    shown = [one for one in readings if one.reader == reader or one.case_id in visible]
     for mark in Mark:
-        ids = {r.case_id for r in readings if mark in r.marks and r.case_id in visible}
+        ids = {one.case_id for one in shown if mark in one.marks}
         chosen = [case for case in places if case.case_id in ids]
         if not chosen:
             continue

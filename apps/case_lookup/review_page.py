@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from apps.access import Permission
 from apps.case_lookup.faults import show_error
 from apps.case_lookup.html import escaped, notice, tag
 from apps.case_lookup.review_access import cases_of_person, may, reader_name, set_reader
@@ -18,7 +19,7 @@ from apps.case_lookup.review_case import show_review_case
 from apps.case_lookup.review_overview import show_overview
 from apps.case_lookup.texts import TEXTS
 from medembed.errors import MedEmbedError, ReviewError
-from medembed.reviews import ReviewStore
+from medembed.reviews import ReviewSession, ReviewStore, SessionState
 
 if TYPE_CHECKING:
     from apps.case_lookup.session import LibrarySession
@@ -36,7 +37,7 @@ def show_review(session: LibrarySession, link: str) -> None:
         From the page's address, so it may be anything.
     """
     texts, store = TEXTS.review, ReviewStore(session.library)
-    if not may("review"):
+    if not may(Permission.REVIEW):
         _nothing(texts.not_allowed, texts.not_allowed_hint)
         return
     try:
@@ -46,7 +47,7 @@ def show_review(session: LibrarySession, link: str) -> None:
         return
     reader = reader_name()
     if not reader:
-        _ask_for_name(review.name)
+        _ask_for_name(store, review)
         return
     seen = set(cases_of_person(session.library, review.case_ids))
     places = [case for case in review.cases if case.case_id in seen]
@@ -72,10 +73,10 @@ def _nothing(line: str, more: str) -> None:
     st.button(TEXTS.review.leave, on_click=leave_review)
 
 
-def _ask_for_name(name: str) -> None:
+def _ask_for_name(store: ReviewStore, review: ReviewSession) -> None:
     """Ask who reads: impressions are kept by reader."""
     texts = TEXTS.review
-    st.html(tag("h1", name, class_="rr-review-name"))
+    st.html(tag("h1", review.name, class_="rr-review-name"))
     with st.form("review-who", border=False), st.container(width=480):
         st.text_input(
             TEXTS.review.your_name,
@@ -83,9 +84,18 @@ def _ask_for_name(name: str) -> None:
             help=TEXTS.review.your_name_help,
             autocomplete="off",
         )
-        st.form_submit_button(escaped(texts.begin, "markdown"), type="primary", on_click=_take_name)
+        st.form_submit_button(
+            escaped(texts.begin, "markdown"),
+            type="primary",
+            on_click=_take_name,
+            args=(store, review),
+        )
     st.button(TEXTS.review.leave, on_click=leave_review)
 
 
-def _take_name() -> None:
+def _take_name(store: ReviewStore, review: ReviewSession) -> None:
+    """Read under this name: from the first case, or where this reader stopped before."""
     set_reader(st.session_state.get("review_reader", ""))
+    reader = reader_name()
+    if reader and review.state is SessionState.OPEN and not store.readings(review.link, reader):
+        go_to(review.cases[0].position)

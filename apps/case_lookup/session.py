@@ -7,7 +7,6 @@ visitor's script runs in its own thread: what they share is locked and bounded i
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 import tempfile
 import threading
@@ -159,7 +158,6 @@ class LibrarySession:
         if request.own_patients:
             where = (*where, Condition("patient", "not in", request.own_patients))
         self._loaded.wait()
-        region = {"region": request.region} if request.region else {}
         result = self._get_lookup().search(
             text=request.text or None,
             image=request.scan,
@@ -172,17 +170,10 @@ class LibrarySession:
             unlike=request.unlike,
             per_patient=request.one_per_patient,
             encoded=request.encoded,
-            **region,
+            region=request.region or None,
         )
         self.not_ready = ""
         return visible_result(self.library, self._person, result)
-
-    @staticmethod
-    def can_search_regions() -> bool:
-        """Whether a search may be limited to a region of its image."""
-        from medembed.lookup import CaseLookup
-
-        return "region" in inspect.signature(CaseLookup.search).parameters
 
     def still_has(self, result: Result) -> bool:
         """Whether the library still has every case of a result."""

@@ -22,8 +22,7 @@ def serve(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on. Any other than 127.0.0.1 needs --access: without it there "
-            "is no login."
+            help="Address to listen on; any other than 127.0.0.1 needs --access or --no-login."
         ),
     ] = "127.0.0.1",
     workers: Annotated[
@@ -31,8 +30,19 @@ def serve(
     ] = 1,
     access: Annotated[
         Path | None,
-        typer.Option("--access", metavar="FILE", help="Who may see what: tokens and roles."),
+        typer.Option(
+            "--access",
+            metavar="FILE",
+            help="Access file: whose tokens may see what (default: access.yaml in the library).",
+        ),
     ] = None,
+    no_login: Annotated[
+        bool,
+        typer.Option(
+            "--no-login",
+            help="Show every case to everybody who can reach the address, without tokens.",
+        ),
+    ] = False,
     audit: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +95,7 @@ def serve(
 
     Example: medembed serve my-library --workers 4
     """
+    from apps.service.guard import is_open_to_all
     from apps.service.server import start
     from apps.service.settings import ServiceSettings
 
@@ -95,6 +106,7 @@ def serve(
         workers=workers,
         audit=None if audit is None else audit.resolve(),
         access=None if access is None else access.resolve(),
+        no_login=no_login,
         accept_vectors=accept_vectors,
         rate=rate,
         searches=searches,
@@ -104,6 +116,9 @@ def serve(
         max_lines=batch_lines,
         max_upload_bytes=upload_mib * 2**20,
     )
+
+    if is_open_to_all(settings):
+        note("There is no login: everyone who can reach this address sees the library's cases.")
 
     def opened(address: str) -> None:
         payload = {"library": str(library), "url": address, "workers": workers}

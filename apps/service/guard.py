@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.access import guarded_service
+from apps.access.access_file import LOOPBACK_HOSTS
 from apps.service.problems import PROBLEM_TYPE, Problem, ProblemKind
 from apps.service.settings import ServiceSettings
 
-__all__ = ["PlainRefusals", "guarded"]
+__all__ = ["PlainRefusals", "guarded", "is_open_to_all"]
 
 _LINES = {
     401: (ProblemKind.NO_LOGIN, "send a token that is valid: Authorization: Bearer TOKEN"),
@@ -35,8 +36,14 @@ def guarded(app: ASGIApp, settings: ServiceSettings) -> ASGIApp:
         library=settings.library,
         host=settings.host,
         port=settings.port,
+        no_login=settings.no_login,
     )
     return PlainRefusals(guard)
+
+
+def is_open_to_all(settings: ServiceSettings) -> bool:
+    """Whether others than this machine can reach the service, and need no token."""
+    return settings.no_login and settings.host not in LOOPBACK_HOSTS
 
 
 class PlainRefusals:

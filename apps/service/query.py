@@ -13,6 +13,7 @@ __all__ = ["SearchQuery", "read_query"]
 
 Text = Annotated[str, Field(max_length=20_000)]
 CaseId = Annotated[str, Field(min_length=1, max_length=200)]
+Region = Annotated[str, Field(max_length=200)]
 Condition = Annotated[str, Field(max_length=20_000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -41,6 +42,12 @@ class SearchQuery(BaseModel):
     )
     where: Annotated[list[Condition], Field(max_length=50)] = Field(
         [], description="Conditions that all hold: sex=F, age>=60, view in PA,AP."
+    )
+    region: Region | Annotated[dict[str, Region], Field(max_length=20)] | None = Field(
+        None,
+        description="Search by this box of the image or case: top,left,bottom,right as fractions "
+        "of the image; in a volume also slice=30, in a case of several images image=2. Several "
+        "by part: image, image2, case, …",
     )
     k: Annotated[int, Field(ge=1)] = Field(10, description="Maximum number of hits.")
     against: Literal["scans", "notes", "both"] = Field(

@@ -14,7 +14,6 @@ from medembed.errors import InputError
 __all__ = ["ServiceSettings"]
 
 _VARIABLE = "MEDEMBED_SERVICE"
-_LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 _PATHS = ("library", "audit", "access", "run_folder")
 
 
@@ -34,7 +33,10 @@ class ServiceSettings:
     audit : Path or None
         Folder or ``audit.json`` of the audit to serve; None is ``audit/`` in the library.
     access : Path or None
-        File that says who may see what; None is one person on this machine, who may see all.
+        File that says who may see what; None is that of the library's folder, and without one a
+        single person on this machine, who may see all.
+    no_login : bool
+        Whether everybody who can reach the service may see all.
     accept_vectors : bool
         Whether a query may be a vector. Whoever may search by vectors of their own choice can work
         out those of the cases from the scores.
@@ -66,6 +68,7 @@ class ServiceSettings:
     workers: int = 1
     audit: Path | None = None
     access: Path | None = None
+    no_login: bool = False
     accept_vectors: bool = False
     rate: float = 100.0
     searches: int = 4
@@ -89,11 +92,6 @@ class ServiceSettings:
             raise InputError("must be a number of requests a second, or 0", where="rate")
         if not 0 < self.seconds <= 3600:
             raise InputError("must be between 0 and an hour", where="seconds")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach the service."""
-        return self.host in _LOCAL
 
     def to_environment(self) -> dict[str, str]:
         """Return the variable from which a worker process reads the settings."""

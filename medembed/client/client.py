@@ -100,8 +100,8 @@ class Client:
         k : int
         **options
             The others of :class:`medembed.lookup.CaseLookup.search`, under their names: weights,
-            against, like, unlike, literal, per_patient, diversity, bm25, ignore, rerank, vector;
-            and why, the rank of the hit to explain.
+            against, region, like, unlike, literal, per_patient, diversity, bm25, ignore, rerank,
+            vector; and why, the rank of the hit to explain.
 
         Raises
         ------

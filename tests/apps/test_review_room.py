@@ -126,6 +126,21 @@ def test_a_session_without_a_name_is_asked_for_one(place: Path, library: CaseLib
     assert ranked(room), "the results are still there"
 
 
+def test_a_case_is_marked_before_it_is_read_and_stands_on_the_overview(
+    place: Path, board: ReviewSession, library: CaseLibrary
+) -> None:
+    room = at(place, board, 1)
+    room.checkbox(key=f"mark-shortlisted-{board.link}-1").check().run()
+    press(room, "Overview")
+    assert "Tumor board shortlist: 1 case" in html(room)
+    assert "Finished 0 of 3 cases" in html(room)
+    assert "effusion" not in shown(room), "the report is still covered"
+    other = at(place, board, reader="Anna")
+    assert "Tumor board shortlist" not in html(other), "what others marked comes after reading"
+    press(room, "Make a session of the shortlist")
+    assert ReviewStore(library).session(address(room, "review")).case_ids == ("C-0001",)
+
+
 def test_sessions_are_listed_on_the_first_page(place: Path, board: ReviewSession) -> None:
     room = open_room(place)
     press(room, "Tumor board (3 cases)")
@@ -134,6 +149,8 @@ def test_sessions_are_listed_on_the_first_page(place: Path, board: ReviewSession
     room.text_input(key="review_reader").set_value("  Ben  ")
     press(room, "Begin")
     assert address(room, "reader") == "Ben"
+    assert address(room, "at") == "1", "a new reader begins at once"
+    press(room, "Overview")
     assert "Finished 0 of 3 cases" in html(room)
 
 

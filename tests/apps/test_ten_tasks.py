@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.case_lookup.session import LibrarySession
 from medembed.library import CaseLibrary
+from medembed.reviews import Impression, Mark, ReviewCase, ReviewSession, ReviewStore
 from tests.apps.conftest import write_radiograph
 from tests.apps.serving import CHROMIUM, FLAGS, serving
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/ten-tasks.md"
-NO_VIEWER = importlib.util.find_spec("apps.viewer") is None
-NO_REVIEWS = importlib.util.find_spec("medembed.reviews") is None
 MOST_ACTIONS = 6
 
 
@@ -58,9 +56,9 @@ class Reader:
         self.actions += 1
         self.page.keyboard.press(key)
 
-    def click(self, name: str | re.Pattern[str], nth: int = 0) -> None:
+    def click(self, name: str | re.Pattern[str], nth: int = 0, *, exact: bool = False) -> None:
         self.actions += 1
-        self.page.get_by_role("button", name=name).nth(nth).click()
+        self.page.get_by_role("button", name=name, exact=exact).nth(nth).click()
 
     def click_text(self, text: str) -> None:
         self.actions += 1
@@ -80,10 +78,16 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def address(small_library: Path) -> Iterator[str]:
+def library_of_page(small_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that the tests may change."""
+    return Path(shutil.copytree(small_library, tmp_path_factory.mktemp("room") / "library"))
+
+
+@pytest.fixture(scope="module")
+def address(library_of_page: Path) -> Iterator[str]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
-    with serving(small_library) as (port, _):
+    with serving(library_of_page) as (port, _):
         yield f"http://localhost:{port}"
 
 
@@ -196,7 +200,6 @@ def test_3_refine_three_times_and_undo(reader: Reader, hits: Any, address: str) 
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(NO_VIEWER, reason="the viewer is not part of this branch")
 def test_4_compare_with_linked_scrolling(
     reader: Reader, hits: Any, small_library: Path, tmp_path: Path
 ) -> None:
@@ -245,9 +248,6 @@ def test_6_decide_that_there_is_nothing_like_it(
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(
-    not LibrarySession.can_search_regions(), reason="region search is not part of this branch"
-)
 def test_7_search_by_a_region(reader: Reader, hits: Any, radiograph: bytes) -> None:
     from playwright.sync_api import expect
 
@@ -262,11 +262,94 @@ def test_7_search_by_a_region(reader: Reader, hits: Any, radiograph: bytes) -> N
     reader.did(7)
 
 
+@pytest.fixture
+def board(library_of_page: Path) -> ReviewSession:
+    """A session of three cases, of which Ben has finished the second."""
+    with CaseLibrary.open(library_of_page) as library:
+        store = ReviewStore(library)
+        cases = [ReviewCase(f"C-{n:04d}") for n in (1, 3, 5)]
+        made = store.create("Board", "Anna", cases)
+        at = (made.link, "C-0003", "Ben")
+        store.open_case(*at)
+        store.write_impression(*at, Impression("Effusion"))
+        store.reveal(*at)
+        store.revise(*at, Impression("Effusion, right"))
+        store.finish(*at)
+        return made
+
+
 @pytest.mark.browser
-@pytest.mark.skipif(NO_REVIEWS, reason="review sessions are not part of this branch")
-@pytest.mark.parametrize("task", [8, 9, 10])
-def test_8_9_10_review_sessions(reader: Reader, hits: Any, task: int) -> None:
-    pytest.skip("done by the tests of review sessions in a browser")
+def test_8_make_a_shortlist_for_the_tumor_board(
+    reader: Reader, board: ReviewSession, address: str
+) -> None:
+    from playwright.sync_api import expect
+
+    page = reader.page
+    page.goto(f"{address}?review={board.link}&reader=Anna")
+    reader.actions += 1
+    reader.click("1", exact=True)
+    expect(page.get_by_role("textbox", name="First impression")).to_be_visible(timeout=60_000)
+    reader.click_text("Tumor board shortlist")
+    settle(page)
+    reader.click("Overview")
+    expect(page.get_by_text("Tumor board shortlist: 1 case")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Make a session of the shortlist")).to_be_visible()
+    reader.did(8)
+
+
+@pytest.mark.browser
+def test_9_review_blind_then_reveal(
+    reader: Reader, board: ReviewSession, library_of_page: Path, address: str
+) -> None:
+    from playwright.sync_api import expect
+
+    page = reader.page
+    page.goto(f"{address}?review={board.link}")
+    reader.actions += 1
+    page.get_by_role("textbox", name="Your name or initials").fill("Cleo")
+    reader.actions += 1
+    reader.click("Begin")
+    box = page.get_by_role("textbox", name="First impression")
+    expect(box).to_be_visible(timeout=60_000)
+    assert "IMPRESSION" not in page.content()
+    box.fill("Effusion")
+    reader.actions += 1
+    reader.click("Reveal")
+    expect(page.get_by_role("textbox", name="Final impression")).to_be_visible(timeout=30_000)
+    assert "IMPRESSION" in page.content()
+    reader.click("Finish case")
+    expect(page.get_by_text("Final impression (unchanged)")).to_be_visible(timeout=30_000)
+    reader.did(9)
+    with CaseLibrary.open(library_of_page) as library:
+        (read,) = ReviewStore(library).readings(board.link, "Cleo")
+    assert read.is_finished
+
+
+@pytest.mark.browser
+def test_10_export_a_teaching_case(
+    reader: Reader, board: ReviewSession, library_of_page: Path, address: str
+) -> None:
+    from playwright.sync_api import expect
+
+    page = reader.page
+    page.goto(f"{address}?review={board.link}&reader=Ben&at=2")
+    expect(page.get_by_text("Final impression (revised)")).to_be_visible(timeout=60_000)
+    reader.click_text("Teaching file")
+    settle(page)
+    reader.click("Overview")
+    reader.click("Teaching file", exact=True)
+    button = page.get_by_role("button", name=re.compile("^Download .*html"))
+    expect(button).to_be_visible(timeout=60_000)
+    reader.actions += 1
+    with page.expect_download() as download:
+        button.click()
+    text = download.value.path().read_text(encoding="utf-8")
+    assert "Effusion, right" in text
+    assert "data:image/" in text
+    reader.did(10)
+    with CaseLibrary.open(library_of_page) as library:
+        (read,) = ReviewStore(library).readings(board.link, "Ben")
+    assert read.marks == {Mark.TEACHING}
 
 
 @pytest.mark.browser

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
+from apps.case_lookup.texts import GERMAN
 from medembed.library import CaseLibrary
 from medembed.model import toy_model
 from medembed.scans import read_scan
@@ -267,12 +268,14 @@ def test_the_next_hit_by_key_keeps_the_settings_and_the_place(page: Any, library
 
 
 def test_a_rerun_of_the_script_fetches_no_pixels(page: Any, library: Path) -> None:
+    from playwright.sync_api import expect
+
     query, _ = compare_ct(page, library)
     page.wait_for_timeout(500)
     n_asked = len(page.asked)
-    sex = page.locator(".st-key-f_sex").get_by_role("button", name="F", exact=True)
-    sex.click()
-    page.wait_for_timeout(1500)
+    page.locator(".st-key-language").get_by_text("Deutsch").click()
+    expect(page.get_by_role("button", name=GERMAN.case.to_results)).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(500)
     assert [url for url in page.asked[n_asked:] if "/pixels/" in url] == []
     assert query.place() == (4, 6)
 

@@ -34,6 +34,8 @@ QUERIES: list[dict[str, Any]] = [
     {"text": "effusion", "like": ["C-0004"], "unlike": ["C-0009"]},
     {"like": ["C-0004"]},
     {"text": "effusion", "per_patient": True, "k": 5},
+    {"case": "C-0001", "region": "0.1,0.2,0.6,0.7"},
+    {"case": "C-0001", "text": "effusion", "region": {"case": "0.1,0.2,0.6,0.7"}},
     {"text": "effusion", "diversity": 0.4},
     {"text": "effusion in a woman", "ignore": ["sex F"], "bm25": False},
     {"text": "right effusion", "literal": True, "rerank": False},

@@ -172,7 +172,7 @@ ENGLISH = ReviewTexts(
     all_done="Overview",
     came_by=lambda query: f"In this session by {query_text(query)}",
     marks={Mark.SHORTLIST: "Tumor board shortlist", Mark.TEACHING: "Teaching file"},
-    nothing_visible="Agreement, marked cases and exports appear here once you have finished a "
+    nothing_visible="Agreement and exports appear here once you have finished a "
     "case, so that nobody reads a case after seeing what others wrote.",
     measures="Revisions and times",
     everyone="All readers",
@@ -273,7 +273,7 @@ GERMAN = replace(
     all_done="Übersicht",
     came_by=lambda query: f"In dieser Sitzung durch {query_german(query)}",
     marks={Mark.SHORTLIST: "Liste für das Tumorboard", Mark.TEACHING: "Lehrsammlung"},
-    nothing_visible="Übereinstimmung, markierte Fälle und Exporte erscheinen, sobald Sie einen "
+    nothing_visible="Übereinstimmung und Exporte erscheinen, sobald Sie einen "
     "Fall abgeschlossen haben: so liest niemand einen Fall, nachdem er gesehen hat, was andere "
     "schrieben.",
     measures="Änderungen und Zeiten",
