@@ -53,7 +53,7 @@ test-minimum: .venv-minimum/.done ## run a part of the fast suite under the olde
 	  tests/index tests/lookup tests/evaluation/mitigation
 
 test-browser: .venv/.dev .venv/.axe ## test the reading room and the audit page in headless chromium
-	@if command -v chromium >/dev/null; then $(BIN)/pytest -q -m browser; \
+	@if command -v chromium >/dev/null; then $(BIN)/pytest -q $(SIDE_BY_SIDE) -m browser; \
 	else echo "test-browser: no chromium on this machine; nothing was run"; fi
 
 audit-gates: .venv/.dev ## run the simulations behind docs/results/audit-gates.md (hours; ARGS="--scale 0.02")

@@ -66,6 +66,7 @@ def _words_of_the_style_sheet() -> Markup:
         "lost-hint": faults.lost_hint,
         "upload": page.upload,
         "upload-drop": page.upload_drop,
+        "drop": page.drop,
         "press-enter": page.press_enter,
         "skip": page.skip,
     }

@@ -52,12 +52,29 @@
 
   const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
 
+  // While files are held over the page, room.css says what a drop does. A drag that ends outside of
+  // the window sends no event, but one that goes on sends "dragover" several times a second.
+  const page = document.documentElement;
+  let last = 0;
+  const showDrag = () => {
+    clearTimeout(last);
+    page.dataset.drag = "files";
+    last = setTimeout(hideDrag, 800);
+  };
+  const hideDrag = () => {
+    clearTimeout(last);
+    delete page.dataset.drag;
+  };
+
   window.addEventListener("dragover", (event) => {
-    if (carriesFiles(event)) event.preventDefault(); // otherwise the browser opens the file in place of the page
+    if (!carriesFiles(event)) return;
+    event.preventDefault(); // otherwise the browser opens the file in place of the page
+    showDrag();
   }, true);
 
   window.addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
+    hideDrag();
     event.preventDefault();
     event.stopImmediatePropagation();
     const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
@@ -73,5 +90,5 @@
     }).catch(() => {}); // an unreadable file is skipped; the error message would hold its name
   }, true);
 
-  document.documentElement.dataset.names = "neutral";
+  page.dataset.names = "neutral";
 })();

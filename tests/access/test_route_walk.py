@@ -57,6 +57,7 @@ def told(self, session_id):
     pathlib.Path(%r).write_text(str(sum(len(files) for files in held.values())))
 OpenPages._end = told
 """
+PICTURE = ".mv-reading:not(:empty)"  # the viewer shows a picture
 FOREIGN = """<!doctype html><script>
 const room = "127.0.0.1:PORT";
 const socket = new WebSocket(`ws://${room}/_stcore/stream`, ["streamlit"]);
@@ -200,7 +201,7 @@ def _record(page: Any, made: Recorded) -> None:
 def _work(page: Any) -> None:
     """Read a case, search, drop an image."""
     page.get_by_text("Signed in as Anna Reader.").wait_for(timeout=60_000)
-    page.locator(".rr-stage img").first.wait_for(timeout=60_000)
+    page.wait_for_selector(PICTURE, timeout=60_000)
     page.get_by_label("Findings or report text", exact=True).fill("right pleural effusion")
     page.keyboard.press("Enter")
     page.locator(".rr-hit").first.wait_for(timeout=60_000)
@@ -223,6 +224,8 @@ def test_a_recorded_session_saw_what_the_application_lists(room: Recorded) -> No
     assert {"/", "/_stcore/host-config", "/room/neutral_names.js"} <= paths
     assert any(path.startswith("/static/js/") for path in paths)
     assert any(path.startswith("/_stcore/upload_file/") for path in paths)
+    assert any(path.startswith("/pixels/case/C-0001/") for path in paths)
+    assert any(path.startswith("/_stcore/bidi-components/") for path in paths)
     assert room.sockets == {"/_stcore/stream"}
     listed = {path for _, path, _ in room.routes}
     assert {
@@ -334,7 +337,14 @@ def test_a_row_rule_holds_for_links_and_searches(room: Recorded, chromium: Any) 
     sign_in(page, room.url, "anna", "/?case=C-0009")
     page.get_by_text("Signed in as Anna Reader.").wait_for(timeout=60_000)
     page.get_by_text(ENGLISH.case.not_found).wait_for(timeout=60_000)
-    assert page.locator(".rr-stage img").count() == 0
+    assert page.locator(".mv-panel").count() == 0
+    pixels = {p for _, p in room.asked if p.startswith("/pixels/case/C-0001/")}
+    assert pixels
+    for seen in sorted(pixels):
+        assert room.status("GET", seen, Cookie=room.cookies["anna"]) == 200, seen
+        hidden = seen.replace("C-0001", "C-0009")
+        assert room.status("GET", hidden, Cookie=room.cookies["anna"]) == 404, hidden
+        assert room.status("GET", hidden, Cookie=room.cookies["rob"]) == 200, hidden
     page.goto(f"{room.url}/")
     page.get_by_label("Findings or report text", exact=True).fill("pleural effusion")
     page.keyboard.press("Enter")
@@ -351,11 +361,11 @@ def test_signing_out_ends_every_page_of_the_session(room: Recorded, chromium: An
     page.wait_for_selector(".rr-foot", timeout=60_000)
     other = context.new_page()
     other.goto(f"{room.url}/?case=C-0002")
-    other.locator(".rr-stage img").first.wait_for(timeout=60_000)
+    other.wait_for_selector(PICTURE, timeout=60_000)
     page.get_by_role("link", name="Sign out").click()
     page.get_by_text("You are signed out.").wait_for(timeout=60_000)
     other.get_by_text("You are signed out.").wait_for(timeout=60_000)
-    assert other.locator(".rr-stage").count() == 0
+    assert other.locator(".mv-panel").count() == 0
     assert "next=%2F%3Fcase%3DC-0002" in other.url
     context.close()
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from apps.case_lookup.html import escaped
+from apps.case_lookup.texts import ENGLISH
 from medembed.library import CaseLibrary
 from medembed.model import toy_model
 from medembed.notes import Note
@@ -148,6 +149,19 @@ def choose(page: Any, content: bytes) -> None:
 
 def drop(page: Any, content: bytes) -> None:
     page.evaluate(DROP, [NAME, base64.b64encode(content).decode()])
+
+
+def test_files_held_over_the_page_show_what_a_drop_does(page: Any) -> None:
+    shown = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]'), '::after').content"
+    drag = """(kind) => { const held = new DataTransfer();
+      held.items.add(new File(["x"], "x.png"));
+      document.querySelector("h1").dispatchEvent(new DragEvent(kind, {dataTransfer: held,
+        bubbles: true, cancelable: true, composed: true})); }"""
+    assert page.evaluate(shown) == "none"
+    page.evaluate(drag, "dragover")
+    assert page.evaluate(shown) == f'"{ENGLISH.page.drop}"'
+    page.wait_for_timeout(1000)
+    assert page.evaluate(shown) == "none", "the files left the window"
 
 
 @pytest.mark.parametrize("way", [choose, drop])

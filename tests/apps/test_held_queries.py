@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from apps.access import Person
 from apps.case_lookup import held_queries
 from apps.case_lookup.dropped import DroppedImage
 from apps.case_lookup.held_queries import KEPT_SECONDS, HeldQueries, may_stand_in_address
@@ -60,6 +62,22 @@ def test_pixels_are_handed_out_only_while_the_page_that_has_the_image_is_open(
     pages.open = {"S"}
     pages.held.forget("S")
     assert not pages.held.has(token, "S")
+
+
+def test_who_signs_in_after_another_at_one_browser_has_another_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
+
+    cookies: dict[str, str] = {}
+    monkeypatch.setattr("streamlit.context", SimpleNamespace(cookies=cookies))
+    people = [Person("anna"), Person("anna"), Person("ben")]
+    monkeypatch.setattr(held_queries, "person_on_page", lambda: people.pop(0))
+    assert held_queries.browser_key() == ""
+    cookies["_streamlit_xsrf"] = generate_xsrf_token_string()
+    first, again, other = (held_queries.browser_key() for _ in range(3))
+    assert first == again
+    assert first not in ("", other)
 
 
 def test_it_stays_while_a_page_is_open_and_ten_minutes_after(pages: Pages) -> None:

@@ -31,6 +31,7 @@ class PageTexts:
     # Streamlit's own words, replaced by our style sheet and script
     upload: str
     upload_drop: str
+    drop: str
     press_enter: str
     remove: str  # before the name of what is removed
     clear_all: str
@@ -68,6 +69,7 @@ ENGLISH = PageTexts(
     close="Close",
     upload="Choose files",
     upload_drop="or drop them anywhere on the page",
+    drop="Drop to search",
     press_enter="Enter searches",
     remove="Remove",
     clear_all="Clear all",
@@ -106,6 +108,7 @@ GERMAN = replace(
     close="Schließen",
     upload="Dateien wählen",
     upload_drop="oder irgendwo auf die Seite ziehen",
+    drop="Zum Suchen loslassen",
     press_enter="Eingabe sucht",
     remove="Entfernen:",
     clear_all="Alle entfernen",
