@@ -52,6 +52,8 @@ _MOST_GATHERED = 1 << 21
 """Up to this many numbers, copying the eligible rows beats skipping the others."""
 _FEWEST_WHOLE = 0.3
 """Share of eligible rows from which scoring the others, too, costs less than gathering these."""
+_FEW_TAIL = 256
+"""Up to this many rows without a code, scoring them all costs less than a fast pass before."""
 _BLOCK_ROWS = 1 << 16
 _GATHERED_ROWS = 1 << 8
 """Rows that are copied at a time for one query: they stay in a core's cache."""
@@ -145,13 +147,24 @@ def _by_codes(
     found: Rows,
     scores: Floats,
 ) -> Rows:
-    """Fill in what the codes prove; return the queries that are still open."""
+    """Fill in what the codes prove; return the queries that are still open.
+
+    Of the rows without a code, only those whose float32 product, rounding allowed for, reaches the
+    ``k``-th score among the others can be an answer.
+    """
     still_open = []
-    tail = np.arange(len(first_pass), len(vectors), dtype=np.intp)
-    tail = tail if mask is None else tail[mask[tail]]
+    coded = len(first_pass)
+    tail = np.arange(coded, len(vectors), dtype=np.intp)
+    if mask is not None:
+        tail = tail[mask[coded:]]
     for query in range(len(queries)):
         near, limit = first_pass.best(queries[query], k, mask)
-        near = np.concatenate([near, tail])
+        behind = tail
+        if near.size >= k and tail.size > _FEW_TAIL:
+            _, least = order_candidates(queries[query], vectors, rank, near, k)
+            fast = (vectors[coded:] @ queries[query])[tail - coded]
+            behind = tail[fast >= least[-1] - _slack(vectors.shape[1])]
+        near = np.concatenate([near, behind])
         if near.size >= k:
             rows, own = order_candidates(queries[query], vectors, rank, near, k)
             if own[-1] > limit:

@@ -126,7 +126,9 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=2.0, help="seconds")
     parser.add_argument("--no-churn", action="store_true")
     parser.add_argument("--mask", action="append", default=[], help="only these: part of a name")
-    parser.add_argument("--way", action="append", default=[], help="only these: part of a name")
+    parser.add_argument(
+        "--way", action="append", default=[], help="only these: part of a name; NAME. is its end"
+    )
     parser.add_argument(
         "--environment", action="append", default=[], metavar="PEER=PATH",
         help=f"one of {', '.join(ENVIRONMENT.values())}, and its virtual environment",
@@ -152,7 +154,7 @@ def main() -> None:
         print("| way | version | built in, s | peak, MiB |\n|---|---|---|---|")
         ways = []
         for name in WAYS:
-            if given.way and not any(part in name for part in given.way):
+            if given.way and not any(part in f"{name}." for part in given.way):
                 continue
             peer = next((e for start, e in ENVIRONMENT.items() if name.startswith(start)), None)
             python = sys.executable if peer is None else pythons.get(peer)

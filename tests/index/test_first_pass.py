@@ -55,6 +55,24 @@ def test_answers_are_those_of_a_plain_scan(kind: str, share: float) -> None:
         assert np.array_equal(plain[1], fast[1])
 
 
+@pytest.mark.parametrize("kind", ["plain", "clustered", "a cone", "one outlier", "duplicates"])
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.5])
+def test_rows_without_a_code_are_found_like_the_others(kind: str, share: float) -> None:
+    n, n_coded = 3000, 1400
+    vectors = gallery(n, kind)
+    vectors[n_coded + 5 : n_coded + 9] = vectors[:4]  # ties on both sides
+    rank = np.random.default_rng(1).permutation(n).astype(np.intp)
+    coded = FirstPass.build(vectors[:n_coded])
+    mask = np.random.default_rng(2).random(n) < share
+    for query in [*vectors[:5], *vectors[-5:], *gallery(5, kind, 9)]:
+        for allowed in (mask, None):
+            asked = query[np.newaxis]
+            plain = best_rows(asked, vectors, rank, 10, allowed)
+            fast = best_rows(asked, vectors, rank, 10, allowed, coded)
+            assert np.array_equal(plain[0], fast[0])
+            assert np.array_equal(plain[1], fast[1])
+
+
 @pytest.mark.parametrize("kind", ["plain", "clustered", "a cone", "one outlier"])
 def test_no_row_that_was_left_out_exceeds_the_limit(kind: str) -> None:
     vectors = gallery(3000, kind)

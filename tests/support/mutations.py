@@ -24,9 +24,16 @@ from medembed.library import CaseLibrary
 from medembed.library.verification import CheckState, verify_files, verify_store
 from medembed.lookup import CaseLookup
 from medembed.lookup.novelty_calibration import NoveltyCalibration, calibrate_novelty
-from medembed.model import embed_library, embed_worker, pixel_cache, toy_model
+from medembed.model import (
+    embed_library,
+    embed_worker,
+    pixel_cache,
+    towers,  # noqa: F401  loads torch once, here, and not in every child
+    toy_model,
+)
 from medembed.model.feature_cache import FeatureCache
 from medembed.model.pixel_cache import PixelCache
+from medembed.notes import read_note
 
 __all__ = ["KINDS", "Mutations", "derived_files"]
 
@@ -59,6 +66,7 @@ class Mutations:
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder, self.kind = folder, kind
         self.counts: Counter[tuple[str, str]] = Counter()
+        read_note("no rib")  # loads the vocabulary once, here, and not in every child
         outcome = in_child(self._prepare)
         if outcome.status:
             raise RuntimeError(outcome.error)
