@@ -118,7 +118,7 @@ def _head(store: ReviewStore, review: ReviewSession, reader: str) -> None:
     st.html(tag("p", texts.share, class_="rr-label"))
     base = str(getattr(st.context, "url", "") or "").partition("?")[0]
     # without the reader: whoever follows the link reads under an own name
-    st.code(escaped(f"{base}?review={review.link}", "text"), language=None)
+    st.code(escaped(f"{base}?review={review.link}", "text"), language=None, wrap_lines=True)
 
 
 def _rename(store: ReviewStore, link: str) -> None:
