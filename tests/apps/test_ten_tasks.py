@@ -287,7 +287,8 @@ def test_8_make_a_shortlist_for_the_tumor_board(
     page = reader.page
     page.goto(f"{address}?review={board.link}&reader=Anna")
     reader.actions += 1
-    reader.click("1", exact=True)
+    page.locator(".st-key-review_position").get_by_text("1", exact=True).click()
+    reader.actions += 1
     expect(page.get_by_role("textbox", name="First impression")).to_be_visible(timeout=60_000)
     reader.click_text("Tumor board shortlist")
     settle(page)
