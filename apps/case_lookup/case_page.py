@@ -150,7 +150,7 @@ def case_panel(
     return Panel(
         "case",
         label,
-        alt=f"{modality_text(case)}, {patient_text(case)}",
+        alt=escaped(f"{modality_text(case)}, {patient_text(case)}", "text"),
         pictures=[
             Picture(address_of_case(case.case_id, position), _image_label(case, position))
             for position in range(len(case.scans))
@@ -181,12 +181,12 @@ def _query_panel(
 
 
 def _image_label(case: Case, position: int) -> str:
-    view = case.scans[position].view
+    view = escaped(case.scans[position].view, "text")
     return f"{position + 1}" if view == "unknown" else f"{position + 1} {view}"
 
 
 def _layer_label(case: Case, position: int) -> str:
-    label = f"{date_text(case)} {modality_text(case)}"
+    label = escaped(f"{date_text(case)} {modality_text(case)}", "text")
     return label if len(case.scans) == 1 else f"{label} {_image_label(case, position)}"
 
 

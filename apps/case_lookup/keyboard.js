@@ -59,9 +59,14 @@
 
   const typingIn = (target) => target.matches(TYPING) || target.isContentEditable;
 
-  // switched off, or under the list of keys, single keys do not reach the viewer: it listens later
+  // The viewer listens later. Switched off, single keys do not reach it; under the list of keys none
+  // does, or it would take Escape, which closes the list.
   window.addEventListener("keydown", (event) => {
-    if ((root.dataset.keys !== "off" && !dialog()?.open) || event.key.length !== 1 || event.key === " ") return;
+    if (dialog()?.open) {
+      event.stopImmediatePropagation();
+      return;
+    }
+    if (root.dataset.keys !== "off" || event.key.length !== 1 || event.key === " ") return;
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const target = event.composedPath()[0];
     if (target instanceof Element && !typingIn(target)) event.stopImmediatePropagation();

@@ -56,8 +56,10 @@ def show_review(session: LibrarySession, link: str) -> None:
         return
     at = st.query_params.get("at", "")
     place = next((case for case in places if str(case.position) == at), None)
-    if error := st.session_state.pop("review_error", None):
-        show_error(error)
+    error = st.session_state.pop("review_error", None)
+    with st.container(key="review-error"):  # also without one: else what follows would be made
+        if error is not None:  # anew when one comes or goes, and lose what is being typed
+            show_error(error)
     try:
         if place is None:
             show_overview(session, store, review, places, reader)
