@@ -1,4 +1,4 @@
-"""Mark a region of the query's image with sliders, and search by it."""
+"""Mark a region of the query's image, by dragging or with sliders, and search by it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from apps.case_lookup.faults import errors_on_one_line
 from apps.case_lookup.html import escaped, tag
 from apps.case_lookup.rendering import DisplaySettings, data_uri, n_slices, presets, render
 from apps.case_lookup.texts import TEXTS
+from apps.viewer import Ends, region_marker
 from medembed.scans import Scan
 
 __all__ = ["Box", "draw_region_picker", "query_picture"]
@@ -56,7 +57,7 @@ class Box:
         return ",".join(f"{end:.3g}" for end in ends) + on_slice
 
 
-def query_picture(scan: Scan, box: Box | None) -> Image.Image:
+def query_picture(scan: Scan, box: Box | None, *, outlined: bool = True) -> Image.Image:
     """Render the query's image with its region, if there is one.
 
     Parameters
@@ -64,13 +65,15 @@ def query_picture(scan: Scan, box: Box | None) -> Image.Image:
     scan : Scan
     box : Box or None
         The slice of its region is shown; else the middle one.
+    outlined : bool
+        Whether the region is drawn.
     """
     window = next(iter(presets(scan).values()))
     index = n_slices(scan) // 2
     if box is not None and box.slice_number is not None:
         index = box.slice_number - 1
     image = render(scan, DisplaySettings(window, index), _LONGEST)
-    if box is None:
+    if box is None or not outlined:
         return image
     image = image.convert("RGB")
     right, bottom = image.width - 1, image.height - 1
@@ -92,15 +95,29 @@ def _picker(scan: Scan, region: str) -> None:
         box = Box.parse(region)
         texts = TEXTS.query
         ends = ((box.top, box.bottom), (box.left, box.right)) if box else (None, None)
-        rows = _range(texts.top_to_bottom, f"rows-{region}", ends[0])
-        columns = _range(texts.left_to_right, f"columns-{region}", ends[1])
+        rows_key, columns_key = f"region-rows-{region}", f"region-columns-{region}"
+        rows = _range(texts.top_to_bottom, rows_key, ends[0])
+        columns = _range(texts.left_to_right, columns_key, ends[1])
         number = None
         if scan.is_volume and n_slices(scan) > 1:
             st.session_state.setdefault("region-slice", n_slices(scan) // 2 + 1)
             number = st.slider(TEXTS.query.slice_, 1, n_slices(scan), key="region-slice")
         marked = Box(rows[0], columns[0], rows[1], columns[1], number)
-        picture = data_uri(query_picture(scan, marked))
-        st.html(tag("img", src=picture, alt=texts.region, class_="rr-query"))
+
+        def drawn(box: Ends) -> None:
+            top, left, bottom, right = (round(100 * end) for end in box)
+            st.session_state[rows_key] = (top, max(top + 1, bottom))
+            st.session_state[columns_key] = (left, max(left + 1, right))
+
+        st.html(tag("p", texts.drag_region, class_="rr-quiet"))
+        at = None if number is None else Box(0, 0, 1, 1, number)
+        region_marker(
+            data_uri(query_picture(scan, at, outlined=False)),
+            texts.region,
+            (marked.top, marked.left, marked.bottom, marked.right),
+            key="region-marker",
+            on_mark=drawn,
+        )
         is_empty = rows[0] >= rows[1] or columns[0] >= columns[1]
         if st.button(
             TEXTS.query.search_region,
@@ -114,10 +131,10 @@ def _picker(scan: Scan, region: str) -> None:
             st.rerun()  # the whole page, since the button is in a part of it
 
 
-def _range(label: str, name: str, ends: tuple[float, float] | None) -> tuple[float, float]:
+def _range(label: str, key: str, ends: tuple[float, float] | None) -> tuple[float, float]:
     shown = _MIDDLE if ends is None else (round(100 * ends[0]), round(100 * ends[1]))
-    text = escaped(label, "markdown")
+    st.session_state.setdefault(key, shown)
     low, high = st.slider(
-        text, 0, 100, shown, key=f"region-{name}", format=TEXTS.sidebar.percent_format
+        escaped(label, "markdown"), 0, 100, key=key, format=TEXTS.sidebar.percent_format
     )
     return low / 100, high / 100

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from apps.viewer.registered import registered
 
 __all__ = ["BUILT", "Layer", "Panel", "Picture", "ViewerTexts", "viewer"]
 
 BUILT = Path(__file__).parent / "built"
 """The component as it is shipped: built from ``frontend``, which has the command."""
-
-_PROJECT, _NAME = "medembed", "viewer"
-_SCRIPT = "index-*.js"
 
 
 @dataclass(frozen=True)
@@ -127,27 +125,6 @@ class ViewerTexts:
     keys: Sequence[tuple[str, str]]  # the keys and what they do, for the list of help
 
 
-def _register() -> Callable[..., Any]:
-    """Register the component with the running server.
-
-    Streamlit finds the manifests of installed distributions by the distribution's name, so that a
-    package inside another distribution is never found. It is registered here instead, when it is
-    first mounted: there is no server to register it with before.
-    """
-    import streamlit as st
-    from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
-    from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
-
-    manager = get_bidi_component_manager()
-    name = f"{_PROJECT}.{_NAME}"
-    if manager.get_component_asset_root(name) is None:
-        parts = [ComponentConfig(name=_NAME, asset_dir=BUILT.name)]
-        manifest = ComponentManifest(name=_PROJECT, version="0", components=parts)
-        manager.register_from_manifest(manifest, BUILT.parent)
-    mount: Callable[..., Any] = st.components.v2.component(name, js=_SCRIPT)
-    return mount
-
-
 def viewer(
     panels: Sequence[Panel],
     *,
@@ -183,7 +160,7 @@ def viewer(
         if on_step is not None and step in (-1, 1):
             on_step(step)
 
-    _register()(
+    registered("viewer", BUILT, "index-*.js")(
         key=key,
         data={
             "panels": [asdict(panel) for panel in panels],

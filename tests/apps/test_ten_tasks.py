@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -254,12 +255,37 @@ def test_7_search_by_a_region(reader: Reader, hits: Any, radiograph: bytes) -> N
     reader.drop(radiograph)
     expect(hits).to_have_count(10, timeout=60_000)
     reader.click_text("Search by a region")
-    reader.set_slider("Top to bottom", 1, -5)
-    reader.set_slider("Left to right", 0, 5)
+    page = reader.page
+    frame = page.locator(".st-key-region-marker .frame")
+    frame.scroll_into_view_if_needed()
+    expect(frame.locator("img")).to_be_visible()
+    page.wait_for_timeout(500)
+    area = frame.bounding_box()
+
+    def at(across: float, down: float) -> tuple[float, float]:
+        return area["x"] + across * area["width"], area["y"] + down * area["height"]
+
+    page.mouse.move(*at(0.1, 0.2))
+    page.mouse.down()
+    page.mouse.move(*at(0.4, 0.5))
+    page.mouse.move(*at(0.6, 0.8))
+    page.mouse.up()
+    reader.actions += 1
+    rows = page.get_by_role("slider", name="Top to bottom")
+    expect(rows.nth(0)).to_have_value("20", timeout=30_000)
+    expect(rows.nth(1)).to_have_value("80")
+    columns = page.get_by_role("slider", name="Left to right")
+    expect(columns.nth(1)).to_have_value("60")
     reader.click("Search with this region")
     expect(lines(reader)).to_have_count(2, timeout=30_000)
-    assert "region=" in reader.page.url
+    ends = parse_qs(urlsplit(page.url).query)["region"][0].split(",")
+    assert [round(float(end), 1) for end in ends] == [0.2, 0.1, 0.8, 0.6]
     reader.did(7)
+    # the same without a mouse
+    reader.set_slider("Top to bottom", 1, -5)
+    reader.click("Search with this region")
+    expect(lines(reader)).to_have_count(2, timeout=30_000)
+    page.wait_for_url(re.compile(r"region=0\.2.*0\.75"), timeout=30_000)
 
 
 @pytest.fixture

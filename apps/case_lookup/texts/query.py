@@ -34,6 +34,7 @@ class QueryTexts:
     series: str
     series_name: Callable[[int, str, int], str]  # number, modality and view, images
     mark_region: str
+    drag_region: str
     top_to_bottom: str
     left_to_right: str
     slice_: str
@@ -164,6 +165,7 @@ ENGLISH = QueryTexts(
         f"{number}: {what + ', ' if what else ''}{_counted(n, 'image')}"
     ),
     mark_region="Search by a region",
+    drag_region="Drag a box on the image, or set its edges.",
     top_to_bottom="Top to bottom",
     left_to_right="Left to right",
     slice_="Slice",

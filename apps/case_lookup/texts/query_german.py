@@ -140,6 +140,7 @@ GERMAN = replace(
         f"{number}: {what + ', ' if what else ''}{_zahl(n, 'Bild', 'Bilder')}"
     ),
     mark_region="Nach einem Bereich suchen",
+    drag_region="Ziehen Sie einen Rahmen auf dem Bild, oder stellen Sie seine Ränder ein.",
     top_to_bottom="Von oben nach unten",
     left_to_right="Von links nach rechts",
     slice_="Schicht",
