@@ -282,6 +282,7 @@ def test_7_search_by_a_region(reader: Reader, hits: Any, radiograph: bytes) -> N
     assert [round(float(end), 1) for end in ends] == [0.2, 0.1, 0.8, 0.6]
     reader.did(7)
     # the same without a mouse
+    settle(page)
     reader.set_slider("Top to bottom", 1, -5)
     reader.click("Search with this region")
     expect(lines(reader)).to_have_count(2, timeout=30_000)
