@@ -78,7 +78,7 @@ def query_picture(scan: Scan, box: Box | None, *, outlined: bool = True) -> Imag
     image = image.convert("RGB")
     right, bottom = image.width - 1, image.height - 1
     corners = (box.left * right, box.top * bottom, box.right * right, box.bottom * bottom)
-    ImageDraw.Draw(image).rectangle(corners, outline=_COLOR, width=max(2, image.width // 200))
+    ImageDraw.Draw(image).rectangle(corners, outline=_COLOR, width=max(1, image.width // 200))
     return image
 
 
@@ -95,6 +95,8 @@ def _picker(scan: Scan, region: str) -> None:
         box = Box.parse(region)
         texts = TEXTS.query
         ends = ((box.top, box.bottom), (box.left, box.right)) if box else (None, None)
+        st.html(tag("p", texts.drag_region, class_="rr-quiet"))
+        place = st.container()
         rows_key, columns_key = f"region-rows-{region}", f"region-columns-{region}"
         rows = _range(texts.top_to_bottom, rows_key, ends[0])
         columns = _range(texts.left_to_right, columns_key, ends[1])
@@ -109,15 +111,15 @@ def _picker(scan: Scan, region: str) -> None:
             st.session_state[rows_key] = (top, max(top + 1, bottom))
             st.session_state[columns_key] = (left, max(left + 1, right))
 
-        st.html(tag("p", texts.drag_region, class_="rr-quiet"))
         at = None if number is None else Box(0, 0, 1, 1, number)
-        region_marker(
-            data_uri(query_picture(scan, at, outlined=False)),
-            texts.region,
-            (marked.top, marked.left, marked.bottom, marked.right),
-            key="region-marker",
-            on_mark=drawn,
-        )
+        with place:
+            region_marker(
+                data_uri(query_picture(scan, at, outlined=False)),
+                texts.region,
+                (marked.top, marked.left, marked.bottom, marked.right),
+                key="region-marker",
+                on_mark=drawn,
+            )
         is_empty = rows[0] >= rows[1] or columns[0] >= columns[1]
         if st.button(
             TEXTS.query.search_region,

@@ -2,8 +2,8 @@
 // picture (top, left, bottom, right); the sliders beside it do the same for the keyboard.
 
 const CSS = `
-.frame { position: relative; display: inline-block; max-width: 100%; cursor: crosshair; touch-action: none; line-height: 0; }
-.frame img { max-width: 100%; height: auto; user-select: none; -webkit-user-drag: none; }
+.frame { position: relative; cursor: crosshair; touch-action: none; line-height: 0; }
+.frame img { width: 100%; height: auto; user-select: none; -webkit-user-drag: none; }
 .box { position: absolute; box-sizing: border-box; border: 2px solid #d9a650; box-shadow: 0 0 0 1px rgb(0 0 0 / 0.6); pointer-events: none; }
 `;
 const LEAST = 0.02; // of the picture's height and width: less is a click
