@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,14 @@ def build_library(path: Path) -> Path:
         library.put_vectors(model.fingerprint, "image", library.find(), vectors)
     CaseLibrary.open(path).close()  # it says once that it restricts its files to their owner
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests that count what a request leaves there see nothing of those in other processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +115,14 @@ def address(settings: ServiceSettings) -> Iterator[str]:
     """Give the address of a service behind a real socket, in a thread of this process."""
     port = free_port()
     app = create_app(replace(settings, port=port))
-    config = uvicorn.Config(app, port=port, log_level="error", lifespan="on", ws="none")
+    config = uvicorn.Config(
+        app,
+        port=port,
+        log_level="error",
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=10,  # as apps.service.server sets one
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
