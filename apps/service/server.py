@@ -24,6 +24,8 @@ __all__ = ["start"]
 _GRACE_SECONDS = 20
 _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _START_SECONDS = 120.0
+_UNREAD_SECONDS = 120
+"""After this long, the kernel drops a connection whose client reads nothing of what was sent."""
 
 
 def start(settings: ServiceSettings, opened: Callable[[str], None]) -> None:
@@ -131,6 +133,8 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; each connection has it from here
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _UNREAD_SECONDS)
     try:
         listening.bind((host, port))
     except OSError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from medembed.client.answers import Found, ServiceError
@@ -70,7 +72,10 @@ class _Sender(threading.Thread):
     def stop(self) -> None:
         """End the sending; whatever waits for the service fails with its connection."""
         self._stopped.set()
-        if self.is_alive() and self._connection.sock is not None:
+        sock = self._connection.sock
+        if self.is_alive() and sock is not None:
+            with suppress(OSError):  # closing alone does not wake a sender that waits in the kernel
+                sock.shutdown(socket.SHUT_RDWR)
             self._connection.close()
         self.join(timeout=5)
 

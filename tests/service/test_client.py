@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,7 +115,9 @@ def test_a_batch_streams_an_answer_before_the_next_query_is_made(service: Client
 def test_an_abandoned_batch_ends_and_a_limit_is_said(service: Client) -> None:
     many = service.search_many({"text": "effusion", "k": 1} for _ in range(10**6))
     assert isinstance(next(many), Found)
+    time.sleep(1)  # the service reads no more, and the sender waits for it
     many.close()
+    assert "medembed-batch" not in {thread.name for thread in threading.enumerate()}
     answers: list[Any] = []
     with pytest.raises(ServiceError, match="after 21 answers"):
         answers.extend(service.search_many({"text": "effusion", "k": 1} for _ in range(10**5)))

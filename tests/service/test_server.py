@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from apps.service.server import _listen
 from medembed.client import Client, Found
 from tests.apps.serving import START, free_port
 from tests.service.conftest import change_model, until
@@ -185,6 +186,19 @@ def _as_before() -> Iterator[None]:
     os.environ.clear()
     os.environ.update(before)
     logging.setLogRecordFactory(make)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel cannot do it")
+def test_the_kernel_drops_a_client_that_reads_nothing() -> None:
+    """A server that ends such an answer cannot: what it sent before is never taken."""
+    with _listen("127.0.0.1", 0) as listening:
+        listening.listen()
+        with (
+            socket.create_connection(listening.getsockname()),
+            listening.accept()[0] as accepted,
+        ):
+            wait = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert 0 < wait <= 120_000
 
 
 @pytest.mark.usefixtures("_as_before")
