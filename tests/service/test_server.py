@@ -198,6 +198,7 @@ def test_the_kernel_drops_a_client_that_reads_nothing() -> None:
             listening.accept()[0] as accepted,
         ):
             wait = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert accepted.proto == socket.IPPROTO_TCP, "else asyncio waits before it sends"
     assert 0 < wait <= 120_000
 
 
