@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_vectors_are_searchable_at_once_and_reach_the_files_later(
             lambda *given, **named: written.append(1) or real(*given, **named),
         )
         clock = [1000.0]
-        monkeypatch.setattr(library_index.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(library_index, "time", SimpleNamespace(monotonic=lambda: clock[0]))
         for at in range(200, 300, 10):
             library.put_vectors(MODEL, "image", names[at : at + 10], vectors[at : at + 10])
             held = current_index(library, MODEL, held)
@@ -63,7 +64,7 @@ def test_a_vector_that_went_before_it_was_saved_reaches_no_file(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     names = [f"C-{i:04d}" for i in range(203)]
     clock = [1000.0]
-    monkeypatch.setattr(library_index.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(library_index, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(library_index, "_SMALL", 0)  # as a large library does
     with library_of(tmp_path / "library", 203) as library:
         library.put_vectors(MODEL, "image", names[:200], vectors[:200])

@@ -124,12 +124,13 @@ def address(settings: ServiceSettings) -> Iterator[str]:
         timeout_graceful_shutdown=10,  # as apps.service.server sets one
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started)
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive(), "the server did not stop"
 
 
 @pytest.fixture
