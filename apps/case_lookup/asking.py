@@ -20,6 +20,7 @@ import streamlit as st
 from apps.case_lookup.dropped import DroppedImage
 from apps.case_lookup.held_queries import HELD, browser_key, may_stand_in_address, session_id
 from apps.case_lookup.query_state import FILTER_LISTS, KEYS, Filters, QueryState, Refinement
+from apps.case_lookup.query_widgets import new_round, show_value, widget_key
 from apps.case_lookup.trail import Trail
 from apps.case_lookup.visits import forget_uploads
 from medembed.lookup import EncodedParts
@@ -95,12 +96,19 @@ def put_state(state: QueryState) -> None:
     kept = st.session_state
     kept["asked"] = state
     kept["acted"] = True
-    kept["text"] = state.words
+    filters = state.filters
     for name in FILTER_LISTS:
-        kept[f"f_{name}"] = list(getattr(state.filters, name))
-    kept["f_age"] = state.filters.age
-    kept["f_date_from"], kept["f_date_to"] = state.filters.date_from, state.filters.date_to
-    kept["k"], kept["share"], kept["one"] = state.k, state.share, state.one_per_patient
+        show_value(f"f_{name}", list(getattr(filters, name)))
+    for name, value in (
+        ("text", state.words),
+        ("f_age", filters.age),
+        ("f_date_from", filters.date_from),
+        ("f_date_to", filters.date_to),
+        ("k", state.k),
+        ("share", state.share),
+        ("one", state.one_per_patient),
+    ):
+        show_value(name, value)
     dropped: DroppedImage | None = kept.get("dropped")
     if state.image != (dropped.token if dropped else ""):
         _put_image(cast("DroppedImage | None", _held(state.image)))
@@ -226,7 +234,7 @@ def _put_image(image: DroppedImage | None) -> None:
     before: DroppedImage | None = kept.get("dropped")
     if before is not None:
         forget_uploads(before.key)
-        kept["drop_round"] = kept.get("drop_round", 0) + 1
+        new_round("drop")
         kept.pop("outcome", None)  # it holds the decoded image
     kept["dropped"] = image
 
@@ -253,7 +261,9 @@ def follow_address() -> None:
     kept = st.session_state
     parts = _parts()
     if "asked" in kept and (kept.get("acted") or parts == kept.get("address")):
-        if "text" not in kept or "f_age" not in kept:  # forgotten on a page without the sidebar
+        if (
+            widget_key("text") not in kept or widget_key("f_age") not in kept
+        ):  # forgotten on a page without the sidebar
             has_acted = kept.get("acted", False)
             put_state(asked_state())
             kept["acted"] = has_acted

@@ -7,7 +7,8 @@
   const TYPING = 'input:not([type="checkbox"]):not([type="radio"]):not([type="button"]):not([type="range"]), textarea, select, [contenteditable=""], [contenteditable="true"], [role="textbox"], [role="combobox"], [role="searchbox"]';
   // these use the arrow keys themselves
   const ARROWS = '[role="slider"], [role="listbox"], [role="menu"], [role="grid"], [role="radiogroup"], [role="tablist"], [role="spinbutton"], [role="application"], input, select, canvas';
-  const WORDS = ".st-key-text input, .st-key-text textarea";
+  // with its round: see query_widgets.py
+  const WORDS = '[class*="st-key-text"] input, [class*="st-key-text"] textarea';
   const HITS = '.st-key-hits [class*="st-key-open-"] button';
   const TITLE = ".st-key-case-bar .rr-line, .st-key-case-bar h1, .st-key-case-bar h2";
   const STORED = "medembed-keys";

@@ -27,6 +27,7 @@ from apps.case_lookup.dropped import DroppedImage
 from apps.case_lookup.formatting import finding_text, value_text
 from apps.case_lookup.html import Markup, escaped, tag
 from apps.case_lookup.query_state import AGES, MOST_HITS, USUAL_SHARE, QueryState
+from apps.case_lookup.query_widgets import as_widget, show_value, widget_key
 from apps.case_lookup.search_request import SearchRequest
 from apps.case_lookup.texts import ENGLISH, TEXTS
 from medembed.cases import Finding
@@ -50,7 +51,6 @@ def draw_sidebar(session: LibrarySession) -> tuple[SearchRequest, DroppedImage |
         The dropped image, also if it was refused.
     """
     texts = TEXTS.sidebar
-    st.session_state.setdefault("drop_round", 0)
     follow_address()
     state = asked_state()
     with st.sidebar:
@@ -61,10 +61,9 @@ def draw_sidebar(session: LibrarySession) -> tuple[SearchRequest, DroppedImage |
                 state = state.of_image(token)
             words = st.text_input(
                 TEXTS.sidebar.text,
-                key="text",
                 autocomplete="off",  # otherwise the browser stores what was typed
                 placeholder=TEXTS.sidebar.text_placeholder,
-                on_change=acted,
+                **as_widget("text", acted),
             ).strip()
             if words != state.words:
                 state = replace(state, words=words)
@@ -73,16 +72,15 @@ def draw_sidebar(session: LibrarySession) -> tuple[SearchRequest, DroppedImage |
             if not state.is_mixed:
                 state = replace(state, share=USUAL_SHARE)
             else:
-                st.session_state.setdefault("share", state.share)
+                st.session_state.setdefault(widget_key("share"), state.share)
                 share = st.slider(
                     TEXTS.sidebar.image_weight,
                     0,
                     100,
                     50,
                     10,
-                    key="share",
                     format=TEXTS.sidebar.percent_format,
-                    on_change=acted,
+                    **as_widget("share", acted),
                 )
                 state = replace(state, share=share)
             left, right = st.columns([3, 1.4], gap="small")
@@ -107,10 +105,9 @@ def _draw_drop_zone(session: LibrarySession, state: QueryState) -> tuple[Dropped
     kept, texts = st.session_state, TEXTS.sidebar
     uploads = st.file_uploader(
         TEXTS.sidebar.image,
-        key=f"drop-{kept['drop_round']}",
         accept_multiple_files=True,
         help=TEXTS.sidebar.image_help,
-        on_change=acted,
+        **as_widget("drop", acted),
     )
     dropped: DroppedImage | None = kept.get("dropped")
     if not uploads:
@@ -163,12 +160,12 @@ def _draw_filters(session: LibrarySession, state: QueryState) -> QueryState:
     for field, label in (("modality", texts.modality), ("view", texts.view), ("sex", texts.sex)):
         chosen[field] = _choose(label, field, session.value_counts(field))
     chosen["finding"] = _choose_findings(session.findings())
-    low, high = st.slider(TEXTS.sidebar.age, *AGES, AGES, key="f_age", on_change=acted)
+    low, high = st.slider(TEXTS.sidebar.age, *AGES, AGES, **as_widget("f_age", acted))
     with st.expander(TEXTS.sidebar.more_filters):
         date_from, date_to = _draw_dates()
         chosen["site"] = _choose(texts.site, "site", session.value_counts("site"))
-        k = st.slider(TEXTS.sidebar.n_results, 5, MOST_HITS, 10, 5, key="k", on_change=acted)
-        is_one = st.toggle(TEXTS.query.one_per_patient, key="one", on_change=acted)
+        k = st.slider(TEXTS.sidebar.n_results, 5, MOST_HITS, 10, 5, **as_widget("k", acted))
+        is_one = st.toggle(TEXTS.query.one_per_patient, **as_widget("one", acted))
     filters = replace(before, **chosen, age=(low, high), date_from=date_from, date_to=date_to)
     if filters.conditions:
         st.button(TEXTS.sidebar.clear_filters, on_click=clear_filters)
@@ -183,50 +180,47 @@ def _choose_findings(findings: list[str]) -> tuple[str, ...]:
         st.multiselect(
             TEXTS.sidebar.findings,
             findings,
-            key="f_finding",
             format_func=lambda name: escaped(finding_text(Finding.parse(name)), "text"),
             placeholder=TEXTS.sidebar.any_value,
             select_all=False,  # no case has every finding
-            on_change=acted,
+            **as_widget("f_finding", acted),
         )
     )
 
 
-def _keep_known(key: str, values: Collection[str]) -> None:
+def _keep_known(name: str, values: Collection[str]) -> None:
     """Drop chosen values that no case has (any more): Streamlit refuses to show them."""
-    chosen = st.session_state.get(key) or []
+    chosen = st.session_state.get(widget_key(name)) or []
     if any(value not in values for value in chosen):
-        st.session_state[key] = [value for value in chosen if value in values]
+        show_value(name, [value for value in chosen if value in values])
         st.session_state["unread"] = True
 
 
 def _choose(label: str, field: str, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Let the user pick any number of values; hidden if there is only one."""
-    key = f"f_{field}"
+    name = f"f_{field}"
     if len(counts) < 2:
-        _keep_known(key, ())
+        _keep_known(name, ())
         return ()
-    _keep_known(key, counts)
+    _keep_known(name, counts)
     if len(counts) > _MOST_BUTTONS:
         return tuple(
             st.multiselect(
                 label,
                 list(counts),
-                key=key,
                 format_func=lambda value: escaped(value_text(field, value), "text"),
                 placeholder=TEXTS.sidebar.any_value,
                 select_all=False,
-                on_change=acted,
+                **as_widget(name, acted),
             )
         )
     return tuple(
         st.pills(
             label,
             list(counts),
-            key=key,
             format_func=lambda value: escaped(value_text(field, value), "markdown"),
             selection_mode="multi",
-            on_change=acted,
+            **as_widget(name, acted),
         )
     )
 
@@ -238,18 +232,16 @@ def _draw_dates() -> tuple[date | None, date | None]:
         None,
         first,
         last,
-        key="f_date_from",
         format=TEXTS.sidebar.date_format,
-        on_change=acted,
+        **as_widget("f_date_from", acted),
     )
     end = st.date_input(
         TEXTS.sidebar.date_to,
         None,
         first,
         last,
-        key="f_date_to",
         format=TEXTS.sidebar.date_format,
-        on_change=acted,
+        **as_widget("f_date_to", acted),
     )
     return start, end
 

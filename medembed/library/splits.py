@@ -89,7 +89,7 @@ def splits_of_images(db: sqlite3.Connection, case: Case) -> set[str]:
             split
             for (split,) in db.execute(
                 "SELECT DISTINCT c.split FROM scan_contents s JOIN cases c ON c.id = s.case_row "
-                "WHERE s.pixel_sha256 = ? AND c.case_id <> ?",
+                "WHERE s.pixel_sha256 = ? AND s.pixel_sha256 <> '' AND c.case_id <> ?",
                 (digest, case.case_id),
             )
         )

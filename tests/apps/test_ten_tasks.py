@@ -201,6 +201,35 @@ def test_3_refine_three_times_and_undo(reader: Reader, hits: Any, address: str) 
 
 
 @pytest.mark.browser
+def test_back_is_followed_however_fast_it_is_pressed(reader: Reader, hits: Any) -> None:
+    """The widgets still send the values of the page that was left."""
+    from playwright.sync_api import expect
+
+    page = reader.page
+    reader.type("right effusion")
+    reader.press("Enter")
+    expect(hits).to_have_count(10, timeout=60_000)
+    reader.click("More like this")
+    expect(lines(reader)).to_have_count(2, timeout=30_000)
+    reader.click(re.compile("^F$"))
+    expect(lines(reader)).to_have_count(3, timeout=30_000)
+    last = page.url
+    for wait_ms in (0, 30, 80, 150, 300):
+        for _ in range(2):
+            page.go_back()
+            page.wait_for_timeout(wait_ms)
+        expect(lines(reader)).to_have_count(1, timeout=30_000)
+        settle(page)
+        expect(lines(reader)).to_have_count(1)
+        for _ in range(2):
+            page.go_forward()
+            page.wait_for_timeout(wait_ms)
+        expect(lines(reader)).to_have_count(3, timeout=30_000)
+        settle(page)
+        assert page.url == last
+
+
+@pytest.mark.browser
 def test_4_compare_with_linked_scrolling(
     reader: Reader, hits: Any, small_library: Path, tmp_path: Path
 ) -> None:
