@@ -19,6 +19,7 @@ import streamlit as st
 
 from apps.case_lookup.dropped import DroppedImage
 from apps.case_lookup.held_queries import HELD, browser_key, may_stand_in_address, session_id
+from apps.case_lookup.query_picture import forget_pictures
 from apps.case_lookup.query_state import FILTER_LISTS, KEYS, Filters, QueryState, Refinement
 from apps.case_lookup.query_widgets import new_round, show_value, widget_key
 from apps.case_lookup.trail import Trail
@@ -206,6 +207,7 @@ def clear_query() -> None:
     kept = QueryState(filters=state.filters, k=state.k, one_per_patient=state.one_per_patient)
     HELD.forget(session_id())
     _put_image(None)
+    forget_pictures()
     encoded_parts().clear()
     _search(kept)
 
@@ -236,6 +238,7 @@ def _put_image(image: DroppedImage | None) -> None:
         forget_uploads(before.key)
         new_round("drop")
         kept.pop("outcome", None)  # it holds the decoded image
+        forget_pictures()
     kept["dropped"] = image
 
 

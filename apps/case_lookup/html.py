@@ -36,6 +36,10 @@ class Markup(str):
 
     __slots__ = ()
 
+    def _repr_html_(self) -> str:
+        """Give it to ``st.html``, which searches any other string for indents and file names."""
+        return str(self)
+
 
 def escaped(text: str, into: Into) -> str:
     r"""Escape a text so that the page shows its characters, whatever they are.

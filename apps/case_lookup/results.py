@@ -20,8 +20,8 @@ from apps.case_lookup.formatting import condition_text
 from apps.case_lookup.hit_cards import show_hits
 from apps.case_lookup.html import Markup, escaped, join, notice, tag
 from apps.case_lookup.own_cases import show_own_cases
-from apps.case_lookup.region_picker import Box, draw_region_picker, query_picture
-from apps.case_lookup.rendering import data_uri
+from apps.case_lookup.query_picture import Box, query_picture
+from apps.case_lookup.region_picker import draw_region_picker
 from apps.case_lookup.search_outcome import SearchOutcome
 from apps.case_lookup.search_request import SearchRequest
 from apps.case_lookup.sidebar import example_queries
@@ -157,9 +157,9 @@ def _show_query(
         except ScanError as error:
             parts.append(tag("p", f"{error_line(error)}.", class_="rr-quiet"))
     if scan is not None:
-        image = query_picture(scan, Box.parse(request.region))
+        picture = query_picture(scan, Box.parse(request.region))
         alt = texts.query_alt(title)
-        parts.append(tag("img", src=data_uri(image), alt=alt, class_="rr-query"))
+        parts.append(tag("img", src=picture, alt=alt, class_="rr-query"))
         parts.append(tag("p", title, class_="rr-quiet"))
     if request.text:
         parts.append(tag("p", request.text, class_="rr-words"))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import socket
 import threading
 import tomllib
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,7 +23,7 @@ from apps.case_lookup.index_page import routes
 from apps.case_lookup.middleware import page_middleware
 from apps.case_lookup.seen import pixel_guard
 from apps.pixels import pixel_routes
-from medembed.errors import InputError
+from medembed.errors import InputError, MedEmbedError
 
 if TYPE_CHECKING:
     from streamlit.starlette import App
@@ -73,8 +75,22 @@ def build_app(
 
     from apps.case_lookup.shared_session import served_session
 
+    def load() -> None:
+        """Open the library before the first visit.
+
+        Streamlit collects garbage after each run of the script, and would look at everything that
+        a model and its libraries consist of: a tenth of a second, in which no page is answered.
+        What is there once the model is loaded stays for good, and is left out from then on.
+        """
+        importlib.import_module("apps.case_lookup.page")
+        with suppress(MedEmbedError):  # the page says what is wrong
+            served_session().wait()
+            gc.collect()
+            gc.freeze()
+
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
+        threading.Thread(target=load, name="load", daemon=True).start()
         if opened is not None:
             address = _address(host, port, door)
             threading.Thread(target=opened, args=(address,), daemon=True).start()

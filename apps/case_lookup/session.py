@@ -131,9 +131,13 @@ class LibrarySession:
         """Whether loading the model has finished or failed."""
         return self._loaded.is_set()
 
+    def wait(self) -> None:
+        """Wait until loading the model has finished or failed."""
+        self._loaded.wait()
+
     def close(self) -> None:
         """Stop the workers and close the library."""
-        self._loaded.wait()
+        self.wait()
         self._reader.close()
         if self._lookup is not None:
             self._lookup.close()
@@ -157,7 +161,7 @@ class LibrarySession:
         where = (*request.where, *conditions(self._person))
         if request.own_patients:
             where = (*where, Condition("patient", "not in", request.own_patients))
-        self._loaded.wait()
+        self.wait()
         result = self._get_lookup().search(
             text=request.text or None,
             image=request.scan,

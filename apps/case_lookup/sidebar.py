@@ -26,6 +26,7 @@ from apps.case_lookup.asking import (
 from apps.case_lookup.dropped import DroppedImage
 from apps.case_lookup.formatting import finding_text, value_text
 from apps.case_lookup.html import Markup, escaped, tag
+from apps.case_lookup.query_picture import forget_pictures
 from apps.case_lookup.query_state import AGES, MOST_HITS, USUAL_SHARE, QueryState
 from apps.case_lookup.query_widgets import as_widget, show_value, widget_key
 from apps.case_lookup.search_request import SearchRequest
@@ -114,6 +115,7 @@ def _draw_drop_zone(session: LibrarySession, state: QueryState) -> tuple[Dropped
         if dropped is not None and dropped.key:  # it was taken out of the drop zone
             kept["dropped"] = None
             kept.pop("outcome", None)  # it holds the decoded image
+            forget_pictures()
             return None, ""
         return dropped, state.image  # of before a reload, or gone
     key = tuple(upload.file_id for upload in uploads)

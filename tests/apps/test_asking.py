@@ -11,7 +11,17 @@ from streamlit.testing.v1 import AppTest
 from apps.case_lookup import asking, query_widgets
 from medembed.library import CaseLibrary
 from medembed.model.dual_encoder import DualEncoder
-from tests.apps.acting import PAGE, button, drop, html, press, ranked, search, without_css
+from tests.apps.acting import (
+    PAGE,
+    button,
+    drop,
+    html,
+    key_of,
+    press,
+    ranked,
+    search,
+    without_css,
+)
 
 
 def address(room: AppTest) -> dict[str, list[str]]:
@@ -42,12 +52,6 @@ def lines(room: AppTest) -> list[str]:
     """The list of what was asked for."""
     shown = [b for b in room.button if b.key and b.key.startswith("refinement-")]
     return [b.label.replace("\\", "").replace("\u2060", "").removesuffix(" ×") for b in shown]
-
-
-def key(room: AppTest, name: str) -> str:
-    """The present key of a widget that shows a part of the query."""
-    rounds = room.session_state["widget-rounds"] if "widget-rounds" in room.session_state else {}
-    return f"{name}-{rounds[name]}" if rounds.get(name) else name
 
 
 def ids(room: AppTest) -> list[str]:
@@ -103,11 +107,11 @@ def test_three_refinements_are_undone_and_redone_one_by_one(room: AppTest) -> No
         press(room, "Undo")
         assert ids(room) == before
     assert lines(room) == ["“right effusion”"]
-    assert room.slider(key=key(room, "f_age")).value == (0, 100)
+    assert room.slider(key=key_of(room, "f_age")).value == (0, 100)
     for after in seen[1:]:
         press(room, "Redo")
         assert ids(room) == after
-    assert room.slider(key=key(room, "f_age")).value == (42, 100)
+    assert room.slider(key=key_of(room, "f_age")).value == (42, 100)
     assert button(room, "Redo").disabled  # type: ignore[attr-defined]
 
 
@@ -125,11 +129,11 @@ def test_any_line_can_be_taken_out(room: AppTest) -> None:
     ]
     room.button(key="refinement-2").click().run()
     assert "age ≥ 42" not in lines(room)
-    assert room.slider(key=key(room, "f_age")).value == (0, 90)
+    assert room.slider(key=key_of(room, "f_age")).value == (0, 90)
     room.button(key="refinement-1").click().run()
     assert button(room, "sex F ×")
     room.button(key="refinement-0").click().run()
-    assert room.text_input(key=key(room, "text")).value == ""
+    assert room.text_input(key=key_of(room, "text")).value == ""
     assert lines(room) == ["age ≤ 90", "One case per patient"]
     assert "Find the most similar past cases" in html(room)
     press(room, "Undo")
@@ -181,12 +185,12 @@ def test_back_and_forward_step_through_the_states(room: AppTest) -> None:
         assert ids(room) == seen[step]
         assert address(room) == addresses[step], "going there adds no step"
     go(room, addresses[0])
-    assert room.slider(key=key(room, "f_age")).value == (0, 100)
+    assert room.slider(key=key_of(room, "f_age")).value == (0, 100)
     press(room, "Redo")
     assert address(room) == addresses[1]
     go(room, {})
     assert "Find the most similar past cases" in html(room)
-    assert room.text_input(key=key(room, "text")).value == ""
+    assert room.text_input(key=key_of(room, "text")).value == ""
 
 
 def test_what_the_browser_sends_of_a_widget_set_since_counts_for_nothing(

@@ -14,6 +14,7 @@ from tests.apps.acting import (
     drop,
     filters_shown,
     html,
+    key_of,
     open_case,
     press,
     ranked,
@@ -44,7 +45,7 @@ def test_first_visit_explains_the_page_and_suggests_the_librarys_findings(room: 
 
 def test_an_example_searches_for_its_text(room: AppTest) -> None:
     press(room, "right effusion")
-    assert room.text_input(key="text").value == "right effusion"
+    assert room.text_input(key=key_of(room, "text")).value == "right effusion"
     assert ranked(room)
 
 
