@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from medembed.errors import LibraryError
 from medembed.journal import Journal
+from medembed.library.connections import Connections
 from medembed.library.erasing import finish_at_opening
 from medembed.library.faults import DATABASE_NAME, connect, file_errors
 from medembed.library.integrity import check_integrity, needs_check, record_check
@@ -24,6 +24,9 @@ from medembed.privacy.private_files import draft_folder, open_private, sync_fold
 __all__ = ["APPLICATION_ID", "DATABASE_NAME", "SCHEMA_VERSION", "Database", "add_functions"]
 
 _BUSY_SECONDS = 60.0
+
+# for a server's many threads, and for thousands of rows that are written at once
+_CACHE_TO_READ, _CACHE_TO_WRITE = "PRAGMA cache_size = -8192", "PRAGMA cache_size = -65536"  # KiB
 
 
 class Database:
@@ -54,8 +57,7 @@ class Database:
         self.path = path
         self.read_only = False
         self._opened = ""
-        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
-        self._lock = threading.Lock()
+        self._connections = Connections(self._connect)
         self._journal: Journal | None = None
         with file_errors(path.name):
             if not path.is_file() or path.stat().st_size == 0:
@@ -73,7 +75,7 @@ class Database:
                 sweep(path.parent)
                 finish_at_opening(self)
         except BaseException:
-            self._close_connections()
+            self._connections.close()
             raise
 
     @classmethod
@@ -139,21 +141,18 @@ class Database:
             If the file was replaced or removed since it was opened.
         """
         self._expect_same_file()
-        key = (os.getpid(), threading.get_ident())
-        connection = self._connections.get(key)
-        if connection is None:
-            self._opened = self._options()
-            connection = connect(self.path, self._opened, _BUSY_SECONDS)
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute(
-                "PRAGMA recursive_triggers = ON"
-            )  # so that replacing a row fires the delete triggers
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA cache_size = -65536")  # KiB
-            connection.execute(f"PRAGMA query_only = {int(self.read_only)}")
-            add_functions(connection)
-            with self._lock:
-                self._connections[key] = connection
+        return self._connections.of_thread()
+
+    def _connect(self) -> sqlite3.Connection:
+        self._opened = self._options()
+        connection = connect(self.path, self._opened, _BUSY_SECONDS)
+        connection.execute("PRAGMA foreign_keys = ON")
+        # so that replacing a row fires the delete triggers
+        connection.execute("PRAGMA recursive_triggers = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(_CACHE_TO_READ)
+        connection.execute(f"PRAGMA query_only = {int(self.read_only)}")
+        add_functions(connection)
         return connection
 
     def _options(self) -> str:
@@ -184,7 +183,7 @@ class Database:
             )
         if self.read_only and (found != self._file or self._options() != self._opened):
             self._file = found
-            self._close_connections()
+            self._connections.close()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -202,6 +201,7 @@ class Database:
                 hint="grant write permission on the library's folder, or copy it",
             )
         connection = self.read()
+        connection.execute(_CACHE_TO_WRITE)
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -216,16 +216,15 @@ class Database:
         except BaseException:
             self._roll_back(connection)
             raise
+        connection.execute(_CACHE_TO_READ)
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error, LibraryError):
             if connection.in_transaction:  # SQLite may have ended the transaction itself
                 connection.execute("ROLLBACK")
+            connection.execute(_CACHE_TO_READ)
             return
-        with self._lock:  # unusable: the next call opens a new connection
-            self._connections.pop((os.getpid(), threading.get_ident()), None)
-        with suppress(sqlite3.Error):
-            connection.close()
+        self._connections.drop()  # unusable: the next call opens another one
 
     def journal(self) -> Journal:
         """Return the journal of the library; started when it is first asked for."""
@@ -237,20 +236,11 @@ class Database:
         """Close the connections of this process."""
         if self._journal is not None:
             self._journal.close()
-        if self._close_connections() and not self.read_only:
+        if self._connections.close() and not self.read_only:
             record_check(self.path)
 
-    def _close_connections(self) -> bool:
-        with self._lock:
-            own = [c for (pid, _), c in self._connections.items() if pid == os.getpid()]
-            for connection in own:
-                with suppress(sqlite3.Error):
-                    connection.close()
-            self._connections.clear()
-        return bool(own)
-
     def __del__(self) -> None:
-        self._close_connections()
+        self._connections.close()
 
 
 def _state(path: Path) -> tuple[int, int, int, int]:
