@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apps.case_lookup import asking, query_widgets
+from apps.case_lookup import asking, query_picture, query_widgets
 from medembed.library import CaseLibrary
 from medembed.model.dual_encoder import DualEncoder
 from tests.apps.acting import (
@@ -379,3 +379,24 @@ def test_a_library_that_grew_is_asked_again_without_encoding(
     monkeypatch.setattr(CaseLibrary, "select", lambda self, ids: [])
     press(room, "Search")
     assert sum(encodes) == once
+
+
+def test_the_picture_of_a_query_is_drawn_once_and_freed_with_it(
+    room: AppTest, radiograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+    real = query_picture.draw_picture
+
+    def counting(*given: Any, **named: Any) -> Any:
+        drawn.append(given)
+        return real(*given, **named)
+
+    monkeypatch.setattr(query_picture, "draw_picture", counting)
+    drop(room, ("x.dcm", radiograph))
+    shown = html(room)
+    room.slider(key="f_age").set_value((42, 100)).run()
+    assert len(drawn) == 1, "of the picture beside the hits and the one to mark a region on"
+    assert 'class="rr-query"' in shown
+    assert 'class="rr-query"' in html(room)
+    press(room, "Clear")
+    assert "query-pictures" not in room.session_state
