@@ -108,7 +108,7 @@ def open_reading_room(
     from apps.case_lookup.server import show_in_browser, start
     from medembed.library import CaseLibrary
 
-    CaseLibrary.open(library)  # fail before anything starts
+    CaseLibrary.open(library).close()  # fail before anything starts
     door = open_door(library, host, access, no_login)
     if door is None and host not in LOOPBACK_HOSTS:
         note("There is no login: everyone who can reach this address sees the library's cases.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from weakref import ref
 
 import streamlit as st
 from PIL import Image, ImageDraw
@@ -80,7 +81,7 @@ def draw_picture(scan: Scan, box: Box | None, *, outlined: bool = True) -> Image
 
 @dataclass
 class _Pictures:
-    scan: Scan
+    scan: ref[Scan]
     drawn: dict[tuple[str, bool], str] = field(default_factory=dict)
 
 
@@ -90,8 +91,8 @@ def query_picture(scan: Scan, box: Box | None, *, outlined: bool = True) -> str:
     The arguments are those of :func:`draw_picture`.
     """
     kept: _Pictures | None = st.session_state.get(_KEPT)
-    if kept is None or kept.scan is not scan:
-        kept = st.session_state[_KEPT] = _Pictures(scan)
+    if kept is None or kept.scan() is not scan:
+        kept = st.session_state[_KEPT] = _Pictures(ref(scan))
     key = (str(box or ""), outlined or box is None)
     if key not in kept.drawn:
         if len(kept.drawn) >= _MOST_KEPT:  # a slider leads through the slices of a volume

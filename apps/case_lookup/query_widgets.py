@@ -40,9 +40,9 @@ def show_value(name: str, value: Any) -> None:
     kept = st.session_state
     key = widget_key(name)
     if key in kept and kept[key] != value:
+        del kept[key]  # Streamlit forgets what it drew, not what never came to be drawn
         new_round(name)
-        key = widget_key(name)
-    kept[key] = value
+    kept[widget_key(name)] = value
 
 
 def as_widget(name: str, acted: Callable[[], None]) -> dict[str, Any]:

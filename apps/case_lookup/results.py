@@ -20,7 +20,7 @@ from apps.case_lookup.formatting import condition_text
 from apps.case_lookup.hit_cards import show_hits
 from apps.case_lookup.html import Markup, escaped, join, notice, tag
 from apps.case_lookup.own_cases import show_own_cases
-from apps.case_lookup.query_picture import Box, query_picture
+from apps.case_lookup.query_picture import Box, forget_pictures, query_picture
 from apps.case_lookup.region_picker import draw_region_picker
 from apps.case_lookup.search_outcome import SearchOutcome
 from apps.case_lookup.search_request import SearchRequest
@@ -86,6 +86,7 @@ def _show_query_and_cases(
     request = outcome.request
     case = _query_case(session, request)
     if request.scan is None and case is None:
+        forget_pictures()
         if request.text:
             st.html(tag("p", request.text, class_="rr-asked"))
         _show_cases(session, outcome, dropped, case)
@@ -167,7 +168,9 @@ def _show_query(
         share = round(100 * request.image_weight)
         parts.append(tag("p", texts.weights(share, 100 - share), class_="rr-quiet"))
     st.html(join(*parts))
-    if scan is not None:
+    if scan is None:
+        forget_pictures()
+    else:
         draw_region_picker(scan, request.region)
 
 

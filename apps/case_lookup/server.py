@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import socket
@@ -22,6 +21,7 @@ from apps.case_lookup.faults import strip_error_messages
 from apps.case_lookup.index_page import routes
 from apps.case_lookup.middleware import page_middleware
 from apps.case_lookup.seen import pixel_guard
+from apps.case_lookup.settled_memory import keep_settled
 from apps.pixels import pixel_routes
 from medembed.errors import InputError, MedEmbedError
 
@@ -75,22 +75,15 @@ def build_app(
 
     from apps.case_lookup.shared_session import served_session
 
-    def load() -> None:
-        """Open the library before the first visit.
-
-        Streamlit collects garbage after each run of the script, and would look at everything that
-        a model and its libraries consist of: a tenth of a second, in which no page is answered.
-        What is there once the model is loaded stays for good, and is left out from then on.
-        """
+    def loaded() -> None:
+        """Load what the page needs before the first visit."""
         importlib.import_module("apps.case_lookup.page")
         with suppress(MedEmbedError):  # the page says what is wrong
             served_session().wait()
-            gc.collect()
-            gc.freeze()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        threading.Thread(target=load, name="load", daemon=True).start()
+        threading.Thread(target=keep_settled, args=(loaded,), name="memory", daemon=True).start()
         if opened is not None:
             address = _address(host, port, door)
             threading.Thread(target=opened, args=(address,), daemon=True).start()

@@ -123,6 +123,7 @@ def _draw_drop_zone(session: LibrarySession, state: QueryState) -> tuple[Dropped
     if dropped is None or dropped.key != key or dropped.chosen != chosen:
         with st.spinner(TEXTS.sidebar.reading_image):
             dropped = keep_image(session.read_dropped(uploads, chosen))
+        forget_pictures()
         kept["dropped"] = dropped
     if dropped.refusal:
         line = texts.unusable_files(len(key), dropped.refusal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,11 +18,12 @@ _MOST_FREE = 8
 """Connections that are kept for threads to come: each has a cache of pages."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Open:
     connection: sqlite3.Connection
     process: int
     round: int
+    references: int = 0  # to the connection, while nobody reads with it
 
 
 class _Lent:
@@ -43,14 +45,9 @@ class Connections:
     behind that grow with the number of threads that ever ran. Safe to use from several threads;
     a forked process opens its own and leaves its parent's alone.
 
-    Parameters
-    ----------
-    connect : callable
-        Opens one, for use in any thread.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connect = connect
+    def __init__(self) -> None:
         self._local = threading.local()
         self._open: dict[int, _Open] = {}
         self._free: deque[_Open] = deque()
@@ -61,11 +58,17 @@ class Connections:
         """Count the open connections of this process."""
         return sum(one.process == os.getpid() for one in [*self._open.values()])
 
-    def of_thread(self) -> sqlite3.Connection:
-        """Return the connection of the running thread."""
+    def of_thread(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        """Return the connection of the running thread.
+
+        Parameters
+        ----------
+        connect : callable
+            Opens one, for use in any thread.
+        """
         lent: _Lent | None = getattr(self._local, "lent", None)
         if lent is None or not self._is_mine(lent.opened):
-            lent = self._local.lent = _Lent(self, self._take())
+            lent = self._local.lent = _Lent(self, self._take(connect))
         return lent.opened.connection
 
     def drop(self) -> None:
@@ -89,23 +92,29 @@ class Connections:
     def _is_mine(self, one: _Open) -> bool:
         return one.process == os.getpid() and one.round == self._round and id(one) in self._open
 
-    def _take(self) -> _Open:
+    def _take(self, connect: Callable[[], sqlite3.Connection]) -> _Open:
         with suppress(IndexError):
             while True:
                 one = self._free.pop()  # the last one: its cache is warm
                 if self._is_mine(one):
                     return one
-        with self._lock:
+        while True:
             at = self._round
-        one = _Open(self._connect(), os.getpid(), at)
-        with self._lock:
-            self._open[id(one)] = one
-        return one
+            one = _Open(connect(), os.getpid(), at)
+            one.references = sys.getrefcount(one.connection)
+            with self._lock:
+                if one.round == self._round:
+                    self._open[id(one)] = one
+                    return one
+            one.connection.close()  # all were closed meanwhile
 
     def _give_back(self, one: _Open) -> None:
         if not self._is_mine(one):
             return
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error), self._lock:
+            if sys.getrefcount(one.connection) > one.references:
+                self._open.pop(id(one), None)
+                return  # a cursor outlives its thread, and keeps the connection
             if len(self._free) < _MOST_FREE and not one.connection.in_transaction:
                 self._free.append(one)
                 return

@@ -57,7 +57,7 @@ class Database:
         self.path = path
         self.read_only = False
         self._opened = ""
-        self._connections = Connections(self._connect)
+        self._connections = Connections()
         self._journal: Journal | None = None
         with file_errors(path.name):
             if not path.is_file() or path.stat().st_size == 0:
@@ -141,7 +141,7 @@ class Database:
             If the file was replaced or removed since it was opened.
         """
         self._expect_same_file()
-        return self._connections.of_thread()
+        return self._connections.of_thread(self._connect)
 
     def _connect(self) -> sqlite3.Connection:
         self._opened = self._options()
@@ -201,9 +201,9 @@ class Database:
                 hint="grant write permission on the library's folder, or copy it",
             )
         connection = self.read()
-        connection.execute(_CACHE_TO_WRITE)
         connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute(_CACHE_TO_WRITE)
             yield connection
             try:
                 connection.execute("COMMIT")

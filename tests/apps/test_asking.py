@@ -400,3 +400,14 @@ def test_the_picture_of_a_query_is_drawn_once_and_freed_with_it(
     assert 'class="rr-query"' in html(room)
     press(room, "Clear")
     assert "query-pictures" not in room.session_state
+
+
+def test_the_picture_of_a_case_goes_when_the_page_no_longer_shows_it(
+    small_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = at(small_library, monkeypatch, similar="C-0001", words="effusion")
+    assert room.session_state["query-pictures"].drawn
+    own = next(at for at, line in enumerate(lines(room)) if "C-0001" in line)
+    room.button(key=f"refinement-{own}").click().run()
+    assert lines(room) == ["“effusion”"]
+    assert "query-pictures" not in room.session_state

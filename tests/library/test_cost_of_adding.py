@@ -27,11 +27,11 @@ GROWING = (
 
 def read_whole(library: CaseLibrary, statement: str, given: Any) -> list[str]:
     """Growing tables of which SQLite's plan for a statement reads every row."""
-    names = dict(re.findall(r"(?:FROM|JOIN) (\w+)(?: AS)? (\w+)?", statement))
+    named = re.findall(r"(?:FROM|JOIN|UPDATE|INTO) (\w+)(?: AS)?(?: (\w+))?", statement)
+    tables = {alias: table for table, alias in named} | {table: table for table, _ in named}
     plan = library._db.execute(f"EXPLAIN QUERY PLAN {statement}", given).fetchall()
     read = [found[1] for *_, step in plan if (found := re.match(r"SCAN (\w+)", step))]
-    aliases = {alias: table for table, alias in names.items()}
-    return [table for name in read if (table := aliases.get(name, name)) in GROWING]
+    return [tables[name] for name in read if tables.get(name) in GROWING]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["new", "known"])
@@ -44,15 +44,33 @@ def test_no_statement_reads_a_whole_table(
     with CaseLibrary.create(tmp_path / "lib") as library:
         library.add([make_case(1), *([case] if again else [])])
         with monkeypatch.context() as patched:
-            real = machine_faults._Connection.execute
+            for name in ("execute", "executemany"):
+                real = getattr(machine_faults._Connection, name)
 
-            def recording(self: Any, statement: str, *given: Any) -> Any:
-                asked.append((statement, given[0] if given else ()))
-                return real(self, statement, *given)
+                def recording(self: Any, statement: str, *given: Any, real: Any = real) -> Any:
+                    each = given[0] if given else ()
+                    if real.__name__ == "executemany":
+                        each = [*each]
+                        given = (each,)
+                        asked.extend((statement, one) for one in each[:1])
+                    else:
+                        asked.append((statement, each))
+                    return real(self, statement, *given)
 
-            patched.setattr(machine_faults._Connection, "execute", recording)
+                patched.setattr(machine_faults._Connection, name, recording)
             library.add([case])
-        selects = [one for one in asked if one[0].lstrip().startswith(("SELECT", "WITH"))]
-        assert len(selects) > 2
-        for statement, given in selects:
+        verbs = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+        statements = [one for one in asked if one[0].lstrip().startswith(verbs)]
+        assert len(statements) > 2
+        assert any(one[0].startswith("INSERT INTO scans") for one in statements) is not again
+        for statement, given in statements:
             assert read_whole(library, statement, given) == [], statement
+
+
+def test_this_check_sees_what_it_looks_for(tmp_path: Path) -> None:
+    with CaseLibrary.create(tmp_path / "lib") as library:
+        both = "SELECT 1 FROM cases a JOIN cases b ON b.id = a.id"
+        assert read_whole(library, both, ()) == ["cases"]
+        assert read_whole(library, "DELETE FROM scans WHERE sha256 > ?", ("",)) == []
+        assert read_whole(library, "DELETE FROM scans WHERE files = ?", ("",)) == ["scans"]
+        assert read_whole(library, "UPDATE cases SET sex = 'F' WHERE sex = ?", ("M",)) == ["cases"]
