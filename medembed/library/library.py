@@ -363,6 +363,10 @@ class CaseLibrary:
         """Return the ids of cases without a vector; for ``"note"``, only cases with a note."""
         return VectorStore(self._db).missing(fingerprint, kind)
 
+    def embedded_by(self, kind: str) -> list[str]:
+        """Return the fingerprints of the models that have vectors of a kind, oldest first."""
+        return VectorStore(self._db).embedded_by(kind)
+
     def embedding_sets(self) -> list[EmbeddingSet]:
         """List the stored vectors by model and kind."""
         return VectorStore(self._db).embedding_sets()

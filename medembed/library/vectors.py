@@ -89,6 +89,15 @@ class VectorStore:
         )
         return [EmbeddingSet(*row) for row in rows]
 
+    def embedded_by(self, kind: str) -> list[str]:
+        """Return the models that have vectors of a kind, read without counting them."""
+        rows = self._db.execute(
+            "SELECT s.fingerprint FROM spaces s WHERE s.kind = ? AND EXISTS (SELECT 1 "
+            "FROM vectors v WHERE v.id BETWEEN (s.id << 40) AND (s.id << 40) + ?) ORDER BY s.id",
+            (kind, _SPACE - 1),
+        )
+        return [fingerprint for (fingerprint,) in rows]
+
     def revision(self, fingerprint: str) -> str:
         """Return the revision of a model's vectors, read without counting them.
 

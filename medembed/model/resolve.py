@@ -136,8 +136,7 @@ def choose_model(
     if name is not None and name == active:
         return _active(library, active)
     if name is None and not newest:
-        spaces = library.embedding_sets()
-        known = [s.fingerprint for s in spaces if s.kind == "image" and s.n_vectors]
+        known = library.embedded_by("image")
         if len(known) == 1:
             return ModelChoice(known[0], _folder_of(library, known[0]))
         if known and not pending:

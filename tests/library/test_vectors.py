@@ -113,3 +113,17 @@ def test_a_row_of_any_length_is_scaled_to_length_1_when_it_is_written(library: C
     _, stored = library.vectors("f", "image")
     np.testing.assert_allclose(stored, [[0.6, 0.8], [1, 0], [0, 1]], atol=1e-7)
     Embeddings.from_library(library, "f")  # which refuses any other length
+
+
+def test_models_that_have_vectors_are_named_without_counting_them(tmp_path: Path) -> None:
+    with CaseLibrary.create(tmp_path / "lib") as library:
+        library.add([make_case(1), make_case(2)])
+        assert library.embedded_by("image") == []
+        for fingerprint in ("b" * 64, "a" * 64):
+            library.put_vectors(fingerprint, "image", ["case-1"], np.ones((1, 4), np.float32))
+        library.put_vectors("c" * 64, "note", ["case-1"], np.ones((1, 4), np.float32))
+        assert library.embedded_by("image") == ["b" * 64, "a" * 64]
+        assert library.embedded_by("note") == ["c" * 64]
+        library.put_vectors("a" * 64, "image", ["case-2"], np.ones((1, 4), np.float32))
+        library.drop_vectors("b" * 64)
+        assert library.embedded_by("image") == ["a" * 64]
