@@ -17,19 +17,16 @@ import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-from reading_room import SERVER, build, radiograph, resident, said, table
+from reading_room import build, radiograph, resident, said, server, table
 from search_end_to_end import FINDINGS
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Common_pb2 import FileUploaderState, UploadedFileInfo
@@ -203,30 +200,6 @@ class Reader:
             assert "open-1" in self.ids, "no hits"
             await asyncio.sleep(self.random.uniform(0.5, 1.5) * pause)
         await self.run("clear", "Clear")
-
-
-@contextmanager
-def server(folder: Path, says: Path) -> Iterator[tuple[str, int]]:
-    """The reading room as ``medembed app`` starts it; its address and its process."""
-    port = 8000 + os.getpid() % 1000
-    command = [sys.executable, "-c", SERVER, "app", str(folder), f"--port={port}", "--no-browser"]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"BENCH_SAYS": str(says)},
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if f":{port}" in line:
-                break
-        else:
-            raise SystemExit("the reading room did not start")
-        try:
-            yield f"http://localhost:{port}", process.pid
-        finally:
-            process.terminate()
 
 
 async def at_once(n: int, rounds: int, pause: float, address: str) -> dict[str, list[float]]:

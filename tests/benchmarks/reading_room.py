@@ -32,7 +32,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,31 @@ class User:
         await self.page.wait_for_selector(".st-key-welcome", timeout=60_000)
 
 
+@contextmanager
+def server(folder: Path, says: Path) -> Iterator[tuple[str, int]]:
+    """The reading room as ``medembed app`` starts it; its address and its process."""
+    port = 8000 + os.getpid() % 1000
+    command = [sys.executable, "-c", SERVER, "app", str(folder), f"--port={port}", "--no-browser"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"BENCH_SAYS": str(says)},
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if f":{port}" in line:
+                break
+        else:
+            raise SystemExit("the reading room did not start")
+        try:
+            yield f"http://localhost:{port}", process.pid
+        finally:
+            process.send_signal(signal.SIGINT)
+            print(process.communicate(timeout=60)[0].strip())
+
+
 def encoded(says: Path) -> int:
     return int(said(says)["encoded"])
 
@@ -397,30 +423,12 @@ def main() -> None:
         build(folder, asked.cases, asked.model)
         says = Path(temporary) / "says.json"
         load = os.getloadavg()[0]
-        port = 8000 + os.getpid() % 1000
-        command = [sys.executable, "-c", SERVER, "app", str(folder), f"--port={port}"]
-        with subprocess.Popen(
-            [*command, "--no-browser"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"BENCH_SAYS": str(says)},
-        ) as server:
-            assert server.stdout is not None
-            for line in server.stdout:  # a warning may come first
-                if f":{port}" in line:
-                    break
-            else:
-                raise SystemExit("the reading room did not start")
+        with server(folder, says) as (address, pid):
             print(
                 f"`{' '.join(['python', *sys.argv])}` · {asked.cases} cases · {os.cpu_count()} "
                 f"cores, Python {platform.python_version()} · load {load:.2f} before\n"
             )
-            try:
-                asyncio.run(measure(asked, f"http://localhost:{port}", says, server.pid))
-            finally:
-                server.send_signal(signal.SIGINT)
-                print(server.communicate(timeout=60)[0].strip())
+            asyncio.run(measure(asked, address, says, pid))
         print(f"Load after: {os.getloadavg()[0]:.2f}")
 
 
